@@ -1,0 +1,1 @@
+"""Policies that make datasets, the search that found them, and collection."""

@@ -1,0 +1,1 @@
+"""Typed configuration, presets and overrides."""

@@ -1,0 +1,1 @@
+"""Datasets: catalogue, sources, episodes, value targets, discretizer, tokens and windows."""

@@ -1,0 +1,58 @@
+"""The errors a user sees: one sentence that names the thing and the value, and a hint with the next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeqrlError(Exception):
+    """The input or the machine is at fault, not the program.
+
+    Args:
+        message: one sentence that names the thing and its value.
+        hint: what to do next, ideally a command.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type[SeqrlError], tuple[str, str]]:
+        """Keep the hint when the error crosses a process boundary."""
+        return type(self), (self.message, self.hint)
+
+
+class UsageError(SeqrlError):
+    """The command line itself is wrong: an unknown name, key or option value."""
+
+    exit_code = 2
+
+
+def nearest(name: str, options: Iterable[str]) -> str | None:
+    """The option spelled most like ``name``, or None when nothing is close."""
+    matches = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> UsageError:
+    """The error for a name that does not exist.
+
+    Args:
+        kind: what the name should be, for example ``"dataset"``.
+        name: what the user wrote.
+        options: the names that exist.
+        listing: the command that lists them.
+    """
+    options = list(options)
+    close = nearest(name, options)
+    if close:
+        hint = f"did you mean {close!r}?" + (f" `{listing}` shows all." if listing else "")
+    elif listing:
+        hint = f"`{listing}` shows what exists."
+    else:
+        hint = "choose one of: " + ", ".join(options)
+    return UsageError(f"unknown {kind} {name!r}", hint)

@@ -1,0 +1,1 @@
+"""Sequence models as plain modules, their loss, and the decoder interface."""

@@ -1,0 +1,1 @@
+"""Sampling filters, beam search and closed-loop rollouts over any decoder."""

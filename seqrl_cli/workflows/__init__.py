@@ -1,0 +1,1 @@
+"""One file a verb: find or make the inputs, build, run, write."""

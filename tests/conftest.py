@@ -1,0 +1,30 @@
+"""Fixtures that several rooms' tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of golden numbers: $SEQRL_GOLDEN, else ../shared/golden beside the project."""
+    folder = Path(os.environ.get("SEQRL_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
+    if not folder.is_dir():
+        pytest.skip(f"no golden numbers at {folder}; set SEQRL_GOLDEN")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_file(golden: Path):
+    """A function that gives the path of one golden file, or skips the test when that file is absent."""
+
+    def find(name: str) -> Path:
+        path = golden / name
+        if not path.exists():
+            pytest.skip(f"no {name} in {golden}")
+        return path
+
+    return find
