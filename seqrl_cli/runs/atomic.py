@@ -1,0 +1,96 @@
+"""Writes that happen whole or not at all: temporary file in the same folder, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.errors import SeqrlError
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space, or choose another disk with --runs-dir"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another disk with --runs-dir"),
+    errno.EROFS: ("the file system is read-only", "choose a writable folder with --runs-dir"),
+    errno.EACCES: ("permission denied", "choose a writable folder with --runs-dir"),
+    errno.EPERM: ("permission denied", "choose a writable folder with --runs-dir"),
+    errno.ENOTDIR: ("a file stands where a folder should be", "choose another folder with --runs-dir"),
+    errno.EEXIST: ("a file stands where a folder should be", "choose another folder with --runs-dir"),
+}
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a SeqrlError that names ``path`` and what to do."""
+    try:
+        yield
+    except OSError as error:
+        reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the folder and the disk"))
+        raise SeqrlError(f"cannot write {path}: {reason}", hint) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents.
+
+    Raises:
+        SeqrlError: the folder cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` that takes its place, fsynced, when the block ends well.
+
+    The temporary file keeps the suffix of ``path``, because writers of video choose the format by it. When the
+    block raises, the temporary file goes and whatever stood at ``path`` stays.
+
+    Raises:
+        SeqrlError: the folder cannot be written, or the disk is full.
+    """
+    make_folder(path.parent)
+    with writing(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            fsync(temporary)
+            temporary.replace(path)
+            fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def fsync(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Replace the text of ``path`` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Replace ``path`` with ``value`` as indented JSON in one step; NaN is refused."""
+    write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
