@@ -1,0 +1,1 @@
+"""Other projects' files to ours."""

@@ -1,0 +1,71 @@
+"""What every token model shares: an embedding and a head that know which dimension of a transition a position is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class TokenEmbedding(nn.Embedding):
+    """One table: token ``i`` of dimension ``d`` is row ``d * bins + i``, the stop token is the last row.
+
+    Args:
+        bins: tokens a dimension; the token ``bins`` itself means stop.
+        transition_dim: tokens a transition.
+        width: length of an embedding.
+    """
+
+    def __init__(self, bins: int, transition_dim: int, width: int) -> None:
+        super().__init__(bins * transition_dim + 1, width)
+        self.bins = bins
+        self.transition_dim = transition_dim
+
+    def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """Embed tokens that stand at positions ``first``, ``first + 1``, ...
+
+        Args:
+            tokens: (batch, time) int64 in [0, bins].
+            first: position of the first token in its sequence of whole transitions.
+
+        Returns:
+            (batch, time, width).
+        """
+        positions = torch.arange(first, first + tokens.shape[1], device=tokens.device)
+        rows = tokens + positions % self.transition_dim * self.bins
+        rows = rows.masked_fill(tokens == self.bins, self.bins * self.transition_dim)
+        return super().forward(rows)
+
+
+class PositionHead(nn.Module):
+    """One linear map a dimension, without bias: the map at position ``t`` predicts the token at ``t + 1``.
+
+    Args:
+        bins: tokens a dimension; logits have one more column, for stop.
+        transition_dim: tokens a transition.
+        width: length of the hidden vectors.
+    """
+
+    def __init__(self, bins: int, transition_dim: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(transition_dim, bins + 1, width))
+
+    def forward(self, hidden: Tensor, first: int = 0) -> Tensor:
+        """Logits of the token that follows each position.
+
+        Args:
+            hidden: (batch, time, width).
+            first: position of the first hidden vector in its sequence.
+
+        Returns:
+            (batch, time, bins + 1).
+        """
+        transition_dim = self.weight.shape[0]
+        (batch, time, width), phase = hidden.shape, first % transition_dim
+        if time == 1:
+            return functional.linear(hidden, self.weight[phase])
+        # whole transitions, so that all positions of one dimension go through its map together
+        padded = functional.pad(hidden, (0, 0, phase, -(phase + time) % transition_dim))
+        transitions = padded.view(batch, -1, transition_dim, width)
+        logits = torch.einsum("bndw,dvw->bndv", transitions, self.weight)
+        return logits.flatten(1, 2)[:, phase : phase + time]

@@ -1,0 +1,193 @@
+"""The Trajectory Transformer: a GPT over the tokens of transitions (Janner et al. 2021, section 3.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
+
+
+class Block(nn.Module):
+    """A pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
+
+    def __init__(self, width: int, n_head: int, residual_dropout: float, attention_dropout: float) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.attention_dropout = attention_dropout
+        self.norm_attention = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.projection = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp_in = nn.Linear(width, 4 * width)
+        self.mlp_out = nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(residual_dropout)
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """Transform ``x`` (batch, time, width); ``visible`` (time, time) is true where a query may see a key."""
+        x = x + self.dropout(self.projection(self.attend(self.norm_attention(x), visible)))
+        x = x + self.dropout(self.mlp(self.norm_mlp(x)))
+        return x
+
+    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values (batch, heads, time, head_dim) of normed inputs (batch, time, width)."""
+        batch, time, width = x.shape
+        joined = self.qkv(x).view(batch, time, 3, self.n_head, width // self.n_head)
+        query, key, value = joined.permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def attend(self, x: Tensor, visible: Tensor) -> Tensor:
+        """Masked attention over normed inputs (batch, time, width), heads joined but not yet projected."""
+        query, key, value = self.split_heads(x)
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
+        return mixed.transpose(1, 2).flatten(2)
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """The feed-forward half on normed inputs (batch, time, width)."""
+        added: Tensor = self.mlp_out(functional.gelu(self.mlp_in(x)))
+        return added
+
+
+class GPT(nn.Module):
+    """GPT over transitions ``[observation, action, reward, value]``, one token a number.
+
+    Args:
+        bins: tokens a dimension; the token ``bins`` is stop.
+        observation_dim: numbers an observation.
+        action_dim: numbers an action.
+        block_size: longest input, in tokens.
+        n_layer: blocks.
+        n_head: attention heads; must divide ``width``.
+        width: length of the hidden vectors.
+        embedding_dropout: share of embedded numbers dropped in training.
+        residual_dropout: share dropped of what each half block adds.
+        attention_dropout: share of attention weights dropped in training.
+        mask_values: hide value tokens from all queries, so that a plan does not depend on values it was not given.
+        generator: source of the initial weights; the global one when None.
+
+    Raises:
+        SeqrlError: the arguments make no model.
+    """
+
+    def __init__(
+        self,
+        *,
+        bins: int,
+        observation_dim: int,
+        action_dim: int,
+        block_size: int,
+        n_layer: int = 4,
+        n_head: int = 4,
+        width: int = 128,
+        embedding_dropout: float = 0.1,
+        residual_dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        mask_values: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = dict(bins=bins, observation_dim=observation_dim, action_dim=action_dim, block_size=block_size)
+        require_positive(**sizes, n_layer=n_layer, n_head=n_head, width=width)
+        require_fractions(
+            embedding_dropout=embedding_dropout,
+            residual_dropout=residual_dropout,
+            attention_dropout=attention_dropout,
+        )
+        if width % n_head:
+            raise SeqrlError(
+                f"width {width} is not divisible by n_head {n_head}", "choose a multiple of n_head as width"
+            )
+        self.bins = bins
+        self.observation_dim = observation_dim
+        self.action_dim = action_dim
+        self.transition_dim = observation_dim + action_dim + 2
+        self.block_size = block_size
+        self.n_head = n_head
+
+        self.token_embedding = TokenEmbedding(bins, self.transition_dim, width)
+        self.position_embedding = nn.Parameter(torch.empty(block_size, width))
+        self.dropout = nn.Dropout(embedding_dropout)
+        self.blocks = nn.ModuleList(Block(width, n_head, residual_dropout, attention_dropout) for _ in range(n_layer))
+        self.norm = nn.LayerNorm(width)
+        self.head = PositionHead(bins, self.transition_dim, width)
+        self.visible: Tensor
+        self.register_buffer("visible", visible_keys(block_size, self.transition_dim, mask_values), persistent=False)
+        initialize(self, generator)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the token that follows each position.
+
+        Args:
+            tokens: (batch, time) int64 in [0, bins], starting with a transition's first token; time <= block_size.
+
+        Returns:
+            (batch, time, bins + 1).
+
+        Raises:
+            SeqrlError: the sequence is longer than ``block_size``.
+        """
+        time = tokens.shape[1]
+        if time > self.block_size:
+            raise SeqrlError(
+                f"a sequence of {time} tokens is longer than the model's block size {self.block_size}",
+                "shorten the context or the horizon, or train a model with a longer sequence",
+            )
+        x = self.embed(tokens)
+        visible = self.visible[:time, :time]
+        for block in self.blocks:
+            x = block(x, visible)
+        logits: Tensor = self.head(self.norm(x))
+        return logits
+
+    def embed(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """Inputs of the first block, (batch, time, width), for tokens at positions ``first``, ``first + 1``, ..."""
+        positions = self.position_embedding[first : first + tokens.shape[1]]
+        x: Tensor = self.dropout(self.token_embedding(tokens, first) + positions)
+        return x
+
+
+def visible_keys(block_size: int, transition_dim: int, mask_values: bool) -> Tensor:
+    """Which key a query may see, (queries, keys) bool: the past and itself, never a value token if ``mask_values``."""
+    visible = torch.ones(block_size, block_size, dtype=torch.bool).tril()
+    if mask_values:
+        visible[:, transition_dim - 1 :: transition_dim] = False
+    return visible
+
+
+def initialize(model: GPT, generator: torch.Generator | None = None) -> None:
+    """Set every weight as the original does; biases and position embeddings start at zero, norms at one.
+
+    Args:
+        model: any GPT; overwritten.
+        generator: source of the weights; the global one when None.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02, generator=generator)
+        elif isinstance(module, PositionHead):
+            bound = 1 / math.sqrt(module.weight.shape[2])
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            nn.init.zeros_(module.bias)
+    nn.init.zeros_(model.position_embedding)
+
+
+def require_positive(**sizes: int) -> None:
+    """Raise SeqrlError for the first size below one."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise SeqrlError(f"{name} is {size}, but a model needs at least 1", f"set {name} to a positive number")
+
+
+def require_fractions(**shares: float) -> None:
+    """Raise SeqrlError for the first dropout share outside [0, 1)."""
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise SeqrlError(f"{name} is {share}, but a share to drop lies in [0, 1)", f"set {name} to 0.1, say")

@@ -1,0 +1,50 @@
+"""The weighted cross entropy that every token model is trained with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def target_weights(
+    time: int,
+    observation_dim: int,
+    action_dim: int,
+    *,
+    action_weight: float = 5.0,
+    reward_weight: float = 1.0,
+    value_weight: float = 1.0,
+) -> Tensor:
+    """The weight of each target, for inputs that start with a transition's first token.
+
+    Args:
+        time: tokens in the input; the target at position ``t`` is the token at ``t + 1``.
+        observation_dim: numbers an observation, each of weight 1.
+        action_dim: numbers an action.
+        action_weight: weight of an action token.
+        reward_weight: weight of a reward token.
+        value_weight: weight of a value token.
+
+    Returns:
+        (time,) float32.
+    """
+    transition = [1.0] * observation_dim + [action_weight] * action_dim + [reward_weight, value_weight]
+    repeats = time // len(transition) + 1
+    return torch.tensor(transition).repeat(repeats)[1 : time + 1]
+
+
+def token_loss(logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Mean over all tokens, the masked ones too, of weight * mask * cross entropy.
+
+    Args:
+        logits: (batch, time, bins + 1), any float type; the sum is taken in float32.
+        targets: (batch, time) int64.
+        mask: (batch, time) bool, true where a target counts.
+        weights: (time,) float, see ``target_weights``.
+
+    Returns:
+        A scalar.
+    """
+    cross_entropy = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    return (cross_entropy.view_as(targets) * weights * mask).mean()
