@@ -1,0 +1,72 @@
+"""Make the environment that belongs to a dataset."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium
+from gymnasium.error import DependencyNotInstalled
+from gymnasium.error import Error as GymnasiumError
+
+from seqrl_cli.errors import SeqrlError, nearest
+
+Environment = gymnasium.Env[Any, Any]
+
+
+def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: int | None = None) -> Environment:
+    """Make one environment, with its step limit applied.
+
+    D4RL's data was recorded in MuJoCo environments that no longer exist; ``Hopper-v4`` and its kin have the same
+    bodies, observations and rewards, so gymnasium's warning that they are out of date is silenced.
+
+    Args:
+        env_id: gymnasium id, for example ``Hopper-v4``.
+        render_mode: gymnasium render mode, for example ``rgb_array``.
+        max_episode_steps: step limit; by default the registered one (1000 for locomotion).
+
+    Raises:
+        SeqrlError: the id does not exist, or a package that it needs is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
+            return gymnasium.make(
+                env_id, render_mode=render_mode, max_episode_steps=max_episode_steps, disable_env_checker=True
+            )
+    except DependencyNotInstalled as error:
+        raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
+    except (GymnasiumError, ImportError) as error:
+        close = _suggestion(env_id)
+        hint = f"did you mean {close!r}?" if close else "gymnasium ids look like 'Hopper-v4'."
+        raise SeqrlError(f"there is no environment {env_id!r} here: {_first_sentence(error)}", hint) from error
+
+
+def space_sizes(env: Environment) -> tuple[int, int]:
+    """Observation and action size of an environment whose spaces are flat boxes.
+
+    Raises:
+        SeqrlError: one of the spaces is not a box with one axis, for example because actions are discrete.
+    """
+    sizes = []
+    for kind, space in (("observations", env.observation_space), ("actions", env.action_space)):
+        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+            name = env.spec.id if env.spec else type(env).__name__
+            raise SeqrlError(
+                f"environment {name!r} has {kind} of kind {space}, not a flat vector of numbers",
+                "choose an environment with continuous control, for example 'Hopper-v4'.",
+            )
+        sizes.append(space.shape[0])
+    return sizes[0], sizes[1]
+
+
+def _suggestion(env_id: str) -> str | None:
+    """The same name as version 4, which is how D4RL's MuJoCo environments are called today, else the nearest name."""
+    current = f"{env_id.rpartition('-v')[0]}-v4"
+    if current in gymnasium.registry:
+        return current
+    return nearest(env_id, gymnasium.registry.keys() - {env_id})
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).split(". ")[0].rstrip(".")

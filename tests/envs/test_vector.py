@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+
+
+def play_alone(seed, actions):
+    """The naive reference: one plain environment, one episode."""
+    env = make_env("Hopper-v4")
+    rows = [(env.reset(seed=seed)[0], 0.0, False)]
+    for action in actions:
+        observation, reward, terminated, _, _ = env.step(action)
+        rows.append((observation, reward, terminated))
+        if terminated:
+            break
+    return rows
+
+
+def test_every_episode_is_as_if_alone():
+    rng = np.random.default_rng(0)
+    actions = {seed: rng.uniform(-1, 1, (300, 3)) for seed in range(7)}
+    expected = {seed: play_alone(seed, actions[seed]) for seed in actions}
+    vector = EpisodeVector("Hopper-v4", 3)
+    played = {seed: [] for seed in actions}
+    queue, running = list(actions), {}
+    while queue or running:
+        for slot in np.flatnonzero(~vector.active)[: len(queue)]:
+            running[int(slot)] = seed = queue.pop(0)
+            played[seed].append((vector.start(int(slot), seed), 0.0, False))
+        batch = np.full((3, 3), np.nan)
+        for slot, seed in running.items():
+            batch[slot] = actions[seed][len(played[seed]) - 1]
+        step = vector.step(batch)
+        for slot, seed in list(running.items()):
+            played[seed].append((step.observations[slot], step.rewards[slot], step.terminated[slot]))
+            if step.terminated[slot]:
+                del running[slot]
+    for seed in actions:
+        for ours, alone in zip(played[seed], expected[seed], strict=True):
+            np.testing.assert_array_equal(ours[0], alone[0])
+            assert ours[1:] == alone[1:]
+
+
+def test_finished_and_unchosen_slots_hold_still():
+    vector = EpisodeVector("Hopper-v4", 3, max_episode_steps=2)
+    assert not vector.active.any()
+    vector.start(0, seed=1)
+    vector.start(2, seed=2)
+    assert vector.active.tolist() == [True, False, True]
+    before = vector.states()
+    step = vector.step(np.ones((3, 3)), active=np.array([True, False, False]))
+    assert step.rewards[0] != 0 and step.rewards[1] == step.rewards[2] == 0
+    np.testing.assert_array_equal(vector.states()[2].qpos, before[2].qpos)
+    last = vector.step(np.ones((3, 3)))
+    assert last.truncated.tolist() == [True, False, False] and not last.terminated.any()
+    after = vector.step(np.ones((3, 3)))
+    assert after.truncated.tolist() == [False, False, True]
+    np.testing.assert_array_equal(after.observations[0], last.observations[0])
+    assert not vector.active.any()
+
+
+def test_an_episode_starts_again_from_its_seed():
+    vector = EpisodeVector("Hopper-v4", 1)
+    first = vector.start(0, seed=5)
+    moved = vector.step(np.ones((1, 3))).observations[0]
+    assert not np.array_equal(first, moved)
+    np.testing.assert_array_equal(vector.start(0, seed=5), first)
+    np.testing.assert_array_equal(vector.step(np.ones((1, 3))).observations[0], moved)
+
+
+def test_states_put_a_simulator_back_where_it_was():
+    vector = EpisodeVector("Ant-v4", 1)
+    vector.start(0, seed=0)
+    observation = vector.step(np.full((1, 8), 0.5)).observations[0]
+    state = vector.states()[0]
+    assert state.qpos.shape == (15,) and state.qvel.shape == (14,)
+    np.testing.assert_array_equal(observation, np.concatenate([state.qpos[2:], state.qvel]))
+
+
+def test_unsuitable_environments_are_refused():
+    with pytest.raises(SeqrlError, match="CartPole-v1"):
+        EpisodeVector("CartPole-v1", 2)
+    pendulum = EpisodeVector("Pendulum-v1", 1)
+    pendulum.start(0, seed=0)
+    with pytest.raises(SeqrlError, match="MuJoCo"):
+        pendulum.states()
