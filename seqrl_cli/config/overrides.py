@@ -1,0 +1,88 @@
+"""``key=value`` on the command line, nested dictionaries, and sentences out of pydantic's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from seqrl_cli.errors import UsageError, unknown
+
+
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every key of a configuration as it is written on the command line: ``seed``, ``train.learning_rate``, …."""
+    keys = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys += dotted_keys(kind, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, Any]:
+    """Read ``["train.learning_rate=3e-4", …]``; values are YAML, so ``null``, ``true`` and lists work.
+
+    Raises:
+        UsageError: no equals sign, an unknown key (the nearest is named), or a value that is not YAML.
+    """
+    known = list(keys)
+    overrides = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals:
+            raise UsageError(f"{argument!r} is not of the form key=value", "for example train.learning_rate=3e-4")
+        if key not in known:
+            raise unknown("key", key, known, "seqrl presets show base")
+        try:
+            overrides[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UsageError(f"the value of {key!r} cannot be read: {text!r}", "quote it for the shell") from error
+    return overrides
+
+
+def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"train.seed": 1}`` → ``{"train": {"seed": 1}}``."""
+    nested: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *parents, leaf = key.split(".")
+        section = nested
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[leaf] = value
+    return nested
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries; what comes later wins."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ between two nested dictionaries."""
+    found = []
+    for key in sorted(set(one) | set(other)):
+        left, right = one.get(key), other.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            found += differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            found.append(prefix + key)
+    return found
+
+
+def sentence(error: ValidationError) -> str:
+    """The first fault of a pydantic error as half a sentence: key, value, reason."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "configuration"
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return reason
+    return f"{key} = {first['input']!r}: {reason[0].lower()}{reason[1:]}"

@@ -1,0 +1,100 @@
+"""What a command says: results on stdout, everything else on stderr, progress on a terminal only."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+Progress = Callable[..., None]
+
+
+class Console:
+    """The voice of one command.
+
+    Args:
+        quiet: say nothing but results and errors.
+        as_json: stdout carries exactly one JSON object; ``show`` is silent then.
+        stdout, stderr: streams, by default the process's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        as_json: bool = False,
+        stdout: TextIO | None = None,
+        stderr: TextIO | None = None,
+    ) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self.stdout = stdout or sys.stdout
+        self.stderr = stderr or sys.stderr
+
+    def note(self, text: str) -> None:
+        """One line about what is happening."""
+        if not self.quiet:
+            print(text, file=self.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        """One line about something the user should know; not silenced."""
+        print(f"warning: {text}", file=self.stderr, flush=True)
+
+    def show(self, renderable: Any) -> None:
+        """Print a result: text, or anything that Rich renders."""
+        if self.as_json:
+            return
+        if isinstance(renderable, str):
+            print(renderable, file=self.stdout, flush=True)
+            return
+        from rich.console import Console as RichConsole
+
+        RichConsole(file=self.stdout, highlight=False, soft_wrap=False).print(renderable)
+
+    def emit(self, value: Any) -> None:
+        """The one object of ``--json``; silent without it."""
+        if self.as_json:
+            print(json.dumps(value, indent=2, default=str), file=self.stdout, flush=True)
+
+    def error(self, message: str, hint: str = "") -> None:
+        """An error and what to do next."""
+        print(f"error: {message}", file=self.stderr, flush=True)
+        if hint:
+            print(f"hint: {hint}", file=self.stderr, flush=True)
+
+    @contextmanager
+    def progress(self, label: str, unit: str = "") -> Iterator[Progress]:
+        """A progress bar with rate and time left; a silent one where stderr is not a terminal.
+
+        Yields:
+            ``update(done, total, detail="")``; ``total`` may be None when it is not known.
+        """
+        if self.quiet or not self.stderr.isatty():
+            yield lambda done, total=None, detail="": None
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
+        with Bars(*columns, console=RichConsole(file=self.stderr), transient=True) as bars:
+            task = bars.add_task(label, total=None, detail="", rate="")
+
+            def update(done: float, total: float | None = None, detail: str = "") -> None:
+                speed = bars.tasks[0].speed
+                rate = f"{speed:,.0f} {unit}/s" if speed and unit and speed >= 10 else ""
+                if speed and unit and speed < 10:
+                    rate = f"{speed:.1f} {unit}/s"
+                bars.update(task, completed=done, total=total, detail=detail, rate=rate)
+
+            yield update
