@@ -56,3 +56,9 @@ def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> 
     else:
         hint = "choose one of: " + ", ".join(options)
     return UsageError(f"unknown {kind} {name!r}", hint)
+
+
+class Interrupted(SeqrlError):
+    """The user stopped the program; everything done so far has been saved."""
+
+    exit_code = 130

@@ -1,0 +1,97 @@
+"""The options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seqrl_cli.errors import UsageError
+
+RunsDir = Annotated[
+    Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results, warnings and errors.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done and write nothing.")]
+Force = Annotated[bool, typer.Option("--force", help="Redo what is already there.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps …")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: all cores]")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.  [default: from the preset]")]
+Preset = Annotated[str | None, typer.Option("--preset", help="Take another dataset's preset.")]
+SizeName = Annotated[
+    str | None, typer.Option("--size", help="paper, or laptop (minutes on two cores).  [default: by the dataset's name]")
+]
+
+RUNS = Path("runs")
+
+
+def _complete_dataset(incomplete: str) -> list[str]:
+    from seqrl_cli.data.catalogue import list_datasets
+
+    return [spec.id for spec in list_datasets() if spec.id.startswith(incomplete)]
+
+
+def _complete_run(incomplete: str) -> list[str]:
+    from seqrl_cli.runs.store import RunStore
+
+    store = RunStore(RUNS)
+    return [name for folder, _ in store.runs() if (name := store.name_of(folder.path)).startswith(incomplete)]
+
+
+def _dataset_argument(required: bool) -> Any:
+    metavar = "DATASET [KEY=VALUE]..." if required else "[DATASET] [KEY=VALUE]..."
+    help_text = "A dataset id, such as sim/hopper-medium, or the path of an HDF5 file; then configuration."
+    return typer.Argument(metavar=metavar, help=help_text, autocompletion=_complete_dataset, show_default=False)
+
+
+DatasetWords = Annotated[list[str] | None, _dataset_argument(required=True)]
+RunWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN] [KEY=VALUE]...",
+        help="A run's path or name, or a dataset for its latest run.  [default: the latest run]",
+        autocompletion=_complete_run,
+        show_default=False,
+    ),
+]
+
+
+def split_words(words: list[str] | None, kind: str) -> tuple[str | None, list[str]]:
+    """Split positional words into the one subject, if given, and the ``key=value`` words.
+
+    Raises:
+        UsageError: more than one subject.
+    """
+    subjects = [word for word in words or [] if "=" not in word]
+    if len(subjects) > 1:
+        raise UsageError(f"one {kind} at a time, not {' and '.join(subjects)}", "configuration is written key=value")
+    return (subjects[0] if subjects else None), [word for word in words or [] if "=" in word]
+
+
+def required_dataset(words: list[str] | None) -> tuple[str, list[str]]:
+    """Like ``split_words`` for a command that cannot do without a dataset.
+
+    Raises:
+        UsageError: no dataset.
+    """
+    subject, overrides = split_words(words, "dataset")
+    if subject is None:
+        raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
+    return subject, overrides
+
+
+def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
+    """Dotted overrides out of ``key=value`` words and daily options; an option that was given wins.
+
+    Args:
+        overrides: ``key=value`` words.
+        **options: dotted keys with ``__`` for the dot, for example ``plan__horizon=5``; None = not given.
+    """
+    from seqrl_cli.config.overrides import dotted_keys, parse_overrides
+    from seqrl_cli.config.schema import Config
+
+    keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
+    given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    return {**parse_overrides(overrides, keys), **given}

@@ -1,0 +1,46 @@
+"""How every command speaks and ends: one console, errors as sentences, exit codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError
+
+
+@contextmanager
+def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
+    """Give the command its console and turn what goes wrong into a sentence, a hint and an exit code.
+
+    Raises:
+        typer.Exit: 1 the input or the machine is at fault, 2 usage, 130 interrupted.
+    """
+    console = Console(quiet=quiet, as_json=as_json)
+    debug = bool(os.environ.get("SEQRL_DEBUG"))
+    try:
+        yield console
+    except SeqrlError as error:
+        if debug:
+            raise
+        _fail(console, error.message, error.hint, error.exit_code, error)
+    except KeyboardInterrupt as error:
+        _fail(console, "interrupted", "the same command again carries on", 130, error)
+    except MemoryError as error:
+        _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
+    except (typer.Exit, BrokenPipeError):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        _fail(console, f"a fault in seqrl itself: {text}", "SEQRL_DEBUG=1 shows where; please report it", 1, error)
+
+
+def _fail(console: Console, message: str, hint: str, code: int, cause: BaseException) -> None:
+    console.error(message, hint)
+    console.emit({"error": message, "hint": hint, "exit_code": code})
+    raise typer.Exit(code) from cause

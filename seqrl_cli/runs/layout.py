@@ -1,0 +1,81 @@
+"""Names inside the run directory: where everything is, and nothing else.
+
+::
+
+    runs/hopper-medium-v2/
+      dataset.h5  tokens.h5
+      gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  videos/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """One dataset's folder."""
+
+    path: Path
+
+    @property
+    def dataset(self) -> Path:
+        """The episodes, in D4RL layout."""
+        return self.path / "dataset.h5"
+
+    @property
+    def tokens(self) -> Path:
+        """Tokens and bin edges."""
+        return self.path / "tokens.h5"
+
+    def run(self, name: str) -> RunFolder:
+        """The folder of one trained model."""
+        return RunFolder(self.path / name)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One trained model's folder."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """What ran, where and with which versions."""
+        return self.path / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a log step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a checkpoint, and ``last``."""
+        return self.path / "checkpoints"
+
+    @property
+    def plans(self) -> Path:
+        """One folder a plan setting."""
+        return self.path / "plans"
+
+    @property
+    def videos(self) -> Path:
+        """What render wrote."""
+        return self.path / "videos"
+
+    @property
+    def dataset_folder(self) -> DatasetFolder:
+        """The dataset that the model was trained on."""
+        return DatasetFolder(self.path.parent)
+
+
+def episode_record(plan_folder: Path, episode: int) -> Path:
+    """The JSON of one planned episode; its states are beside it, ending in ``.h5``."""
+    return plan_folder / f"episode-{episode:03d}.json"
