@@ -10,18 +10,21 @@ import typer
 from seqrl_cli.errors import UsageError
 
 RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.", show_default=True)
+    Path,
+    typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.", show_default=True),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results, warnings and errors.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done and write nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is already there.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps …")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.  [default: all cores]")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of everything random.  [default: from the preset]")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (default: all cores).")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Seed of everything random (default: from the preset).")
+]
 Preset = Annotated[str | None, typer.Option("--preset", help="Take another dataset's preset.")]
 SizeName = Annotated[
-    str | None, typer.Option("--size", help="paper, or laptop (minutes on two cores).  [default: by the dataset's name]")
+    str | None, typer.Option("--size", help="paper, or laptop (minutes on two cores) (default: by the dataset's name).")
 ]
 
 RUNS = Path("runs")
@@ -40,18 +43,20 @@ def _complete_run(incomplete: str) -> list[str]:
     return [name for folder, _ in store.runs() if (name := store.name_of(folder.path)).startswith(incomplete)]
 
 
-def _dataset_argument(required: bool) -> Any:
-    metavar = "DATASET [KEY=VALUE]..." if required else "[DATASET] [KEY=VALUE]..."
-    help_text = "A dataset id, such as sim/hopper-medium, or the path of an HDF5 file; then configuration."
-    return typer.Argument(metavar=metavar, help=help_text, autocompletion=_complete_dataset, show_default=False)
-
-
-DatasetWords = Annotated[list[str] | None, _dataset_argument(required=True)]
+DatasetWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATASET | KEY=VALUE",
+        help="A dataset id, such as sim/hopper-medium, or the path of an HDF5 file; then configuration.",
+        autocompletion=_complete_dataset,
+        show_default=False,
+    ),
+]
 RunWords = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[RUN] [KEY=VALUE]...",
-        help="A run's path or name, or a dataset for its latest run.  [default: the latest run]",
+        metavar="RUN | KEY=VALUE",
+        help="A run's path or name, or a dataset for its latest run (default: the latest run).",
         autocompletion=_complete_run,
         show_default=False,
     ),
@@ -95,3 +100,15 @@ def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
     keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
     return {**parse_overrides(overrides, keys), **given}
+
+
+def refuse_overrides(overrides: list[str], command: str) -> None:
+    """Stop at ``key=value`` words where nothing is configured by them.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if overrides:
+        raise UsageError(
+            f"{command} takes no key=value: {overrides[0]!r}", f"`seqrl {command} --help` lists its options"
+        )

@@ -1,0 +1,49 @@
+"""The command line's root: which commands there are and in what order help lists them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqrl_cli import __version__
+from seqrl_cli.cli import collect, demo, discretize, download, info, plan, presets, render, runs, table, train
+
+app = typer.Typer(
+    name="seqrl",
+    help="Offline reinforcement learning as sequence modelling: get data, train a model, plan with it, look at it.",
+    epilog="Start with `seqrl demo`. Every command: `seqrl COMMAND --help`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+CHAIN = "The chain"
+HELPERS = "Helpers"
+
+app.command(rich_help_panel=CHAIN)(demo.demo)
+app.command(rich_help_panel=CHAIN)(download.download)
+app.command(rich_help_panel=CHAIN)(discretize.discretize)
+app.command(rich_help_panel=CHAIN)(train.train)
+app.command(rich_help_panel=CHAIN)(plan.plan)
+app.command(rich_help_panel=CHAIN)(render.render)
+app.command(rich_help_panel=CHAIN)(table.table)
+app.command(rich_help_panel=HELPERS)(collect.collect)
+app.add_typer(runs.app, name="runs", rich_help_panel=HELPERS)
+app.add_typer(presets.app, name="presets", rich_help_panel=HELPERS)
+app.command(rich_help_panel=HELPERS)(info.info)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seqrl {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Offline reinforcement learning as sequence modelling: get data, train a model, plan with it, look at it."""

@@ -1,0 +1,43 @@
+"""``seqrl collect``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqrl_cli.cli import options
+from seqrl_cli.cli.voice import voice
+
+
+def collect(
+    env: Annotated[str, typer.Argument(metavar="ENV", help="hopper, halfcheetah, walker2d, ant, or a gymnasium id.")],
+    policy: Annotated[
+        str, typer.Option("--policy", help="random, expert, medium, or a trained run (path or name).")
+    ] = "medium",
+    transitions: Annotated[int, typer.Option("--transitions", "-n", min=1, help="Size of the dataset.")] = 100_000,
+    name: Annotated[str | None, typer.Option("--name", help="Dataset id to store it under (default: made up).")] = None,
+    seed: options.Seed = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes (default: all cores).")] = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make a dataset with a shipped policy, a uniform random one, or a trained run.
+
+    The same command gives the same data, however many processes collect it.
+    """
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows.collect import CollectRequest, collect_dataset, show_collection
+
+        request = CollectRequest(env, policy, transitions, seed or 0, name, workers)
+        store = RunStore(runs_dir)
+        if dry_run:
+            show_collection(store, request, console)
+            return
+        report = collect_dataset(store, request, console, force=force)
+        console.show(report.text())
+        console.emit(report.as_dict())

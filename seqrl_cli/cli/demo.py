@@ -1,0 +1,36 @@
+"""``seqrl demo``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqrl_cli.cli import options
+from seqrl_cli.cli.voice import voice
+
+
+def demo(
+    dataset: Annotated[str, typer.Argument(help="A simulated dataset.")] = "sim/hopper-medium",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the whole chain.")] = 42,
+    threads: options.Threads = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """The whole chain on a simulated dataset: minutes on two cores, no network, no GPU.
+
+    Simulates the data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
+    """
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows.demo import run_demo, show_demo
+
+        store = RunStore(runs_dir)
+        if dry_run:
+            show_demo(store, dataset, seed, console)
+            return
+        report = run_demo(store, dataset, console, seed=seed, threads=threads, force=force)
+        console.emit(report.as_dict())

@@ -1,0 +1,35 @@
+"""``seqrl discretize``."""
+
+from __future__ import annotations
+
+from seqrl_cli.cli import options
+from seqrl_cli.cli.voice import voice
+
+
+def discretize(
+    words: options.DatasetWords = None,
+    preset: options.Preset = None,
+    size: options.SizeName = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Turn a dataset into tokens: value targets, bin edges, one token a number.
+
+    Gets the dataset first if it is not there. For other bins: data.bins=50 data.discretizer=uniform.
+    """
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows import datasets, tokens
+
+        dataset, overrides = options.required_dataset(words)
+        config = datasets.dataset_config(dataset, size=size, preset=preset, overrides=options.configuration(overrides))
+        store = RunStore(runs_dir)
+        if dry_run:
+            tokens.show_tokens(store, config, console)
+            return
+        report = tokens.discretize(store, config, console, force=force)
+        console.show(report.text())
+        console.emit(report.as_dict())

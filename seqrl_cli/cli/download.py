@@ -1,0 +1,42 @@
+"""``seqrl download``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqrl_cli.cli import options
+from seqrl_cli.cli.voice import voice
+
+
+def download(
+    words: options.DatasetWords = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List every known dataset.")] = False,
+    seed: options.Seed = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Get a dataset: simulate it, fetch it, or take in an HDF5 file of your own.
+
+    sim/… sets are simulated here, in MuJoCo, without a network; D4RL names are fetched; a path is checked and copied.
+    """
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows import datasets
+
+        store = RunStore(runs_dir)
+        if list_all:
+            datasets.show_catalogue(store, console, options.split_words(words, "pattern")[0])
+            return
+        dataset, overrides = options.required_dataset(words)
+        config = datasets.dataset_config(dataset, overrides=options.configuration(overrides, data__seed=seed))
+        if dry_run:
+            datasets.show_acquisition(store, config, console)
+            return
+        report = datasets.acquire(store, config, console, force=force)
+        console.show(report.text())
+        console.emit(report.as_dict())

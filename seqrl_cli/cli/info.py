@@ -1,0 +1,28 @@
+"""``seqrl info``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from seqrl_cli.cli import options
+from seqrl_cli.cli.voice import voice
+
+
+def info(
+    dataset: Annotated[str | None, typer.Argument(help="A dataset to look at.", show_default=False)] = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """What is installed, what is missing and which line installs it; or what is in a dataset."""
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows.inspect import show_dataset, show_machine
+
+        store = RunStore(runs_dir)
+        if dataset:
+            show_dataset(store, dataset, console)
+        else:
+            show_machine(store, console)

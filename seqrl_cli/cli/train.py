@@ -1,0 +1,54 @@
+"""``seqrl train``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from seqrl_cli.cli import options
+from seqrl_cli.cli.voice import voice
+
+
+def train(
+    words: options.DatasetWords = None,
+    arch: Annotated[str | None, typer.Option("--arch", help="Architecture: gpt (default: gpt).")] = None,
+    seed: options.Seed = None,
+    updates: Annotated[int | None, typer.Option("--updates", min=1, help="Optimiser steps (default: preset).")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Windows a step (default: preset).")
+    ] = None,
+    size: options.SizeName = None,
+    preset: options.Preset = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train a sequence model on a dataset; gets and discretizes the dataset first if need be.
+
+    Interrupted? The same command carries on from the newest checkpoint. Finished? It says so and stops.
+    """
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows import datasets
+        from seqrl_cli.workflows.train import TrainRequest, show_training, train_model
+
+        dataset, overrides = options.required_dataset(words)
+        given = options.configuration(
+            overrides, model__arch=arch, seed=seed, train__updates=updates, train__batch_size=batch_size
+        )
+        config = datasets.dataset_config(dataset, size=size, preset=preset, overrides=given)
+        request = TrainRequest(config, name=name, device=device, threads=threads, argv=sys.argv)
+        store = RunStore(runs_dir)
+        if dry_run:
+            show_training(store, request, console)
+            return
+        report = train_model(store, request, console, force=force)
+        console.show(report.text())
+        console.emit(report.as_dict())
