@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -52,6 +52,20 @@ class Console:
         from rich.console import Console as RichConsole
 
         RichConsole(file=self.stdout, highlight=False, soft_wrap=False).print(renderable)
+
+    def show_rows(self, header: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+        """Print a plain table; numbers align right, and long cells fold rather than vanish."""
+        from rich import box
+        from rich.table import Table
+
+        rows = [list(row) for row in rows]
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
+        for index, name in enumerate(header):
+            numeric = all(isinstance(row[index], int | float) for row in rows)
+            table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        self.show(table)
 
     def emit(self, value: Any) -> None:
         """The one object of ``--json``; silent without it."""

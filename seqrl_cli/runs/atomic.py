@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,14 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason, hint = _REASONS.get(error.errno or 0, (error.strerror or str(error), "check the folder and the disk"))
+        reason, hint = _REASONS.get(_number(error), (error.strerror or str(error), "check the folder and the disk"))
         raise SeqrlError(f"cannot write {path}: {reason}", hint) from error
+
+
+def _number(error: OSError) -> int:
+    """The error number; HDF5 has it only in its text."""
+    in_text = re.search(r"errno = (\d+)", str(error))
+    return error.errno or (int(in_text.group(1)) if in_text else 0)
 
 
 def make_folder(path: Path) -> Path:

@@ -1,0 +1,146 @@
+"""Looking without changing: runs, presets, the machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from importlib import metadata
+from typing import Any
+
+import yaml
+
+from seqrl_cli import __version__
+from seqrl_cli.config.overrides import differences
+from seqrl_cli.config.presets import dump_config, preset_layers, preset_names, resolve_config
+from seqrl_cli.console import Console
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord
+from seqrl_cli.runs.store import RunStore, plan_folders
+
+CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
+EXTRAS = {"sb3_contrib": ("behaviour", "searching behaviour policies with Stable-Baselines3")}
+
+
+def show_runs(store: RunStore, console: Console) -> None:
+    """List datasets and runs, the newest run last, and warn of damaged ones."""
+    runs = store.runs()
+    folders = store.dataset_folders()
+    rows = [_run_row(store, folder, record) for folder, record in runs]
+    console.emit({"datasets": [store.name_of(folder.path) for folder in folders], "runs": rows})
+    for error in store.damaged():
+        console.warn(error.message)
+    if not runs and not folders:
+        console.show(f"nothing in {store.root} yet; start with: seqrl demo")
+        return
+    if folders:
+        cells = [[store.name_of(f.path), "yes" if f.tokens.exists() else "no", _size(f)] for f in folders]
+        console.show_rows(["dataset", "tokens", "MB"], cells)
+    if rows:
+        header = ["run", "status", "updates", "validation loss", "plans", "updated"]
+        console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
+
+
+def _size(folder: Any) -> float:
+    files = (folder.dataset, folder.tokens)
+    return round(sum(path.stat().st_size for path in files if path.exists()) / 1e6, 1)
+
+
+def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
+    lines = read_metrics(folder)
+    losses = [line["validation_loss"] for line in lines if line.get("validation_loss") is not None]
+    return {
+        "run": store.name_of(folder.path),
+        "dataset": record.dataset,
+        "status": record.status,
+        "updates": lines[-1]["step"] if lines else None,
+        "validation loss": round(losses[-1], 4) if losses else None,
+        "plans": len(plan_folders(folder)),
+        "updated": record.updated[:16].replace("T", " "),
+    }
+
+
+def read_metrics(folder: RunFolder) -> list[dict[str, Any]]:
+    """The readable lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    if not folder.metrics.exists():
+        return []
+    lines = []
+    for line in folder.metrics.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def show_run(store: RunStore, spec: str | None, console: Console) -> None:
+    """One run: record, configuration, last metrics and plans."""
+    folder = store.find(spec)
+    record = next(record for found, record in store.runs() if found.path.resolve() == folder.path.resolve())
+    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    metrics = read_metrics(folder)
+    plans = [path.name for path in plan_folders(folder)]
+    last = metrics[-1] if metrics else None
+    console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
+    whole = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
+    console.show(f"{store.name_of(folder.path)}  ({folder.path})")
+    console.show(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def show_presets(console: Console) -> None:
+    """Every preset and what it changes from the base, at the papers' size."""
+    base = resolve_config("base", size="paper", preset="base").model_dump()
+    rows = []
+    for name in preset_names():
+        config = resolve_config("base", size="paper", preset=name).model_dump()
+        changed = [key for key in differences(base, config) if key != "preset"]
+        rows.append({"preset": name, "changes": {key: _dig(config, key) for key in changed}})
+    console.emit({"presets": rows})
+    cells = [[row["preset"], _changes(row["changes"])] for row in rows]
+    console.show_rows(["preset", "differs from base in"], cells)
+
+
+def _changes(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={'null' if value is None else value}" for key, value in changes.items()) or "–"
+
+
+def _dig(values: dict[str, Any], dotted: str) -> Any:
+    for part in dotted.split("."):
+        values = values[part]
+    return values
+
+
+def show_preset(name: str, size: str | None, console: Console) -> None:
+    """A preset with every key; a dataset id shows what training on it would use."""
+    if name in preset_names():
+        config = resolve_config(name, size=size or "paper", preset=name)
+    else:
+        from seqrl_cli.data.catalogue import resolve
+
+        config = resolve_config(resolve(name).id, size=size)
+    preset_layers(config.preset, config.size)
+    console.emit(config.model_dump())
+    console.show(dump_config(config).rstrip())
+
+
+def show_machine(store: RunStore, console: Console) -> None:
+    """Versions, devices, drawing backends, and the line that installs each missing extra."""
+    import torch
+
+    devices = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    facts = {
+        "seqrl": __version__,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "devices": devices,
+        "runs directory": str(store.root.resolve()),
+        **{package: metadata.version(package) for package in CORE},
+    }
+    missing = {
+        extra: {"for": purpose, "install": f"pip install 'seqrl[{extra}]'"}
+        for module, (extra, purpose) in EXTRAS.items()
+        if importlib.util.find_spec(module) is None
+    }
+    console.emit({**facts, "missing extras": missing})
+    console.show_rows(["", ""], [[key, ", ".join(v) if isinstance(v, list) else str(v)] for key, v in facts.items()])
+    for extra, details in missing.items():
+        console.show(f"not installed: {extra} ({details['for']}); {details['install']}")

@@ -1,0 +1,130 @@
+import pytest
+
+from seqrl_cli.config.overrides import dotted_keys, parse_overrides
+from seqrl_cli.config.presets import dump_config, load_config, preset_for, preset_names, resolve_config
+from seqrl_cli.config.schema import Config
+from seqrl_cli.errors import SeqrlError, UsageError
+
+# The table of the Trajectory Transformer's configuration file: what each dataset changes from the base.
+ORIGINALS = {
+    "halfcheetah-medium-v2": {"plan.horizon": 5, "plan.beam_width": 32},
+    "halfcheetah-medium-replay-v2": {"plan.horizon": 5, "plan.beam_width": 32},
+    "halfcheetah-medium-expert-v2": {"plan.beam_width": 32, "plan.horizon": 15},
+    "hopper-medium-v2": {},
+    "hopper-medium-expert-v2": {},
+    "hopper-medium-replay-v2": {"train.n_epochs_ref": 80},
+    "walker2d-medium-v2": {},
+    "walker2d-medium-expert-v2": {"plan.horizon": 5},
+    "walker2d-medium-replay-v2": {
+        "train.n_epochs_ref": 80,
+        "plan.horizon": 20,
+        "plan.beam_width": 32,
+        "plan.k_act": 40,
+        "plan.cdf_act": None,
+    },
+    "ant-medium-v2": {"train.batch_size": 128, "plan.horizon": 5},
+    "ant-medium-replay-v2": {"train.batch_size": 128, "plan.horizon": 5},
+    "ant-random-v2": {"train.batch_size": 128, "plan.horizon": 5},
+    "ant-medium-expert-v2": {},
+    "bullet-halfcheetah-medium-v0": {},
+}
+BASE = {
+    "data.bins": 100,
+    "data.discount": 0.99,
+    "data.termination_penalty": -100.0,
+    "data.discretizer": "quantile",
+    "model.n_layer": 4,
+    "model.n_head": 4,
+    "model.width": 128,
+    "model.sequence_length": 10,
+    "model.embedding_dropout": 0.1,
+    "train.n_epochs_ref": 50,
+    "train.batch_size": 256,
+    "train.learning_rate": 6e-4,
+    "train.action_weight": 5.0,
+    "plan.horizon": 15,
+    "plan.beam_width": 128,
+    "plan.n_expand": 2,
+    "plan.k_obs": 1,
+    "plan.k_act": None,
+    "plan.cdf_act": 0.6,
+    "plan.percentile": "mean",
+    "plan.max_context_transitions": 5,
+    "plan.plan_freq": 1,
+    "seed": 42,
+}
+
+
+def value(config: Config, dotted: str):
+    found = config.model_dump()
+    for part in dotted.split("."):
+        found = found[part]
+    return found
+
+
+@pytest.mark.parametrize("dataset", ORIGINALS)
+def test_original_presets_are_used_by_dataset_name(dataset):
+    config = resolve_config(dataset)
+    expected = {**BASE, **ORIGINALS[dataset]}
+    assert config.size == "paper" and config.preset == dataset
+    assert {key: value(config, key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("size", ["paper", "laptop"])
+def test_every_preset_resolves_at_every_size(size):
+    for name in preset_names():
+        assert resolve_config("sim/hopper-medium", size=size, preset=name).preset == name
+
+
+def test_simulated_data_follows_its_d4rl_counterpart():
+    assert preset_for("sim/walker2d-medium-replay") == "walker2d-medium-replay-v2"
+    assert preset_for("local/mine") == "base"
+    assert resolve_config("sim/hopper-medium").size == "laptop"
+    assert resolve_config("sim/hopper-medium-replay", size="paper").train.n_epochs_ref == 80
+
+
+def test_overrides_win_and_yaml_floats_without_a_dot_are_repaired():
+    words = ["train.learning_rate=3e-4", "plan.k_act=null", "data.termination_penalty=-50", "model.mask_values=false"]
+    config = resolve_config("hopper-medium-v2", overrides=parse_overrides(words, dotted_keys(Config)))
+    assert config.train.learning_rate == 3e-4
+    assert config.plan.k_act is None
+    assert config.data.termination_penalty == -50.0
+    assert config.model.mask_values is False
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["train.learning_rat=1"], "unknown key 'train.learning_rat'", "did you mean 'train.learning_rate'"),
+        (["plan.horizon"], "not of the form key=value", "learning_rate=3e-4"),
+        (["plan.horizon=[1"], "cannot be read", "quote"),
+        (["plan.horizon=many"], "plan.horizon = 'many'", "seqrl presets show"),
+        (["plan.horizon=0"], "plan.horizon = 0", "seqrl presets show"),
+        (["plan.plan_freq=16"], "plan_freq 16 exceeds the horizon 15", "seqrl presets show"),
+        (["data.discretizer=quantil"], "data.discretizer", "seqrl presets show"),
+    ],
+)
+def test_bad_overrides(words, message, hint):
+    with pytest.raises(UsageError) as caught:
+        resolve_config("hopper-medium-v2", overrides=parse_overrides(words, dotted_keys(Config)))
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+
+
+def test_unknown_preset_and_size_offer_the_nearest():
+    with pytest.raises(UsageError, match="unknown preset 'hoper-medium-v2'") as caught:
+        resolve_config("hopper-medium-v2", preset="hoper-medium-v2")
+    assert "hopper-medium-v2" in caught.value.hint
+    with pytest.raises(UsageError, match="unknown size 'labtop'"):
+        resolve_config("hopper-medium-v2", size="labtop")
+
+
+def test_config_file_round_trip_and_damage(tmp_path):
+    config = resolve_config("walker2d-medium-replay-v2", overrides={"seed": 7})
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_config(config))
+    assert load_config(path) == config
+    for content, words in [("a: [", "cannot be read"), ("- 1", "not a mapping"), ("a: 1", "does not fit")]:
+        path.write_text(content)
+        with pytest.raises(SeqrlError, match=words):
+            load_config(path)

@@ -1,0 +1,83 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import atomic_path, make_folder, write_json_atomic, write_text_atomic
+
+
+def test_text_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    target = tmp_path / "deep" / "file.txt"
+    write_text_atomic(target, "one")
+    write_text_atomic(target, "two")
+    assert target.read_text() == "two"
+    assert os.listdir(target.parent) == ["file.txt"]
+
+
+def test_failure_keeps_the_old_content_and_removes_the_temporary_file(tmp_path):
+    target = tmp_path / "file.gif"
+    write_text_atomic(target, "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        assert temporary.suffix == ".gif"
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.gif"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (OSError("Can't write data (file write failed: errno = 28, error message = 'No space left')"), "disk is full"),
+        (OSError(errno.EROFS, "Read-only file system"), "read-only"),
+    ],
+)
+def test_machine_faults_become_sentences(tmp_path, error, words):
+    with pytest.raises(SeqrlError, match=words) as caught, atomic_path(tmp_path / "file"):
+        raise error
+    assert str(tmp_path / "file") in caught.value.message and caught.value.hint
+
+
+def test_file_in_place_of_a_folder(tmp_path):
+    (tmp_path / "runs").write_text("not a folder")
+    with pytest.raises(SeqrlError, match="a file stands where a folder should be"):
+        make_folder(tmp_path / "runs" / "below")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_read_only_folder(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(SeqrlError, match="permission denied"):
+        write_text_atomic(tmp_path / "file", "text")
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError):
+        write_json_atomic(tmp_path / "file.json", {"loss": float("nan")})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    program = textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from seqrl_cli.runs.atomic import atomic_path
+        with atomic_path(Path(sys.argv[1])) as temporary:
+            temporary.write_text("half of the n")
+            print("writing", flush=True)
+            sys.stdin.read()
+    """)
+    command = [sys.executable, "-c", program, str(target)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert target.read_text() == "old"

@@ -1,0 +1,99 @@
+import json
+import os
+
+import pytest
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.record import SCHEMA_VERSION, RunRecord, git_state, now, read_record, versions, write_record
+from seqrl_cli.runs.store import RunStore, plan_folders
+
+
+def make_run(root, dataset, name):
+    record = RunRecord(
+        dataset=dataset,
+        env_id="Hopper-v4",
+        arch="gpt",
+        name=name,
+        seed=42,
+        status="finished",
+        argv=["seqrl", "train", dataset],
+        git=git_state(),
+        versions=versions(),
+        host="here",
+        device="cpu",
+        threads=2,
+        parameters=1,
+        tokens_fingerprint="0",
+        created=now(),
+        updated="",
+    )
+    path = root / dataset / name / "run.json"
+    write_record(path, record)
+    return path
+
+
+def test_record_round_trip(tmp_path):
+    path = make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
+    record = read_record(path)
+    assert record.name == "gpt-s42" and record.updated >= record.created
+    assert set(record.versions) >= {"python", "seqrl", "torch", "mujoco"}
+
+
+def test_find_takes_nothing_a_name_a_dataset_and_a_path(tmp_path):
+    store = RunStore(tmp_path)
+    first = make_run(tmp_path, "sim/hopper-medium", "gpt-s42").parent
+    second = make_run(tmp_path, "sim/hopper-medium", "gpt-s43").parent
+    other = make_run(tmp_path, "hopper-medium-v2", "other").parent
+    assert store.find(None).path == other
+    assert store.find("gpt-s42").path == first
+    assert store.find("sim/hopper-medium").path == second
+    assert store.find("sim/hopper-medium/gpt-s42").path == first
+    assert store.find(str(first)).path == first
+    assert store.name_of(first) == "sim/hopper-medium/gpt-s42"
+
+
+def test_find_says_what_is_near_or_ambiguous(tmp_path):
+    store = RunStore(tmp_path)
+    with pytest.raises(SeqrlError, match="no run in") as caught:
+        store.find(None)
+    assert "seqrl train" in caught.value.hint
+    make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
+    with pytest.raises(SeqrlError, match="no run 'hopper-medium-v2/gpt-s41'") as caught:
+        store.find("hopper-medium-v2/gpt-s41")
+    assert "did you mean 'hopper-medium-v2/gpt-s42'?" in caught.value.hint
+    make_run(tmp_path, "walker2d-medium-v2", "gpt-s42")
+    with pytest.raises(SeqrlError, match="fits several runs"):
+        store.find("gpt-s42")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is damaged"),
+        ("[1]", "not a run record"),
+        ('{"schema_version": 1}', "not a run record"),
+        (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "written by a newer seqrl"),
+    ],
+)
+def test_damaged_foreign_and_newer_records_are_named_and_left_out(tmp_path, content, words):
+    good = make_run(tmp_path, "hopper-medium-v2", "good").parent
+    bad = tmp_path / "hopper-medium-v2" / "bad" / "run.json"
+    bad.parent.mkdir()
+    bad.write_text(content)
+    with pytest.raises(SeqrlError, match=words) as caught:
+        read_record(bad)
+    assert str(bad) in caught.value.message
+    store = RunStore(tmp_path)
+    assert [folder.path for folder, _ in store.runs()] == [good]
+    assert [error.message for error in store.damaged()] == [caught.value.message]
+
+
+def test_plan_folders_newest_last_and_empty_ones_left_out(tmp_path):
+    run = RunStore(tmp_path).dataset("d").run("r")
+    for index, name in enumerate(("b", "a", "empty")):
+        (run.plans / name).mkdir(parents=True)
+        if name != "empty":
+            record = run.plans / name / "episode-000.json"
+            record.write_text("{}")
+            os.utime(record, (index, index))
+    assert [folder.name for folder in plan_folders(run)] == ["b", "a"]
