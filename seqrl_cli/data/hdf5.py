@@ -1,0 +1,71 @@
+"""HDF5 files that come from anywhere: opened, or refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from seqrl_cli.errors import SeqrlError
+
+Scalar = str | int | float | bool
+
+
+@contextmanager
+def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
+    """Open a file for reading; what goes wrong while it is read is told in terms of the file.
+
+    Args:
+        path: the file.
+        hint: what the user can do when the file is missing or damaged.
+
+    Raises:
+        SeqrlError: the file is missing, not HDF5, truncated, damaged or not readable.
+    """
+    if not path.is_file():
+        raise SeqrlError(f"there is no file {path}", hint)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {_reason(path, error)}", hint) from error
+
+
+def _reason(path: Path, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    if "truncated" in str(error):
+        return "the file is truncated"
+    if not h5py.is_hdf5(path):
+        return "it is not an HDF5 file"
+    return f"the file is damaged ({error})"
+
+
+def write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
+    """Store an array without time stamps, so that the same data makes the same bytes."""
+    group.create_dataset(name, data=array, track_times=False)
+
+
+def write_attributes(file: h5py.File, attributes: Mapping[str, Scalar | None]) -> None:
+    """Store scalars and strings on the file; None is left out."""
+    for name in sorted(attributes):
+        value = attributes[name]
+        if value is not None:
+            file.attrs[name] = value
+
+
+def native_attributes(file: h5py.File) -> dict[str, Scalar]:
+    """The file's scalar and string attributes as plain Python values; others are left out."""
+    found: dict[str, Scalar] = {}
+    for name, value in file.attrs.items():
+        plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, bytes):
+            plain = plain.decode("utf-8", errors="replace")
+        if isinstance(plain, (str, int, float, bool)):
+            found[name] = plain
+    return found

@@ -1,0 +1,230 @@
+"""A dataset as tokens: what ``seqrl discretize`` makes and training reads, and its file ``tokens.h5``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.data.discretizer import Discretizer, Strategy, token_dtype
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
+from seqrl_cli.data.targets import transition_columns
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import atomic_path
+
+SCHEMA_VERSION = 1
+
+_FORMAT = "seqrl-tokens"
+_REMAKE_HINT = "`seqrl discretize DATASET --force` makes it again"
+
+
+@dataclass(frozen=True)
+class TokenizedDataset:
+    """Tokens of every transition, with all that is needed to read them.
+
+    Attributes:
+        tokens: ``(transitions, dims)`` unsigned; dims are ``[observation, action, reward, value]``.
+        offsets: ``(episodes + 1,)`` int64 row at which each episode starts.
+        returns: ``(episodes,)`` float64 undiscounted returns, without the termination penalty.
+        discretizer: bin edges of each dimension.
+        observation_dim: how many dims are observation.
+        action_dim: how many dims are action.
+        discount: factor a step in the value target.
+        termination_penalty: reward at terminals; None where the data's own was kept.
+        dataset_id: name of the dataset in the catalogue, or its path.
+        env_id: gymnasium id of its environment; None when the file does not say.
+        observation_slice: how many observation dimensions were kept of a longer observation; None means all.
+        fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
+    """
+
+    tokens: NDArray[np.unsignedinteger]
+    offsets: NDArray[np.int64]
+    returns: NDArray[np.float64]
+    discretizer: Discretizer
+    observation_dim: int
+    action_dim: int
+    discount: float
+    termination_penalty: float | None
+    dataset_id: str
+    env_id: str | None
+    observation_slice: int | None
+    fingerprint: str
+
+    @property
+    def dims(self) -> int:
+        """Tokens a transition."""
+        return int(self.tokens.shape[1])
+
+    @property
+    def bins(self) -> int:
+        """Bins of each dimension; also the stop token."""
+        return self.discretizer.bins
+
+
+def fingerprint(
+    episodes: Episodes, *, bins: int, strategy: Strategy, discount: float, termination_penalty: float | None
+) -> str:
+    """SHA-256 over the arrays and the settings that decide the tokens, as hexadecimal digits.
+
+    File names, dates and attributes are left out: another copy of the same data has the same fingerprint.
+    """
+    settings = {"bins": bins, "strategy": strategy, "discount": discount, "termination_penalty": termination_penalty}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    arrays = {
+        "observations": episodes.observations,
+        "actions": episodes.actions,
+        "rewards": episodes.rewards,
+        "terminals": episodes.terminals,
+        "offsets": episodes.offsets,
+    }
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def tokenize(
+    episodes: Episodes,
+    *,
+    dataset_id: str,
+    env_id: str | None,
+    bins: int = 100,
+    strategy: Strategy = "quantile",
+    discount: float = 0.99,
+    termination_penalty: float | None = -100.0,
+    observation_slice: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TokenizedDataset:
+    """Place bins by a dataset and encode it, one dimension at a time.
+
+    Args:
+        episodes: the data, with observations already cut to ``observation_slice``.
+        dataset_id: kept with the tokens.
+        env_id: kept with the tokens.
+        bins: bins of each dimension.
+        strategy: ``quantile`` or ``uniform``.
+        discount: factor a step in the value target.
+        termination_penalty: reward at true terminals; None keeps the data's own.
+        observation_slice: kept with the tokens.
+        progress: called with (dimensions done, dimensions) after each dimension.
+
+    Raises:
+        SeqrlError: unknown strategy, fewer than one bin, or values that are not finite.
+    """
+    dims = episodes.observation_dim + episodes.action_dim + 2
+    discretizer = Discretizer.fit_columns(transition_columns(episodes, discount, termination_penalty), bins, strategy)
+    tokens = np.empty((episodes.transitions, dims), dtype=token_dtype(bins))
+    for dim, column in enumerate(transition_columns(episodes, discount, termination_penalty)):
+        tokens[:, dim] = discretizer.encode_column(column, dim)
+        if progress:
+            progress(dim + 1, dims)
+    return TokenizedDataset(
+        tokens=tokens,
+        offsets=episodes.offsets,
+        returns=episodes.returns,
+        discretizer=discretizer,
+        observation_dim=episodes.observation_dim,
+        action_dim=episodes.action_dim,
+        discount=discount,
+        termination_penalty=termination_penalty,
+        dataset_id=dataset_id,
+        env_id=env_id,
+        observation_slice=observation_slice,
+        fingerprint=fingerprint(
+            episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
+        ),
+    )
+
+
+def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
+    """Write ``tokens.h5`` whole or not at all; the same dataset gives the same bytes.
+
+    Raises:
+        SeqrlError: the folder cannot be written, or the disk is full.
+    """
+    attributes: dict[str, Scalar | None] = {
+        "format": _FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "bins": dataset.bins,
+        "strategy": dataset.discretizer.strategy,
+        "observation_dim": dataset.observation_dim,
+        "action_dim": dataset.action_dim,
+        "discount": dataset.discount,
+        "termination_penalty": dataset.termination_penalty,
+        "dataset_id": dataset.dataset_id,
+        "env_id": dataset.env_id,
+        "observation_slice": dataset.observation_slice,
+        "fingerprint": dataset.fingerprint,
+    }
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        write_array(file, "tokens", dataset.tokens)
+        write_array(file, "offsets", dataset.offsets)
+        write_array(file, "returns", dataset.returns)
+        write_array(file, "edges", dataset.discretizer.edges)
+        write_attributes(file, attributes)
+
+
+def load_tokens(path: Path) -> TokenizedDataset:
+    """Read ``tokens.h5``.
+
+    Raises:
+        SeqrlError: the file is missing, damaged, of another kind, from a newer schema, or inconsistent.
+    """
+    with open_hdf5(path, _REMAKE_HINT) as file:
+        attributes: dict[str, Any] = native_attributes(file)
+        _check_schema(path, attributes)
+        try:
+            arrays = {name: file[name][:] for name in ("tokens", "offsets", "returns", "edges")}
+            dataset = TokenizedDataset(
+                tokens=arrays["tokens"],
+                offsets=arrays["offsets"],
+                returns=arrays["returns"],
+                discretizer=Discretizer(arrays["edges"], attributes["strategy"]),
+                observation_dim=attributes["observation_dim"],
+                action_dim=attributes["action_dim"],
+                discount=attributes["discount"],
+                termination_penalty=attributes.get("termination_penalty"),
+                dataset_id=attributes["dataset_id"],
+                env_id=attributes.get("env_id"),
+                observation_slice=attributes.get("observation_slice"),
+                fingerprint=attributes["fingerprint"],
+            )
+        except KeyError as error:
+            raise SeqrlError(f"{path} is incomplete: {error.args[0]}", _REMAKE_HINT) from error
+    _check_consistency(path, dataset)
+    return dataset
+
+
+def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
+    if attributes.get("format") != _FORMAT or attributes.get("strategy") not in get_args(Strategy):
+        raise SeqrlError(f"{path} is not a tokens file of seqrl", _REMAKE_HINT)
+    version = attributes.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise SeqrlError(
+            f"{path} has schema version {version}, this seqrl reads {SCHEMA_VERSION}",
+            f"upgrade seqrl, or {_REMAKE_HINT}",
+        )
+
+
+def _check_consistency(path: Path, dataset: TokenizedDataset) -> None:
+    offsets, tokens, edges = dataset.offsets, dataset.tokens, dataset.discretizer.edges
+    whole = (
+        tokens.ndim == 2
+        and tokens.dtype == token_dtype(dataset.bins)
+        and tokens.shape[1] == edges.shape[1] == dataset.observation_dim + dataset.action_dim + 2
+        and len(offsets) == len(dataset.returns) + 1 >= 2
+        and offsets[0] == 0
+        and offsets[-1] == len(tokens)
+        and bool((np.diff(offsets) > 0).all())
+        and int(tokens.max()) < dataset.bins
+    )
+    if not whole:
+        raise SeqrlError(f"{path} is inconsistent: its arrays do not fit together", _REMAKE_HINT)

@@ -1,0 +1,123 @@
+"""Training windows over tokenized episodes, gathered a batch at a time; nothing is padded in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Windows:
+    """Every window of ``sequence_length`` transitions that starts inside an episode.
+
+    A window starts at each step of an episode but its last, as in the Trajectory Transformer; the original never
+    samples episodes of one step, here they have one window each, so that they are learnt from. Past the episode's end
+    a window holds the stop token ``bins`` in every dimension. Loss is kept on stop tokens, so that a model learns to
+    stop, except at steps from ``max_path_length`` on, where an episode ends by the clock and not by its actions.
+
+    Window ``i`` counts through the episodes in order. Indices of windows are all that a sampler needs.
+
+    Args:
+        tokens: ``(transitions, dims)`` unsigned tokens.
+        offsets: ``(episodes + 1,)`` row at which each episode starts.
+        sequence_length: transitions of a window.
+        bins: bins of each dimension; also the stop token.
+        max_path_length: step limit of the environment's episodes.
+        episodes: indices of the episodes to use; None takes all.
+    """
+
+    def __init__(
+        self,
+        tokens: NDArray[np.unsignedinteger],
+        offsets: NDArray[np.int64],
+        sequence_length: int,
+        bins: int,
+        max_path_length: int = 1000,
+        episodes: ArrayLike | None = None,
+    ) -> None:
+        assert sequence_length >= 1 and len(tokens) == offsets[-1]
+        self.tokens = tokens
+        self.sequence_length = sequence_length
+        self.bins = bins
+        self.max_path_length = max_path_length
+        self.episodes = np.arange(len(offsets) - 1) if episodes is None else np.asarray(episodes, dtype=np.int64)
+        self._begin = offsets[:-1][self.episodes]
+        self._end = offsets[1:][self.episodes]
+        starts = np.maximum(self._end - self._begin - 1, 1)
+        self._first_window = np.concatenate([[0], np.cumsum(starts)])
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return int(self._first_window[-1])
+
+    @property
+    def dims(self) -> int:
+        """Tokens a transition."""
+        return int(self.tokens.shape[1])
+
+    @property
+    def block_size(self) -> int:
+        """Tokens that a model reads at once, ``sequence_length * dims - 1``."""
+        return self.sequence_length * self.dims - 1
+
+    def locate(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where windows start.
+
+        Args:
+            indices: ``(batch,)`` window indices.
+
+        Returns:
+            The episode (as numbered in ``offsets``) and the step in it, both ``(batch,)``.
+        """
+        slots, steps = self._slots(indices)
+        return self.episodes[slots], steps
+
+    def batch(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Inputs, targets and loss mask of some windows, by one gather.
+
+        Args:
+            indices: ``(batch,)`` window indices below ``len(self)``.
+
+        Returns:
+            ``X``, ``Y`` and ``mask``, each ``(batch, block_size)``: ``Y`` is ``X`` one token later and ``mask`` says
+            which tokens of ``Y`` count. (The original's mask is aligned to ``X``, one token off.)
+        """
+        slots, first = self._slots(indices)
+        steps = first[:, None] + np.arange(self.sequence_length)  # (batch, time)
+        rows = self._begin[slots, None] + steps
+        past_end = rows >= self._end[slots, None]
+        tokens = self.tokens[np.minimum(rows, len(self.tokens) - 1)].astype(np.int64)  # (batch, time, dims)
+        tokens[past_end] = self.bins
+        kept = ~past_end | (steps < self.max_path_length)
+        flat = tokens.reshape(len(slots), -1)
+        return flat[:, :-1], flat[:, 1:], np.repeat(kept, self.dims, axis=1)[:, 1:]
+
+    def _slots(self, indices: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+        """Position in ``self.episodes`` and first step of each window, both ``(batch,)``."""
+        windows = np.asarray(indices, dtype=np.int64)
+        assert windows.size == 0 or (windows.min() >= 0 and windows.max() < len(self))
+        slots = np.searchsorted(self._first_window, windows, side="right") - 1
+        return slots, windows - self._first_window[slots]
+
+
+def split_episodes(
+    count: int, validation_share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hold out whole episodes, so that no window of the held-out part was ever trained on.
+
+    With two episodes or more and a share above zero both parts get at least one; a single episode, or a share of
+    zero, leaves nothing held out.
+
+    Args:
+        count: number of episodes.
+        validation_share: share of the episodes to hold out, at least 0 and below 1.
+        rng: draws the held-out episodes.
+
+    Returns:
+        Sorted indices of the training and of the held-out episodes.
+    """
+    assert count >= 1 and 0.0 <= validation_share < 1.0
+    held_out = 0
+    if validation_share > 0.0 and count >= 2:
+        held_out = min(max(round(validation_share * count), 1), count - 1)
+    order = rng.permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
