@@ -1,0 +1,231 @@
+"""Episode results: every plan JSON below a folder, ours and those of the original projects."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.errors import SeqrlError
+
+SCHEMA_VERSION = 1
+_OURS = "episode-*.json"
+_ORIGINAL = "rollout.json"
+_ORIGINAL_SETTINGS = re.compile(r"^(?:(?P<arch>[a-z]+)_)?freq(?P<freq>\d+)_H(?P<horizon>\d+)_beam(?P<beam>\d+)$")
+_ORIGINAL_DATASET = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)+-v\d+$")
+_SEED_SUFFIX = re.compile(r"-s\d+$")
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One closed-loop episode.
+
+    Attributes:
+        dataset: id of the dataset that the model was trained on.
+        arch: architecture of the model, for example ``"gpt"``.
+        run: name of the trained model; runs are the strata of the bootstrap.
+        settings_label: plan settings, for example ``"H15-B128-ctx5"``; empty when unknown.
+        score: normalized score as a fraction; tables show 100 times this.
+        return_: sum of rewards.
+        steps: environment steps played.
+        terminated: whether the episode ended by failure rather than by the time limit.
+        seed: the episode's seed; None in the originals' files.
+        seconds_per_step: wall time of one planned step; None in the originals' files.
+        env_id: the environment that was played; None in the originals' files.
+        path: the JSON file.
+    """
+
+    dataset: str
+    arch: str
+    run: str
+    settings_label: str
+    score: float
+    return_: float
+    steps: int
+    terminated: bool
+    seed: int | None
+    seconds_per_step: float | None
+    env_id: str | None
+    path: Path
+
+    @property
+    def method(self) -> str:
+        """Architecture and settings, for example ``"gpt H15-B128-ctx5"``."""
+        return f"{self.arch} {self.settings_label}".strip()
+
+    @property
+    def run_method(self) -> str:
+        """Run and settings, for example ``"gpt-s42 H15-B128-ctx5"``."""
+        return f"{self.run} {self.settings_label}".strip()
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a folder holds: whole episodes in path order, and one sentence for each file that was left out."""
+
+    episodes: tuple[EpisodeResult, ...]
+    warnings: tuple[str, ...]
+
+
+class _Unreadable(Exception):
+    """Why one file is not a whole episode; it becomes a warning."""
+
+
+def read_results(*folders: Path) -> Results:
+    """Read every ``episode-*.json`` and every original ``rollout.json`` below the folders, each file once.
+
+    A damaged, truncated or foreign file is named in ``warnings`` and left out.
+
+    Raises:
+        SeqrlError: one of ``folders`` is not a folder.
+    """
+    episodes, warnings = [], []
+    for path in sorted({path.resolve() for folder in folders for path in _episode_files(folder)}):
+        try:
+            episodes.append(read_episode(path))
+        except _Unreadable as error:
+            warnings.append(f"left out {path}: {error}")
+    return Results(tuple(episodes), tuple(warnings))
+
+
+def _episode_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise SeqrlError(
+            f"there is no folder {folder} to read results from", "`seqrl plan` writes results below ./runs"
+        )
+    return [*folder.rglob(_OURS), *folder.rglob(_ORIGINAL)]
+
+
+def read_episode(path: Path) -> EpisodeResult:
+    """Read one episode JSON; the file's name tells ours from the originals'.
+
+    Raises:
+        _Unreadable: the file is not a whole episode record; the message says why.
+    """
+    record = _load(path)
+    if path.name == _ORIGINAL:
+        return _original_episode(record, path)
+    return _own_episode(record, path)
+
+
+def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:
+    """Episodes by ``(dataset, method)``, or by ``(dataset, run and settings)`` with ``by="run"``."""
+    assert by in ("method", "run")
+    groups: dict[tuple[str, str], list[EpisodeResult]] = {}
+    for episode in episodes:
+        label = episode.method if by == "method" else episode.run_method
+        groups.setdefault((episode.dataset, label), []).append(episode)
+    return groups
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _Unreadable(f"it cannot be opened ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise _Unreadable("it is not text") from error
+    except json.JSONDecodeError as error:
+        raise _Unreadable(f"it is truncated or not JSON (line {error.lineno})") from error
+    if not isinstance(record, dict):
+        raise _Unreadable("it does not hold one JSON object")
+    return record
+
+
+def _own_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
+    version = _whole(record, "schema_version")
+    if version > SCHEMA_VERSION:
+        raise _Unreadable(f"its schema_version is {version}, newer than {SCHEMA_VERSION}")
+    return EpisodeResult(
+        dataset=_text(record, "dataset"),
+        arch=_text(record, "arch"),
+        run=_text(record, "run"),
+        settings_label=_settings_label(record.get("settings"), path),
+        **_outcome(record),
+        seed=_whole(record, "seed"),
+        seconds_per_step=_number(record, "seconds_per_step") if "seconds_per_step" in record else None,
+        env_id=_text(record, "env_id"),
+        path=path,
+    )
+
+
+def _original_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
+    if "gpt_epoch" not in record and "model_epoch" not in record:
+        raise _Unreadable("it has neither gpt_epoch nor model_epoch, as a rollout.json of the originals has")
+    match = next(_settings_matches(path), None)
+    label = ""
+    if match:
+        label = f"H{match['horizon']}-B{match['beam']}" + (f"-freq{match['freq']}" if match["freq"] != "1" else "")
+    arch = (match and match["arch"]) or "gpt"
+    return EpisodeResult(
+        dataset=_original_dataset(path),
+        arch=arch,
+        run=arch,
+        settings_label=label,
+        **_outcome(record),
+        seed=None,
+        seconds_per_step=None,
+        env_id=None,
+        path=path,
+    )
+
+
+def _settings_matches(path: Path) -> Iterator[re.Match[str]]:
+    for parent in path.parents:
+        if match := _ORIGINAL_SETTINGS.match(parent.name):
+            yield match
+
+
+def _original_dataset(path: Path) -> str:
+    """The nearest folder named like a D4RL dataset; the originals put ``plans/…`` between it and the settings."""
+    for parent in path.parents:
+        if _ORIGINAL_DATASET.match(parent.name):
+            return parent.name
+    raise _Unreadable("no folder above it is named like a dataset, such as hopper-medium-v2")
+
+
+def _settings_label(settings: Any, path: Path) -> str:
+    """Horizon, beam and context; a model that plans without them is told apart by its plan folder's name."""
+    if not isinstance(settings, dict):
+        raise _Unreadable("it has no settings")
+    if not {"horizon", "beam_width"} <= settings.keys():
+        return _SEED_SUFFIX.sub("", path.parent.name)
+    context = settings.get("max_context_transitions")
+    return f"H{settings['horizon']}-B{settings['beam_width']}" + (f"-ctx{context}" if context is not None else "")
+
+
+def _outcome(record: dict[str, Any]) -> dict[str, Any]:
+    """What both kinds of file say in the same words; ``step`` is the last 0-based index."""
+    if not isinstance(record.get("term"), bool):
+        raise _Unreadable("its term is missing or not true or false")
+    return {
+        "score": _number(record, "score"),
+        "return_": _number(record, "return"),
+        "steps": _whole(record, "step") + 1,
+        "terminated": record["term"],
+    }
+
+
+def _text(record: dict[str, Any], key: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str) or not value:
+        raise _Unreadable(f"its {key} is missing or not a name")
+    return value
+
+
+def _number(record: dict[str, Any], key: str) -> float:
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise _Unreadable(f"its {key} is missing or not a finite number")
+    return float(value)
+
+
+def _whole(record: dict[str, Any], key: str) -> int:
+    value = record.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _Unreadable(f"its {key} is missing or not a whole number")
+    return value

@@ -1,0 +1,231 @@
+"""Tables as plain data: rows of statistics, and the published comparison of methods by dataset.
+
+The formats (terminal, Markdown, CSV, LaTeX, JSON) print what is computed here and compute nothing themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqrl_cli.reports.published import PublishedMethod, published_notes
+from seqrl_cli.reports.results import EpisodeResult, group_episodes
+from seqrl_cli.reports.statistics import Summary, summarize
+
+QUALITIES = ("medium-expert", "medium", "medium-replay")
+FAMILIES = ("halfcheetah", "hopper", "walker2d", "ant")
+TITLES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
+D4RL_DATASETS = tuple(f"{family}-{quality}-v2" for quality in QUALITIES for family in FAMILIES)
+SCORE_NOTE = (
+    "score: 0 is a random policy, 100 D4RL's reference policy; 95 % interval: bootstrap of the mean, runs as strata"
+)
+NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.startswith("ant-"))
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One method on one dataset.
+
+    Attributes:
+        dataset: dataset id.
+        method: architecture and plan settings, or run and plan settings.
+        score: statistics of the normalized score, 100 is the reference policy.
+        return_: statistics of the return.
+        steps: mean episode length.
+        terminated: share of episodes that ended by failure.
+        seconds_per_step: mean wall time of a planned step; None when no file says it.
+    """
+
+    dataset: str
+    method: str
+    score: Summary
+    return_: Summary
+    steps: float
+    terminated: float
+    seconds_per_step: float | None
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """What stands beside the results: the dataset's own behaviour, or a random policy.
+
+    Attributes:
+        dataset: dataset id.
+        name: for example ``"behaviour (dataset)"`` or ``"random policy"``.
+        mean_return: mean return of its episodes.
+        score: normalized score as a fraction; None when the dataset has no reference scores.
+        episodes: how many episodes the mean is over; None when unknown.
+    """
+
+    dataset: str
+    name: str
+    mean_return: float
+    score: float | None
+    episodes: int | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score (100 is the reference policy) and its standard error, where one is known."""
+
+    mean: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method's cells by dataset id; ``own`` tells our results from published ones."""
+
+    title: str
+    latex_title: str
+    cells: dict[str, Cell]
+    own: bool
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any cell carries a standard error."""
+        return any(cell.error is not None for cell in self.cells.values())
+
+    def average(self, datasets: Iterable[str]) -> float | None:
+        """Mean over ``datasets``; None unless all of them are there."""
+        cells = [self.cells.get(dataset) for dataset in datasets]
+        found = [cell.mean for cell in cells if cell is not None]
+        return float(np.mean(found)) if len(found) == len(cells) else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods side by side.
+
+    Attributes:
+        columns: published methods first, then ours.
+        groups: dataset ids in the order of the table, cut where a rule is drawn.
+    """
+
+    columns: tuple[Column, ...]
+    groups: tuple[tuple[str, ...], ...]
+
+    def averages(self) -> list[tuple[str, list[float | None]]]:
+        """The published table's last lines: over nine settings, and over twelve when a column has them all."""
+        lines = []
+        for title, datasets in (("Average (without Ant)", NINE_DATASETS), ("Average (all settings)", D4RL_DATASETS)):
+            values = [column.average(datasets) for column in self.columns]
+            if any(value is not None for value in values):
+                lines.append((title, values))
+        return lines
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that one call of ``seqrl table`` says.
+
+    Attributes:
+        rows: our results in the order of the table.
+        references: what they are measured against.
+        comparison: methods by dataset.
+        published: whether published figures are part of the comparison.
+        notes: caveats, printed below the table.
+    """
+
+    rows: tuple[ResultRow, ...]
+    references: tuple[ReferenceRow, ...]
+    comparison: Comparison
+    published: bool
+    notes: tuple[str, ...]
+
+
+def build_report(
+    episodes: Sequence[EpisodeResult],
+    rng: np.random.Generator,
+    *,
+    by: str = "method",
+    references: Sequence[ReferenceRow] = (),
+    published: Sequence[PublishedMethod] = (),
+) -> Report:
+    """Summarize episodes and set them beside references and published figures.
+
+    Args:
+        episodes: from :func:`seqrl_cli.reports.results.read_results`.
+        rng: source of the bootstrap's resamples.
+        by: ``"method"`` joins the runs of one architecture and settings; ``"run"`` keeps them apart.
+        references: the datasets' own behaviour and random policies.
+        published: figures to show beside ours.
+    """
+    groups = group_episodes(episodes, by)
+    keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
+    rows = tuple(_result_row(dataset, method, groups[dataset, method], rng) for dataset, method in keys)
+    notes = [SCORE_NOTE] * bool(rows) + published_notes(published) + _version_notes(episodes)
+    ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
+    return Report(rows, ordered, compare(rows, published), bool(published), tuple(notes))
+
+
+def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> Comparison:
+    """Methods as columns. With published methods all twelve settings are shown, otherwise those that have a row."""
+    columns = [_published_column(method, alone=not rows) for method in published]
+    methods = sorted({row.method for row in rows}, key=natural_order)
+    for method in methods:
+        cells = {row.dataset: Cell(row.score.mean, row.score.standard_error) for row in rows if row.method == method}
+        columns.append(Column(method, method, cells, own=True))
+    datasets = {row.dataset for row in rows} | (set(D4RL_DATASETS) if published else set())
+    return Comparison(tuple(columns), _grouped(datasets))
+
+
+def dataset_order(dataset: str) -> tuple[int, int, str]:
+    """Sort key: the published table's settings in its order, then every other dataset by name."""
+    if dataset in D4RL_DATASETS:
+        return (0, D4RL_DATASETS.index(dataset), dataset)
+    return (1, 0, dataset)
+
+
+def natural_order(text: str) -> list[tuple[bool, int, str]]:
+    """Sort key that puts H5 before H15."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", text)]
+
+
+def dataset_titles(dataset: str) -> tuple[str, str]:
+    """Dataset and environment as the published table writes them; other datasets keep their own id."""
+    family = next((name for name in FAMILIES if re.search(rf"(?<![a-z]){name}", dataset)), None)
+    environment = TITLES[family] if family else ""
+    if dataset in D4RL_DATASETS:
+        quality = dataset.removeprefix(f"{family}-").removesuffix("-v2")
+        return "-".join(word.capitalize() for word in quality.split("-")), environment
+    return dataset, environment
+
+
+def _grouped(datasets: set[str]) -> tuple[tuple[str, ...], ...]:
+    known = [tuple(d for d in D4RL_DATASETS if d in datasets and _quality(d) == quality) for quality in QUALITIES]
+    others = tuple(sorted(datasets - set(D4RL_DATASETS)))
+    return tuple(group for group in [*known, others] if group)
+
+
+def _quality(dataset: str) -> str:
+    return dataset.split("-", 1)[1].removesuffix("-v2")
+
+
+def _published_column(method: PublishedMethod, *, alone: bool) -> Column:
+    """The paper's title says "(Ours)", which would be untrue once results of ours stand beside it."""
+    cells = {dataset: Cell(mean, method.errors.get(dataset)) for dataset, mean in method.scores.items()}
+    return Column(method.name, method.latex_name if alone else method.name, cells, own=False)
+
+
+def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: np.random.Generator) -> ResultRow:
+    strata = [episode.run for episode in episodes]
+    seconds = [episode.seconds_per_step for episode in episodes if episode.seconds_per_step is not None]
+    return ResultRow(
+        dataset=dataset,
+        method=method,
+        score=summarize([100.0 * episode.score for episode in episodes], strata, rng),
+        return_=summarize([episode.return_ for episode in episodes], strata, rng),
+        steps=float(np.mean([episode.steps for episode in episodes])),
+        terminated=float(np.mean([episode.terminated for episode in episodes])),
+        seconds_per_step=float(np.mean(seconds)) if seconds else None,
+    )
+
+
+def _version_notes(episodes: Sequence[EpisodeResult]) -> list[str]:
+    """D4RL's v2 data comes from environments that current simulators replace: say which one was played."""
+    played = {(e.dataset, e.env_id) for e in episodes if e.dataset in D4RL_DATASETS and e.env_id}
+    return [f"{dataset}: our results are played in {env_id}" for dataset, env_id in sorted(played)]

@@ -1,0 +1,132 @@
+"""A report on the terminal, as wide as the console is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from seqrl_cli.reports.formats import MISSING, cell_text, interval_text, score_text
+from seqrl_cli.reports.table import (
+    Column,
+    Comparison,
+    ReferenceRow,
+    Report,
+    ResultRow,
+    dataset_order,
+    dataset_titles,
+)
+
+
+@dataclass(frozen=True)
+class _Statistic:
+    """One numeric column: how it reads off a result and off a reference."""
+
+    title: str
+    result: Callable[[ResultRow], str]
+    reference: Callable[[ReferenceRow], str] = lambda row: ""
+
+
+_STATISTICS = (
+    _Statistic("n", lambda row: str(row.score.count), lambda row: "" if row.episodes is None else str(row.episodes)),
+    _Statistic(
+        "score ± s.e.",
+        lambda row: score_text(row.score),
+        lambda row: MISSING if row.score is None else f"{100 * row.score:.1f}",
+    ),
+    _Statistic("95 % interval", lambda row: interval_text(row.score.mean_interval)),
+    _Statistic("return", lambda row: f"{row.return_.mean:.0f}", lambda row: f"{row.mean_return:.0f}"),
+    _Statistic("IQM", lambda row: f"{row.score.iqm:.1f}"),
+    _Statistic("steps", lambda row: f"{row.steps:.0f}"),
+    _Statistic("fell", lambda row: f"{100 * row.terminated:.0f} %"),
+    _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),
+)
+_ESSENTIAL = 4
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print our results, then methods side by side when published figures are wanted, then the notes."""
+    if report.rows or report.references:
+        console.print(_results_table(report, console))
+    if report.published:
+        for table in _comparison_tables(report.comparison, report.comparison.columns, console):
+            console.print(table)
+    for note in report.notes:
+        console.print(f"note: {note}", style="dim", highlight=False, markup=False)
+
+
+def _results_table(report: Report, console: Console) -> Table:
+    """The widest table that fits: columns beyond the essential ones go, the last first."""
+    for kept in range(len(_STATISTICS), _ESSENTIAL, -1):
+        table = _results_with(report, _STATISTICS[:kept])
+        if _width(table, console) <= console.width:
+            return table
+    return _results_with(report, _STATISTICS[:_ESSENTIAL])
+
+
+def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
+    table = _new_table(["method", *(statistic.title for statistic in statistics)])
+    datasets = {row.dataset for row in report.rows} | {row.dataset for row in report.references}
+    for index, dataset in enumerate(sorted(datasets, key=dataset_order)):
+        if index:
+            table.add_section()
+        table.add_row(dataset, style="bold")
+        for row in (row for row in report.rows if row.dataset == dataset):
+            table.add_row(f"  {row.method}", *(statistic.result(row) for statistic in statistics))
+        for reference in (reference for reference in report.references if reference.dataset == dataset):
+            values = (statistic.reference(reference) for statistic in statistics)
+            table.add_row(f"  {reference.name}", *values, style="dim")
+    return table
+
+
+def _comparison_tables(comparison: Comparison, columns: Sequence[Column], console: Console) -> list[Table]:
+    """One table, or several with a part of the columns each where the console is too narrow."""
+    table = _comparison_with(comparison, columns)
+    if len(columns) == 1 or _width(table, console) <= console.width:
+        return [table]
+    fitting = next(
+        (n for n in range(len(columns) - 1, 1, -1) if _fits(comparison, columns[:n], console)),
+        1,
+    )
+    rest = _comparison_tables(comparison, columns[fitting:], console)
+    return [_comparison_with(comparison, columns[:fitting]), *rest]
+
+
+def _fits(comparison: Comparison, columns: Sequence[Column], console: Console) -> bool:
+    return _width(_comparison_with(comparison, columns), console) <= console.width
+
+
+def _comparison_with(comparison: Comparison, columns: Sequence[Column]) -> Table:
+    table = _new_table(["", *(column.title.replace(" ", "\n") for column in columns)])
+    for group in comparison.groups:
+        heading = ""
+        for dataset in group:
+            if not any(dataset in column.cells for column in columns):
+                continue
+            quality, environment = dataset_titles(dataset)
+            if quality not in (dataset, heading):
+                heading = quality
+                table.add_row(heading, style="bold")
+            label = f"  {environment}" if heading else dataset
+            table.add_row(label, *(cell_text(column.cells.get(dataset)) for column in columns))
+        table.add_section()
+    for title, values in Comparison(tuple(columns), comparison.groups).averages():
+        table.add_row(title, *(MISSING if value is None else f"{value:.1f}" for value in values), style="bold")
+    return table
+
+
+def _new_table(titles: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for index, title in enumerate(titles):
+        justify: Literal["left", "right"] = "right" if index else "left"
+        table.add_column(title, justify=justify, no_wrap=bool(index), overflow="fold", vertical="bottom")
+    return table
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(width=1000), table).maximum

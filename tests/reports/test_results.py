@@ -1,0 +1,101 @@
+"""Reading episode records: ours, the originals', and what must not be believed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.reports.results import group_episodes, read_results
+from tests.reports.episode_files import episode_record, write_episode
+
+
+def write_rollout(folder: Path, **record: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rollout.json"
+    path.write_text(json.dumps({"return": 100.0, "score": 0.1, "step": 9, "term": False, **record}), encoding="utf-8")
+    return path
+
+
+def test_our_record_is_read_whole(tmp_path):
+    path = write_episode(tmp_path / "plans" / "H15-B128-ctx5-s0")
+    (episode,) = read_results(tmp_path).episodes
+    assert (episode.dataset, episode.arch, episode.run) == ("sim/hopper-medium", "gpt", "gpt-s42")
+    assert (episode.score, episode.return_, episode.steps, episode.terminated) == (0.5, 1600.0, 500, True)
+    assert (episode.seed, episode.seconds_per_step, episode.env_id) == (7, 0.05, "Hopper-v4")
+    assert episode.method == "gpt H15-B128-ctx5"
+    assert episode.run_method == "gpt-s42 H15-B128-ctx5"
+    assert episode.path == path
+
+
+def test_settings_without_a_horizon_are_named_by_the_plan_folder(tmp_path):
+    write_episode(tmp_path / "rtg3600-ctx20-s3", settings={"target_return": 3600}, arch="dt")
+    assert read_results(tmp_path).episodes[0].method == "dt rtg3600-ctx20"
+
+
+@pytest.mark.parametrize("key", ["gpt_epoch", "model_epoch"])
+def test_original_rollouts_are_read_by_their_folder_names(tmp_path, key):
+    write_rollout(tmp_path / "hopper-medium-v2" / "plans" / "defaults" / "retnet_freq1_H10_beam32" / "run", **{key: 49})
+    (episode,) = read_results(tmp_path).episodes
+    assert (episode.dataset, episode.method, episode.steps) == ("hopper-medium-v2", "retnet H10-B32", 10)
+
+
+def test_original_rollouts_without_an_arch_are_gpt_and_other_frequencies_are_named(tmp_path):
+    write_rollout(tmp_path / "bullet-hopper-medium-v0" / "plans" / "freq5_H15_beam128" / "0", gpt_epoch=50)
+    (episode,) = read_results(tmp_path).episodes
+    assert (episode.dataset, episode.method) == ("bullet-hopper-medium-v0", "gpt H15-B128-freq5")
+
+
+def test_unbelievable_files_are_named_and_left_out(tmp_path):
+    good = write_episode(tmp_path, 0)
+    bad = {
+        1: good.read_text()[:60],
+        2: "",
+        3: "[]",
+        4: '{"hello": "world"}',
+        5: json.dumps(episode_record(score=float("nan"))),
+        6: json.dumps(episode_record(term="yes")),
+        7: json.dumps(episode_record(schema_version=2)),
+        8: json.dumps(episode_record(step=True)),
+        9: json.dumps(episode_record(settings=None)),
+    }
+    for number, text in bad.items():
+        (tmp_path / f"episode-{number:03d}.json").write_text(text)
+    (tmp_path / "episode-010.json").write_bytes(b"\x89HDF\xff\xfe")
+    write_rollout(tmp_path / "hopper-medium-v2")
+    write_rollout(tmp_path / "somewhere", gpt_epoch=3)
+    results = read_results(tmp_path)
+    assert [episode.path for episode in results.episodes] == [good]
+    assert len(results.warnings) == len(bad) + 3
+    for number in [*bad, 10]:
+        assert sum(f"episode-{number:03d}.json: it" in warning for warning in results.warnings) == 1
+
+
+def test_other_json_and_files_still_being_written_are_not_looked_at(tmp_path):
+    write_episode(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    (tmp_path / ".episode-001-abc.tmp.json").write_text("{")
+    results = read_results(tmp_path)
+    assert len(results.episodes) == 1 and not results.warnings
+
+
+def test_overlapping_folders_count_each_file_once(tmp_path):
+    write_episode(tmp_path / "a")
+    write_episode(tmp_path / "b")
+    assert len(read_results(tmp_path, tmp_path / "a").episodes) == 2
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(SeqrlError, match="nowhere"):
+        read_results(tmp_path / "nowhere")
+
+
+def test_runs_are_joined_by_method_or_kept_apart(tmp_path):
+    for seed in (1, 2):
+        write_episode(tmp_path / f"gpt-s{seed}", run=f"gpt-s{seed}")
+    episodes = read_results(tmp_path).episodes
+    assert list(group_episodes(episodes)) == [("sim/hopper-medium", "gpt H15-B128-ctx5")]
+    labels = [label for _, label in group_episodes(episodes, by="run")]
+    assert labels == ["gpt-s1 H15-B128-ctx5", "gpt-s2 H15-B128-ctx5"]

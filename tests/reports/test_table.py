@@ -1,0 +1,171 @@
+"""Tables as data, and every format that prints them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
+from seqrl_cli.reports.latex import to_latex
+from seqrl_cli.reports.published import PublishedMethod, load_published
+from seqrl_cli.reports.results import read_results
+from seqrl_cli.reports.table import (
+    D4RL_DATASETS,
+    ReferenceRow,
+    Report,
+    build_report,
+    compare,
+    dataset_order,
+    dataset_titles,
+    natural_order,
+)
+from seqrl_cli.reports.terminal import print_report
+from tests.reports.episode_files import write_episode
+
+REFERENCES = [
+    ReferenceRow("sim/hopper-medium", "behaviour (dataset)", 1221.4, 0.381, 312),
+    ReferenceRow("sim/hopper-medium", "random policy", 17.9, 0.0117, None),
+]
+
+
+@pytest.fixture(scope="module")
+def published() -> list[PublishedMethod]:
+    return load_published(presets_folder() / "published")
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    for seed, scores in (("42", (0.5, 0.6, 0.7)), ("43", (0.2, 0.3))):
+        for episode, score in enumerate(scores):
+            folder = tmp_path / f"gpt-s{seed}" / "plans" / "H15-B128-ctx5-s0"
+            write_episode(folder, episode, score=score, run=f"gpt-s{seed}", **{"return": 3000 * score})
+    write_episode(tmp_path / "retnet" / "a", run="retnet-s1", arch="retnet", dataset="hopper-medium-v2", score=0.4321)
+    episodes = read_results(tmp_path).episodes
+    return build_report(episodes, np.random.default_rng(0), references=REFERENCES)
+
+
+def shown(report: Report, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    print_report(report, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_rows_join_runs_and_follow_the_published_order(report):
+    assert [(row.dataset, row.method) for row in report.rows] == [
+        ("hopper-medium-v2", "retnet H15-B128-ctx5"),
+        ("sim/hopper-medium", "gpt H15-B128-ctx5"),
+    ]
+    joined = report.rows[1]
+    assert joined.score.count == 5
+    assert joined.score.mean == pytest.approx(46.0)
+    assert joined.return_.mean == pytest.approx(1380.0)
+    assert (joined.steps, joined.terminated, joined.seconds_per_step) == (500, 1.0, pytest.approx(0.05))
+
+
+def test_orders():
+    names = ["sim/hopper-medium", "hopper-medium-v2", "halfcheetah-medium-v2", "ant-medium-expert-v2"]
+    assert sorted(names, key=dataset_order) == [names[3], names[2], names[1], names[0]]
+    assert sorted(["gpt H15-B8", "gpt H5-B32", "dt"], key=natural_order) == ["dt", "gpt H5-B32", "gpt H15-B8"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "titles"),
+    [
+        ("walker2d-medium-replay-v2", ("Medium-Replay", "Walker2d")),
+        ("sim/hopper-medium", ("sim/hopper-medium", "Hopper")),
+        ("bullet-halfcheetah-medium-v0", ("bullet-halfcheetah-medium-v0", "HalfCheetah")),
+        ("my/elephant.hdf5", ("my/elephant.hdf5", "")),
+    ],
+)
+def test_dataset_titles(dataset, titles):
+    assert dataset_titles(dataset) == titles
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_terminal_cuts_nothing_that_matters(report, width):
+    text = shown(report, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for word in ("gpt H15-B128-ctx5", "46.0 ± 8.3", "1380", "behaviour (dataset)", "random policy", "38.1", "1221"):
+        assert word in text
+    assert re.search(r"\[\d+\.\d, \d+\.\d\]", text)
+    assert ("s/step" in text) == (width >= 100)
+
+
+def test_one_episode_shows_no_error_and_no_interval(report):
+    (line,) = [line for line in shown(report, 80).splitlines() if "retnet" in line]
+    assert "43.2" in line and "±" not in line and "[" not in line
+
+
+def test_own_results_on_v2_data_say_what_they_were_played_in(report):
+    assert "hopper-medium-v2: our results are played in Hopper-v4" in report.notes
+
+
+def test_csv_and_json_rows_hold_the_same(report):
+    rows = to_rows(report)
+    json.dumps(rows, allow_nan=False)
+    table = list(csv.DictReader(io.StringIO(to_csv(report))))
+    assert [row["kind"] for row in table] == ["result", "result", "reference", "reference"]
+    assert float(table[1]["score_mean"]) == rows[1]["score_mean"] == pytest.approx(46.0)
+    assert table[0]["score_low"] == "" and rows[0]["score_low"] is None
+    assert rows[1]["score_low"] < 46.0 < rows[1]["score_high"]
+
+
+def test_markdown_rows_have_as_many_cells_as_the_header(report, published):
+    both = build_report([], np.random.default_rng(0), references=REFERENCES, published=published)
+    for text in (to_markdown(report), to_markdown(both)):
+        for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
+            assert len({line.count("|") for line in block.strip().splitlines()}) == 1
+    assert "| sim/hopper-medium | gpt H15-B128-ctx5 | 5 | 46.0 ± 8.3 |" in to_markdown(report)
+
+
+def test_published_averages_are_the_papers(published):
+    averages = dict(compare([], published).averages())
+    assert np.round(averages["Average (without Ant)"], 1).tolist() == [47.7, 47.8, 36.9, 77.6, 74.7, 78.9]
+    assert [value is None for value in averages["Average (all settings)"]] == [True] * 5 + [False]
+
+
+def test_published_files_name_their_source_and_only_known_datasets(published):
+    for method in published:
+        assert re.search(r"github\.com/\S+", method.source) and re.search(r"arXiv \d{4}\.\d{5}", method.paper)
+        assert set(method.errors) <= set(method.scores) <= set(D4RL_DATASETS)
+
+
+def test_published_figures_carry_the_v0_caveat(published):
+    report = build_report([], np.random.default_rng(0), published=published)
+    for text in (to_markdown(report), shown(report, 80)):
+        assert re.search(r"BC: measured on the v0 datasets", text) and "MBOP: measured on the v0" in text
+
+
+def test_own_columns_beside_published_ones(report, published, tmp_path):
+    episodes = read_results(tmp_path).episodes
+    both = build_report(episodes, np.random.default_rng(0), published=published)
+    latex = to_latex(both.comparison)
+    assert r"\begin{tabular}{llrrrrrrrr}" in latex
+    assert "TT (Ours)" not in latex
+    assert r"sim/hopper-medium & Hopper & $-$ & $-$ & $-$ & $-$ & $-$ & $-$ & $46.0$ \scriptsize" in latex
+    assert r"& $61.1$ \scriptsize{\raisebox{1pt}{$\pm 3.6$}} & $-$ & $43.2$ \\" in latex
+    for width in (80, 120):
+        text = shown(both, width)
+        assert max(len(line) for line in text.splitlines()) <= width
+        assert "…" not in text and "110.0 ± 2.7" in text and "46.0 ± 8.3" in text
+
+
+def test_latex_without_published_figures_has_only_what_was_measured(report):
+    latex = to_latex(report.comparison)
+    assert latex.count(r"\midrule") == 2 and "Average" not in latex and "Walker2d" not in latex
+
+
+def test_latex_escapes_names(tmp_path):
+    write_episode(tmp_path, dataset="data/my_hopper_100%.hdf5")
+    latex = to_latex(build_report(read_results(tmp_path).episodes, np.random.default_rng(0)).comparison)
+    assert r"data/my\_hopper\_100\%.hdf5 & Hopper" in latex
