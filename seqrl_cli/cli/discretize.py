@@ -25,11 +25,13 @@ def discretize(
         from seqrl_cli.workflows import datasets, tokens
 
         dataset, overrides = options.required_dataset(words)
-        config = datasets.dataset_config(dataset, size=size, preset=preset, overrides=options.configuration(overrides))
-        store = RunStore(runs_dir)
+        given = options.configuration(overrides)
+        located, config = datasets.dataset_config(
+            RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given
+        )
         if dry_run:
-            tokens.show_tokens(store, config, console)
+            tokens.show_tokens(located, config, console)
             return
-        report = tokens.discretize(store, config, console, force=force)
+        report = tokens.discretize(located, config, console, force=force)
         console.show(report.text())
         console.emit(report.as_dict())

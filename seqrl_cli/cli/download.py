@@ -33,10 +33,11 @@ def download(
             datasets.show_catalogue(store, console, options.split_words(words, "pattern")[0])
             return
         dataset, overrides = options.required_dataset(words)
-        config = datasets.dataset_config(dataset, overrides=options.configuration(overrides, data__seed=seed))
+        given = options.configuration(overrides, data__seed=seed)
+        located, config = datasets.dataset_config(store, dataset, overrides=given)
         if dry_run:
-            datasets.show_acquisition(store, config, console)
+            datasets.show_acquisition(located, config, console)
             return
-        report = datasets.acquire(store, config, console, force=force)
+        report = datasets.acquire(located, config.data, console, force=force)
         console.show(report.text())
         console.emit(report.as_dict())

@@ -22,6 +22,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """From a source to tokens."""
 
+    env_id: str | None = Field(None, description="gymnasium id, for a file that does not state one")
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
     seed: int = Field(0, ge=0, description="seed of a simulated dataset")
     bins: int = Field(100, ge=2, le=65_000, description="bins a dimension")

@@ -1,0 +1,16 @@
+# docker build -t seqrl . && docker run --rm -v "$PWD/runs:/work/runs" seqrl demo
+FROM python:3.11-slim
+
+# EGL lets MuJoCo draw without a display; without it seqrl draws the robots itself.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libegl1 libgl1 libglvnd0 \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY . /opt/seqrl
+# The CPU build of torch keeps the image small; for a GPU drop the extra index.
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
+    -c /opt/seqrl/constraints.txt /opt/seqrl
+
+WORKDIR /work
+ENTRYPOINT ["seqrl"]
+CMD ["demo"]

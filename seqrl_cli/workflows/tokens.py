@@ -1,0 +1,117 @@
+"""From ``dataset.h5`` to ``tokens.h5``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seqrl_cli.config.schema import Config, DataConfig
+from seqrl_cli.console import Console
+from seqrl_cli.data.tokens import TokenizedDataset, load_tokens, save_tokens, tokenize
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.workflows.datasets import Located, acquire, environment_or_none, load_episodes
+
+
+@dataclass(frozen=True)
+class TokensReport:
+    """What ``discretize`` says."""
+
+    dataset: str
+    path: str
+    fresh: bool
+    transitions: int
+    episodes: int
+    dims: int
+    bins: int
+    discretizer: str
+    fingerprint: str
+
+    def text(self) -> str:
+        """Two lines for a person."""
+        size = f"{self.transitions:,} transitions of {self.dims} tokens"
+        return f"{self.dataset}: {size}, {self.bins} {self.discretizer} bins a dimension\n{self.path}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def discretize(located: Located, config: Config, console: Console, *, force: bool = False) -> TokensReport:
+    """Make sure ``tokens.h5`` is there and fits the configuration; gets the dataset first.
+
+    Raises:
+        SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
+    """
+    fresh = force or not located.folder.tokens.exists()
+    tokens = ensure_tokens(located, config.data, console, force=force)
+    if not fresh:
+        console.note(f"{located.id} is already discretized; --force does it again")
+    return TokensReport(
+        dataset=located.id,
+        path=str(located.folder.tokens),
+        fresh=fresh,
+        transitions=len(tokens.tokens),
+        episodes=len(tokens.returns),
+        dims=tokens.dims,
+        bins=tokens.bins,
+        discretizer=tokens.discretizer.strategy,
+        fingerprint=tokens.fingerprint,
+    )
+
+
+def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force: bool = False) -> TokenizedDataset:
+    """The tokens of a dataset, made if they are missing.
+
+    Raises:
+        SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
+    """
+    acquire(located, data, console, announce=False)
+    path = located.folder.tokens
+    if path.exists() and not force:
+        tokens = load_tokens(path)
+        _check_settings(located, tokens, data)
+        return tokens
+    with locked(located.folder.path):
+        console.note(f"discretizing {located.id}: {data.bins} {data.discretizer} bins a dimension")
+        with console.progress(f"discretizing {located.id}", "dimensions") as update:
+            tokens = tokenize(
+                load_episodes(located),
+                dataset_id=located.id,
+                env_id=environment_or_none(located),
+                bins=data.bins,
+                strategy=data.discretizer,
+                discount=data.discount,
+                termination_penalty=data.termination_penalty,
+                observation_slice=located.spec.observation_size,
+                progress=update,
+            )
+        save_tokens(path, tokens)
+    return tokens
+
+
+def _check_settings(located: Located, tokens: TokenizedDataset, data: DataConfig) -> None:
+    pairs = {
+        "bins": (tokens.bins, data.bins),
+        "discretizer": (tokens.discretizer.strategy, data.discretizer),
+        "discount": (tokens.discount, data.discount),
+        "termination_penalty": (tokens.termination_penalty, data.termination_penalty),
+    }
+    for key, (there, asked) in pairs.items():
+        if there != asked:
+            hint = f"`seqrl discretize {located.id} data.{key}={asked} --force` makes them anew"
+            raise SeqrlError(f"{located.folder.tokens} was made with {key} {there}, not {asked}", hint)
+
+
+def show_tokens(located: Located, config: Config, console: Console) -> None:
+    """What ``discretize`` would do, for --dry-run."""
+    facts = {
+        "dataset": located.id,
+        "dataset file": str(located.folder.dataset),
+        "dataset is there": located.folder.dataset.exists(),
+        "tokens file": str(located.folder.tokens),
+        "tokens are there": located.folder.tokens.exists(),
+        **{f"data.{key}": value for key, value in config.data.model_dump().items()},
+    }
+    console.emit(facts)
+    console.show_rows(["", ""], [[key, str(value)] for key, value in facts.items()])
