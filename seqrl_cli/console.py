@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -65,6 +65,16 @@ class Console:
             table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        self.show(table)
+
+    def show_facts(self, facts: Mapping[str, Any]) -> None:
+        """Print labels and values, one pair a line."""
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        for key, value in facts.items():
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            table.add_row(key, text)
         self.show(table)
 
     def emit(self, value: Any) -> None:

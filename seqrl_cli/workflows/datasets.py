@@ -283,7 +283,7 @@ def show_acquisition(located: Located, config: Config, console: Console) -> None
         "environment": config.data.env_id or spec.env_id,
     }
     console.emit(facts)
-    console.show_rows(["", ""], [[key, str(value)] for key, value in facts.items()])
+    console.show_facts(facts)
 
 
 def show_catalogue(store: RunStore, console: Console, pattern: str | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -12,11 +13,16 @@ import yaml
 
 from seqrl_cli import __version__
 from seqrl_cli.config.overrides import differences
-from seqrl_cli.config.presets import dump_config, preset_layers, preset_names, resolve_config
+from seqrl_cli.config.presets import dump_config, preset_names, resolve_config
 from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import resolve
+from seqrl_cli.data.d4rl import read_attributes, read_d4rl
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore, plan_folders
+from seqrl_cli.workflows.datasets import locate
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
 EXTRAS = {"sb3_contrib": ("behaviour", "searching behaviour policies with Stable-Baselines3")}
@@ -115,10 +121,7 @@ def show_preset(name: str, size: str | None, console: Console) -> None:
     if name in preset_names():
         config = resolve_config(name, size=size or "paper", preset=name)
     else:
-        from seqrl_cli.data.catalogue import resolve
-
         config = resolve_config(resolve(name).id, size=size)
-    preset_layers(config.preset, config.size)
     console.emit(config.model_dump())
     console.show(dump_config(config).rstrip())
 
@@ -141,6 +144,25 @@ def show_machine(store: RunStore, console: Console) -> None:
         if importlib.util.find_spec(module) is None
     }
     console.emit({**facts, "missing extras": missing})
-    console.show_rows(["", ""], [[key, ", ".join(v) if isinstance(v, list) else str(v)] for key, v in facts.items()])
+    console.show_facts(facts)
     for extra, details in missing.items():
         console.show(f"not installed: {extra} ({details['for']}); {details['install']}")
+
+
+def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
+    """What is in a dataset: one in the run directory, or a file by path.
+
+    Raises:
+        SeqrlError: it is not here yet, or damaged.
+    """
+    located = locate(store, dataset)
+    path = located.folder.dataset if located.folder.dataset.exists() else located.spec.path
+    if path is None:
+        raise SeqrlError(f"{located.id} is not in {store.root} yet", f"seqrl download {dataset}")
+    summary = summarize_dataset(read_d4rl(path, located.spec.observation_size))
+    stated = read_attributes(path)
+    console.emit({"dataset": located.id, "path": str(path), **asdict(summary), "attributes": stated})
+    console.show(f"{located.id}  ({path})")
+    console.show_facts({**dict(summary_rows(summary)), **stated})
+    console.show("returns")
+    console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))

@@ -114,4 +114,4 @@ def show_tokens(located: Located, config: Config, console: Console) -> None:
         **{f"data.{key}": value for key, value in config.data.model_dump().items()},
     }
     console.emit(facts)
-    console.show_rows(["", ""], [[key, str(value)] for key, value in facts.items()])
+    console.show_facts(facts)

@@ -1,0 +1,33 @@
+import numpy as np
+
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
+
+
+def ragged_episodes():
+    rng = np.random.default_rng(0)
+    observations = rng.normal(size=(6, 3))
+    observations[:, 1] = 4.0
+    actions = rng.uniform(-1, 1, size=(6, 2))
+    observations[5], actions[5] = observations[0], actions[0]
+    terminals = np.array([0, 0, 1, 0, 0, 0])
+    timeouts = np.array([0, 0, 0, 0, 0, 1])
+    return Episodes.from_flags(observations, actions, np.arange(6.0), terminals, timeouts)
+
+
+def test_summary_counts_what_is_there():
+    summary = summarize_dataset(ragged_episodes(), slices=3)
+    assert (summary.episodes, summary.transitions) == (2, 6)
+    assert (summary.terminals, summary.timeouts) == (1, 1)
+    assert (summary.lengths.least, summary.lengths.greatest) == (3, 3)
+    assert (summary.returns.least, summary.returns.greatest) == (3.0, 12.0)
+    assert summary.constant_dims == (1,)
+    assert summary.duplicate_rows == 1
+    assert summary.histogram == (1, 0, 1)
+    assert dict(summary_rows(summary))["ended by"] == "terminal 1, timeout 1"
+
+
+def test_histogram_bars_are_proportional():
+    lines = histogram_lines((4, 1, 0), (0.0, 1.0, 2.0, 3.0), width=8)
+    assert [line.count("█") for line in lines] == [8, 2, 0]
+    assert [line.rsplit(" ", 1)[1] for line in lines] == ["4", "1", "0"]
