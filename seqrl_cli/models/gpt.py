@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.attention import masked_attention
+from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
 
 
@@ -25,7 +27,7 @@ class Block(nn.Module):
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(residual_dropout)
+        self.dropout = Dropout(residual_dropout)
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
         """Transform ``x`` (batch, time, width); ``visible`` (time, time) is true where a query may see a key."""
@@ -44,8 +46,7 @@ class Block(nn.Module):
         """Masked attention over normed inputs (batch, time, width), heads joined but not yet projected."""
         query, key, value = self.split_heads(x)
         dropout = self.attention_dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
-        return mixed.transpose(1, 2).flatten(2)
+        return masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
 
     def mlp(self, x: Tensor) -> Tensor:
         """The feed-forward half on normed inputs (batch, time, width)."""
@@ -111,7 +112,7 @@ class GPT(nn.Module):
 
         self.token_embedding = TokenEmbedding(bins, self.transition_dim, width)
         self.position_embedding = nn.Parameter(torch.empty(block_size, width))
-        self.dropout = nn.Dropout(embedding_dropout)
+        self.dropout = Dropout(embedding_dropout)
         self.blocks = nn.ModuleList(Block(width, n_head, residual_dropout, attention_dropout) for _ in range(n_layer))
         self.norm = nn.LayerNorm(width)
         self.head = PositionHead(bins, self.transition_dim, width)

@@ -1,0 +1,87 @@
+"""The decoder interface: what planning knows of a sequence model.
+
+Rows of a decoder come in groups, one group an episode, the rows of a group next to each other and equally many in each.
+``prefill`` starts with one row a group; ``expand`` and ``select`` change the rows inside the groups, never across them.
+That is what lets a model store once what the rows of a group share, and it is all that a beam search needs.
+
+A state is used up by the call that takes it: keep only the newest. Which part of the sequence a model still sees is its
+own business (see :class:`Window`); the caller feeds tokens and never crops them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from torch import Tensor
+
+
+class DecoderState(Protocol):
+    """What a decoder remembers of the tokens that its rows have consumed."""
+
+    def expand(self, copies: int) -> Self:
+        """Make each row ``copies`` consecutive rows with the same past."""
+
+    def select(self, index: Tensor) -> Self:
+        """Keep some rows of each group.
+
+        Args:
+            index: (groups, kept) int64, positions among the group's rows; may repeat.
+        """
+
+
+class Decoder(Protocol):
+    """A sequence model that consumes tokens one at a time, for many rows at once.
+
+    Attributes:
+        bins: tokens a dimension; the token ``bins`` means stop.
+        observation_dim: numbers an observation.
+        action_dim: numbers an action.
+    """
+
+    bins: int
+    observation_dim: int
+    action_dim: int
+
+    def prefill(self, tokens: Tensor) -> tuple[Tensor, Any]:
+        """Consume the known past of each group.
+
+        Args:
+            tokens: (groups, time) int64 in [0, bins], starting with a transition's first token; time >= 1.
+
+        Returns:
+            Logits of the next token, (groups, bins + 1) float32, and a state with one row a group.
+        """
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Consume one token a row.
+
+        Args:
+            tokens: (rows,) int64 in [0, bins].
+            state: the newest state.
+
+        Returns:
+            Logits of the next token, (rows, bins + 1) float32, and the state after the token.
+        """
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which part of a sequence a model sees while it plans.
+
+    A sliding window is the Trajectory Transformer's: no forward pass sees more than ``transitions * transition_dim - 1``
+    tokens; when there are more, whole transitions leave on the left and positions start again at 0. A growing window is
+    cut so once, before planning, and then grows, for models whose block holds context and plan together.
+
+    Attributes:
+        transitions: transitions seen, the current one included; one less of them is in the past.
+        slides: whether the window is cut whenever it is full, or only once.
+    """
+
+    transitions: int
+    slides: bool = True
+
+    def overflow(self, length: int, transition_dim: int) -> int:
+        """Tokens that must leave a sequence of ``length`` tokens on the left, a multiple of ``transition_dim``."""
+        excess = max(0, length - (self.transitions * transition_dim - 1))
+        return -(-excess // transition_dim) * transition_dim
