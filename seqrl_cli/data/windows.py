@@ -88,7 +88,7 @@ class Windows:
         tokens = self.tokens[np.minimum(rows, len(self.tokens) - 1)].astype(np.int64)  # (batch, time, dims)
         tokens[past_end] = self.bins
         kept = ~past_end | (steps < self.max_path_length)
-        flat = tokens.reshape(len(slots), -1)
+        flat = tokens.reshape(len(slots), self.block_size + 1)
         return flat[:, :-1], flat[:, 1:], np.repeat(kept, self.dims, axis=1)[:, 1:]
 
     def _slots(self, indices: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.int64]]:

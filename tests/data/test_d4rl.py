@@ -1,0 +1,210 @@
+"""D4RL files: round trips, the places where an episode ends, and every way in which a file can be bad."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import h5py
+import numpy as np
+import pytest
+
+from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.errors import SeqrlError
+from tests.data.conftest import ragged
+
+
+def raw_arrays(count: int = 10, **changes) -> dict[str, np.ndarray]:
+    """A small dataset in D4RL's layout with one terminal and one timeout; ``changes`` replace or, by None, remove."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "observations": rng.standard_normal((count, 4), dtype=np.float32),
+        "actions": rng.standard_normal((count, 2), dtype=np.float32),
+        "rewards": rng.standard_normal(count, dtype=np.float32),
+        "terminals": np.arange(count) == 3,
+        "timeouts": np.arange(count) == 6,
+    } | changes
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def write_raw(path, arrays):
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return path
+
+
+def refuse(path, match, **options):
+    with pytest.raises(SeqrlError, match=match) as error:
+        read_d4rl(path, **options)
+    assert str(path) in error.value.message
+    assert error.value.hint
+    assert "\n" not in error.value.message
+
+
+def assert_equal(first: Episodes, second: Episodes):
+    for field in fields(Episodes):
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
+
+
+def test_round_trip(tmp_path, episodes):
+    write_d4rl(tmp_path / "a.h5", episodes, {})
+    assert_equal(read_d4rl(tmp_path / "a.h5"), episodes)
+
+
+def test_same_data_same_bytes(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        write_d4rl(tmp_path / name, ragged(0), {"seed": 1, "env_id": "Hopper-v4"})
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_attributes(tmp_path):
+    stated = {"env_id": "Hopper-v4", "seed": 3, "reference_min": -20.5, "truncated": True, "url": None}
+    write_d4rl(tmp_path / "a.h5", ragged(0), stated)
+    assert read_attributes(tmp_path / "a.h5") == {key: value for key, value in stated.items() if value is not None}
+
+
+def test_foreign_attributes_are_read_or_left_out(tmp_path):
+    path = write_raw(tmp_path / "a.h5", raw_arrays())
+    with h5py.File(path, "a") as file:
+        file.attrs["bytes"] = np.bytes_(b"abc")
+        file.attrs["number"] = np.float32(0.5)
+        file.attrs["array"] = np.zeros(3)
+    assert read_attributes(path) == {"bytes": "abc", "number": 0.5}
+
+
+def test_other_types_and_shapes_are_normalised(tmp_path):
+    plain = raw_arrays()
+    odd = {name: array.astype(np.float64) for name, array in plain.items()}
+    for name in ("rewards", "terminals", "timeouts"):
+        odd[name] = odd[name][:, None]
+    odd["infos/qpos"] = np.zeros((10, 3))
+    first = read_d4rl(write_raw(tmp_path / "plain.h5", plain))
+    assert_equal(read_d4rl(write_raw(tmp_path / "odd.h5", odd)), first)
+    assert first.lengths.tolist() == [4, 3, 3]
+
+
+def test_observation_slice(tmp_path):
+    path = write_raw(tmp_path / "a.h5", raw_arrays())
+    np.testing.assert_array_equal(
+        read_d4rl(path, observation_slice=3).observations, read_d4rl(path).observations[:, :3]
+    )
+    refuse(path, "observations has 4 columns, not 5 or more", observation_slice=5)
+
+
+def test_overlong_stretches_are_cut_where_a_limit_is_known(tmp_path):
+    flags = {"terminals": np.arange(25) == 21, "timeouts": np.arange(25) == 7}
+    path = write_raw(tmp_path / "a.h5", raw_arrays(25, **flags))
+    assert read_d4rl(path).lengths.tolist() == [8, 14, 3]
+    limited = read_d4rl(path, max_episode_steps=5)
+    assert limited.lengths.tolist() == [5, 3, 5, 5, 4, 3]
+    assert np.flatnonzero(limited.terminals).tolist() == [21]
+
+
+def test_an_episode_of_exactly_the_limit_is_cut_once(tmp_path):
+    path = write_raw(tmp_path / "a.h5", raw_arrays(20, terminals=np.zeros(20), timeouts=np.arange(20) % 10 == 9))
+    assert read_d4rl(path, max_episode_steps=10).lengths.tolist() == [10, 10]
+    assert read_d4rl(path, max_episode_steps=9).lengths.tolist() == [9, 1, 9, 1]
+
+
+def test_without_timeouts_episodes_end_at_terminals_and_after_1000_steps(tmp_path):
+    arrays = raw_arrays(2500, terminals=np.arange(2500) == 99, timeouts=None)
+    episodes = read_d4rl(write_raw(tmp_path / "a.h5", arrays))
+    assert episodes.lengths.tolist() == [100, 1000, 1000, 400]
+    assert episodes.terminals.sum() == 1
+
+
+def test_with_timeouts_episodes_may_be_of_any_length(tmp_path):
+    arrays = raw_arrays(2500, terminals=np.arange(2500) == 99, timeouts=np.arange(2500) == 2400)
+    assert read_d4rl(write_raw(tmp_path / "a.h5", arrays)).lengths.tolist() == [100, 2301, 99]
+
+
+def test_resets_without_a_flag_are_found_by_next_observations(tmp_path):
+    arrays = raw_arrays(20, terminals=np.arange(20) == 3, timeouts=np.zeros(20))
+    following = np.roll(arrays["observations"], -1, axis=0)
+    following[[3, 11, 19]] += 1.0
+    episodes = read_d4rl(write_raw(tmp_path / "a.h5", arrays | {"next_observations": following}))
+    assert episodes.lengths.tolist() == [4, 8, 8]
+    assert episodes.timeouts[11]
+    assert not episodes.terminals[11]
+
+
+def test_shuffled_rows_are_refused(tmp_path):
+    arrays = raw_arrays(50, terminals=np.zeros(50), timeouts=np.zeros(50))
+    following = np.random.default_rng(1).permutation(arrays["observations"])
+    path = write_raw(tmp_path / "a.h5", arrays | {"next_observations": following})
+    refuse(path, "next_observations disagrees .* in 4[0-9] rows")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a dataset at all", b"\x89HDF\r\n\x1a\n"])
+def test_files_that_are_not_hdf5(tmp_path, content):
+    path = tmp_path / "a.h5"
+    path.write_bytes(content)
+    refuse(path, "cannot read")
+
+
+def test_missing_file(tmp_path):
+    refuse(tmp_path / "none.h5", "there is no file")
+    refuse(tmp_path, "there is no file")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_file(tmp_path, share):
+    path = tmp_path / "a.h5"
+    write_d4rl(path, ragged(0, transitions=2000), {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    refuse(path, "the file is truncated")
+
+
+def test_missing_keys_are_named(tmp_path):
+    path = write_raw(tmp_path / "a.h5", raw_arrays(actions=None, terminals=None))
+    refuse(path, "has no actions, terminals")
+    refuse(write_raw(tmp_path / "b.h5", raw_arrays(rewards=None) | {"rewards/x": np.zeros(3)}), "has no rewards")
+
+
+BAD_ARRAYS = {
+    "images": ({"observations": np.zeros((10, 8, 8, 3), np.uint8)}, r"observations has shape \(10, 8, 8, 3\)"),
+    "flat actions": ({"actions": np.zeros(10)}, r"actions has shape \(10,\)"),
+    "wide rewards": ({"rewards": np.zeros((10, 2))}, r"rewards has shape \(10, 2\)"),
+    "scalar rewards": ({"rewards": np.zeros(())}, r"rewards has shape \(\)"),
+    "short rewards": ({"rewards": np.zeros(9)}, "rewards has 9 rows, observations 10"),
+    "long timeouts": ({"timeouts": np.zeros(11)}, "timeouts has 11 rows, observations 10"),
+    "strings": ({"actions": np.full((10, 2), b"x")}, "actions holds .*, not numbers"),
+    "objects": ({"observations": np.full((10, 2), "x", dtype=h5py.string_dtype())}, "observations holds object"),
+    "complex": ({"rewards": np.zeros(10, complex)}, "rewards holds complex128, not numbers"),
+    "flags that are numbers": ({"terminals": np.arange(10)}, "terminals holds 2 at row 2, not 0 or 1"),
+    "nan flags": ({"timeouts": np.full(10, np.nan)}, "timeouts holds nan at row 0"),
+    "beyond float32": ({"rewards": np.full(10, 1e300)}, "rewards holds inf at row 0"),
+    "narrow next": ({"next_observations": np.zeros((10, 3))}, "next_observations has 3 columns"),
+    "short next": ({"next_observations": np.zeros((9, 4))}, r"next_observations is \(9, 4\), not \(10, 4\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARRAYS)
+def test_bad_arrays(tmp_path, name):
+    changes, match = BAD_ARRAYS[name]
+    refuse(write_raw(tmp_path / "a.h5", raw_arrays(**changes)), match)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["observations", "actions", "rewards"])
+def test_values_that_are_not_finite_are_placed(tmp_path, name, value):
+    arrays = raw_arrays()
+    arrays[name].reshape(10, -1)[5, -1] = value
+    column = "" if name == "rewards" else f", column {arrays[name].shape[1] - 1}"
+    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} holds {value} at row 5{column}$")
+
+
+def test_zero_transitions(tmp_path):
+    refuse(write_raw(tmp_path / "a.h5", raw_arrays(0)), "holds no transitions")
+
+
+def test_failed_write_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.h5"
+    write_d4rl(path, ragged(0), {})
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write_d4rl(path, ragged(1), {"bad": object()})
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.h5"]
