@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
 
 Progress = Callable[..., None]
 
@@ -49,9 +52,15 @@ class Console:
         if isinstance(renderable, str):
             print(renderable, file=self.stdout, flush=True)
             return
+        self.show_with(lambda rich: rich.print(renderable))
+
+    def show_with(self, draw: Callable[[RichConsole], None]) -> None:
+        """Let ``draw`` print a result on a Rich console."""
+        if self.as_json:
+            return
         from rich.console import Console as RichConsole
 
-        RichConsole(file=self.stdout, highlight=False, soft_wrap=False).print(renderable)
+        draw(RichConsole(file=self.stdout, highlight=False))
 
     def show_rows(self, header: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
         """Print a plain table; numbers align right, and long cells fold rather than vanish."""

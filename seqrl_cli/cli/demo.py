@@ -22,7 +22,7 @@ def demo(
 ) -> None:
     """The whole chain on a simulated dataset: minutes on two cores, no network, no GPU.
 
-    Simulates the data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
+    Simulates data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore

@@ -17,6 +17,7 @@ def table(
         typer.Argument(metavar="RUN | FOLDER", help="Runs or folders of plans (default: all).", show_default=False),
     ] = None,
     style: Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex or csv.")] = "terminal",
+    by: Annotated[str, typer.Option("--by", help="method (joins seeds) or run (keeps them apart).")] = "method",
     published: Annotated[bool, typer.Option("--published", help="Add the papers' figures beside yours.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -32,6 +33,6 @@ def table(
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.table import TableRequest, tabulate
 
-        request = TableRequest(folders or [], style, published, None if dry_run else output)
+        request = TableRequest(folders or [], style, published, None if dry_run else output, by)
         report = tabulate(RunStore(runs_dir), request, console)
         console.emit(report.as_dict())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.behaviour.qualities import collect_quality
 from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
@@ -181,10 +181,11 @@ def reference_scores(located: Located) -> tuple[float, float] | None:
     stated = read_attributes(located.folder.dataset)
     if "reference_min" in stated and "reference_max" in stated:
         return float(stated["reference_min"]), float(stated["reference_max"])
-    return _scores_of_environment(stated.get("env_id"))
+    return scores_of_environment(stated.get("env_id"))
 
 
-def _scores_of_environment(env_id: object) -> tuple[float, float] | None:
+def scores_of_environment(env_id: object) -> tuple[float, float] | None:
+    """D4RL's reference returns of an environment; None for one that D4RL does not have."""
     for spec in list_datasets():
         if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
             return spec.reference_min, spec.reference_max
@@ -208,14 +209,12 @@ def _obtain(located: Located, data: DataConfig, console: Console) -> tuple[Episo
 
 
 def _simulate(located: Located, data: DataConfig, console: Console) -> tuple[Episodes, dict[str, Any]]:
-    from seqrl_cli.behaviour.library import default_transitions, simulate
-
     family, quality = located.spec.family, located.spec.quality
     assert family is not None and quality is not None
-    transitions = data.transitions or default_transitions(family, quality)
-    console.note(f"simulating {located.id}: {transitions:,} transitions in MuJoCo")
+    console.note(f"simulating {located.id} in MuJoCo")
     with console.progress(f"simulating {located.id}", "steps") as update:
-        return simulate(family, quality, transitions, seed=data.seed, workers=os.cpu_count() or 1, progress=update)
+        collected = collect_quality(family, quality, transitions=data.transitions, seed=data.seed, progress=update)
+    return collected.episodes, collected.attributes
 
 
 def _download(located: Located, console: Console) -> tuple[Episodes, dict[str, Any]]:
@@ -247,7 +246,7 @@ def _common_attributes(located: Located, data: DataConfig) -> dict[str, Any]:
     spec = located.spec
     references = (spec.reference_min, spec.reference_max)
     if references == (None, None):
-        references = _scores_of_environment(data.env_id or spec.env_id) or references
+        references = scores_of_environment(data.env_id or spec.env_id) or references
     return {
         "dataset_id": located.id,
         "source": spec.source,

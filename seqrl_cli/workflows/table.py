@@ -1,0 +1,146 @@
+"""From plan JSONs to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqrl_cli.behaviour.library import list_families, load_behaviour
+from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
+from seqrl_cli.reports.latex import to_latex
+from seqrl_cli.reports.published import load_published
+from seqrl_cli.reports.results import EpisodeResult, read_results
+from seqrl_cli.reports.table import ReferenceRow, Report, build_report
+from seqrl_cli.reports.terminal import print_report
+from seqrl_cli.runs.atomic import write_text_atomic
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.datasets import (
+    Located,
+    describe,
+    environment_or_none,
+    locate,
+    percent_score,
+    reference_scores,
+)
+
+FORMATS = ("terminal", "markdown", "latex", "csv")
+BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True)
+class TableRequest:
+    """What ``seqrl table`` was asked for.
+
+    Attributes:
+        sources: runs (by path or name) or folders of plans; none = everything in the run directory.
+        style: one of ``FORMATS``.
+        published: set the papers' figures beside ours.
+        output: file to write; None = stdout.
+        by: ``method`` joins the seeds of one architecture and setting, ``run`` keeps them apart.
+    """
+
+    sources: Sequence[Path] = ()
+    style: str = "terminal"
+    published: bool = False
+    output: Path | None = None
+    by: str = "method"
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """Rows for --json, and where they were written."""
+
+    rows: list[dict[str, Any]]
+    notes: tuple[str, ...]
+    output: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def tabulate(store: RunStore, request: TableRequest, console: Console) -> TableReport:
+    """Read plans, sum them up and print or write the table.
+
+    Raises:
+        UsageError: an unknown format.
+        SeqrlError: no plan was found, or a source does not exist.
+    """
+    if request.style not in FORMATS:
+        raise unknown("format", request.style, FORMATS)
+    if request.by not in ("method", "run"):
+        raise unknown("grouping", request.by, ("method", "run"))
+    episodes = _episodes(store, request, console)
+    report = build_report(
+        episodes,
+        np.random.default_rng(BOOTSTRAP_SEED),
+        by=request.by,
+        references=_references(store, episodes),
+        published=load_published(presets_folder() / "published") if request.published else (),
+    )
+    _deliver(report, request, console)
+    return TableReport(to_rows(report), report.notes, str(request.output) if request.output else None)
+
+
+def _episodes(store: RunStore, request: TableRequest, console: Console) -> tuple[EpisodeResult, ...]:
+    folders = [_folder(store, source) for source in request.sources]
+    if not folders and store.root.is_dir():
+        folders = [store.root]
+    results = read_results(*folders)
+    for warning in results.warnings:
+        console.warn(warning)
+    if not results.episodes and not request.published:
+        where = ", ".join(str(folder) for folder in folders) or str(store.root)
+        raise SeqrlError(f"no planned episodes in {where}", "plan some first: seqrl plan")
+    return results.episodes
+
+
+def _folder(store: RunStore, source: Path) -> Path:
+    return source if source.is_dir() else store.find(str(source)).path
+
+
+def _references(store: RunStore, episodes: Sequence[EpisodeResult]) -> list[ReferenceRow]:
+    """What the dataset earned and what a random policy earns, for each dataset that is here."""
+    rows = []
+    for dataset in sorted({episode.dataset for episode in episodes}):
+        if not store.dataset(dataset).dataset.exists():
+            continue
+        located = locate(store, dataset)
+        about = describe(located)
+        score = None if about.score is None else about.score / 100
+        rows.append(ReferenceRow(dataset, "behaviour (dataset)", about.mean_return, score, about.episodes))
+        rows += _random_policy(located)
+    return rows
+
+
+def _random_policy(located: Located) -> list[ReferenceRow]:
+    """The random policy's return as it was measured for our own random dataset of the same environment."""
+    env_id = environment_or_none(located)
+    for family in list_families():
+        behaviour = load_behaviour(family)
+        if behaviour.env_id == env_id:
+            random = behaviour.datasets["random"]
+            percent = percent_score(random["mean_return"], reference_scores(located))
+            score = None if percent is None else percent / 100
+            return [ReferenceRow(located.id, "random policy", random["mean_return"], score, int(random["episodes"]))]
+    return []
+
+
+def _deliver(report: Report, request: TableRequest, console: Console) -> None:
+    if request.style == "terminal" and request.output is None:
+        console.show_with(lambda rich: print_report(report, rich))
+        return
+    styles = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
+    text = styles.get(request.style, to_markdown)(report)
+    if request.output is None:
+        console.show(text.rstrip("\n"))
+        return
+    write_text_atomic(request.output, text)
+    console.note(f"wrote {request.output}")
