@@ -194,14 +194,18 @@ def _place(partial: _Partial, destination: Path, sha256: str | None) -> str:
 
 
 def _retry(transfer: _Transfer, attempts: int, backoff: float) -> None:
-    """Attempt until the partial file is complete."""
-    failures = 0
+    """Attempt until the partial file is complete.
+
+    Only bytes beyond the most there ever were count as progress: a server that lies about the length would else be
+    asked forever, from the start each time.
+    """
+    failures, most = 0, transfer.partial.size()
     while True:
-        had = transfer.partial.size()
         try:
             return transfer.attempt()
         except _Interrupted:
-            failures = 1 if transfer.partial.size() > had else failures + 1
+            failures = 1 if transfer.partial.size() > most else failures + 1
+            most = max(most, transfer.partial.size())
             wait = min(backoff * 2 ** (failures - 1), _LONGEST_WAIT)
             if failures >= attempts or time.monotonic() + wait > transfer.deadline:
                 raise

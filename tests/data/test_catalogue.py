@@ -1,0 +1,86 @@
+"""Names of datasets, and what goes with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import h5py
+import pytest
+
+from seqrl_cli.data.catalogue import QUALITIES, list_datasets, resolve
+from seqrl_cli.data.d4rl import write_d4rl
+from seqrl_cli.errors import SeqrlError, UsageError
+from tests.data.conftest import ragged
+
+
+def test_every_dataset_resolves_to_itself():
+    specs = list_datasets()
+    assert len({spec.id for spec in specs}) == len(specs) == 2 * 4 * len(QUALITIES)
+    assert all(resolve(spec.id) == spec for spec in specs)
+
+
+def test_d4rl():
+    spec = resolve("hopper-medium-replay-v2")
+    assert (spec.source, spec.family, spec.quality, spec.env_id) == ("d4rl", "hopper", "medium-replay", "Hopper-v4")
+    assert spec.url == ("http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2/hopper_medium_replay-v2.hdf5")
+    assert (spec.reference_min, spec.reference_max) == (-20.272305, 3234.3)
+    assert spec.run_folder == "hopper-medium-replay-v2"
+    assert spec.stand_in == "sim/hopper-medium-replay"
+    assert "sim/hopper-medium-replay" in spec.unreachable_hint
+    assert "not the same data" in spec.unreachable_hint
+
+
+def test_simulated():
+    spec = resolve("sim/ant-expert")
+    assert (spec.source, spec.env_id, spec.url, spec.stand_in) == ("sim", "Ant-v4", None, None)
+    assert (spec.reference_min, spec.reference_max) == (-325.6, 3879.7)
+    assert spec.observation_size == 27
+    assert spec.run_folder == "sim/ant-expert"
+
+
+def test_only_ant_is_cut():
+    assert {spec.family for spec in list_datasets() if spec.observation_size} == {"ant"}
+
+
+def test_file_that_describes_itself(tmp_path):
+    path = tmp_path / "mine.hdf5"
+    stated = {"env_id": "Hopper-v4", "reference_min": -20, "reference_max": 3234.3, "max_episode_steps": 500}
+    write_d4rl(path, ragged(0), stated)
+    spec = resolve(str(path))
+    assert (spec.source, spec.path, spec.env_id, spec.max_episode_steps) == ("file", path, "Hopper-v4", 500)
+    assert (spec.reference_min, spec.reference_max) == (-20.0, 3234.3)
+    assert spec.run_folder == "local/mine"
+
+
+def test_file_that_says_nothing_is_not_guessed(tmp_path):
+    path = tmp_path / "without-a-suffix"
+    write_d4rl(path, ragged(0), {})
+    with h5py.File(path, "a") as file:
+        file.attrs["env_id"] = 3
+    spec = resolve(str(path))
+    assert spec.source == "file"
+    assert (spec.env_id, spec.reference_min, spec.reference_max, spec.family) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("name", ["none.h5", "folder/none.hdf5"])
+def test_missing_file(name):
+    with pytest.raises(SeqrlError, match=f"there is no file {name}"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("hopper-medum-v2", "hopper-medium-v2"), ("sim/hoper-expert", "sim/hopper-expert")]
+)
+def test_unknown_names_offer_the_nearest(name, near):
+    with pytest.raises(UsageError, match=f"unknown dataset '{name}'") as error:
+        resolve(name)
+    assert near in error.value.hint
+
+
+def test_listing_needs_no_heavy_import():
+    code = (
+        "import sys; from seqrl_cli.data.catalogue import list_datasets; list_datasets(); "
+        "sys.exit(any(name in sys.modules for name in ('numpy', 'h5py', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
