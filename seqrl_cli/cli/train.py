@@ -43,12 +43,13 @@ def train(
         given = options.configuration(
             overrides, model__arch=arch, seed=seed, train__updates=updates, train__batch_size=batch_size
         )
-        config = datasets.dataset_config(dataset, size=size, preset=preset, overrides=given)
-        request = TrainRequest(config, name=name, device=device, threads=threads, argv=sys.argv)
-        store = RunStore(runs_dir)
+        located, config = datasets.dataset_config(
+            RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given
+        )
+        request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:
-            show_training(store, request, console)
+            show_training(request, console)
             return
-        report = train_model(store, request, console, force=force)
+        report = train_model(request, console, force=force)
         console.show(report.text())
         console.emit(report.as_dict())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
+from seqrl_cli.runs.atomic import writing
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 
@@ -106,3 +108,17 @@ def plan_folders(run: RunFolder) -> list[Path]:
         if times:
             newest[folder] = max(times)
     return sorted(newest, key=lambda folder: newest[folder])
+
+
+def discard_run(run: RunFolder) -> None:
+    """Empty a run's folder for one that takes its place; the caller holds its lock.
+
+    Raises:
+        SeqrlError: something in it cannot be removed.
+    """
+    with writing(run.path):
+        for path in (run.record, run.config, run.metrics):
+            path.unlink(missing_ok=True)
+        for folder in (run.checkpoints, run.plans, run.videos):
+            if folder.exists():
+                shutil.rmtree(folder)

@@ -1,0 +1,134 @@
+"""Models from configuration and tokens, and back from a run's checkpoint."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seqrl_cli.config.presets import load_config
+from seqrl_cli.config.schema import Config
+from seqrl_cli.data.tokens import TokenizedDataset, load_tokens
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.models.build import build_model
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.training.checkpoints import LAST_FILE, read_model, saved_steps, step_folder
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run's model, ready for use.
+
+    Attributes:
+        model: on its device, in evaluation mode.
+        step: the checkpoint's updates.
+        tokens: the tokens it was trained on, with their bin edges.
+        config: the run's configuration.
+        record: the run's record.
+    """
+
+    model: GPT
+    step: int
+    tokens: TokenizedDataset
+    config: Config
+    record: RunRecord
+
+
+def make_model(config: Config, tokens: TokenizedDataset) -> GPT:
+    """A model with fresh weights, drawn from the run's seed.
+
+    Raises:
+        SeqrlError: the configuration makes no model.
+    """
+    model = config.model
+    return build_model(
+        model.arch,
+        bins=tokens.bins,
+        observation_dim=tokens.observation_dim,
+        action_dim=tokens.action_dim,
+        block_size=model.sequence_length * tokens.dims - 1,
+        n_layer=model.n_layer,
+        n_head=model.n_head,
+        width=model.width,
+        embedding_dropout=model.embedding_dropout,
+        residual_dropout=model.residual_dropout,
+        attention_dropout=model.attention_dropout,
+        mask_values=model.mask_values,
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+
+
+def load_model(run: RunFolder, device: torch.device, checkpoint: int | None = None) -> TrainedModel:
+    """Load a run's model.
+
+    Args:
+        run: the run.
+        device: where to put the model.
+        checkpoint: updates of the checkpoint; None = the newest.
+
+    Raises:
+        SeqrlError: a file is missing or damaged, the checkpoint does not exist, or the tokens at hand are not those
+            that the run was trained on.
+    """
+    record = read_record(run.record)
+    config = load_config(run.config)
+    tokens = load_tokens(run.dataset_folder.tokens)
+    if tokens.fingerprint != record.tokens_fingerprint:
+        message = f"{run.path} was trained on other tokens than {run.dataset_folder.tokens} now holds"
+        raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
+    model = make_model(config, tokens)
+    step = _checkpoint_step(run, checkpoint)
+    model.load_state_dict(read_model(step_folder(run.checkpoints, step)))
+    return TrainedModel(model.to(device).eval(), step, tokens, config, record)
+
+
+def _checkpoint_step(run: RunFolder, wanted: int | None) -> int:
+    steps = saved_steps(run.checkpoints)
+    if not steps:
+        raise SeqrlError(f"{run.path} has no checkpoint yet", "let `seqrl train` run until its first checkpoint")
+    if wanted is None:
+        return _newest(run.checkpoints, steps)
+    if wanted not in steps:
+        raise SeqrlError(f"{run.path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
+    return wanted
+
+
+def _newest(checkpoints: Path, steps: list[int]) -> int:
+    """What ``last`` names; after a kill between a checkpoint and ``last``, the newest folder."""
+    try:
+        named = int((checkpoints / LAST_FILE).read_text().strip())
+    except (OSError, ValueError):
+        return steps[-1]
+    return max(named, steps[-1])
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        UsageError: no such kind of device.
+        SeqrlError: the machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}", "use auto, cpu, cuda, cuda:1 or mps") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False):
+        raise SeqrlError(f"there is no {device.type} device on this machine", "use --device cpu, or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SeqrlError(f"there is no {name}; this machine has {torch.cuda.device_count()}", "use --device cuda")
+    return device
+
+
+def use_threads(threads: int | None) -> int:
+    """Set how many CPU threads PyTorch uses; by default all cores that this process may run on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or cores)
+    return torch.get_num_threads()

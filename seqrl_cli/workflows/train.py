@@ -1,0 +1,338 @@
+"""From tokens to a trained model: a new run, one that goes on, or one that is done."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqrl_cli.config.overrides import differences
+from seqrl_cli.config.presets import dump_config, load_config
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console, Progress
+from seqrl_cli.data.tokens import TokenizedDataset
+from seqrl_cli.data.windows import Windows, split_episodes
+from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.runs import record as records
+from seqrl_cli.runs.atomic import write_text_atomic
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.store import discard_run
+from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.loop import Outcome, TrainSettings, fit
+from seqrl_cli.training.metrics import Metrics, read_metrics
+from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
+from seqrl_cli.workflows.datasets import Located
+from seqrl_cli.workflows.models import choose_device, make_model, use_threads
+from seqrl_cli.workflows.tokens import ensure_tokens
+
+PROBE_UPDATES = 3
+OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's two moments of each weight, float32
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What ``seqrl train`` was asked for.
+
+    Attributes:
+        located: the dataset.
+        config: the resolved configuration.
+        name: name of the run; None = ``<arch>-s<seed>``.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        threads: CPU threads; None = all cores.
+        argv: the command line, for the record.
+    """
+
+    located: Located
+    config: Config
+    name: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    argv: Sequence[str] = ()
+
+    @property
+    def run(self) -> RunFolder:
+        """The run's folder."""
+        return self.located.folder.run(self.name or f"{self.config.model.arch}-s{self.config.seed}")
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What ``train`` says at the end."""
+
+    run: str
+    status: str
+    updates: int
+    fresh: bool
+    parameters: int
+    loss: float | None
+    validation_loss: float | None
+    seconds: float
+
+    def text(self) -> str:
+        """Two lines for a person."""
+        losses = [("loss", self.loss), ("validation loss", self.validation_loss)]
+        parts = [f"{name} {value:.3f}" for name, value in losses if value is not None]
+        return f"{self.updates:,} updates in {self.seconds:,.0f} s: {', '.join(parts)}\n{self.run}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that the loop needs, made from a request."""
+
+    model: GPT
+    train: Windows
+    validation: Windows
+    settings: TrainSettings
+    tokens: TokenizedDataset
+
+
+def train_model(request: TrainRequest, console: Console, *, force: bool = False) -> TrainReport:
+    """Train, continue, or find that it is done.
+
+    Raises:
+        Interrupted: Ctrl-C; a checkpoint was saved.
+        SeqrlError: the run belongs to other settings or data, is in use, or cannot be written.
+    """
+    device, threads = choose_device(request.device), use_threads(request.threads)
+    tokens = ensure_tokens(request.located, request.config.data, console)
+    run = request.run
+    with locked(run.path):
+        if force:
+            discard_run(run)
+        elif run.record.exists():
+            record = _check_same(run, request, tokens)
+            if record.status == "finished":
+                console.note(f"{run.path} is already trained; --force trains it again")
+                return _report(run, record)
+        job = prepare(request.config, tokens, device)
+        record = _start_record(run, request, job, device, threads)
+        write_text_atomic(run.config, dump_config(request.config))
+        _announce(run, job, device, console)
+        return _fit(run, record, job, console)
+
+
+def prepare(config: Config, tokens: TokenizedDataset, device: torch.device) -> Job:
+    """Model, windows and settings of a run; the same request gives the same job.
+
+    Raises:
+        SeqrlError: the configuration makes no model, or the dataset has no window.
+    """
+    rng = np.random.default_rng([config.seed, 1])
+    parts = split_episodes(len(tokens.returns), config.train.validation_share, rng)
+    length = config.model.sequence_length
+    train, validation = (
+        Windows(tokens.tokens, tokens.offsets, length, tokens.bins, episodes=episodes) for episodes in parts
+    )
+    model = make_model(config, tokens).to(device)
+    return Job(model, train, validation, train_settings(config, len(train), train.block_size), tokens)
+
+
+def train_settings(config: Config, windows: int, block_size: int) -> TrainSettings:
+    """The loop's settings: the paper's number of updates and schedule, or a given number and one scaled to it.
+
+    Args:
+        config: the resolved configuration.
+        windows: training windows.
+        block_size: targets a window.
+    """
+    train = config.train
+    if train.updates is None:
+        updates = paper_updates(windows, train.batch_size, train.n_epochs_ref)
+        schedule = paper_schedule(train.schedule, windows, block_size)
+    else:
+        updates = train.updates
+        schedule = scaled_schedule(train.schedule, updates, train.batch_size, block_size)
+    return TrainSettings(
+        updates=updates,
+        schedule=schedule,
+        seed=config.seed,
+        batch_size=train.batch_size,
+        learning_rate=train.learning_rate,
+        betas=(train.beta1, train.beta2),
+        weight_decay=train.weight_decay,
+        grad_clip=train.grad_clip,
+        action_weight=train.action_weight,
+        reward_weight=train.reward_weight,
+        value_weight=train.value_weight,
+        precision=train.precision,
+        compile=train.compile,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        keep_checkpoints=train.keep_checkpoints,
+    )
+
+
+def estimate_seconds(job: Job) -> float:
+    """Seconds that a whole run takes here, from a few updates of a copy of the model."""
+    nothing = Windows(job.tokens.tokens, job.tokens.offsets, job.train.sequence_length, job.tokens.bins, episodes=[])
+    probe = replace(job.settings, updates=PROBE_UPDATES, compile=False)
+    fit(copy.deepcopy(job.model), job.train, nothing, probe)  # the first updates also warm the machine up
+    start = time.perf_counter()
+    fit(copy.deepcopy(job.model), job.train, nothing, probe)
+    return (time.perf_counter() - start) / PROBE_UPDATES * job.settings.updates
+
+
+def show_training(request: TrainRequest, console: Console) -> None:
+    """What ``train`` would do, for --dry-run: configuration, files, parameters, disk; nothing is written.
+
+    Parameters and updates are known once the dataset is discretized.
+    """
+    run, config = request.run, request.config
+    facts: dict[str, Any] = {
+        "run": str(run.path),
+        "there already": run.record.exists(),
+        "dataset": str(request.located.folder.dataset),
+        "dataset is there": request.located.folder.dataset.exists(),
+        "tokens are there": request.located.folder.tokens.exists(),
+        "device": str(choose_device(request.device)),
+    }
+    if request.located.folder.tokens.exists():
+        use_threads(request.threads)
+        tokens = ensure_tokens(request.located, config.data, console)
+        job = prepare(config, tokens, choose_device(request.device))
+        parameters = count_parameters(job.model)
+        checkpoint = parameters * (4 + OPTIMIZER_STATE_BYTES)
+        facts |= {
+            "parameters": parameters,
+            "updates": job.settings.updates,
+            "estimated time": duration(estimate_seconds(job)),
+            "disk": f"{checkpoint * (config.train.keep_checkpoints + 1) / 1e6:,.0f} MB",
+        }
+    console.emit({**facts, "config": config.model_dump()})
+    console.show_facts(facts)
+    console.show(dump_config(config).rstrip())
+
+
+def count_parameters(model: GPT) -> int:
+    """Number of trained numbers."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _check_same(run: RunFolder, request: TrainRequest, tokens: TokenizedDataset) -> records.RunRecord:
+    """Stop when the run that is there is not the one asked for; more updates of a finished run are another run, too."""
+    record = records.read_record(run.record)
+    if record.tokens_fingerprint != tokens.fingerprint:
+        raise SeqrlError(f"{run.path} was trained on other tokens than {request.located.id} has", "--force redoes it")
+    if not run.config.exists():
+        return record
+    there, asked = load_config(run.config), request.config
+    changed = differences(there.model_dump(exclude={"plan"}), asked.model_dump(exclude={"plan"}))
+    if changed:
+        pairs = ", ".join(f"{key} {_dig(there, key)} (asked: {_dig(asked, key)})" for key in changed[:3])
+        raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
+    return record
+
+
+def _dig(config: Config, dotted: str) -> Any:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _start_record(
+    run: RunFolder, request: TrainRequest, job: Job, device: torch.device, threads: int
+) -> records.RunRecord:
+    created = records.read_record(run.record).created if run.record.exists() else records.now()
+    record = records.RunRecord(
+        dataset=request.located.id,
+        env_id=job.tokens.env_id,
+        arch=request.config.model.arch,
+        name=run.path.name,
+        seed=request.config.seed,
+        status="running",
+        argv=list(request.argv),
+        git=records.git_state(),
+        versions=records.versions(),
+        host=records.host(),
+        device=str(device),
+        threads=threads,
+        parameters=count_parameters(job.model),
+        tokens_fingerprint=job.tokens.fingerprint,
+        created=created,
+        updated="",
+    )
+    return records.write_record(run.record, record)
+
+
+def _announce(run: RunFolder, job: Job, device: torch.device, console: Console) -> None:
+    if console.quiet:
+        return
+    steps = saved_steps(run.checkpoints)
+    if steps:
+        console.note(f"{run.path}: going on from update {steps[-1]:,} of {job.settings.updates:,}")
+        return
+    size = f"{count_parameters(job.model):,} parameters, {job.settings.updates:,} updates on {device}"
+    console.note(f"{run.path}: {size}, about {duration(estimate_seconds(job))}")
+
+
+def _fit(run: RunFolder, record: records.RunRecord, job: Job, console: Console) -> TrainReport:
+    """Run the loop and write down how it ended."""
+    status: records.Status = "failed"
+    try:
+        with console.progress(f"training {run.path.name}", "updates") as update:
+            outcome = _loop(run, job, console, update)
+        status = "interrupted" if outcome.interrupted else "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        record = records.write_record(run.record, record.model_copy(update={"status": status}))
+    if outcome.interrupted:
+        message = f"interrupted at update {outcome.step:,} of {job.settings.updates:,}; a checkpoint was saved"
+        raise Interrupted(message, "the same command carries on from there")
+    return _report(run, record, fresh=True)
+
+
+def _loop(run: RunFolder, job: Job, console: Console, update: Progress) -> Outcome:
+    loss = ""
+
+    def on_metrics(metrics: Metrics) -> None:
+        nonlocal loss
+        loss = f"loss {metrics.loss:.3f}"
+
+    return fit(
+        job.model,
+        job.train,
+        job.validation,
+        job.settings,
+        checkpoints=run.checkpoints,
+        metrics=run.metrics,
+        on_progress=lambda done, total: update(done, total, loss),
+        on_metrics=on_metrics,
+        on_warning=console.warn,
+    )
+
+
+def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:
+    lines = read_metrics(run.metrics)
+    validated = [line.validation_loss for line in lines if line.validation_loss is not None]
+    last = lines[-1] if lines else None
+    return TrainReport(
+        run=str(run.path),
+        status=record.status,
+        updates=last.step if last else 0,
+        fresh=fresh,
+        parameters=record.parameters,
+        loss=last.loss if last else None,
+        validation_loss=validated[-1] if validated else None,
+        seconds=last.elapsed if last else 0.0,
+    )
