@@ -1,0 +1,188 @@
+"""Checkpoints that are there whole or not at all: a folder of safetensors and JSON for each saved step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import fsync, make_folder, write_text_atomic, writing
+
+SCHEMA_VERSION = 1
+MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, LAST_FILE = "model.safetensors", "optimizer.safetensors", "state.json", "last"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that training needs to go on.
+
+    Args:
+        step: updates made.
+        model: the model's state dict.
+        optimizer: the optimizer's tensors by name.
+        state: plain JSON values: counters, sampler and generator states.
+    """
+
+    step: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return checkpoints / f"{step:08d}"
+
+
+def saved_steps(checkpoints: Path) -> list[int]:
+    """Steps that have a folder, ascending; whether their files are whole is for ``read_checkpoint`` to say."""
+    if not checkpoints.is_dir():
+        return []
+    return sorted(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit() and folder.is_dir())
+
+
+def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint, point ``last`` at it, and remove all but the newest ``keep``.
+
+    A kill at any moment leaves the earlier checkpoints whole: the files are written to a temporary folder, forced to
+    the disk and renamed.
+
+    Args:
+        checkpoints: the run's ``checkpoints/``; made when absent.
+        checkpoint: what to write.
+        keep: checkpoints to keep, at least 1.
+
+    Raises:
+        SeqrlError: the disk is full, or the folder cannot be written.
+    """
+    assert keep >= 1
+    make_folder(checkpoints)
+    final = step_folder(checkpoints, checkpoint.step)
+    with writing(final):
+        _remove_leftovers(checkpoints)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", suffix=".tmp", dir=checkpoints))
+        try:
+            _write_files(temporary, checkpoint)
+            if final.exists():
+                shutil.rmtree(final)
+            temporary.rename(final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        fsync(checkpoints)
+    write_text_atomic(checkpoints / LAST_FILE, f"{final.name}\n")
+    for step in saved_steps(checkpoints)[:-keep]:
+        shutil.rmtree(step_folder(checkpoints, step), ignore_errors=True)
+    return final
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read one checkpoint whole.
+
+    Raises:
+        SeqrlError: a file is missing, damaged, or of a newer version.
+    """
+    state = _read_state(folder)
+    return Checkpoint(
+        step=state["step"],
+        model=_read_tensors(folder, MODEL_FILE, state["files"]),
+        optimizer=_read_tensors(folder, OPTIMIZER_FILE, state["files"]),
+        state=state["training"],
+    )
+
+
+def read_model(folder: Path) -> dict[str, Tensor]:
+    """The model's state dict of one checkpoint, for those who do not go on training.
+
+    Raises:
+        SeqrlError: a file is missing, damaged, or of a newer version.
+    """
+    return _read_tensors(folder, MODEL_FILE, _read_state(folder)["files"])
+
+
+def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | None = None) -> Checkpoint | None:
+    """The newest whole checkpoint; damaged ones are passed over with a warning.
+
+    Args:
+        checkpoints: the run's ``checkpoints/``.
+        on_warning: told which checkpoint is damaged, and how.
+
+    Returns:
+        None when nothing was ever saved.
+
+    Raises:
+        SeqrlError: there are checkpoints, but none is whole.
+    """
+    steps = saved_steps(checkpoints)
+    for step in reversed(steps):
+        try:
+            return read_checkpoint(step_folder(checkpoints, step))
+        except SeqrlError as error:
+            if on_warning:
+                on_warning(f"{error.message}; using the checkpoint before it")
+    if steps:
+        raise SeqrlError(f"no checkpoint in {checkpoints} is whole", "start the run again with --force")
+    return None
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the three files; ``state.json`` last, with the size and hash of the other two."""
+    contents = {MODEL_FILE: save(_dense(checkpoint.model)), OPTIMIZER_FILE: save(_dense(checkpoint.optimizer))}
+    files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
+    state = {
+        "schema_version": SCHEMA_VERSION,
+        "step": checkpoint.step,
+        "files": files,
+        "training": checkpoint.state,
+    }
+    contents[STATE_FILE] = json.dumps(state, indent=2).encode()
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+        fsync(folder / name)
+    folder.chmod(0o755)
+    fsync(folder)
+
+
+def _dense(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU and contiguous, as the file format wants them."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE_FILE).read_bytes())
+        version = state["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, STATE_FILE, "is missing or not whole") from error
+    if version > SCHEMA_VERSION:
+        raise SeqrlError(f"{folder} has schema version {version}, newer than {SCHEMA_VERSION}", "upgrade seqrl")
+    return state
+
+
+def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, Tensor]:
+    try:
+        data = (folder / name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
+            raise _damaged(folder, name, f"does not have the contents that {STATE_FILE} records")
+        return load(data)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(folder, name, "cannot be read") from error
+
+
+def _damaged(folder: Path, name: str, what: str) -> SeqrlError:
+    return SeqrlError(f"checkpoint {folder} is damaged: {name} {what}", "run `seqrl train` again to continue the run")
+
+
+def _remove_leftovers(checkpoints: Path) -> None:
+    """Remove temporary folders that a killed process left behind; the run's lock says that no other is writing."""
+    for leftover in checkpoints.glob(".*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)

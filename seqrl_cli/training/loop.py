@@ -1,0 +1,104 @@
+"""The training loop: from the newest whole checkpoint to the last update, the same weights however often it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from seqrl_cli.data.windows import Windows
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.training.checkpoints import newest_checkpoint, write_checkpoint
+from seqrl_cli.training.interrupt import deferred_interrupt
+from seqrl_cli.training.metrics import Metrics, append_metrics, rewind_metrics
+from seqrl_cli.training.settings import TrainSettings
+from seqrl_cli.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of ``fit`` ended.
+
+    Args:
+        first_step: updates made before this call, 0 for a new run.
+        step: updates made in all.
+        interrupted: whether it was stopped before the last update.
+        metrics: the newest log step of this call; None when it made none.
+    """
+
+    first_step: int
+    step: int
+    interrupted: bool
+    metrics: Metrics | None
+
+
+def fit(
+    model: GPT,
+    train: Windows,
+    validation: Windows,
+    settings: TrainSettings,
+    *,
+    checkpoints: Path | None = None,
+    metrics: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_metrics: Callable[[Metrics], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Train ``model`` in place until ``settings.updates``, from the newest checkpoint if there is one.
+
+    On a CPU with the same number of threads a run that was cut anywhere and resumed ends with the same bits as one
+    that was not. Ctrl-C finishes the update, saves and returns. PyTorch's global generators, which dropout draws
+    from, are seeded inside and given back as they were.
+
+    Args:
+        model: on its device, with its initial weights; overwritten when a checkpoint is found.
+        train: windows to train on.
+        validation: held-out windows, possibly none.
+        settings: how to train.
+        checkpoints: folder of checkpoints; None saves nothing and starts anew.
+        metrics: file of log steps; None writes none.
+        on_progress: told (updates made, updates) after each update.
+        on_metrics: told each log step.
+        on_warning: told of damaged checkpoints and of a changed number of threads.
+        should_stop: asked after each update; true saves and returns.
+
+    Raises:
+        SeqrlError: there is no training window, the loss is not finite, the disk is full, or the checkpoints fit
+            other data.
+    """
+    if not len(train):
+        raise SeqrlError("there is no training window", "use a dataset with more episodes")
+    device = model.position_embedding.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), deferred_interrupt() as interrupted:
+        trainer = Trainer(model, train, validation, settings)
+        if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
+            trainer.restore(found, on_warning)
+        first_step = trainer.step
+        if metrics:
+            rewind_metrics(metrics, first_step)
+
+        logged, stop = None, False
+        while trainer.step < settings.updates and not stop:
+            trainer.update()
+            stop = interrupted() or (should_stop is not None and should_stop())
+            save = trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.updates
+            if save or trainer.step % settings.log_every == 0:
+                logged = trainer.measure(validate=save)
+                report(logged, metrics, on_metrics)
+            if checkpoints and (save or stop):
+                write_checkpoint(checkpoints, trainer.checkpoint(), settings.keep_checkpoints)
+            if on_progress:
+                on_progress(trainer.step, settings.updates)
+    return Outcome(first_step, trainer.step, trainer.step < settings.updates, logged)
+
+
+def report(logged: Metrics, path: Path | None, on_metrics: Callable[[Metrics], None] | None) -> None:
+    """Write a log step to its file and tell who wants to know."""
+    if path:
+        append_metrics(path, logged)
+    if on_metrics:
+        on_metrics(logged)

@@ -1,0 +1,57 @@
+"""AdamW with the original's two parameter groups, and its state under the parameters' names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from seqrl_cli.models.embedding import PositionHead
+
+
+def decayed_parameters(model: nn.Module) -> set[str]:
+    """Names of the parameters under weight decay: the matrices of linear layers and heads, nothing else."""
+    return {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear | PositionHead)}
+
+
+def make_optimizer(
+    model: nn.Module, learning_rate: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.1
+) -> torch.optim.AdamW:
+    """AdamW for ``model`` (Loshchilov and Hutter 2019), decay on ``decayed_parameters`` only.
+
+    Args:
+        model: its parameters stay where they are.
+        learning_rate: before any schedule.
+        betas: decay of the first and second moment.
+        weight_decay: of the decayed group.
+    """
+    decayed = decayed_parameters(model)
+    parameters = dict(model.named_parameters())
+    groups = [
+        {"params": [p for name, p in parameters.items() if name in decayed], "weight_decay": weight_decay},
+        {"params": [p for name, p in parameters.items() if name not in decayed], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set the rate of all groups."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """Moments and step counts as ``<parameter>.<moment>``, to be written to a file."""
+    return {
+        f"{name}.{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put back what ``optimizer_tensors`` gave, on the parameters' devices."""
+    parameters = dict(model.named_parameters())
+    for full_name, tensor in tensors.items():
+        name, _, key = full_name.rpartition(".")
+        parameter = parameters[name]
+        optimizer.state[parameter][key] = tensor.to(parameter.device)

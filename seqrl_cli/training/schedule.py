@@ -1,0 +1,92 @@
+"""The learning rate as a function of the tokens processed, and how many updates a run has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from seqrl_cli.errors import SeqrlError, unknown
+
+PAPER_DECAY_EPOCHS = 20
+FLOOR = 0.1
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Linear warm-up, then half a cosine down to a tenth.
+
+    Args:
+        kind: ``clamped`` stays at a tenth after ``final_tokens``; ``tt-exact`` follows the cosine up and down again,
+            as the Trajectory Transformer's published runs did.
+        warmup_tokens: tokens until the full rate is reached.
+        final_tokens: tokens until the cosine is at its lowest.
+
+    Raises:
+        SeqrlError: an unknown kind.
+    """
+
+    kind: Literal["clamped", "tt-exact"]
+    warmup_tokens: int
+    final_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("clamped", "tt-exact"):
+            raise unknown("schedule", self.kind, ["clamped", "tt-exact"])
+
+    def multiplier(self, tokens: int) -> float:
+        """What the learning rate is multiplied by once ``tokens`` targets, stop tokens not counted, were seen."""
+        if tokens < self.warmup_tokens:
+            return tokens / self.warmup_tokens
+        progress = (tokens - self.warmup_tokens) / max(1, self.final_tokens - self.warmup_tokens)
+        if self.kind == "clamped":
+            progress = min(progress, 1.0)
+        return max(FLOOR, 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def paper_schedule(kind: Literal["clamped", "tt-exact"], windows: int, block_size: int) -> Schedule:
+    """The original's: warm up for one epoch, decay until the twentieth.
+
+    Args:
+        kind: see ``Schedule``.
+        windows: training windows, ``len(dataset)``.
+        block_size: targets a window.
+    """
+    return Schedule(kind, windows * block_size, PAPER_DECAY_EPOCHS * windows * block_size)
+
+
+def scaled_schedule(
+    kind: Literal["clamped", "tt-exact"], updates: int, batch_size: int, block_size: int, warmup_share: float = 0.05
+) -> Schedule:
+    """For runs shorter than the paper's: warm up for a share of the updates, decay until the last.
+
+    Args:
+        kind: see ``Schedule``.
+        updates: of the whole run.
+        batch_size: windows an update.
+        block_size: targets a window.
+        warmup_share: share of the updates until the full rate is reached.
+    """
+    tokens = updates * batch_size * block_size
+    return Schedule(kind, round(warmup_share * tokens), tokens)
+
+
+def paper_epochs(windows: int, n_epochs_ref: int) -> int:
+    """Epochs that give a dataset as many updates as ``n_epochs_ref`` epochs over one of a million windows."""
+    return max(1, int(1e6 / windows * n_epochs_ref))
+
+
+def paper_updates(windows: int, batch_size: int, n_epochs_ref: int) -> int:
+    """Updates of the original's run: its epochs times the batches of an epoch, the short last one too.
+
+    Args:
+        windows: training windows.
+        batch_size: windows an update.
+        n_epochs_ref: epochs if the dataset had 1e6 windows.
+
+    Raises:
+        SeqrlError: there is no window.
+    """
+    if windows < 1:
+        raise SeqrlError("the dataset has no training window", "use a dataset with more episodes")
+    return paper_epochs(windows, n_epochs_ref) * math.ceil(windows / batch_size)

@@ -1,0 +1,195 @@
+"""One training run in memory: an update, a validation, and all of its state in and out of a checkpoint."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seqrl_cli.data.windows import Windows
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.loss import target_weights, token_loss
+from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.generators import generator_states, restore_generators
+from seqrl_cli.training.metrics import Metrics
+from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_learning_rate
+from seqrl_cli.training.precision import autocast, resolve_precision
+from seqrl_cli.training.sampler import Sampler
+from seqrl_cli.training.settings import TrainSettings
+
+
+class Trainer:
+    """A model, its optimizer, its place in the data, and its counters.
+
+    Dropout draws from PyTorch's global generators; they are seeded here, so construct inside ``fork_rng``.
+
+    Args:
+        model: on its device; trained in place.
+        train: windows to train on, at least one.
+        validation: held-out windows, possibly none.
+        settings: how to train.
+    """
+
+    def __init__(self, model: GPT, train: Windows, validation: Windows, settings: TrainSettings) -> None:
+        order_seed, dropout_seed, validation_seed = np.random.SeedSequence(settings.seed).spawn(3)
+        self.model = model
+        self.train = train
+        self.validation = validation
+        self.settings = settings
+        self.step = 0
+        self.device = model.position_embedding.device
+        self.precision = resolve_precision(settings.precision, self.device)
+        self.sampler = Sampler(len(train), settings.batch_size, np.random.default_rng(order_seed))
+        torch.manual_seed(int(dropout_seed.generate_state(1)[0]))
+
+        chosen = min(settings.validation_windows, len(validation))
+        self._validated = np.random.default_rng(validation_seed).choice(len(validation), chosen, replace=False)
+        self._optimizer = make_optimizer(model, settings.learning_rate, settings.betas, settings.weight_decay)
+        self._forward = torch.compile(model) if settings.compile else model
+        self._weights = target_weights(
+            train.block_size,
+            model.observation_dim,
+            model.action_dim,
+            action_weight=settings.action_weight,
+            reward_weight=settings.reward_weight,
+            value_weight=settings.value_weight,
+        ).to(self.device)
+        self._counted_tokens = 0  # targets that the schedule counts
+        self._learning_rate = 0.0
+        self._losses: list[float] = []  # of the updates since the last log step
+        self._unread_losses: list[Tensor] = []  # reading one waits for the GPU, so it happens only when needed
+        self._elapsed = 0.0
+        self._started = self._logged_at = time.perf_counter()
+        self._tokens_since_log = 0
+
+    def update(self) -> None:
+        """One step of the optimizer on the next batch."""
+        settings = self.settings
+        inputs, targets, mask = self.train.batch(self.sampler.next_batch())
+        self._counted_tokens += int(np.count_nonzero(targets != self.train.bins))
+        self._tokens_since_log += targets.size
+        # the original sets the rate after the step, so that its very first step runs at the full rate; ours does not
+        self._learning_rate = settings.learning_rate * settings.schedule.multiplier(self._counted_tokens)
+        set_learning_rate(self._optimizer, self._learning_rate)
+
+        self.model.train()
+        loss = self._loss(inputs, targets, mask)
+        self._optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.grad_clip)
+        self._optimizer.step()
+        self._unread_losses.append(loss.detach())
+        self.step += 1
+
+    @torch.no_grad()
+    def validation_loss(self) -> float | None:
+        """Mean loss on the chosen held-out windows, without dropout; None when nothing is held out."""
+        if not len(self._validated):
+            return None
+        self.model.eval()
+        total = 0.0
+        for start in range(0, len(self._validated), self.settings.batch_size):
+            windows = self._validated[start : start + self.settings.batch_size]
+            total += self._loss(*self.validation.batch(windows)).item() * len(windows)
+        return total / len(self._validated)
+
+    def measure(self, *, validate: bool) -> Metrics:
+        """The log step at this update; begins the next interval of mean loss and rate.
+
+        Args:
+            validate: whether to take the validation loss.
+
+        Raises:
+            SeqrlError: a loss since the last log step was not finite.
+        """
+        self.read_losses()
+        validation_loss = self.validation_loss() if validate else None
+        now = time.perf_counter()
+        metrics = Metrics(
+            step=self.step,
+            epoch=self.sampler.epoch + self.sampler.epoch_share,
+            loss=sum(self._losses) / len(self._losses),
+            validation_loss=validation_loss,
+            learning_rate=self._learning_rate,
+            tokens_per_second=self._tokens_since_log / (now - self._logged_at),
+            elapsed=self._elapsed + now - self._started,
+        )
+        self._losses.clear()
+        self._tokens_since_log, self._logged_at = 0, now
+        return metrics
+
+    def read_losses(self) -> None:
+        """Take the losses of the latest updates from the device.
+
+        Raises:
+            SeqrlError: one of them is not finite.
+        """
+        first = self.step - len(self._unread_losses) + 1
+        for step, loss in enumerate(torch.stack(self._unread_losses).tolist() if self._unread_losses else [], first):
+            if not math.isfinite(loss):
+                raise SeqrlError(
+                    f"the training loss is {loss} at step {step}",
+                    f"lower the learning rate, which is {self.settings.learning_rate:g}, with train.learning_rate=...",
+                )
+            self._losses.append(loss)
+        self._unread_losses.clear()
+
+    def checkpoint(self) -> Checkpoint:
+        """All that ``restore`` needs.
+
+        Raises:
+            SeqrlError: a loss since the last log step was not finite, so that the weights are worth nothing.
+        """
+        self.read_losses()
+        state: dict[str, Any] = {
+            "counted_tokens": self._counted_tokens,
+            "losses": self._losses,
+            "elapsed": self._elapsed + time.perf_counter() - self._started,
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "sampler": self.sampler.state(),
+            "generators": generator_states(self.device),
+        }
+        return Checkpoint(self.step, self.model.state_dict(), optimizer_tensors(self._optimizer, self.model), state)
+
+    def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            checkpoint: of the same model, data and settings.
+            on_warning: told when the number of threads has changed.
+
+        Raises:
+            SeqrlError: the checkpoint is of another model or other data.
+        """
+        state = checkpoint.state
+        self.sampler.restore(state["sampler"])
+        try:
+            self.model.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            hint = "use the run's own settings, or start again with --force"
+            raise SeqrlError(f"the checkpoint of step {checkpoint.step} is of another model", hint) from error
+        load_optimizer_tensors(self._optimizer, self.model, checkpoint.optimizer)
+        restore_generators(state["generators"], self.device)
+        self.step = checkpoint.step
+        self._counted_tokens = state["counted_tokens"]
+        self._losses = state["losses"]
+        self._elapsed = state["elapsed"]
+        if self.settings.precision == "auto":
+            self.precision = state["precision"]
+        threads = torch.get_num_threads()
+        if on_warning and state["threads"] != threads:
+            on_warning(f"resuming with {threads} threads what began with {state['threads']}: last digits may differ")
+
+    def _loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
+        """Loss of one batch, each array (batch, time)."""
+        inputs_, targets_, mask_ = (torch.from_numpy(array).to(self.device) for array in (inputs, targets, mask))
+        with autocast(self.precision, self.device):
+            return token_loss(self._forward(inputs_), targets_, mask_, self._weights)
