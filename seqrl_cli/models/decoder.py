@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+import torch
 from torch import Tensor
 
 
@@ -37,11 +38,13 @@ class Decoder(Protocol):
         bins: tokens a dimension; the token ``bins`` means stop.
         observation_dim: numbers an observation.
         action_dim: numbers an action.
+        device: where tokens must be and logits are.
     """
 
     bins: int
     observation_dim: int
     action_dim: int
+    device: torch.device
 
     def prefill(self, tokens: Tensor) -> tuple[Tensor, Any]:
         """Consume the known past of each group.
@@ -62,6 +65,15 @@ class Decoder(Protocol):
 
         Returns:
             Logits of the next token, (rows, bins + 1) float32, and the state after the token.
+        """
+
+    def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
+        """Most memory that planning takes for one group, in bytes, weights not counted.
+
+        Args:
+            beam_width: rows kept after each transition.
+            n_expand: rows that each becomes in between.
+            horizon: transitions planned.
         """
 
 

@@ -1,0 +1,59 @@
+"""Where the time of planning goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from seqrl_cli.models.decoder import Decoder
+
+
+class Profile:
+    """Seconds spent in each part of a rollout: ``prefill``, ``decode``, ``sampling``, ``environment``, ``io``.
+
+    Attributes:
+        seconds: by part, each without the parts measured inside it.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(("prefill", "decode", "sampling", "environment", "io"), 0.0)
+        self._inside = 0.0
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time spent in the block, less what is measured inside it, to a part."""
+        before, self._inside = self._inside, 0.0
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            self.seconds[part] += elapsed - self._inside
+            self._inside = before + elapsed
+
+
+class TimedDecoder:
+    """A decoder that adds its time to a profile."""
+
+    def __init__(self, decoder: Decoder, profile: Profile) -> None:
+        self.bins, self.observation_dim, self.action_dim = decoder.bins, decoder.observation_dim, decoder.action_dim
+        self.device = decoder.device
+        self._decoder, self._profile = decoder, profile
+
+    def prefill(self, tokens: Tensor) -> tuple[Tensor, Any]:
+        """See :meth:`Decoder.prefill`."""
+        with self._profile.measure("prefill"):
+            return self._decoder.prefill(tokens)
+
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """See :meth:`Decoder.step`."""
+        with self._profile.measure("decode"):
+            return self._decoder.step(tokens, state)
+
+    def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
+        """See :meth:`Decoder.cache_bytes`."""
+        return self._decoder.cache_bytes(beam_width, n_expand, horizon)

@@ -1,0 +1,109 @@
+"""The settings of a plan, and whether a model can carry them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.models.decoder import Window
+
+WindowKind = Literal["sliding", "growing"]
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """Beam search as in the Trajectory Transformer (Janner et al. 2021, algorithm 1), with its base preset as default.
+
+    Attributes:
+        horizon: transitions a plan.
+        beam_width: sequences kept after each transition.
+        n_expand: continuations tried for each of them.
+        k_obs: likeliest tokens from which observations are drawn; 1 is greedy, None all.
+        k_act: the same for actions.
+        cdf_obs: share of the mass, from the least likely token up, that observations are not drawn from; None drops none.
+        cdf_act: the same for actions.
+        percentile: how a reward or value is read from its distribution: ``"mean"``, or a share in (0, 1).
+        max_context_transitions: transitions the model sees, the current one included.
+        prefix_context: whether a plan starts from the past transitions or from the current observation alone.
+        plan_freq: environment steps between plans.
+        discount: weight of a reward one step later.
+        window: whether what is seen slides with the plan or is cut once and then grows.
+    """
+
+    horizon: int = 15
+    beam_width: int = 128
+    n_expand: int = 2
+    k_obs: int | None = 1
+    k_act: int | None = None
+    cdf_obs: float | None = None
+    cdf_act: float | None = 0.6
+    percentile: str | float = "mean"
+    max_context_transitions: int = 5
+    prefix_context: bool = True
+    plan_freq: int = 1
+    discount: float = 0.99
+    window: WindowKind = "sliding"
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "beam_width", "n_expand", "max_context_transitions", "plan_freq"):
+            _require_at_least_one(name, getattr(self, name))
+        for name in ("k_obs", "k_act"):
+            if getattr(self, name) is not None:
+                _require_at_least_one(name, getattr(self, name))
+        for name in ("cdf_obs", "cdf_act", "discount"):
+            if getattr(self, name) is not None:
+                _require_share(name, getattr(self, name))
+        if self.window not in get_args(WindowKind):
+            raise unknown("window", self.window, get_args(WindowKind))
+        self._check_percentile()
+        if self.plan_freq > self.horizon:
+            raise SeqrlError(
+                f"plan_freq {self.plan_freq} is longer than the horizon {self.horizon}",
+                f"plan at least every {self.horizon} steps, or look further ahead",
+            )
+        if self.window == "sliding" and self.max_context_transitions < 2 and self.horizon > 1:
+            raise SeqrlError(
+                f"a sliding window of 1 transition cannot plan {self.horizon} of them",
+                "set max_context_transitions to 2 or more",
+            )
+
+    @property
+    def view(self) -> Window:
+        """The part of a sequence that the model sees."""
+        return Window(self.max_context_transitions, slides=self.window == "sliding")
+
+    def check_fits(self, block_size: int, transition_dim: int) -> None:
+        """Raise SeqrlError unless a model that holds ``block_size`` tokens can see what a plan needs."""
+        needed = self.max_context_transitions
+        if self.window == "growing":
+            needed += self.horizon - 1
+        holds = (block_size + 1) // transition_dim
+        if needed > holds:
+            raise SeqrlError(
+                f"a {self.window} window of context {self.max_context_transitions} and horizon {self.horizon} needs "
+                f"{needed} transitions, but the model holds {holds}",
+                "shorten max_context_transitions or the horizon"
+                + (", or use window=sliding" if self.window == "growing" else ""),
+            )
+
+    def _check_percentile(self) -> None:
+        try:
+            share = 0.5 if self.percentile == "mean" else float(self.percentile)
+        except ValueError:
+            share = -1.0
+        if not 0 < share < 1:
+            raise SeqrlError(
+                f"percentile is {self.percentile!r}, but must be 'mean' or a share between 0 and 1",
+                "the papers use percentile=mean",
+            )
+
+
+def _require_at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise SeqrlError(f"{name} is {value}, but must be at least 1", f"set {name} to a positive number")
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise SeqrlError(f"{name} is {value}, but must lie between 0 and 1", f"set {name} to a share, for example 0.6")
