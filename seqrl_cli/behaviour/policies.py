@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
+import gymnasium
 import numpy as np
+
+from seqrl_cli.envs.make import make_env, space_sizes
+
+
+class Policy(Protocol):
+    """Chooses the actions of one episode; it may remember what it saw earlier in that episode."""
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An action ``(action_dim,)`` for one observation ``(observation_dim,)``, with all randomness from ``rng``."""
+
+
+PolicyFactory = Callable[[], Policy]
+"""Makes a fresh policy at the start of every episode; must pickle, because worker processes call it."""
 
 
 @dataclass(frozen=True)
 class LinearPolicy:
-    """``action = clip(weight @ observation + bias + noise_std * N(0, 1), low, high)``.
+    """``action = clip(weight @ observation + bias + noise_std * N(0, 1), -1, 1)``.
 
     Attributes:
         weight: ``(action_dim, observation_dim)``.
         bias: ``(action_dim,)``.
         noise_std: standard deviation of the exploration noise, in action units.
-        low, high: action bounds; the four locomotion environments all use [-1, 1].
     """
 
     weight: np.ndarray
     bias: np.ndarray
     noise_std: float = 0.0
-    low: float = -1.0
-    high: float = 1.0
 
     @classmethod
     def whitened(cls, weight: np.ndarray, mean: np.ndarray, std: np.ndarray) -> LinearPolicy:
-        """A policy on whitened observations, ``weight @ ((observation - mean) / std)``, with the whitening folded in."""
+        """The policy ``weight @ ((observation - mean) / std)``, with the whitening folded into weight and bias."""
         folded = weight / std
         return cls(folded, -folded @ mean)
 
     def mean_action(self, observation: np.ndarray) -> np.ndarray:
         """The action ``(action_dim,)`` without exploration."""
-        return np.clip(self.weight @ observation + self.bias, self.low, self.high)
+        return _clip(self.weight @ observation + self.bias)
 
     def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """An action ``(action_dim,)`` for one observation ``(observation_dim,)``."""
         noise = self.noise_std * rng.standard_normal(len(self.bias))
-        return np.clip(self.weight @ observation + self.bias + noise, self.low, self.high)
+        return _clip(self.weight @ observation + self.bias + noise)
 
 
 @dataclass(frozen=True)
@@ -50,3 +64,28 @@ class UniformPolicy:
     def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """An action ``(action_dim,)``; the observation is not looked at."""
         return rng.uniform(self.low, self.high)
+
+
+def linear_factory(policy: LinearPolicy) -> PolicyFactory:
+    """A factory of copies of one linear policy."""
+    return partial(LinearPolicy, policy.weight, policy.bias, policy.noise_std)
+
+
+def uniform_factory(env_id: str) -> PolicyFactory:
+    """A factory of the uniform random policy of an environment.
+
+    Raises:
+        SeqrlError: the environment does not exist, or its actions are not a flat box.
+    """
+    env = make_env(env_id)
+    space_sizes(env)
+    space = env.action_space
+    env.close()
+    assert isinstance(space, gymnasium.spaces.Box)
+    return partial(UniformPolicy, space.low.astype(np.float64), space.high.astype(np.float64))
+
+
+def _clip(action: np.ndarray) -> np.ndarray:
+    # Three times faster than np.clip on a handful of numbers, which is felt at 15,000 steps a second.
+    clipped: np.ndarray = np.minimum(np.maximum(action, -1.0), 1.0)
+    return clipped

@@ -9,15 +9,15 @@ combined in the order of the directions, so the outcome does not depend on how m
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import gymnasium
 import numpy as np
 
+from seqrl_cli.behaviour.collect import worker_env
 from seqrl_cli.behaviour.policies import LinearPolicy
+from seqrl_cli.behaviour.workers import worker_map
+from seqrl_cli.envs.make import make_env, space_sizes
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,6 @@ class SearchSettings:
         top_directions: how many of them make the update (b).
         noise: standard deviation of a direction (nu).
         alive_bonus: subtracted from every reward, so that standing still earns nothing.
-        max_steps: step limit of an episode.
     """
 
     env_id: str
@@ -40,7 +39,6 @@ class SearchSettings:
     top_directions: int
     noise: float
     alive_bonus: float = 0.0
-    max_steps: int = 1000
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Whitening:
         self.count = total
 
     def std(self) -> np.ndarray:
-        """Standard deviation ``(observation_dim,)``; one where nothing varied, so that it can divide."""
+        """Standard deviation ``(observation_dim,)``; one where nothing varied yet, so that it can divide."""
         std = np.sqrt(self.sum_squares / max(self.count - 1, 1))
         return np.where(std < 1e-7, 1.0, std)
 
@@ -91,49 +89,15 @@ class _Episode:
     observation_sum_squares: np.ndarray
 
 
-@dataclass
-class _Worker:
+@dataclass(frozen=True)
+class _Pair:
+    """One task: the two episodes of one direction, weights plus and minus the same noise, from the same start."""
+
     settings: SearchSettings
-    env: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.env = gymnasium.make(self.settings.env_id).unwrapped
-
-    def episode(self, policy: LinearPolicy, seed: int) -> _Episode:
-        """Play one noiseless episode."""
-        observation, _ = self.env.reset(seed=seed)
-        seen, total, terminated = [], 0.0, False
-        while not terminated and len(seen) < self.settings.max_steps:
-            seen.append(observation)
-            action = policy.mean_action(observation)
-            observation, reward, terminated, _, _ = self.env.step(action)
-            total += float(reward)
-        observations = np.asarray(seen)
-        mean = observations.mean(axis=0)
-        shaped = total - self.settings.alive_bonus * len(seen)
-        return _Episode(shaped, total, len(seen), mean, ((observations - mean) ** 2).sum(axis=0))
-
-
-_worker: _Worker | None = None
-
-
-def _start_worker(settings: SearchSettings) -> None:
-    global _worker
-    _worker = _Worker(settings)
-
-
-def _direction(shape: tuple[int, int], seed: int, iteration: int, index: int) -> np.ndarray:
-    return np.random.default_rng([seed, iteration, index]).standard_normal(shape)
-
-
-def _evaluate(task: tuple[np.ndarray, np.ndarray, np.ndarray, int, int, int]) -> tuple[_Episode, _Episode]:
-    """Both episodes of one direction: weights plus and minus the same noise, from the same start."""
-    assert _worker is not None
-    weights, mean, std, seed, iteration, index = task
-    delta = _worker.settings.noise * _direction(weights.shape, seed, iteration, index)
-    start = int(np.random.default_rng([seed, iteration, index, 1]).integers(2**31))
-    plus, minus = (LinearPolicy.whitened(weights + sign * delta, mean, std) for sign in (1.0, -1.0))
-    return _worker.episode(plus, start), _worker.episode(minus, start)
+    weights: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    key: tuple[int, int, int]
 
 
 def search(settings: SearchSettings, seed: int, workers: int) -> Iterator[Iterate]:
@@ -147,21 +111,17 @@ def search(settings: SearchSettings, seed: int, workers: int) -> Iterator[Iterat
     Yields:
         The policy after each iteration, the all-zero policy first.
     """
-    env = gymnasium.make(settings.env_id)
-    assert env.action_space.shape is not None and env.observation_space.shape is not None
-    weights = np.zeros((env.action_space.shape[0], env.observation_space.shape[0]))
-    env.close()
-    size = weights.shape[1]
+    size, actions = space_sizes(make_env(settings.env_id))
+    weights = np.zeros((actions, size))
     seen = Whitening(np.zeros(size), np.zeros(size))
     yield Iterate(0, 0, LinearPolicy.whitened(weights, seen.mean, np.ones(size)), 0.0)
     steps, iteration = 0, 0
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start_worker, (settings,)) as pool:
+    with worker_map(workers) as ordered_map:
         while True:
             iteration += 1
-            std = seen.std() if seen.count else np.ones(size)
-            tasks = [(weights, seen.mean, std, seed, iteration, i) for i in range(settings.directions)]
-            pairs = pool.map(_evaluate, tasks, chunksize=1)
+            keys = [(seed, iteration, index) for index in range(settings.directions)]
+            tasks = [_Pair(settings, weights, seen.mean, seen.std(), key) for key in keys]
+            pairs = list(ordered_map(_play_pair, tasks))
             weights = weights + _update(pairs, weights.shape, settings, seed, iteration)
             episodes = [episode for pair in pairs for episode in pair]
             for episode in episodes:
@@ -169,6 +129,36 @@ def search(settings: SearchSettings, seed: int, workers: int) -> Iterator[Iterat
             steps += sum(episode.steps for episode in episodes)
             policy = LinearPolicy.whitened(weights, seen.mean, seen.std())
             yield Iterate(iteration, steps, policy, float(np.mean([e.true_return for e in episodes])))
+
+
+def _play_pair(pair: _Pair) -> tuple[_Episode, _Episode]:
+    delta = pair.settings.noise * _direction(pair.weights.shape, *pair.key)
+    start = int(np.random.default_rng([*pair.key, 1]).integers(2**31))
+    plus, minus = (
+        _play(pair.settings, LinearPolicy.whitened(pair.weights + sign * delta, pair.mean, pair.std), start)
+        for sign in (1.0, -1.0)
+    )
+    return plus, minus
+
+
+def _play(settings: SearchSettings, policy: LinearPolicy, seed: int) -> _Episode:
+    """Play one noiseless episode."""
+    env = worker_env(settings.env_id)
+    observation, _ = env.reset(seed=seed)
+    seen, total, ended = [], 0.0, False
+    while not ended:
+        seen.append(observation)
+        observation, reward, terminated, truncated, _ = env.step(policy.mean_action(observation))
+        total += float(reward)
+        ended = terminated or truncated
+    observations = np.asarray(seen)
+    mean = observations.mean(axis=0)
+    shaped = total - settings.alive_bonus * len(seen)
+    return _Episode(shaped, total, len(seen), mean, ((observations - mean) ** 2).sum(axis=0))
+
+
+def _direction(shape: tuple[int, int], seed: int, iteration: int, index: int) -> np.ndarray:
+    return np.random.default_rng([seed, iteration, index]).standard_normal(shape)
 
 
 def _update(
@@ -182,16 +172,3 @@ def _update(
     for index in best:
         step += (returns[index, 0] - returns[index, 1]) * _direction(shape, seed, iteration, int(index))
     return settings.step_size / (settings.top_directions * deviation) * step
-
-
-def run_search(
-    settings: SearchSettings, seed: int, workers: int, max_steps: int, on_iterate: Callable[[Iterate], None]
-) -> list[Iterate]:
-    """Search until ``max_steps`` environment steps are spent; returns every iterate in order."""
-    iterates = []
-    for iterate in search(settings, seed, workers):
-        iterates.append(iterate)
-        on_iterate(iterate)
-        if iterate.steps >= max_steps:
-            return iterates
-    raise AssertionError("the search never ends by itself")

@@ -1,0 +1,134 @@
+"""Collect a dataset: whole episodes, on all cores, the same whatever the number of cores."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqrl_cli.behaviour.policies import Policy, PolicyFactory
+from seqrl_cli.behaviour.workers import OrderedMap, worker_map
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.make import Environment, make_env, space_sizes
+from seqrl_cli.errors import SeqrlError
+
+_CHUNK_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """A policy and its share of a dataset's transitions, between 0 and 1."""
+
+    make_policy: PolicyFactory
+    share: float
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """One task: episodes of one policy until ``_CHUNK_STEPS`` steps are reached, seeded by ``key``."""
+
+    env_id: str
+    make_policy: PolicyFactory
+    key: tuple[int, ...]
+
+
+def collect(
+    env_id: str,
+    parts: Sequence[Part],
+    transitions: int,
+    seed: int,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Episodes:
+    """Play policies one after the other until exactly ``transitions`` rows are there.
+
+    Every episode draws its start and its noise from a random stream of its own, so the data depends on ``seed`` and not
+    on ``workers``. Episodes are whole; only the very last one is cut, as a timeout, where the rows are full.
+
+    Args:
+        env_id: gymnasium id.
+        parts: policies and their shares, which sum to one.
+        transitions: rows of the dataset.
+        seed: the same seed gives the same bytes on the same machine.
+        workers: processes; by default one a core. One worker plays in this process.
+        progress: called with (rows so far, rows in all).
+
+    Raises:
+        SeqrlError: no rows were asked for, the environment is unsuitable, or a worker died.
+    """
+    if transitions < 1:
+        raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, say.")
+    assert abs(sum(part.share for part in parts) - 1) < 1e-9
+    space_sizes(make_env(env_id))
+    ends = np.round(np.cumsum([part.share for part in parts]) * transitions).astype(int)
+    collected: list[Episodes] = []
+    rows = 0
+    with worker_map(workers or os.cpu_count() or 1) as ordered_map:
+        for index, (part, end) in enumerate(zip(parts, ends, strict=True)):
+            with closing(_chunks(ordered_map, env_id, part, (seed, index))) as chunks:
+                while rows < end:
+                    collected.append(_until(next(chunks), end - rows))
+                    rows += collected[-1].transitions
+                    if progress is not None:
+                        progress(min(rows, transitions), transitions)
+    return _cut(Episodes.concatenate(collected), transitions)
+
+
+def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> Episodes:
+    """Play one episode, from a start drawn from ``rng``, to its terminal or its step limit."""
+    observation, _ = env.reset(seed=int(rng.integers(2**31)))
+    rows: list[tuple[np.ndarray, np.ndarray, float]] = []
+    terminated = truncated = False
+    while not (terminated or truncated):
+        action = policy.act(observation, rng)
+        following, reward, terminated, truncated, _ = env.step(action)
+        rows.append((observation, action, float(reward)))
+        observation = following
+    observations, actions, rewards = zip(*rows, strict=True)
+    last = np.arange(len(rows)) == len(rows) - 1
+    return Episodes.from_flags(observations, actions, rewards, last & terminated, last & (not terminated))
+
+
+@functools.cache
+def worker_env(env_id: str) -> Environment:
+    """The environment of this process, made once."""
+    return make_env(env_id)
+
+
+def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Any:
+    """An endless stream of Episodes of one part, in a fixed order."""
+    tasks = (_Chunk(env_id, part.make_policy, (*key, number)) for number in itertools.count())
+    yield from ordered_map(_play_chunk, tasks)
+
+
+def _play_chunk(chunk: _Chunk) -> Episodes:
+    env = worker_env(chunk.env_id)
+    episodes: list[Episodes] = []
+    while sum(episode.transitions for episode in episodes) < _CHUNK_STEPS:
+        rng = np.random.default_rng([*chunk.key, len(episodes)])
+        episodes.append(play_episode(env, chunk.make_policy(), rng))
+    return Episodes.concatenate(episodes)
+
+
+def _until(episodes: Episodes, rows: int) -> Episodes:
+    """The first whole episodes that together reach ``rows``, or all of them."""
+    count = min(int(np.searchsorted(episodes.offsets[1:], rows)) + 1, len(episodes))
+    return episodes.select(np.arange(count))
+
+
+def _cut(episodes: Episodes, rows: int) -> Episodes:
+    """The first ``rows`` rows; an episode that is cut ends in a timeout."""
+    return Episodes.from_flags(
+        episodes.observations[:rows],
+        episodes.actions[:rows],
+        episodes.rewards[:rows],
+        episodes.terminals[:rows],
+        episodes.timeouts[:rows],
+    )

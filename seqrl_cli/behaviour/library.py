@@ -1,0 +1,125 @@
+"""The shipped policies: one YAML file an environment family under ``presets/behaviour``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from seqrl_cli.behaviour.policies import LinearPolicy
+from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.errors import unknown
+from seqrl_cli.runs.atomic import write_text_atomic
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """The policies of one family and the datasets that they make.
+
+    Attributes:
+        family: for example ``hopper``.
+        env_id: for example ``Hopper-v4``.
+        search: settings, seed and steps of the search that found the policies.
+        expert: the best iterate.
+        medium: an iterate that earns a third to a half of the expert's return.
+        replay: iterates from the start of the search up to ``medium``.
+        iterations: which iterates these are; keys ``expert``, ``medium`` (int) and ``replay`` (list).
+        datasets: for each quality its default ``transitions`` and what was measured on the default dataset.
+    """
+
+    family: str
+    env_id: str
+    search: Mapping[str, Any]
+    expert: LinearPolicy
+    medium: LinearPolicy
+    replay: tuple[LinearPolicy, ...]
+    iterations: Mapping[str, Any]
+    datasets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def list_families(folder: Path | None = None) -> list[str]:
+    """Families that ship with policies; ``folder`` replaces the shipped ``presets/behaviour``."""
+    return sorted(path.stem for path in _folder(folder).glob("*.yaml"))
+
+
+def load_behaviour(family: str, folder: Path | None = None) -> Behaviour:
+    """Read the policies of one family.
+
+    Raises:
+        UsageError: no policies ship for this family.
+    """
+    families = list_families(folder)
+    if family not in families:
+        raise unknown("environment family", family, families)
+    stated = yaml.safe_load((_folder(folder) / f"{family}.yaml").read_text())
+    replay = [{"noise_std": stated["replay"]["noise_std"], **row} for row in stated["replay"]["iterates"]]
+    return Behaviour(
+        family=family,
+        env_id=stated["env_id"],
+        search=stated["search"],
+        expert=_read_policy(stated["expert"]),
+        medium=_read_policy(stated["medium"]),
+        replay=tuple(_read_policy(row) for row in replay),
+        iterations={
+            "expert": stated["expert"]["iteration"],
+            "medium": stated["medium"]["iteration"],
+            "replay": [row["iteration"] for row in replay],
+        },
+        datasets=stated["datasets"],
+    )
+
+
+def save_behaviour(behaviour: Behaviour, folder: Path | None = None) -> Path:
+    """Write the policies of one family; returns the file."""
+    iterations = behaviour.iterations
+    replay = zip(iterations["replay"], behaviour.replay, strict=True)
+    sections = {
+        "env_id": behaviour.env_id,
+        "search": dict(behaviour.search),
+        "datasets": {quality: dict(facts) for quality, facts in behaviour.datasets.items()},
+        "expert": _policy_section(iterations["expert"], behaviour.expert),
+        "medium": _policy_section(iterations["medium"], behaviour.medium),
+        "replay": {
+            "noise_std": behaviour.replay[0].noise_std,
+            "iterates": [_policy_section(iteration, policy, with_noise=False) for iteration, policy in replay],
+        },
+    }
+    path = _folder(folder) / f"{behaviour.family}.yaml"
+    text = yaml.safe_dump(sections, default_flow_style=None, sort_keys=False, width=118)
+    write_text_atomic(path, _HEADER + text)
+    return path
+
+
+def rounded(policy: LinearPolicy) -> LinearPolicy:
+    """The policy as it reads back from a file: six significant digits."""
+    return replace(policy, weight=_round(policy.weight), bias=_round(policy.bias))
+
+
+_HEADER = """\
+# Linear policies, action = clip(weight @ observation + bias + noise_std * N(0, 1), -1, 1), and the datasets they make.
+# Written by `python -m seqrl_cli.behaviour select`; scores are D4RL's normalised score times 100.
+"""
+
+
+def _folder(folder: Path | None) -> Path:
+    return folder or presets_folder() / "behaviour"
+
+
+def _round(values: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{value:.6g}") for value in values.flat]).reshape(values.shape)
+
+
+def _read_policy(section: Mapping[str, Any]) -> LinearPolicy:
+    weight = np.array(section["weight"], dtype=np.float64)
+    bias = np.array(section["bias"], dtype=np.float64)
+    assert weight.ndim == 2 and bias.shape == weight.shape[:1]
+    return LinearPolicy(weight, bias, float(section["noise_std"]))
+
+
+def _policy_section(iteration: int, policy: LinearPolicy, with_noise: bool = True) -> dict[str, Any]:
+    noise = {"noise_std": policy.noise_std} if with_noise else {}
+    return {"iteration": iteration, **noise, "bias": policy.bias.tolist(), "weight": policy.weight.tolist()}
