@@ -78,14 +78,6 @@ class DatasetSpec:
         """Id of the simulated dataset of the same family and quality, for a set that is fetched."""
         return f"sim/{self.family}-{self.quality}" if self.source == "d4rl" else None
 
-    @property
-    def unreachable_hint(self) -> str:
-        """What a user can do when this dataset cannot be fetched."""
-        return (
-            f"`seqrl train {self.stand_in}` needs no network: it simulates a dataset of the same kind, which is not "
-            "the same data; or give the path of a copy of the file"
-        )
-
 
 def list_datasets() -> list[DatasetSpec]:
     """Every dataset that has a name: the simulated ones, then D4RL's."""

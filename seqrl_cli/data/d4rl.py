@@ -101,7 +101,8 @@ def read_attributes(path: Path) -> dict[str, Scalar]:
 
 
 def _check_keys(file: h5py.File, path: Path) -> None:
-    missing = [name for name in _REQUIRED if not isinstance(file.get(name), h5py.Dataset)]
+    there = set(file)
+    missing = [name for name in _REQUIRED if name not in there or not isinstance(file[name], h5py.Dataset)]
     if missing:
         raise SeqrlError(f"{path} has no {', '.join(missing)}", _LAYOUT_HINT)
 
@@ -171,6 +172,6 @@ def _overlong(ended: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
     """Rows ``(n,)`` that complete ``limit`` steps since the last end, where no flag came."""
     overlong = np.zeros_like(ended)
     bounds = np.concatenate([[-1], np.flatnonzero(ended), [len(ended) - 1]])
-    for before, last in zip(bounds[:-1], bounds[1:], strict=True):
-        overlong[before + limit : last : limit] = True
+    for index in np.flatnonzero(np.diff(bounds) > limit):
+        overlong[bounds[index] + limit : bounds[index + 1] : limit] = True
     return overlong

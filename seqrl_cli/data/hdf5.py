@@ -13,6 +13,9 @@ from seqrl_cli.errors import SeqrlError
 
 Scalar = str | int | float | bool
 
+# h5py tells of damage by whichever of these the place in the file happens to raise.
+_H5PY_ERRORS = (OSError, RuntimeError, KeyError)
+
 
 @contextmanager
 def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
@@ -30,11 +33,11 @@ def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except _H5PY_ERRORS as error:
         raise SeqrlError(f"cannot read {path}: {_reason(path, error)}", hint) from error
 
 
-def _reason(path: Path, error: OSError) -> str:
+def _reason(path: Path, error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "permission denied"
     if path.stat().st_size == 0:
@@ -43,7 +46,7 @@ def _reason(path: Path, error: OSError) -> str:
         return "the file is truncated"
     if not h5py.is_hdf5(path):
         return "it is not an HDF5 file"
-    return f"the file is damaged ({error})"
+    return f"the file is damaged ({error.args[-1]})"
 
 
 def write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:

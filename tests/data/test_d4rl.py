@@ -157,6 +157,14 @@ def test_truncated_file(tmp_path, share):
     refuse(path, "the file is truncated")
 
 
+@pytest.mark.parametrize("signature", [b"TREE", b"HEAP", b"SNOD"])
+def test_damaged_structure(tmp_path, signature):
+    path = tmp_path / "a.h5"
+    write_d4rl(path, ragged(0), {})
+    path.write_bytes(path.read_bytes().replace(signature, b"XXXX"))
+    refuse(path, "the file is damaged")
+
+
 def test_missing_keys_are_named(tmp_path):
     path = write_raw(tmp_path / "a.h5", raw_arrays(actions=None, terminals=None))
     refuse(path, "has no actions, terminals")

@@ -12,7 +12,7 @@ from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.data.targets import join_transitions
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
 from seqrl_cli.errors import SeqrlError
-from tests.benchmarks.discretize import peak_bytes, synthetic_episodes
+from tests.benchmarks.discretize import measure, peak_bytes, synthetic_episodes
 from tests.data.conftest import ragged
 
 SETTINGS = {"bins": 100, "strategy": "quantile", "discount": 0.99, "termination_penalty": -100.0}
@@ -45,6 +45,12 @@ def test_memory_stays_within_three_times_the_raw_arrays():
     episodes = synthetic_episodes(50_000)
     extra = peak_bytes(lambda: tokenize(episodes, dataset_id="test", env_id=None))
     assert (episodes.nbytes + extra) / episodes.nbytes < 3.0
+
+
+def test_benchmark_measures_the_whole_chain():
+    result = measure(20_000)
+    assert (result["rows"], result["dims"]) == (20_000, 16)
+    assert 1.0 < result["memory_ratio"] < 3.0
 
 
 def test_a_copy_has_the_same_fingerprint_and_any_change_another():

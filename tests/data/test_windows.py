@@ -74,8 +74,9 @@ def test_locate():
     assert steps.tolist() == [0, 1, 2, 0]
 
 
-def test_empty_batch():
+def test_nothing_to_gather():
     assert Windows(*random_tokens([3]), 2, BINS).batch([])[0].shape == (0, 5)
+    assert len(Windows(*random_tokens([3]), 2, BINS, episodes=[])) == 0
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 101])
