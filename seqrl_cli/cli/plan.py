@@ -18,6 +18,9 @@ def plan(
     envs: Annotated[int | None, typer.Option("--envs", min=1, help="Episodes planned at once.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of environments and samples.")] = 0,
     checkpoint: Annotated[int | None, typer.Option("--checkpoint", help="Step (default: the newest).")] = None,
+    max_memory: Annotated[
+        float | None, typer.Option("--max-memory", min=0.001, help="GiB that planning may take (default: half of it).")
+    ] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time of a step goes.")] = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -43,7 +46,15 @@ def plan(
             plan__episodes=episodes,
             plan__envs=envs,
         )
-        request = PlanRequest(run, given, seed=seed, checkpoint=checkpoint, device=device, threads=threads)
+        request = PlanRequest(
+            run,
+            given,
+            seed=seed,
+            checkpoint=checkpoint,
+            device=device,
+            threads=threads,
+            max_memory=int(max_memory * 2**30) if max_memory else None,
+        )
         store = RunStore(runs_dir)
         if dry_run:
             show_plan(store, request, console)

@@ -66,6 +66,20 @@ class EpisodeVector:
         return self._vector.num_envs
 
     @property
+    def max_episode_steps(self) -> int:
+        """The step limit."""
+        spec = self._slot(0).spec
+        assert spec is not None and spec.max_episode_steps is not None
+        return spec.max_episode_steps
+
+    @property
+    def action_space(self) -> gymnasium.spaces.Box:
+        """What one slot accepts as action."""
+        space = self._vector.single_action_space
+        assert isinstance(space, gymnasium.spaces.Box)
+        return space
+
+    @property
     def active(self) -> np.ndarray:
         """``(E,)`` bool: the slots in the middle of an episode."""
         return np.array([not self._slot(index).waiting for index in range(len(self))])

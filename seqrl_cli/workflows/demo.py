@@ -1,0 +1,89 @@
+"""The whole chain on a simulated dataset."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seqrl_cli.console import Console
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows import datasets
+from seqrl_cli.workflows.plan import PlanRequest, plan_episodes
+from seqrl_cli.workflows.render import RenderRequest, render_plan
+from seqrl_cli.workflows.table import TableRequest, tabulate
+from seqrl_cli.workflows.tokens import discretize
+from seqrl_cli.workflows.train import TrainRequest, train_model
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What each step of the demo gave."""
+
+    dataset: dict[str, Any]
+    train: dict[str, Any]
+    plan: dict[str, Any]
+    table: dict[str, Any]
+    video: str
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def run_demo(
+    store: RunStore, dataset: str, console: Console, *, seed: int, threads: int | None = None, force: bool = False
+) -> DemoReport:
+    """Simulate, discretize, train, plan, render, tabulate; what is done already is not done twice.
+
+    Raises:
+        SeqrlError: a step failed; the same command carries on from there.
+    """
+    start = time.perf_counter()
+    located, config = datasets.dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
+    with _chapter(console, 1, "data"):
+        data = datasets.acquire(located, config.data, console, force=force)
+    with _chapter(console, 2, "tokens"):
+        discretize(located, config, console, force=force)
+    with _chapter(console, 3, "model"):
+        request = TrainRequest(located, config, threads=threads, argv=sys.argv)
+        trained = train_model(request, console, force=force)
+    with _chapter(console, 4, "plans"):
+        run = str(request.run.path)
+        planned = plan_episodes(store, PlanRequest(run, threads=threads), console, force=force)
+    with _chapter(console, 5, "video"):
+        video = render_plan(store, RenderRequest(planned.folder), console, force=force)
+    report = tabulate(store, TableRequest([request.run.path]), console)
+    seconds = time.perf_counter() - start
+    console.show(f"video: {video.path}")
+    console.note(f"the whole chain took {seconds:.0f} s; look around with: seqrl runs")
+    return DemoReport(data.as_dict(), trained.as_dict(), planned.as_dict(), report.as_dict(), video.path, seconds)
+
+
+@contextmanager
+def _chapter(console: Console, number: int, name: str) -> Iterator[None]:
+    """Name a step and say how long it took."""
+    console.note(f"[{number}/5] {name}")
+    start = time.perf_counter()
+    yield
+    console.note(f"      {time.perf_counter() - start:.0f} s")
+
+
+def show_demo(store: RunStore, dataset: str, seed: int, console: Console) -> None:
+    """What ``demo`` would do, for --dry-run."""
+    located, config = datasets.dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
+    run = TrainRequest(located, config).run
+    facts = {
+        "dataset": str(located.folder.dataset),
+        "tokens": str(located.folder.tokens),
+        "run": str(run.path),
+        "updates": config.train.updates,
+        "episodes": config.plan.episodes,
+        "videos": str(run.videos),
+    }
+    console.emit(facts)
+    console.show_facts(facts)

@@ -1,0 +1,122 @@
+"""From a planned episode to a video."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.render.video import render_episode
+from seqrl_cli.reports.results import EpisodeResult, read_results
+from seqrl_cli.runs.layout import RunFolder, episode_record
+from seqrl_cli.runs.store import RunStore, plan_folders
+
+VIEWS = ("auto", "mujoco", "software")
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """What ``seqrl render`` was asked for.
+
+    Attributes:
+        run: a run, a plan folder, or an episode's file; None = the latest run's latest plan.
+        episode: number of the episode; None = the one with the highest return.
+        output: a ``.gif`` or ``.mp4`` file; None = a GIF in the run's videos.
+        view: one of ``VIEWS``.
+        size: pixels of a panel's side.
+        every: draw every n-th step; None = as many as make a file of reasonable size.
+    """
+
+    run: str | None = None
+    episode: int | None = None
+    output: Path | None = None
+    view: str = "auto"
+    size: int = 256
+    every: int | None = None
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """What ``render`` says."""
+
+    path: str
+    fresh: bool
+    episode: str
+    frames: int | None
+    view: str | None
+
+    def text(self) -> str:
+        """One line for a person."""
+        return self.path
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def render_plan(store: RunStore, request: RenderRequest, console: Console, *, force: bool = False) -> VideoReport:
+    """Draw an episode.
+
+    Raises:
+        UsageError: an unknown view, or an output that is neither GIF nor MP4.
+        SeqrlError: there is nothing to draw, or a file is damaged.
+    """
+    if request.view not in VIEWS:
+        raise unknown("view", request.view, VIEWS)
+    record = _record(store, request)
+    output = request.output or _default_output(record)
+    if output.exists() and not force and output.stat().st_mtime >= record.stat().st_mtime:
+        console.note(f"{output} is already there; --force draws it again")
+        return VideoReport(str(output), False, str(record), None, None)
+    with console.progress(f"drawing {record.stem}", "frames") as update:
+        done = render_episode(
+            record, output, view=request.view, size=request.size, every=request.every, progress=update
+        )
+    console.note(f"{done.frames} frames of {record.stem}, drawn by {done.backend}")
+    return VideoReport(str(output), True, str(record), done.frames, done.backend)
+
+
+def _record(store: RunStore, request: RenderRequest) -> Path:
+    """The JSON of the episode to draw."""
+    named = Path(request.run) if request.run else None
+    if named and named.suffix in (".json", ".h5"):
+        return named.with_suffix(".json")
+    folder = named if named and any(named.glob("episode-*.json")) else _latest_plan(store.find(request.run))
+    if request.episode is not None:
+        record = episode_record(folder, request.episode)
+        if not record.exists():
+            numbers = ", ".join(str(int(path.stem[8:])) for path in sorted(folder.glob("episode-*.json")))
+            raise SeqrlError(f"{folder} has no episode {request.episode}", f"it has {numbers}")
+        return record
+    return _best(folder).path
+
+
+def _latest_plan(run: RunFolder) -> Path:
+    folders = plan_folders(run)
+    if not folders:
+        raise SeqrlError(f"{run.path} has no planned episode", "plan some first: seqrl plan")
+    return folders[-1]
+
+
+def _best(folder: Path) -> EpisodeResult:
+    results = read_results(folder)
+    if not results.episodes:
+        raise SeqrlError(f"no episode in {folder} can be read: {results.warnings[0]}", "plan again: seqrl plan --force")
+    return max(results.episodes, key=lambda episode: episode.return_)
+
+
+def _default_output(record: Path) -> Path:
+    """``videos/<plan>-<episode>.gif`` beside the run's ``plans``."""
+    plan = record.parent
+    return plan.parent.parent / "videos" / f"{plan.name}-{record.stem}.gif"
+
+
+def show_render(store: RunStore, request: RenderRequest, console: Console) -> None:
+    """What ``render`` would do, for --dry-run."""
+    record = _record(store, request)
+    output = request.output or _default_output(record)
+    facts = {"episode": str(record), "to": str(output), "there already": output.exists(), "view": request.view}
+    console.emit(facts)
+    console.show_facts(facts)
