@@ -22,6 +22,10 @@ SCHEMA_VERSION = 1
 MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, LAST_FILE = "model.safetensors", "optimizer.safetensors", "state.json", "last"
 
 
+class DamagedCheckpointError(SeqrlError):
+    """A file of a checkpoint is missing or not what was written."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Everything that training needs to go on.
@@ -89,7 +93,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """Read one checkpoint whole.
 
     Raises:
-        SeqrlError: a file is missing, damaged, or of a newer version.
+        DamagedCheckpointError: a file is missing or not what was written.
+        SeqrlError: the checkpoint is of a newer version.
     """
     state = _read_state(folder)
     return Checkpoint(
@@ -104,7 +109,8 @@ def read_model(folder: Path) -> dict[str, Tensor]:
     """The model's state dict of one checkpoint, for those who do not go on training.
 
     Raises:
-        SeqrlError: a file is missing, damaged, or of a newer version.
+        DamagedCheckpointError: a file is missing or not what was written.
+        SeqrlError: the checkpoint is of a newer version.
     """
     return _read_tensors(folder, MODEL_FILE, _read_state(folder)["files"])
 
@@ -120,13 +126,13 @@ def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | Non
         None when nothing was ever saved.
 
     Raises:
-        SeqrlError: there are checkpoints, but none is whole.
+        SeqrlError: there are checkpoints, but none is whole; or the newest is of a newer version.
     """
     steps = saved_steps(checkpoints)
     for step in reversed(steps):
         try:
             return read_checkpoint(step_folder(checkpoints, step))
-        except SeqrlError as error:
+        except DamagedCheckpointError as error:
             if on_warning:
                 on_warning(f"{error.message}; using the checkpoint before it")
     if steps:
@@ -178,8 +184,9 @@ def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, T
         raise _damaged(folder, name, "cannot be read") from error
 
 
-def _damaged(folder: Path, name: str, what: str) -> SeqrlError:
-    return SeqrlError(f"checkpoint {folder} is damaged: {name} {what}", "run `seqrl train` again to continue the run")
+def _damaged(folder: Path, name: str, what: str) -> DamagedCheckpointError:
+    hint = "run `seqrl train` again: it goes on from the checkpoint before"
+    return DamagedCheckpointError(f"checkpoint {folder} is damaged: {name} {what}", hint)
 
 
 def _remove_leftovers(checkpoints: Path) -> None:

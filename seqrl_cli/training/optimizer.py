@@ -49,9 +49,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Put back what ``optimizer_tensors`` gave, on the parameters' devices."""
+    """Put back copies of what ``optimizer_tensors`` gave, on the parameters' devices."""
     parameters = dict(model.named_parameters())
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition(".")
         parameter = parameters[name]
-        optimizer.state[parameter][key] = tensor.to(parameter.device)
+        optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)

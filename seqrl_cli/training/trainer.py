@@ -24,6 +24,8 @@ from seqrl_cli.training.precision import autocast, resolve_precision
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.settings import TrainSettings
 
+Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+
 
 class Trainer:
     """A model, its optimizer, its place in the data, and its counters.
@@ -71,22 +73,35 @@ class Trainer:
 
     def update(self) -> None:
         """One step of the optimizer on the next batch."""
-        settings = self.settings
+        batch = self.next_batch()
+        self.model.train()
+        loss = self.loss(*batch)
+        torch.autograd.backward(loss)
+        self.apply_gradients()
+        self._unread_losses.append(loss.detach())
+        self.step += 1
+
+    def next_batch(self) -> Batch:
+        """Inputs, targets and mask of the next update, counted for the schedule and the rate."""
         inputs, targets, mask = self.train.batch(self.sampler.next_batch())
         self._counted_tokens += int(np.count_nonzero(targets != self.train.bins))
         self._tokens_since_log += targets.size
-        # the original sets the rate after the step, so that its very first step runs at the full rate; ours does not
-        self._learning_rate = settings.learning_rate * settings.schedule.multiplier(self._counted_tokens)
-        set_learning_rate(self._optimizer, self._learning_rate)
+        return inputs, targets, mask
 
-        self.model.train()
-        loss = self._loss(inputs, targets, mask)
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.model.parameters(), settings.grad_clip)
+    def loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
+        """Loss of one batch, each array (batch, time)."""
+        tokens, expected, counts = (torch.from_numpy(array).to(self.device) for array in (inputs, targets, mask))
+        with autocast(self.precision, self.device):
+            return token_loss(self._forward(tokens), expected, counts, self._weights)
+
+    def apply_gradients(self) -> None:
+        """Clip the gradients, step the optimizer at the schedule's rate, and clear them."""
+        # the original sets the rate after the step, so that its very first step runs at the full rate; ours does not
+        self._learning_rate = self.settings.learning_rate * self.settings.schedule.multiplier(self._counted_tokens)
+        set_learning_rate(self._optimizer, self._learning_rate)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
         self._optimizer.step()
-        self._unread_losses.append(loss.detach())
-        self.step += 1
+        self._optimizer.zero_grad()
 
     @torch.no_grad()
     def validation_loss(self) -> float | None:
@@ -97,7 +112,7 @@ class Trainer:
         total = 0.0
         for start in range(0, len(self._validated), self.settings.batch_size):
             windows = self._validated[start : start + self.settings.batch_size]
-            total += self._loss(*self.validation.batch(windows)).item() * len(windows)
+            total += self.loss(*self.validation.batch(windows)).item() * len(windows)
         return total / len(self._validated)
 
     def measure(self, *, validate: bool) -> Metrics:
@@ -187,9 +202,3 @@ class Trainer:
         threads = torch.get_num_threads()
         if on_warning and state["threads"] != threads:
             on_warning(f"resuming with {threads} threads what began with {state['threads']}: last digits may differ")
-
-    def _loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
-        """Loss of one batch, each array (batch, time)."""
-        inputs_, targets_, mask_ = (torch.from_numpy(array).to(self.device) for array in (inputs, targets, mask))
-        with autocast(self.precision, self.device):
-            return token_loss(self._forward(inputs_), targets_, mask_, self._weights)

@@ -1,0 +1,43 @@
+"""Small, patterned data and models for the tests of training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from seqrl_cli.data.windows import Windows
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.training.schedule import scaled_schedule
+from seqrl_cli.training.settings import TrainSettings
+
+BINS, OBSERVATION_DIM, ACTION_DIM, SEQUENCE_LENGTH = 8, 3, 2, 4
+TRANSITION_DIM = OBSERVATION_DIM + ACTION_DIM + 2
+
+
+def pattern_windows(episodes: int = 6, length: int = 20) -> Windows:
+    """Episodes that count: dimension d of step t is (start + t + d) modulo the bins."""
+    starts = np.arange(episodes)[:, None, None]
+    steps = np.arange(length)[None, :, None]
+    tokens = (starts + steps + np.arange(TRANSITION_DIM)) % BINS
+    offsets = np.arange(episodes + 1) * length
+    return Windows(tokens.reshape(-1, TRANSITION_DIM).astype(np.uint8), offsets, SEQUENCE_LENGTH, BINS)
+
+
+def tiny_gpt(seed: int = 0) -> GPT:
+    return GPT(
+        bins=BINS,
+        observation_dim=OBSERVATION_DIM,
+        action_dim=ACTION_DIM,
+        block_size=SEQUENCE_LENGTH * TRANSITION_DIM - 1,
+        n_layer=2,
+        n_head=2,
+        width=16,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def tiny_settings(updates: int, **changes) -> TrainSettings:
+    """Settings that log, validate and save often."""
+    schedule = scaled_schedule("clamped", 40, 16, SEQUENCE_LENGTH * TRANSITION_DIM - 1)
+    often = dict(log_every=3, checkpoint_every=5, batch_size=16, precision="float32", learning_rate=3e-3)
+    return TrainSettings(updates=updates, schedule=schedule, seed=7, **{**often, **changes})

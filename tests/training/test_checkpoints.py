@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.training.checkpoints import (
+    Checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+    read_model,
+    saved_steps,
+    step_folder,
+    write_checkpoint,
+)
+
+
+def checkpoint(step: int, size: int = 4) -> Checkpoint:
+    tensor = torch.arange(size, dtype=torch.float32) + step
+    return Checkpoint(step, {"weight": tensor}, {"weight.exp_avg": tensor * 2}, {"tokens": step * 10})
+
+
+def test_reads_what_was_written(tmp_path):
+    folder = write_checkpoint(tmp_path, checkpoint(5000), keep=2)
+    assert folder == tmp_path / "00005000"
+    found = read_checkpoint(folder)
+    assert (found.step, found.state) == (5000, {"tokens": 50000})
+    assert torch.equal(found.model["weight"], checkpoint(5000).model["weight"])
+    assert torch.equal(found.optimizer["weight.exp_avg"], checkpoint(5000).optimizer["weight.exp_avg"])
+    assert torch.equal(read_model(folder)["weight"], found.model["weight"])
+    assert (tmp_path / "last").read_text() == "00005000\n"
+
+
+def test_keeps_the_newest(tmp_path):
+    for step in (1, 2, 3, 3):
+        write_checkpoint(tmp_path, checkpoint(step), keep=2)
+    assert saved_steps(tmp_path) == [2, 3]
+
+
+def test_nothing_saved_yet(tmp_path):
+    assert newest_checkpoint(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "changed"])
+def test_damage_is_found(tmp_path, name, damage):
+    for step in (1, 2):
+        write_checkpoint(tmp_path, checkpoint(step), keep=2)
+    file = step_folder(tmp_path, 2) / name
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "changed":
+        file.write_bytes(content[:-2] + b"??")
+    warnings: list[str] = []
+    found = newest_checkpoint(tmp_path, warnings.append)
+    assert found is not None and found.step == 1
+    assert name in warnings[0]
+
+
+def test_all_damaged(tmp_path):
+    (write_checkpoint(tmp_path, checkpoint(1), keep=1) / "state.json").write_text("{}")
+    with pytest.raises(SeqrlError, match="whole"):
+        newest_checkpoint(tmp_path)
+
+
+def test_a_newer_schema_is_not_taken_for_damage(tmp_path):
+    state = write_checkpoint(tmp_path, checkpoint(1), keep=1) / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "schema_version": 99}))
+    with pytest.raises(SeqrlError, match="newer than"):
+        newest_checkpoint(tmp_path)
+
+
+def write_without_space(folder: Path) -> None:
+    """In a process that may not write files above 64 KiB, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+    try:
+        write_checkpoint(folder, checkpoint(2, size=1 << 16), keep=1)
+    except SeqrlError as error:
+        print(error.message)
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
+    write_checkpoint(tmp_path, checkpoint(1), keep=1)
+    program = f"from pathlib import Path; from {__name__} import *; write_without_space(Path({str(tmp_path)!r}))"
+    root = Path(__file__).parents[2]
+    process = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert process.stdout.startswith(f"cannot write {tmp_path / '00000002'}")
+    found = newest_checkpoint(tmp_path)
+    assert found is not None and found.step == 1
+    assert not list(tmp_path.glob(".*"))

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, step_folder
+from seqrl_cli.training.loop import fit
+from seqrl_cli.training.metrics import read_metrics
+from tests.training.fixtures import pattern_windows, tiny_gpt, tiny_settings
+from tests.training.resumable import UPDATES, train
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    train(folder)
+    return folder
+
+
+def final_checkpoint(folder: Path):
+    checkpoint = newest_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None and checkpoint.step == UPDATES
+    return checkpoint
+
+
+def assert_same_end(folder: Path, reference: Path) -> None:
+    """Weights, moments, random states and logged losses are equal to the last bit."""
+    ours, theirs = final_checkpoint(folder), final_checkpoint(reference)
+    for mine, other in ((ours.model, theirs.model), (ours.optimizer, theirs.optimizer)):
+        assert mine.keys() == other.keys()
+        assert all(torch.equal(mine[name], other[name]) for name in other)
+    assert ours.state["generators"] == theirs.state["generators"]
+    assert ours.state["sampler"] == theirs.state["sampler"]
+    assert logged(folder) == logged(reference)
+
+
+def logged(folder: Path) -> list[tuple]:
+    records = read_metrics(folder / "metrics.jsonl")
+    return [(m.step, m.epoch, m.loss, m.validation_loss, m.learning_rate) for m in records]
+
+
+def test_a_tiny_model_learns_a_pattern():
+    records = []
+    windows = pattern_windows()
+    settings = tiny_settings(120, log_every=60)
+    fit(tiny_gpt(), windows, pattern_windows(2, 9), settings, on_metrics=records.append)
+    assert records[-1].step == 120
+    assert records[-1].validation_loss < 0.5 * records[0].validation_loss < 3
+
+
+def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted):
+    """Killed between updates, while a checkpoint's files are written, and before ``last`` follows."""
+    for moment, number in [("update", 3), ("write", 2), ("write", 5), ("update", 8), ("write", 11)]:
+        command = [sys.executable, "-m", "tests.training.resumable", str(tmp_path), str(torch.get_num_threads())]
+        process = subprocess.run([*command, moment, str(number)], cwd=Path(__file__).parents[2], check=False)
+        assert process.returncode == -signal.SIGKILL
+    assert 0 < train(tmp_path).first_step < UPDATES
+    assert_same_end(tmp_path, uninterrupted)
+    assert not list((tmp_path / "checkpoints").glob(".*.tmp"))
+
+
+def test_ctrl_c_saves_and_reports_and_the_run_goes_on(tmp_path, uninterrupted):
+    outcome = fit_until(tmp_path, on_progress=lambda step, updates: step == 7 and os.kill(os.getpid(), signal.SIGINT))
+    assert outcome.interrupted and outcome.step == 8
+    assert (tmp_path / "checkpoints" / "last").read_text() == "00000008\n"
+    assert train(tmp_path).first_step == 8
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_should_stop_saves_outside_the_main_thread_too(tmp_path):
+    thread = threading.Thread(target=fit_until, args=(tmp_path,), kwargs={"should_stop": lambda: True})
+    thread.start()
+    thread.join()
+    assert saved_steps(tmp_path / "checkpoints") == [1]
+
+
+def fit_until(folder: Path, **callbacks):
+    paths = {"checkpoints": folder / "checkpoints", "metrics": folder / "metrics.jsonl"}
+    held_out = pattern_windows(episodes=2, length=9)
+    return fit(tiny_gpt(), pattern_windows(), held_out, tiny_settings(UPDATES), **paths, **callbacks)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, uninterrupted):
+    train(tmp_path)
+    model = step_folder(tmp_path / "checkpoints", UPDATES) / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-100])
+    warnings: list[str] = []
+    outcome = fit_until(tmp_path, on_warning=warnings.append)
+    assert outcome.first_step == 20 and "model.safetensors" in warnings[0]
+    assert_same_end(tmp_path, uninterrupted)
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    train(tmp_path)
+    before = (tmp_path / "metrics.jsonl").read_text()
+    outcome = train(tmp_path)
+    assert (outcome.first_step, outcome.step, outcome.interrupted) == (UPDATES, UPDATES, False)
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_the_callers_random_stream_is_untouched():
+    model = tiny_gpt()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    fit(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(2))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_diverging_run_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path):
+    model = tiny_gpt()
+
+    def poison(step: int, updates: int) -> None:
+        if step == 6:
+            torch.nn.init.constant_(model.norm.weight, np.nan)
+
+    with pytest.raises(SeqrlError, match="nan at step 7") as caught:
+        fit(
+            model,
+            pattern_windows(),
+            pattern_windows(2, 9),
+            tiny_settings(UPDATES),
+            checkpoints=tmp_path,
+            on_progress=poison,
+        )
+    assert "learning_rate" in caught.value.hint
+    assert saved_steps(tmp_path) == [5]
+
+
+def test_other_data_or_another_model_is_refused(tmp_path):
+    train(tmp_path)
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(SeqrlError, match="size"):
+        fit(tiny_gpt(), pattern_windows(5), pattern_windows(2, 9), tiny_settings(UPDATES), checkpoints=folder)
+    smaller = tiny_gpt()
+    del smaller.blocks[1]
+    with pytest.raises(SeqrlError, match="another model"):
+        fit(smaller, pattern_windows(), pattern_windows(2, 9), tiny_settings(UPDATES), checkpoints=folder)
+
+
+def test_bf16_and_an_empty_validation_set():
+    records = []
+    nothing = pattern_windows()
+    nothing = type(nothing)(nothing.tokens, np.array([0, len(nothing.tokens)]), 4, nothing.bins, episodes=[])
+    fit(tiny_gpt(), pattern_windows(), nothing, tiny_settings(60, precision="bf16"), on_metrics=records.append)
+    assert records[-1].validation_loss is None
+    assert records[-1].loss < 0.5 * records[0].loss
