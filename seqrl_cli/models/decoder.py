@@ -81,9 +81,9 @@ class Decoder(Protocol):
 class Window:
     """Which part of a sequence a model sees while it plans.
 
-    A sliding window is the Trajectory Transformer's: no forward pass sees more than ``transitions * transition_dim - 1``
-    tokens; when there are more, whole transitions leave on the left and positions start again at 0. A growing window is
-    cut so once, before planning, and then grows, for models whose block holds context and plan together.
+    A sliding window is the Trajectory Transformer's: no forward pass sees more than ``limit`` tokens; when there are
+    more, whole transitions leave on the left and positions start again at 0. A growing window is cut so once, before
+    planning, and then grows, for models whose block holds context and plan together.
 
     Attributes:
         transitions: transitions seen, the current one included; one less of them is in the past.
@@ -93,7 +93,11 @@ class Window:
     transitions: int
     slides: bool = True
 
+    def limit(self, transition_dim: int) -> int:
+        """Most tokens a forward pass sees (of a growing window, the first one)."""
+        return self.transitions * transition_dim - 1
+
     def overflow(self, length: int, transition_dim: int) -> int:
         """Tokens that must leave a sequence of ``length`` tokens on the left, a multiple of ``transition_dim``."""
-        excess = max(0, length - (self.transitions * transition_dim - 1))
+        excess = max(0, length - self.limit(transition_dim))
         return -(-excess // transition_dim) * transition_dim

@@ -2,8 +2,8 @@
 
 What is not computed:
 
-- The past once a beam. The cache is a list of segments; a segment holds a stretch of the sequence for groups of rows that
-  share it (an episode's context, a beam's past for the beam's children), and a group's rows attend to it together.
+- The past once a beam. The cache is a list of segments; a segment holds a stretch of the sequence for groups of rows
+  that share it (an episode's context, a beam's past for the beam's children), and a group's rows attend to it together.
 - Keys and values of value tokens, which nothing attends to. The token itself is still a query: its output predicts the
   next observation.
 - Logits of other dimensions than the next token's, or of tokens that are known.
@@ -86,9 +86,9 @@ class GPTDecoder:
         self.bins = model.bins
         self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
         self.transition_dim, self.block_size = model.transition_dim, model.block_size
-        if window.overflow(self.block_size + 1, self.transition_dim) == 0:
+        if window.limit(self.transition_dim) > self.block_size:
             raise SeqrlError(
-                f"a context of {window.transitions} transitions does not fit the model's block of {self.block_size} tokens",
+                f"{window.transitions} transitions of context do not fit the model's block of {self.block_size} tokens",
                 f"use at most {(self.block_size + 1) // self.transition_dim}",
             )
         self.window, self.device = window, model.position_embedding.device
@@ -230,7 +230,7 @@ class Layer:
         Returns:
             The transformed tokens, and keys and values of whole paths, (last level's nodes, heads, path, head_dim).
         """
-        qkv = self.qkv(_normalize(x)).split([nodes * time for nodes, time in counts])
+        qkv = torch.split(self.qkv(_normalize(x)), [nodes * time for nodes, time in counts])
         keys = values = x.new_empty(1, self.n_head, 0, self.head_dim)
         mixed = []
         for part, (nodes, time), parent in zip(qkv, counts, parents, strict=True):
@@ -260,7 +260,7 @@ def _normalize(x: Tensor) -> Tensor:
 
 
 def _fold(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None, scale: Tensor | None = None) -> PackedLinear:
-    """A linear layer (outputs, inputs) that includes the scale and shift of the norm before it, and a scale after it."""
+    """A linear layer (outputs, inputs) with the scale and shift of the norm before it, and a scale after it."""
     wide = weight.detach().double()
     shift = wide @ norm.bias.detach().double() + (0 if bias is None else bias.detach().double())
     wide = wide * norm.weight.detach().double()

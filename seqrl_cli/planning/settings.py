@@ -21,7 +21,7 @@ class PlanSettings:
         n_expand: continuations tried for each of them.
         k_obs: likeliest tokens from which observations are drawn; 1 is greedy, None all.
         k_act: the same for actions.
-        cdf_obs: share of the mass, from the least likely token up, that observations are not drawn from; None drops none.
+        cdf_obs: share of the mass, the least likely, that observations are not drawn from; None for all.
         cdf_act: the same for actions.
         percentile: how a reward or value is read from its distribution: ``"mean"``, or a share in (0, 1).
         max_context_transitions: transitions the model sees, the current one included.

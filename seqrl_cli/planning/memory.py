@@ -1,0 +1,35 @@
+"""How many episodes can be planned at once, known before memory is taken."""
+
+from __future__ import annotations
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.planning.settings import PlanSettings
+
+
+def plan_bytes(decoder: Decoder, settings: PlanSettings) -> int:
+    """Most memory that the plan of one episode takes, in bytes."""
+    return decoder.cache_bytes(settings.beam_width, settings.n_expand, settings.horizon)
+
+
+def episodes_that_fit(decoder: Decoder, settings: PlanSettings, episodes: int, max_memory: int | None) -> int:
+    """How many of so many episodes to plan in one batch.
+
+    Args:
+        decoder: the model.
+        settings: the search.
+        episodes: episodes that run side by side.
+        max_memory: bytes that a batch may take; None for no limit.
+
+    Raises:
+        SeqrlError: not even one fits.
+    """
+    if max_memory is None:
+        return episodes
+    each = plan_bytes(decoder, settings)
+    if each > max_memory:
+        raise SeqrlError(
+            f"one plan needs {each / 2**20:.0f} MiB, but only {max_memory / 2**20:.0f} MiB may be used",
+            "lower --beam-width or --horizon, or raise --max-memory",
+        )
+    return min(episodes, max_memory // each)
