@@ -95,7 +95,7 @@ def test_terminal_cuts_nothing_that_matters(report, width):
     text = shown(report, width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
-    for word in ("gpt H15-B128-ctx5", "46.0 ± 8.3", "1380", "behaviour (dataset)", "random policy", "38.1", "1221"):
+    for word in ("H15-B128-ctx5", "46.0 ± 8.3", "1380", "behaviour", "random policy", "38.1", "1221"):
         assert word in text
     assert re.search(r"\[\d+\.\d, \d+\.\d\]", text)
     assert ("s/step" in text) == (width >= 100)

@@ -1,0 +1,88 @@
+"""One frame: the truth on the left, the plan on the right, and what the numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from seqrl_cli.render.view import Pose
+
+GAP = 2
+GHOSTS = 6
+_PAD = 5
+_NEAR, _FAR = np.array([0.56, 0.79, 0.95]), np.array([0.07, 0.32, 0.64])
+_INK, _PAPER = (27, 38, 49, 255), (255, 255, 255, 215)
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def plan_poses(now: np.ndarray, plan: np.ndarray) -> list[Pose]:
+    """The true pose in its own colours, and a fan of imagined ones: the later, the darker and the more opaque.
+
+    Args:
+        now: true positions ``(nq,)``.
+        plan: imagined positions ``(rows, nq)``, the first is of the current step; may be empty.
+    """
+    rows = sorted({round(row) for row in np.linspace(0, max(len(plan) - 1, 0), GHOSTS + 1)} - {0})
+    shares = np.arange(1, len(rows) + 1) / max(len(rows), 1)
+    ghosts = [
+        Pose(plan[row], tuple(_NEAR + (_FAR - _NEAR) * share), 0.3 + 0.5 * share)
+        for row, share in zip(rows, shares, strict=True)
+    ]
+    return [Pose(now), *ghosts]
+
+
+def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence[Sequence[str]]) -> np.ndarray:
+    """Panels side by side, each with a title in its upper and notes in its lower left corner.
+
+    Args:
+        panels: pictures of one size, ``(size, size, 3)`` uint8.
+        titles: one for each panel.
+        notes: lines of text for each panel.
+
+    Returns:
+        ``(height, width, 3)`` uint8, both even as video needs them.
+    """
+    size = panels[0].shape[0]
+    width = len(panels) * size + (len(panels) - 1) * GAP
+    frame = Image.new("RGB", (width + width % 2, size + size % 2), "white")
+    layer = Image.new("RGBA", frame.size)
+    draw = ImageDraw.Draw(layer)
+    font = ImageFont.load_default(max(11.0, size / 22))
+    for index, (panel, title, lines) in enumerate(zip(panels, titles, notes, strict=True)):
+        left = index * (size + GAP)
+        frame.paste(Image.fromarray(panel), (left, 0))
+        margin = round(size / 36)
+        room = size - 2 * (margin + _PAD)
+        _label(draw, (left + margin, margin), _fitting(draw, [title], font, room), font)
+        _label(draw, (left + margin, size - margin), _fitting(draw, lines, font, room), font, above=True)
+    frame.paste(layer, mask=layer)
+    return np.asarray(frame)
+
+
+def _fitting(draw: ImageDraw.ImageDraw, lines: Sequence[str], font: Font, room: float) -> list[str]:
+    """The lines that are no wider than a panel; a very small one has no room for all."""
+    return [line for line in lines if draw.textlength(line, font=font) <= room]
+
+
+def _label(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    lines: Sequence[str],
+    font: Font,
+    *,
+    above: bool = False,
+) -> None:
+    """Dark text on a light plate whose upper, or lower, left corner is ``corner``."""
+    if not lines:
+        return
+    _, top, _, bottom = draw.textbbox((0, 0), "Ag", font=font)
+    row = round(1.25 * (bottom - top))
+    width = max(draw.textlength(line, font=font) for line in lines) + 2 * _PAD
+    height = len(lines) * row + 2 * _PAD
+    x, y = corner[0], corner[1] - (height if above else 0)
+    draw.rounded_rectangle((x, y, x + width, y + height), radius=4, fill=_PAPER)
+    for number, line in enumerate(lines):
+        draw.text((x + _PAD, y + _PAD + number * row - top), line, font=font, fill=_INK)

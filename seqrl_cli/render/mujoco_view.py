@@ -1,0 +1,143 @@
+"""Drawing with MuJoCo's own renderer, offscreen: EGL, then OSMesa.
+
+MuJoCo reads ``MUJOCO_GL`` once, when it is first imported, which is too late for a program that has played episodes
+before it draws. Its contexts can be made directly instead, without that variable. A driver that fails may take the
+whole process with it, so each backend first draws one picture in a process of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from seqrl_cli.render.states import Body
+from seqrl_cli.render.view import FIELD_OF_VIEW, Camera, Pose
+
+BACKENDS = ("egl", "osmesa")
+_MAX_GEOMS = 2000
+_SHADOW_TEXELS = 1024  # MuJoCo's 4096 take more than half of the time where OpenGL runs on the processor
+_SOURCE = Path(__file__).parents[2]
+_PROBE = """
+import sys
+from seqrl_cli.render.mujoco_view import probe
+sys.exit(0 if probe(sys.argv[1]) else 1)
+"""
+
+
+def probe(backend: str) -> bool:
+    """Draw one small picture in this process; whether something can be seen on it."""
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><body><freejoint/><geom type='sphere' size='1'/></body></worldbody></mujoco>"
+    )
+    view = MujocoView(Body(model, 0.01, 2), Camera(3.0, 0.0, -20.0), 64, backend)
+    picture = view.draw([Pose(model.qpos0)], np.zeros(2))
+    view.close()
+    return bool(picture.std() > 1)
+
+
+@functools.cache
+def find_backend() -> str | None:
+    """The first backend that draws on this machine, tried in processes of their own; None when there is none."""
+    return next((backend for backend in BACKENDS if backend_works(backend)), None)
+
+
+@functools.cache
+def backend_works(backend: str) -> bool:
+    """Whether a process of its own can draw with ``backend``."""
+    command = [sys.executable, "-c", _PROBE, backend]
+    try:
+        tried = subprocess.run(command, cwd=_SOURCE, capture_output=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return tried.returncode == 0
+
+
+class MujocoView:
+    """MuJoCo's picture of a body.
+
+    Args:
+        body: what to draw.
+        camera: from where.
+        size: pixels of the picture's side.
+        backend: ``"egl"`` or ``"osmesa"``, one that :func:`find_backend` found.
+    """
+
+    def __init__(self, body: Body, camera: Camera, size: int, backend: str) -> None:
+        self.name = {"egl": "MuJoCo with EGL", "osmesa": "MuJoCo with OSMesa"}[backend]
+        self._model = body.model
+        self._data = mujoco.MjData(self._model)
+        self._camera = _mujoco_camera(camera)
+        self._picture = np.empty((size, size, 3), dtype=np.uint8)
+        self._rectangle = mujoco.MjrRect(0, 0, size, size)
+        self._options, self._perturbation = mujoco.MjvOption(), mujoco.MjvPerturb()
+        _light_up(self._model, camera)
+        self._model.vis.quality.shadowsize = _SHADOW_TEXELS
+        self._model.vis.global_.offwidth = self._model.vis.global_.offheight = size
+        self._model.vis.global_.fovy = FIELD_OF_VIEW
+        self._gl: Any = importlib.import_module(f"mujoco.{backend}").GLContext(size, size)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._scene = mujoco.MjvScene(self._model, _MAX_GEOMS)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = True
+
+    def draw(self, poses: Sequence[Pose], centre: np.ndarray) -> np.ndarray:
+        """A picture of the poses; see :class:`seqrl_cli.render.view.View`."""
+        self._camera.lookat[:2] = centre
+        self._start_scene()
+        for pose in poses:
+            self._add(pose)
+        mujoco.mjr_render(self._rectangle, self._scene, self._context)
+        mujoco.mjr_readPixels(self._picture, None, self._rectangle, self._context)
+        return self._picture[::-1].copy()
+
+    def close(self) -> None:
+        """Free the renderer and its context."""
+        self._context.free()
+        self._gl.free()
+
+    def _start_scene(self) -> None:
+        """Floor, lights and camera. Lights may follow the body, so it stands where the camera looks."""
+        self._data.qpos[:] = self._model.qpos0
+        self._data.qpos[0] = self._camera.lookat[0]
+        mujoco.mj_forward(self._model, self._data)
+        arguments = (self._options, self._perturbation, self._camera, mujoco.mjtCatBit.mjCAT_STATIC, self._scene)
+        mujoco.mjv_updateScene(self._model, self._data, *arguments)
+
+    def _add(self, pose: Pose) -> None:
+        self._data.qpos[:] = pose.qpos
+        mujoco.mj_kinematics(self._model, self._data)
+        first = self._scene.ngeom
+        arguments = (self._options, self._perturbation, mujoco.mjtCatBit.mjCAT_DYNAMIC, self._scene)
+        mujoco.mjv_addGeoms(self._model, self._data, *arguments)
+        for geom in self._scene.geoms[first : self._scene.ngeom]:
+            geom.rgba[3] *= pose.alpha
+            if pose.colour is not None:
+                geom.matid = -1
+                geom.rgba[:3] = pose.colour
+
+
+def _mujoco_camera(camera: Camera) -> mujoco.MjvCamera:
+    made = mujoco.MjvCamera()
+    made.type = mujoco.mjtCamera.mjCAMERA_FREE
+    made.distance, made.elevation, made.azimuth = camera.distance, camera.elevation, 90.0
+    made.lookat[2] = camera.height
+    return made
+
+
+def _light_up(model: mujoco.MjModel, camera: Camera) -> None:
+    """More light on the body, and fog where the chequer becomes finer than the pixels."""
+    model.vis.headlight.ambient[:] = 0.4
+    model.vis.headlight.diffuse[:] = 0.5
+    model.vis.rgba.fog[:] = (0.62, 0.66, 0.70, 1.0)
+    model.vis.map.fogstart = 1.2 * camera.distance / model.stat.extent
+    model.vis.map.fogend = 5.0 * camera.distance / model.stat.extent

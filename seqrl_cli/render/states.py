@@ -1,0 +1,89 @@
+"""From observations to simulator states: a body's model, and where an imagined plan goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from seqrl_cli.envs.make import make_env
+from seqrl_cli.errors import SeqrlError
+
+
+@dataclass(frozen=True)
+class Body:
+    """What has to be known of an environment to draw it.
+
+    Attributes:
+        model: the MuJoCo model.
+        dt: seconds of one environment step: simulation step times frame skip.
+        hidden: leading positions that observations leave out: x, and y for a body that moves freely.
+    """
+
+    model: Any
+    dt: float
+    hidden: int
+
+    @property
+    def observed(self) -> int:
+        """Observation entries that are positions and velocities; ant's contact forces come after them."""
+        return int(self.model.nq + self.model.nv - self.hidden)
+
+
+def load_body(env_id: str) -> Body:
+    """The body of a MuJoCo environment.
+
+    Raises:
+        SeqrlError: there is no such environment, or it is not simulated by MuJoCo.
+    """
+    env = make_env(env_id)
+    simulation: Any = env.unwrapped
+    try:
+        if not hasattr(simulation, "model") or not hasattr(simulation, "frame_skip"):
+            raise SeqrlError(f"environment {env_id!r} is not a MuJoCo environment, so it cannot be drawn")
+        model = simulation.model
+        free = model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
+        return Body(model, float(model.opt.timestep * simulation.frame_skip), 2 if free else 1)
+    finally:
+        env.close()
+
+
+def imagined_positions(body: Body, observations: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Positions that a plan passes through.
+
+    Observations lack the position along the track. The plan starts at the true one and moves by the velocity that
+    it predicts itself (trapezoidal rule).
+
+    Args:
+        body: from :func:`load_body`.
+        observations: predicted observations, the first is of the current step, ``(horizon, observation_dim)``;
+            the plan ends before the first row with a NaN.
+        start: true positions at the current step, ``(nq,)``.
+
+    Returns:
+        Generalized positions ``(rows, nq)`` with ``rows <= horizon``.
+    """
+    unknown = np.isnan(observations[:, : body.observed]).any(axis=1)
+    rows = observations[: unknown.argmax() if unknown.any() else len(observations), : body.observed]
+    positions = np.empty((len(rows), body.model.nq))
+    positions[:, body.hidden :] = rows[:, : body.model.nq - body.hidden]
+    velocity = rows[:, body.model.nq - body.hidden :][:, : body.hidden]
+    moved = body.dt * (velocity[1:] + velocity[:-1]) / 2
+    positions[:1, : body.hidden] = start[: body.hidden]
+    positions[1:, : body.hidden] = start[: body.hidden] + np.cumsum(moved, axis=0)
+    return positions
+
+
+def check_fits(body: Body, qpos: np.ndarray, plan_observations: np.ndarray | None, name: str) -> None:
+    """Refuse states that are not of this body.
+
+    Raises:
+        SeqrlError: sizes differ; ``name`` says whose states they are.
+    """
+    if qpos.shape[1] != body.model.nq:
+        raise SeqrlError(f"{name} has {qpos.shape[1]} positions a state, but its environment has {body.model.nq}")
+    if plan_observations is not None and plan_observations.shape[2] < body.observed:
+        size = plan_observations.shape[2]
+        raise SeqrlError(f"{name} has plans of {size} numbers a step, but its environment needs {body.observed}")

@@ -1,0 +1,198 @@
+"""An episode as a video: what happened, beside what the model imagined at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.render.compose import compose, plan_poses
+from seqrl_cli.render.encode import check_format, write_video
+from seqrl_cli.render.mujoco_view import MujocoView, find_backend
+from seqrl_cli.render.record import EpisodeRecord, read_record
+from seqrl_cli.render.software_view import SoftwareView
+from seqrl_cli.render.states import Body, check_fits, imagined_positions, load_body
+from seqrl_cli.render.view import Camera, Pose, View, follow
+
+VIEWS = ("auto", "mujoco", "software")
+FRAMES_A_SECOND = 25
+GIF_FRAMES = 250
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What was written.
+
+    Attributes:
+        path: the video.
+        frames: number of different frames.
+        fps: frames a second.
+        backend: what drew them, for the user.
+        steps_shown: environment steps that the video covers, from the first.
+        steps: environment steps of the episode.
+    """
+
+    path: Path
+    frames: int
+    fps: float
+    backend: str
+    steps_shown: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class _Film:
+    """An episode that is ready to be drawn."""
+
+    record: EpisodeRecord
+    body: Body
+    view: View
+    lead: float
+    reference_scores: tuple[float, float] | None
+
+    def frame(self, step: int) -> np.ndarray:
+        """The frame at an environment step, from 0 to T."""
+        record = self.record
+        now = record.qpos[step]
+        centre = np.array([now[0] + self.lead, now[1] if self.body.hidden == 2 else 0.0])
+        panels, titles = [self.view.draw([Pose(now)], centre)], ["simulation"]
+        notes = [_progress(record, step, self.reference_scores)]
+        if record.plan_observations is not None:
+            plan = plan_at(self.body, record.qpos, record.plan_observations, step)
+            ahead = max(len(plan) - 1, 0)
+            panels.append(self.view.draw(plan_poses(now, plan), centre))
+            titles.append(f"imagined: {ahead} steps, {ahead * self.body.dt:.2f} s" if ahead else "imagined: no plan")
+            notes.append([record.dataset, f"{record.run}, episode {record.episode}"])
+        return compose(panels, titles, notes)
+
+
+def render_episode(
+    record_path: Path,
+    output: Path,
+    *,
+    view: str = "auto",
+    size: int = 300,
+    every: int | None = None,
+    max_frames: int | None = None,
+    speed: float = 1.0,
+    reference_scores: tuple[float, float] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> RenderReport:
+    """Draw one recorded episode.
+
+    Args:
+        record_path: the episode's JSON or HDF5 file.
+        output: a ``.gif`` or ``.mp4`` file.
+        view: ``"mujoco"``, ``"software"``, or ``"auto"`` for the first of them that works here.
+        size: pixels of a panel's side.
+        every: environment steps from one frame to the next; by default as many as keep 25 frames a second.
+        max_frames: frames to write at most, from the beginning; by default 250 in a GIF and all in an MP4.
+        speed: 1 plays in real time, 0.5 at half the speed.
+        reference_scores: returns that score 0 and 1, to show the score so far.
+        progress: called with frames done and in all.
+
+    Raises:
+        UsageError: an unknown view or extension.
+        SeqrlError: a file is missing, damaged or foreign, or the wanted view does not work on this machine.
+    """
+    suffix = check_format(output)
+    record = read_record(record_path)
+    body = load_body(record.env_id)
+    check_fits(body, record.qpos, record.plan_observations, str(record.path))
+    every = every or max(1, round(speed / (FRAMES_A_SECOND * body.dt)))
+    limit = max_frames or (GIF_FRAMES if suffix == ".gif" else record.steps + 1)
+    steps = _chosen_steps(record.steps, every, limit)
+    fps = speed / (every * body.dt)
+    lead = _lead(body, record)
+    drawing = open_view(view, body, follow(body, record.qpos, lead), size)
+    try:
+        film = _Film(record, body, drawing, lead, reference_scores)
+        write_video(_counted(lambda index: film.frame(steps[index]), len(steps), progress), len(steps), output, fps)
+    finally:
+        drawing.close()
+    return RenderReport(output, len(steps), fps, drawing.name, steps[-1], record.steps)
+
+
+def open_view(view: str, body: Body, camera: Camera, size: int) -> View:
+    """MuJoCo's renderer or the software one.
+
+    Raises:
+        UsageError: an unknown view.
+        SeqrlError: ``"mujoco"`` is wanted and OpenGL does not work here.
+    """
+    if view not in VIEWS:
+        raise unknown("view", view, VIEWS)
+    backend = None if view == "software" else find_backend()
+    if backend:
+        return MujocoView(body, camera, size, backend)
+    if view == "mujoco":
+        hint = "install libegl1 or libosmesa6 with the system's package manager, or use --view software"
+        raise SeqrlError("MuJoCo cannot draw on this machine: neither EGL nor OSMesa works", hint)
+    return SoftwareView(body, camera, size)
+
+
+def plan_at(body: Body, qpos: np.ndarray, plans: np.ndarray, step: int) -> np.ndarray:
+    """Imagined positions ``(rows, nq)`` from ``step`` on, of the newest plan made by then; empty when it is used up.
+
+    Args:
+        body: from :func:`seqrl_cli.render.states.load_body`.
+        qpos: true positions ``(T+1, nq)``.
+        plans: predicted observations ``(T, horizon, observation_dim)``, NaN where no plan was made.
+        step: environment step, 0 to T.
+    """
+    made = np.flatnonzero(np.isfinite(plans[: step + 1, 0, : body.observed]).all(axis=1))
+    if not len(made):
+        return np.empty((0, body.model.nq))
+    newest = int(made[-1])
+    return imagined_positions(body, plans[newest], qpos[newest])[step - newest :]
+
+
+def _chosen_steps(steps: int, every: int, limit: int) -> list[int]:
+    """Every n-th state from the first, with the last one when there is room for it."""
+    chosen = list(range(0, steps + 1, every))
+    if chosen[-1] != steps:
+        chosen.append(steps)
+    return chosen[:limit]
+
+
+def _lead(body: Body, record: EpisodeRecord) -> float:
+    """How far ahead the camera looks: half the way that plans go, so that they stay in the picture."""
+    if record.plan_observations is None:
+        return 0.0
+    ways = []
+    for step in range(0, record.steps, max(1, record.steps // 50)):
+        plan = plan_at(body, record.qpos, record.plan_observations, step)
+        if len(plan):
+            ways.append(float(plan[-1, 0] - plan[0, 0]))
+    return float(np.median(ways)) / 2 if ways else 0.0
+
+
+def _progress(record: EpisodeRecord, step: int, reference_scores: tuple[float, float] | None) -> list[str]:
+    earned = float(record.rewards[:step].sum())
+    if reference_scores:
+        low, high = reference_scores
+        score = f"score {100 * (earned - low) / (high - low):.1f}"
+    else:
+        score = f"score at the end {100 * record.score:.1f}"
+    return [f"step {step} of {record.steps}", f"return {earned:.0f}   {score}"]
+
+
+def _counted(
+    draw: Callable[[int], np.ndarray], count: int, progress: Callable[[int, int], None] | None
+) -> Callable[[int], np.ndarray]:
+    """Tell ``progress`` how far the drawing has come; a frame drawn before the others, for the palette, is not told."""
+    done = 0
+
+    def drawn(index: int) -> np.ndarray:
+        nonlocal done
+        picture = draw(index)
+        if index == done:
+            done += 1
+            if progress:
+                progress(done, count)
+        return picture
+
+    return drawn
