@@ -18,7 +18,7 @@ def render(
         Path | None, typer.Option("--output", "-o", help="A .gif or .mp4 file (default: a GIF in the run's videos).")
     ] = None,
     view: Annotated[str, typer.Option("--view", help="auto, mujoco (needs EGL or OSMesa) or software.")] = "auto",
-    size: Annotated[int, typer.Option("--size", min=64, max=2048, help="Pixels of a panel's side.")] = 256,
+    size: Annotated[int, typer.Option("--size", min=64, max=2048, help="Pixels of a panel's side.")] = 300,
     every: Annotated[int | None, typer.Option("--every", min=1, help="Draw every n-th step (default: fits).")] = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,

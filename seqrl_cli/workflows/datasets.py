@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from seqrl_cli.behaviour.qualities import collect_quality
@@ -15,7 +13,7 @@ from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets, resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
-from seqrl_cli.data.download import fetch
+from seqrl_cli.data.download import fetch, file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -205,7 +203,7 @@ def _obtain(located: Located, data: DataConfig, console: Console) -> tuple[Episo
         return _download(located, console)
     if spec.path is None:
         raise SeqrlError(f"{located.id} was collected here and cannot be made again from its name", "seqrl collect")
-    return _take_in(spec.path)
+    return _take_in(spec)
 
 
 def _simulate(located: Located, data: DataConfig, console: Console) -> tuple[Episodes, dict[str, Any]]:
@@ -230,16 +228,13 @@ def _download(located: Located, console: Console) -> tuple[Episodes, dict[str, A
     return episodes, {"url": url, "sha256": digest}
 
 
-def _take_in(path: Path) -> tuple[Episodes, dict[str, Any]]:
-    digest = sha256(path)
+def _take_in(spec: DatasetSpec) -> tuple[Episodes, dict[str, Any]]:
+    path = spec.path
+    assert path is not None
+    digest = file_sha256(path)
     stated = read_attributes(path)
-    return read_d4rl(path), {**stated, "path": str(path.resolve()), "sha256": digest}
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    episodes = read_d4rl(path, None, spec.max_episode_steps)
+    return episodes, {**stated, "path": str(path.resolve()), "sha256": digest}
 
 
 def _common_attributes(located: Located, data: DataConfig) -> dict[str, Any]:
@@ -260,7 +255,7 @@ def _check_settings(located: Located, data: DataConfig) -> None:
     """Stop when what is there is not what was asked for."""
     stated = read_attributes(located.folder.dataset)
     hint = f"seqrl download {located.spec.path or located.id} … --force makes it again"
-    if located.spec.path is not None and stated.get("sha256") != sha256(located.spec.path):
+    if located.spec.path is not None and stated.get("sha256") != file_sha256(located.spec.path):
         raise SeqrlError(f"{located.folder.dataset} was made from another {located.spec.path.name}", hint)
     if located.spec.source != "sim":
         return

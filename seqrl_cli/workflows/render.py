@@ -9,9 +9,10 @@ from typing import Any
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.render.video import render_episode
-from seqrl_cli.reports.results import EpisodeResult, read_results
+from seqrl_cli.reports.results import EpisodeResult, read_episode, read_results
 from seqrl_cli.runs.layout import RunFolder, episode_record
 from seqrl_cli.runs.store import RunStore, plan_folders
+from seqrl_cli.workflows.datasets import locate, reference_scores
 
 VIEWS = ("auto", "mujoco", "software")
 
@@ -33,7 +34,7 @@ class RenderRequest:
     episode: int | None = None
     output: Path | None = None
     view: str = "auto"
-    size: int = 256
+    size: int = 300
     every: int | None = None
 
 
@@ -72,10 +73,22 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
         return VideoReport(str(output), False, str(record), None, None)
     with console.progress(f"drawing {record.stem}", "frames") as update:
         done = render_episode(
-            record, output, view=request.view, size=request.size, every=request.every, progress=update
+            record,
+            output,
+            view=request.view,
+            size=request.size,
+            every=request.every,
+            reference_scores=_references(store, record),
+            progress=update,
         )
     console.note(f"{done.frames} frames of {record.stem}, drawn by {done.backend}")
     return VideoReport(str(output), True, str(record), done.frames, done.backend)
+
+
+def _references(store: RunStore, record: Path) -> tuple[float, float] | None:
+    """Reference scores of the dataset that the episode's model was trained on, if it is here."""
+    dataset = read_episode(record).dataset
+    return reference_scores(locate(store, dataset)) if store.dataset(dataset).dataset.exists() else None
 
 
 def _record(store: RunStore, request: RenderRequest) -> Path:

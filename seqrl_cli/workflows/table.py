@@ -129,7 +129,8 @@ def _random_policy(located: Located) -> list[ReferenceRow]:
             random = behaviour.datasets["random"]
             percent = percent_score(random["mean_return"], reference_scores(located))
             score = None if percent is None else percent / 100
-            return [ReferenceRow(located.id, "random policy", random["mean_return"], score, int(random["episodes"]))]
+            episodes = round(random["transitions"] / random["mean_length"])
+            return [ReferenceRow(located.id, "random policy", random["mean_return"], score, episodes)]
     return []
 
 
