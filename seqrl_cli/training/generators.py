@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import base64
+from contextlib import AbstractContextManager
 
 import torch
+
+
+def own_generators(device: torch.device) -> AbstractContextManager[None]:
+    """Within the block PyTorch's generators may be seeded and drawn from; afterwards they are as they were before."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def generator_states(device: torch.device) -> dict[str, str]:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.training.checkpoints import newest_checkpoint, write_checkpoint
+from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
 from seqrl_cli.training.metrics import Metrics, append_metrics, rewind_metrics
 from seqrl_cli.training.settings import TrainSettings
@@ -72,8 +71,7 @@ def fit(
     """
     if not len(train):
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
-    device = model.position_embedding.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), deferred_interrupt() as interrupted:
+    with own_generators(model.position_embedding.device), deferred_interrupt() as interrupted:
         trainer = Trainer(model, train, validation, settings)
         if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
             trainer.restore(found, on_warning)

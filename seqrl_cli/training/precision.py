@@ -13,8 +13,8 @@ Precision = Literal["float32", "bf16"]
 def resolve_precision(precision: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
     """What ``auto`` means on a device.
 
-    bf16 where the hardware multiplies it: there a training step at hopper's sizes is 2.8 times as fast as in float32
-    (``python -m tests.benchmarks.training``); where it is emulated it is slower.
+    bf16 where the hardware multiplies it: there a training step at hopper's sizes is 2.4 times as fast as in float32
+    (``python -m tests.benchmarks.training``, one thread of a Zen 5); where it is emulated it is slower.
 
     Args:
         precision: anything but ``auto`` is returned as it is.

@@ -30,7 +30,7 @@ Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 class Trainer:
     """A model, its optimizer, its place in the data, and its counters.
 
-    Dropout draws from PyTorch's global generators; they are seeded here, so construct inside ``fork_rng``.
+    Dropout draws from PyTorch's global generators; they are seeded here, so construct inside ``own_generators``.
 
     Args:
         model: on its device; trained in place.

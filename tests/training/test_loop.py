@@ -13,6 +13,7 @@ import torch
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, step_folder
+from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import fit
 from seqrl_cli.training.metrics import read_metrics
 from tests.training.fixtures import pattern_windows, tiny_gpt, tiny_settings
@@ -112,6 +113,9 @@ def test_the_callers_random_stream_is_untouched():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
+    weights = model.norm.weight.clone()
+    assert seconds_per_update(model, pattern_windows(), tiny_settings(2)) > 0
+    assert torch.equal(model.norm.weight, weights)
     fit(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(2))
     assert torch.equal(torch.rand(2), expected)
 
