@@ -23,7 +23,7 @@ from seqrl_cli.render.view import FIELD_OF_VIEW, Camera, Pose
 
 BACKENDS = ("egl", "osmesa")
 _MAX_GEOMS = 2000
-_SHADOW_TEXELS = 1024  # MuJoCo's 4096 take more than half of the time where OpenGL runs on the processor
+_SHADOW_TEXELS = 2048  # MuJoCo's 4096 take half of the time where OpenGL runs on the processor
 _SOURCE = Path(__file__).parents[2]
 _PROBE = """
 import sys
@@ -136,8 +136,8 @@ def _mujoco_camera(camera: Camera) -> mujoco.MjvCamera:
 
 def _light_up(model: mujoco.MjModel, camera: Camera) -> None:
     """More light on the body, and fog where the chequer becomes finer than the pixels."""
-    model.vis.headlight.ambient[:] = 0.4
-    model.vis.headlight.diffuse[:] = 0.5
+    model.vis.headlight.ambient[:] = 0.25
+    model.vis.headlight.diffuse[:] = 0.35
     model.vis.rgba.fog[:] = (0.62, 0.66, 0.70, 1.0)
     model.vis.map.fogstart = 1.2 * camera.distance / model.stat.extent
     model.vis.map.fogend = 5.0 * camera.distance / model.stat.extent

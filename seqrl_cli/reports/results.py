@@ -72,7 +72,7 @@ class Results:
 
 
 class _Unreadable(Exception):
-    """Why one file is not a whole episode; it becomes a warning."""
+    """Why one file is not a whole episode."""
 
 
 def read_results(*folders: Path) -> Results:
@@ -87,8 +87,8 @@ def read_results(*folders: Path) -> Results:
     for path in sorted({path.resolve() for folder in folders for path in _episode_files(folder)}):
         try:
             episodes.append(read_episode(path))
-        except _Unreadable as error:
-            warnings.append(f"left out {path}: {error}")
+        except SeqrlError as error:
+            warnings.append(f"left out: {error.message}")
     return Results(tuple(episodes), tuple(warnings))
 
 
@@ -104,12 +104,13 @@ def read_episode(path: Path) -> EpisodeResult:
     """Read one episode JSON; the file's name tells ours from the originals'.
 
     Raises:
-        _Unreadable: the file is not a whole episode record; the message says why.
+        SeqrlError: the file is not a whole episode record.
     """
-    record = _load(path)
-    if path.name == _ORIGINAL:
-        return _original_episode(record, path)
-    return _own_episode(record, path)
+    try:
+        record = _load(path)
+        return _original_episode(record, path) if path.name == _ORIGINAL else _own_episode(record, path)
+    except _Unreadable as error:
+        raise SeqrlError(f"{path} is not a whole episode: {error}", "`seqrl plan --force` makes it anew") from error
 
 
 def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.results import group_episodes, read_results
+from seqrl_cli.reports.results import group_episodes, read_episode, read_results
 from tests.reports.episode_files import episode_record, write_episode
 
 
@@ -70,7 +70,7 @@ def test_unbelievable_files_are_named_and_left_out(tmp_path):
     assert [episode.path for episode in results.episodes] == [good]
     assert len(results.warnings) == len(bad) + 3
     for number in [*bad, 10]:
-        assert sum(f"episode-{number:03d}.json: it" in warning for warning in results.warnings) == 1
+        assert sum(f"episode-{number:03d}.json is not a whole episode" in warning for warning in results.warnings) == 1
 
 
 def test_other_json_and_files_still_being_written_are_not_looked_at(tmp_path):
@@ -85,6 +85,12 @@ def test_overlapping_folders_count_each_file_once(tmp_path):
     write_episode(tmp_path / "a")
     write_episode(tmp_path / "b")
     assert len(read_results(tmp_path, tmp_path / "a").episodes) == 2
+
+
+def test_one_unbelievable_file_asked_for_by_name_is_an_error(tmp_path):
+    path = write_episode(tmp_path, score="high")
+    with pytest.raises(SeqrlError, match=r"episode-000\.json is not a whole episode: its score"):
+        read_episode(path)
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
