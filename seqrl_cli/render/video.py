@@ -64,7 +64,7 @@ class _Film:
             plan = plan_at(self.body, record.qpos, record.plan_observations, step)
             ahead = max(len(plan) - 1, 0)
             panels.append(self.view.draw(plan_poses(now, plan), centre))
-            titles.append(f"imagined: {ahead} steps, {ahead * self.body.dt:.2f} s" if ahead else "imagined: no plan")
+            titles.append(f"imagined: {_seconds(ahead, self.body.dt)}" if ahead else "imagined: no plan")
             notes.append([record.dataset, f"{record.run}, episode {record.episode}"])
         return compose(panels, titles, notes)
 
@@ -177,7 +177,11 @@ def _progress(record: EpisodeRecord, step: int, reference_scores: tuple[float, f
         score = f"score {100 * (earned - low) / (high - low):.1f}"
     else:
         score = f"score at the end {100 * record.score:.1f}"
-    return [f"step {step} of {record.steps}", f"return {earned:.0f}   {score}"]
+    return [f"step {step} of {record.steps}", f"return {round(earned)}   {score}"]
+
+
+def _seconds(steps: int, dt: float) -> str:
+    return f"{steps} step{'s' if steps > 1 else ''}, {steps * dt:.2f} s"
 
 
 def _counted(

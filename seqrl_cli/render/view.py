@@ -89,7 +89,7 @@ def follow(body: Body, qpos: np.ndarray, lead: float = 0.0) -> Camera:
     # Limbs of a free body also point at the camera, where they look longer.
     span = max(1.1 * top, (2.3 if free else 1.9) * (reach + abs(lead)))
     visible = 2 * float(np.tan(np.radians(FIELD_OF_VIEW / 2)))
-    return Camera(distance=span / 0.82 / visible, height=0.40 * top, elevation=-28.0 if free else -10.0)
+    return Camera(distance=span / 0.76 / visible, height=0.41 * top, elevation=-28.0 if free else -10.0)
 
 
 def root(data: mujoco.MjData) -> np.ndarray:

@@ -190,10 +190,13 @@ def _original_dataset(path: Path) -> str:
 
 
 def _settings_label(settings: Any, path: Path) -> str:
-    """Horizon, beam and context; a model that plans without them is told apart by its plan folder's name."""
+    """The plan folder's name without the seed, which has every setting that is not the default.
+
+    A record that was moved out of ``plans/…`` is labelled by horizon, beam and context, as far as it has them.
+    """
     if not isinstance(settings, dict):
         raise _Unreadable("it has no settings")
-    if not {"horizon", "beam_width"} <= settings.keys():
+    if path.parent.parent.name == "plans" or not {"horizon", "beam_width"} <= settings.keys():
         return _SEED_SUFFIX.sub("", path.parent.name)
     context = settings.get("max_context_transitions")
     return f"H{settings['horizon']}-B{settings['beam_width']}" + (f"-ctx{context}" if context is not None else "")

@@ -35,6 +35,13 @@ def test_settings_without_a_horizon_are_named_by_the_plan_folder(tmp_path):
     assert read_results(tmp_path).episodes[0].method == "dt rtg3600-ctx20"
 
 
+def test_plans_with_other_settings_beside_horizon_and_beam_are_told_apart(tmp_path):
+    for name in ("H15-B128-ctx5-s0", "H15-B128-ctx5-freq2-s0", "H15-B128-ctx5-s1"):
+        write_episode(tmp_path / "gpt-s42" / "plans" / name)
+    labels = sorted(label for _, label in group_episodes(read_results(tmp_path).episodes))
+    assert labels == ["gpt H15-B128-ctx5", "gpt H15-B128-ctx5-freq2"]
+
+
 @pytest.mark.parametrize("key", ["gpt_epoch", "model_epoch"])
 def test_original_rollouts_are_read_by_their_folder_names(tmp_path, key):
     write_rollout(tmp_path / "hopper-medium-v2" / "plans" / "defaults" / "retnet_freq1_H10_beam32" / "run", **{key: 49})
