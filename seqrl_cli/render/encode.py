@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,8 @@ def _write_mp4(draw: Draw, count: int, path: Path, fps: float) -> None:
             _, complaint = encoder.communicate()
         except BaseException:
             encoder.kill()
+            with contextlib.suppress(BrokenPipeError):
+                encoder.stdin.close()
             raise
     if encoder.returncode != 0:
         reason = complaint.decode(errors="replace").strip() or "it stopped"

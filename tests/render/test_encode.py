@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.render.encode import write_video
 
 
@@ -45,6 +45,12 @@ def test_mp4_has_every_frame_and_holds_the_last(tmp_path):
 def test_other_formats_are_refused_before_anything_is_drawn(tmp_path, name):
     with pytest.raises(UsageError, match="video"):
         write_video(lambda index: pytest.fail("drawn"), 3, tmp_path / name, fps=20)
+
+
+def test_a_folder_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SeqrlError, match="file"):
+        write_video(moving_bar, 3, tmp_path / "file" / "video.gif", fps=20)
 
 
 @pytest.mark.parametrize("name", ["video.gif", "video.mp4"])
