@@ -34,7 +34,7 @@ class UsageError(SeqrlError):
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """The option spelled most like ``name``, or None when nothing is close."""
-    matches = difflib.get_close_matches(name, list(options), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
@@ -49,12 +49,9 @@ def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> 
     """
     options = list(options)
     close = nearest(name, options)
-    if close:
-        hint = f"did you mean {close!r}?" + (f" `{listing}` shows all." if listing else "")
-    elif listing:
-        hint = f"`{listing}` shows what exists."
-    else:
-        hint = "choose one of: " + ", ".join(options)
+    hints = [f"did you mean {close!r}?"] if close else []
+    hints.append(f"`{listing}` shows all." if listing else "it is one of: " + ", ".join(options))
+    hint = " ".join(hints)
     return UsageError(f"unknown {kind} {name!r}", hint)
 
 

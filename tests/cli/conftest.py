@@ -1,0 +1,62 @@
+"""A run directory with a tiny dataset, model and plan, made by the commands themselves."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from seqrl_cli.cli.app import app
+
+TINY_MODEL = ("model.n_layer=1", "model.n_head=2", "model.width=16", "model.sequence_length=4")
+TINY_TRAIN = (*TINY_MODEL, "train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "train.log_every=1")
+TINY_PLAN = (
+    *("--horizon", "2", "--beam-width", "4", "--episodes", "2"),
+    "plan.max_context_transitions=3",
+    "plan.max_steps=6",
+)
+
+Seqrl = Callable[..., Result]
+
+
+def invoke(runs: Path, *words: object) -> Result:
+    """Run a command in this process with its run directory."""
+    return CliRunner(env={"COLUMNS": "120", "SEQRL_RUNS": str(runs)}).invoke(app, [str(word) for word in words])
+
+
+def succeed(runs: Path, *words: object) -> Result:
+    """Run a command that must exit with 0."""
+    result = invoke(runs, *words)
+    assert result.exit_code == 0, f"{words}: {result.output}"
+    return result
+
+
+@pytest.fixture(scope="session")
+def made_runs(tmp_path_factory) -> Path:
+    """Made once: a simulated dataset, its tokens, a trained run and two planned episodes. Do not write here."""
+    runs = tmp_path_factory.mktemp("made") / "runs"
+    succeed(runs, "download", "sim/hopper-medium", "data.transitions=1500")
+    succeed(runs, "train", "sim/hopper-medium", *TINY_TRAIN)
+    succeed(runs, "plan", *TINY_PLAN)
+    return runs
+
+
+@pytest.fixture
+def runs(made_runs, tmp_path) -> Path:
+    """A copy of ``made_runs`` that a test may change."""
+    return Path(shutil.copytree(made_runs, tmp_path / "runs"))
+
+
+@pytest.fixture
+def seqrl(runs) -> Seqrl:
+    """Call commands on the copy: ``seqrl("plan", "--horizon", 3)``."""
+    return lambda *words: invoke(runs, *words)
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Seqrl:
+    """Call commands on an empty run directory, ``tmp_path / "empty"``."""
+    return lambda *words: invoke(tmp_path / "empty", *words)

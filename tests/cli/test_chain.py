@@ -1,0 +1,207 @@
+"""The chain from data to table: what it writes, what it says, and what doing it again means."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, succeed
+
+RUN = "sim/hopper-medium/gpt-s42"
+
+
+def snapshot(folder):
+    """Path → content of every file but locks."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".lock"))
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+def test_the_run_directory_is_as_designed(made_runs):
+    dataset, run = made_runs / "sim/hopper-medium", made_runs / RUN
+    plan = run / "plans" / "H2-B4-ctx3-steps6-s0"
+    names = ["run.json", "config.yaml", "metrics.jsonl", "checkpoints/last", "checkpoints/00000004/state.json"]
+    names += [f"checkpoints/00000004/{part}.safetensors" for part in ("model", "optimizer")]
+    assert all((run / name).is_file() for name in names)
+    assert (dataset / "dataset.h5").is_file() and (dataset / "tokens.h5").is_file()
+    assert sorted(path.name for path in plan.glob("episode-*")) == [
+        *("episode-000.h5", "episode-000.json"),
+        *("episode-001.h5", "episode-001.json"),
+    ]
+    assert not list(made_runs.rglob("*.tmp*"))
+
+
+def test_records_say_what_made_them(made_runs):
+    run = made_runs / RUN
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "finished" and record["dataset"] == "sim/hopper-medium"
+    assert record["seed"] == 42 and record["parameters"] > 0 and record["argv"]
+    assert {"python", "torch", "mujoco", "seqrl"} <= record["versions"].keys()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["model"]["width"] == 16 and config["train"]["learning_rate"] == 1e-3
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert lines[-1]["validation_loss"] > 0
+    with h5py.File(made_runs / "sim/hopper-medium/dataset.h5") as file:
+        assert file.attrs["env_id"] == "Hopper-v4" and file["observations"].shape == (1500, 11)
+        assert file.attrs["reference_max"] == 3234.3
+
+
+def test_plan_json_and_states_agree(made_runs):
+    plan = made_runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0"
+    record = json.loads((plan / "episode-001.json").read_text())
+    expected = {"schema_version": 1, "step": 5, "term": False, "episode": 1, "seed": 0, "checkpoint_step": 4}
+    assert {key: record[key] for key in expected} == expected
+    assert record["env_id"] == "Hopper-v4" and record["settings"]["beam_width"] == 4
+    assert record["score"] == pytest.approx((record["return"] + 20.272305) / (3234.3 + 20.272305))
+    with h5py.File(plan / "episode-001.h5") as file:
+        assert file["observations"].shape == (7, 11) and file["plan_observations"].shape == (6, 2, 11)
+        assert np.allclose(file["rewards"][:].sum(), record["return"], atol=1e-4)
+        assert np.allclose(file["qpos"][:-1, 1:], file["observations"][:-1, :5], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("download", "sim/hopper-medium"), "already there"),
+        (("discretize", "sim/hopper-medium"), "already discretized"),
+        (("train", "sim/hopper-medium", *TINY_TRAIN), "already trained"),
+        (("plan", *TINY_PLAN), "already has 2 episodes"),
+    ],
+)
+def test_the_same_command_again_changes_nothing_and_says_so(runs, seqrl, words, line):
+    before = snapshot(runs)
+    result = seqrl(*words)
+    assert result.exit_code == 0
+    assert line in result.stderr and "--force" in result.stderr
+    assert snapshot(runs) == before
+
+
+def test_force_redoes_with_the_same_numbers(runs, seqrl):
+    before = snapshot(runs)
+    record = runs / RUN / "run.json"
+    times = record.stat().st_mtime_ns
+    assert seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--force").exit_code == 0
+    assert record.stat().st_mtime_ns > times
+    assert not (runs / RUN / "plans").exists(), "plans of the old weights must go"
+    model = "checkpoints/00000004/model.safetensors"
+    assert (runs / RUN / model).read_bytes() == before[(runs / RUN / model).relative_to(runs)]
+    assert seqrl("plan", *TINY_PLAN).exit_code == 0
+    states = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0" / "episode-000.h5"
+    with h5py.File(states) as file:
+        again = file["actions"][:]
+    states.write_bytes(before[states.relative_to(runs)])
+    with h5py.File(states) as file:
+        assert np.array_equal(file["actions"][:], again)
+
+
+def test_simulated_data_is_the_same_twice(runs, seqrl):
+    path = runs / "sim/hopper-medium/dataset.h5"
+    before = path.read_bytes()
+    assert seqrl("download", "sim/hopper-medium", "data.transitions=1500", "--force").exit_code == 0
+    assert path.read_bytes() == before
+
+
+def test_missing_episodes_are_played_and_the_others_kept(runs, seqrl):
+    plan = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0"
+    with h5py.File(plan / "episode-001.h5") as file:
+        before = file["actions"][:]
+    kept = (plan / "episode-000.json").read_bytes()
+    (plan / "episode-001.json").unlink()
+    result = seqrl("plan", *TINY_PLAN)
+    assert result.exit_code == 0 and "1 of 2 episodes are there already" in result.stderr
+    assert (plan / "episode-000.json").read_bytes() == kept
+    with h5py.File(plan / "episode-001.h5") as file:
+        assert np.array_equal(file["actions"][:], before)
+
+
+def test_config_yaml_repeats_the_run(runs, seqrl):
+    config = yaml.safe_load((runs / RUN / "config.yaml").read_text())
+    words = [f"{part}.{key}={json.dumps(value)}" for part in ("model", "train") for key, value in config[part].items()]
+    result = seqrl("train", config["dataset"], *words, "--seed", config["seed"], "--name", "again")
+    assert result.exit_code == 0, result.output
+    one, two = (
+        load_file(runs / "sim/hopper-medium" / name / "checkpoints/00000004/model.safetensors")
+        for name in ("gpt-s42", "again")
+    )
+    assert all(np.array_equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("download", "sim/hopper-medium"),
+        ("download", "--list"),
+        ("discretize", "sim/hopper-medium"),
+        ("train", "sim/hopper-medium", *TINY_TRAIN),
+        ("plan", *TINY_PLAN),
+        ("render", "--every", 2),
+        ("table",),
+        ("collect", "hopper", "-n", 200),
+        ("runs",),
+        ("runs", "show"),
+        ("presets",),
+        ("presets", "show", "hopper-medium-v2"),
+        ("info",),
+        ("info", "sim/hopper-medium"),
+    ],
+    ids=lambda words: "-".join(str(word) for word in words[:2]),
+)
+def test_json_is_exactly_one_object_and_quiet_is_quiet(seqrl, words):
+    result = seqrl(*words, "--json", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert isinstance(json.loads(result.stdout), dict)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("download", "sim/ant-medium"),
+        ("download", "hopper-medium-v2"),
+        ("discretize", "sim/walker2d-medium"),
+        ("train", "sim/hopper-medium", *TINY_TRAIN, "--name", "other"),
+        ("plan", "--horizon", 1, "plan.max_context_transitions=2"),
+        ("render",),
+        ("table", "-o", "table.md", "-f", "markdown"),
+        ("collect", "hopper", "--policy", "expert"),
+        ("demo", "sim/walker2d-medium"),
+    ],
+    ids=lambda words: f"{words[0]}-{words[1] if len(words) > 1 else ''}".replace("/", "-"),
+)
+def test_dry_run_writes_nothing(runs, seqrl, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = snapshot(tmp_path)
+    result = seqrl(*words, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert result.stdout
+    assert snapshot(tmp_path) == before
+
+
+def test_dry_run_of_training_states_parameters_time_and_disk(seqrl):
+    told = json.loads(seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--name", "new", "--dry-run", "--json").stdout)
+    assert told["parameters"] > 10_000 and told["updates"] == 4
+    assert told["estimated time"].endswith("s") and told["disk"].endswith("MB")
+    assert told["config"]["model"]["width"] == 16
+
+
+def test_commands_find_the_latest_run_by_themselves(runs, seqrl):
+    succeed(runs, "train", "sim/hopper-medium", *TINY_TRAIN, "--seed", 7)
+    planned = json.loads(seqrl("plan", *TINY_PLAN, "--json").stdout)
+    assert "gpt-s7" in planned["folder"]
+    drawn = json.loads(seqrl("render", "--every", 2, "--json").stdout)
+    assert "gpt-s7/videos" in drawn["path"] and drawn["frames"] >= 3
+    assert json.loads(seqrl("render", "--json").stdout)["fresh"] is False
+    rows = json.loads(seqrl("table", "--json", "--by", "run").stdout)["rows"]
+    methods = [row["method"] for row in rows]
+    assert any("gpt-s7" in method for method in methods) and any("gpt-s42" in method for method in methods)
+    assert "behaviour (dataset)" in methods and "random policy" in methods
+
+
+def test_train_gets_and_discretizes_what_is_missing(fresh, tmp_path):
+    result = fresh("train", "sim/hopper-random", "data.transitions=300", *TINY_TRAIN)
+    assert result.exit_code == 0, result.output
+    assert "simulating sim/hopper-random" in result.stderr and "discretizing sim/hopper-random" in result.stderr
+    assert (tmp_path / "empty/sim/hopper-random/gpt-s42/checkpoints/last").read_text().strip() == "00000004"

@@ -1,0 +1,238 @@
+"""Bad input: one sentence, a hint, the right exit code, nothing lost."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from seqrl_cli.data.d4rl import write_d4rl
+from seqrl_cli.data.episodes import Episodes
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
+
+RUN = "sim/hopper-medium/gpt-s42"
+
+
+def assert_refused(result, code, message, hint):
+    """One ``error:`` line with the message, one ``hint:`` line, no traceback, the code."""
+    lines = result.stderr.strip().splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    hints = [line for line in lines if line.startswith("hint: ")]
+    assert result.exit_code == code, result.output
+    assert len(errors) == 1 and message in errors[0], result.stderr
+    assert len(hints) == 1 and hint in hints[0], result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("download", "hoper-medium-v2"), "unknown dataset 'hoper-medium-v2'", "hopper-medium-v2"),
+        (("download",), "no dataset given", "sim/hopper-medium"),
+        (("download", "--list", "chess"), "no dataset fits 'chess'", "--list"),
+        (("train", "sim/hopper-medium", "sim/ant-medium"), "one dataset at a time", "key=value"),
+        (("train", "sim/hopper-medium", "--arch", "gtp"), "arch", "seqrl presets show"),
+        (("train", "sim/hopper-medium", "train.learningrate=1"), "unknown key", "train.learning_rate"),
+        (("train", "sim/hopper-medium", "train.learning_rate=fast"), "train.learning_rate = 'fast'", "presets show"),
+        (("train", "sim/hopper-medium", "--preset", "hoper-medium-v2"), "unknown preset", "hopper-medium-v2"),
+        (("train", "sim/hopper-medium", "--size", "huge"), "unknown size 'huge'", "paper"),
+        (("train", "sim/hopper-medium", "--device", "gpu"), "unknown device 'gpu'", "cuda"),
+        (("plan", "train.updates=3"), "cannot be changed when planning", "plan."),
+        (("plan", "plan.percentile=2"), "percentile", "mean"),
+        (("render", "--view", "blender"), "unknown view 'blender'", "mujoco"),
+        (("render", "-o", "episode.avi"), ".avi", ".gif"),
+        (("render", "size=3"), "takes no key=value", "--help"),
+        (("table", "-f", "html"), "unknown format 'html'", "markdown"),
+        (("collect", "hopper", "--policy", "medium-replay"), "medium-replay", "seqrl runs"),
+        (("presets", "show", "nothing-like-it"), "nothing-like-it", ""),
+    ],
+    ids=lambda value: "-".join(map(str, value)).replace("/", "-") if isinstance(value, tuple) else None,
+)
+def test_usage(seqrl, words, message, hint):
+    result = seqrl(*words)
+    assert result.exit_code in (1, 2)
+    assert_refused(result, result.exit_code, message, hint)
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_cuda_without_one(seqrl):
+    result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--device", "cuda", "--name", "x")
+    assert_refused(result, 1, "no cuda device", "--device cpu")
+
+
+def write_file(path, **changes):
+    """A small D4RL file; a change of None leaves the key out."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "observations": rng.normal(size=(40, 11)).astype(np.float32),
+        "actions": rng.uniform(-1, 1, size=(40, 3)).astype(np.float32),
+        "rewards": rng.normal(size=40).astype(np.float32),
+        "terminals": np.arange(40) % 10 == 9,
+        "timeouts": np.zeros(40, bool),
+    } | changes
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            if array is not None:
+                file[name] = array
+    return path
+
+
+def not_finite():
+    observations = np.zeros((40, 11), np.float32)
+    observations[7, 3] = np.nan
+    return observations
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"observations": not_finite()}, "row 7"),
+        ({"rewards": np.full(40, np.inf, np.float32)}, "rewards"),
+        ({"actions": None}, "actions"),
+        ({"actions": np.zeros((39, 3), np.float32)}, "39"),
+        ({"observations": np.zeros((40, 8, 8, 3), np.float32)}, "observations"),
+        ({"rewards": np.array([b"x"] * 40)}, "rewards"),
+        (
+            {
+                key: np.zeros((0, *shape), np.float32)
+                for key, shape in {
+                    "observations": (11,),
+                    "actions": (3,),
+                    "rewards": (),
+                    "terminals": (),
+                    "timeouts": (),
+                }.items()
+            },
+            "no transitions",
+        ),
+    ],
+    ids=["nan", "infinite", "missing", "lengths", "images", "strings", "empty"],
+)
+def test_bad_datasets(fresh, tmp_path, changes, message):
+    path = write_file(tmp_path / "mine.hdf5", **changes)
+    assert_refused(fresh("train", path, *TINY_TRAIN), 1, message, "")
+    assert not list((tmp_path / "empty").rglob("*.h5"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "absent"])
+def test_damaged_files(fresh, tmp_path, damage):
+    path = write_file(tmp_path / "mine.hdf5")
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "foreign":
+        path.write_text("not a dataset")
+    else:
+        path.unlink()
+    assert_refused(fresh("download", path), 1, "mine.hdf5", "")
+    assert not list((tmp_path / "empty").rglob("dataset.h5"))
+
+
+def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    assert fresh("train", path, *TINY_TRAIN).exit_code == 0
+    assert_refused(fresh("plan", *TINY_PLAN), 1, "does not say which environment", "data.env_id=Hopper-v4")
+    assert fresh("download", path, "data.env_id=Hopper-v4", "--force").exit_code == 0
+    assert fresh("plan", *TINY_PLAN).exit_code == 0
+
+
+def test_environment_of_another_size(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    assert fresh("train", path, *TINY_TRAIN, "data.env_id=Walker2d-v4").exit_code == 0
+    assert_refused(fresh("plan", *TINY_PLAN), 1, "sizes (17, 6)", "data.env_id")
+
+
+def test_a_file_that_changed_is_not_taken_for_the_old_one(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    assert fresh("download", path).exit_code == 0
+    write_file(path, rewards=np.ones(40, np.float32))
+    assert_refused(fresh("train", path, *TINY_TRAIN), 1, "made from another mine.hdf5", "--force")
+
+
+def test_a_run_with_other_settings_is_not_overwritten(seqrl):
+    result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "train.learning_rate=0.5")
+    assert_refused(result, 1, "train.learning_rate 0.001 (asked: 0.5)", "--name")
+
+
+def test_tokens_with_other_settings_are_not_overwritten(seqrl):
+    result = seqrl("discretize", "sim/hopper-medium", "data.bins=50")
+    assert_refused(result, 1, "made with bins 100, not 50", "data.bins=50 --force")
+
+
+def test_a_run_made_from_other_data_than_the_tokens_at_hand(seqrl):
+    assert seqrl("discretize", "sim/hopper-medium", "data.bins=50", "--force").exit_code == 0
+    assert_refused(seqrl("plan", *TINY_PLAN), 1, "trained on other tokens", "--force")
+
+
+def test_plans_of_another_checkpoint_are_not_mixed(runs, seqrl):
+    result = seqrl("plan", *TINY_PLAN, "--checkpoint", 2)
+    assert_refused(result, 1, "played with checkpoint 4, not 2", "--force")
+    assert_refused(seqrl("plan", *TINY_PLAN, "--checkpoint", 3), 1, "no checkpoint 3", "2, 4")
+
+
+def test_horizon_and_context_that_the_model_cannot_hold(seqrl):
+    result = seqrl("plan", "--horizon", 2, "plan.max_context_transitions=9")
+    assert_refused(result, 1, "holds 4", "shorten")
+    result = seqrl("plan", "--horizon", 3, "plan.max_context_transitions=3", "plan.window=growing")
+    assert_refused(result, 1, "holds 4", "shorten")
+
+
+def test_a_newer_schema_is_refused(runs, seqrl):
+    path = runs / RUN / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    assert_refused(seqrl("plan", RUN, *TINY_PLAN), 1, "newer seqrl", "upgrade")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_named(runs, seqrl, name):
+    for folder in (runs / RUN / "checkpoints").glob("0*"):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-20])
+    assert_refused(seqrl("plan", *TINY_PLAN, "--force"), 1, "damaged", "")
+
+
+def test_a_damaged_plan_is_played_again_and_left_out_of_the_table(runs, seqrl):
+    record = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0" / "episode-001.json"
+    record.write_text(record.read_text()[:40])
+    told = seqrl("table", "--json")
+    assert "episode-001.json" in told.stderr
+    assert json.loads(told.stdout)["rows"][0]["episodes"] == 1
+    assert "1 of 2 episodes are there already" in seqrl("plan", *TINY_PLAN).stderr
+    assert json.loads(seqrl("table", "--json").stdout)["rows"][0]["episodes"] == 2
+
+
+def test_no_run_yet(fresh):
+    assert_refused(fresh("plan"), 1, "no run in", "seqrl train")
+    assert_refused(fresh("render"), 1, "no run in", "seqrl train")
+    assert_refused(fresh("table"), 1, "no planned episodes", "seqrl plan")
+
+
+def test_runs_dir_that_is_a_file(fresh, tmp_path):
+    (tmp_path / "empty").write_text("in the way")
+    result = fresh("download", "sim/hopper-random", "data.transitions=50")
+    assert_refused(result, 1, "a file stands where a folder should be", "--runs-dir")
+
+
+def test_two_stems_do_not_mix(fresh, tmp_path):
+    one = write_file(tmp_path / "mine.hdf5")
+    (tmp_path / "other").mkdir()
+    two = write_file(tmp_path / "other" / "mine.hdf5", rewards=np.ones(40, np.float32))
+    assert fresh("download", one).exit_code == 0
+    assert_refused(fresh("download", two), 1, "made from another mine.hdf5", "--force")
+
+
+def test_errors_are_json_too(seqrl):
+    told = json.loads(seqrl("download", "hoper-medium-v2", "--json").stdout)
+    assert told["exit_code"] == 2 and "hopper-medium-v2" in told["hint"]
+
+
+def test_a_dataset_written_by_the_library_is_taken_in(fresh, tmp_path):
+    rng = np.random.default_rng(1)
+    ends = np.arange(30) % 10 == 9
+    episodes = Episodes.from_flags(
+        rng.normal(size=(30, 11)), rng.uniform(-1, 1, (30, 3)), np.ones(30), ends, ~ends & False
+    )
+    write_d4rl(tmp_path / "own.h5", episodes, {"env_id": "Hopper-v4"})
+    told = json.loads(fresh("download", tmp_path / "own.h5", "--json").stdout)
+    assert told["dataset"] == "local/own" and told["episodes"] == 3
+    shutil.rmtree(tmp_path / "empty")
