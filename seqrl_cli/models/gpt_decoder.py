@@ -21,7 +21,8 @@ products, whose shape within a group depends on that group alone) independently,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,8 @@ from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.decoder_cache import Segment, attend, merge
 from seqrl_cli.models.decoder_linear import PackedLinear
+from seqrl_cli.models.decoder_pages import Pages, View
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
 from seqrl_cli.models.gpt import GPT, Block
 
@@ -42,32 +43,33 @@ class GPTState:
     Attributes:
         groups: episodes.
         tokens: (rows, time) int64, the tokens in the window.
-        segments: the cache, oldest first.
-        laid_out: rows that the cache is laid out for.
-        origin: (rows,) int64, the row of the cache that each row continues; None when they are the same.
+        table: (rows, pages) int64, the closed pages that each row has seen, oldest first.
+        filled: columns in use of the rows' open pages.
+        origin: (rows,) int64, the open page that each row continues; None when it is its own.
+        view: where the rows' keys and values lie, until rows or pages change.
     """
 
     groups: int
     tokens: Tensor
-    segments: list[Segment] = field(default_factory=list)
-    laid_out: int = 0
+    table: Tensor
+    filled: int = 0
     origin: Tensor | None = None
+    view: View | None = None
 
     def expand(self, copies: int) -> GPTState:
-        """Make each row ``copies`` rows; only tokens are copied."""
-        self.tokens = self.tokens.repeat_interleave(copies, dim=0)
-        if self.origin is None:
-            self.laid_out *= copies
-        else:
-            self.origin = self.origin.repeat_interleave(copies)
-        return self
+        """Make each row ``copies`` rows."""
+        return self._follow(torch.arange(len(self.tokens), device=self.tokens.device).repeat_interleave(copies))
 
     def select(self, index: Tensor) -> GPTState:
-        """Keep rows ``index`` (groups, kept) of each group; keys and values follow with the next step, if needed."""
-        rows_each = len(self.tokens) // self.groups
-        rows = (index + torch.arange(self.groups, device=index.device)[:, None] * rows_each).flatten()
-        self.tokens = self.tokens[rows]
+        """Keep rows ``index`` (groups, kept) of each group."""
+        first = torch.arange(self.groups, device=index.device)[:, None] * (len(self.tokens) // self.groups)
+        return self._follow((index + first).flatten())
+
+    def _follow(self, rows: Tensor) -> GPTState:
+        """Make row ``i`` what row ``rows[i]`` was; keys and values of the open pages follow with the next step."""
+        self.tokens, self.table = self.tokens[rows], self.table[rows]
         self.origin = rows if self.origin is None else self.origin[rows]
+        self.view = None
         return self
 
 
@@ -97,32 +99,40 @@ class GPTDecoder:
         self.positions = model.position_embedding.detach().float()
         self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
         self.heads = [_fold(model.norm, weight, None) for weight in model.head.weight]
+        columns = sum(self._is_kept(dim) for dim in range(self.transition_dim))
+        first = self.layers[0]
+        self.pages = Pages(len(self.layers), first.n_head, first.head_dim, columns, self.device)
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor) -> tuple[Tensor, GPTState]:
-        """Consume (groups, time) tokens, the newest that the window holds; logits (groups, bins + 1)."""
+        """Consume (groups, time) tokens, the newest that the window holds; logits (groups, bins + 1).
+
+        A decoder has one cache: this ends the use of states from earlier calls.
+        """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
-        past = tokens[:, :-1]
-        state = GPTState(len(tokens), past, laid_out=len(tokens))
-        if past.shape[1]:
-            level = Level(0, past, torch.zeros_like(past[:, 0]))
-            state.segments = [self._encode([level], torch.arange(len(tokens), device=tokens.device))]
+        state = GPTState(len(tokens), tokens[:, :-1], tokens[:, :0])
+        if tokens.shape[1] > 1:
+            self._encode(state)
         return self.step(tokens[:, -1], state)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: GPTState) -> tuple[Tensor, GPTState]:
         """Consume (rows,) tokens; logits (rows, bins + 1)."""
-        state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
         self._settle(state)
-        position = state.tokens.shape[1] - 1
+        position = state.tokens.shape[1]
         assert position < self.block_size, "the sequence outgrew the model's block"
+        state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
         dim = position % self.transition_dim
-        is_kept = self._is_kept(dim)
-        if is_kept:
-            self._open_column(state)
+        column = state.filled if self._is_kept(dim) else None
+        state.filled += column is not None
+        state.view = state.view or self.pages.view(state.table)
+        past = state.view.up_to(state.table.shape[1] * self.pages.columns + state.filled)
         x = functional.embedding(tokens, self.embedding[dim]) + self.positions[position]
         for number, layer in enumerate(self.layers):
-            x = layer.step(number, x, state.segments, is_kept)
+            query, key, value = layer.project(x)
+            if column is not None:
+                self.pages.write(number, column, key, value)
+            x = layer.finish(x, self.pages.attend(number, query, past))
         return self.heads[dim](_normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
@@ -138,52 +148,53 @@ class GPTDecoder:
         return not (self.hides_values and dim == self.transition_dim - 1)
 
     def _settle(self, state: GPTState) -> None:
-        """Bring the cache in line with the rows: encode again if the window slides now, else carry out selections."""
-        overflow = self.window.overflow(state.tokens.shape[1], self.transition_dim) if self.window.slides else 0
+        """Make room for one more token: slide the window, close full pages, or let open pages follow their rows."""
+        length = state.tokens.shape[1] + 1
+        overflow = self.window.overflow(length, self.transition_dim) if self.window.slides else 0
         if overflow:
             state.tokens = state.tokens[:, overflow:]
-            state.segments = [self._encode(*prefix_levels(state.tokens[:, :-1], self.transition_dim))]
-        elif state.origin is not None:
-            shared = [segment for segment in state.segments if segment.groups == state.groups]
-            apart = [segment for segment in state.segments if segment.groups > state.groups]
-            merged = [merge(apart, state.origin, state.laid_out, self.transition_dim)] if apart else []
-            state.segments = shared + merged
-        state.laid_out, state.origin = len(state.tokens), None
+            self._encode(state)
+        elif state.filled == self.pages.columns:
+            rows = len(state.tokens)
+            origin = torch.arange(rows, device=self.device) if state.origin is None else state.origin
+            state.table = torch.cat([state.table, self.pages.close(origin)[:, None]], dim=1)
+            state.filled, state.view = 0, None
+        elif state.origin is not None and state.filled:
+            self.pages.reorder(state.origin)
+        self.pages.reserve(len(state.tokens), 0)
+        state.origin = None
 
-    def _open_column(self, state: GPTState) -> None:
-        """Make room for one token of each row in the newest segment, or in a new one."""
-        rows, last = len(state.tokens), state.segments[-1] if state.segments else None
-        if last is None or last.groups != rows or last.length == last.capacity:
-            last = self._new_segment(rows, self.transition_dim)
-            state.segments.append(last)
-        last.length += 1
-
-    def _new_segment(self, groups: int, capacity: int) -> Segment:
-        heads, head_dim = self.layers[0].n_head, self.layers[0].head_dim
-        return Segment.empty(len(self.layers), groups, heads, head_dim, capacity, self.positions.device)
-
-    def _encode(self, levels: list[Level], ends: Tensor) -> Segment:
-        """Keys and values of known tokens.
-
-        Args:
-            levels: the tokens, sequences that begin alike in one.
-            ends: (rows,) node of the last level at which each row ends.
-
-        Returns:
-            A segment with a group for each row.
-        """
-        nodes = [self._embed_kept(level) for level in levels]
-        counts = [node.shape[:2] for node in nodes]
-        x = torch.cat([node.flatten(0, 1) for node in nodes])
-        parents = [level.parent for level in levels]
-        length = sum(time for _, time in counts)
-        segment = self._new_segment(len(ends), length + self.transition_dim)
-        segment.length = length
+    def _encode(self, state: GPTState) -> None:
+        """Fill pages anew with all of a state's tokens, sequences that begin alike once."""
+        levels, node = prefix_levels(state.tokens, self.transition_dim)
+        inputs = [self._embed_kept(level) for level in levels]
+        counts = [each.shape[:2] for each in inputs]
+        last = counts[-1][1]
+        is_open = last < self.pages.columns
+        closed = counts[:-1] if is_open else counts
+        self.pages.clear()
+        self.pages.reserve(len(node), sum(nodes for nodes, _ in closed))
+        places = [self.pages.append(nodes) for nodes, _ in closed]
+        x = torch.cat([each.flatten(0, 1) for each in inputs])
         for number, layer in enumerate(self.layers):
-            x, keys, values = layer.encode(x, counts, parents, is_last=layer is self.layers[-1])
-            segment.keys[number, ..., :length] = keys[ends].transpose(2, 3)
-            segment.values[number, :, :, :length] = values[ends]
-        return segment
+            x, keys, values = layer.encode(x, counts, [level.parent for level in levels], layer is self.layers[-1])
+            for place, key, value in zip(places, keys, values, strict=False):
+                self.pages.keys[number, place] = key.transpose(2, 3)
+                self.pages.values[number, place] = value.transpose(1, 2)
+            if is_open:
+                self.pages.keys[number, : len(node), ..., :last] = keys[-1][node].transpose(2, 3)
+                self.pages.values[number, : len(node), :last] = values[-1][node].transpose(1, 2)
+        state.filled, state.view = last if is_open else 0, None
+        state.table = self._paths(levels, places, node)
+
+    def _paths(self, levels: list[Level], places: list[slice], node: Tensor) -> Tensor:
+        """Closed pages of sequences that end at the last level's nodes ``node`` (rows,): (rows, pages)."""
+        pages = []
+        for level, place in reversed(list(zip_longest(levels, places))):
+            if place is not None:
+                pages.append(node + place.start - self.pages.rows)
+            node = level.parent[node]
+        return torch.stack(pages[::-1], dim=1) if pages else node.new_empty(len(node), 0)
 
     def _embed_kept(self, level: Level) -> Tensor:
         """Inputs of the first layer for a level's tokens, value tokens left out: (nodes, time, width)."""
@@ -207,18 +218,19 @@ class Layer:
         self.mlp_in = _fold(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias)
         self.mlp_out = PackedLinear(block.mlp_out.weight, block.mlp_out.bias)
 
-    def step(self, number: int, x: Tensor, segments: list[Segment], is_kept: bool) -> Tensor:
-        """Transform one token a row, ``x`` (rows, width); its key and value go to the newest column if it is kept."""
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of inputs (rows, width), each (rows, heads, head_dim)."""
         query, key, value = self.qkv(_normalize(x)).view(len(x), 3, self.n_head, self.head_dim).unbind(1)
-        if is_kept:
-            newest = segments[-1]
-            newest.keys[number, ..., newest.length - 1] = key
-            newest.values[number, :, :, newest.length - 1] = value
-        return self._finish(x, attend(segments, number, query))
+        return query, key, value
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The block after attention: projection, feed-forward network, and both residuals; all (rows, width)."""
+        x = self.projection.add_to(x, mixed)
+        return self.mlp_out.add_to(x, self.mlp_in.gelu(_normalize(x)))
 
     def encode(
-        self, x: Tensor, counts: list[torch.Size], parents: list[Tensor], *, is_last: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, x: Tensor, counts: list[torch.Size], parents: list[Tensor], is_last: bool
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Transform all tokens of a prefix tree.
 
         Args:
@@ -228,22 +240,33 @@ class Layer:
             is_last: leave ``x`` as it is, because only keys and values are wanted.
 
         Returns:
-            The transformed tokens, and keys and values of whole paths, (last level's nodes, heads, path, head_dim).
+            The transformed tokens, and keys and values of each level, (nodes, heads, time, head_dim).
         """
-        qkv = torch.split(self.qkv(_normalize(x)), [nodes * time for nodes, time in counts])
-        keys = values = x.new_empty(1, self.n_head, 0, self.head_dim)
-        mixed = []
-        for part, (nodes, time), parent in zip(qkv, counts, parents, strict=True):
-            query, key, value = part.view(nodes, time, 3, self.n_head, self.head_dim).permute(2, 0, 3, 1, 4)
-            keys, values = torch.cat([keys[parent], key], 2), torch.cat([values[parent], value], 2)
-            if not is_last:
-                mixed.append(_causal_attention(query, keys, values).transpose(1, 2).reshape(nodes * time, -1))
-        return (x if is_last else self._finish(x, torch.cat(mixed))), keys, values
+        joined = torch.split(self.qkv(_normalize(x)), [nodes * time for nodes, time in counts])
+        heads = [
+            part.view(nodes, time, 3, self.n_head, self.head_dim).permute(2, 0, 3, 1, 4)
+            for part, (nodes, time) in zip(joined, counts, strict=True)
+        ]
+        if not is_last:
+            x = self.finish(x, _tree_attention(heads, parents))
+        return x, [level[1] for level in heads], [level[2] for level in heads]
 
-    def _finish(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """The block after attention: projection, feed-forward network, and both residuals."""
-        x = self.projection.add_to(x, mixed)
-        return self.mlp_out.add_to(x, self.mlp_in.gelu(_normalize(x)))
+
+def _tree_attention(heads: list[Tensor], parents: list[Tensor]) -> Tensor:
+    """Attention of each token to the tokens before it on its path from the root.
+
+    Args:
+        heads: queries (scaled), keys and values of each level, (3, nodes, heads, time, head_dim).
+        parents: (nodes,) of each level, where its paths continue the level before.
+
+    Returns:
+        (tokens, heads * head_dim), the levels one after the other.
+    """
+    path, mixed = heads[0][1:, :1, :, :0], []
+    for (query, *own), parent in zip(heads, parents, strict=True):
+        path = torch.cat([path.index_select(1, parent), torch.stack(own)], dim=3)
+        mixed.append(_causal_attention(query, *path).transpose(1, 2).flatten(2).flatten(0, 1))
+    return torch.cat(mixed)
 
 
 def _causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
