@@ -51,9 +51,9 @@ def to_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def score_text(summary: Summary) -> str:
+def score_text(summary: Summary | None) -> str:
     """Mean and standard error, ``"52.1 ± 5.5"``; the mean alone when there is one value."""
-    return cell_text(Cell(summary.mean, summary.standard_error))
+    return cell_text(Cell(summary.mean, summary.standard_error) if summary else None)
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -61,6 +61,16 @@ def cell_text(cell: Cell | None) -> str:
     if cell is None:
         return MISSING
     return f"{cell.mean:.1f}" + (f" ± {cell.error:.1f}" if cell.error is not None else "")
+
+
+def iqm_text(summary: Summary | None) -> str:
+    """The interquartile mean; a dash without a score."""
+    return f"{summary.iqm:.1f}" if summary else MISSING
+
+
+def score_interval_text(summary: Summary | None) -> str:
+    """The mean's interval; a dash without a score."""
+    return interval_text(summary.mean_interval if summary else None)
 
 
 def interval_text(interval: tuple[float, float] | None) -> str:
@@ -73,22 +83,14 @@ def _record(kind: str, dataset: str, method: str, **values: Any) -> dict[str, An
 
 
 def _own_record(row: ResultRow) -> dict[str, Any]:
-    score, return_ = row.score, row.return_
-    score_low, score_high = score.mean_interval or (None, None)
-    iqm_low, iqm_high = score.iqm_interval or (None, None)
+    return_ = row.return_
     return_low, return_high = return_.mean_interval or (None, None)
     return _record(
         "result",
         row.dataset,
         row.method,
-        episodes=score.count,
-        score_mean=score.mean,
-        score_standard_error=score.standard_error,
-        score_low=score_low,
-        score_high=score_high,
-        score_iqm=score.iqm,
-        score_iqm_low=iqm_low,
-        score_iqm_high=iqm_high,
+        episodes=return_.count,
+        **_score_fields(row.score),
         return_mean=return_.mean,
         return_standard_error=return_.standard_error,
         return_low=return_low,
@@ -99,10 +101,33 @@ def _own_record(row: ResultRow) -> dict[str, Any]:
     )
 
 
+def _score_fields(score: Summary | None) -> dict[str, Any]:
+    if score is None:
+        return {}
+    low, high = score.mean_interval or (None, None)
+    iqm_low, iqm_high = score.iqm_interval or (None, None)
+    return {
+        "score_mean": score.mean,
+        "score_standard_error": score.standard_error,
+        "score_low": low,
+        "score_high": high,
+        "score_iqm": score.iqm,
+        "score_iqm_low": iqm_low,
+        "score_iqm_high": iqm_high,
+    }
+
+
 def _reference_record(row: ReferenceRow) -> dict[str, Any]:
-    score = None if row.score is None else 100.0 * row.score
+    low, high = row.interval or (None, None)
     return _record(
-        "reference", row.dataset, row.name, episodes=row.episodes, score_mean=score, return_mean=row.mean_return
+        "reference",
+        row.dataset,
+        row.name,
+        episodes=row.episodes,
+        score_mean=None if row.score is None else 100.0 * row.score,
+        score_low=low,
+        score_high=high,
+        return_mean=row.mean_return,
     )
 
 
@@ -116,15 +141,16 @@ def _markdown_results(report: Report) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {row.dataset} | {row.method} | {row.score.count} | {score_text(row.score)} "
-        f"| {interval_text(row.score.mean_interval)} | {row.score.iqm:.1f} | {row.return_.mean:.1f} | {row.steps:.0f} |"
+        f"| {row.dataset} | {row.method} | {row.return_.count} | {score_text(row.score)} "
+        f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
         for row in report.rows
     ]
     for reference in report.references:
         score = MISSING if reference.score is None else f"{100 * reference.score:.1f}"
         count = MISSING if reference.episodes is None else str(reference.episodes)
         lines.append(
-            f"| {reference.dataset} | *{reference.name}* | {count} | {score} | {MISSING} | {MISSING} "
+            f"| {reference.dataset} | *{reference.name}* | {count} | {score} "
+            f"| {interval_text(reference.interval)} | {MISSING} "
             f"| {reference.mean_return:.1f} | {MISSING} |"
         )
     return "\n".join(lines)

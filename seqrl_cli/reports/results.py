@@ -29,7 +29,7 @@ class EpisodeResult:
         arch: architecture of the model, for example ``"gpt"``.
         run: name of the trained model; runs are the strata of the bootstrap.
         settings_label: plan settings, for example ``"H15-B128-ctx5"``; empty when unknown.
-        score: normalized score as a fraction; tables show 100 times this.
+        score: normalized score as a fraction, tables show 100 times this; None where nobody defined reference scores.
         return_: sum of rewards.
         steps: environment steps played.
         terminated: whether the episode ended by failure rather than by the time limit.
@@ -43,7 +43,7 @@ class EpisodeResult:
     arch: str
     run: str
     settings_label: str
-    score: float
+    score: float | None
     return_: float
     steps: int
     terminated: bool
@@ -207,7 +207,7 @@ def _outcome(record: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(record.get("term"), bool):
         raise _Unreadable("its term is missing or not true or false")
     return {
-        "score": _number(record, "score"),
+        "score": None if record.get("score", "") is None else _number(record, "score"),
         "return_": _number(record, "return"),
         "steps": _whole(record, "step") + 1,
         "terminated": record["term"],

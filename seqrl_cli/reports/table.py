@@ -32,7 +32,7 @@ class ResultRow:
     Attributes:
         dataset: dataset id.
         method: architecture and plan settings, or run and plan settings.
-        score: statistics of the normalized score, 100 is the reference policy.
+        score: statistics of the normalized score, 100 is the reference policy; None without reference scores.
         return_: statistics of the return.
         steps: mean episode length.
         terminated: share of episodes that ended by failure.
@@ -41,7 +41,7 @@ class ResultRow:
 
     dataset: str
     method: str
-    score: Summary
+    score: Summary | None
     return_: Summary
     steps: float
     terminated: float
@@ -58,6 +58,7 @@ class ReferenceRow:
         mean_return: mean return of its episodes.
         score: normalized score as a fraction; None when the dataset has no reference scores.
         episodes: how many episodes the mean is over; None when unknown.
+        interval: 95 % interval of the score, 100 is the reference policy; None when unknown.
     """
 
     dataset: str
@@ -65,6 +66,7 @@ class ReferenceRow:
     mean_return: float
     score: float | None
     episodes: int | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> 
     columns = [_published_column(method, alone=not rows) for method in published]
     methods = sorted({row.method for row in rows}, key=natural_order)
     for method in methods:
-        cells = {row.dataset: Cell(row.score.mean, row.score.standard_error) for row in rows if row.method == method}
+        own = {row.dataset: row.score for row in rows if row.method == method}
+        cells = {dataset: Cell(score.mean, score.standard_error) for dataset, score in own.items() if score}
         columns.append(Column(method, method, cells, own=True))
     datasets = {row.dataset for row in rows} | (set(D4RL_DATASETS) if published else set())
     return Comparison(tuple(columns), _grouped(datasets))
@@ -217,12 +220,17 @@ def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: n
     return ResultRow(
         dataset=dataset,
         method=method,
-        score=summarize([100.0 * episode.score for episode in episodes], strata, rng),
+        score=_summarize_scores(episodes, strata, rng),
         return_=summarize([episode.return_ for episode in episodes], strata, rng),
         steps=float(np.mean([episode.steps for episode in episodes])),
         terminated=float(np.mean([episode.terminated for episode in episodes])),
         seconds_per_step=float(np.mean(seconds)) if seconds else None,
     )
+
+
+def _summarize_scores(episodes: list[EpisodeResult], strata: list[str], rng: np.random.Generator) -> Summary | None:
+    scores = [episode.score for episode in episodes if episode.score is not None]
+    return summarize([100.0 * score for score in scores], strata, rng) if len(scores) == len(episodes) else None
 
 
 def _version_notes(episodes: Sequence[EpisodeResult]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from seqrl_cli.reports.formats import MISSING, cell_text, interval_text, score_text
+from seqrl_cli.reports.formats import MISSING, cell_text, interval_text, iqm_text, score_interval_text, score_text
 from seqrl_cli.reports.table import (
     Column,
     Comparison,
@@ -33,15 +33,19 @@ class _Statistic:
 
 
 _STATISTICS = (
-    _Statistic("n", lambda row: str(row.score.count), lambda row: "" if row.episodes is None else str(row.episodes)),
+    _Statistic("n", lambda row: str(row.return_.count), lambda row: "" if row.episodes is None else str(row.episodes)),
     _Statistic(
         "score ± s.e.",
         lambda row: score_text(row.score),
         lambda row: MISSING if row.score is None else f"{100 * row.score:.1f}",
     ),
-    _Statistic("95 % interval", lambda row: interval_text(row.score.mean_interval)),
+    _Statistic(
+        "95 % interval",
+        lambda row: score_interval_text(row.score),
+        lambda row: interval_text(row.interval) if row.interval else "",
+    ),
     _Statistic("return", lambda row: f"{row.return_.mean:.0f}", lambda row: f"{row.mean_return:.0f}"),
-    _Statistic("IQM", lambda row: f"{row.score.iqm:.1f}"),
+    _Statistic("IQM", lambda row: iqm_text(row.score)),
     _Statistic("steps", lambda row: f"{row.steps:.0f}"),
     _Statistic("fell", lambda row: f"{100 * row.terminated:.0f} %"),
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),

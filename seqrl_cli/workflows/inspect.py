@@ -96,7 +96,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
 def show_presets(console: Console) -> None:
     """Every preset and what it changes from the base, at the papers' size."""
     base = resolve_config("base", size="paper", preset="base").model_dump()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in preset_names():
         config = resolve_config("base", size="paper", preset=name).model_dump()
         changed = [key for key in differences(base, config) if key != "preset"]

@@ -82,6 +82,8 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
             progress=update,
         )
     console.note(f"{done.frames} frames of {record.stem}, drawn by {done.backend}")
+    if done.steps_shown < done.steps:
+        console.note(f"steps 0 to {done.steps_shown} of {done.steps}; --every 2 shows more, an .mp4 shows all")
     return VideoReport(str(output), True, str(record), done.frames, done.backend)
 
 

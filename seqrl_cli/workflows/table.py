@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,21 @@ import numpy as np
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
+from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
 from seqrl_cli.reports.latex import to_latex
 from seqrl_cli.reports.published import load_published
 from seqrl_cli.reports.results import EpisodeResult, read_results
+from seqrl_cli.reports.statistics import summarize
 from seqrl_cli.reports.table import ReferenceRow, Report, build_report
 from seqrl_cli.reports.terminal import print_report
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import (
     Located,
-    describe,
     environment_or_none,
+    load_episodes,
     locate,
     percent_score,
     reference_scores,
@@ -110,14 +112,23 @@ def _references(store: RunStore, episodes: Sequence[EpisodeResult]) -> list[Refe
     """What the dataset earned and what a random policy earns, for each dataset that is here."""
     rows = []
     for dataset in sorted({episode.dataset for episode in episodes}):
-        if not store.dataset(dataset).dataset.exists():
-            continue
-        located = locate(store, dataset)
-        about = describe(located)
-        score = None if about.score is None else about.score / 100
-        rows.append(ReferenceRow(dataset, "behaviour (dataset)", about.mean_return, score, about.episodes))
-        rows += _random_policy(located)
+        if store.dataset(dataset).dataset.exists():
+            located = locate(store, dataset)
+            rows += [_behaviour(located), *_random_policy(located)]
     return rows
+
+
+def _behaviour(located: Located) -> ReferenceRow:
+    """The policy that made the dataset, by the dataset's own episodes."""
+    returns = load_episodes(located).returns
+    references = reference_scores(located)
+    row = ReferenceRow(located.id, "behaviour (dataset)", float(returns.mean()), None, len(returns))
+    if references is None:
+        return row
+    scores = normalized_score(returns, *references)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    interval = summarize(list(100 * scores), [""] * len(scores), rng).mean_interval
+    return replace(row, score=float(scores.mean()), interval=interval)
 
 
 def _random_policy(located: Located) -> list[ReferenceRow]:

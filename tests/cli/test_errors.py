@@ -136,6 +136,18 @@ def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fre
     assert fresh("plan", *TINY_PLAN).exit_code == 0
 
 
+def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh, tmp_path):
+    rng = np.random.default_rng(0)
+    changes = {"observations": rng.normal(size=(40, 8)), "actions": rng.uniform(-1, 1, size=(40, 2))}
+    path = write_file(tmp_path / "mine.hdf5", **changes)
+    assert fresh("train", path, *TINY_TRAIN, "data.env_id=Swimmer-v4").exit_code == 0
+    assert fresh("plan", *TINY_PLAN).exit_code == 0
+    rows = json.loads(fresh("table", "--json").stdout)["rows"]
+    assert rows[0]["return_mean"] is not None and rows[0]["score_mean"] is None
+    for style in ("terminal", "markdown", "csv", "latex"):
+        assert fresh("table", "-f", style).exit_code == 0
+
+
 def test_environment_of_another_size(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     assert fresh("train", path, *TINY_TRAIN, "data.env_id=Walker2d-v4").exit_code == 0
