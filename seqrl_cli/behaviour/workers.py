@@ -1,4 +1,8 @@
-"""Work spread over processes, with results in the order of the tasks."""
+"""Work spread over processes, with results in the order of the tasks.
+
+The standard library's executors fall short of three things that are wanted here: a dead worker is reported, Ctrl-C ends
+everything at once, and an endless stream of tasks can be dropped at any moment. One pipe a process gives all three.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,19 @@ import itertools
 import multiprocessing
 import os
 import signal
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol, TypeVar
 
 from seqrl_cli.errors import SeqrlError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_TASKS_AHEAD = 4
+_RESULTS_AHEAD = 4
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -33,7 +37,7 @@ class OrderedMap(Protocol):
 def worker_map(workers: int) -> Iterator[OrderedMap]:
     """A map over fresh processes with one BLAS thread each; with one worker, the built-in map and no process.
 
-    When the block is left by an error or Ctrl-C, the processes are ended at once.
+    The processes end at once when the block is left, and by themselves when this process is killed.
 
     Raises:
         SeqrlError: a process died.
@@ -41,46 +45,102 @@ def worker_map(workers: int) -> Iterator[OrderedMap]:
     if workers == 1:
         yield map
         return
-    others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with (
-        _one_thread_each(),
-        ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts) as executor,
-    ):
-        try:
-            yield _Ahead(executor, workers * _TASKS_AHEAD)
-        except BaseException as error:
-            for process in set(multiprocessing.active_children()) - others:
+    pipes = [context.Pipe() for _ in range(workers)]
+    processes = [context.Process(target=_serve, args=(theirs,), daemon=True) for _, theirs in pipes]
+    try:
+        with _one_thread_each():
+            for process in processes:
+                process.start()
+        for _, theirs in pipes:
+            theirs.close()
+        yield _PipeMap([ours for ours, _ in pipes])
+    finally:
+        for process in processes:
+            if process.pid is not None:
                 process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise SeqrlError(
-                    "a worker process died in the middle of its work", "was memory short? try again with fewer workers."
-                ) from error
-            raise
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+                process.join()
 
 
-class _Ahead:
-    """Keeps a few tasks in flight, so that an endless stream of them can be dropped at any moment."""
+class _PipeMap:
+    """Hands each idle process the next task; a process that still works for a dropped stream is waited for later."""
 
-    def __init__(self, executor: ProcessPoolExecutor, window: int) -> None:
-        self._executor = executor
-        self._window = window
+    def __init__(self, connections: list[Connection]) -> None:
+        self._idle = connections
+        self._dropped: set[Connection] = set()
+        self._window = _RESULTS_AHEAD * len(connections)
 
     def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
-        remaining = iter(tasks)
-        pending: deque[Future[Result]] = deque()
+        remaining = enumerate(tasks)
+        running: dict[Connection, int] = {}
+        done: dict[int, Callable[[], Result]] = {}
         try:
-            while True:
-                for task in itertools.islice(remaining, self._window - len(pending)):
-                    pending.append(self._executor.submit(function, task))
-                if not pending:
-                    return
-                yield pending.popleft().result()
+            for due in itertools.count():
+                while due not in done:
+                    room = min(len(self._idle), self._window - len(done) - len(running))
+                    for index, task in itertools.islice(remaining, room):
+                        connection = self._idle.pop()
+                        running[connection] = index
+                        connection.send((function, task))
+                    if not running and self._idle:
+                        return
+                    self._receive(running, done)
+                yield done.pop(due)()
         finally:
-            for future in pending:
-                future.cancel()
+            self._dropped.update(running)
+
+    def _receive(self, running: dict[Connection, int], done: dict[int, Callable[[], Any]]) -> None:
+        """Wait until at least one process has finished, and file what came."""
+        for connection in wait([*running, *self._dropped]):
+            assert isinstance(connection, Connection)
+            index = running.pop(connection, None)
+            self._dropped.discard(connection)
+            outcome = _receive_outcome(connection)
+            self._idle.append(connection)
+            if index is not None:
+                done[index] = outcome
+
+
+def _serve(connection: Connection) -> None:
+    """A worker's life: task after task, until its parent ends it or is no more."""
+    # Ctrl-C reaches every process of a terminal; only the parent acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        function, task = connection.recv()
+        connection.send(_outcome(function, task))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _outcome(function: Callable[[Any], Any], task: Any) -> Callable[[], Any]:
+    """What gives the task's result, or raises its error, when it is called in the parent."""
+    try:
+        return partial(_give, function(task))
+    except Exception as error:  # whatever it is, it belongs to the parent
+        return partial(_throw, error)
+
+
+def _give(result: Any) -> Any:
+    return result
+
+
+def _throw(error: Exception) -> Any:
+    raise error
+
+
+def _receive_outcome(connection: Connection) -> Callable[[], Any]:
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionResetError) as error:
+        raise SeqrlError(
+            "a worker process died in the middle of its work", "was memory short? try again with fewer workers."
+        ) from error
 
 
 @contextmanager
@@ -96,8 +156,3 @@ def _one_thread_each() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of the terminal; only the first one acts on it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,105 @@
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from seqrl_cli.behaviour.workers import worker_map
+from seqrl_cli.errors import SeqrlError
+
+
+def square(number):
+    return number * number
+
+
+def fail(number):
+    raise SeqrlError(f"task {number} is bad", "do better")
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def threads(_):
+    return os.environ["OMP_NUM_THREADS"], os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_from_an_endless_stream(workers):
+    with worker_map(workers) as ordered_map:
+        assert list(itertools.islice(ordered_map(square, itertools.count()), 30)) == [n * n for n in range(30)]
+        assert list(ordered_map(square, [])) == []
+
+
+def test_processes_have_one_thread_each_and_this_one_is_left_alone(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with worker_map(2) as ordered_map:
+        seen = set(ordered_map(threads, range(4)))
+    assert {count for count, _ in seen} == {"1"} and os.getpid() not in {pid for _, pid in seen}
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_a_tasks_error_keeps_its_hint():
+    with pytest.raises(SeqrlError, match="task 0 is bad") as caught, worker_map(2) as ordered_map:
+        list(ordered_map(fail, range(3)))
+    assert caught.value.hint == "do better"
+
+
+def test_a_dead_worker_is_reported():
+    with pytest.raises(SeqrlError, match="worker process died"), worker_map(2) as ordered_map:
+        list(ordered_map(die, range(3)))
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A program whose two workers are in the middle of long tasks; gives it and the workers' process ids."""
+    script = tmp_path / "endless.py"
+    script.write_text(
+        textwrap.dedent("""
+            import itertools, os, time
+            from seqrl_cli.behaviour.workers import worker_map
+
+            def slow(number):
+                time.sleep(0.1 if number < 8 else 60)
+                return os.getpid()
+
+            if __name__ == "__main__":
+                with worker_map(2) as ordered_map:
+                    for pid in ordered_map(slow, itertools.count()):
+                        print(pid, flush=True)
+            """)
+    )
+    process = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    workers = {int(process.stdout.readline()) for _ in range(8)}
+    yield process, workers
+    process.kill()
+    process.communicate()
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return open(f"/proc/{pid}/stat").read().split()[2] != "Z"
+
+
+def test_interrupt_ends_everything_at_once(endless):
+    process, workers = endless
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+    assert not any(is_running(pid) for pid in workers)
+
+
+def test_workers_do_not_outlive_a_killed_parent(endless):
+    process, workers = endless
+    process.kill()
+    process.communicate(timeout=20)  # returns when nobody holds the pipes any more
+    assert not any(is_running(pid) for pid in workers)
