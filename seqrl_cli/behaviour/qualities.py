@@ -81,7 +81,7 @@ def collect_behaviour(
     spec = resolve(f"sim/{behaviour.family}-{quality}")
     attributes: dict[str, str | int | float] = {
         "source": "seqrl",
-        "dataset": spec.id,
+        "dataset_id": spec.id,
         "policy": _policy_text(behaviour, quality),
         "search_seed": int(behaviour.search["seed"]),
         **describe(episodes, behaviour.env_id, seed, spec.reference_min, spec.reference_max),
