@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from seqrl_cli.errors import SeqrlError
 
@@ -81,7 +81,8 @@ class _PipeMap:
                     for index, task in itertools.islice(remaining, room):
                         connection = self._idle.pop()
                         running[connection] = index
-                        connection.send((function, task))
+                        with _death_reported():
+                            connection.send((function, task))
                     if not running and self._idle:
                         return
                     self._receive(running, done)
@@ -92,10 +93,11 @@ class _PipeMap:
     def _receive(self, running: dict[Connection, int], done: dict[int, Callable[[], Any]]) -> None:
         """Wait until at least one process has finished, and file what came."""
         for connection in wait([*running, *self._dropped]):
-            assert isinstance(connection, Connection)
+            connection = cast(Connection, connection)
             index = running.pop(connection, None)
             self._dropped.discard(connection)
-            outcome = _receive_outcome(connection)
+            with _death_reported():
+                outcome = connection.recv()
             self._idle.append(connection)
             if index is not None:
                 done[index] = outcome
@@ -134,10 +136,11 @@ def _throw(error: Exception) -> Any:
     raise error
 
 
-def _receive_outcome(connection: Connection) -> Callable[[], Any]:
+@contextmanager
+def _death_reported() -> Iterator[None]:
     try:
-        return connection.recv()
-    except (EOFError, ConnectionResetError) as error:
+        yield
+    except (EOFError, ConnectionError) as error:
         raise SeqrlError(
             "a worker process died in the middle of its work", "was memory short? try again with fewer workers."
         ) from error
