@@ -43,6 +43,7 @@ class ModelConfig(Section):
     residual_dropout: float = Field(0.1, ge=0.0, lt=1.0)
     attention_dropout: float = Field(0.1, ge=0.0, lt=1.0)
     mask_values: bool = Field(True, description="no token attends to a value token")
+    stop_token: bool = Field(True, description="the end of an episode is predicted, too")
 
 
 class TrainConfig(Section):

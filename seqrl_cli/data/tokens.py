@@ -30,6 +30,8 @@ _REMAKE_HINT = "`seqrl discretize DATASET --force` makes it again"
 class TokenizedDataset:
     """Tokens of every transition, with all that is needed to read them.
 
+    There may be no transitions: an imported model brings its bin edges, and not the data that they were placed by.
+
     Attributes:
         tokens: ``(transitions, dims)`` unsigned; dims are ``[observation, action, reward, value]``.
         offsets: ``(episodes + 1,)`` int64 row at which each episode starts.
@@ -220,11 +222,11 @@ def _check_consistency(path: Path, dataset: TokenizedDataset) -> None:
         tokens.ndim == 2
         and tokens.dtype == token_dtype(dataset.bins)
         and tokens.shape[1] == edges.shape[1] == dataset.observation_dim + dataset.action_dim + 2
-        and len(offsets) == len(dataset.returns) + 1 >= 2
+        and len(offsets) == len(dataset.returns) + 1
         and offsets[0] == 0
         and offsets[-1] == len(tokens)
         and bool((np.diff(offsets) > 0).all())
-        and int(tokens.max()) < dataset.bins
+        and int(tokens.max(initial=0)) < dataset.bins
     )
     if not whole:
         raise SeqrlError(f"{path} is inconsistent: its arrays do not fit together", _REMAKE_HINT)

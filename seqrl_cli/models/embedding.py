@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,11 +46,22 @@ class PositionHead(nn.Module):
         bins: tokens a dimension; logits have one more column, for stop.
         transition_dim: tokens a transition.
         width: length of the hidden vectors.
+        stop_token: whether stop can be predicted; without, it has no weights and its logit is -inf.
     """
 
-    def __init__(self, bins: int, transition_dim: int, width: int) -> None:
+    def __init__(self, bins: int, transition_dim: int, width: int, stop_token: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(transition_dim, bins + 1, width))
+        self.weight = nn.Parameter(torch.empty(transition_dim, bins + stop_token, width))
+        self.bins = bins
+
+    def linear(self, dim: int) -> tuple[Tensor, Tensor | None]:
+        """The map of one dimension: weight (bins + 1, width), and a bias (bins + 1,) where stop is impossible."""
+        weight = self.weight[dim]
+        if len(weight) > self.bins:
+            return weight, None
+        bias = weight.new_zeros(self.bins + 1)
+        bias[-1] = -math.inf
+        return functional.pad(weight, (0, 0, 0, 1)), bias
 
     def forward(self, hidden: Tensor, first: int = 0) -> Tensor:
         """Logits of the token that follows each position.
@@ -63,9 +76,10 @@ class PositionHead(nn.Module):
         transition_dim = self.weight.shape[0]
         (batch, time, width), phase = hidden.shape, first % transition_dim
         if time == 1:
-            return functional.linear(hidden, self.weight[phase])
+            return functional.linear(hidden, *self.linear(phase))
         # whole transitions, so that all positions of one dimension go through its map together
         padded = functional.pad(hidden, (0, 0, phase, -(phase + time) % transition_dim))
         transitions = padded.view(batch, -1, transition_dim, width)
         logits = torch.einsum("bndw,dvw->bndv", transitions, self.weight)
+        logits = functional.pad(logits, (0, self.bins + 1 - logits.shape[-1]), value=-math.inf)
         return logits.flatten(1, 2)[:, phase : phase + time]

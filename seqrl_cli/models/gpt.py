@@ -69,6 +69,7 @@ class GPT(nn.Module):
         residual_dropout: share dropped of what each half block adds.
         attention_dropout: share of attention weights dropped in training.
         mask_values: hide value tokens from all queries, so that a plan does not depend on values it was not given.
+        stop_token: predict the end of an episode, too; imported models may not.
         generator: source of the initial weights; the global one when None.
 
     Raises:
@@ -89,6 +90,7 @@ class GPT(nn.Module):
         residual_dropout: float = 0.1,
         attention_dropout: float = 0.1,
         mask_values: bool = True,
+        stop_token: bool = True,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -115,7 +117,7 @@ class GPT(nn.Module):
         self.dropout = Dropout(embedding_dropout)
         self.blocks = nn.ModuleList(Block(width, n_head, residual_dropout, attention_dropout) for _ in range(n_layer))
         self.norm = nn.LayerNorm(width)
-        self.head = PositionHead(bins, self.transition_dim, width)
+        self.head = PositionHead(bins, self.transition_dim, width, stop_token)
         self.visible: Tensor
         self.register_buffer("visible", visible_keys(block_size, self.transition_dim, mask_values), persistent=False)
         initialize(self, generator)

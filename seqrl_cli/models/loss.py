@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -37,6 +39,8 @@ def target_weights(
 def token_loss(logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     """Mean over all tokens, the masked ones too, of weight * mask * cross entropy.
 
+    A target whose logit is -inf, stop for a model that cannot predict it, counts as masked.
+
     Args:
         logits: (batch, time, bins + 1), any float type; the sum is taken in float32.
         targets: (batch, time) int64.
@@ -47,4 +51,5 @@ def token_loss(logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor) -
         A scalar.
     """
     cross_entropy = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    cross_entropy = cross_entropy.masked_fill(cross_entropy == math.inf, 0.0)
     return (cross_entropy.view_as(targets) * weights * mask).mean()

@@ -5,6 +5,7 @@
     runs/hopper-medium-v2/
       dataset.h5  tokens.h5
       gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  videos/
+      trajectory-transformer/  the same, imported, and its own tokens.h5
 """
 
 from __future__ import annotations
@@ -54,6 +55,16 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON object a log step."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def own_tokens(self) -> Path:
+        """Bin edges that an imported model brought with it; other runs have none."""
+        return self.path / "tokens.h5"
+
+    @property
+    def tokens(self) -> Path:
+        """The tokens that the model speaks: its own, else its dataset's."""
+        return self.own_tokens if self.own_tokens.exists() else self.dataset_folder.tokens
 
     @property
     def checkpoints(self) -> Path:

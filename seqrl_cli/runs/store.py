@@ -117,7 +117,7 @@ def discard_run(run: RunFolder) -> None:
         SeqrlError: something in it cannot be removed.
     """
     with writing(run.path):
-        for path in (run.record, run.config, run.metrics):
+        for path in (run.record, run.config, run.metrics, run.own_tokens):
             path.unlink(missing_ok=True)
         for folder in (run.checkpoints, run.plans, run.videos):
             if folder.exists():

@@ -26,7 +26,7 @@ class TrainedModel:
     Attributes:
         model: on its device, in evaluation mode.
         step: the checkpoint's updates.
-        tokens: the tokens it was trained on, with their bin edges.
+        tokens: the tokens it was trained on, with their bin edges; of an imported model the bin edges alone.
         config: the run's configuration.
         record: the run's record.
     """
@@ -58,6 +58,7 @@ def make_model(config: Config, tokens: TokenizedDataset) -> GPT:
         residual_dropout=model.residual_dropout,
         attention_dropout=model.attention_dropout,
         mask_values=model.mask_values,
+        stop_token=model.stop_token,
         generator=torch.Generator().manual_seed(config.seed),
     )
 
@@ -76,9 +77,9 @@ def load_model(run: RunFolder, device: torch.device, checkpoint: int | None = No
     """
     record = read_record(run.record)
     config = load_config(run.config)
-    tokens = load_tokens(run.dataset_folder.tokens)
+    tokens = load_tokens(run.tokens)
     if tokens.fingerprint != record.tokens_fingerprint:
-        message = f"{run.path} was trained on other tokens than {run.dataset_folder.tokens} now holds"
+        message = f"{run.path} was trained on other tokens than {run.tokens} now holds"
         raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
     model = make_model(config, tokens)
     step = _checkpoint_step(run, checkpoint)
