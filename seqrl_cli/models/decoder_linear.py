@@ -24,8 +24,8 @@ class PackedLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self.weight = weight.detach().float().contiguous()
-        self.bias = None if bias is None else bias.detach().float().contiguous()
+        self.weight = weight.detach().float().clone(memory_format=torch.contiguous_format)
+        self.bias = None if bias is None else bias.detach().float().clone()
         self._packed = _pack(self.weight) if _has_onednn(self.weight) else None
 
     def __call__(self, x: Tensor) -> Tensor:

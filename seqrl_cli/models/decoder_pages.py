@@ -7,7 +7,10 @@ sums weighted rows of a table picked by index, in one pass and without gathering
 - the scores of one head and page are the page's key components, (head_dim, columns), summed with the query as weights;
 - the output of one head is the values of all pages, (columns, head_dim), summed with the attention as weights.
 
-Each bag is summed on its own and in order, so a row's result does not depend on the rows beside it, bit for bit.
+What all rows of a group share for good, an episode's context, is its trunk: a matrix product for all rows at once.
+
+Each bag is summed on its own and in order, and the products of one group have the same shape whatever the other groups,
+so a row's result does not depend on the groups beside its own, bit for bit.
 """
 
 from __future__ import annotations
@@ -16,6 +19,36 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass
+class Trunk:
+    """Keys and values that all rows of a group share.
+
+    Attributes:
+        keys: (layers, groups, heads, head_dim, time) float32.
+        values: (layers, groups, heads, time, head_dim) float32.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    @property
+    def length(self) -> int:
+        """Tokens of it."""
+        return self.keys.shape[4]
+
+    def score(self, layer: int, query: Tensor, scores: Tensor) -> None:
+        """Write the products of queries (rows, heads, head_dim) with all keys to ``scores`` (rows, heads, time)."""
+        groups = self.keys.shape[1]
+        for keys, part, out in zip(self.keys[layer], query.chunk(groups), scores.chunk(groups), strict=True):
+            torch.bmm(part.transpose(0, 1), keys, out=out.transpose(0, 1))
+
+    def add_mixed(self, layer: int, weights: Tensor, mixed: Tensor) -> None:
+        """Add the values weighted by (rows, heads, time) to ``mixed`` (rows, heads, head_dim)."""
+        groups = self.keys.shape[1]
+        for values, part, out in zip(self.values[layer], weights.chunk(groups), mixed.chunk(groups), strict=True):
+            out.transpose(0, 1).baddbmm_(part.transpose(0, 1), values)
 
 
 @dataclass
@@ -37,7 +70,8 @@ class View:
     def up_to(self, length: int) -> Past:
         """The oldest ``length`` columns of it."""
         index = self.value_index[:, :length].flatten()
-        return Past(self, length, index, torch.arange(0, len(index), length, dtype=torch.int32, device=index.device))
+        bags = torch.arange(len(self.value_index), dtype=torch.int32, device=index.device)
+        return Past(self, length, index, bags * length)
 
 
 @dataclass
@@ -76,6 +110,11 @@ class Pages:
         self.rows, self.closed = 0, 0
         self.keys = torch.empty(layers, 0, heads, head_dim, columns, device=device)
         self.values = torch.empty(layers, 0, columns, heads, head_dim, device=device)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, in bytes."""
+        return self.keys.nbytes + self.values.nbytes
 
     def clear(self) -> None:
         """Forget all closed pages; their memory is kept for later ones."""
@@ -137,15 +176,49 @@ class Pages:
         self.keys[layer, : len(key), :, :, column] = key
         self.values[layer, : len(value), column] = value
 
-    def attend(self, layer: int, query: Tensor, past: Past) -> Tensor:
-        """Attention of one query a row, (rows, heads, head_dim) and already scaled: (rows, heads * head_dim)."""
+    def to_trunk(self, table: Tensor) -> Trunk:
+        """Turn the closed pages ``table`` (groups, pages) into a trunk; all closed pages are given up."""
+        chosen = (table + self.rows).flatten()
+        keys = self.keys[:, chosen].unflatten(1, table.shape).permute(0, 1, 3, 4, 2, 5).flatten(4)
+        values = self.values[:, chosen].unflatten(1, table.shape).permute(0, 1, 4, 2, 3, 5).flatten(3, 4)
+        self.clear()
+        return Trunk(keys.contiguous(), values.contiguous())
+
+    def attend(self, layer: int, query: Tensor, past: Past, trunk: Trunk | None) -> Tensor:
+        """Attention of one query a row to the trunk and to its pages.
+
+        Args:
+            layer: which layer's keys and values.
+            query: (rows, heads, head_dim), already scaled.
+            past: the pages.
+            trunk: what comes before them.
+
+        Returns:
+            (rows, heads * head_dim).
+        """
         rows, heads, head_dim = query.shape
+        ahead = trunk.length if trunk else 0
+        paged = self._scores(layer, query, past)
+        if trunk is None:
+            weights = torch.softmax(paged, dim=2)
+        else:
+            scores = query.new_empty(rows, heads, ahead + past.length)
+            scores[:, :, ahead:] = paged
+            trunk.score(layer, query, scores[:, :, :ahead])
+            weights = torch.softmax(scores, dim=2)
+        values = self.values[layer].view(-1, head_dim)
+        mixed = _bags(values, past.value_index, past.value_offsets, weights[:, :, ahead:].flatten())
+        mixed = mixed.view(rows, heads, head_dim)
+        if trunk is not None:
+            trunk.add_mixed(layer, weights[:, :, :ahead], mixed)
+        return mixed.flatten(1)
+
+    def _scores(self, layer: int, query: Tensor, past: Past) -> Tensor:
+        """Products of queries (rows, heads, head_dim) with the keys of their pages, (rows, heads, length)."""
         view = past.view
         repeated = query[:, :, None].expand(-1, -1, view.pages, -1).flatten()
         scores = _bags(self.keys[layer].view(-1, self.columns), view.key_index, view.key_offsets, repeated)
-        weights = torch.softmax(scores.view(rows, heads, -1)[:, :, : past.length], dim=2).flatten()
-        values = self.values[layer].view(-1, head_dim)
-        return _bags(values, past.value_index, past.value_offsets, weights).view(rows, heads * head_dim)
+        return scores.view(*query.shape[:2], -1)[:, :, : past.length]
 
 
 def _bags(table: Tensor, index: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:

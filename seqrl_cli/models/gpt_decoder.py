@@ -31,7 +31,7 @@ from torch.nn import functional
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.decoder_linear import PackedLinear
-from seqrl_cli.models.decoder_pages import Pages, View
+from seqrl_cli.models.decoder_pages import Pages, Trunk, View
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
 from seqrl_cli.models.gpt import GPT, Block
 
@@ -43,10 +43,11 @@ class GPTState:
     Attributes:
         groups: episodes.
         tokens: (rows, time) int64, the tokens in the window.
-        table: (rows, pages) int64, the closed pages that each row has seen, oldest first.
+        table: (rows, pages) int64, the closed pages that each row has seen after the trunk, oldest first.
         filled: columns in use of the rows' open pages.
         origin: (rows,) int64, the open page that each row continues; None when it is its own.
         view: where the rows' keys and values lie, until rows or pages change.
+        trunk: keys and values of the context, as long as the window has not slid.
     """
 
     groups: int
@@ -55,6 +56,7 @@ class GPTState:
     filled: int = 0
     origin: Tensor | None = None
     view: View | None = None
+    trunk: Trunk | None = None
 
     def expand(self, copies: int) -> GPTState:
         """Make each row ``copies`` rows."""
@@ -96,9 +98,9 @@ class GPTDecoder:
         self.window, self.device = window, model.position_embedding.device
         self.hides_values = not bool(model.visible[:, self.transition_dim - 1 :: self.transition_dim].any())
         self.embedding = _embedding_by_dimension(model)
-        self.positions = model.position_embedding.detach().float()
+        self.positions = model.position_embedding.detach().float().clone()
         self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
-        self.heads = [_fold(model.norm, weight, None) for weight in model.head.weight]
+        self.heads = [_fold(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
         columns = sum(self._is_kept(dim) for dim in range(self.transition_dim))
         first = self.layers[0]
         self.pages = Pages(len(self.layers), first.n_head, first.head_dim, columns, self.device)
@@ -113,6 +115,8 @@ class GPTDecoder:
         state = GPTState(len(tokens), tokens[:, :-1], tokens[:, :0])
         if tokens.shape[1] > 1:
             self._encode(state)
+        if state.table.shape[1]:
+            state.trunk, state.table = self.pages.to_trunk(state.table), state.table[:, :0]
         return self.step(tokens[:, -1], state)
 
     @torch.inference_mode()
@@ -132,7 +136,7 @@ class GPTDecoder:
             query, key, value = layer.project(x)
             if column is not None:
                 self.pages.write(number, column, key, value)
-            x = layer.finish(x, self.pages.attend(number, query, past))
+            x = layer.finish(x, self.pages.attend(number, query, past, state.trunk))
         return self.heads[dim](_normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
@@ -184,7 +188,7 @@ class GPTDecoder:
             if is_open:
                 self.pages.keys[number, : len(node), ..., :last] = keys[-1][node].transpose(2, 3)
                 self.pages.values[number, : len(node), :last] = values[-1][node].transpose(1, 2)
-        state.filled, state.view = last if is_open else 0, None
+        state.filled, state.view, state.trunk = last if is_open else 0, None, None
         state.table = self._paths(levels, places, node)
 
     def _paths(self, levels: list[Level], places: list[slice], node: Tensor) -> Tensor:

@@ -199,7 +199,7 @@ class Rollout:
     def _act(self, running: dict[int, _Running]) -> list[int]:
         """Carry out the next planned action in each slot; returns the slots whose episode ended."""
         space = self.vector.action_space
-        actions = np.zeros((len(self.vector), self.vector.action_dim))
+        actions = np.zeros((len(self.vector), self.vector.action_dim), np.float32)
         for index, slot in running.items():
             is_new = len(slot.actions) % self.settings.plan_freq == 0
             slot.plans.append(slot.pending if is_new else None)
@@ -225,7 +225,7 @@ class Rollout:
         """Add a transition to an episode; its value is not known, so it gets the highest bin, as in the original."""
         transition = np.concatenate([slot.observations[-1], action, [reward, np.inf]])
         slot.tokens.append(self.discretizer.encode(transition))
-        slot.actions.append(action.astype(np.float32))
+        slot.actions.append(action)
         slot.rewards.append(reward)
 
     def _record(self, slot: _Running) -> EpisodeRecord:

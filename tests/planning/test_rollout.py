@@ -1,0 +1,122 @@
+"""Closed loops in MuJoCo: the same alone and among others, recorded in full."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from seqrl_cli.data.discretizer import Discretizer
+from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.planning.memory import plan_bytes
+from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.settings import PlanSettings
+
+OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
+SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}
+
+
+@cache
+def discretizer() -> Discretizer:
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1.2, 1.2, size=(500, ACTION_DIM))
+    rows = [rng.normal(size=(500, OBSERVATION_DIM)), actions, rng.normal(size=(500, 2))]
+    return Discretizer.fit(np.concatenate(rows, axis=1), 12)
+
+
+@cache
+def model() -> GPT:
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"n_layer": 2, "n_head": 2, "width": 16, "block_size": 8 * TRANSITION_DIM - 1}
+    model = GPT(bins=12, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, **sizes, generator=generator)
+    for parameter in model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()
+
+
+def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
+    settings = PlanSettings(**{**SETTINGS, **changes})
+    vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=12)
+    rollout = Rollout(
+        GPTDecoder(model(), settings.view), discretizer(), vector, settings, seed=5, max_memory=max_memory
+    )
+    records: list[EpisodeRecord] = []
+    try:
+        rollout.play(episodes, records.append)
+    finally:
+        vector.close()
+    assert all(seconds >= 0 for seconds in rollout.profile.seconds.values()) and rollout.profile.seconds["decode"]
+    return records
+
+
+def assert_same(ours: list[EpisodeRecord], theirs: list[EpisodeRecord]) -> None:
+    by_index = {record.episode: record for record in theirs}
+    assert sorted(record.episode for record in ours) == sorted(by_index)
+    for record in ours:
+        other = by_index[record.episode]
+        for name in ("observations", "actions", "rewards", "qpos", "qvel", "plan_actions", "plan_values"):
+            np.testing.assert_array_equal(getattr(record, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("window", ["sliding", "growing"])
+def test_an_episode_is_the_same_alone_and_among_four(window):
+    alone = [record for episode in range(4) for record in play(1, [episode], window=window)]
+    assert_same(alone, play(4, [0, 1, 2, 3], window=window))
+
+
+def test_slots_take_the_next_episode_and_memory_splits_the_batch():
+    together = play(3, [0, 1, 2, 3, 4])
+    settings = PlanSettings(**SETTINGS)
+    one_plan = plan_bytes(GPTDecoder(model(), settings.view), settings)
+    assert_same(together, play(2, [4, 2, 0, 1, 3], max_memory=one_plan))
+
+
+def test_a_plan_that_does_not_fit_is_refused_beforehand():
+    with pytest.raises(SeqrlError, match="one plan needs"):
+        play(2, [0], max_memory=1000)
+
+
+def test_records_hold_the_episode():
+    (record,) = play(1, [7])
+    steps = len(record.actions)
+    assert record.observations.shape == (steps + 1, OBSERVATION_DIM)
+    assert record.plan_observations.shape == (steps, 3, OBSERVATION_DIM)
+    assert record.qpos.shape == (steps + 1, 6) and record.qvel.shape == (steps + 1, 6)
+    assert np.abs(record.actions).max() <= 1.0
+    np.testing.assert_array_equal(record.actions, record.plan_actions[:, 0].clip(-1, 1))
+    assert record.total_reward == pytest.approx(record.rewards.sum(), rel=1e-5)
+
+
+def test_recorded_actions_replay_the_episode():
+    (record,) = play(1, [3])
+    env = make_env("Hopper-v4", max_episode_steps=12)
+    observation, _ = env.reset(seed=record.seed)
+    for step, action in enumerate(record.actions):
+        np.testing.assert_array_equal(observation.astype(np.float32), record.observations[step])
+        observation, reward, terminated, truncated, _ = env.step(action)
+        assert reward == pytest.approx(record.rewards[step], abs=1e-4)
+    assert terminated == record.terminated and (terminated or truncated)
+    env.close()
+
+
+def test_between_plans_the_older_one_is_followed():
+    (record,) = play(1, [1], plan_freq=2)
+    planned = ~np.isnan(record.plan_actions).any(axis=(1, 2))
+    np.testing.assert_array_equal(planned, np.arange(len(planned)) % 2 == 0)
+    np.testing.assert_array_equal(record.actions[1], record.plan_actions[0, 1].clip(-1, 1))
+
+
+def test_progress_counts_running_and_finished_episodes():
+    vector = EpisodeVector("Hopper-v4", 2, max_episode_steps=3)
+    settings = PlanSettings(**SETTINGS)
+    seen: list[tuple[int, int]] = []
+    rollout = Rollout(GPTDecoder(model(), settings.view), discretizer(), vector, settings, seed=0)
+    rollout.play([0, 1, 2], lambda record: None, lambda *counts: seen.append(counts))
+    assert seen == [(2, 0), (2, 0), (0, 2), (1, 2), (1, 2), (0, 3)]
+    vector.close()

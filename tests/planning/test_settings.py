@@ -1,0 +1,39 @@
+"""Settings that cannot be carried out are refused with the value in the sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.settings import PlanSettings
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beam_width": 0}, "beam_width is 0"),
+        ({"horizon": 0}, "horizon is 0"),
+        ({"k_act": 0}, "k_act is 0"),
+        ({"cdf_act": 1.5}, "cdf_act is 1.5"),
+        ({"percentile": "median"}, "percentile is 'median'"),
+        ({"percentile": 75}, "percentile is 75"),
+        ({"plan_freq": 16}, "plan_freq 16 is longer than the horizon 15"),
+        ({"max_context_transitions": 1}, "1 transition cannot plan 15"),
+        ({"window": "slidng"}, "unknown window 'slidng'"),
+    ],
+)
+def test_refused(changes, message):
+    with pytest.raises(SeqrlError, match=message):
+        PlanSettings(**changes)
+
+
+def test_context_must_fit_a_sliding_window():
+    PlanSettings(max_context_transitions=10).check_fits(159, 16)
+    with pytest.raises(SeqrlError, match="context 11 .* needs 11 transitions, but the model holds 10"):
+        PlanSettings(max_context_transitions=11).check_fits(159, 16)
+
+
+def test_context_and_horizon_must_fit_a_growing_window():
+    PlanSettings(window="growing", horizon=6).check_fits(159, 16)
+    with pytest.raises(SeqrlError, match="needs 19 transitions, but the model holds 10"):
+        PlanSettings(window="growing", horizon=15).check_fits(159, 16)
