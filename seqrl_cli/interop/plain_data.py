@@ -1,0 +1,224 @@
+"""What foreign pickles may name, and what stands in for it here: data that does nothing.
+
+None of the named classes or functions is ever imported or called. A name that is not in this list is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+MAX_DIMENSIONS = 8
+
+STORAGE_DTYPES = {
+    "torch.FloatStorage": torch.float32,
+    "torch.DoubleStorage": torch.float64,
+    "torch.HalfStorage": torch.float16,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.LongStorage": torch.int64,
+    "torch.IntStorage": torch.int32,
+    "torch.ShortStorage": torch.int16,
+    "torch.CharStorage": torch.int8,
+    "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
+}
+
+# Classes whose instances are read as a name and a dictionary.
+PLAIN_CLASSES = {
+    "trajectory.utils.config.Config",
+    "trajectory.utils.discretization.KBinsDiscretizer",
+    "trajectory.utils.discretization.QuantileDiscretizer",
+    "torchscale.architecture.config.RetNetConfig",
+}
+
+# Classes that configurations mention; they have no instances in a pickle.
+MENTIONED_CLASSES = {
+    "numpy.ndarray",
+    "trajectory.datasets.sequence.DiscretizedDataset",
+    "trajectory.datasets.sequence.SequenceDataset",
+    "trajectory.models.transformers.GPT",
+    "torchscale.architecture.retnet.RetNetDecoder",
+    *STORAGE_DTYPES,
+}
+
+
+@dataclass(frozen=True)
+class Global:
+    """A class or function that a pickle names."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class PlainObject:
+    """An instance of a foreign class: its name and its attributes."""
+
+    class_name: str
+    attributes: dict[Any, Any] = field(default_factory=dict)
+
+    def restore(self, state: Any) -> None:
+        """Take over the attributes."""
+        _require(type(state) is dict)
+        self.attributes = state
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedText:
+    """Bytes that an old pickle spells as text."""
+
+    text: str
+
+    def to_bytes(self) -> bytes:
+        """The bytes; ValueError if it is not that kind of text."""
+        return self.text.encode("latin1")
+
+
+@dataclass(eq=False)
+class PlainDtype:
+    """A NumPy number type: its code, such as ``f8``, and ``<`` or ``>``."""
+
+    code: str
+    order: str = "<"
+
+    def restore(self, state: Any) -> None:
+        """Take over the byte order; fields, subarrays and metadata are refused."""
+        _require(type(state) is tuple and 2 <= len(state) <= 9 and state[2:5] == (None,) * len(state[2:5]))
+        _require(state[1] in ("<", ">", "|", "="))
+        self.order = state[1]
+
+    def to_numpy(self) -> np.dtype[Any]:
+        """The type; ValueError unless it is a number of at most 8 bytes."""
+        _require(self.code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
+
+
+@dataclass(eq=False)
+class PlainArray:
+    """A NumPy array before its bytes are looked at."""
+
+    shape: tuple[int, ...] = (0,)
+    dtype: PlainDtype | None = None
+    data: bytes | EncodedText = b""
+    is_fortran: bool = False
+
+    def restore(self, state: Any) -> None:
+        """Take over (version, shape, dtype, is_fortran, data)."""
+        _require(type(state) is tuple and len(state) == 5)
+        _, self.shape, self.dtype, self.is_fortran, self.data = state
+
+    def to_numpy(self) -> np.ndarray:
+        """The array; ValueError where type, shape and bytes do not agree."""
+        _require(is_shape(self.shape) and isinstance(self.dtype, PlainDtype))
+        assert self.dtype is not None
+        dtype = self.dtype.to_numpy()
+        data = self.data.to_bytes() if isinstance(self.data, EncodedText) else self.data
+        _require(isinstance(data, bytes | bytearray) and len(data) == math.prod(self.shape) * dtype.itemsize)
+        return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.is_fortran else "C")
+
+
+@dataclass(frozen=True, eq=False)
+class PlainStorage:
+    """Numbers that lie elsewhere in the file."""
+
+    key: str
+    dtype: torch.dtype
+    numel: int
+
+
+@dataclass(frozen=True, eq=False)
+class PlainTensor:
+    """A view of a storage."""
+
+    storage: PlainStorage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise ValueError("not as the originals write it")
+
+
+def is_shape(value: Any) -> bool:
+    """Whether a value is a tuple of sizes."""
+    return type(value) is tuple and len(value) <= MAX_DIMENSIONS and all(is_count(size) for size in value)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a number of things."""
+    return type(value) is int and 0 <= value < 2**40
+
+
+def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
+    _require(type(pairs) in (tuple, list) and not pairs)
+    return {}
+
+
+def _encode(text: Any, encoding: Any) -> EncodedText:
+    _require(type(text) is str and encoding == "latin1")
+    return EncodedText(text)
+
+
+def _dtype(code: Any, align: Any = False, copy: Any = True) -> PlainDtype:
+    _require(type(code) is str and len(code) <= 3)
+    return PlainDtype(code)
+
+
+def _array(kind: Any, shape: Any, typecode: Any) -> PlainArray:
+    _require(kind == Global("numpy.ndarray"))
+    return PlainArray()
+
+
+def _scalar(dtype: Any, data: Any) -> PlainArray:
+    return PlainArray((), dtype, data)
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PlainArray:
+    _require(order in ("C", "F"))
+    return PlainArray(shape, dtype, data, order == "F")
+
+
+def _tensor(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any = False,
+    hooks: Any = None,
+    metadata: Any = None,
+) -> PlainTensor:
+    _require(isinstance(storage, PlainStorage) and is_count(offset) and is_shape(size) and is_shape(stride))
+    _require(len(size) == len(stride) and not hooks and not metadata)
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    # Also refuses views with a stride of 0, by which a few bytes could claim to be terabytes.
+    _require(math.prod(size) <= storage.numel and (0 in size or last < storage.numel))
+    return PlainTensor(storage, offset, size, stride)
+
+
+def _parameter(tensor: Any, requires_grad: Any, hooks: Any) -> PlainTensor:
+    _require(isinstance(tensor, PlainTensor) and not hooks)
+    return tensor
+
+
+# What stands in for a call of a named function; a ValueError or TypeError means wrong arguments.
+CALLS: dict[str, Callable[..., Any]] = {
+    "collections.OrderedDict": _ordered_dict,
+    "_codecs.encode": _encode,
+    "numpy.dtype": _dtype,
+    "numpy.core.multiarray._reconstruct": _array,
+    "numpy._core.multiarray._reconstruct": _array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _from_buffer,
+    "numpy._core.numeric._frombuffer": _from_buffer,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+}
+
+ALLOWED = {*CALLS, *PLAIN_CLASSES, *MENTIONED_CLASSES}
