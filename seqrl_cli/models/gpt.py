@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.attention import masked_attention
+from seqrl_cli.models.checks import require_fractions, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
 
@@ -180,17 +181,3 @@ def initialize(model: GPT, generator: torch.Generator | None = None) -> None:
         if isinstance(module, nn.Linear | nn.LayerNorm):
             nn.init.zeros_(module.bias)
     nn.init.zeros_(model.position_embedding)
-
-
-def require_positive(**sizes: int) -> None:
-    """Raise SeqrlError for the first size below one."""
-    for name, size in sizes.items():
-        if size < 1:
-            raise SeqrlError(f"{name} is {size}, but a model needs at least 1", f"set {name} to a positive number")
-
-
-def require_fractions(**shares: float) -> None:
-    """Raise SeqrlError for the first dropout share outside [0, 1)."""
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise SeqrlError(f"{name} is {share}, but a share to drop lies in [0, 1)", f"set {name} to 0.1, say")
