@@ -19,7 +19,7 @@ from seqrl_cli.behaviour.iterates import load_iterates, save_iterates
 from seqrl_cli.behaviour.library import save_behaviour
 from seqrl_cli.behaviour.recipes import RECIPES
 from seqrl_cli.behaviour.search import Iterate, search
-from seqrl_cli.behaviour.selection import select
+from seqrl_cli.behaviour.selection import choose, measure
 from seqrl_cli.errors import SeqrlError
 
 _SAVE_SECONDS = 10.0
@@ -77,8 +77,9 @@ def _select(arguments: argparse.Namespace) -> None:
     recipe = RECIPES[arguments.family]
     if arguments.seed is not None:
         recipe = replace(recipe, seed=arguments.seed)
-    behaviour = select(arguments.family, recipe, load_iterates(arguments.iterates), arguments.workers, _report)
-    _report(str(save_behaviour(behaviour, arguments.folder)))
+    iterates = load_iterates(arguments.iterates)
+    chosen = choose(arguments.family, recipe, iterates, arguments.workers, _report)
+    _report(str(save_behaviour(measure(chosen, arguments.workers, _report), arguments.folder)))
 
 
 def _report(line: str) -> None:

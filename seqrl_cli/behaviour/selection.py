@@ -57,10 +57,11 @@ class _Task:
     round: _Round
 
 
-def select(
-    family: str, recipe: Recipe, iterates: Iterates, workers: int, report: Callable[[str], None] = lambda line: None
-) -> Behaviour:
-    """Choose the policies of one family and measure its datasets.
+Report = Callable[[str], None]
+
+
+def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report: Report) -> Behaviour:
+    """Choose the policies of one family.
 
     The expert is the iterate with the highest mean return. Medium is, among the earlier ones that earn 35 to 48 % of
     it, the one with the highest reward a step in its worse episodes: a policy which moves well and falls, not one that
@@ -83,7 +84,7 @@ def select(
         medium = contest.medium(expert)
         report(f"medium: {medium}")
     replay = np.unique(np.linspace(0, medium.iteration, _REPLAY_ITERATES).round().astype(int)).tolist()
-    behaviour = Behaviour(
+    return Behaviour(
         family=family,
         env_id=recipe.settings.env_id,
         search=asdict(recipe.settings) | {"seed": recipe.seed, "steps": int(iterates.steps[-1])},
@@ -92,7 +93,22 @@ def select(
         replay=tuple(iterates.policy(iteration, recipe.medium_noise) for iteration in replay),
         iterations={"expert": expert.iteration, "medium": medium.iteration, "replay": replay},
     )
-    return replace(behaviour, datasets=_measure(behaviour, workers, report))
+
+
+def measure(behaviour: Behaviour, workers: int, report: Report) -> Behaviour:
+    """Collect every dataset at its default size and seed, and note what it is worth; arguments as for ``choose``."""
+    datasets = {}
+    for quality, transitions in DEFAULT_TRANSITIONS.items():
+        facts = collect_behaviour(behaviour, quality, transitions, workers=workers).attributes
+        datasets[quality] = {
+            "transitions": transitions,
+            "mean_return": round(float(facts["mean_return"]), 1),
+            "standard_error": round(float(facts["mean_return_standard_error"]), 1),
+            "mean_length": round(float(facts["mean_length"]), 1),
+            "score": round(100 * float(facts["normalized_score"]), 1),
+        }
+        report(f"{quality}: {datasets[quality]}")
+    return replace(behaviour, datasets=datasets)
 
 
 @dataclass(frozen=True)
@@ -145,19 +161,3 @@ def _medium_by_speed(evaluations: Sequence[Evaluation], expert: Evaluation) -> l
     low, high = (share * expert.mean_return for share in _MEDIUM_SHARE)
     fit = [one for one in evaluations if low <= one.mean_return <= high]
     return sorted(fit, key=lambda one: -one.steady_speed)
-
-
-def _measure(behaviour: Behaviour, workers: int, report: Callable[[str], None]) -> dict[str, dict[str, float]]:
-    """Default size of each dataset, and what its default seed gives."""
-    datasets = {}
-    for quality, transitions in DEFAULT_TRANSITIONS.items():
-        facts = collect_behaviour(behaviour, quality, transitions, workers=workers).attributes
-        datasets[quality] = {
-            "transitions": transitions,
-            "mean_return": round(float(facts["mean_return"]), 1),
-            "standard_error": round(float(facts["mean_return_standard_error"]), 1),
-            "mean_length": round(float(facts["mean_length"]), 1),
-            "score": round(100 * float(facts["normalized_score"]), 1),
-        }
-        report(f"{quality}: {datasets[quality]}")
-    return datasets
