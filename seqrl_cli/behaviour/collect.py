@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -102,7 +101,7 @@ def worker_env(env_id: str) -> Environment:
     return make_env(env_id)
 
 
-def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Any:
+def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Generator[Episodes, None, None]:
     """An endless stream of Episodes of one part, in a fixed order."""
     tasks = (_Chunk(env_id, part.make_policy, (*key, number)) for number in itertools.count())
     yield from ordered_map(_play_chunk, tasks)
