@@ -1,8 +1,8 @@
 """A paged key/value cache: what has been decoded is stored once, and each row lists the pages it has seen.
 
 A page holds the keys and values of one transition. Beams of a search descend from few ancestors, so their lists share
-most pages; to reorder beams, only the lists move. Attention over scattered pages is two calls of ``embedding_bag``, which
-sums weighted rows of a table picked by index, in one pass and without gathering them first:
+most pages; to reorder beams, only the lists move. Attention over scattered pages is two calls of ``embedding_bag``,
+which sums weighted rows of a table picked by index, in one pass and without gathering them first:
 
 - the scores of one head and page are the page's key components, (head_dim, columns), summed with the query as weights;
 - the output of one head is the values of all pages, (columns, head_dim), summed with the attention as weights.
@@ -94,8 +94,8 @@ class Past:
 class Pages:
     """Keys and values of all layers.
 
-    The first pages are open, one a row, and take the tokens of the transition that is being decoded; the others are closed
-    and never change.
+    The first pages are open, one a row, and take the tokens of the transition that is being decoded; the others are
+    closed and never change.
 
     Args:
         layers: layers of the model.

@@ -140,12 +140,18 @@ class GPTDecoder:
         return self.heads[dim](_normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
-        """Most memory that planning takes for one episode, in bytes: the cache, twice while it is rearranged."""
-        width = len(self.layers) * self.layers[0].n_head * self.layers[0].head_dim
+        """Most memory that planning takes for one episode, in bytes, if no two beams share a page.
+
+        Pages once more while they move to a larger place, lists of pages and the scores they give, and the hidden
+        vectors of a window that is encoded anew.
+        """
         transitions = self.window.transitions if self.window.slides else horizon
-        past = beam_width * transitions * self.transition_dim
-        newest = beam_width * n_expand * self.transition_dim
-        return 2 * 4 * width * (2 * past + newest + self.block_size)
+        width, columns = self.layers[0].n_head * self.layers[0].head_dim, self.pages.columns
+        rows, closed = beam_width * n_expand, beam_width * (transitions - 1) + self.window.transitions
+        pages = 2 * len(self.layers) * width * columns * (2 * rows + 3 * closed)
+        lists = 4 * rows * (transitions + 1) * (width + columns * self.layers[0].n_head)
+        encoded = 12 * width * columns * closed if self.window.slides else 0
+        return 4 * (pages + lists + encoded)
 
     def _is_kept(self, dim: int) -> bool:
         """Whether tokens of this dimension are ever attended to."""

@@ -1,7 +1,7 @@
 """Seconds a plan: ours beside plain decoders and, when given their folders, beside the originals.
 
-Planners take turns in one run, so that ratios hold on a machine that is busy with other work too; ``cpu s`` is processor
-time of all threads, which tells waiting for the machine from work::
+Planners take turns in one run, so that ratios hold on a machine that is busy with other work too; ``cpu s`` is the
+processor time of all threads, which tells work from waiting for the machine::
 
     python -m tests.benchmarks.planning --horizon 15 --beam 128 --window sliding --envs 1 --threads 2 --json
 """

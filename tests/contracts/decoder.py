@@ -14,7 +14,7 @@ Reference = Callable[[Tensor, int], Tensor]
 
 
 def check_equals_reference(decoder: Decoder, reference: Reference, *, past: int, steps: int, seed: int = 0) -> None:
-    """Random tokens, value and stop tokens among them, while rows branch and are dropped: all logits are the reference's.
+    """While rows branch and are dropped, all logits are the reference's; tokens are random, values and stop included.
 
     Args:
         decoder: what is tested.

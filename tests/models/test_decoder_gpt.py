@@ -61,13 +61,12 @@ def test_past_values_are_hidden(slides):
     check_past_values_are_hidden(GPTDecoder(make_model(), Window(3, slides)), past=10, steps=30)
 
 
-@pytest.mark.parametrize("slides", [True, False])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_groups_are_independent(slides, threads):
+@pytest.mark.parametrize(("slides", "threads", "steps"), [(True, 1, 15), (False, 1, 15), (True, 2, 5)])
+def test_groups_are_independent(slides, threads, steps):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        check_groups_are_independent(GPTDecoder(make_model(), Window(3, slides)), past=10, steps=15)
+        check_groups_are_independent(GPTDecoder(make_model(), Window(3, slides)), past=17, steps=steps)
     finally:
         torch.set_num_threads(before)
 
@@ -86,10 +85,3 @@ def test_training_after_it_was_made_does_not_reach_a_decoder():
 def test_context_that_does_not_fit():
     with pytest.raises(SeqrlError, match="11 transitions"):
         GPTDecoder(make_model(), Window(11))
-
-
-def test_cache_is_no_larger_than_stated():
-    decoder = GPTDecoder(make_model(), Window(3))
-    stated = decoder.cache_bytes(beam_width=6, n_expand=2, horizon=5)
-    check_groups_are_independent(decoder, past=17, steps=30, beam=12)
-    assert 0 < decoder.pages.nbytes <= 4 * stated
