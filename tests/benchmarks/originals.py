@@ -78,12 +78,20 @@ def faster_trajectory_transformer(
 
 
 def _load(folder: Path, *names: str, stubs: dict[str, ModuleType] | None = None) -> list[ModuleType]:
-    """Modules of the folder's package ``trajectory``; both originals use that name, so nothing of it stays imported."""
-    sys.path.insert(0, str(folder))
+    """Modules of the folder's package ``trajectory``.
+
+    Packages are entered without running their ``__init__``, which would import simulators. Both originals use the same
+    package name, so nothing of it stays imported.
+    """
+    for name in {f"trajectory.{name}" for name in names}:
+        parents = name.split(".")[:-1]
+        for depth in range(1, len(parents) + 1):
+            package = ModuleType(".".join(parents[:depth]))
+            package.__path__ = [str(folder.joinpath(*parents[:depth]))]
+            sys.modules.setdefault(package.__name__, package)
     sys.modules.update(stubs or {})
     try:
         return [importlib.import_module(f"trajectory.{name}") for name in names]
     finally:
-        sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.split(".")[0] == "trajectory"]:
             del sys.modules[name]
