@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli import __version__
-from seqrl_cli.cli import collect, demo, discretize, download, info, plan, presets, render, runs, table, train
+from seqrl_cli.cli import collect, demo, discretize, download, exchange, info, plan, presets, render, runs, table, train
 
 app = typer.Typer(
     name="seqrl",
@@ -29,6 +29,8 @@ app.command(rich_help_panel=CHAIN)(plan.plan)
 app.command(rich_help_panel=CHAIN)(render.render)
 app.command(rich_help_panel=CHAIN)(table.table)
 app.command(rich_help_panel=HELPERS)(collect.collect)
+app.command("import", rich_help_panel=HELPERS)(exchange.import_checkpoint)
+app.command(rich_help_panel=HELPERS)(exchange.export)
 app.add_typer(runs.app, name="runs", rich_help_panel=HELPERS)
 app.add_typer(presets.app, name="presets", rich_help_panel=HELPERS)
 app.command(rich_help_panel=HELPERS)(info.info)

@@ -15,6 +15,8 @@ import torch
 
 MAX_DIMENSIONS = 8
 
+NUMPY_CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
+
 STORAGE_DTYPES = {
     "torch.FloatStorage": torch.float32,
     "torch.DoubleStorage": torch.float64,
@@ -92,8 +94,7 @@ class PlainDtype:
         self.order = state[1]
 
     def to_numpy(self) -> np.dtype[Any]:
-        """The type; ValueError unless it is a number of at most 8 bytes."""
-        _require(self.code in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"))
+        """The type."""
         return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
@@ -166,7 +167,7 @@ def _encode(text: Any, encoding: Any) -> EncodedText:
 
 
 def _dtype(code: Any, align: Any = False, copy: Any = True) -> PlainDtype:
-    _require(type(code) is str and len(code) <= 3)
+    _require(type(code) is str and code in NUMPY_CODES)
     return PlainDtype(code)
 
 

@@ -1,11 +1,14 @@
-"""Weights of the original Trajectory Transformer, renamed to ours."""
+"""Weights of the original Trajectory Transformer: its names to ours, and back."""
 
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 
 import torch
 from torch import Tensor
+
+from seqrl_cli.models.gpt import GPT
 
 RENAMED = {
     r"^tok_emb\.": "token_embedding.",
@@ -16,6 +19,7 @@ RENAMED = {
     r"\.mlp\.0\.": ".mlp_in.",
     r"\.mlp\.2\.": ".mlp_out.",
 }
+KINDS = ("weight", "bias")
 
 
 def convert_gpt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -46,3 +50,33 @@ def rename(name: str) -> str:
     for pattern, replacement in RENAMED.items():
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def restore_gpt_state(model: GPT) -> OrderedDict[str, Tensor]:
+    """The state dict that the original's GPT loads: its names, its order, its masks.
+
+    Args:
+        model: with a stop token, because the original has one.
+    """
+    assert len(model.head.weight[0]) == model.bins + 1, "the original predicts stop"
+    state = model.state_dict()
+    restored = OrderedDict(
+        {"pos_emb": state["position_embedding"][None], "tok_emb.weight": state["token_embedding.weight"]}
+    )
+    for block in range(len(model.blocks)):
+        restored.update(_restore_block(state, f"blocks.{block}", model.visible))
+    for theirs, ours in {"ln_f.weight": "norm.weight", "ln_f.bias": "norm.bias", "head.weight": "head.weight"}.items():
+        restored[theirs] = state[ours]
+    return OrderedDict((name, tensor.detach().cpu().clone()) for name, tensor in restored.items())
+
+
+def _restore_block(state: dict[str, Tensor], block: str, visible: Tensor) -> dict[str, Tensor]:
+    query_key_value = {kind: state[f"{block}.qkv.{kind}"].chunk(3) for kind in KINDS}
+    restored = {f"{block}.ln1.{kind}": state[f"{block}.norm_attention.{kind}"] for kind in KINDS}
+    restored |= {f"{block}.ln2.{kind}": state[f"{block}.norm_mlp.{kind}"] for kind in KINDS}
+    restored[f"{block}.attn.mask"] = visible.float()[None, None]
+    for part, index in {"key": 1, "query": 0, "value": 2}.items():
+        restored |= {f"{block}.attn.{part}.{kind}": query_key_value[kind][index] for kind in KINDS}
+    for theirs, ours in {"attn.proj": "projection", "mlp.0": "mlp_in", "mlp.2": "mlp_out"}.items():
+        restored |= {f"{block}.{theirs}.{kind}": state[f"{block}.{ours}.{kind}"] for kind in KINDS}
+    return restored

@@ -1,0 +1,185 @@
+"""What an imported checkpoint is, whichever project it comes from, and the checks that all of them pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqrl_cli.data.discretizer import Discretizer
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.gpt import visible_keys
+
+MAX_SIZE = 65_000
+MAX_LAYERS = 1_000
+
+_CONFIG_HINT = "the folder may mix files of different runs, or of another project"
+
+
+@dataclass(frozen=True)
+class ForeignCheckpoint:
+    """Another project's checkpoint in our terms.
+
+    Attributes:
+        project: the project's name, as it writes it.
+        weights: the file that the weights are from.
+        step: the number in that file's name, which counts epochs; 0 where it has none.
+        model: our configuration of the model, without ``model.`` before the keys.
+        bins: tokens a dimension.
+        observation_dim: numbers an observation.
+        action_dim: numbers an action.
+        state: the weights, under our names.
+        dataset: what it was trained on, as the project calls it.
+        discount: of the value targets.
+        termination_penalty: reward at terminals; None where the data's own was kept.
+        discretizer: its bins; None where the project places them anew from the dataset, as quantiles.
+        plan: our configuration of the planner where the folder says how it plans.
+    """
+
+    project: str
+    weights: Path
+    step: int
+    model: dict[str, Any]
+    bins: int
+    observation_dim: int
+    action_dim: int
+    state: dict[str, Tensor]
+    dataset: str
+    discount: float
+    termination_penalty: float | None
+    discretizer: Discretizer | None = None
+    plan: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def transition_dim(self) -> int:
+        """Tokens a transition."""
+        return self.observation_dim + self.action_dim + 2
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Values of a foreign configuration, each checked as it is taken.
+
+    Attributes:
+        source: how errors call the configuration.
+        values: by name; anything may be missing or of any type.
+    """
+
+    source: str
+    values: Mapping[Any, Any]
+
+    def section(self, name: str) -> Fields:
+        """A part of the configuration."""
+        return Fields(f"{self.source}, {name}", self._take(name, dict, "a section"))
+
+    def size(self, name: str, limit: int = MAX_SIZE) -> int:
+        """A number of things, at least 1."""
+        value: int = self._take(name, int, "a size")
+        if isinstance(value, bool) or not 1 <= value <= limit:
+            raise SeqrlError(f"{self.source} has {name} {value}, which is no size of a model", _CONFIG_HINT)
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A number; ``default`` where there is none."""
+        if default is not None and name not in self.values:
+            return default
+        return float(self._take(name, (int, float), "a number"))
+
+    def text(self, name: str) -> str:
+        """A text."""
+        value: str = self._take(name, str, "a text")
+        return value
+
+    def expect(self, name: str, expected: Any) -> None:
+        """Stop unless a value is the expected one.
+
+        Raises:
+            SeqrlError: it is missing or another.
+        """
+        value = self._take(name, type(expected), f"{expected}")
+        if value != expected:
+            raise SeqrlError(f"{self.source} has {name} {value}, not {expected}", _CONFIG_HINT)
+
+    def _take(self, name: str, kinds: Any, what: str) -> Any:
+        if name not in self.values:
+            raise SeqrlError(f"{self.source} has no {name}", _CONFIG_HINT)
+        value = self.values[name]
+        if not isinstance(value, kinds):
+            raise SeqrlError(f"{self.source} has a {name} of type {type(value).__name__}, not {what}", _CONFIG_HINT)
+        return value
+
+
+def dimensions(fields: Fields) -> tuple[int, int]:
+    """Numbers an observation and an action; the transition holds them, a reward and a value.
+
+    Raises:
+        SeqrlError: one is missing, or they do not add up.
+    """
+    observation_dim, action_dim = fields.size("observation_dim"), fields.size("action_dim")
+    fields.expect("transition_dim", observation_dim + action_dim + 2)
+    return observation_dim, action_dim
+
+
+def whole_transitions(source: str, tokens: int, transition_dim: int) -> int:
+    """Transitions in a window of that many tokens; the last token of the last one is only ever predicted.
+
+    Raises:
+        SeqrlError: there is not even one.
+    """
+    if tokens + 1 < transition_dim:
+        raise SeqrlError(f"{source} has windows of {tokens} tokens, less than a transition's {transition_dim}")
+    return (tokens + 1) // transition_dim
+
+
+def masks_values(source: str, state: Mapping[str, Tensor], pattern: str, transition_dim: int) -> bool:
+    """Whether the model's attention masks hide value tokens.
+
+    Args:
+        source: how errors call the file.
+        state: the original's weights and masks; masks true or nonzero where a key is visible.
+        pattern: regular expression of the masks' names.
+        transition_dim: tokens a transition.
+
+    Raises:
+        SeqrlError: a mask is neither the published one nor a plain causal one.
+    """
+    found = {name: tensor for name, tensor in state.items() if re.fullmatch(pattern, name)}
+    answers = set()
+    for name, tensor in found.items():
+        visible = tensor.bool().flatten(0, -2) if tensor.dim() > 1 else tensor
+        for hides in (True, False):
+            if torch.equal(visible, visible_keys(len(visible), transition_dim, hides)):
+                answers.add(hides)
+                break
+        else:
+            raise SeqrlError(f"{source} has an attention mask {name!r} that is not causal", _CONFIG_HINT)
+    if len(answers) > 1:
+        raise SeqrlError(f"{source} hides values in some of its layers only", "such a model cannot be imported")
+    return answers != {False}
+
+
+def check_shapes(checkpoint: ForeignCheckpoint, expected: Mapping[str, Tensor]) -> None:
+    """Stop unless the weights are those of the model that the configuration describes.
+
+    Args:
+        checkpoint: what was read.
+        expected: tensors of the right shapes, by our names.
+
+    Raises:
+        SeqrlError: one is missing, too many, or of another shape.
+    """
+    state, source = checkpoint.state, checkpoint.weights
+    for name in sorted(expected.keys() ^ state.keys()):
+        verb = "lacks" if name in expected else "has weights that its configuration does not make:"
+        raise SeqrlError(f"{source} {verb} {name}", _CONFIG_HINT)
+    for name, tensor in expected.items():
+        shape, there = tuple(tensor.shape), tuple(state[name].shape)
+        if shape != there:
+            raise SeqrlError(f"{source} has {name} of shape {there}, but its configuration says {shape}", _CONFIG_HINT)
+        if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
+            raise SeqrlError(f"{source} has values in {name} that are not finite numbers", "take another checkpoint")
