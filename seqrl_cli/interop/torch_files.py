@@ -75,19 +75,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     file = read_torch(path)
     if type(file.value) is not dict or not file.value:
         raise SeqrlError(f"{path} does not hold a model's weights", "it should be a state dict, by torch.save")
-    state = {}
-    room = sum(map(len, file.storages.values()))
     for name, value in file.value.items():
         if type(name) is not str or not isinstance(value, PlainTensor):
             raise SeqrlError(f"{path} holds more than weights: {str(name)[:80]!r} is no tensor", "save the state dict")
-        room -= math.prod(value.size) * value.storage.dtype.itemsize
-        if room < 0:
-            raise RefusedFileError(str(path), f"claims more numbers than it holds, up to tensor {name[:80]!r}")
-        try:
-            state[name] = file.tensor(value)
-        except ValueError as error:
-            raise SeqrlError(f"{path} is damaged: {error}", "copy the file again") from error
-    return state
+    # Tensors may share a storage, but not so often that a small file fills the memory.
+    claimed = sum(math.prod(value.size) * value.storage.dtype.itemsize for value in file.value.values())
+    if claimed > MAX_FILE_BYTES:
+        raise RefusedFileError(str(path), f"claims {claimed:,} bytes of weights, more than such a file may hold")
+    try:
+        return {name: file.tensor(value) for name, value in file.value.items()}
+    except ValueError as error:
+        raise SeqrlError(f"{path} is damaged: {error}", "copy the file again") from error
 
 
 def _read_zip(data: bytes, source: str) -> TorchFile:
