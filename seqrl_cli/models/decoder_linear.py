@@ -36,6 +36,10 @@ class PackedLinear:
         """(rows, inputs) -> GELU, in its exact form, of (rows, outputs)."""
         return self._pointwise(x, "gelu", "none")
 
+    def silu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> SiLU of (rows, outputs)."""
+        return self._pointwise(x, "swish", "")
+
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """``residual`` (rows, outputs) plus the image of ``x`` (rows, inputs)."""
         if self._packed is None:
@@ -46,7 +50,7 @@ class PackedLinear:
     def _pointwise(self, x: Tensor, after: str, algorithm: str) -> Tensor:
         if self._packed is None:
             image = _padded_linear(x, self.weight, self.bias)
-            return functional.gelu(image) if after == "gelu" else image
+            return _AFTER[after](image)
         fused: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, after, [], algorithm)
         return fused
 
@@ -58,6 +62,14 @@ def _has_onednn(weight: Tensor) -> bool:
 def _pack(weight: Tensor) -> Tensor:
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, 128)
     return packed
+
+
+def _silu(x: Tensor) -> Tensor:
+    """By the hyperbolic tangent: PyTorch's SiLU is not the same, bit for bit, at a tensor's end as in its middle."""
+    return x * (0.5 + 0.5 * torch.tanh(0.5 * x))
+
+
+_AFTER = {"none": lambda x: x, "gelu": functional.gelu, "swish": _silu}
 
 
 def _padded_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

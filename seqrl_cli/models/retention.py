@@ -71,13 +71,21 @@ def retain_parallel(
     """All pairs of tokens at once (equation 5): the fastest form for short sequences."""
     time = torch.arange(query.shape[2], device=query.device)
     weights = (query @ key.mT) * powers(decay, time[:, None] - time).to(query.dtype)
+    mixed = weights @ value
+    if memory is not None:
+        from_the_start = powers(decay, time)[..., None].to(query.dtype)
+        mixed = mixed + (query * from_the_start) @ memory
+    return mixed, remember(key, value, decay, memory)
+
+
+def remember(key: Tensor, value: Tensor, decay: Tensor, memory: Tensor | None = None) -> Tensor:
+    """The memory alone, for tokens whose own outputs nobody needs."""
+    time = torch.arange(key.shape[2], device=key.device)
     to_the_end = powers(decay, len(time) - time)[..., None].to(key.dtype)
-    mixed, added = weights @ value, (key * to_the_end).mT @ value
+    added = (key * to_the_end).mT @ value
     if memory is None:
-        return mixed, added
-    from_the_start = powers(decay, time)[..., None].to(query.dtype)
-    over_all = (decay ** len(time)).view(-1, 1, 1).to(memory.dtype)
-    return mixed + (query * from_the_start) @ memory, memory * over_all + added
+        return added
+    return memory * (decay ** len(time)).view(-1, 1, 1).to(memory.dtype) + added
 
 
 def retain_recurrent(

@@ -1,8 +1,8 @@
 """The Trajectory RetNet: retention over the tokens of transitions (Sun et al. 2023, arXiv 2307.08621, section 2).
 
 What a value token does: nothing, for others. With ``mask_values`` its key is zero, so it adds nothing to the memory;
-time passes at it as at any token, so everything older decays and turns by one more step, and distances are the same with
-and without the mask. The token itself still reads the memory, because it predicts the next observation.
+time passes at it as at any token, so everything older decays and turns by one more step, and distances are the same
+with and without the mask. The token itself still reads the memory, because it predicts the next observation.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ def check_heads(n_head: int, width: int, value_width: int, ffn_width: int) -> No
             )
     if width // n_head % 2:
         raise SeqrlError(
-            f"width {width} gives each of {n_head} heads {width // n_head} dimensions, which cannot be rotated in pairs",
+            f"width {width} gives each of {n_head} heads {width // n_head} dimensions, which rotation cannot pair",
             f"choose a multiple of {2 * n_head} as width",
         )
 
