@@ -16,6 +16,7 @@ from seqrl_cli.errors import SeqrlError
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or choose another disk with --runs-dir"),
+    errno.EFBIG: ("the file would be larger than this machine allows", "raise the limit: ulimit -f"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another disk with --runs-dir"),
     errno.EROFS: ("the file system is read-only", "choose a writable folder with --runs-dir"),
     errno.EACCES: ("permission denied", "choose a writable folder with --runs-dir"),

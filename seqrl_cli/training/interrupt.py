@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of the step."""
+"""Ctrl-C, or a polite kill, that waits for the end of the step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from types import FrameType
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block, note a first Ctrl-C instead of raising it in the middle of an update; a second one raises.
+    """Within the block, note a first Ctrl-C or SIGTERM instead of raising it amid an update; a second one raises.
 
     Outside the main thread Python delivers no signals, so there the noted value stays false.
 
     Yields:
-        A function that says whether Ctrl-C was pressed.
+        A function that says whether one came.
     """
     noted = threading.Event()
 
@@ -28,8 +28,9 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield noted.is_set
         return
-    previous = signal.signal(signal.SIGINT, note)
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield noted.is_set
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from dataclasses import asdict
 from importlib import metadata
@@ -22,6 +21,7 @@ from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summa
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore, plan_folders
+from seqrl_cli.training.metrics import read_metrics
 from seqrl_cli.workflows.datasets import locate
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
@@ -53,30 +53,17 @@ def _size(folder: Any) -> float:
 
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
-    lines = read_metrics(folder)
-    losses = [line["validation_loss"] for line in lines if line.get("validation_loss") is not None]
+    lines = read_metrics(folder.metrics)
+    losses = [line.validation_loss for line in lines if line.validation_loss is not None]
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
         "status": record.status,
-        "updates": lines[-1]["step"] if lines else None,
+        "updates": lines[-1].step if lines else None,
         "validation loss": round(losses[-1], 4) if losses else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
-
-
-def read_metrics(folder: RunFolder) -> list[dict[str, Any]]:
-    """The readable lines of metrics.jsonl; a last line cut short by a crash is left out."""
-    if not folder.metrics.exists():
-        return []
-    lines = []
-    for line in folder.metrics.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
@@ -84,7 +71,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     folder = store.find(spec)
     record = next(record for found, record in store.runs() if found.path.resolve() == folder.path.resolve())
     config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
-    metrics = read_metrics(folder)
+    metrics = [asdict(line) for line in read_metrics(folder.metrics)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
     console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})

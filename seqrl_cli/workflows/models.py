@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from seqrl_cli.config.presets import load_config
-from seqrl_cli.config.schema import Config
+from seqrl_cli.config.schema import RETNET_KEYS, Config
 from seqrl_cli.data.tokens import TokenizedDataset, load_tokens
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.models.build import build_model
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.build import TokenModel, build_model, load_weights
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.training.checkpoints import LAST_FILE, read_model, saved_steps, step_folder
@@ -31,26 +31,29 @@ class TrainedModel:
         record: the run's record.
     """
 
-    model: GPT
+    model: TokenModel
     step: int
     tokens: TokenizedDataset
     config: Config
     record: RunRecord
 
 
-def make_model(config: Config, tokens: TokenizedDataset) -> GPT:
+def make_model(config: Config, tokens: TokenizedDataset) -> TokenModel:
     """A model with fresh weights, drawn from the run's seed.
 
     Raises:
         SeqrlError: the configuration makes no model.
     """
     model = config.model
+    if model.arch == "gpt":
+        own: dict[str, Any] = {"block_size": model.sequence_length * tokens.dims - 1}
+    else:
+        own = model.model_dump(include=set(RETNET_KEYS))
     return build_model(
         model.arch,
         bins=tokens.bins,
         observation_dim=tokens.observation_dim,
         action_dim=tokens.action_dim,
-        block_size=model.sequence_length * tokens.dims - 1,
         n_layer=model.n_layer,
         n_head=model.n_head,
         width=model.width,
@@ -60,6 +63,7 @@ def make_model(config: Config, tokens: TokenizedDataset) -> GPT:
         mask_values=model.mask_values,
         stop_token=model.stop_token,
         generator=torch.Generator().manual_seed(config.seed),
+        **own,
     )
 
 
@@ -83,7 +87,8 @@ def load_model(run: RunFolder, device: torch.device, checkpoint: int | None = No
         raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
     model = make_model(config, tokens)
     step = _checkpoint_step(run, checkpoint)
-    model.load_state_dict(read_model(step_folder(run.checkpoints, step)))
+    folder = step_folder(run.checkpoints, step)
+    load_weights(model, read_model(folder), folder)
     return TrainedModel(model.to(device).eval(), step, tokens, config, record)
 
 
@@ -129,9 +134,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def use_threads(threads: int | None) -> int:
-    """Set how many CPU threads PyTorch uses; by default all cores that this process may run on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or cores)
+    """Set how many CPU threads PyTorch uses; by default its own choice: all cores, or what OMP_NUM_THREADS says."""
+    if threads is not None:
+        torch.set_num_threads(threads)
     return torch.get_num_threads()
 
 

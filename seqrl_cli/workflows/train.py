@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,21 +16,22 @@ from seqrl_cli.console import Console, Progress
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.errors import Interrupted, SeqrlError
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.build import TokenModel
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import discard_run
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.training.loop import Outcome, TrainSettings, fit
+from seqrl_cli.training.estimate import seconds_per_update
+from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
+from seqrl_cli.training.settings import TrainSettings
 from seqrl_cli.workflows.datasets import Located
 from seqrl_cli.workflows.models import choose_device, make_model, use_threads
 from seqrl_cli.workflows.tokens import ensure_tokens
 
-PROBE_UPDATES = 3
 OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's two moments of each weight, float32
 
 
@@ -90,7 +89,7 @@ class TrainReport:
 class Job:
     """Everything that the loop needs, made from a request."""
 
-    model: GPT
+    model: TokenModel
     train: Windows
     validation: Windows
     settings: TrainSettings
@@ -174,13 +173,8 @@ def train_settings(config: Config, windows: int, block_size: int) -> TrainSettin
 
 
 def estimate_seconds(job: Job) -> float:
-    """Seconds that a whole run takes here, from a few updates of a copy of the model."""
-    nothing = Windows(job.tokens.tokens, job.tokens.offsets, job.train.sequence_length, job.tokens.bins, episodes=[])
-    probe = replace(job.settings, updates=PROBE_UPDATES, compile=False)
-    fit(copy.deepcopy(job.model), job.train, nothing, probe)  # the first updates also warm the machine up
-    start = time.perf_counter()
-    fit(copy.deepcopy(job.model), job.train, nothing, probe)
-    return (time.perf_counter() - start) / PROBE_UPDATES * job.settings.updates
+    """Seconds that the whole run takes here, from a few updates of a copy of the model."""
+    return seconds_per_update(job.model, job.train, job.settings) * job.settings.updates
 
 
 def show_training(request: TrainRequest, console: Console) -> None:
@@ -214,7 +208,7 @@ def show_training(request: TrainRequest, console: Console) -> None:
     console.show(dump_config(config).rstrip())
 
 
-def count_parameters(model: GPT) -> int:
+def count_parameters(model: TokenModel) -> int:
     """Number of trained numbers."""
     return sum(parameter.numel() for parameter in model.parameters())
 

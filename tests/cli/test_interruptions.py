@@ -1,0 +1,133 @@
+"""Commands that are cut: killed outright, stopped with Ctrl-C, or out of disk. Real processes, real signals."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.cli.conftest import TINY_MODEL
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+TRAIN = (*TINY_MODEL, "train.updates=120", "train.batch_size=8", "train.checkpoint_every=10", "train.log_every=10")
+PLAN = ("--horizon", "2", "--beam-width", "4", "--episodes", "3", "--envs", "1", "plan.max_context_transitions=3")
+
+
+def start(runs: Path, *words: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "seqrl_cli", *words, "--runs-dir", str(runs)]
+    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(process: subprocess.Popen, path: Path) -> None:
+    """Until the process has made the file; it must not end before."""
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        os.sched_yield()
+
+
+@pytest.fixture
+def untrained(runs) -> Path:
+    """A run directory with data and tokens."""
+    return runs
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    return load_file(run / "checkpoints/00000120/model.safetensors")
+
+
+def test_killed_training_ends_with_the_same_weights_as_an_uninterrupted_one(untrained):
+    folder = untrained / "sim/hopper-medium"
+    for step in ("00000010", "00000050"):
+        process = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "killed")
+        wait_for(process, folder / "killed/checkpoints" / step)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "killed")
+    assert "going on from update" in process.communicate()[1]
+    whole = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "whole")
+    whole.communicate()
+    assert process.returncode == whole.returncode == 0
+    one, two = weights(folder / "killed"), weights(folder / "whole")
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    steps = [line.split(",")[0] for line in (folder / "killed/metrics.jsonl").read_text().splitlines()]
+    assert steps == [f'{{"step": {step}' for step in range(10, 121, 10)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_first_and_says_how_to_go_on(untrained, number):
+    run = untrained / "sim/hopper-medium/stopped"
+    process = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "stopped")
+    wait_for(process, run / "checkpoints/00000010")
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "error: interrupted at update" in errors and "a checkpoint was saved" in errors
+    assert "hint: the same command carries on" in errors
+    assert '"status": "interrupted"' in (run / "run.json").read_text()
+
+
+def test_interrupted_plan_keeps_finished_episodes_and_plays_the_rest(untrained):
+    folder = untrained / "sim/hopper-medium/gpt-s42/plans/H2-B4-ctx3-s0"
+    process = start(untrained, "plan", *PLAN)
+    wait_for(process, folder / "episode-000.json")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    first = (folder / "episode-000.json").read_bytes()
+    if process.returncode == 130:
+        assert "of 3 episodes were finished and kept" in errors
+    again = start(untrained, "plan", *PLAN)
+    again.communicate()
+    assert again.returncode == 0
+    assert (folder / "episode-000.json").read_bytes() == first
+    assert len(list(folder.glob("episode-*.json"))) == 3
+    alone = start(untrained, "plan", *PLAN, "--force")
+    with h5py.File(folder / "episode-002.h5") as file:
+        actions = file["actions"][:]
+    alone.communicate()
+    with h5py.File(folder / "episode-002.h5") as file:
+        assert np.array_equal(file["actions"][:], actions)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_full_disk_is_named_and_leaves_nothing_half_written(small_disk):
+    process = start(small_disk, "download", "sim/hopper-medium", "data.transitions=50000")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "error: cannot write" in errors and "the disk is full" in errors
+    assert "hint: free some space" in errors
+    assert not [path for path in small_disk.rglob("*") if path.suffix == ".h5"]
+
+
+def test_read_only_disk(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    process = start(small_disk / "runs", "download", "sim/hopper-random", "data.transitions=100")
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    assert "the file system is read-only" in errors and "--runs-dir" in errors
+
+
+def test_a_run_in_use_is_left_alone(untrained):
+    process = start(untrained, "train", "sim/hopper-medium", *TRAIN, "train.updates=100000", "--name", "busy")
+    wait_for(process, untrained / "sim/hopper-medium/busy/checkpoints/00000010")
+    second = start(untrained, "train", "sim/hopper-medium", *TRAIN, "train.updates=100000", "--name", "busy")
+    _, errors = second.communicate()
+    process.kill()
+    process.communicate()
+    assert second.returncode == 1
+    assert f"in use by another seqrl (process {process.pid})" in errors
