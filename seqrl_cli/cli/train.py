@@ -13,7 +13,10 @@ from seqrl_cli.cli.voice import voice
 
 def train(
     words: options.DatasetWords = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="Architecture: gpt (default: gpt).")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", help="Architecture: gpt or retnet (default: gpt).")] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="RetNet: parallel, chunkwise or recurrent (default: parallel).")
+    ] = None,
     seed: options.Seed = None,
     updates: Annotated[int | None, typer.Option("--updates", min=1, help="Optimiser steps (default: preset).")] = None,
     batch_size: Annotated[
@@ -41,7 +44,12 @@ def train(
 
         dataset, overrides = options.required_dataset(words)
         given = options.configuration(
-            overrides, model__arch=arch, seed=seed, train__updates=updates, train__batch_size=batch_size
+            overrides,
+            model__arch=arch,
+            model__mode=mode,
+            seed=seed,
+            train__updates=updates,
+            train__batch_size=batch_size,
         )
         located, config = datasets.dataset_config(
             RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given

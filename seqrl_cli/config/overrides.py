@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from seqrl_cli.errors import UsageError, unknown
+from seqrl_cli.errors import UsageError, nearest, unknown
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -83,6 +84,9 @@ def sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "configuration"
     reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "literal_error":
+        close = nearest(str(first["input"]), re.findall("'([^']+)'", first["ctx"]["expected"]))
+        reason += f"; did you mean {close!r}?" if close else ""
     if first["type"] == "value_error":
         return reason
     return f"{key} = {first['input']!r}: {reason[0].lower()}{reason[1:]}"

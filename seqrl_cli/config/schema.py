@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Size = Literal["paper", "laptop"]
+RETNET_KEYS = ("value_width", "ffn_width", "mode", "chunk_size")
 
 
 class Section(BaseModel):
@@ -34,7 +35,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The sequence model."""
 
-    arch: Literal["gpt"] = Field("gpt", description="architecture")
+    arch: Literal["gpt", "retnet"] = Field("gpt", description="architecture")
     n_layer: int = Field(4, ge=1, description="layers")
     n_head: int = Field(4, ge=1, description="attention heads")
     width: int = Field(128, ge=1, description="width of the embedding")
@@ -42,8 +43,19 @@ class ModelConfig(Section):
     embedding_dropout: float = Field(0.1, ge=0.0, lt=1.0)
     residual_dropout: float = Field(0.1, ge=0.0, lt=1.0)
     attention_dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    mask_values: bool = Field(True, description="no token attends to a value token")
+    mask_values: bool = Field(True, description="no token sees a value token of the past")
     stop_token: bool = Field(True, description="the end of an episode is predicted, too")
+    value_width: int | None = Field(None, ge=1, description="retnet: width of all heads' values; null = width")
+    ffn_width: int | None = Field(None, ge=1, description="retnet: inner width of the gated networks; null = 4 x width")
+    mode: Literal["parallel", "chunkwise", "recurrent"] = Field("parallel", description="retnet: form of retention")
+    chunk_size: int = Field(64, ge=1, description="retnet: tokens a chunk of the chunkwise form")
+
+    @model_validator(mode="after")
+    def _only_a_retnet_has_retention(self) -> ModelConfig:
+        for key in RETNET_KEYS if self.arch != "retnet" else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"model.{key} = {getattr(self, key)!r}, but only a retnet has it, not a {self.arch}")
+        return self
 
 
 class TrainConfig(Section):
@@ -84,6 +96,9 @@ class PlanConfig(Section):
     percentile: Literal["mean"] | float = Field("mean", description="reward and value estimate: mean, or a percentile")
     max_context_transitions: int = Field(5, ge=1, description="transitions the model sees")
     prefix_context: bool = Field(True, description="plan from past transitions, not from the observation alone")
+    context: Literal["window", "carry"] = Field(
+        "window", description="window = the last transitions, encoded again; carry = a retnet's memory of the episode"
+    )
     plan_freq: int = Field(1, ge=1, description="environment steps between plans")
     discount: float = Field(0.99, gt=0.0, le=1.0)
     window: Literal["sliding", "growing"] = Field("sliding", description="what happens when the context is full")

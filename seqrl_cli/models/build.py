@@ -1,16 +1,26 @@
-"""Architectures by name."""
+"""Architectures by name: their models and the decoders of these."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from seqrl_cli.errors import unknown
+import torch
+from torch import Tensor
+
+from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.retnet_decoder import RetNetDecoder
 
-ARCHITECTURES = {"gpt": GPT}
+ARCHITECTURES = {"gpt": GPT, "retnet": RetNet}
+
+TokenModel = GPT | RetNet
+"""A model that maps tokens (batch, time) to the logits of the tokens that follow, (batch, time, bins + 1)."""
 
 
-def build_model(arch: str, **arguments: Any) -> GPT:
+def build_model(arch: str, **arguments: Any) -> TokenModel:
     """Make a model of the named architecture.
 
     Args:
@@ -22,4 +32,54 @@ def build_model(arch: str, **arguments: Any) -> GPT:
     """
     if arch not in ARCHITECTURES:
         raise unknown("architecture", arch, ARCHITECTURES)
-    return ARCHITECTURES[arch](**arguments)
+    model: TokenModel = ARCHITECTURES[arch](**arguments)
+    return model
+
+
+def build_decoder(model: TokenModel, window: Window | None) -> Decoder:
+    """The decoder of a model.
+
+    Args:
+        model: on its device; its weights are copied.
+        window: which part of a sequence is seen; None for all of it, from step to step of an episode.
+
+    Raises:
+        SeqrlError: the model cannot hold the window, or not go without one.
+    """
+    if isinstance(model, RetNet):
+        return RetNetDecoder(model, window)
+    if window is None:
+        raise SeqrlError(
+            "a gpt cannot carry its context from step to step: it sees a window", "use plan.context=window, or a retnet"
+        )
+    return GPTDecoder(model, window)
+
+
+def device_of(model: TokenModel) -> torch.device:
+    """Where a model's weights are."""
+    return model.head.weight.device
+
+
+def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) -> None:
+    """Put weights into a model.
+
+    Args:
+        model: overwritten.
+        state: what the model's ``state_dict`` once gave.
+        source: where ``state`` comes from, to be named in errors.
+
+    Raises:
+        SeqrlError: the weights are another architecture's, or of other sizes.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        arch = next(name for name, kind in ARCHITECTURES.items() if isinstance(model, kind))
+        found = _architecture_of(state)
+        what = f"a {found}" if found != arch else "other sizes"
+        raise SeqrlError(f"{source} holds weights of {what}, not of this {arch}", "train again with --force") from error
+
+
+def _architecture_of(state: dict[str, Tensor]) -> str:
+    """Which architecture weights belong to, by a name that only a RetNet has."""
+    return "retnet" if "blocks.0.norm_retention.weight" in state else "gpt"

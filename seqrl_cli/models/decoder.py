@@ -10,6 +10,7 @@ own business (see :class:`Window`); the caller feeds tokens and never crops them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -74,6 +75,27 @@ class Decoder(Protocol):
             beam_width: rows kept after each transition.
             n_expand: rows that each becomes in between.
             horizon: transitions planned.
+        """
+
+
+class CarryingDecoder(Decoder, Protocol):
+    """A decoder whose model can keep all of an episode's past in a memory of constant size.
+
+    Such a memory outlives the states: it is made from what really happened, one an episode, and a plan starts from it
+    instead of from the last transitions. Not every model can; a GPT cannot.
+    """
+
+    def after(self, memories: Sequence[Any]) -> Self:
+        """This decoder for sequences that follow on memories, one a group of ``prefill`` and ``remember``."""
+
+    def remember(self, tokens: Tensor) -> list[Any]:
+        """Consume whole transitions.
+
+        Args:
+            tokens: (groups, time) int64 in [0, bins].
+
+        Returns:
+            A memory a group, of these tokens and, if this decoder follows on memories, of what these held.
         """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -69,7 +71,7 @@ def _silu(x: Tensor) -> Tensor:
     return x * (0.5 + 0.5 * torch.tanh(0.5 * x))
 
 
-_AFTER = {"none": lambda x: x, "gelu": functional.gelu, "swish": _silu}
+_AFTER: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "gelu": functional.gelu, "swish": _silu}
 
 
 def _padded_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

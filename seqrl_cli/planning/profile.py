@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoder import CarryingDecoder, Decoder
 
 
 class Profile:
@@ -48,6 +48,15 @@ class TimedDecoder:
         """See :meth:`Decoder.prefill`."""
         with self._profile.measure("prefill"):
             return self._decoder.prefill(tokens)
+
+    def after(self, memories: Sequence[Any]) -> TimedDecoder:
+        """See :meth:`CarryingDecoder.after`."""
+        return TimedDecoder(cast(CarryingDecoder, self._decoder).after(memories), self._profile)
+
+    def remember(self, tokens: Tensor) -> list[Any]:
+        """See :meth:`CarryingDecoder.remember`."""
+        with self._profile.measure("prefill"):
+            return cast(CarryingDecoder, self._decoder).remember(tokens)
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See :meth:`Decoder.step`."""

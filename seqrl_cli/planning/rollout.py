@@ -12,6 +12,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,6 +89,7 @@ class _Running:
     plans: list[np.ndarray | None] = field(default_factory=list)
     seconds: float = 0.0
     terminated: bool = False
+    memory: Any = None
 
 
 class Rollout:
@@ -169,7 +171,7 @@ class Rollout:
             np.random.default_rng((self.seed, episode)),
             observations=[observation.astype(np.float32)],
             states=[state],
-            tokens=deque(maxlen=self.settings.max_context_transitions),
+            tokens=deque(maxlen=None if self.settings.carries else self.settings.max_context_transitions),
             pending=np.empty((0, self.discretizer.dims), np.int64),
         )
 
@@ -177,16 +179,31 @@ class Rollout:
         """Plan for the slots, those with equally long histories together, as many at once as memory allows."""
         with self.profile.measure("sampling"):
             for group in self._groups(slots):
+                decoder = self._carry_on(group) if self.settings.carries else self.decoder
                 context = torch.from_numpy(np.stack([self._context(slot) for slot in group])).to(self.decoder.device)
                 draws = draw([slot.generator for slot in group], self.settings, self.decoder)
-                plans = beam_plan(self.decoder, self.values, context, self.settings, draws).cpu().numpy()
+                plans = beam_plan(decoder, self.values, context, self.settings, draws).cpu().numpy()
                 for slot, plan in zip(group, plans, strict=True):
                     slot.pending = plan
 
+    def _carry_on(self, slots: list[_Running]) -> TimedDecoder:
+        """Move the slots' latest transitions, equally many each, into their memories; the decoder after them."""
+        if slots[0].tokens:
+            past = np.stack([np.concatenate(slot.tokens) for slot in slots]).astype(np.int64)
+            memories = self._after(slots).remember(torch.from_numpy(past).to(self.decoder.device))
+            for slot, memory in zip(slots, memories, strict=True):
+                slot.memory = memory
+                slot.tokens.clear()
+        return self._after(slots)
+
+    def _after(self, slots: list[_Running]) -> TimedDecoder:
+        """The decoder for what follows on the slots' memories, if they have any."""
+        return self.decoder if slots[0].memory is None else self.decoder.after([slot.memory for slot in slots])
+
     def _groups(self, slots: list[_Running]) -> Iterator[list[_Running]]:
-        by_history: dict[int, list[_Running]] = defaultdict(list)
+        by_history: dict[tuple[int, bool], list[_Running]] = defaultdict(list)
         for slot in slots:
-            by_history[len(slot.tokens)].append(slot)
+            by_history[len(slot.tokens), slot.memory is None].append(slot)
         for group in by_history.values():
             for first in range(0, len(group), self.batch):
                 yield group[first : first + self.batch]

@@ -9,6 +9,7 @@ from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.models.decoder import Window
 
 WindowKind = Literal["sliding", "growing"]
+ContextPolicy = Literal["window", "carry"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class PlanSettings:
         plan_freq: environment steps between plans.
         discount: weight of a reward one step later.
         window: whether what is seen slides with the plan or is cut once and then grows.
+        context: whether the last transitions are encoded again at each step, or the model carries its own memory of the
+            whole episode from step to step; then there is no window.
     """
 
     horizon: int = 15
@@ -44,6 +47,7 @@ class PlanSettings:
     plan_freq: int = 1
     discount: float = 0.99
     window: WindowKind = "sliding"
+    context: ContextPolicy = "window"
 
     def __post_init__(self) -> None:
         for name in ("horizon", "beam_width", "n_expand", "max_context_transitions", "plan_freq"):
@@ -56,25 +60,41 @@ class PlanSettings:
                 _require_share(name, getattr(self, name))
         if self.window not in get_args(WindowKind):
             raise unknown("window", self.window, get_args(WindowKind))
+        if self.context not in get_args(ContextPolicy):
+            raise unknown("context", self.context, get_args(ContextPolicy))
+        if self.carries and not self.prefix_context:
+            raise SeqrlError("context=carry needs the past, but prefix_context is off", "set prefix_context=true")
         self._check_percentile()
         if self.plan_freq > self.horizon:
             raise SeqrlError(
                 f"plan_freq {self.plan_freq} is longer than the horizon {self.horizon}",
                 f"plan at least every {self.horizon} steps, or look further ahead",
             )
-        if self.window == "sliding" and self.max_context_transitions < 2 and self.horizon > 1:
+        if self.slides and self.max_context_transitions < 2 and self.horizon > 1:
             raise SeqrlError(
                 f"a sliding window of 1 transition cannot plan {self.horizon} of them",
                 "set max_context_transitions to 2 or more",
             )
 
     @property
-    def view(self) -> Window:
-        """The part of a sequence that the model sees."""
-        return Window(self.max_context_transitions, slides=self.window == "sliding")
+    def carries(self) -> bool:
+        """Whether the model carries its memory of an episode from step to step."""
+        return self.context == "carry"
 
-    def check_fits(self, block_size: int, transition_dim: int) -> None:
-        """Raise SeqrlError unless a model that holds ``block_size`` tokens can see what a plan needs."""
+    @property
+    def slides(self) -> bool:
+        """Whether there is a window that slides with the plan."""
+        return self.window == "sliding" and not self.carries
+
+    @property
+    def view(self) -> Window | None:
+        """The part of a sequence that the model sees; None for all of it."""
+        return None if self.carries else Window(self.max_context_transitions, self.slides)
+
+    def check_fits(self, block_size: int | None, transition_dim: int) -> None:
+        """Raise SeqrlError unless a model that holds ``block_size`` tokens, None for any, can see what a plan needs."""
+        if block_size is None or self.carries:
+            return
         needed = self.max_context_transitions
         if self.window == "growing":
             needed += self.horizon - 1

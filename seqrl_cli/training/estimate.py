@@ -6,13 +6,13 @@ import copy
 import time
 
 from seqrl_cli.data.windows import Windows
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.settings import TrainSettings
 from seqrl_cli.training.trainer import Trainer
 
 
-def seconds_per_update(model: GPT, train: Windows, settings: TrainSettings, updates: int = 3) -> float:
+def seconds_per_update(model: TokenModel, train: Windows, settings: TrainSettings, updates: int = 3) -> float:
     """Train a copy of ``model`` for a few updates, after one that is not counted, and take the mean time.
 
     Args:
@@ -21,7 +21,7 @@ def seconds_per_update(model: GPT, train: Windows, settings: TrainSettings, upda
         settings: of the run to come.
         updates: how many to time.
     """
-    with own_generators(model.position_embedding.device):
+    with own_generators(device_of(model)):
         trainer = Trainer(copy.deepcopy(model), train, train, settings)
         trainer.update()
         trainer.read_losses()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.training.checkpoints import newest_checkpoint, write_checkpoint
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def fit(
-    model: GPT,
+    model: TokenModel,
     train: Windows,
     validation: Windows,
     settings: TrainSettings,
@@ -71,7 +71,7 @@ def fit(
     """
     if not len(train):
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
-    with own_generators(model.position_embedding.device), deferred_interrupt() as interrupted:
+    with own_generators(device_of(model)), deferred_interrupt() as interrupted:
         trainer = Trainer(model, train, validation, settings)
         if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
             trainer.restore(found, on_warning)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.generators import generator_states, restore_generators
@@ -39,14 +39,14 @@ class Trainer:
         settings: how to train.
     """
 
-    def __init__(self, model: GPT, train: Windows, validation: Windows, settings: TrainSettings) -> None:
+    def __init__(self, model: TokenModel, train: Windows, validation: Windows, settings: TrainSettings) -> None:
         order_seed, dropout_seed, validation_seed = np.random.SeedSequence(settings.seed).spawn(3)
         self.model = model
         self.train = train
         self.validation = validation
         self.settings = settings
         self.step = 0
-        self.device = model.position_embedding.device
+        self.device = device_of(model)
         self.precision = resolve_precision(settings.precision, self.device)
         self.sampler = Sampler(len(train), settings.batch_size, np.random.default_rng(order_seed))
         torch.manual_seed(int(dropout_seed.generate_state(1)[0]))

@@ -19,7 +19,8 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import Interrupted, SeqrlError, UsageError
-from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.build import build_decoder, device_of
+from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
@@ -44,6 +45,7 @@ SHORT_NAMES = {
     "plan_freq": "freq",
     "discount": "discount",
     "window": "",
+    "context": "",
     "max_steps": "steps",
 }
 
@@ -110,7 +112,7 @@ class Planner:
 
     run: RunFolder
     trained: TrainedModel
-    decoder: GPTDecoder
+    decoder: Decoder
     config: PlanConfig
     settings: PlanSettings
     env_id: str
@@ -185,17 +187,16 @@ def make_planner(store: RunStore, request: PlanRequest) -> Planner:
     settings = plan_settings(config)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
     located = locate(store, trained.record.dataset)
-    device = trained.model.position_embedding.device
     return Planner(
         run=run,
         trained=trained,
-        decoder=GPTDecoder(trained.model, settings.view),
+        decoder=build_decoder(trained.model, settings.view),
         config=config,
         settings=settings,
         env_id=environment_of(located),
         references=reference_scores(located),
         seed=request.seed,
-        max_memory=request.max_memory or available_memory(device) // 2,
+        max_memory=request.max_memory or available_memory(device_of(trained.model)) // 2,
     )
 
 
