@@ -63,11 +63,11 @@ def export(
     """Write a run's model in another project's format, for use with the original code."""
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows import exchange
+        from seqrl_cli.workflows.export import ExportRequest, export_run
 
         run, overrides = options.split_words(words, "run")
         options.refuse_overrides(overrides, "export")
-        request = exchange.ExportRequest(run, style, output, checkpoint)
-        report = exchange.export_run(RunStore(runs_dir), request, console, force=force, dry_run=dry_run)
+        request = ExportRequest(run, style, output, checkpoint)
+        report = export_run(RunStore(runs_dir), request, console, force=force, dry_run=dry_run)
         console.show(report.text())
         console.emit(report.as_dict())

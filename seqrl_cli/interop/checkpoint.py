@@ -103,7 +103,7 @@ class Fields:
         """
         value = self._take(name, type(expected), f"{expected}")
         if value != expected:
-            raise SeqrlError(f"{self.source} has {name} {value}, not {expected}", _CONFIG_HINT)
+            raise SeqrlError(f"{self.source} has {name} {value!r:.80}, not {expected!r}", _CONFIG_HINT)
 
     def _take(self, name: str, kinds: Any, what: str) -> Any:
         if name not in self.values:
@@ -132,7 +132,8 @@ def whole_transitions(source: str, tokens: int, transition_dim: int) -> int:
         SeqrlError: there is not even one.
     """
     if tokens + 1 < transition_dim:
-        raise SeqrlError(f"{source} has windows of {tokens} tokens, less than a transition's {transition_dim}")
+        message = f"{source} has windows of {tokens} tokens, less than a transition's {transition_dim}"
+        raise SeqrlError(message, _CONFIG_HINT)
     return (tokens + 1) // transition_dim
 
 
@@ -157,7 +158,7 @@ def masks_values(source: str, state: Mapping[str, Tensor], pattern: str, transit
                 answers.add(hides)
                 break
         else:
-            raise SeqrlError(f"{source} has an attention mask {name!r} that is not causal", _CONFIG_HINT)
+            raise SeqrlError(f"{source} has an attention mask {name!r:.80} that is not causal", _CONFIG_HINT)
     if len(answers) > 1:
         raise SeqrlError(f"{source} hides values in some of its layers only", "such a model cannot be imported")
     return answers != {False}
@@ -176,7 +177,7 @@ def check_shapes(checkpoint: ForeignCheckpoint, expected: Mapping[str, Tensor]) 
     state, source = checkpoint.state, checkpoint.weights
     for name in sorted(expected.keys() ^ state.keys()):
         verb = "lacks" if name in expected else "has weights that its configuration does not make:"
-        raise SeqrlError(f"{source} {verb} {name}", _CONFIG_HINT)
+        raise SeqrlError(f"{source} {verb} {name!r:.80}", _CONFIG_HINT)
     for name, tensor in expected.items():
         shape, there = tuple(tensor.shape), tuple(state[name].shape)
         if shape != there:

@@ -162,7 +162,8 @@ def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:
     except ValueError as error:
         raise SeqrlError(f"{path} is damaged: its bin edges are {error}", "copy the file again") from error
     if array.shape != (dims, bins + 1):
-        raise SeqrlError(f"{path} has bin edges of shape {array.shape}, but the model needs {(dims, bins + 1)}")
+        message = f"{path} has bin edges of shape {array.shape}, but the model needs {(dims, bins + 1)}"
+        raise SeqrlError(message, "the folder may mix files of different runs")
     if not np.isfinite(array).all() or (np.diff(array, axis=1) < 0).any():
         raise SeqrlError(f"{path} has bin edges that are not finite and ascending", "take another checkpoint")
     return Discretizer(np.ascontiguousarray(array.T), "uniform")

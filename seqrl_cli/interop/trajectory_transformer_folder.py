@@ -102,10 +102,9 @@ def _gpt(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCheck
     state = read_state_dict(weights)
     try:
         converted = convert_gpt_state(state)
+        converted["position_embedding"] = converted["position_embedding"][: length * transition_dim - 1]
     except (KeyError, IndexError, RuntimeError) as error:
         raise SeqrlError(f"{weights} does not hold a whole GPT: {error}", "take another checkpoint") from error
-    if "position_embedding" in converted:
-        converted["position_embedding"] = converted["position_embedding"][: length * transition_dim - 1]
     return ForeignCheckpoint(
         project="trajectory-transformer",
         weights=weights,

@@ -1,4 +1,4 @@
-"""Other projects' checkpoints to runs, and runs to theirs."""
+"""Other projects' checkpoints to runs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,17 @@ from seqrl_cli.data.download import file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.targets import transition_columns
 from seqrl_cli.data.tokens import TokenizedDataset, save_tokens
-from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.interop.checkpoint import ForeignCheckpoint, check_shapes
 from seqrl_cli.interop.recognise import read_checkpoint_folder
-from seqrl_cli.interop.trajectory_transformer_folder import write_folder
-from seqrl_cli.models.gpt import GPT
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore, discard_run
-from seqrl_cli.training.checkpoints import (
-    Checkpoint,
-    DamagedCheckpointError,
-    newest_checkpoint,
-    write_checkpoint,
-)
+from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes, locate
-from seqrl_cli.workflows.models import load_model, make_model
-
-FORMATS = ("trajectory-transformer",)
+from seqrl_cli.workflows.models import make_model
 
 
 @dataclass(frozen=True)
@@ -266,7 +257,7 @@ def _is_same(run: RunFolder, converted: Converted) -> bool:
     """Whether the run that is there was imported from the same weights and speaks the same bins."""
     try:
         there = newest_checkpoint(run.checkpoints)
-    except (SeqrlError, DamagedCheckpointError):
+    except SeqrlError:
         return False
     origin = {} if there is None else there.state.get("imported", {})
     same_weights = origin.get("sha256") == converted.origin["sha256"]
@@ -299,68 +290,3 @@ def _write(converted: Converted, request: ImportRequest) -> None:
         updated="",
     )
     records.write_record(run.record, record)
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What ``seqrl export`` was asked for.
-
-    Attributes:
-        run: a run's path or name, or a dataset; None = the latest run.
-        style: one of ``FORMATS``.
-        output: folder to write to; None = one in the run's folder.
-        checkpoint: updates of the checkpoint; None = the newest.
-    """
-
-    run: str | None
-    style: str
-    output: Path | None = None
-    checkpoint: int | None = None
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What ``export`` says."""
-
-    folder: str
-    weights: str
-    fresh: bool
-
-    def text(self) -> str:
-        """One line for a person."""
-        return self.folder
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
-
-
-def export_run(
-    store: RunStore, request: ExportRequest, console: Console, *, force: bool = False, dry_run: bool = False
-) -> ExportReport:
-    """Write a run's model as another project saves its own.
-
-    Raises:
-        UsageError: an unknown format.
-        SeqrlError: there is no such run, or the other project has no such model.
-    """
-    if request.style not in FORMATS:
-        raise unknown("format", request.style, FORMATS)
-    run = store.find(request.run)
-    trained = load_model(run, torch.device("cpu"), request.checkpoint)
-    model, config = trained.model, trained.config
-    if not isinstance(model, GPT) or not config.model.stop_token:
-        what = "without a stop token" if isinstance(model, GPT) else f"of architecture {config.model.arch}"
-        raise SeqrlError(f"{run.path} is a model {what}, which a {request.style} cannot be", "export another run")
-    if trained.tokens.discretizer.strategy != "quantile":
-        console.warn(
-            f"a {request.style} places quantile bins, but {run.path} speaks uniform ones: it will misread them"
-        )
-    folder = request.output or run.path / request.style
-    weights = folder / f"state_{trained.step}.pt"
-    if weights.exists() and not force:
-        console.note(f"{weights} is already there; --force writes it again")
-    elif not dry_run:
-        write_folder(folder, model, config, trained.step)
-        return ExportReport(str(folder), str(weights), fresh=True)
-    return ExportReport(str(folder), str(weights), fresh=False)

@@ -52,6 +52,16 @@ def test_a_faster_one_brings_its_bins_and_needs_no_dataset(fresh, tmp_path):
     assert fresh("render", "--view", "software").exit_code == 0
 
 
+def test_a_trajectory_retnet_plans_and_is_compared(seqrl, tmp_path):
+    folder = folders.trajectory_retnet(tmp_path / "trn")
+    imported = seqrl("import", folder, "--dataset", "sim/hopper-medium", "--name", "theirs")
+    assert imported.exit_code == 0, imported.output
+    planned = seqrl("plan", "theirs", *PLAN)
+    assert planned.exit_code == 0, planned.output
+    assert seqrl("table", "sim/hopper-medium/theirs").exit_code == 0
+    assert_refused(seqrl("export", "theirs"), 1, "of architecture retnet", "another run")
+
+
 def test_the_published_files_with_weights_beside_them(fresh, tmp_path, golden_file):
     """The bins and configuration that the project ships; its weights are not in the golden folder, so random ones."""
     published = golden_file("faster_tt_pretrained_hopper")
@@ -145,13 +155,13 @@ CHANGED_TT = {
     "a size of another type": ({"n_layer": "2"}, {}, "n_layer of type str", "folder"),
     "dims that do not add up": ({"transition_dim": 17}, {}, "transition_dim 17, not 16", "folder"),
     "other bins": ({}, {"N": 50}, "N 50, not 20", "folder"),
-    "another discretizer": ({}, {"discretizer": "Other"}, "discretizer Other", "folder"),
+    "another discretizer": ({}, {"discretizer": "Other"}, "discretizer 'Other'", "folder"),
     "steps left out": ({}, {"step": 2}, "step 2, not 1", "folder"),
     "a bad dropout": ({"embd_pdrop": 1.5}, {}, "embedding_dropout = 1.5", "folder"),
 }
 LARGER_TT = {
-    "more layers": ({"n_layer": 3}, "lacks blocks.2"),
-    "fewer layers": ({"n_layer": 1}, "does not make: blocks.1"),
+    "more layers": ({"n_layer": 3}, "lacks 'blocks.2"),
+    "fewer layers": ({"n_layer": 1}, "does not make: 'blocks.1"),
     "wider": ({"n_embd": 32}, "of shape"),
     "a longer window": ({"block_size": 16 * 50 - 1}, "position_embedding of shape (63, 16)"),
     "heads that do not divide": ({"n_head": 3}, "n_head 3"),
@@ -189,12 +199,12 @@ def test_weights_that_disagree_with_the_configuration(seqrl, runs, tmp_path, wha
 @pytest.mark.parametrize(
     ("weight", "value", "message"),
     [
-        ("pos_emb", torch.zeros(3), "position_embedding"),
+        ("pos_emb", torch.zeros(3), "does not hold a whole GPT"),
         ("ln_f.weight", torch.full((folders.WIDTH,), torch.nan), "not finite"),
         ("blocks.0.attn.key.weight", None, "does not hold a whole GPT"),
         ("blocks.1.attn.mask", torch.ones(1, 1, folders.BLOCK - 1, folders.BLOCK - 1), "not causal"),
-        ("head.weight", None, "lacks head.weight"),
-        ("lora.weight", torch.zeros(2), "does not make: lora.weight"),
+        ("head.weight", None, "lacks 'head.weight'"),
+        ("lora.weight", torch.zeros(2), "does not make: 'lora.weight'"),
     ],
 )
 def test_weights_that_are_no_such_model(seqrl, runs, tmp_path, weight, value, message):
