@@ -149,7 +149,7 @@ def convert(store: RunStore, request: ImportRequest, console: Console) -> Conver
     located = _dataset(store, request, checkpoint)
     tokens = _tokens(checkpoint, located)
     if located.id != checkpoint.dataset:
-        console.warn(f"{request.path} was trained on {checkpoint.dataset}, and is imported for {located.id}")
+        console.warn(f"{request.path} was trained on {checkpoint.dataset!r:.80}, and is imported for {located.id}")
     config = _config(checkpoint, located, request.path)
     with torch.device("meta"):  # shapes without memory, for sizes that may be lies
         expected = make_model(config, tokens).state_dict()

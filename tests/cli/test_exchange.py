@@ -30,7 +30,7 @@ def test_a_trajectory_transformer_plans_renders_and_is_compared(seqrl, runs, tmp
     folder = folders.trajectory_transformer(tmp_path / "tt", is_zip=is_zip)
     imported = seqrl("import", folder, "--dataset", "sim/hopper-medium")
     assert imported.exit_code == 0, imported.output
-    assert "trained on hopper-medium-v2, and is imported for sim/hopper-medium" in imported.stderr
+    assert "trained on 'hopper-medium-v2', and is imported for sim/hopper-medium" in imported.stderr
     planned = seqrl("plan", TT, *PLAN, "--json")
     assert planned.exit_code == 0, planned.output
     assert json.loads(planned.stdout)["mean_steps"] > 0
