@@ -18,6 +18,7 @@ from tests.contracts.decoder import (
 
 TRANSITION_DIM = 7
 SIZES = dict(bins=9, observation_dim=3, action_dim=2, n_layer=3, n_head=2, width=16, value_width=12, ffn_width=40)
+PAPER_SIZES = dict(n_head=4, width=128, value_width=128, ffn_width=300)
 WINDOWS = [Window(3, slides=True), Window(3, slides=False), None]
 
 
@@ -58,13 +59,69 @@ def test_past_values_are_hidden(window):
     check_past_values_are_hidden(RetNetDecoder(make_model(), window), past=10, steps=30)
 
 
+@pytest.mark.parametrize("sizes", [{}, PAPER_SIZES], ids=["small", "paper"])
 @pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("sizes", [{}, {"n_head": 4, "width": 128, "value_width": 128, "ffn_width": 300}])
-def test_groups_are_independent(window, threads, sizes):
+def test_groups_are_independent(window, sizes):
+    check_groups_are_independent(RetNetDecoder(make_model(**sizes), window), past=10, steps=15)
+
+
+def test_groups_are_independent_on_two_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        check_groups_are_independent(RetNetDecoder(make_model(**sizes), window), past=10, steps=15)
+        check_groups_are_independent(RetNetDecoder(make_model(**PAPER_SIZES), Window(3)), past=10, steps=9)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("cuts", [[5], [1, 4], [2, 1, 1, 1]])
+def test_carried_memories_equal_full_encoding(cuts):
+    """However an episode's past was taken in, what follows has the logits of one whole sequence."""
+    model, decoder = make_model(), RetNetDecoder(make_model(), None)
+    past, rest = random_tokens(2, 5 * TRANSITION_DIM), random_tokens(2, 10, seed=4)
+    carried = decoder
+    for part in past.split([cut * TRANSITION_DIM for cut in cuts], dim=1):
+        carried = decoder.after(carried.remember(part))
+    logits, state = carried.prefill(rest[:, :4])
+    for time in range(4, 11):
+        with torch.no_grad():
+            expected = model(torch.cat([past, rest[:, :time]], dim=1))[:, -1]
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+        logits, state = decoder.step(rest[:, min(time, 9)], state)
+
+
+def test_episodes_of_different_age_share_a_batch():
+    decoder = RetNetDecoder(make_model(), None)
+    old = decoder.after(decoder.remember(random_tokens(1, 9 * TRANSITION_DIM))).remember(random_tokens(1, 14, seed=5))
+    young = decoder.remember(random_tokens(1, TRANSITION_DIM, seed=6))
+    tokens, continued = random_tokens(2, 3, seed=7), random_tokens(12, 2, 3, seed=8)
+
+    def decode(memories: list, groups: list[int]) -> Tensor:
+        logits, state = decoder.after(memories).prefill(tokens[groups])
+        state, seen = state.expand(3), [logits.repeat_interleave(3, 0)]
+        for each in continued[:, groups]:
+            logits, state = decoder.step(each.flatten(), state)
+            seen.append(logits)
+        return torch.stack(seen)
+
+    together = decode([*old, *young], [0, 1])
+    assert torch.equal(together[:, :3], decode(old, [0])) and torch.equal(together[:, 3:], decode(young, [1]))
+
+
+def test_a_step_costs_no_more_memory_after_a_long_past():
+    decoder = RetNetDecoder(make_model(), None)
+    sizes = []
+    for past in (10, 500):
+        _, state = decoder.prefill(random_tokens(1, past))
+        sizes.append([each.numel() for each in (state.base, state.keys, state.values)])
+    assert sizes[0] == sizes[1]
+
+
+def test_training_after_it_was_made_does_not_reach_a_decoder():
+    model = make_model()
+    decoder = RetNetDecoder(model, Window(3))
+    before, _ = decoder.prefill(random_tokens(1, 10))
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    after, _ = decoder.prefill(random_tokens(1, 10))
+    assert torch.equal(before, after)

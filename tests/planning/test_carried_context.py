@@ -1,0 +1,61 @@
+"""A RetNet that carries its memory from step to step plans as if it encoded the whole episode at each step."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.retnet_decoder import RetNetDecoder
+from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.settings import PlanSettings
+from tests.planning.test_rollout import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, discretizer
+
+STEPS = 12
+
+
+@cache
+def model() -> RetNet:
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"n_layer": 2, "n_head": 2, "width": 16, "generator": generator}
+    return RetNet(bins=12, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, **sizes).eval()
+
+
+def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
+    settings = PlanSettings(**{**SETTINGS, **changes})
+    vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=STEPS)
+    records: list[EpisodeRecord] = []
+    try:
+        rollout = Rollout(RetNetDecoder(model(), settings.view), discretizer(), vector, settings, seed=5)
+        rollout.play(episodes, records.append)
+    finally:
+        vector.close()
+    return records
+
+
+@pytest.mark.parametrize("plan_freq", [1, 3])
+def test_equals_encoding_the_whole_episode_again(plan_freq):
+    """With a window that holds all of an episode, which is cut by nothing, the same actions follow."""
+    greedy = {"k_act": 1, "cdf_act": None, "plan_freq": plan_freq}
+    carried = play(1, [0], context="carry", **greedy)
+    encoded = play(1, [0], window="growing", **{**greedy, "max_context_transitions": STEPS})
+    assert len(carried[0].actions) > 4
+    np.testing.assert_array_equal(carried[0].actions, encoded[0].actions)
+
+
+@pytest.mark.parametrize("context", ["window", "carry"])
+def test_an_episode_is_the_same_alone_and_among_four(context):
+    together = play(2, [0, 1, 2, 3], context=context)
+    assert_same([record for episode in range(4) for record in play(1, [episode], context=context)], together)
+
+
+def test_settings_that_contradict_themselves():
+    with pytest.raises(SeqrlError, match="prefix_context is off"):
+        PlanSettings(context="carry", prefix_context=False)
+    with pytest.raises(SeqrlError, match="unknown context 'cary'"):
+        PlanSettings(context="cary")
