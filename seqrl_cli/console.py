@@ -81,6 +81,8 @@ class Console:
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for key, value in facts.items():
             text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
             table.add_row(key, text)

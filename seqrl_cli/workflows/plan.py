@@ -385,7 +385,10 @@ def collect_with_run(
         raise SeqrlError(
             f"{planner.run.path} plans in {planner.env_id}, not in {env_id}", f"seqrl collect {planner.env_id}"
         )
-    vector = EpisodeVector(env_id, planner.config.envs)
+    vector = EpisodeVector(env_id, planner.config.envs, max_episode_steps=planner.config.max_steps)
+    if transitions < vector.max_episode_steps:
+        vector.close()
+        vector = EpisodeVector(env_id, 1, max_episode_steps=transitions)
     rollout = planner.rollout(vector, Profile())
     records: list[EpisodeRecord] = []
     rows = 0
