@@ -67,7 +67,7 @@ def test_groups_are_independent(window, sizes):
 
 def test_groups_are_independent_on_two_threads():
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(2)
     try:
         check_groups_are_independent(RetNetDecoder(make_model(**PAPER_SIZES), Window(3)), past=10, steps=9)
     finally:
