@@ -31,5 +31,5 @@ RECIPES = {
     "hopper": Recipe(SearchSettings("Hopper-v4", 0.01, 8, 4, 0.025, alive_bonus=1.0), 2, 3_000_000, 0.1, 0.3),
     "halfcheetah": Recipe(SearchSettings("HalfCheetah-v4", 0.02, 32, 4, 0.03), 0, 12_000_000, 0.05, 0.1),
     "walker2d": Recipe(SearchSettings("Walker2d-v4", 0.03, 40, 30, 0.025, alive_bonus=1.0), 0, 9_370_000, 0.1, 0.1),
-    "ant": Recipe(SearchSettings("Ant-v4", 0.015, 60, 20, 0.025, alive_bonus=1.0), 0, 25_000_000, 0.1, 0.1),
+    "ant": Recipe(SearchSettings("Ant-v4", 0.015, 60, 20, 0.025, alive_bonus=1.0), 0, 9_000_000, 0.1, 0.2),
 }
