@@ -46,7 +46,11 @@ class ModelConfig(Section):
     mask_values: bool = Field(True, description="no token sees a value token of the past")
     stop_token: bool = Field(True, description="the end of an episode is predicted, too")
     value_width: int | None = Field(None, ge=1, description="retnet: width of all heads' values; null = width")
-    ffn_width: int | None = Field(None, ge=1, description="retnet: inner width of the gated networks; null = 4 x width")
+    ffn_width: int | None = Field(
+        None,
+        ge=1,
+        description="retnet: inner width of the gated networks; null = 4 x width, 7/3 x width is a gpt's size",
+    )
     mode: Literal["parallel", "chunkwise", "recurrent"] = Field("parallel", description="retnet: form of retention")
     chunk_size: int = Field(64, ge=1, description="retnet: tokens a chunk of the chunkwise form")
 

@@ -134,10 +134,10 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]], lengths: list[int]) -> str:
     """Milliseconds and mebibytes, a line a form, a column a length."""
-    lines = [f"{'':26}" + "".join(f"{length:>18,}" for length in lengths)]
+    lines = [f"{'':32}" + "".join(f"{length:>18,}" for length in lengths)]
     cells = {(each["measured"], each["batch"], each["form"], each["length"]): each for each in found}
     for measured, batch, form in dict.fromkeys(key[:3] for key in cells):
-        line = f"{measured:7}{batch:>4} {form:<18}"[:26].ljust(26)
+        line = f"{measured:8}{batch:>4}  {form:<18}"
         for length in lengths:
             cell = cells.get((measured, batch, form, length))
             line += f"{1e3 * cell['seconds']:9.2f}ms{cell['bytes'] / 2**20:5.0f}Mi" if cell else f"{'-':>18}"
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of context")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 32], help="rows decoded at once")
     parser.add_argument("--batch", type=int, nargs="+", default=[1], help="sequences a training step")
-    parser.add_argument("--rounds", type=int, default=5, help="of decoding")
+    parser.add_argument("--rounds", type=int, default=15, help="of decoding")
     parser.add_argument("--train-rounds", type=int, default=3)
     parser.add_argument("--gigabytes", type=float, default=1.0, help="skip training steps that take more")
     parser.add_argument("--threads", type=int, default=2)
