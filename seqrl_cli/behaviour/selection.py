@@ -65,7 +65,7 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
 
     The expert is the iterate with the highest mean return. Medium is, among the earlier ones that earn 35 to 48 % of
     it, the one with the highest reward a step in its worse episodes: a policy which moves well and falls, not one that
-    stands still, nor one that either excels or fails.
+    stands still, nor one that either excels or fails. A recipe may name its medium iterate instead.
 
     Args:
         family: for example ``hopper``.
@@ -81,7 +81,8 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
         contest = _Contest(ordered_map, recipe, iterates)
         expert = contest.expert()
         report(f"expert: {expert}")
-        medium = contest.medium(expert)
+        given = recipe.medium_iteration
+        medium = contest.medium(expert) if given is None else contest.evaluate([given], recipe.medium_noise)[0]
         report(f"medium: {medium}")
     replay = np.unique(np.linspace(0, medium.iteration, _REPLAY_ITERATES).round().astype(int)).tolist()
     return Behaviour(
@@ -123,13 +124,14 @@ class _Contest:
         noise = self.recipe.expert_noise
         screened = self._play(range(len(self.iterates)), noise, _SCREENING)
         finalists = sorted(screened, key=lambda one: -one.mean_return)[:_FINALISTS]
-        return max(self._play_again(finalists, noise), key=lambda one: one.mean_return)
+        again = self.evaluate([one.iteration for one in finalists], noise)
+        return max(again, key=lambda one: one.mean_return)
 
     def medium(self, expert: Evaluation) -> Evaluation:
         noise = self.recipe.medium_noise
         earlier = range(round(_MEDIUM_PROGRESS * expert.iteration))
         finalists = _medium_by_speed(self._play(earlier, noise, _SCREENING), expert)[:_FINALISTS]
-        fit = _medium_by_speed(self._play_again(finalists, noise), expert)
+        fit = _medium_by_speed(self.evaluate([one.iteration for one in finalists], noise), expert)
         if not fit:
             low, high = _MEDIUM_SHARE
             raise SeqrlError(
@@ -138,13 +140,13 @@ class _Contest:
             )
         return fit[0]
 
+    def evaluate(self, iterations: Sequence[int], noise: float) -> list[Evaluation]:
+        return self._play(iterations, noise, _FINAL)
+
     def _play(self, iterations: Sequence[int], noise: float, round_: _Round) -> list[Evaluation]:
         env_id = self.recipe.settings.env_id
         tasks = [_Task(env_id, index, self.iterates.policy(index, noise), round_) for index in iterations]
         return list(self.ordered_map(_play, tasks))
-
-    def _play_again(self, finalists: Sequence[Evaluation], noise: float) -> list[Evaluation]:
-        return self._play([one.iteration for one in finalists], noise, _FINAL)
 
 
 def _play(task: _Task) -> Evaluation:

@@ -9,7 +9,7 @@ from seqrl_cli.behaviour.recipes import RECIPES
 from seqrl_cli.behaviour.selection import choose
 from seqrl_cli.errors import SeqrlError
 
-RECIPE = replace(RECIPES["hopper"], expert_noise=0.02, medium_noise=0.02)
+RECIPE = replace(RECIPES["hopper"], expert_noise=0.02, medium_noise=0.02, medium_iteration=None)
 
 
 def pushing(hip, knee, foot):
@@ -38,6 +38,12 @@ def test_the_best_is_expert_and_the_steadier_of_earlier_middling_ones_is_medium(
     np.testing.assert_array_equal(chosen.expert.bias, FOOT_FIRMLY.bias)
     assert chosen.expert.noise_std == RECIPE.expert_noise and chosen.medium.noise_std == RECIPE.medium_noise
     assert len(lines) == 2 and chosen.search["steps"] == 400
+
+
+def test_a_recipe_may_name_its_medium():
+    iterates = iterates_of([FOOT_A_LITTLE, EVERY_JOINT, FOOT_FIRMLY])
+    chosen = choose("hopper", replace(RECIPE, medium_iteration=1), iterates, 1, lambda line: None)
+    assert chosen.iterations == {"expert": 2, "medium": 1, "replay": [0, 1]}
 
 
 def test_without_a_medium_policy_the_range_is_named():
