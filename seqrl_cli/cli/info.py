@@ -16,7 +16,7 @@ def info(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """What is installed, what is missing and which line installs it; or what is in a dataset."""
+    """What this machine has: versions, devices, what draws pictures; or what is in a dataset."""
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.inspect import show_dataset, show_machine

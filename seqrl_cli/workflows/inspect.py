@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from dataclasses import asdict
 from importlib import metadata
@@ -17,6 +16,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
@@ -25,7 +25,6 @@ from seqrl_cli.training.metrics import read_metrics
 from seqrl_cli.workflows.datasets import locate
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
-EXTRAS = {"sb3_contrib": ("behaviour", "searching behaviour policies with Stable-Baselines3")}
 
 
 def show_runs(store: RunStore, console: Console) -> None:
@@ -114,26 +113,22 @@ def show_preset(name: str, size: str | None, console: Console) -> None:
 
 
 def show_machine(store: RunStore, console: Console) -> None:
-    """Versions, devices, drawing backends, and the line that installs each missing extra."""
+    """Versions, devices, and what draws pictures here; with a hint for what is missing."""
     import torch
 
-    devices = ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    backend = find_backend()
     facts = {
         "seqrl": __version__,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "devices": devices,
+        "devices": ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())],
+        "drawing": f"MuJoCo with {backend.upper()}" if backend else "software",
         "runs directory": str(store.root.resolve()),
         **{package: metadata.version(package) for package in CORE},
     }
-    missing = {
-        extra: {"for": purpose, "install": f"pip install 'seqrl[{extra}]'"}
-        for module, (extra, purpose) in EXTRAS.items()
-        if importlib.util.find_spec(module) is None
-    }
-    console.emit({**facts, "missing extras": missing})
+    console.emit(facts)
     console.show_facts(facts)
-    for extra, details in missing.items():
-        console.show(f"not installed: {extra} ({details['for']}); {details['install']}")
+    if backend is None:
+        console.note("MuJoCo cannot draw here; EGL or OSMesa would let it: apt install libegl1, or libosmesa6")
 
 
 def show_dataset(store: RunStore, dataset: str, console: Console) -> None:

@@ -1,0 +1,60 @@
+"""Every command of the README runs as it is written, at sizes that take seconds, and those that fetch as a dry run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqrl_cli.data.d4rl import write_d4rl
+from seqrl_cli.data.episodes import Episodes
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, invoke
+
+README = Path(__file__).parents[2] / "README.md"
+SMALL = {
+    "demo": ("--dry-run",),
+    "download": (),
+    "collect": ("-n", "300"),
+    "train": TINY_TRAIN,
+    "plan": TINY_PLAN,
+    "render": ("--every", "3"),
+}
+
+
+def commands() -> list[str]:
+    """Lines of the README's code blocks that call seqrl by itself, without their comments."""
+    blocks = re.findall(r"^```\n(.*?)^```", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("seqrl ")]
+
+
+def test_the_readme_has_every_command_of_the_chain():
+    verbs = {shlex.split(line)[1] for line in commands()}
+    assert verbs >= {"demo", "download", "discretize", "train", "plan", "render", "table", "collect", "runs", "info"}
+
+
+@pytest.fixture
+def workplace(runs, tmp_path, monkeypatch):
+    """A folder with a run directory and the user's own file that the README speaks of."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    ends = np.arange(60) % 12 == 11
+    episodes = Episodes.from_flags(
+        rng.normal(size=(60, 11)), rng.uniform(-1, 1, (60, 3)), rng.normal(size=60), ends, np.zeros(60)
+    )
+    write_d4rl(tmp_path / "path/to/file.hdf5", episodes, {})
+    return runs
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_as_written(workplace, line):
+    words = shlex.split(line)[1:]
+    if "import" in words or "export" in words:
+        pytest.skip("tested with real folders in test_exchange.py")
+    small = SMALL.get(words[0], ())
+    if any(word.endswith("-v2") for word in words) and words[0] in ("train", "download"):
+        small = ("--dry-run",)
+    result = invoke(workplace, *words, *small)
+    assert result.exit_code == 0, result.output
+    assert result.stdout or words[0] in ("render",), line
