@@ -19,14 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.decoder_linear import PackedLinear
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
-from seqrl_cli.models.retention import head_decays, leave, pair_angles, remember, retain_parallel, rotate, turns
-from seqrl_cli.models.retnet import NORM_EPS, Block, RetNet, Timing, make_timing
+from seqrl_cli.models.retention import head_decays, pair_angles, rotate, turns
+from seqrl_cli.models.retnet import Block, RetNet, Timing, make_timing
+from seqrl_cli.models.retnet_layer import Layer, fold_norm, normalize
 
 PREFILL_TRANSITIONS = 8
 """Transitions of the known past that are encoded at once, in parallel; what is longer goes chunk by chunk."""
@@ -119,7 +119,7 @@ class RetNetDecoder:
         self.embedding = _embedding_by_dimension(model)
         self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
         maps = [model.head.linear(dim) for dim in range(self.transition_dim)]
-        self.heads = [_fold(model.norm, weight, bias) for weight, bias in maps]
+        self.heads = [fold_norm(model.norm, weight, bias) for weight, bias in maps]
         self.n_head, self.key_dim, self.value_dim = model.n_head, model.key_dim, self.layers[0].value_dim
         self.memories: Sequence[EpisodeMemory] | None = None
         self._tabulate()
@@ -168,7 +168,7 @@ class RetNetDecoder:
             x = layer.finish(x, _read(state, number, query), gate)
         state.passed += 1
         state.dim = (dim + 1) % self.transition_dim
-        return self.heads[dim](_normalize(x)), state
+        return self.heads[dim](normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
         """Most memory that planning takes for one group, in bytes: bases, twice while they are folded, and the rest."""
@@ -199,7 +199,6 @@ class RetNetDecoder:
             if overflow:
                 state.tokens = state.tokens[:, overflow:]
                 state.past, state.dim = torch.zeros_like(state.past), 0
-                state.base = torch.zeros_like(state.base[:, :1])
                 self._encode(state, *prefix_levels(state.tokens, self.transition_dim))
                 return
         if state.kept is not None or state.passed == self.transition_dim:
@@ -219,21 +218,22 @@ class RetNetDecoder:
         state.start_columns(len(kept) * state.copies)
 
     def _encode(self, state: RetNetState, levels: list[Level], node: Tensor) -> None:
-        """Make the bases anew, out of those that are there and a tree of sequences that follow on them.
+        """Make the bases anew, out of a tree of sequences that follow on the memories, if there are any.
 
         Args:
-            state: its bases are the roots of the tree.
+            state: of which the bases, when they hold memories, are the roots of the tree.
             levels: the tree.
             node: (rows,) int64, the last level's node at which each row ends.
         """
         x = torch.cat([self._embed(level, state.dim).flatten(0, 1) for level in levels])
         timings = [self._timing(level, state) for level in levels]
-        memories = []
-        for layer, root in zip(self.layers, state.base, strict=True):
-            x, memory = layer.encode(x, root, levels, timings, layer is self.layers[-1])
-            memories.append(memory[node])
+        bases = []
+        for number, layer in enumerate(self.layers):
+            root = None if self.memories is None else state.base[number]
+            x, base = layer.encode(x, root, levels, timings, layer is self.layers[-1])
+            bases.append(base[node])
         length = levels[-1].first + levels[-1].tokens.shape[1]
-        state.base, state.past = torch.stack(memories), state.past + length
+        state.base, state.past = torch.stack(bases), state.past + length
         state.dim = (state.dim + length) % self.transition_dim
         state.start_columns(len(node))
 
@@ -273,63 +273,6 @@ class RetNetDecoder:
         return turned if len(turned) == 1 else turned.repeat_interleave(state.rows // state.groups, 0)
 
 
-class Layer:
-    """One block of a RetNet with its norms folded into its linear layers."""
-
-    def __init__(self, block: Block) -> None:
-        self.n_head = block.n_head
-        self.width, self.value_dim = block.sizes[0], block.sizes[2] // block.n_head
-        *parts, gate = block.qkvg.weight.split(block.sizes)
-        self.qkv, self.gate = _fold(block.norm_retention, torch.cat(parts)), _fold(block.norm_retention, gate)
-        self.projection = PackedLinear(block.projection.weight)
-        self.mlp_in, self.mlp_gate = (_fold(block.norm_mlp, part) for part in block.mlp_in.weight.chunk(2))
-        self.mlp_out = PackedLinear(block.mlp_out.weight)
-
-    def project(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Query, key and value (rows, heads, dim) of one token a row, turned, and gate (rows, value_width)."""
-        normed = _normalize(x)
-        both, value = self.qkv(normed).split([2 * self.width, self.n_head * self.value_dim], dim=1)
-        query, key = rotate(both.unflatten(1, (2, self.n_head, -1)), turned).unbind(1)
-        return query, key, value.unflatten(1, (self.n_head, -1)), self.gate.silu(normed)
-
-    def finish(self, x: Tensor, mixed: Tensor, gate: Tensor) -> Tensor:
-        """The block after retention, of ``mixed`` (rows, heads, value_dim); ``x`` and result (rows, width)."""
-        x = self.projection.add_to(x, _normalize(mixed).flatten(1) * gate)
-        normed = _normalize(x)
-        return self.mlp_out.add_to(x, self.mlp_in.gelu(normed) * self.mlp_gate(normed))
-
-    def encode(
-        self, x: Tensor, root: Tensor, levels: list[Level], timings: list[Timing], is_last: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Transform all tokens of a prefix tree.
-
-        Args:
-            x: (tokens, width), the levels one after the other, each (nodes, time).
-            root: (nodes, heads, value_dim, key_dim), what came before the first level.
-            levels: the tree.
-            timings: of each level's tokens.
-            is_last: leave ``x`` as it is, because only the memory is wanted.
-
-        Returns:
-            The transformed tokens, and the memory after the last level, like ``root``.
-        """
-        normed, sizes = _normalize(x), [self.width, self.width, self.n_head * self.value_dim]
-        joined = self.qkv(normed).split([level.tokens.numel() for level in levels])
-        memory, mixed = root.mT, []
-        for part, level, timing in zip(joined, levels, timings, strict=True):
-            parts = part.view(*level.tokens.shape, -1).split(sizes, dim=2)
-            # laid out alike however many nodes there are, so that the products below add in the same order
-            query, key, value = (each.unflatten(2, (self.n_head, -1)).transpose(1, 2).contiguous() for each in parts)
-            key, memory = rotate(key, timing.key), memory[level.parent]
-            if not is_last:
-                own, _ = retain_parallel(rotate(query, timing.query), key, value, timing.decay, memory)
-                mixed.append(own.transpose(1, 2).flatten(0, 1))
-            memory = leave(remember(key, value, timing.decay, memory), timing.after)
-        if not is_last:
-            x = self.finish(x, torch.cat(mixed), self.gate.silu(normed))
-        return x, memory.mT
-
-
 def _read(state: RetNetState, number: int, query: Tensor) -> Tensor:
     """What queries (rows, heads, key_dim) read out of base and columns of a layer, (rows, heads, value_dim)."""
     base = state.base[number]
@@ -341,16 +284,6 @@ def _read(state: RetNetState, number: int, query: Tensor) -> Tensor:
     keys, values = (part[number, : state.rows, :, : state.filled].flatten(0, 1) for part in (state.keys, state.values))
     weights = torch.bmm(query.flatten(0, 1)[:, None], keys.mT)
     return torch.baddbmm(mixed.flatten(0, 1)[:, None], weights, values).view(mixed.shape)
-
-
-def _normalize(x: Tensor) -> Tensor:
-    """RMS norm over the last axis without scale, which lives in the linear layer that follows."""
-    return functional.rms_norm(x, x.shape[-1:], eps=NORM_EPS)
-
-
-def _fold(norm: nn.RMSNorm, weight: Tensor, bias: Tensor | None = None) -> PackedLinear:
-    """A linear layer (outputs, inputs) with the scale of the norm before it."""
-    return PackedLinear(weight.detach().double() * norm.weight.detach().double(), bias)
 
 
 def _embedding_by_dimension(model: RetNet) -> Tensor:
