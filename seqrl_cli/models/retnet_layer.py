@@ -60,10 +60,12 @@ class Layer:
             # laid out alike however many nodes there are, so that the products below add in the same order
             query, key, value = (each.unflatten(2, (self.n_head, -1)).transpose(1, 2).contiguous() for each in parts)
             key, memory = rotate(key, timing.key), None if memory is None else memory[level.parent]
-            if not is_last:
-                own, _ = retain_parallel(rotate(query, timing.query), key, value, timing.decay, memory)
+            if is_last:
+                memory = remember(key, value, timing.decay, memory)
+            else:
+                own, memory = retain_parallel(rotate(query, timing.query), key, value, timing.decay, memory)
                 mixed.append(own.transpose(1, 2).flatten(0, 1))
-            memory = leave(remember(key, value, timing.decay, memory), timing.after)
+            memory = leave(memory, timing.after)
         if not is_last:
             x = self.finish(x, torch.cat(mixed), self.gate.silu(normed))
         assert memory is not None
