@@ -36,7 +36,8 @@ def plan(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.plan import PlanRequest, plan_episodes, show_plan
+        from seqrl_cli.workflows.plan import plan_episodes, show_plan
+        from seqrl_cli.workflows.planner import PlanRequest
 
         run, overrides = options.split_words(words, "run")
         given = options.configuration(

@@ -53,6 +53,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def new_record(**facts: Any) -> RunRecord:
+    """A record of what runs here and now: source revision, versions, host and time are filled in.
+
+    Args:
+        **facts: every other field of ``RunRecord``; ``created`` may be given for a run that goes on.
+    """
+    surroundings = {"git": git_state(), "versions": versions(), "host": host(), "created": now(), "updated": now()}
+    return RunRecord.model_validate({**surroundings, **facts})
+
+
 def write_record(path: Path, record: RunRecord) -> RunRecord:
     """Write run.json with a fresh ``updated`` time and return what was written."""
     record = record.model_copy(update={"updated": now()})

@@ -6,17 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.behaviour.qualities import describe as describe_collection
 from seqrl_cli.behaviour.qualities import named_policy
 from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.profile import Profile
+from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import DatasetReport, describe, locate, scores_of_environment
+from seqrl_cli.workflows.planner import PlanRequest, make_planner
 
 SHIPPED = ("expert", "medium")
 
@@ -76,15 +84,49 @@ def collect_dataset(
 
 def _play(store: RunStore, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
     if request.policy not in (*SHIPPED, "random"):
-        from seqrl_cli.workflows.plan import collect_with_run
-
-        return collect_with_run(store, request.policy, request.env_id, request.transitions, request.seed, progress)
+        return _play_run(store, request, progress)
     if request.policy == "random":
         factory = uniform_factory(request.env_id)
     else:
         factory = named_policy(request.env, request.policy)
     parts = [Part(factory, 1.0)]
     return collect(request.env_id, parts, request.transitions, request.seed, workers=request.workers, progress=progress)
+
+
+def _play_run(store: RunStore, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
+    """Play a run's planner until there are enough transitions; the last episode is cut, as a timeout."""
+    planner = make_planner(store, PlanRequest(request.policy, seed=request.seed))
+    if planner.env_id != request.env_id:
+        message = f"{planner.run.path} plans in {planner.env_id}, not in {request.env_id}"
+        raise SeqrlError(message, f"seqrl collect {planner.env_id} --policy {request.policy}")
+    limit, slots = planner.config.max_steps, planner.config.envs
+    if request.transitions < EPISODE_STEPS:
+        limit, slots = request.transitions, 1
+    vector = EpisodeVector(planner.env_id, slots, max_episode_steps=limit)
+    rollout = planner.rollout(vector, Profile())
+    records: list[EpisodeRecord] = []
+    rows = 0
+    try:
+        while rows < request.transitions:
+            first = len(records)
+            rollout.play(range(first, first + slots), records.append)
+            rows = sum(len(record.actions) for record in records)
+            progress(min(rows, request.transitions), request.transitions)
+    finally:
+        vector.close()
+    return _as_episodes(sorted(records, key=lambda record: record.episode), request.transitions)
+
+
+def _as_episodes(records: list[EpisodeRecord], transitions: int) -> Episodes:
+    last = np.concatenate([np.arange(len(r.actions)) == len(r.actions) - 1 for r in records])
+    fell = np.concatenate([np.full(len(r.actions), r.terminated) for r in records])
+    return Episodes.from_flags(
+        np.concatenate([record.observations[:-1] for record in records])[:transitions],
+        np.concatenate([record.actions for record in records])[:transitions],
+        np.concatenate([record.rewards for record in records])[:transitions],
+        (last & fell)[:transitions],
+        (last & ~fell)[:transitions],
+    )
 
 
 def _attributes(request: CollectRequest, episodes: Episodes) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 from seqrl_cli.console import Console
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows import datasets
-from seqrl_cli.workflows.plan import PlanRequest, plan_episodes
+from seqrl_cli.workflows.plan import plan_episodes
+from seqrl_cli.workflows.planner import PlanRequest
 from seqrl_cli.workflows.render import RenderRequest, render_plan
 from seqrl_cli.workflows.table import TableRequest, tabulate
 from seqrl_cli.workflows.tokens import discretize

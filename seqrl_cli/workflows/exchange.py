@@ -271,7 +271,7 @@ def _write(converted: Converted, request: ImportRequest) -> None:
     write_text_atomic(run.config, dump_config(converted.config))
     state = {"imported": converted.origin}
     write_checkpoint(run.checkpoints, Checkpoint(checkpoint.step, checkpoint.state, {}, state), keep=1)
-    record = records.RunRecord(
+    record = records.new_record(
         dataset=converted.located.id,
         env_id=converted.tokens.env_id,
         arch=converted.config.model.arch,
@@ -279,14 +279,9 @@ def _write(converted: Converted, request: ImportRequest) -> None:
         seed=converted.config.seed,
         status="finished",
         argv=list(request.argv),
-        git=records.git_state(),
-        versions=records.versions(),
-        host=records.host(),
         device="cpu",
         threads=torch.get_num_threads(),
         parameters=converted.parameters,
         tokens_fingerprint=converted.tokens.fingerprint,
-        created=records.now(),
-        updated="",
     )
     records.write_record(run.record, record)

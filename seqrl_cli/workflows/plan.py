@@ -4,73 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import h5py
 import numpy as np
 
-from seqrl_cli.config.overrides import merge, nest
-from seqrl_cli.config.presets import validate
-from seqrl_cli.config.schema import PlanConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.vector import EpisodeVector
-from seqrl_cli.errors import Interrupted, SeqrlError, UsageError
-from seqrl_cli.models.build import build_decoder, device_of
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.atomic import atomic_path, write_json_atomic
-from seqrl_cli.runs.layout import RunFolder, episode_record
+from seqrl_cli.runs.layout import episode_record
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import environment_of, locate, percent_score, reference_scores
-from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, use_threads
-
-# How a setting that differs from the default is written in a plan folder's name.
-SHORT_NAMES = {
-    "n_expand": "expand",
-    "k_obs": "kobs",
-    "k_act": "kact",
-    "cdf_obs": "cdfobs",
-    "cdf_act": "cdfact",
-    "percentile": "p",
-    "prefix_context": "prefix",
-    "plan_freq": "freq",
-    "discount": "discount",
-    "window": "",
-    "context": "",
-    "max_steps": "steps",
-}
-
-
-@dataclass(frozen=True)
-class PlanRequest:
-    """What ``seqrl plan`` was asked for.
-
-    Attributes:
-        run: a run's path or name, or a dataset; None = the latest run.
-        overrides: dotted keys below ``plan.``, over the run's configuration.
-        seed: of environments and samples.
-        checkpoint: updates of the checkpoint; None = the newest.
-        device: ``auto``, ``cpu``, ``cuda`` …
-        threads: CPU threads; None = all cores.
-        max_memory: bytes that planning may take; None = half of what is free.
-    """
-
-    run: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    checkpoint: int | None = None
-    device: str = "auto"
-    threads: int | None = None
-    max_memory: int | None = None
+from seqrl_cli.workflows.datasets import percent_score
+from seqrl_cli.workflows.models import use_threads
+from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
 
 
 @dataclass(frozen=True)
@@ -106,50 +60,6 @@ class PlanReport:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Planner:
-    """A model made ready to plan: everything that does not change from episode to episode."""
-
-    run: RunFolder
-    trained: TrainedModel
-    decoder: Decoder
-    config: PlanConfig
-    settings: PlanSettings
-    env_id: str
-    references: tuple[float, float] | None
-    seed: int
-    max_memory: int
-
-    @property
-    def folder(self) -> Path:
-        """Where the episodes go."""
-        return self.run.plans / plan_name(self.config, self.seed)
-
-    def rollout(self, vector: EpisodeVector, profile: Profile) -> Rollout:
-        """A fresh closed loop over some environments.
-
-        Raises:
-            SeqrlError: the environment is not the one that the model knows, or memory is short.
-        """
-        tokens = self.trained.tokens
-        sizes = (vector.observation_dim, vector.action_dim)
-        if sizes != (tokens.observation_dim, tokens.action_dim):
-            raise SeqrlError(
-                f"{self.env_id} has observations and actions of sizes {sizes}, "
-                f"{tokens.dataset_id} {(tokens.observation_dim, tokens.action_dim)}",
-                "name the right environment: seqrl download FILE data.env_id=… --force",
-            )
-        return Rollout(
-            self.decoder,
-            tokens.discretizer,
-            vector,
-            self.settings,
-            seed=self.seed,
-            profile=profile,
-            max_memory=self.max_memory,
-        )
-
-
 def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, force: bool = False) -> PlanReport:
     """Play the episodes that are missing and sum all of them up.
 
@@ -172,55 +82,6 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
             _announce(planner, missing, console)
             _play(planner, missing, profile, console)
         return _report(planner, len(missing), time.perf_counter() - start, profile)
-
-
-def make_planner(store: RunStore, request: PlanRequest) -> Planner:
-    """Find the run, load its model and settle the plan's settings.
-
-    Raises:
-        UsageError: a key that is not about planning, or a bad value.
-        SeqrlError: there is no such run, or the model cannot hold the plan.
-    """
-    run = store.find(request.run)
-    trained = load_model(run, choose_device(request.device), request.checkpoint)
-    config = _plan_config(trained, request.overrides)
-    settings = plan_settings(config)
-    settings.check_fits(trained.model.block_size, trained.model.transition_dim)
-    located = locate(store, trained.record.dataset)
-    return Planner(
-        run=run,
-        trained=trained,
-        decoder=build_decoder(trained.model, settings.view),
-        config=config,
-        settings=settings,
-        env_id=environment_of(located),
-        references=reference_scores(located),
-        seed=request.seed,
-        max_memory=request.max_memory or available_memory(device_of(trained.model)) // 2,
-    )
-
-
-def _plan_config(trained: TrainedModel, overrides: Mapping[str, Any]) -> PlanConfig:
-    foreign = [key for key in overrides if not key.startswith("plan.")]
-    if foreign:
-        raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "keys that plan takes start with plan.")
-    return validate(merge(trained.config.model_dump(), nest(overrides))).plan
-
-
-def plan_settings(config: PlanConfig) -> PlanSettings:
-    """The planner's settings out of the configuration."""
-    return PlanSettings(**config.model_dump(exclude={"episodes", "envs", "max_steps"}))
-
-
-def plan_name(config: PlanConfig, seed: int) -> str:
-    """The plan folder's name: ``H15-B128-ctx5-s0``, with every other setting that is not the default in between."""
-    parts = [f"H{config.horizon}", f"B{config.beam_width}", f"ctx{config.max_context_transitions}"]
-    for key, short in SHORT_NAMES.items():
-        value = getattr(config, key)
-        if value != PlanConfig.model_fields[key].default:
-            text = {None: "none", True: "on", False: "off"}.get(value, value) if not isinstance(value, float) else value
-            parts.append(f"{short}{text}")
-    return "-".join([*parts, f"s{seed}"])
 
 
 def _is_there(planner: Planner, episode: int) -> bool:
@@ -370,46 +231,3 @@ def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
     }
     console.emit(facts)
     console.show_facts(facts)
-
-
-def collect_with_run(
-    store: RunStore, run: str, env_id: str, transitions: int, seed: int, progress: Callable[..., None]
-) -> Episodes:
-    """Play a run's planner until there are enough transitions; the last episode is cut, as a timeout.
-
-    Raises:
-        SeqrlError: there is no such run, or it plans in another environment.
-    """
-    planner = make_planner(store, PlanRequest(run, seed=seed))
-    if planner.env_id != env_id:
-        raise SeqrlError(
-            f"{planner.run.path} plans in {planner.env_id}, not in {env_id}", f"seqrl collect {planner.env_id}"
-        )
-    vector = EpisodeVector(env_id, planner.config.envs, max_episode_steps=planner.config.max_steps)
-    if transitions < vector.max_episode_steps:
-        vector.close()
-        vector = EpisodeVector(env_id, 1, max_episode_steps=transitions)
-    rollout = planner.rollout(vector, Profile())
-    records: list[EpisodeRecord] = []
-    rows = 0
-    try:
-        while rows < transitions:
-            first = len(records)
-            rollout.play(range(first, first + len(vector)), records.append)
-            rows = sum(len(record.actions) for record in records)
-            progress(min(rows, transitions), transitions)
-    finally:
-        vector.close()
-    return _as_episodes(sorted(records, key=lambda record: record.episode), transitions)
-
-
-def _as_episodes(records: list[EpisodeRecord], transitions: int) -> Episodes:
-    last = np.concatenate([np.arange(len(r.actions)) == len(r.actions) - 1 for r in records])
-    fell = np.concatenate([np.full(len(r.actions), r.terminated) for r in records])
-    return Episodes.from_flags(
-        np.concatenate([record.observations[:-1] for record in records])[:transitions],
-        np.concatenate([record.actions for record in records])[:transitions],
-        np.concatenate([record.rewards for record in records])[:transitions],
-        (last & fell)[:transitions],
-        (last & ~fell)[:transitions],
-    )

@@ -245,8 +245,8 @@ def _dig(config: Config, dotted: str) -> Any:
 def _start_record(
     run: RunFolder, request: TrainRequest, job: Job, device: torch.device, threads: int
 ) -> records.RunRecord:
-    created = records.read_record(run.record).created if run.record.exists() else records.now()
-    record = records.RunRecord(
+    going_on = {"created": records.read_record(run.record).created} if run.record.exists() else {}
+    record = records.new_record(
         dataset=request.located.id,
         env_id=job.tokens.env_id,
         arch=request.config.model.arch,
@@ -254,15 +254,11 @@ def _start_record(
         seed=request.config.seed,
         status="running",
         argv=list(request.argv),
-        git=records.git_state(),
-        versions=records.versions(),
-        host=records.host(),
         device=str(device),
         threads=threads,
         parameters=count_parameters(job.model),
         tokens_fingerprint=job.tokens.fingerprint,
-        created=created,
-        updated="",
+        **going_on,
     )
     return records.write_record(run.record, record)
 

@@ -12,7 +12,16 @@ from typer.testing import CliRunner, Result
 from seqrl_cli.cli.app import app
 
 TINY_MODEL = ("model.n_layer=1", "model.n_head=2", "model.width=16", "model.sequence_length=4")
-TINY_TRAIN = (*TINY_MODEL, "train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "train.log_every=1")
+TINY_TRAIN = (
+    *TINY_MODEL,
+    "plan.max_context_transitions=3",
+    "plan.horizon=2",
+    "plan.beam_width=4",
+    "train.updates=4",
+    "train.batch_size=8",
+    "train.checkpoint_every=2",
+    "train.log_every=1",
+)
 TINY_PLAN = (
     *("--horizon", "2", "--beam-width", "4", "--episodes", "2"),
     "plan.max_context_transitions=3",

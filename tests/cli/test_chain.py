@@ -40,7 +40,7 @@ def test_records_say_what_made_them(made_runs):
     assert record["seed"] == 42 and record["parameters"] > 0 and record["argv"]
     assert {"python", "torch", "mujoco", "seqrl"} <= record["versions"].keys()
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["model"]["width"] == 16 and config["train"]["learning_rate"] == 1e-3
+    assert config["model"]["width"] == 16 and config["train"]["learning_rate"] == 2e-3
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert lines[-1]["validation_loss"] > 0
@@ -198,6 +198,18 @@ def test_commands_find_the_latest_run_by_themselves(runs, seqrl):
     methods = [row["method"] for row in rows]
     assert any("gpt-s7" in method for method in methods) and any("gpt-s42" in method for method in methods)
     assert "behaviour (dataset)" in methods and "random policy" in methods
+
+
+def test_a_trained_run_collects_a_dataset(runs, seqrl):
+    words = ("collect", "hopper", "--policy", RUN, "-n", 25, "--name", "collected/own")
+    told = json.loads(seqrl(*words, "--json").stdout)
+    assert told["dataset"] == "collected/own" and told["transitions"] == 25
+    first = (runs / "collected/own/dataset.h5").read_bytes()
+    assert seqrl(*words, "--force").exit_code == 0
+    assert (runs / "collected/own/dataset.h5").read_bytes() == first
+    assert seqrl("train", "collected/own", *TINY_TRAIN).exit_code == 0
+    refused = seqrl("collect", "walker2d", "--policy", RUN, "-n", 25)
+    assert refused.exit_code == 1 and "plans in Hopper-v4, not in Walker2d-v4" in refused.stderr
 
 
 def test_train_gets_and_discretizes_what_is_missing(fresh, tmp_path):

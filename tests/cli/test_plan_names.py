@@ -1,0 +1,20 @@
+import pytest
+
+from seqrl_cli.config.schema import PlanConfig
+from seqrl_cli.workflows.planner import plan_name
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "H15-B128-ctx5-s0"),
+        ({"horizon": 5, "beam_width": 32}, "H5-B32-ctx5-s0"),
+        ({"k_act": 1}, "H15-B128-ctx5-kact1-s0"),
+        ({"cdf_act": None, "k_act": 40}, "H15-B128-ctx5-kact40-cdfactnone-s0"),
+        ({"prefix_context": False, "window": "growing"}, "H15-B128-ctx5-prefixoff-growing-s0"),
+        ({"percentile": 0.75}, "H15-B128-ctx5-p0.75-s0"),
+        ({"episodes": 3, "envs": 2}, "H15-B128-ctx5-s0"),
+    ],
+)
+def test_plan_folder_names_tell_settings_apart(settings, name):
+    assert plan_name(PlanConfig(**settings), 0) == name
