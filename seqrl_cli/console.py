@@ -35,15 +35,23 @@ class Console:
         self.as_json = as_json
         self.stdout = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
+        self._bars: RichConsole | None = None
 
     def note(self, text: str) -> None:
         """One line about what is happening."""
         if not self.quiet:
-            print(text, file=self.stderr, flush=True)
+            self._say(text)
 
     def warn(self, text: str) -> None:
         """One line about something the user should know; not silenced."""
-        print(f"warning: {text}", file=self.stderr, flush=True)
+        self._say(f"warning: {text}")
+
+    def _say(self, text: str) -> None:
+        """A line on stderr; above the progress bar while there is one."""
+        if self._bars:
+            self._bars.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=self.stderr, flush=True)
 
     def show(self, renderable: Any) -> None:
         """Print a result: text, or anything that Rich renders."""
@@ -122,7 +130,8 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
         )
-        with Bars(*columns, console=RichConsole(file=self.stderr), transient=True) as bars:
+        rich = RichConsole(file=self.stderr)
+        with Bars(*columns, console=rich, transient=True) as bars, self._above(rich):
             task = bars.add_task(label, total=None, detail="", rate="")
 
             def update(done: float, total: float | None = None, detail: str = "") -> None:
@@ -133,3 +142,12 @@ class Console:
                 bars.update(task, completed=done, total=total, detail=detail, rate=rate)
 
             yield update
+
+    @contextmanager
+    def _above(self, rich: RichConsole) -> Iterator[None]:
+        """Print lines above the bars of ``rich`` for the block."""
+        self._bars = rich
+        try:
+            yield
+        finally:
+            self._bars = None
