@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import make_folder, write_text_atomic, writing
 
 
@@ -44,16 +45,39 @@ def append_metrics(path: Path, metrics: Metrics) -> None:
 
 
 def read_metrics(path: Path) -> list[Metrics]:
-    """All whole lines of the file; a last line that was cut off by a kill is left out, an absent file is empty."""
-    if not path.exists():
+    """The log steps of the file, in its order; an absent file is empty.
+
+    A last line that was cut off by a kill is left out, and so is any line that holds no log step: a log is read to be
+    looked at, and one bad line must not hide the others.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    if not path.is_file():
         return []
-    whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [Metrics(**json.loads(line)) for line in whole_lines]
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions of the file") from error
+    found = [_log_step(line) for line in text.split("\n")[:-1]]
+    return [metrics for metrics in found if metrics]
 
 
 def rewind_metrics(path: Path, step: int) -> None:
-    """Drop what was logged after ``step``, so that a resumed run logs no step twice."""
+    """Drop what was logged after ``step``, so that a resumed run logs no step twice; bad lines go with it."""
     if not path.exists():
         return
     kept = [json.dumps(asdict(metrics)) + "\n" for metrics in read_metrics(path) if metrics.step <= step]
     write_text_atomic(path, "".join(kept))
+
+
+def _log_step(line: str) -> Metrics | None:
+    """What a line holds; None when that is not a log step."""
+    try:
+        values = json.loads(line)
+        metrics = Metrics(**values)
+    except (ValueError, TypeError):
+        return None
+    numbers = [value for name, value in values.items() if not (name == "validation_loss" and value is None)]
+    whole = isinstance(metrics.step, int) and all(type(value) in (int, float) for value in numbers)
+    return metrics if whole else None
