@@ -11,7 +11,7 @@ import yaml
 
 from seqrl_cli import __version__
 from seqrl_cli.config.overrides import differences
-from seqrl_cli.config.presets import dump_config, preset_names, resolve_config
+from seqrl_cli.config.presets import dump_config, preset_names, read_yaml, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl
@@ -19,7 +19,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import RunRecord
+from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.training.metrics import read_metrics
 from seqrl_cli.workflows.datasets import locate
@@ -66,10 +66,14 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
-    """One run: record, configuration, last metrics and plans."""
+    """One run: record, configuration, last metrics and plans; a bad configuration is warned of and shown as null.
+
+    Raises:
+        SeqrlError: there is no such run, or its run.json is damaged.
+    """
     folder = store.find(spec)
-    record = next(record for found, record in store.runs() if found.path.resolve() == folder.path.resolve())
-    config = yaml.safe_load(folder.config.read_text(encoding="utf-8"))
+    record = read_record(folder.record)
+    config = _config_as_written(folder, console)
     metrics = [asdict(line) for line in read_metrics(folder.metrics)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
@@ -77,6 +81,15 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     whole = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
     console.show(f"{store.name_of(folder.path)}  ({folder.path})")
     console.show(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _config_as_written(folder: RunFolder, console: Console) -> dict[str, Any] | None:
+    """The run's config.yaml, which another version of seqrl may have written."""
+    try:
+        return read_yaml(folder.config)
+    except SeqrlError as error:
+        console.warn(error.message)
+        return None
 
 
 def show_presets(console: Console) -> None:
