@@ -27,6 +27,7 @@ from seqrl_cli.runs.atomic import atomic_path
 DEFAULT_EPISODE_STEPS = 1000
 
 _REQUIRED = ("observations", "actions", "rewards", "terminals")
+_OPTIONAL = ("timeouts", "next_observations")
 _LAYOUT_HINT = (
     "a D4RL file holds float arrays observations (n, O), actions (n, A), rewards (n,) "
     "and flags terminals (n,), timeouts (n,)"
@@ -105,6 +106,9 @@ def _check_keys(file: h5py.File, path: Path) -> None:
     missing = [name for name in _REQUIRED if name not in there or not isinstance(file[name], h5py.Dataset)]
     if missing:
         raise SeqrlError(f"{path} has no {', '.join(missing)}", _LAYOUT_HINT)
+    groups = [name for name in _OPTIONAL if name in there and not isinstance(file[name], h5py.Dataset)]
+    if groups:
+        raise SeqrlError(f"{path}: {', '.join(groups)} is a group, not an array", _LAYOUT_HINT)
 
 
 def _numeric(file: h5py.File, name: str, path: Path) -> h5py.Dataset:

@@ -14,7 +14,7 @@ from seqrl_cli.errors import SeqrlError
 Scalar = str | int | float | bool
 
 # h5py tells of damage by whichever of these the place in the file happens to raise.
-_H5PY_ERRORS = (OSError, RuntimeError, KeyError)
+_H5PY_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 
 
 @contextmanager
@@ -67,6 +67,8 @@ def native_attributes(file: h5py.File) -> dict[str, Scalar]:
     found: dict[str, Scalar] = {}
     for name, value in file.attrs.items():
         plain = value.item() if isinstance(value, np.generic) else value
+        if isinstance(plain, str):
+            plain = plain.encode("utf-8", errors="surrogateescape")
         if isinstance(plain, bytes):
             plain = plain.decode("utf-8", errors="replace")
         if isinstance(plain, (str, int, float, bool)):

@@ -171,6 +171,34 @@ def test_missing_keys_are_named(tmp_path):
     refuse(write_raw(tmp_path / "b.h5", raw_arrays(rewards=None) | {"rewards/x": np.zeros(3)}), "has no rewards")
 
 
+@pytest.mark.parametrize("name", ["timeouts", "next_observations"])
+def test_a_group_in_place_of_an_optional_array(tmp_path, name):
+    path = write_raw(tmp_path / "a.h5", raw_arrays(timeouts=None) | {f"{name}/x": np.zeros(3)})
+    refuse(path, f"{name} is a group, not an array")
+
+
+def unknown_string_encoding(path):
+    """Give the file an attribute whose text is in an encoding that HDF5 has reserved and h5py does not know."""
+    with h5py.File(path, "a") as file:
+        kind = h5py.h5t.C_S1.copy()
+        kind.set_size(4)
+        kind.set_cset(h5py.h5t.CSET_UTF8)
+        h5py.h5a.create(file.id, b"env_id", kind, h5py.h5s.create(h5py.h5s.SCALAR))
+    content = path.read_bytes()
+    # The type's bit field: null-terminated (low four bits) text of encoding 1, UTF-8 (the next four).
+    known, reserved = b"\x13\x10\x00\x00\x04\x00\x00\x00", b"\x13\x50\x00\x00\x04\x00\x00\x00"
+    assert content.count(known) == 1
+    path.write_bytes(content.replace(known, reserved))
+
+
+def test_attributes_of_an_unknown_encoding(tmp_path):
+    path = write_raw(tmp_path / "a.h5", raw_arrays())
+    unknown_string_encoding(path)
+    with pytest.raises(SeqrlError, match="the file is damaged") as error:
+        read_attributes(path)
+    assert str(path) in error.value.message and error.value.hint
+
+
 BAD_ARRAYS = {
     "images": ({"observations": np.zeros((10, 8, 8, 3), np.uint8)}, r"observations has shape \(10, 8, 8, 3\)"),
     "flat actions": ({"actions": np.zeros(10)}, r"actions has shape \(10,\)"),
