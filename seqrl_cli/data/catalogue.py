@@ -7,17 +7,19 @@ own data from those same environments; D4RL's reference scores normalise them, b
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seqrl_cli.errors import unknown
+from seqrl_cli.errors import SeqrlError, unknown
 
 Source = Literal["d4rl", "sim", "file"]
 
 QUALITIES = ("random", "medium", "medium-replay", "medium-expert", "expert")
 EPISODE_STEPS = 1000
 
+_ATTRIBUTE_HINT = "correct the attribute in the file, or remove it: scores are then left out"
 _D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2"
 
 
@@ -93,7 +95,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
 
     Raises:
         UsageError: there is no such dataset; the nearest name is offered.
-        SeqrlError: the path leads to no file, or to one that is not HDF5.
+        SeqrlError: the path leads to no file, to one that is not HDF5, or to one that states impossible facts.
     """
     named = {spec.id: spec for spec in list_datasets()}
     if dataset_id in named:
@@ -134,9 +136,19 @@ def _from_file(dataset_id: str, path: Path) -> DatasetSpec:
 
     def number(name: str) -> float | None:
         value = stated.get(name)
-        return None if value is None or isinstance(value, str) else float(value)
+        if value is None:
+            return None
+        if isinstance(value, str | bool) or not math.isfinite(value):
+            raise SeqrlError(f"{path}: its attribute {name} is {value!r}, not a finite number", _ATTRIBUTE_HINT)
+        return float(value)
 
-    steps = number("max_episode_steps")
+    lowest, highest, steps = number("reference_min"), number("reference_max"), number("max_episode_steps")
+    if lowest is not None and highest is not None and lowest >= highest:
+        raise SeqrlError(
+            f"{path}: its reference_min {lowest:g} is not below its reference_max {highest:g}", _ATTRIBUTE_HINT
+        )
+    if steps is not None and (steps < 1 or steps != int(steps)):
+        raise SeqrlError(f"{path}: its max_episode_steps is {steps:g}, not a whole number above 0", _ATTRIBUTE_HINT)
     return DatasetSpec(
         id=dataset_id,
         source="file",
@@ -145,8 +157,8 @@ def _from_file(dataset_id: str, path: Path) -> DatasetSpec:
         env_id=text("env_id"),
         url=None,
         path=path,
-        reference_min=number("reference_min"),
-        reference_max=number("reference_max"),
+        reference_min=lowest,
+        reference_max=highest,
         observation_size=None,
         max_episode_steps=None if steps is None else int(steps),
     )

@@ -61,6 +61,33 @@ def test_file_that_says_nothing_is_not_guessed(tmp_path):
     assert (spec.env_id, spec.reference_min, spec.reference_max, spec.family) == (None, None, None, None)
 
 
+IMPOSSIBLE = {
+    "equal references": (
+        {"reference_min": 3.0, "reference_max": 3},
+        "reference_min 3 is not below its reference_max 3",
+    ),
+    "references the wrong way": ({"reference_min": 4.0, "reference_max": 3.0}, "reference_min 4 is not below"),
+    "a reference that is not finite": ({"reference_min": float("nan")}, "reference_min is nan, not a finite number"),
+    "an endless reference": ({"reference_max": float("inf")}, "reference_max is inf, not a finite number"),
+    "a reference in words": ({"reference_max": "high"}, "reference_max is 'high', not a finite number"),
+    "a reference that is a flag": ({"reference_max": True}, "reference_max is True, not a finite number"),
+    "no steps": ({"max_episode_steps": 0}, "max_episode_steps is 0, not a whole number above 0"),
+    "negative steps": ({"max_episode_steps": -5}, "max_episode_steps is -5"),
+    "half a step": ({"max_episode_steps": 0.5}, "max_episode_steps is 0.5"),
+    "steps that are not a number": ({"max_episode_steps": float("nan")}, "max_episode_steps is nan"),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_file_that_states_the_impossible(tmp_path, name):
+    stated, match = IMPOSSIBLE[name]
+    path = tmp_path / "mine.h5"
+    write_d4rl(path, ragged(0), stated)
+    with pytest.raises(SeqrlError, match=match) as error:
+        resolve(str(path))
+    assert str(path) in error.value.message and error.value.hint
+
+
 @pytest.mark.parametrize("name", ["none.h5", "folder/none.hdf5"])
 def test_missing_file(name):
     with pytest.raises(SeqrlError, match=f"there is no file {name}"):
