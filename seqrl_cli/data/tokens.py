@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import h5py
 import numpy as np
@@ -24,6 +25,16 @@ SCHEMA_VERSION = 1
 
 _FORMAT = "seqrl-tokens"
 _REMAKE_HINT = "`seqrl discretize DATASET --force` makes it again"
+
+# Number of axes and types of each array in the file.
+_ARRAYS = {
+    "tokens": (2, ("uint8", "uint16", "uint32")),
+    "offsets": (1, ("int64",)),
+    "returns": (1, ("float64",)),
+    "edges": (2, ("float64",)),
+}
+_KINDS = {int: "a whole number", float: "a finite number", str: "text"}
+_Stated = TypeVar("_Stated", int, float, str)
 
 
 @dataclass(frozen=True)
@@ -183,26 +194,67 @@ def load_tokens(path: Path) -> TokenizedDataset:
     with open_hdf5(path, _REMAKE_HINT) as file:
         attributes: dict[str, Any] = native_attributes(file)
         _check_schema(path, attributes)
-        try:
-            arrays = {name: file[name][:] for name in ("tokens", "offsets", "returns", "edges")}
-            dataset = TokenizedDataset(
-                tokens=arrays["tokens"],
-                offsets=arrays["offsets"],
-                returns=arrays["returns"],
-                discretizer=Discretizer(arrays["edges"], attributes["strategy"]),
-                observation_dim=attributes["observation_dim"],
-                action_dim=attributes["action_dim"],
-                discount=attributes["discount"],
-                termination_penalty=attributes.get("termination_penalty"),
-                dataset_id=attributes["dataset_id"],
-                env_id=attributes.get("env_id"),
-                observation_slice=attributes.get("observation_slice"),
-                fingerprint=attributes["fingerprint"],
-            )
-        except KeyError as error:
-            raise SeqrlError(f"{path} is incomplete: {error.args[0]}", _REMAKE_HINT) from error
+        arrays = {name: _read_array(file, path, name) for name in _ARRAYS}
+    _check_edges(path, arrays["edges"])
+
+    def stated(name: str, kind: type[_Stated]) -> _Stated:
+        return _stated(path, attributes, name, kind)
+
+    def optional(name: str, kind: type[_Stated]) -> _Stated | None:
+        return stated(name, kind) if name in attributes else None
+
+    dataset = TokenizedDataset(
+        tokens=arrays["tokens"],
+        offsets=arrays["offsets"],
+        returns=arrays["returns"],
+        discretizer=Discretizer(arrays["edges"], attributes["strategy"]),
+        observation_dim=stated("observation_dim", int),
+        action_dim=stated("action_dim", int),
+        discount=stated("discount", float),
+        termination_penalty=optional("termination_penalty", float),
+        dataset_id=stated("dataset_id", str),
+        env_id=optional("env_id", str),
+        observation_slice=optional("observation_slice", int),
+        fingerprint=stated("fingerprint", str),
+    )
     _check_consistency(path, dataset)
     return dataset
+
+
+def _read_array(file: h5py.File, path: Path, name: str) -> NDArray[Any]:
+    if name not in file:
+        raise SeqrlError(f"{path} is incomplete: it has no {name}", _REMAKE_HINT)
+    stored = file[name]
+    if not isinstance(stored, h5py.Dataset):
+        raise SeqrlError(f"{path}: {name} is a group, not an array", _REMAKE_HINT)
+    axes, types = _ARRAYS[name]
+    if stored.ndim != axes or stored.dtype.name not in types or not stored.dtype.isnative:
+        what, wanted = f"{stored.dtype} of shape {stored.shape}", " or ".join(types)
+        raise SeqrlError(f"{path}: {name} is {what}, not {wanted} with axes: {axes}", _REMAKE_HINT)
+    return np.asarray(stored[()])
+
+
+def _stated(path: Path, attributes: dict[str, Any], name: str, kind: type[_Stated]) -> _Stated:
+    """An attribute of one kind; whole numbers are numbers too."""
+    if name not in attributes:
+        raise SeqrlError(f"{path} is incomplete: it has no attribute {name}", _REMAKE_HINT)
+    value = attributes[name]
+    fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if not fits or (kind is float and not math.isfinite(value)):
+        raise SeqrlError(f"{path}: its attribute {name} is {value!r}, not {_KINDS[kind]}", _REMAKE_HINT)
+    return kind(value)
+
+
+def _check_edges(path: Path, edges: NDArray[np.float64]) -> None:
+    """Edges ``(bins + 1, dims)`` of at least one bin, finite and not decreasing; empty bins repeat an edge."""
+    if len(edges) < 2:
+        raise SeqrlError(f"{path}: edges has {len(edges)} rows, which is not one bin", _REMAKE_HINT)
+    bad = ~np.isfinite(edges).all(axis=0)
+    if bad.any():
+        raise SeqrlError(f"{path}: edges of dimension {bad.argmax()} are not finite", _REMAKE_HINT)
+    falling = (edges[1:] < edges[:-1]).any(axis=0)
+    if falling.any():
+        raise SeqrlError(f"{path}: edges of dimension {falling.argmax()} are not in ascending order", _REMAKE_HINT)
 
 
 def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
@@ -219,8 +271,8 @@ def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
 def _check_consistency(path: Path, dataset: TokenizedDataset) -> None:
     offsets, tokens, edges = dataset.offsets, dataset.tokens, dataset.discretizer.edges
     whole = (
-        tokens.ndim == 2
-        and tokens.dtype == token_dtype(dataset.bins)
+        tokens.dtype == token_dtype(dataset.bins)
+        and min(dataset.observation_dim, dataset.action_dim) >= 1
         and tokens.shape[1] == edges.shape[1] == dataset.observation_dim + dataset.action_dim + 2
         and len(offsets) == len(dataset.returns) + 1
         and offsets[0] == 0

@@ -102,6 +102,25 @@ def set_attribute(name, value):
     return change
 
 
+def replace_array(name, change):
+    def swap(file):
+        array = change(file[name][:])
+        del file[name]
+        file[name] = array
+
+    return swap
+
+
+def group_for_array(file):
+    del file["edges"]
+    file["edges/x"] = np.zeros(3)
+
+
+def nan_edge(edges):
+    edges[3, 2] = np.nan
+    return edges
+
+
 def drop_last_token(file):
     tokens = file["tokens"][:-1]
     del file["tokens"]
@@ -119,6 +138,20 @@ DAMAGE = {
     "other sizes": (set_attribute("action_dim", 9), "is inconsistent"),
     "missing array": (lambda file: file.__delitem__("returns"), "is incomplete"),
     "missing attribute": (lambda file: file.attrs.__delitem__("discount"), "is incomplete"),
+    "an array that is a group": (group_for_array, "edges is a group, not an array"),
+    "flat edges": (replace_array("edges", np.ravel), r"edges is float64 of shape \(147,\), not float64 with axes: 2"),
+    "scalar returns": (replace_array("returns", np.sum), r"returns is float64 of shape \(\)"),
+    "fractional offsets": (replace_array("offsets", np.float64), "offsets is float64 .*, not int64"),
+    "text for tokens": (replace_array("tokens", lambda tokens: tokens.astype("S")), "tokens is .*, not uint8"),
+    "other byte order": (replace_array("edges", lambda edges: edges.astype(">f8")), "edges is >f8"),
+    "no bins": (replace_array("edges", lambda edges: edges[:1]), "edges has 1 rows"),
+    "edges with a hole": (replace_array("edges", nan_edge), "edges of dimension 2 are not finite"),
+    "falling edges": (replace_array("edges", np.flipud), "edges of dimension 0 are not in ascending order"),
+    "text for a size": (set_attribute("observation_dim", "3"), "observation_dim is '3', not a whole number"),
+    "a fraction for a size": (set_attribute("action_dim", 2.0), "action_dim is 2.0, not a whole number"),
+    "text for a discount": (set_attribute("discount", "0.99"), "discount is '0.99', not a finite number"),
+    "an endless penalty": (set_attribute("termination_penalty", -np.inf), "termination_penalty is -inf"),
+    "a number for a name": (set_attribute("env_id", 4), "env_id is 4, not text"),
     "missing rows": (drop_last_token, "is inconsistent"),
     "stop token among the data": (stop_token_in_data, "is inconsistent"),
 }
