@@ -24,7 +24,7 @@ def discretize(
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets, tokens
 
-        dataset, overrides = options.required_dataset(words)
+        dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)
         located, config = datasets.dataset_config(
             RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given

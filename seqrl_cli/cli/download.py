@@ -32,7 +32,7 @@ def download(
         if list_all:
             datasets.show_catalogue(store, console, options.split_words(words, "pattern")[0])
             return
-        dataset, overrides = options.required_dataset(words)
+        dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides, data__seed=seed)
         located, config = datasets.dataset_config(store, dataset, overrides=given)
         if dry_run:

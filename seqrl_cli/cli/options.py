@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results, warnings and errors.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done and write nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is already there.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps …")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (default: all cores).")]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Seed of everything random (default: from the preset).")
@@ -73,18 +73,6 @@ def split_words(words: list[str] | None, kind: str) -> tuple[str | None, list[st
     if len(subjects) > 1:
         raise UsageError(f"one {kind} at a time, not {' and '.join(subjects)}", "configuration is written key=value")
     return (subjects[0] if subjects else None), [word for word in words or [] if "=" in word]
-
-
-def required_dataset(words: list[str] | None) -> tuple[str, list[str]]:
-    """Like ``split_words`` for a command that cannot do without a dataset.
-
-    Raises:
-        UsageError: no dataset.
-    """
-    subject, overrides = split_words(words, "dataset")
-    if subject is None:
-        raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
-    return subject, overrides
 
 
 def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:

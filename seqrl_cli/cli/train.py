@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,9 @@ def train(
     ] = None,
     size: options.SizeName = None,
     preset: options.Preset = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="Repeat the run of a config.yaml; what else is given wins.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -42,7 +46,7 @@ def train(
         from seqrl_cli.workflows import datasets
         from seqrl_cli.workflows.train import TrainRequest, show_training, train_model
 
-        dataset, overrides = options.required_dataset(words)
+        dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(
             overrides,
             model__arch=arch,
@@ -52,7 +56,7 @@ def train(
             train__batch_size=batch_size,
         )
         located, config = datasets.dataset_config(
-            RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given
+            RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given, config_file=config_file
         )
         request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:

@@ -1,7 +1,7 @@
 """Presets: YAML files under ``presets/``, one a dataset family, chosen by the dataset's name.
 
-Layers, each over the one before: the schema's defaults, ``base.yaml`` for the size, the dataset's entry (paper size)
-or the family's ``laptop`` entry, then what the user wrote.
+Layers, each over the one before: the schema's defaults, ``base.yaml`` for the size, the dataset's entry, then what the
+user wrote. At laptop size the entry comes first: how to sample stays the dataset's, how much is the laptop's.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ def preset_names() -> list[str]:
 def preset_for(dataset: str) -> str:
     """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``."""
     names = preset_names()
+    own = dataset.removeprefix("local/").replace("_", "-")
     counterpart = dataset.removeprefix("sim/") + "-v2"
-    return next((name for name in (dataset, counterpart) if name in names), "base")
+    return next((name for name in (own, counterpart) if name in names), "base")
 
 
 def default_size(dataset: str) -> str:
     """D4RL names get the papers' size; simulated data and files get the one that a laptop finishes in minutes."""
-    return "paper" if dataset.endswith(("-v0", "-v2")) else "laptop"
+    return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v2")) else "laptop"
 
 
 def preset_layers(name: str, size: str) -> dict[str, Any]:
@@ -71,9 +72,10 @@ def preset_layers(name: str, size: str) -> dict[str, Any]:
         raise unknown("preset", name, preset_names(), "seqrl presets list")
     base = _files()["base"][size]
     family = next((content for stem, content in _files().items() if stem != "base" and name in content["presets"]), {})
+    entry = family.get("presets", {}).get(name) or {}
     if size == "laptop":
-        return merge(base, family.get("laptop", {}))
-    return merge(base, family.get("presets", {}).get(name) or {})
+        return merge(entry, base, family.get("laptop", {}))
+    return merge(base, entry)
 
 
 def resolve_config(

@@ -17,7 +17,7 @@ RETNET_KEYS = ("value_width", "ffn_width", "mode", "chunk_size")
 class Section(BaseModel):
     """A part of the configuration: immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -25,7 +25,7 @@ class DataConfig(Section):
 
     env_id: str | None = Field(None, description="gymnasium id, for a file that does not state one")
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
-    seed: int = Field(0, ge=0, description="seed of a simulated dataset")
+    seed: int | None = Field(None, ge=0, description="seed of a simulated dataset; null = 0, or that of the one here")
     bins: int = Field(100, ge=2, le=65_000, description="bins a dimension")
     discretizer: Literal["quantile", "uniform"] = Field("quantile", description="bins of equal mass or of equal width")
     discount: float = Field(0.99, gt=0.0, le=1.0, description="discount of the value targets")

@@ -42,6 +42,12 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
         raise SeqrlError(f"there is no environment {env_id!r} here: {_first_sentence(error)}", hint) from error
 
 
+def episode_limit(env_id: str) -> int | None:
+    """The registered step limit of an environment; None where there is none, or no such environment."""
+    spec = gymnasium.registry.get(env_id)
+    return spec.max_episode_steps if spec else None
+
+
 def space_sizes(env: Environment) -> tuple[int, int]:
     """Observation and action size of an environment whose spaces are flat boxes.
 

@@ -10,8 +10,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from seqrl_cli.errors import UsageError
+
+RESERVED = ("checkpoints", "plans", "videos")
+
+
+def check_name(kind: str, name: str) -> str:
+    """A name that a folder may have.
+
+    Raises:
+        UsageError: it is empty, hidden or reserved, or holds more than letters, digits, ``.``, ``_`` and ``-``.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in RESERVED:
+        hint = f"use letters, digits, '.', '_' and '-', but not {', '.join(RESERVED)}"
+        raise UsageError(f"{name!r} cannot be the name of a {kind}", hint)
+    return name
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,12 @@ LOCK_NAME = ".lock"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the folder's lock for the block; the file names the holder for whoever finds it taken.
+
+    Args:
+        folder: made when absent.
+        on_wait: wait for the lock, and say so through this; None refuses at once.
 
     Raises:
         SeqrlError: another process writes here, or the folder cannot be written.
@@ -30,14 +34,32 @@ def locked(folder: Path) -> Iterator[None]:
             lock.acquire(blocking=False)
         except Timeout as error:
             holder = _holder(folder)
-            hint = "wait for it to end, or work under another --name or --runs-dir"
-            raise SeqrlError(f"{folder} is in use by another seqrl{holder}", hint) from error
+            if on_wait:
+                on_wait(f"waiting for another seqrl{holder} that works on {folder}")
+                lock.acquire()
+            else:
+                hint = "wait for it to end, or work under another --name or --runs-dir"
+                raise SeqrlError(f"{folder} is in use by another seqrl{holder}", hint) from error
     try:
         with writing(path):
             (folder / f"{LOCK_NAME}-holder").write_text(str(os.getpid()))
         yield
     finally:
         lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a living process holds the folder's lock."""
+    path = folder / LOCK_NAME
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
 
 
 def _holder(folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
 from seqrl_cli.runs.atomic import writing
-from seqrl_cli.runs.layout import DatasetFolder, RunFolder
+from seqrl_cli.runs.layout import RESERVED, DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 
 
@@ -92,7 +92,7 @@ class RunStore:
         """Paths of all files of a name below the root, without entering checkpoints, plans and videos."""
         found = []
         for folder, folders, files in os.walk(self.root):
-            folders[:] = [f for f in sorted(folders) if f not in ("checkpoints", "plans", "videos")]
+            folders[:] = [f for f in sorted(folders) if f not in RESERVED]
             if name in files:
                 found.append(Path(folder) / name)
         return found

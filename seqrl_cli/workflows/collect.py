@@ -14,17 +14,19 @@ from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.behaviour.qualities import describe as describe_collection
 from seqrl_cli.behaviour.qualities import named_policy
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.vector import EpisodeVector
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import DatasetReport, describe, locate, scores_of_environment
+from seqrl_cli.workflows.datasets import DatasetReport, describe, locate
 from seqrl_cli.workflows.planner import PlanRequest, make_planner
+from seqrl_cli.workflows.sources import scores_of_environment
 
 SHIPPED = ("expert", "medium")
 
@@ -58,7 +60,12 @@ class CollectRequest:
     def dataset(self) -> str:
         """The dataset's id."""
         policy = self.policy.rstrip("/").replace("/", "-")
-        return self.name or f"collected/{self.env.lower()}-{policy}"
+        name = self.name or f"collected/{self.env.lower()}-{policy}"
+        for part in name.split("/"):
+            check_name("dataset", part)
+        if name in {spec.id for spec in list_datasets()}:
+            raise UsageError(f"{name!r} is the name of a known dataset", f"choose another, such as collected/{name}")
+        return name
 
 
 def collect_dataset(

@@ -5,21 +5,23 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from seqrl_cli.behaviour.qualities import collect_quality
-from seqrl_cli.config.presets import resolve_config
+from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets, resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
-from seqrl_cli.data.download import fetch, file_sha256
+from seqrl_cli.data.download import file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.sources import fit_environment, obtain, scores_of_environment
 
 
 @dataclass(frozen=True)
@@ -79,46 +81,90 @@ def locate(store: RunStore, dataset: str) -> Located:
 
 def dataset_config(
     store: RunStore,
-    dataset: str,
+    dataset: str | None,
     *,
     size: str | None = None,
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    config_file: Path | None = None,
 ) -> tuple[Located, Config]:
     """Find the dataset and resolve the configuration for it.
 
+    Args:
+        store: the run directory.
+        dataset: what the user named; may be left out with ``config_file``.
+        size: ``paper`` or ``laptop``; None = by the dataset's name.
+        preset: None = by the dataset's name.
+        overrides: dotted keys, strongest of all.
+        config_file: a run's config.yaml to start from, in place of size and preset.
+
     Raises:
-        UsageError: unknown dataset, size, preset or key, or a bad value.
+        UsageError: unknown dataset, size, preset or key, a bad value, or no dataset at all.
     """
+    base = load_config(config_file) if config_file else None
+    if base and (size or preset):
+        raise UsageError("--config already settles size and preset", "leave --size and --preset out")
+    dataset = dataset or (base.dataset if base else None)
+    if dataset is None:
+        raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
     located = locate(store, dataset)
+    if base:
+        return located, validate(merge(base.model_dump(), {"dataset": located.id}, nest(overrides or {})))
     return located, resolve_config(located.id, size=size, preset=preset, overrides=overrides)
 
 
-def acquire(
-    located: Located, data: DataConfig, console: Console, *, force: bool = False, announce: bool = True
-) -> DatasetReport:
-    """Make sure ``dataset.h5`` is there.
+def acquire(located: Located, data: DataConfig, console: Console, *, force: bool = False) -> DatasetReport:
+    """Make sure ``dataset.h5`` is there, and sum it up; arguments as for :func:`ensure_dataset`."""
+    fresh = ensure_dataset(located, data, console, force=force)
+    if not fresh:
+        console.note(f"{located.id} is already there; --force makes it again")
+    return describe(located, fresh=fresh)
+
+
+def ensure_dataset(located: Located, data: DataConfig, console: Console, *, force: bool = False) -> bool:
+    """Make ``dataset.h5`` if it is missing; waits for another process that is making it.
 
     Args:
         located: which dataset.
         data: size and seed of a simulated one, environment of a file.
         console: hears what happens.
         force: make it again.
-        announce: say so when it is there already.
+
+    Returns:
+        Whether it was made now.
 
     Raises:
         SeqrlError: it cannot be had, or what is there was made with other settings.
     """
     path = located.folder.dataset
-    if path.exists() and not force:
-        _check_settings(located, data)
-        if announce:
-            console.note(f"{located.id} is already there; --force makes it again")
-        return describe(located)
-    with locked(located.folder.path):
-        episodes, attributes = _obtain(located, data, console)
-        write_d4rl(path, episodes, {**attributes, **_common_attributes(located, data)})
-    return describe(located, fresh=True)
+    if force or not path.exists():
+        with locked(located.folder.path, on_wait=console.note):
+            if force or not path.exists():
+                episodes, attributes = obtain(located.spec, located.folder, data, console)
+                write_d4rl(path, episodes, {**attributes, "dataset_id": located.id})
+                return True
+    _check_settings(located, data)
+    _relabel(located, data, console)
+    return False
+
+
+def _relabel(located: Located, data: DataConfig, console: Console) -> None:
+    """Write down the environment of a file that did not state one, or stated a wrong one.
+
+    Raises:
+        UsageError: the dataset is from the catalogue, which knows better.
+        SeqrlError: the environment does not fit the data.
+    """
+    there = environment_or_none(located)
+    if data.env_id is None or data.env_id == there:
+        return
+    if located.spec.source != "file":
+        raise UsageError(f"{located.id} is data of {there}, not of {data.env_id}", "leave data.env_id out")
+    path = located.folder.dataset
+    stated = read_attributes(path)
+    episodes, facts = fit_environment(read_d4rl(path), data.env_id, str(path))
+    write_d4rl(path, episodes, {**stated, **facts})
+    console.note(f"{located.id} is from now on data of {data.env_id}")
 
 
 def describe(located: Located, *, fresh: bool = False) -> DatasetReport:
@@ -155,7 +201,7 @@ def environment_of(located: Located) -> str:
     """
     env_id = environment_or_none(located)
     if env_id is None:
-        hint = f"say which one: seqrl download {located.spec.path or located.id} data.env_id=Hopper-v4 --force"
+        hint = f"say which one: seqrl download {located.id} data.env_id=Hopper-v4"
         raise SeqrlError(f"{located.id} does not say which environment it is from", hint)
     return env_id
 
@@ -182,86 +228,23 @@ def reference_scores(located: Located) -> tuple[float, float] | None:
     return scores_of_environment(stated.get("env_id"))
 
 
-def scores_of_environment(env_id: object) -> tuple[float, float] | None:
-    """D4RL's reference returns of an environment; None for one that D4RL does not have."""
-    for spec in list_datasets():
-        if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
-            return spec.reference_min, spec.reference_max
-    return None
-
-
 def percent_score(return_: float, references: tuple[float, float] | None) -> float | None:
     """A normalised score in percent, or None without reference scores."""
     return None if references is None else 100 * normalized_score(return_, *references)
 
 
-def _obtain(located: Located, data: DataConfig, console: Console) -> tuple[Episodes, dict[str, Any]]:
-    spec = located.spec
-    if spec.source == "sim":
-        return _simulate(located, data, console)
-    if spec.source == "d4rl":
-        return _download(located, console)
-    if spec.path is None:
-        raise SeqrlError(f"{located.id} was collected here and cannot be made again from its name", "seqrl collect")
-    return _take_in(spec)
-
-
-def _simulate(located: Located, data: DataConfig, console: Console) -> tuple[Episodes, dict[str, Any]]:
-    family, quality = located.spec.family, located.spec.quality
-    assert family is not None and quality is not None
-    console.note(f"simulating {located.id} in MuJoCo")
-    with console.progress(f"simulating {located.id}", "steps") as update:
-        collected = collect_quality(family, quality, transitions=data.transitions, seed=data.seed, progress=update)
-    return collected.episodes, collected.attributes
-
-
-def _download(located: Located, console: Console) -> tuple[Episodes, dict[str, Any]]:
-    url = located.spec.url
-    assert url is not None
-    raw = located.folder.path / ".download.hdf5"
-    console.note(f"fetching {located.id} from {url}")
-    with console.progress(f"fetching {located.id}", "bytes") as update:
-        hint = f"without a network, {located.spec.stand_in} is simulated here: the same robot, but not the same data"
-        digest = fetch(url, raw, hint=hint, progress=update)
-    episodes = read_d4rl(raw, None, located.spec.max_episode_steps)
-    raw.unlink()
-    return episodes, {"url": url, "sha256": digest}
-
-
-def _take_in(spec: DatasetSpec) -> tuple[Episodes, dict[str, Any]]:
-    path = spec.path
-    assert path is not None
-    digest = file_sha256(path)
-    stated = read_attributes(path)
-    episodes = read_d4rl(path, None, spec.max_episode_steps)
-    return episodes, {**stated, "path": str(path.resolve()), "sha256": digest}
-
-
-def _common_attributes(located: Located, data: DataConfig) -> dict[str, Any]:
-    spec = located.spec
-    references = (spec.reference_min, spec.reference_max)
-    if references == (None, None):
-        references = scores_of_environment(data.env_id or spec.env_id) or references
-    return {
-        "dataset_id": located.id,
-        "source": spec.source,
-        "env_id": data.env_id or spec.env_id,
-        "reference_min": references[0],
-        "reference_max": references[1],
-    }
-
-
 def _check_settings(located: Located, data: DataConfig) -> None:
     """Stop when what is there is not what was asked for."""
     stated = read_attributes(located.folder.dataset)
-    hint = f"seqrl download {located.spec.path or located.id} … --force makes it again"
     if located.spec.path is not None and stated.get("sha256") != file_sha256(located.spec.path):
+        hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
         raise SeqrlError(f"{located.folder.dataset} was made from another {located.spec.path.name}", hint)
     if located.spec.source != "sim":
         return
     asked = {"transitions": data.transitions, "seed": data.seed}
     for key, value in asked.items():
         if value is not None and key in stated and stated[key] != value:
+            hint = f"leave data.{key} out, or make it anew: seqrl download {located.id} data.{key}={value} --force"
             raise SeqrlError(f"{located.id} is there with {key} {stated[key]}, not {value}", hint)
 
 

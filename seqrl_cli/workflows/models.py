@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import TokenModel, build_model, load_weights
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
-from seqrl_cli.training.checkpoints import LAST_FILE, read_model, saved_steps, step_folder
+from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
+
+FALLBACK_MEMORY = 4 * 2**30  # assumed free where the system does not say
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,19 @@ def make_model(config: Config, tokens: TokenizedDataset) -> TokenModel:
     )
 
 
-def load_model(run: RunFolder, device: torch.device, checkpoint: int | None = None) -> TrainedModel:
+def load_model(
+    run: RunFolder,
+    device: torch.device,
+    checkpoint: int | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> TrainedModel:
     """Load a run's model.
 
     Args:
         run: the run.
         device: where to put the model.
-        checkpoint: updates of the checkpoint; None = the newest.
+        checkpoint: updates of the checkpoint; None = the newest whole one.
+        on_warning: told of damaged checkpoints that are passed over.
 
     Raises:
         SeqrlError: a file is missing or damaged, the checkpoint does not exist, or the tokens at hand are not those
@@ -86,30 +94,31 @@ def load_model(run: RunFolder, device: torch.device, checkpoint: int | None = No
         message = f"{run.path} was trained on other tokens than {run.tokens} now holds"
         raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
     model = make_model(config, tokens)
-    step = _checkpoint_step(run, checkpoint)
-    folder = step_folder(run.checkpoints, step)
-    load_weights(model, read_model(folder), folder)
+    step, weights = _weights(run, checkpoint, on_warning)
+    load_weights(model, weights, step_folder(run.checkpoints, step))
     return TrainedModel(model.to(device).eval(), step, tokens, config, record)
 
 
-def _checkpoint_step(run: RunFolder, wanted: int | None) -> int:
+def _weights(
+    run: RunFolder, wanted: int | None, on_warning: Callable[[str], None] | None
+) -> tuple[int, dict[str, torch.Tensor]]:
+    """Step and weights of a checkpoint: the wanted one, or the newest that is whole."""
     steps = saved_steps(run.checkpoints)
     if not steps:
         raise SeqrlError(f"{run.path} has no checkpoint yet", "let `seqrl train` run until its first checkpoint")
-    if wanted is None:
-        return _newest(run.checkpoints, steps)
-    if wanted not in steps:
-        raise SeqrlError(f"{run.path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
-    return wanted
-
-
-def _newest(checkpoints: Path, steps: list[int]) -> int:
-    """What ``last`` names; after a kill between a checkpoint and ``last``, the newest folder."""
-    try:
-        named = int((checkpoints / LAST_FILE).read_text().strip())
-    except (OSError, ValueError):
-        return steps[-1]
-    return max(named, steps[-1])
+    if wanted is not None:
+        if wanted not in steps:
+            raise SeqrlError(f"{run.path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
+        return wanted, read_model(step_folder(run.checkpoints, wanted))
+    for step in reversed(steps):
+        try:
+            return step, read_model(step_folder(run.checkpoints, step))
+        except SeqrlError as error:
+            if step == steps[0]:
+                raise
+            if on_warning:
+                on_warning(f"{error.message}; using the checkpoint before it")
+    raise AssertionError("the loop returns or raises")
 
 
 def choose_device(name: str) -> torch.device:
@@ -124,8 +133,8 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"unknown device {name!r}", "use auto, cpu, cuda, cuda:1 or mps") from error
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        raise UsageError(f"unknown device {name!r}", "use auto, cpu, cuda or cuda:1") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available()}
     if not available.get(device.type, False):
         raise SeqrlError(f"there is no {device.type} device on this machine", "use --device cpu, or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -144,4 +153,9 @@ def available_memory(device: torch.device) -> int:
     """Bytes that are free on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return FALLBACK_MEMORY
+    kibibytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return int(kibibytes) * 1024 if kibibytes else FALLBACK_MEMORY

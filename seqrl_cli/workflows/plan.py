@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -17,7 +18,7 @@ from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
-from seqrl_cli.runs.atomic import atomic_path, write_json_atomic
+from seqrl_cli.runs.atomic import atomic_path, write_json_atomic, writing
 from seqrl_cli.runs.layout import episode_record
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
@@ -68,16 +69,18 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
         SeqrlError: there is no such run, the model cannot hold the plan, or the results cannot be written.
     """
     use_threads(request.threads)
-    planner = make_planner(store, request)
+    planner = make_planner(store, request, console.warn)
     folder, wanted = planner.folder, planner.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder):
-        missing = [i for i in range(wanted) if force or not _is_there(planner, i)]
+        if force:
+            _discard_episodes(folder)
+        missing = [i for i in range(wanted) if not _is_there(planner, i)]
         if not missing:
             console.note(f"{folder} already has {wanted} episodes; --force plays them again")
         else:
-            if len(missing) < wanted and not force:
+            if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
             _announce(planner, missing, console)
             _play(planner, missing, profile, console)
@@ -100,7 +103,24 @@ def _is_there(planner: Planner, episode: int) -> bool:
     if step != planner.trained.step:
         message = f"{path} was played with checkpoint {step}, not {planner.trained.step}"
         raise SeqrlError(message, "play again with --force, or plan with the old one: --checkpoint")
-    return path.with_suffix(".h5").exists()
+    return _has_states(path.with_suffix(".h5"), values.get("step"))
+
+
+def _has_states(path: Path, step: object) -> bool:
+    """Whether the states of all steps, the last of index ``step``, can be read."""
+    try:
+        with h5py.File(path) as file:
+            return isinstance(step, int) and len(file["actions"]) == step + 1
+    except (OSError, KeyError, RuntimeError):
+        return False
+
+
+def _discard_episodes(folder: Path) -> None:
+    """Remove all episodes, so that new and old are never mixed; JSON first, because it vouches for states."""
+    with writing(folder):
+        for suffix in ("json", "h5"):
+            for path in folder.glob(f"episode-*.{suffix}"):
+                path.unlink()
 
 
 def _announce(planner: Planner, missing: list[int], console: Console) -> None:

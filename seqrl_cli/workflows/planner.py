@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model
+from seqrl_cli.workflows.sources import scores_of_environment
 
 # How a setting that differs from the default is written in a plan folder's name.
 SHORT_NAMES = {
@@ -75,11 +76,12 @@ class Planner:
     references: tuple[float, float] | None
     seed: int
     max_memory: int
+    checkpoint: int | None = None
 
     @property
     def folder(self) -> Path:
         """Where the episodes go."""
-        return self.run.plans / plan_name(self.config, self.seed)
+        return self.run.plans / plan_name(self.config, self.seed, self.checkpoint)
 
     def rollout(self, vector: EpisodeVector, profile: Profile) -> Rollout:
         """A fresh closed loop over some environments.
@@ -106,7 +108,7 @@ class Planner:
         )
 
 
-def make_planner(store: RunStore, request: PlanRequest) -> Planner:
+def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None] | None = None) -> Planner:
     """Find the run, load its model and settle the plan's settings.
 
     Raises:
@@ -114,22 +116,36 @@ def make_planner(store: RunStore, request: PlanRequest) -> Planner:
         SeqrlError: there is no such run, or the model cannot hold the plan.
     """
     run = store.find(request.run)
-    trained = load_model(run, choose_device(request.device), request.checkpoint)
+    trained = load_model(run, choose_device(request.device), request.checkpoint, on_warning)
     config = _plan_config(trained, request.overrides)
     settings = plan_settings(config)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
-    located = locate(store, trained.record.dataset)
+    env_id, references = _environment(store, trained)
     return Planner(
         run=run,
         trained=trained,
         decoder=build_decoder(trained.model, settings.view),
         config=config,
         settings=settings,
-        env_id=environment_of(located),
-        references=reference_scores(located),
+        env_id=env_id,
+        references=references,
         seed=request.seed,
         max_memory=request.max_memory or available_memory(device_of(trained.model)) // 2,
+        checkpoint=request.checkpoint,
     )
+
+
+def _environment(store: RunStore, trained: TrainedModel) -> tuple[str, tuple[float, float] | None]:
+    """Environment and reference scores, by the dataset; where it is gone, by the run's own record.
+
+    Raises:
+        SeqrlError: neither says which environment to plan in.
+    """
+    dataset, recorded = trained.record.dataset, trained.record.env_id
+    if store.dataset(dataset).dataset.exists() or recorded is None:
+        located = locate(store, dataset)
+        return environment_of(located), reference_scores(located)
+    return recorded, scores_of_environment(recorded)
 
 
 def _plan_config(trained: TrainedModel, overrides: Mapping[str, Any]) -> PlanConfig:
@@ -144,13 +160,15 @@ def plan_settings(config: PlanConfig) -> PlanSettings:
     return PlanSettings(**config.model_dump(exclude={"episodes", "envs", "max_steps"}))
 
 
-def plan_name(config: PlanConfig, seed: int) -> str:
+def plan_name(config: PlanConfig, seed: int, checkpoint: int | None = None) -> str:
     """The plan folder's name: ``H15-B128-ctx5-s0``, with every other setting that is not the default in between."""
     parts = [f"H{config.horizon}", f"B{config.beam_width}", f"ctx{config.max_context_transitions}"]
     for key, short in SHORT_NAMES.items():
         value = getattr(config, key)
         if value != PlanConfig.model_fields[key].default:
             parts.append(f"{short}{_short(value)}")
+    if checkpoint is not None:
+        parts.append(f"step{checkpoint}")
     return "-".join([*parts, f"s{seed}"])
 
 

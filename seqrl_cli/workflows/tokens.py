@@ -7,10 +7,10 @@ from typing import Any
 
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data.tokens import TokenizedDataset, load_tokens, save_tokens, tokenize
+from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.workflows.datasets import Located, acquire, environment_or_none, load_episodes
+from seqrl_cli.workflows.datasets import Located, ensure_dataset, environment_or_none, load_episodes
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force
     Raises:
         SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
     """
-    acquire(located, data, console, announce=False)
-    path = located.folder.tokens
-    if path.exists() and not force:
-        tokens = load_tokens(path)
-        _check_settings(located, tokens, data)
+    ensure_dataset(located, data, console)
+    if not force and (tokens := _current(located, data, console)):
         return tokens
-    with locked(located.folder.path):
+    path = located.folder.tokens
+    with locked(located.folder.path, on_wait=console.note):
+        if not force and (tokens := _current(located, data, console)):
+            return tokens
         console.note(f"discretizing {located.id}: {data.bins} {data.discretizer} bins a dimension")
         with console.progress(f"discretizing {located.id}", "dimensions") as update:
             tokens = tokenize(
@@ -88,6 +88,33 @@ def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force
             )
         save_tokens(path, tokens)
     return tokens
+
+
+def _current(located: Located, data: DataConfig, console: Console) -> TokenizedDataset | None:
+    """The tokens that are there, if they are those of the dataset that is there.
+
+    Raises:
+        SeqrlError: they are damaged, or were made with other settings.
+    """
+    path, source = located.folder.tokens, located.folder.dataset
+    if not path.exists():
+        return None
+    tokens = load_tokens(path)
+    _check_settings(located, tokens, data)
+    if source.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+        return tokens
+    # The dataset was written after its tokens: made again, perhaps with the same content.
+    content = fingerprint(
+        load_episodes(located),
+        bins=tokens.bins,
+        strategy=tokens.discretizer.strategy,
+        discount=tokens.discount,
+        termination_penalty=tokens.termination_penalty,
+    )
+    if content == tokens.fingerprint:
+        return tokens
+    console.warn(f"{located.id} has changed since it was discretized; runs trained on the old tokens cannot plan now")
+    return None
 
 
 def _check_settings(located: Located, tokens: TokenizedDataset, data: DataConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ from seqrl_cli.config.overrides import differences
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress
-from seqrl_cli.data.tokens import TokenizedDataset
+from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.d4rl import read_attributes
+from seqrl_cli.data.tokens import TokenizedDataset, load_tokens
 from seqrl_cli.data.windows import Windows, split_episodes
+from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.models.build import TokenModel
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
-from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import discard_run
 from seqrl_cli.training.checkpoints import saved_steps
@@ -28,7 +31,7 @@ from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
 from seqrl_cli.training.settings import TrainSettings
-from seqrl_cli.workflows.datasets import Located
+from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import choose_device, make_model, use_threads
 from seqrl_cli.workflows.tokens import ensure_tokens
 
@@ -58,7 +61,8 @@ class TrainRequest:
     @property
     def run(self) -> RunFolder:
         """The run's folder."""
-        return self.located.folder.run(self.name or f"{self.config.model.arch}-s{self.config.seed}")
+        name = self.name or f"{self.config.model.arch}-s{self.config.seed}"
+        return self.located.folder.run(check_name("run", name))
 
 
 @dataclass(frozen=True)
@@ -104,21 +108,30 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
         SeqrlError: the run belongs to other settings or data, is in use, or cannot be written.
     """
     device, threads = choose_device(request.device), use_threads(request.threads)
-    tokens = ensure_tokens(request.located, request.config.data, console)
     run = request.run
+    tokens = ensure_tokens(request.located, request.config.data, console)
+    request = replace(request, config=pinned(request.located, request.config))
     with locked(run.path):
-        if force:
-            discard_run(run)
-        elif run.record.exists():
+        if run.record.exists() and not force:
             record = _check_same(run, request, tokens)
             if record.status == "finished":
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
         job = prepare(request.config, tokens, device)
+        if force:
+            discard_run(run)
         record = _start_record(run, request, job, device, threads)
         write_text_atomic(run.config, dump_config(request.config))
-        _announce(run, job, device, console)
-        return _fit(run, record, job, console)
+        return _fit(run, record, job, device, console)
+
+
+def pinned(located: Located, config: Config) -> Config:
+    """The configuration with what the dataset at hand settles, so that it repeats the run elsewhere."""
+    stated = read_attributes(located.folder.dataset)
+    data: dict[str, Any] = {"env_id": environment_or_none(located)}
+    if located.spec.source == "sim":
+        data |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
+    return config.model_copy(update={"data": config.data.model_copy(update=data)})
 
 
 def prepare(config: Config, tokens: TokenizedDataset, device: torch.device) -> Job:
@@ -130,8 +143,9 @@ def prepare(config: Config, tokens: TokenizedDataset, device: torch.device) -> J
     rng = np.random.default_rng([config.seed, 1])
     parts = split_episodes(len(tokens.returns), config.train.validation_share, rng)
     length = config.model.sequence_length
+    limit = (episode_limit(tokens.env_id) if tokens.env_id else None) or EPISODE_STEPS
     train, validation = (
-        Windows(tokens.tokens, tokens.offsets, length, tokens.bins, episodes=episodes) for episodes in parts
+        Windows(tokens.tokens, tokens.offsets, length, tokens.bins, limit, episodes=episodes) for episodes in parts
     )
     model = make_model(config, tokens).to(device)
     return Job(model, train, validation, train_settings(config, len(train), train.block_size), tokens)
@@ -193,7 +207,7 @@ def show_training(request: TrainRequest, console: Console) -> None:
     }
     if request.located.folder.tokens.exists():
         use_threads(request.threads)
-        tokens = ensure_tokens(request.located, config.data, console)
+        tokens = load_tokens(request.located.folder.tokens)
         job = prepare(config, tokens, choose_device(request.device))
         parameters = count_parameters(job.model)
         checkpoint = parameters * (4 + OPTIMIZER_STATE_BYTES)
@@ -274,10 +288,11 @@ def _announce(run: RunFolder, job: Job, device: torch.device, console: Console) 
     console.note(f"{run.path}: {size}, about {duration(estimate_seconds(job))}")
 
 
-def _fit(run: RunFolder, record: records.RunRecord, job: Job, console: Console) -> TrainReport:
+def _fit(run: RunFolder, record: records.RunRecord, job: Job, device: torch.device, console: Console) -> TrainReport:
     """Run the loop and write down how it ended."""
     status: records.Status = "failed"
     try:
+        _announce(run, job, device, console)
         with console.progress(f"training {run.path.name}", "updates") as update:
             outcome = _loop(run, job, console, update)
         status = "interrupted" if outcome.interrupted else "finished"

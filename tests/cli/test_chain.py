@@ -118,10 +118,9 @@ def test_missing_episodes_are_played_and_the_others_kept(runs, seqrl):
 
 
 def test_config_yaml_repeats_the_run(runs, seqrl):
-    config = yaml.safe_load((runs / RUN / "config.yaml").read_text())
-    words = [f"{part}.{key}={json.dumps(value)}" for part in ("model", "train") for key, value in config[part].items()]
-    result = seqrl("train", config["dataset"], *words, "--seed", config["seed"], "--name", "again")
+    result = seqrl("train", "--config", runs / RUN / "config.yaml", "--name", "again")
     assert result.exit_code == 0, result.output
+    assert yaml.safe_load((runs / RUN / "config.yaml").read_text())["data"]["transitions"] == 1500
     one, two = (
         load_file(runs / "sim/hopper-medium" / name / "checkpoints/00000004/model.safetensors")
         for name in ("gpt-s42", "again")

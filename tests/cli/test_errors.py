@@ -132,8 +132,10 @@ def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fre
     path = write_file(tmp_path / "mine.hdf5")
     assert fresh("train", path, *TINY_TRAIN).exit_code == 0
     assert_refused(fresh("plan", *TINY_PLAN), 1, "does not say which environment", "data.env_id=Hopper-v4")
-    assert fresh("download", path, "data.env_id=Hopper-v4", "--force").exit_code == 0
+    told = fresh("download", "local/mine", "data.env_id=Hopper-v4")
+    assert told.exit_code == 0 and "from now on data of Hopper-v4" in told.stderr
     assert fresh("plan", *TINY_PLAN).exit_code == 0
+    assert json.loads(fresh("table", "--json").stdout)["rows"][0]["score_mean"] is not None
 
 
 def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh, tmp_path):
@@ -150,8 +152,81 @@ def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh
 
 def test_environment_of_another_size(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
-    assert fresh("train", path, *TINY_TRAIN, "data.env_id=Walker2d-v4").exit_code == 0
-    assert_refused(fresh("plan", *TINY_PLAN), 1, "sizes (17, 6)", "data.env_id")
+    told = fresh("train", path, *TINY_TRAIN, "data.env_id=Walker2d-v4")
+    assert_refused(told, 1, "sizes 11 and 3, Walker2d-v4 of 17 and 6", "data.env_id")
+    assert_refused(fresh("train", path, *TINY_TRAIN, "data.env_id=Hoper-v4"), 1, "Hoper-v4", "Hopper-v4")
+    assert not list((tmp_path / "empty").rglob("*.h5"))
+
+
+def test_an_environment_that_contradicts_the_catalogue(seqrl):
+    told = seqrl("download", "sim/hopper-medium", "data.env_id=Walker2d-v4")
+    assert_refused(told, 2, "is data of Hopper-v4, not of Walker2d-v4", "leave data.env_id out")
+
+
+def test_contact_forces_of_an_ant_file_are_cut_off(fresh, tmp_path):
+    rng = np.random.default_rng(0)
+    changes = {"observations": rng.normal(size=(40, 111)), "actions": rng.uniform(-1, 1, size=(40, 8))}
+    path = write_file(tmp_path / "ant.hdf5", **changes)
+    assert fresh("train", path, *TINY_TRAIN, "data.env_id=Ant-v4").exit_code == 0
+    told = json.loads(fresh("info", "local/ant", "--json").stdout)
+    assert told["observation_dim"] == 27 and told["attributes"]["observation_slice"] == 27
+
+
+def test_names_that_would_hide_or_destroy(runs, seqrl, tmp_path):
+    for name in ("plans", ".", "exp/one", "..", "-x"):
+        told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--force", f"--name={name}")
+        assert_refused(told, 2, "cannot be the name of a run", "letters")
+    assert (runs / "sim/hopper-medium/tokens.h5").exists()
+    told = seqrl("collect", "hopper", "--policy", "random", "-n", 50, "--name", "hopper-medium-v2")
+    assert_refused(told, 2, "is the name of a known dataset", "collected/hopper-medium-v2")
+
+
+def test_force_with_an_impossible_model_keeps_the_old_run(runs, seqrl):
+    told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "model.n_head=3", "--force")
+    assert_refused(told, 1, "not divisible", "")
+    assert (runs / RUN / "checkpoints/last").exists() and (runs / RUN / "plans").exists()
+
+
+def test_data_made_again_is_discretized_again(runs, seqrl):
+    assert seqrl("download", "sim/hopper-medium", "data.transitions=1200", "--force").exit_code == 0
+    told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--seed", 7)
+    assert told.exit_code == 0 and "has changed since it was discretized" in told.stderr
+    assert json.loads(seqrl("discretize", "sim/hopper-medium", "--json").stdout)["transitions"] == 1200
+    assert_refused(seqrl("plan", RUN, *TINY_PLAN), 1, "trained on other tokens", "--force")
+
+
+def test_the_same_data_made_again_leaves_runs_alone(runs, seqrl):
+    assert seqrl("download", "sim/hopper-medium", "data.transitions=1500", "--force").exit_code == 0
+    before = (runs / "sim/hopper-medium/tokens.h5").read_bytes()
+    assert seqrl("train", "sim/hopper-medium", *TINY_TRAIN).exit_code == 0
+    assert (runs / "sim/hopper-medium/tokens.h5").read_bytes() == before
+    assert seqrl("plan", *TINY_PLAN).exit_code == 0
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, seqrl):
+    path = runs / RUN / "checkpoints/00000004/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+    told = seqrl("plan", *TINY_PLAN, "--force")
+    assert told.exit_code == 0 and "using the checkpoint before it" in told.stderr
+    record = json.loads((runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-000.json").read_text())
+    assert record["checkpoint_step"] == 2
+
+
+def test_force_never_mixes_old_and_new_episodes(runs, seqrl):
+    assert seqrl("plan", *TINY_PLAN, "--episodes", 1, "--force").exit_code == 0
+    assert [path.name for path in (runs / RUN / "plans/H2-B4-ctx3-steps6-s0").glob("*.json")] == ["episode-000.json"]
+
+
+def test_states_that_are_cut_short_are_played_again(runs, seqrl):
+    states = runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-001.h5"
+    states.write_bytes(states.read_bytes()[:100])
+    assert "1 of 2 episodes are there already" in seqrl("plan", *TINY_PLAN).stderr
+    assert seqrl("render", "--episode", 1, "--every", 3).exit_code == 0
+
+
+def test_a_run_plans_where_its_dataset_is_gone(runs, seqrl):
+    (runs / "sim/hopper-medium/dataset.h5").unlink()
+    assert seqrl("plan", *TINY_PLAN, "--seed", 3).exit_code == 0
 
 
 def test_a_file_that_changed_is_not_taken_for_the_old_one(fresh, tmp_path):
@@ -177,8 +252,11 @@ def test_a_run_made_from_other_data_than_the_tokens_at_hand(seqrl):
 
 
 def test_plans_of_another_checkpoint_are_not_mixed(runs, seqrl):
-    result = seqrl("plan", *TINY_PLAN, "--checkpoint", 2)
-    assert_refused(result, 1, "played with checkpoint 4, not 2", "--force")
+    assert seqrl("plan", *TINY_PLAN, "--checkpoint", 2).exit_code == 0
+    assert (runs / RUN / "plans/H2-B4-ctx3-steps6-step2-s0/episode-001.json").exists()
+    record = runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-001.json"
+    record.write_text(record.read_text().replace('"checkpoint_step": 4', '"checkpoint_step": 2'))
+    assert_refused(seqrl("plan", *TINY_PLAN), 1, "played with checkpoint 2, not 4", "--force")
     assert_refused(seqrl("plan", *TINY_PLAN, "--checkpoint", 3), 1, "no checkpoint 3", "2, 4")
 
 
@@ -230,7 +308,7 @@ def test_two_stems_do_not_mix(fresh, tmp_path):
     (tmp_path / "other").mkdir()
     two = write_file(tmp_path / "other" / "mine.hdf5", rewards=np.ones(40, np.float32))
     assert fresh("download", one).exit_code == 0
-    assert_refused(fresh("download", two), 1, "made from another mine.hdf5", "--force")
+    assert_refused(fresh("download", two), 1, "made from another mine.hdf5", "rename the file to keep both")
 
 
 def test_errors_are_json_too(seqrl):

@@ -1,0 +1,123 @@
+"""Where a dataset's episodes come from: simulated, fetched, or a file of the user's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from seqrl_cli.behaviour.qualities import collect_quality
+from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import DatasetSpec, list_datasets
+from seqrl_cli.data.d4rl import read_attributes, read_d4rl
+from seqrl_cli.data.download import fetch, file_sha256
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.make import make_env, space_sizes
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.runs.layout import DatasetFolder
+
+Obtained = tuple[Episodes, dict[str, Any]]
+
+
+def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: Console) -> Obtained:
+    """A dataset's episodes and the attributes to store with them.
+
+    Args:
+        spec: which dataset.
+        folder: where an unfinished download may lie.
+        data: size and seed of a simulated one, environment of a file.
+        console: hears what happens.
+
+    Raises:
+        UsageError: another environment was named for a dataset of the catalogue.
+        SeqrlError: it cannot be had, or is not in D4RL's layout.
+    """
+    if spec.source == "file":
+        return _take_in(spec, data.env_id)
+    if data.env_id not in (None, spec.env_id):
+        raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {data.env_id}", "leave data.env_id out")
+    episodes, facts = _simulate(spec, data, console) if spec.source == "sim" else _download(spec, folder, console)
+    references = {"reference_min": spec.reference_min, "reference_max": spec.reference_max}
+    return episodes, {**facts, "source": spec.source, "env_id": spec.env_id, **references}
+
+
+def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained:
+    assert spec.family is not None and spec.quality is not None
+    console.note(f"simulating {spec.id} in MuJoCo")
+    with console.progress(f"simulating {spec.id}", "steps") as update:
+        collected = collect_quality(
+            spec.family, spec.quality, transitions=data.transitions, seed=data.seed or 0, progress=update
+        )
+    return collected.episodes, collected.attributes
+
+
+def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console) -> Obtained:
+    assert spec.url is not None
+    raw = folder.path / ".download.hdf5"
+    raw.unlink(missing_ok=True)  # whole, but something stopped us before it was read; a partial one lies beside it
+    console.note(f"fetching {spec.id} from {spec.url}")
+    hint = f"without a network, {spec.stand_in} is simulated here: the same robot, but not the same data"
+    with console.progress(f"fetching {spec.id}", "bytes") as update:
+        digest = fetch(spec.url, raw, hint=hint, progress=update)
+    try:
+        episodes = read_d4rl(raw, None, spec.max_episode_steps)
+    finally:
+        raw.unlink()
+    return episodes, {"url": spec.url, "sha256": digest}
+
+
+def _take_in(spec: DatasetSpec, env_id: str | None) -> Obtained:
+    path = spec.path
+    if path is None:
+        raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
+    facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
+    facts |= {"path": str(path.resolve()), "sha256": file_sha256(path)}
+    episodes = read_d4rl(path, None, spec.max_episode_steps)
+    env_id = env_id or spec.env_id
+    if env_id is None:
+        return episodes, facts
+    episodes, about = fit_environment(episodes, env_id, str(path))
+    return episodes, {**facts, **about}
+
+
+def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
+    """Check that data can be from an environment; ant's contact forces are cut off, as the originals do.
+
+    Args:
+        episodes: the data.
+        env_id: gymnasium id.
+        name: of the data, for the error.
+
+    Returns:
+        The episodes, and attributes that state the environment and its reference scores.
+
+    Raises:
+        SeqrlError: there is no such environment, or its sizes are others.
+    """
+    env = make_env(env_id)
+    sizes = space_sizes(env)
+    env.close()
+    facts: dict[str, Any] = {"env_id": env_id}
+    known = next((spec for spec in list_datasets() if spec.env_id == env_id), None)
+    kept = known.observation_size if known else None
+    if kept and episodes.observation_dim > kept:
+        episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
+        facts["observation_slice"] = kept
+    if (episodes.observation_dim, episodes.action_dim) != sizes:
+        ours = f"{episodes.observation_dim} and {episodes.action_dim}"
+        message = f"{name} has observations and actions of sizes {ours}, {env_id} of {sizes[0]} and {sizes[1]}"
+        raise SeqrlError(message, "name the environment that the data is from: data.env_id=…")
+    references = scores_of_environment(env_id)
+    if references:
+        facts |= {"reference_min": references[0], "reference_max": references[1]}
+    return episodes, facts
+
+
+def scores_of_environment(env_id: object) -> tuple[float, float] | None:
+    """D4RL's reference returns of an environment; None for one that D4RL does not have."""
+    for spec in list_datasets():
+        if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
+            return spec.reference_min, spec.reference_max
+    return None
