@@ -165,13 +165,28 @@ def _dense(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _read_state(folder: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads((folder / STATE_FILE).read_bytes())
-        version = state["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        state = json.loads((folder / STATE_FILE).read_bytes())
+    except (OSError, ValueError) as error:
         raise _damaged(folder, STATE_FILE, "is missing or not whole") from error
+    if not isinstance(state, dict):
+        raise _damaged(folder, STATE_FILE, "does not hold one JSON object")
+    # The version first: a newer one may hold other keys.
+    version = _entry(folder, state, "schema_version", int)
     if version > SCHEMA_VERSION:
         raise SeqrlError(f"{folder} has schema version {version}, newer than {SCHEMA_VERSION}", "upgrade seqrl")
+    _entry(folder, state, "step", int)
+    _entry(folder, state, "training", dict)
+    files = _entry(folder, state, "files", dict)
+    for name in (MODEL_FILE, OPTIMIZER_FILE):
+        _entry(folder, _entry(folder, files, name, dict), "sha256", str)
     return state
+
+
+def _entry(folder: Path, values: dict[str, Any], key: str, kind: type) -> Any:
+    """``values[key]``, when it is of the kind that was written."""
+    if type(values.get(key)) is not kind:
+        raise _damaged(folder, STATE_FILE, f"has no {key} as it was written")
+    return values[key]
 
 
 def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, Tensor]:

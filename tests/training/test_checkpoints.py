@@ -12,6 +12,7 @@ import torch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
+    DamagedCheckpointError,
     newest_checkpoint,
     read_checkpoint,
     read_model,
@@ -63,6 +64,46 @@ def test_damage_is_found(tmp_path, name, damage):
     found = newest_checkpoint(tmp_path, warnings.append)
     assert found is not None and found.step == 1
     assert name in warnings[0]
+
+
+def changed(state: dict, keys: tuple[str, ...], value: object) -> dict:
+    """The state with another value, or none, at a path of keys."""
+    key, rest = keys[0], keys[1:]
+    if rest:
+        return {**state, key: changed(state[key], rest, value)}
+    return {**state, key: value} if value is not None else {name: state[name] for name in state if name != key}
+
+
+@pytest.mark.parametrize("value", [None, "text", [1], 1.5])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("schema_version",),
+        ("step",),
+        ("training",),
+        ("files",),
+        ("files", "model.safetensors"),
+        ("files", "optimizer.safetensors", "sha256"),
+    ],
+    ids="/".join,
+)
+def test_a_state_without_a_key_or_with_another_kind_of_value_is_damage(tmp_path, keys, value):
+    for step in (1, 2):
+        write_checkpoint(tmp_path, checkpoint(step), keep=2)
+    state = step_folder(tmp_path, 2) / "state.json"
+    state.write_text(json.dumps(changed(json.loads(state.read_text()), keys, value)))
+    warnings: list[str] = []
+    found = newest_checkpoint(tmp_path, warnings.append)
+    assert found is not None and found.step == 1
+    assert len(warnings) == 1 and str(step_folder(tmp_path, 2)) in warnings[0]
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"text"'])
+def test_a_state_that_is_no_object_is_damage(tmp_path, content):
+    folder = write_checkpoint(tmp_path, checkpoint(1), keep=1)
+    (folder / "state.json").write_text(content)
+    with pytest.raises(DamagedCheckpointError, match="state.json does not hold one JSON object"):
+        read_model(folder)
 
 
 def test_all_damaged(tmp_path):
