@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -25,8 +26,10 @@ def start(runs: Path, *words: str) -> subprocess.Popen:
 
 def wait_for(process: subprocess.Popen, path: Path) -> None:
     """Until the process has made the file; it must not end before."""
+    deadline = time.monotonic() + 120
     while not path.exists():
         assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"no {path} after two minutes"
         os.sched_yield()
 
 
@@ -131,3 +134,12 @@ def test_a_run_in_use_is_left_alone(untrained):
     process.communicate()
     assert second.returncode == 1
     assert f"in use by another seqrl (process {process.pid})" in errors
+
+
+def test_two_runs_started_at_once_share_the_work_on_their_data(tmp_path):
+    words = ("train", "sim/hopper-random", "data.transitions=400", *TRAIN, "train.updates=10")
+    processes = [start(tmp_path, *words, "--seed", str(seed)) for seed in (1, 2)]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert sum("simulating" in text for text in errors) == 1
+    assert len(list((tmp_path / "sim/hopper-random").glob("gpt-s*/run.json"))) == 2
