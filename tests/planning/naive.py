@@ -82,13 +82,13 @@ def draw_token(mass: np.ndarray, uniform: float, k: int | None, cdf: float | Non
 
 
 def expected(mass: np.ndarray, midpoints: np.ndarray, percentile: str | float) -> float:
-    """Mean, or the first bin at which the summed mass reaches the percentile."""
-    bins = mass[:-1]
+    """Mean, or the first value, going up, at which the summed mass reaches the percentile; stopping is worth 0."""
+    outcomes = list(zip([*midpoints, 0.0], mass, strict=True))
     if percentile == "mean":
-        return float(sum(p * v for p, v in zip(bins, midpoints, strict=True)))
+        return float(sum(v * p for v, p in outcomes))
     summed = 0.0
-    for p, v in zip(bins, midpoints, strict=True):
+    for v, p in sorted(outcomes, key=lambda outcome: outcome[0]):
         summed += p
         if summed >= float(percentile):
             return float(v)
-    return float(midpoints[-1])
+    return float(max(midpoints.max(), 0.0))
