@@ -5,12 +5,11 @@ Every function takes plain data and the path of a PNG, PDF or SVG, which it writ
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -18,8 +17,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.training.metrics import Metrics
 
 FORMATS = (".png", ".pdf", ".svg")
 GREY, GOLD, RED, BLUE = "#B4B4B4", "#F6C781", "#EC7C7D", "#70ABCC"
@@ -68,28 +68,9 @@ class Bar:
     values: tuple[float, ...] = ()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The objects of a ``metrics.jsonl``; a last line cut short by a kill is left out.
-
-    Raises:
-        SeqrlError: the file is missing, or a line before the last is damaged.
-    """
-    if not path.is_file():
-        raise SeqrlError(f"no training log {path}", "`seqrl runs` lists the runs and what they hold")
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise SeqrlError(f"line {number} of {path} is not JSON", "the log was damaged; train again") from error
-    return records
-
-
-def curve(records: Sequence[Mapping[str, Any]], key: str) -> Curve:
-    """The points of ``records`` that have a number for ``key``."""
-    points = [(int(r["step"]), float(r[key])) for r in records if r.get(key) is not None and "step" in r]
+def curve(log: Sequence[Metrics], key: Literal["loss", "validation_loss", "learning_rate"]) -> Curve:
+    """The log steps that have a number for ``key``, against updates."""
+    points = [(line.step, float(value)) for line in log if (value := getattr(line, key)) is not None]
     return Curve(tuple(step for step, _ in points), tuple(value for _, value in points))
 
 

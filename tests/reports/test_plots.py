@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import UsageError
 from seqrl_cli.reports.plots import (
     Bar,
     Curve,
@@ -17,8 +15,8 @@ from seqrl_cli.reports.plots import (
     plot_returns,
     plot_step_times,
     plot_training,
-    read_metrics,
 )
+from seqrl_cli.training.metrics import Metrics
 
 CURVE = Curve((0, 10, 20), (5.0, 3.0, 2.5))
 BARS = [Bar("gpt H5-B32", 1400.0, (1200.0, 1600.0), (1100.0, 1700.0)), Bar("dt", 900.0)]
@@ -58,18 +56,8 @@ def test_an_unknown_extension_is_a_usage_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_metrics_are_read_up_to_a_line_cut_short(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    records = [{"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0, "validation_loss": 2.5}]
-    path.write_text("\n".join([*map(json.dumps, records), '{"step": 3, "lo']))
-    assert read_metrics(path) == records
-    assert curve(read_metrics(path), "validation_loss") == Curve((2,), (2.5,))
-
-
-def test_metrics_damaged_in_the_middle_or_missing_are_errors(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
-    with pytest.raises(SeqrlError, match="line 2"):
-        read_metrics(path)
-    with pytest.raises(SeqrlError, match="nothing.jsonl"):
-        read_metrics(tmp_path / "nothing.jsonl")
+def test_a_curve_has_the_log_steps_that_have_a_number():
+    log = [Metrics(1, 0.1, 3.0, None, 6e-4, 9e3, 1.0), Metrics(2, 0.2, 2.0, 2.5, 5e-4, 9e3, 2.0)]
+    assert curve(log, "loss") == Curve((1, 2), (3.0, 2.0))
+    assert curve(log, "validation_loss") == Curve((2,), (2.5,))
+    assert curve([], "loss") == Curve((), ())
