@@ -12,8 +12,9 @@ import numpy as np
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.library import Behaviour, load_behaviour
 from seqrl_cli.behaviour.policies import PolicyFactory, linear_factory, uniform_factory
-from seqrl_cli.data.catalogue import EPISODE_STEPS, QUALITIES, resolve
+from seqrl_cli.data.catalogue import QUALITIES, resolve
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import unknown
 
@@ -115,6 +116,9 @@ def describe(
         seed: the seed of the collection.
         reference_min: return that scores 0; None where nobody defined one.
         reference_max: return that scores 1.
+
+    Raises:
+        SeqrlError: the environment does not exist here.
     """
     returns = episodes.returns
     attributes: dict[str, str | int | float] = {
@@ -122,17 +126,25 @@ def describe(
         "seed": seed,
         "transitions": episodes.transitions,
         "episodes": len(episodes),
-        "max_episode_steps": EPISODE_STEPS,
         "mean_length": float(episodes.lengths.mean()),
         "mean_return": float(returns.mean()),
         "mean_return_standard_error": float(returns.std() / np.sqrt(len(returns))),
         "mujoco_version": version("mujoco"),
         "gymnasium_version": version("gymnasium"),
     }
+    if (limit := _step_limit(env_id)) is not None:
+        attributes["max_episode_steps"] = limit
     if reference_min is not None and reference_max is not None:
         score = normalized_score(float(returns.mean()), reference_min, reference_max)
         attributes |= {"reference_min": reference_min, "reference_max": reference_max, "normalized_score": score}
     return attributes
+
+
+def _step_limit(env_id: str) -> int | None:
+    """Steps after which the environment ends an episode; None where it never does."""
+    env = make_env(env_id)
+    env.close()
+    return env.spec.max_episode_steps if env.spec else None
 
 
 def _parts(behaviour: Behaviour, quality: str) -> list[Part]:

@@ -1,11 +1,24 @@
+from collections.abc import Iterator
+
+import gymnasium
 import numpy as np
 import pytest
 
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.behaviour.policies import linear_factory
-from seqrl_cli.behaviour.qualities import collect_quality, named_policy
+from seqrl_cli.behaviour.qualities import collect_quality, describe, named_policy
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import UsageError
+from tests.data.conftest import ragged
+
+
+@pytest.fixture
+def endless() -> Iterator[str]:
+    """Id of an environment that never ends an episode by the clock."""
+    name = "EndlessHopper-v0"
+    gymnasium.register(name, entry_point="gymnasium.envs.mujoco.hopper_v4:HopperEnv")
+    yield name
+    del gymnasium.registry[name]
 
 
 def test_a_quality_comes_with_the_facts_to_store():
@@ -16,7 +29,19 @@ def test_a_quality_comes_with_the_facts_to_store():
     assert facts["mean_return"] == pytest.approx(collected.episodes.returns.mean())
     assert facts["normalized_score"] == pytest.approx((facts["mean_return"] + 20.272305) / (3234.3 + 20.272305))
     assert 0.2 < facts["normalized_score"] < 0.6
+    assert facts["max_episode_steps"] == 1000
     assert collect_quality("hopper", "medium", transitions=6000, seed=1, workers=1).attributes == facts
+
+
+@pytest.mark.parametrize(("env_id", "limit"), [("Reacher-v4", 50), ("Hopper-v4", 1000)])
+def test_the_step_limit_is_that_of_the_environment(env_id, limit):
+    facts = describe(ragged(0), env_id, 3, None, None)
+    assert (facts["env_id"], facts["max_episode_steps"]) == (env_id, limit)
+    assert "reference_min" not in facts and "normalized_score" not in facts
+
+
+def test_an_environment_without_a_step_limit_states_none(endless):
+    assert "max_episode_steps" not in describe(ragged(0), endless, 3, None, None)
 
 
 def test_medium_expert_is_half_and_half():
