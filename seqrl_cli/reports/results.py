@@ -6,13 +6,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.record import SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 _OURS = "episode-*.json"
 _ORIGINAL = "rollout.json"
 _ORIGINAL_SETTINGS = re.compile(r"^(?:(?P<arch>[a-z]+)_)?freq(?P<freq>\d+)_H(?P<horizon>\d+)_beam(?P<beam>\d+)$")
@@ -132,6 +133,8 @@ def _load(path: Path) -> dict[str, Any]:
         raise _Unreadable("it is not text") from error
     except json.JSONDecodeError as error:
         raise _Unreadable(f"it is truncated or not JSON (line {error.lineno})") from error
+    except ValueError as error:
+        raise _Unreadable("it holds a number of too many digits") from error
     if not isinstance(record, dict):
         raise _Unreadable("it does not hold one JSON object")
     return record
@@ -223,9 +226,13 @@ def _text(record: dict[str, Any], key: str) -> str:
 
 def _number(record: dict[str, Any], key: str) -> float:
     value = record.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            number = float(value)
+    if not math.isfinite(number):
         raise _Unreadable(f"its {key} is missing or not a finite number")
-    return float(value)
+    return number
 
 
 def _whole(record: dict[str, Any], key: str) -> int:

@@ -68,6 +68,10 @@ def test_unbelievable_files_are_named_and_left_out(tmp_path):
         8: json.dumps(episode_record(step=True)),
         9: json.dumps(episode_record(settings=None)),
     }
+    for number, key in enumerate(("return", "step", "term", "score", "dataset", "seed"), start=20):
+        bad[number] = json.dumps({name: value for name, value in episode_record().items() if name != key})
+    bad[30] = json.dumps(episode_record() | {"return": 10**400})
+    bad[31] = bad[30].replace("0" * 400, "0" * 5000)
     for number, text in bad.items():
         (tmp_path / f"episode-{number:03d}.json").write_text(text)
     (tmp_path / "episode-010.json").write_bytes(b"\x89HDF\xff\xfe")
