@@ -19,7 +19,7 @@ Source = Literal["d4rl", "sim", "file"]
 QUALITIES = ("random", "medium", "medium-replay", "medium-expert", "expert")
 EPISODE_STEPS = 1000
 
-_ATTRIBUTE_HINT = "correct the attribute in the file, or remove it: scores are then left out"
+_ATTRIBUTE_HINT = "correct the attribute in the file, or remove it"
 _D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2"
 
 
