@@ -19,6 +19,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.training.metrics import read_metrics
@@ -57,12 +58,19 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
-        "status": record.status,
+        "status": _status(folder, record),
         "updates": lines[-1].step if lines else None,
         "validation loss": round(losses[-1], 4) if losses else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
+
+
+def _status(folder: RunFolder, record: RunRecord) -> str:
+    """How the run stands; one that says it is running, but whose process is gone, was killed."""
+    if record.status == "running" and not is_locked(folder.path):
+        return "killed"
+    return record.status
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:

@@ -1,5 +1,6 @@
 """Commands that are cut: killed outright, stopped with Ctrl-C, or out of disk. Real processes, real signals."""
 
+import json
 import os
 import signal
 import subprocess
@@ -39,6 +40,12 @@ def untrained(runs) -> Path:
     return runs
 
 
+def status_of(runs: Path, name: str) -> str:
+    """What `seqrl runs` says of a run."""
+    rows = json.loads(start(runs, "runs", "--json").communicate()[0])["runs"]
+    return next(row["status"] for row in rows if row["run"].endswith(name))
+
+
 def weights(run: Path) -> dict[str, np.ndarray]:
     return load_file(run / "checkpoints/00000120/model.safetensors")
 
@@ -50,6 +57,7 @@ def test_killed_training_ends_with_the_same_weights_as_an_uninterrupted_one(untr
         wait_for(process, folder / "killed/checkpoints" / step)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+    assert status_of(untrained, "killed") == "killed"
     process = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "killed")
     assert "going on from update" in process.communicate()[1]
     whole = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "whole")
