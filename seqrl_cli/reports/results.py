@@ -38,6 +38,8 @@ class EpisodeResult:
         seconds_per_step: wall time of one planned step; None in the originals' files.
         env_id: the environment that was played; None in the originals' files.
         path: the JSON file.
+        recipe: what the model was made by, its seed left out; models of one recipe are seeds of one method. None in
+            the originals' files.
     """
 
     dataset: str
@@ -52,6 +54,7 @@ class EpisodeResult:
     seconds_per_step: float | None
     env_id: str | None
     path: Path
+    recipe: str | None = None
 
     @property
     def method(self) -> str:
@@ -115,11 +118,19 @@ def read_episode(path: Path) -> EpisodeResult:
 
 
 def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:
-    """Episodes by ``(dataset, method)``, or by ``(dataset, run and settings)`` with ``by="run"``."""
+    """Episodes by ``(dataset, method)``, or by ``(dataset, run and settings)`` with ``by="run"``.
+
+    Runs that were made by different recipes are not seeds of one method: they are kept apart by their names.
+    """
     assert by in ("method", "run")
+    episodes = list(episodes)
+    recipes: dict[tuple[str, str], set[str | None]] = {}
+    for episode in episodes:
+        recipes.setdefault((episode.dataset, episode.method), set()).add(episode.recipe)
     groups: dict[tuple[str, str], list[EpisodeResult]] = {}
     for episode in episodes:
-        label = episode.method if by == "method" else episode.run_method
+        alike = len(recipes[episode.dataset, episode.method]) == 1
+        label = episode.method if by == "method" and alike else episode.run_method
         groups.setdefault((episode.dataset, label), []).append(episode)
     return groups
 
@@ -154,6 +165,7 @@ def _own_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
         seconds_per_step=_number(record, "seconds_per_step") if "seconds_per_step" in record else None,
         env_id=_text(record, "env_id"),
         path=path,
+        recipe=_text(record, "recipe") if "recipe" in record else None,
     )
 
 

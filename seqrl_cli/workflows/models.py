@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,12 @@ def _weights(
             if on_warning:
                 on_warning(f"{error.message}; using the checkpoint before it")
     raise AssertionError("the loop returns or raises")
+
+
+def recipe_of(config: Config) -> str:
+    """A hash of all that makes a model but its seed: equal for the seeds of one experiment."""
+    parts = config.model_dump_json(include={"dataset", "data", "model", "train"})
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 def choose_device(name: str) -> torch.device:

@@ -24,7 +24,7 @@ from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import percent_score
-from seqrl_cli.workflows.models import use_threads
+from seqrl_cli.workflows.models import recipe_of, use_threads
 from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
 
 
@@ -209,6 +209,7 @@ def _write_episode(planner: Planner, record: EpisodeRecord) -> None:
         "run": planner.run.path.name,
         "arch": planner.trained.record.arch,
         "checkpoint_step": planner.trained.step,
+        "recipe": recipe_of(planner.trained.config),
         "settings": planner.config.model_dump(exclude={"episodes", "envs"}),
         "seconds_per_step": record.seconds_per_step,
         "versions": versions(),

@@ -211,6 +211,18 @@ def test_a_trained_run_collects_a_dataset(runs, seqrl):
     assert refused.exit_code == 1 and "plans in Hopper-v4, not in Walker2d-v4" in refused.stderr
 
 
+def test_seeds_are_one_method_and_other_models_are_not(runs, seqrl):
+    for words in (("--seed", 7), ("--name", "wide", "model.width=32")):
+        succeed(runs, "train", "sim/hopper-medium", *TINY_TRAIN, *words)
+        succeed(runs, "plan", *TINY_PLAN)
+        rows = json.loads(seqrl("table", "--json").stdout)["rows"]
+        own = {row["method"]: row["episodes"] for row in rows if row["kind"] == "result"}
+        if "--seed" in words:
+            assert list(own.values()) == [4]
+    assert sorted(own.values()) == [2, 2, 2]
+    assert any(method.startswith("wide") for method in own)
+
+
 def test_train_gets_and_discretizes_what_is_missing(fresh, tmp_path):
     result = fresh("train", "sim/hopper-random", "data.transitions=300", *TINY_TRAIN)
     assert result.exit_code == 0, result.output
