@@ -38,17 +38,25 @@ class Trunk:
         """Tokens of it."""
         return self.keys.shape[4]
 
-    def score(self, layer: int, query: Tensor, scores: Tensor) -> None:
-        """Write the products of queries (rows, heads, head_dim) with all keys to ``scores`` (rows, heads, time)."""
-        groups = self.keys.shape[1]
-        for keys, part, out in zip(self.keys[layer], query.chunk(groups), scores.chunk(groups), strict=True):
-            torch.bmm(part.transpose(0, 1), keys, out=out.transpose(0, 1))
+    def score(self, layer: int, query: Tensor) -> Tensor:
+        """Products of queries (rows, heads, head_dim) with all keys, (rows, heads, time)."""
+        return _by_group(query, self.keys[layer])
 
-    def add_mixed(self, layer: int, weights: Tensor, mixed: Tensor) -> None:
-        """Add the values weighted by (rows, heads, time) to ``mixed`` (rows, heads, head_dim)."""
-        groups = self.keys.shape[1]
-        for values, part, out in zip(self.values[layer], weights.chunk(groups), mixed.chunk(groups), strict=True):
-            out.transpose(0, 1).baddbmm_(part.transpose(0, 1), values)
+    def mix(self, layer: int, weights: Tensor) -> Tensor:
+        """Sum of the values weighted by (rows, heads, time): (rows, heads, head_dim)."""
+        return _by_group(weights, self.values[layer])
+
+
+def _by_group(rows: Tensor, matrices: Tensor) -> Tensor:
+    """Products of (rows, heads, n) with their group's matrices, (groups, heads, n, m): (rows, heads, m).
+
+    The result is written heads first, which batched products do at once and other layouts a head at a time.
+    """
+    groups, heads, _, width = matrices.shape
+    products = rows.new_empty(groups, heads, len(rows) // groups, width)
+    for part, each, out in zip(rows.chunk(groups), matrices, products, strict=True):
+        torch.bmm(part.transpose(0, 1), each, out=out)
+    return products.transpose(1, 2).flatten(0, 1)
 
 
 @dataclass
@@ -153,7 +161,7 @@ class Pages:
         first = self.closed
         place = self.append(len(origin))
         for layer in (*self.keys, *self.values):
-            layer[place] = layer[: self.rows].index_select(0, origin)
+            torch.index_select(layer[: self.rows], 0, origin, out=layer[place])
         return torch.arange(first, self.closed, device=origin.device)
 
     def view(self, table: Tensor) -> View:
@@ -196,21 +204,15 @@ class Pages:
         Returns:
             (rows, heads * head_dim).
         """
-        rows, heads, head_dim = query.shape
         ahead = trunk.length if trunk else 0
-        paged = self._scores(layer, query, past)
-        if trunk is None:
-            weights = torch.softmax(paged, dim=2)
-        else:
-            scores = query.new_empty(rows, heads, ahead + past.length)
-            scores[:, :, ahead:] = paged
-            trunk.score(layer, query, scores[:, :, :ahead])
-            weights = torch.softmax(scores, dim=2)
-        values = self.values[layer].view(-1, head_dim)
-        mixed = _bags(values, past.value_index, past.value_offsets, weights[:, :, ahead:].flatten())
-        mixed = mixed.view(rows, heads, head_dim)
+        scores = self._scores(layer, query, past)
         if trunk is not None:
-            trunk.add_mixed(layer, weights[:, :, :ahead], mixed)
+            scores = torch.cat([trunk.score(layer, query), scores], dim=2)
+        weights = torch.softmax(scores, dim=2)
+        values = self.values[layer].view(-1, self.head_dim)
+        mixed = _bags(values, past.value_index, past.value_offsets, weights[:, :, ahead:].flatten()).view(query.shape)
+        if trunk is not None:
+            mixed += trunk.mix(layer, weights[:, :, :ahead])
         return mixed.flatten(1)
 
     def _scores(self, layer: int, query: Tensor, past: Past) -> Tensor:
