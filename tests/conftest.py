@@ -8,6 +8,7 @@ from pathlib import Path
 
 # One thread a test process: tests run side by side, and threads that wait for each other cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children would inherit that.
