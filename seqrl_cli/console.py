@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -79,7 +79,8 @@ class Console:
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
         for index, name in enumerate(header):
             numeric = all(isinstance(row[index], int | float) for row in rows)
-            table.add_column(name, justify="right" if numeric and rows else "left", overflow="fold")
+            justify: Literal["right", "left"] = "right" if numeric and rows else "left"
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=index == 0)  # names are never cut in two
         for row in rows:
             table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
         self.show(table)

@@ -43,8 +43,9 @@ def show_runs(store: RunStore, console: Console) -> None:
         cells = [[store.name_of(f.path), "yes" if f.tokens.exists() else "no", _size(f)] for f in folders]
         console.show_rows(["dataset", "tokens", "MB"], cells)
     if rows:
-        header = ["run", "status", "updates", "validation loss", "plans", "updated"]
-        console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
+        header = ["run", "status", "updates", "loss", "plans", "updated"]
+        keys = ["run", "status", "updates", "validation loss", "plans", "updated"]
+        console.show_rows(header, [["–" if row[key] is None else row[key] for key in keys] for row in rows])
 
 
 def _size(folder: Any) -> float:
