@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import trim_mean
+from scipy.stats import bootstrap, trim_mean
 
 RESAMPLES = 5000
 
@@ -50,32 +50,36 @@ def summarize(values: Sequence[float], strata: Sequence[str], rng: np.random.Gen
     mean, iqm = float(data.mean()), float(interquartile_mean(data))
     if len(data) == 1:
         return Summary(1, mean, None, iqm, None, None)
-    samples = stratified_resamples(data, strata, RESAMPLES, rng)
+    groups = stratified(data, strata)
     return Summary(
         count=len(data),
         mean=mean,
         standard_error=float(data.std() / np.sqrt(len(data))),
         iqm=iqm,
-        mean_interval=_interval(samples, lambda rows: rows.mean(axis=-1)),
-        iqm_interval=_interval(samples, interquartile_mean),
+        mean_interval=_interval(groups, lambda rows: rows.mean(axis=-1), rng),
+        iqm_interval=_interval(groups, interquartile_mean, rng),
     )
 
 
-def stratified_resamples(
-    values: np.ndarray, strata: Sequence[str], resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw ``(resamples, n)`` with replacement inside each stratum.
+def stratified(values: np.ndarray, strata: Sequence[str]) -> list[np.ndarray]:
+    """The values of each stratum, which the bootstrap resamples apart.
 
-    A stratum of one value can only repeat itself, which would hide its spread: when there is one, all values are
-    drawn as a single stratum.
+    A stratum of one value can only repeat itself, which would hide its spread: when there is one, all values are a
+    single stratum.
     """
     names, membership, sizes = np.unique(np.asarray(strata), return_inverse=True, return_counts=True)
     if sizes.min() < 2:
-        return values[rng.integers(0, len(values), (resamples, len(values)))]
-    drawn = [values[membership == index] for index in range(len(names))]
-    return np.concatenate([group[rng.integers(0, len(group), (resamples, len(group)))] for group in drawn], axis=1)
+        return [values]
+    return [values[membership == index] for index in range(len(names))]
 
 
-def _interval(samples: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
-    low, high = np.percentile(statistic(samples), [2.5, 97.5])
-    return float(low), float(high)
+def _interval(
+    groups: list[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator
+) -> tuple[float, float]:
+    """The 95 % percentile interval of a statistic over the last axis of all groups together."""
+
+    def of_resamples(*samples: np.ndarray, axis: int) -> np.ndarray:
+        return statistic(np.concatenate(samples, axis=axis))
+
+    drawn = bootstrap(groups, of_resamples, n_resamples=RESAMPLES, vectorized=True, method="percentile", rng=rng)
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
