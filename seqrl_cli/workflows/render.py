@@ -68,7 +68,7 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
         raise unknown("view", request.view, VIEWS)
     record = _record(store, request)
     output = request.output or _default_output(record)
-    usual = (request.view, request.size, request.every) == ("auto", RenderRequest.size, None)
+    usual = (request.output, request.view, request.size, request.every) == (None, "auto", RenderRequest.size, None)
     if output.exists() and usual and not force and output.stat().st_mtime >= record.stat().st_mtime:
         console.note(f"{output} is already there; --force draws it again")
         return VideoReport(str(output), False, str(record), None, None)

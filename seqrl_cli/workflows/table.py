@@ -150,7 +150,8 @@ def _deliver(report: Report, request: TableRequest, console: Console) -> None:
         console.show_with(lambda rich: print_report(report, rich))
         return
     styles = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
-    text = styles.get(request.style, to_markdown)(report)
+    by_suffix = {".csv": "csv", ".tex": "latex"}.get(request.output.suffix if request.output else "", "markdown")
+    text = styles[by_suffix if request.style == "terminal" else request.style](report)
     if request.output is None:
         console.show(text.rstrip("\n"))
         return
