@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.data.discretizer import Discretizer
+from seqrl_cli.data.pickles import read_bytes
+from seqrl_cli.data.plain_data import PlainArray, PlainObject
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,
@@ -24,8 +26,6 @@ from seqrl_cli.interop.checkpoint import (
     masks_values,
     whole_transitions,
 )
-from seqrl_cli.interop.pickles import read_bytes
-from seqrl_cli.interop.plain_data import PlainArray, PlainObject
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
 
 CONFIG, DISCRETIZER, WEIGHTS = "config.yaml", "discretizer.pt", "model_last.pt"

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqrl_cli.data.pickles import RefusedFileError, parse_pickle, read_bytes
+from seqrl_cli.data.plain_data import Global, is_count
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.interop.pickles import RefusedFileError, parse_pickle, read_bytes
-from seqrl_cli.interop.plain_data import STORAGE_DTYPES, Global, PlainStorage, PlainTensor, is_count
+from seqrl_cli.interop.checkpoint_data import CHECKPOINTS, STORAGE_DTYPES, PlainStorage, PlainTensor
 
 MAX_FILE_BYTES = 2**30
 
@@ -94,7 +95,9 @@ def _read_zip(data: bytes, source: str) -> TorchFile:
             members = _members(archive, len(data), source)
             if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
                 raise RefusedFileError(source, "was written on a big-endian machine")
-            value = parse_pickle(io.BytesIO(archive.read(members["data.pkl"])), source, _storage_reader(source))
+            value = parse_pickle(
+                io.BytesIO(archive.read(members["data.pkl"])), source, CHECKPOINTS, _storage_reader(source)
+            )
             keys = [name for name in members if name.startswith("data/")]
             return TorchFile(value, {key.removeprefix("data/"): archive.read(members[key]) for key in keys})
     except KeyError as error:
@@ -141,11 +144,11 @@ def _split(info: zipfile.ZipInfo, source: str) -> tuple[str, str]:
 def _read_legacy(data: bytes, source: str) -> TorchFile:
     """Four pickles (magic number, version, machine, value), the storages' keys, and the storages themselves."""
     stream = io.BytesIO(data)
-    if parse_pickle(stream, source) != _LEGACY_MAGIC:
+    if parse_pickle(stream, source, CHECKPOINTS) != _LEGACY_MAGIC:
         raise SeqrlError(f"{source} is not a file of torch.save", "a checkpoint is state_*.pt, or model_last.pt")
-    if parse_pickle(stream, source) != _LEGACY_VERSION:
+    if parse_pickle(stream, source, CHECKPOINTS) != _LEGACY_VERSION:
         raise SeqrlError(f"{source} is of an unknown version of torch.save", "save it again with a newer PyTorch")
-    machine = parse_pickle(stream, source)
+    machine = parse_pickle(stream, source, CHECKPOINTS)
     if type(machine) is not dict or machine.get("little_endian") is not True:
         raise RefusedFileError(source, "was not written on a little-endian machine")
     read = _storage_reader(source)
@@ -155,8 +158,8 @@ def _read_legacy(data: bytes, source: str) -> TorchFile:
         storage = read(reference)
         return known.setdefault(storage.key, storage)
 
-    value = parse_pickle(stream, source, remember)
-    keys = parse_pickle(stream, source)
+    value = parse_pickle(stream, source, CHECKPOINTS, remember)
+    keys = parse_pickle(stream, source, CHECKPOINTS)
     if type(keys) is not list or not all(type(key) is str and key in known for key in keys):
         raise RefusedFileError(source, "lists storages that no tensor refers to")
     return TorchFile(value, {key: _legacy_storage(stream, known[key], source) for key in keys})

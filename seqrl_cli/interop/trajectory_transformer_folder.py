@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 
 from seqrl_cli.config.schema import Config
+from seqrl_cli.data.pickles import read_pickle
+from seqrl_cli.data.plain_data import Global, PlainObject
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,
@@ -18,9 +20,8 @@ from seqrl_cli.interop.checkpoint import (
     masks_values,
     whole_transitions,
 )
+from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.pickle_writer import Plain, dump_object
-from seqrl_cli.interop.pickles import read_pickle
-from seqrl_cli.interop.plain_data import Global, PlainObject
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.interop.trajectory_retnet import convert_retnet_state
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state, restore_gpt_state
@@ -73,7 +74,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
 
 def _read_config(path: Path) -> tuple[str, Fields]:
     """The class that is configured, and its arguments."""
-    config = read_pickle(path)
+    config = read_pickle(path, CHECKPOINTS)
     if not isinstance(config, PlainObject):
         raise SeqrlError(f"{path} holds no configuration", "it should be the project's own file of that name")
     kind = config.attributes.get("_class")

@@ -16,10 +16,11 @@ import yaml
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.pickles import read_pickle
 from seqrl_cli.data.tokens import load_tokens
+from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.faster_trajectory_transformer import read_discretizer
 from seqrl_cli.interop.pickle_writer import dump_object
-from seqrl_cli.interop.pickles import read_pickle
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.gpt_decoder import GPTDecoder
@@ -154,7 +155,7 @@ def test_the_published_bins_are_read(golden_file):
 
 def test_the_published_configurations_are_read(golden_file):
     folder = golden_file("tt_published_configs")
-    model, data = (read_pickle(folder / f"{part}_config.pkl").attributes for part in ("model", "data"))
+    model, data = (read_pickle(folder / f"{part}_config.pkl", CHECKPOINTS).attributes for part in ("model", "data"))
     assert model["_class"].name == "trajectory.models.transformers.GPT"
     assert (model["_dict"]["n_embd"], model["_dict"]["block_size"]) == (128, 159)
     assert data["_dict"]["env"] == "hopper-medium-v2" and data["_dict"]["penalty"] == -100
@@ -162,7 +163,7 @@ def test_the_published_configurations_are_read(golden_file):
 
 def test_the_configuration_says_what_the_folder_says(tt, golden_file):
     config = load_config(tt.config)
-    sizes = read_pickle(golden_file("tt_checkpoint") / "model_config.pkl").attributes["_dict"]
+    sizes = read_pickle(golden_file("tt_checkpoint") / "model_config.pkl", CHECKPOINTS).attributes["_dict"]
     assert (config.model.n_layer, config.model.n_head, config.model.width, config.data.bins) == tuple(
         sizes[key] for key in ("n_layer", "n_head", "n_embd", "vocab_size")
     )
@@ -181,7 +182,8 @@ def test_export_writes_what_was_imported(store, tt, tmp_path, golden_file):
     for name, tensor in expected.items():
         assert written[name].shape == tensor.shape and torch.equal(written[name], tensor), name
     for part in ("model_config.pkl", "data_config.pkl"):
-        assert read_pickle(weights.parent / part).attributes == read_pickle(original / part).attributes
+        ours, theirs = (read_pickle(folder / part, CHECKPOINTS) for folder in (weights.parent, original))
+        assert ours.attributes == theirs.attributes
 
 
 def test_the_originals_classes_unpickle_what_was_exported(store, tt, tmp_path, monkeypatch):

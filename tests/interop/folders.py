@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import Tensor
 
+from seqrl_cli.data.plain_data import Global
 from seqrl_cli.interop.pickle_writer import dump_object
-from seqrl_cli.interop.plain_data import Global
 from tests.interop.spelling import BUILD, END, NEWOBJ, dict_of, name, zip_file
 
 HOPPER = {"observation_dim": 11, "action_dim": 3, "transition_dim": 16}

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqrl_cli.data.pickles import MAX_PICKLE_BYTES, RefusedFileError, parse_pickle, read_pickle
+from seqrl_cli.data.plain_data import Global
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.pickle_writer import dump_object
-from seqrl_cli.interop.pickles import MAX_PICKLE_BYTES, RefusedFileError, parse_pickle, read_pickle
-from seqrl_cli.interop.plain_data import Global
 from seqrl_cli.interop.torch_files import read_torch
 from tests.interop.hostile import TRUNCATED, live, twisted
 from tests.interop.spelling import legacy_file, zip_file
@@ -26,7 +27,7 @@ TWISTED = twisted()
 def read(path: Path, carrier: str, program: bytes) -> object:
     """Read a program as a configuration, or inside either layout of torch.save."""
     path.write_bytes({"pickle": bytes, "zip": zip_file, "legacy": legacy_file}[carrier](program))
-    return read_pickle(path) if carrier == "pickle" else read_torch(path)
+    return read_pickle(path, CHECKPOINTS) if carrier == "pickle" else read_torch(path)
 
 
 def test_there_are_enough_of_them():
@@ -79,7 +80,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(MAX_PICKLE_BYTES + 1)
     with pytest.raises(RefusedFileError, match="bytes, more than"):
-        read_pickle(path)
+        read_pickle(path, CHECKPOINTS)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -87,7 +88,7 @@ def test_plain_data_of_every_protocol(protocol):
     value = {"a": [1, -2, 2**40, 0.5, None, True], "b": ("x", b"y"), "c": {}, "d": {3: (1, 2, 3, 4)}}
     if protocol == 2:
         value["b"] = ("x",)
-    assert parse_pickle(io.BytesIO(pickle.dumps(value, protocol)), "file") == value
+    assert parse_pickle(io.BytesIO(pickle.dumps(value, protocol)), "file", CHECKPOINTS) == value
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -97,22 +98,22 @@ def test_arrays_of_every_protocol(protocol, dtype):
         np.arange(6).reshape(2, 3).astype(dtype),
         np.asfortranarray(np.arange(6).reshape(2, 3).astype(dtype)),
     ):
-        plain = parse_pickle(io.BytesIO(pickle.dumps(array, protocol)), "file")
+        plain = parse_pickle(io.BytesIO(pickle.dumps(array, protocol)), "file", CHECKPOINTS)
         np.testing.assert_array_equal(plain.to_numpy(), array)
     scalar = np.dtype(dtype).type(1)
-    assert parse_pickle(io.BytesIO(pickle.dumps(scalar, protocol)), "file").to_numpy() == scalar
+    assert parse_pickle(io.BytesIO(pickle.dumps(scalar, protocol)), "file", CHECKPOINTS).to_numpy() == scalar
 
 
 def test_arrays_of_the_older_numpy():
     program = pickle.dumps(np.arange(3.0), protocol=2).replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    np.testing.assert_array_equal(parse_pickle(io.BytesIO(program), "file").to_numpy(), np.arange(3.0))
+    np.testing.assert_array_equal(parse_pickle(io.BytesIO(program), "file", CHECKPOINTS).to_numpy(), np.arange(3.0))
 
 
 @pytest.mark.parametrize(
     "change", [{"shape": (2**30, 2**30)}, {"shape": (3,)}, {"shape": (-1,)}, {"shape": "x"}, {"data": None}]
 )
 def test_arrays_whose_parts_disagree(change):
-    plain = parse_pickle(io.BytesIO(pickle.dumps(np.arange(4.0), protocol=2)), "file")
+    plain = parse_pickle(io.BytesIO(pickle.dumps(np.arange(4.0), protocol=2)), "file", CHECKPOINTS)
     for key, value in change.items():
         setattr(plain, key, value)
     with pytest.raises(ValueError):
@@ -124,5 +125,5 @@ def test_a_written_object_is_read_back():
         "_class": Global("trajectory.models.transformers.GPT"),
         "_dict": {"N": -100, "x": 0.5, "env": "a", "b": True},
     }
-    value = parse_pickle(io.BytesIO(dump_object("trajectory.utils.config.Config", attributes)), "file")
+    value = parse_pickle(io.BytesIO(dump_object("trajectory.utils.config.Config", attributes)), "file", CHECKPOINTS)
     assert value.class_name == "trajectory.utils.config.Config" and value.attributes == attributes

@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine, and Python's own machine will call whatever the program names. The one
 here knows only the instructions that saving numbers, text, arrays and tensors takes, and what it builds is numbers,
-text, tuples, lists, dictionaries and the stand-ins of :mod:`~seqrl_cli.interop.plain_data`. Python's ``pickletools``
+text, tuples, lists, dictionaries and the stand-ins of :mod:`~seqrl_cli.data.plain_data`. Python's ``pickletools``
 cuts the program into instructions, which runs nothing and reads no further than the bytes that are there.
 """
 
@@ -14,14 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.data.plain_data import Global, PlainArray, PlainDtype, PlainObject, Vocabulary
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.interop.plain_data import ALLOWED, CALLS, PLAIN_CLASSES, Global, PlainArray, PlainDtype, PlainObject
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
 MAX_DEPTH = 64
 
-HINT = "nothing in it was run; get the checkpoint from its authors, or export it there as plain tensors"
+HINT = "nothing in it was run; get it again from its authors, or saved there as plain arrays or tensors"
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
@@ -66,29 +66,36 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
 
 
-def read_pickle(path: Path) -> Any:
-    """The plain data of a pickle file.
+def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
+    """The plain data of a small pickle file.
+
+    Args:
+        path: the file.
+        vocabulary: what it may name.
 
     Raises:
         SeqrlError: it is missing or damaged.
         RefusedFileError: it holds anything but known data.
     """
-    return parse_pickle(io.BytesIO(read_bytes(path, MAX_PICKLE_BYTES)), str(path))
+    return parse_pickle(io.BytesIO(read_bytes(path, MAX_PICKLE_BYTES)), str(path), vocabulary)
 
 
-def parse_pickle(stream: io.BytesIO, source: str, persistent_load: PersistentLoad | None = None) -> Any:
+def parse_pickle(
+    stream: io.BytesIO, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None = None
+) -> Any:
     """The plain data of one pickle, which may be followed by other bytes.
 
     Args:
         stream: read up to the pickle's end.
         source: how errors call the file.
+        vocabulary: what it may name.
         persistent_load: turns references to tensors' storages into stand-ins; None where there are none.
 
     Raises:
         SeqrlError: the pickle is cut short or garbled.
         RefusedFileError: it holds anything but known data.
     """
-    machine = _Machine(source, persistent_load)
+    machine = _Machine(source, vocabulary, persistent_load)
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count >= MAX_INSTRUCTIONS:
@@ -108,8 +115,8 @@ def _reason(error: Exception) -> str:
 class _Machine:
     """The stack, the marks in it, and the memo."""
 
-    def __init__(self, source: str, persistent_load: PersistentLoad | None) -> None:
-        self.source, self.persistent_load = source, persistent_load
+    def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
+        self.source, self.vocabulary, self.persistent_load = source, vocabulary, persistent_load
         self.stack: list[Any] = []
         self.below_marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -212,24 +219,24 @@ class _Machine:
         self.push_global(f"{module}.{name}")
 
     def push_global(self, name: str) -> None:
-        if name not in ALLOWED:
+        if name not in self.vocabulary:
             raise self.refuse(f"names {name[:80]!r}, which is not on the list of known data")
         self.stack.append(Global(name))
 
     def call(self, _: Any) -> None:
         arguments, function = self.pop(), self.pop()
         name = function.name if isinstance(function, Global) else f"a value of type {_kind(function)}"
-        if name not in CALLS or type(arguments) is not tuple:
+        if name not in self.vocabulary.calls or type(arguments) is not tuple:
             raise self.refuse(f"calls {name}")
         try:
-            self.stack.append(CALLS[name](*arguments))
+            self.stack.append(self.vocabulary.calls[name](*arguments))
         except (TypeError, ValueError) as error:
             raise self.refuse(f"calls {name} with other arguments than a saved model does") from error
 
     def new_object(self, _: Any) -> None:
         arguments, kind = self.pop(), self.pop()
         name = kind.name if isinstance(kind, Global) else f"a value of type {_kind(kind)}"
-        if name not in PLAIN_CLASSES or arguments != ():
+        if name not in self.vocabulary.classes or arguments != ():
             raise self.refuse(f"makes an object of {name}")
         self.stack.append(PlainObject(name))
 

@@ -1,52 +1,22 @@
 """What foreign pickles may name, and what stands in for it here: data that does nothing.
 
-None of the named classes or functions is ever imported or called. A name that is not in this list is refused.
+None of the named classes or functions is ever imported or called. A name that is not in a pickle's vocabulary is
+refused; the one here is NumPy's arrays.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 MAX_DIMENSIONS = 8
 
 NUMPY_CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
-
-STORAGE_DTYPES = {
-    "torch.FloatStorage": torch.float32,
-    "torch.DoubleStorage": torch.float64,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.LongStorage": torch.int64,
-    "torch.IntStorage": torch.int32,
-    "torch.ShortStorage": torch.int16,
-    "torch.CharStorage": torch.int8,
-    "torch.ByteStorage": torch.uint8,
-    "torch.BoolStorage": torch.bool,
-}
-
-# Classes whose instances are read as a name and a dictionary.
-PLAIN_CLASSES = {
-    "trajectory.utils.config.Config",
-    "trajectory.utils.discretization.KBinsDiscretizer",
-    "trajectory.utils.discretization.QuantileDiscretizer",
-    "torchscale.architecture.config.RetNetConfig",
-}
-
-# Classes that configurations mention; they have no instances in a pickle.
-MENTIONED_CLASSES = {
-    "numpy.ndarray",
-    "trajectory.datasets.sequence.DiscretizedDataset",
-    "trajectory.datasets.sequence.SequenceDataset",
-    "trajectory.models.transformers.GPT",
-    "torchscale.architecture.retnet.RetNetDecoder",
-    *STORAGE_DTYPES,
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +35,7 @@ class PlainObject:
 
     def restore(self, state: Any) -> None:
         """Take over the attributes."""
-        _require(type(state) is dict)
+        require(type(state) is dict)
         self.attributes = state
 
 
@@ -89,8 +59,8 @@ class PlainDtype:
 
     def restore(self, state: Any) -> None:
         """Take over the byte order; fields, subarrays and metadata are refused."""
-        _require(type(state) is tuple and 2 <= len(state) <= 9 and state[2:5] == (None,) * len(state[2:5]))
-        _require(state[1] in ("<", ">", "|", "="))
+        require(type(state) is tuple and 2 <= len(state) <= 9 and state[2:5] == (None,) * len(state[2:5]))
+        require(state[1] in ("<", ">", "|", "="))
         self.order = state[1]
 
     def to_numpy(self) -> np.dtype[Any]:
@@ -109,39 +79,25 @@ class PlainArray:
 
     def restore(self, state: Any) -> None:
         """Take over (version, shape, dtype, is_fortran, data)."""
-        _require(type(state) is tuple and len(state) == 5)
+        require(type(state) is tuple and len(state) == 5)
         _, self.shape, self.dtype, self.is_fortran, self.data = state
 
-    def to_numpy(self) -> np.ndarray:
+    def to_numpy(self) -> NDArray[Any]:
         """The array; ValueError where type, shape and bytes do not agree."""
-        _require(is_shape(self.shape) and isinstance(self.dtype, PlainDtype))
+        require(is_shape(self.shape) and isinstance(self.dtype, PlainDtype))
         assert self.dtype is not None
         dtype = self.dtype.to_numpy()
         data = self.data.to_bytes() if isinstance(self.data, EncodedText) else self.data
-        _require(isinstance(data, bytes | bytearray) and len(data) == math.prod(self.shape) * dtype.itemsize)
+        require(isinstance(data, bytes | bytearray) and len(data) == math.prod(self.shape) * dtype.itemsize)
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.is_fortran else "C")
 
 
-@dataclass(frozen=True, eq=False)
-class PlainStorage:
-    """Numbers that lie elsewhere in the file."""
+def require(condition: bool) -> None:
+    """Stop at data of another shape than the originals write.
 
-    key: str
-    dtype: torch.dtype
-    numel: int
-
-
-@dataclass(frozen=True, eq=False)
-class PlainTensor:
-    """A view of a storage."""
-
-    storage: PlainStorage
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-def _require(condition: bool) -> None:
+    Raises:
+        ValueError: the condition does not hold.
+    """
     if not condition:
         raise ValueError("not as the originals write it")
 
@@ -157,22 +113,22 @@ def is_count(value: Any) -> bool:
 
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
-    _require(type(pairs) in (tuple, list) and not pairs)
+    require(type(pairs) in (tuple, list) and not pairs)
     return {}
 
 
 def _encode(text: Any, encoding: Any) -> EncodedText:
-    _require(type(text) is str and encoding == "latin1")
+    require(type(text) is str and encoding == "latin1")
     return EncodedText(text)
 
 
 def _dtype(code: Any, align: Any = False, copy: Any = True) -> PlainDtype:
-    _require(type(code) is str and code in NUMPY_CODES)
+    require(type(code) is str and code in NUMPY_CODES)
     return PlainDtype(code)
 
 
 def _array(kind: Any, shape: Any, typecode: Any) -> PlainArray:
-    _require(kind == Global("numpy.ndarray"))
+    require(kind == Global("numpy.ndarray"))
     return PlainArray()
 
 
@@ -181,34 +137,12 @@ def _scalar(dtype: Any, data: Any) -> PlainArray:
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PlainArray:
-    _require(order in ("C", "F"))
+    require(order in ("C", "F"))
     return PlainArray(shape, dtype, data, order == "F")
 
 
-def _tensor(
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    requires_grad: Any = False,
-    hooks: Any = None,
-    metadata: Any = None,
-) -> PlainTensor:
-    _require(isinstance(storage, PlainStorage) and is_count(offset) and is_shape(size) and is_shape(stride))
-    _require(len(size) == len(stride) and not hooks and not metadata)
-    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    # Also refuses views with a stride of 0, by which a few bytes could claim to be terabytes.
-    _require(math.prod(size) <= storage.numel and (0 in size or last < storage.numel))
-    return PlainTensor(storage, offset, size, stride)
-
-
-def _parameter(tensor: Any, requires_grad: Any, hooks: Any) -> PlainTensor:
-    _require(isinstance(tensor, PlainTensor) and not hooks)
-    return tensor
-
-
 # What stands in for a call of a named function; a ValueError or TypeError means wrong arguments.
-CALLS: dict[str, Callable[..., Any]] = {
+ARRAY_CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "_codecs.encode": _encode,
     "numpy.dtype": _dtype,
@@ -218,8 +152,25 @@ CALLS: dict[str, Callable[..., Any]] = {
     "numpy._core.multiarray.scalar": _scalar,
     "numpy.core.numeric._frombuffer": _from_buffer,
     "numpy._core.numeric._frombuffer": _from_buffer,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _parameter,
 }
 
-ALLOWED = {*CALLS, *PLAIN_CLASSES, *MENTIONED_CLASSES}
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The names that a kind of pickle may use.
+
+    Attributes:
+        calls: functions, and what stands in for a call of each.
+        classes: those whose instances are read as a name and a dictionary.
+        mentioned: those that have no instances in such a pickle.
+    """
+
+    calls: Mapping[str, Callable[..., Any]]
+    classes: Set[str] = frozenset()
+    mentioned: Set[str] = frozenset()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.calls or name in self.classes or name in self.mentioned
+
+
+ARRAYS = Vocabulary(ARRAY_CALLS, mentioned=frozenset({"numpy.ndarray"}))
