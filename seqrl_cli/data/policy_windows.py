@@ -1,0 +1,157 @@
+"""Windows of whole transitions for policies that learn from returns-to-go, cut a batch at a time.
+
+A batch is padded in one place, on the right: then a causal model needs no mask of its own to keep real steps from
+seeing padding, and its fused attention kernels apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seqrl_cli.data.episodes import Episodes
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One episode of T steps, as it was played.
+
+    Attributes:
+        observations: ``(T, observation_dim)`` float32, before each action.
+        actions: ``(T, action_dim)`` float32.
+        rewards: ``(T,)`` float32.
+        terminated: whether the environment ended it, rather than the clock.
+    """
+
+    observations: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    rewards: NDArray[np.float32]
+    terminated: bool = False
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self.rewards)
+
+    @property
+    def total_reward(self) -> float:
+        """The undiscounted return, summed in float64."""
+        return float(self.rewards.sum(dtype=np.float64))
+
+    @cached_property
+    def returns_to_go(self) -> NDArray[np.float32]:
+        """``(T,)``: at each step the sum of the real rewards from it to the end, undiscounted and unscaled."""
+        return np.cumsum(self.rewards[::-1], dtype=np.float64)[::-1].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class PolicyBatch:
+    """Windows of K steps; where ``mask`` is false, past a trajectory's end, there are zeros.
+
+    Attributes:
+        observations: ``(batch, K, observation_dim)`` float32.
+        actions: ``(batch, K, action_dim)`` float32.
+        returns_to_go: ``(batch, K)`` float32, undiscounted and unscaled.
+        timesteps: ``(batch, K)`` int64, the step in the trajectory.
+        mask: ``(batch, K)`` bool, real steps first, then padding; every window has one real step at least.
+    """
+
+    observations: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    returns_to_go: NDArray[np.float32]
+    timesteps: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.mask)
+
+
+class PolicyWindows:
+    """Every window that starts at a step of a trajectory; the last ones of each run into its end.
+
+    Window ``i`` counts through the steps of all trajectories in order, so a uniform draw below ``len(windows)`` takes a
+    trajectory in proportion to its length and a start that is uniform in it (Zheng et al. 2022, algorithm 2).
+
+    Args:
+        trajectories: at least one, of equal sizes; kept as they are, not copied.
+        context: steps a window (K).
+    """
+
+    def __init__(self, trajectories: Sequence[Trajectory], context: int) -> None:
+        assert trajectories and context >= 1
+        self.trajectories = trajectories
+        self.context = context
+        self._first_window = np.cumsum([0, *map(len, trajectories)])
+
+    def __len__(self) -> int:
+        """Number of windows: the steps of all trajectories."""
+        return int(self._first_window[-1])
+
+    def batch(self, indices: ArrayLike) -> PolicyBatch:
+        """The windows with these ``(batch,)`` indices below ``len(self)``."""
+        windows = np.asarray(indices, dtype=np.int64)
+        assert windows.size == 0 or (windows.min() >= 0 and windows.max() < len(self))
+        slots = np.searchsorted(self._first_window, windows, side="right") - 1
+        chosen = [self.trajectories[slot] for slot in slots]
+        return cut_windows(chosen, windows - self._first_window[slots], self.context)
+
+
+def cut_windows(trajectories: Sequence[Trajectory], starts: ArrayLike, context: int) -> PolicyBatch:
+    """Cut one window out of each trajectory.
+
+    Args:
+        trajectories: at least one; the same one may be there several times.
+        starts: ``(batch,)`` the step at which each window starts.
+        context: steps a window (K); what a trajectory does not fill is padded on the right.
+    """
+    first = np.asarray(starts, dtype=np.int64)
+    batch, one = len(trajectories), trajectories[0]
+    observations = np.zeros((batch, context, one.observations.shape[1]), np.float32)
+    actions = np.zeros((batch, context, one.actions.shape[1]), np.float32)
+    returns_to_go = np.zeros((batch, context), np.float32)
+    lengths = np.minimum(np.array([len(one) for one in trajectories]) - first, context)
+    for row, (one, start, length) in enumerate(zip(trajectories, first.tolist(), lengths.tolist(), strict=True)):
+        observations[row, :length] = one.observations[start : start + length]
+        actions[row, :length] = one.actions[start : start + length]
+        returns_to_go[row, :length] = one.returns_to_go[start : start + length]
+    steps = np.arange(context)
+    mask = steps < lengths[:, None]
+    return PolicyBatch(observations, actions, returns_to_go, np.where(mask, first[:, None] + steps, 0), mask)
+
+
+def trajectories_of(episodes: Episodes) -> list[Trajectory]:
+    """The episodes one by one, as views into the flat arrays."""
+    bounds = zip(episodes.offsets[:-1].tolist(), episodes.offsets[1:].tolist(), strict=True)
+    return [
+        Trajectory(
+            episodes.observations[begin:end],
+            episodes.actions[begin:end],
+            episodes.rewards[begin:end],
+            bool(episodes.terminals[end - 1]),
+        )
+        for begin, end in bounds
+    ]
+
+
+def best_share(trajectories: Sequence[Trajectory], share: float) -> list[Trajectory]:
+    """The trajectories of highest return that hold a share of all steps, for percentile behaviour cloning.
+
+    Trajectories are taken whole, best first, until they hold the share (Chen et al. 2021, section 5.1: the top X % of
+    steps, ordered by the return of their episode).
+
+    Args:
+        trajectories: at least one.
+        share: in (0, 1].
+
+    Returns:
+        At least one trajectory, in the order that they came in.
+    """
+    assert 0 < share <= 1
+    order = np.argsort([-one.total_reward for one in trajectories], kind="stable")
+    steps = np.cumsum([len(trajectories[index]) for index in order])
+    count = int(np.searchsorted(steps, share * steps[-1])) + 1
+    return [trajectories[index] for index in sorted(order[:count])]
