@@ -31,9 +31,8 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-            return gymnasium.make(
-                env_id, render_mode=render_mode, max_episode_steps=max_episode_steps, disable_env_checker=True
-            )
+            drawn = {"render_mode": render_mode} if render_mode else {}  # not every environment has such an argument
+            return gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **drawn)
     except DependencyNotInstalled as error:
         raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
     except (GymnasiumError, ImportError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,10 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from seqrl_cli.envs.make import Environment, make_env, space_sizes
 from seqrl_cli.errors import SeqrlError
+
+
+class EnvironmentFailure(SeqrlError):
+    """An environment broke while it was reset or stepped."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +151,30 @@ class _Slot(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Start an episode if there is a seed, otherwise wait with the observation as it is."""
         self.waiting = seed is None
         if seed is not None:
-            self._observation, _ = self.env.reset(seed=seed, options=options)
+            with _naming_failures(self.env, "when it was reset"):
+                self._observation, _ = self.env.reset(seed=seed, options=options)
         return self._observation, {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Step, unless the slot waits or is skipped."""
         if self.waiting or self.skipping:
             return self._observation, 0.0, False, False, {}
-        self._observation, reward, terminated, truncated, _ = self.env.step(action)
-        return self._observation, float(reward), terminated, truncated, {}
+        with _naming_failures(self.env, "in a step"):
+            self._observation, reward, terminated, truncated, _ = self.env.step(action)
+            return self._observation, float(reward), terminated, truncated, {}
+
+
+@contextmanager
+def _naming_failures(env: Environment, when: str) -> Iterator[None]:
+    """Tell whatever an environment raises as its failure.
+
+    Raises:
+        EnvironmentFailure: it raised something.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever it is, it is the environment's
+        name = env.spec.id if env.spec else type(env.unwrapped).__name__
+        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+        hint = "the same command goes on from what was saved; SEQRL_DEBUG=1 shows where the environment failed"
+        raise EnvironmentFailure(f"environment {name} failed {when}: {first_line}", hint) from error

@@ -1,8 +1,9 @@
+import gymnasium
 import numpy as np
 import pytest
 
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector import EnvironmentFailure, EpisodeVector
 from seqrl_cli.errors import SeqrlError
 
 
@@ -86,3 +87,30 @@ def test_unsuitable_environments_are_refused():
     pendulum.start(0, seed=0)
     with pytest.raises(SeqrlError, match="MuJoCo"):
         pendulum.states()
+
+
+class Breaks(gymnasium.Env):
+    """Raises in its third step."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return np.zeros(2), {}
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 3:
+            raise ValueError("a gear is missing\nand more")
+        return np.zeros(2), 0.0, False, False, {}
+
+
+def test_what_an_environment_raises_is_told_as_its_failure():
+    gymnasium.register("Breaks-v0", Breaks, max_episode_steps=9)
+    vector = EpisodeVector("Breaks-v0", 1)
+    vector.start(0, seed=0)
+    for _ in range(2):
+        vector.step(np.zeros((1, 1)))
+    with pytest.raises(EnvironmentFailure, match="environment Breaks-v0 failed in a step: ValueError: a gear is miss"):
+        vector.step(np.zeros((1, 1)))
