@@ -93,8 +93,7 @@ class Console:
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for key, value in facts.items():
-            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            table.add_row(key, text)
+            table.add_row(key, _fact(value, grouped=not key.endswith("seed")))
         self.show(table)
 
     def emit(self, value: Any) -> None:
@@ -152,3 +151,14 @@ class Console:
             yield
         finally:
             self._bars = None
+
+
+def _fact(value: Any, grouped: bool = True) -> str:
+    """A value as a person reads it: ``yes``, ``1,200``, ``a, b``, ``–`` for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and grouped:
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

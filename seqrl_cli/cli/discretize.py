@@ -23,6 +23,7 @@ def discretize(
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets, tokens
+        from seqrl_cli.workflows.forecast import show_tokens
 
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)
@@ -30,7 +31,7 @@ def discretize(
             RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given
         )
         if dry_run:
-            tokens.show_tokens(located, config, console)
+            show_tokens(located, config, console, force=force)
             return
         report = tokens.discretize(located, config, console, force=force)
         console.show(report.text())

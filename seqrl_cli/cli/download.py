@@ -27,6 +27,7 @@ def download(
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets
+        from seqrl_cli.workflows.forecast import show_acquisition
 
         store = RunStore(runs_dir)
         if list_all:
@@ -36,7 +37,7 @@ def download(
         given = options.configuration(overrides, data__seed=seed)
         located, config = datasets.dataset_config(store, dataset, overrides=given)
         if dry_run:
-            datasets.show_acquisition(located, config, console)
+            show_acquisition(located, config, console, force=force)
             return
         report = datasets.acquire(located, config.data, console, force=force)
         console.show(report.text())

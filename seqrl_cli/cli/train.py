@@ -44,7 +44,8 @@ def train(
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets
-        from seqrl_cli.workflows.train import TrainRequest, show_training, train_model
+        from seqrl_cli.workflows.forecast import show_training
+        from seqrl_cli.workflows.train import TrainRequest, train_model
 
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(
@@ -60,7 +61,7 @@ def train(
         )
         request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:
-            show_training(request, console)
+            show_training(request, console, force=force)
             return
         report = train_model(request, console, force=force)
         console.show(report.text())

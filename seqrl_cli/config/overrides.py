@@ -57,6 +57,14 @@ def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def dig(nested: Mapping[str, Any], dotted: str) -> Any:
+    """``dig({"train": {"seed": 1}}, "train.seed")`` → ``1``."""
+    value: Any = nested
+    for part in dotted.split("."):
+        value = value[part]
+    return value
+
+
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested dictionaries; what comes later wins."""
     merged: dict[str, Any] = {}

@@ -55,6 +55,20 @@ class ModelConfig(Section):
     chunk_size: int = Field(64, ge=1, description="retnet: tokens a chunk of the chunkwise form")
 
     @model_validator(mode="after")
+    def _heads_share_the_width(self) -> ModelConfig:
+        for key in ("width", "value_width"):
+            width = getattr(self, key)
+            if width is not None and width % self.n_head:
+                raise ValueError(f"model.{key} = {width} is not divisible by model.n_head = {self.n_head}")
+        if self.arch == "retnet" and self.width // self.n_head % 2:
+            each = self.width // self.n_head
+            raise ValueError(
+                f"model.width = {self.width} gives each of model.n_head = {self.n_head} heads {each} dimensions; "
+                "a retnet turns them in pairs and needs an even number"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _only_a_retnet_has_retention(self) -> ModelConfig:
         for key in RETNET_KEYS if self.arch != "retnet" else ():
             if getattr(self, key) != type(self).model_fields[key].default:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,21 @@ def make_folder(path: Path) -> Path:
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that are free where a folder is, or would be made.
+
+    Raises:
+        SeqrlError: it cannot be made: a file is in the way, or the place cannot be written.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    with writing(folder):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file is in the way")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+        return shutil.disk_usage(there).free
 
 
 @contextmanager

@@ -33,19 +33,23 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            holder = _holder(folder)
             if on_wait:
-                on_wait(f"waiting for another seqrl{holder} that works on {folder}")
+                on_wait(f"waiting for another seqrl{_holder(folder)} that works on {folder}")
                 lock.acquire()
             else:
-                hint = "wait for it to end, or work under another --name or --runs-dir"
-                raise SeqrlError(f"{folder} is in use by another seqrl{holder}", hint) from error
+                raise _in_use(folder) from error
     try:
         with writing(path):
             (folder / f"{LOCK_NAME}-holder").write_text(str(os.getpid()))
         yield
     finally:
         lock.release()
+
+
+def refuse_locked(folder: Path) -> None:
+    """Raise the SeqrlError of :func:`locked` when another process writes here; makes and takes nothing."""
+    if is_locked(folder):
+        raise _in_use(folder)
 
 
 def is_locked(folder: Path) -> bool:
@@ -60,6 +64,11 @@ def is_locked(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def _in_use(folder: Path) -> SeqrlError:
+    hint = "wait for it to end; another run directory (--runs-dir) is free of it"
+    return SeqrlError(f"{folder} is in use by another seqrl{_holder(folder)}", hint)
 
 
 def _holder(folder: Path) -> str:

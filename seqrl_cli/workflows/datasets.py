@@ -21,7 +21,13 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.sources import fit_environment, obtain, scores_of_environment
+from seqrl_cli.workflows.sources import (
+    Obtained,
+    fit_environment,
+    obtain,
+    refuse_other_environment,
+    scores_of_environment,
+)
 
 
 @dataclass(frozen=True)
@@ -143,28 +149,31 @@ def ensure_dataset(located: Located, data: DataConfig, console: Console, *, forc
                 episodes, attributes = obtain(located.spec, located.folder, data, console)
                 write_d4rl(path, episodes, {**attributes, "dataset_id": located.id})
                 return True
-    _check_settings(located, data)
-    _relabel(located, data, console)
+    new = check_dataset(located, data)
+    if new:
+        episodes, facts = new
+        write_d4rl(path, episodes, {**read_attributes(path), **facts})
+        console.note(f"{located.id} is from now on data of {data.env_id}")
     return False
 
 
-def _relabel(located: Located, data: DataConfig, console: Console) -> None:
-    """Write down the environment of a file that did not state one, or stated a wrong one.
+def check_dataset(located: Located, data: DataConfig) -> Obtained | None:
+    """Stop when the dataset that is there is not the one asked for.
+
+    Returns:
+        Where a file's environment is to be named anew, the episodes and the attributes that say so; else None.
 
     Raises:
-        UsageError: the dataset is from the catalogue, which knows better.
-        SeqrlError: the environment does not fit the data.
+        UsageError: another environment was named for a dataset of the catalogue, which knows better.
+        SeqrlError: it was made with other settings, or the environment does not fit it.
     """
-    there = environment_or_none(located)
-    if data.env_id is None or data.env_id == there:
-        return
+    _check_settings(located, data)
+    if data.env_id is None or data.env_id == environment_or_none(located):
+        return None
     if located.spec.source != "file":
-        raise UsageError(f"{located.id} is data of {there}, not of {data.env_id}", "leave data.env_id out")
+        refuse_other_environment(located.spec, data.env_id)
     path = located.folder.dataset
-    stated = read_attributes(path)
-    episodes, facts = fit_environment(read_d4rl(path), data.env_id, str(path))
-    write_d4rl(path, episodes, {**stated, **facts})
-    console.note(f"{located.id} is from now on data of {data.env_id}")
+    return fit_environment(read_d4rl(path), data.env_id, str(path))
 
 
 def describe(located: Located, *, fresh: bool = False) -> DatasetReport:
@@ -246,21 +255,6 @@ def _check_settings(located: Located, data: DataConfig) -> None:
         if value is not None and key in stated and stated[key] != value:
             hint = f"leave data.{key} out, or make it anew: seqrl download {located.id} data.{key}={value} --force"
             raise SeqrlError(f"{located.id} is there with {key} {stated[key]}, not {value}", hint)
-
-
-def show_acquisition(located: Located, config: Config, console: Console) -> None:
-    """What ``download`` would do, for --dry-run."""
-    spec = located.spec
-    facts = {
-        "dataset": located.id,
-        "source": spec.source,
-        "from": spec.url or (str(spec.path) if spec.path else "MuJoCo, on this machine"),
-        "to": str(located.folder.dataset),
-        "there already": located.folder.dataset.exists(),
-        "environment": config.data.env_id or spec.env_id,
-    }
-    console.emit(facts)
-    console.show_facts(facts)
 
 
 def show_catalogue(store: RunStore, console: Console, pattern: str | None) -> None:

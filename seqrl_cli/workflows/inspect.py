@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from seqrl_cli import __version__
-from seqrl_cli.config.overrides import differences
+from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, preset_names, read_yaml, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
@@ -108,7 +108,7 @@ def show_presets(console: Console) -> None:
     for name in preset_names():
         config = resolve_config("base", size="paper", preset=name).model_dump()
         changed = [key for key in differences(base, config) if key != "preset"]
-        rows.append({"preset": name, "changes": {key: _dig(config, key) for key in changed}})
+        rows.append({"preset": name, "changes": {key: dig(config, key) for key in changed}})
     console.emit({"presets": rows})
     cells = [[row["preset"], _changes(row["changes"])] for row in rows]
     console.show_rows(["preset", "differs from base in"], cells)
@@ -116,12 +116,6 @@ def show_presets(console: Console) -> None:
 
 def _changes(changes: dict[str, Any]) -> str:
     return ", ".join(f"{key}={'null' if value is None else value}" for key, value in changes.items()) or "–"
-
-
-def _dig(values: dict[str, Any], dotted: str) -> Any:
-    for part in dotted.split("."):
-        values = values[part]
-    return values
 
 
 def show_preset(name: str, size: str | None, console: Console) -> None:

@@ -36,11 +36,16 @@ def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: 
     """
     if spec.source == "file":
         return _take_in(spec, data.env_id)
-    if data.env_id not in (None, spec.env_id):
-        raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {data.env_id}", "leave data.env_id out")
+    refuse_other_environment(spec, data.env_id)
     episodes, facts = _simulate(spec, data, console) if spec.source == "sim" else _download(spec, folder, console)
     references = {"reference_min": spec.reference_min, "reference_max": spec.reference_max}
     return episodes, {**facts, "source": spec.source, "env_id": spec.env_id, **references}
+
+
+def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
+    """Raise UsageError when another environment is named than the one that a dataset of the catalogue is from."""
+    if env_id not in (None, spec.env_id):
+        raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
 
 
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained:

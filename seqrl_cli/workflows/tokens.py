@@ -67,11 +67,11 @@ def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force
         SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
     """
     ensure_dataset(located, data, console)
-    if not force and (tokens := _current(located, data, console)):
+    if not force and (tokens := current_tokens(located, data, console)):
         return tokens
     path = located.folder.tokens
     with locked(located.folder.path, on_wait=console.note):
-        if not force and (tokens := _current(located, data, console)):
+        if not force and (tokens := current_tokens(located, data, console)):
             return tokens
         console.note(f"discretizing {located.id}: {data.bins} {data.discretizer} bins a dimension")
         with console.progress(f"discretizing {located.id}", "dimensions") as update:
@@ -90,7 +90,7 @@ def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force
     return tokens
 
 
-def _current(located: Located, data: DataConfig, console: Console) -> TokenizedDataset | None:
+def current_tokens(located: Located, data: DataConfig, console: Console) -> TokenizedDataset | None:
     """The tokens that are there, if they are those of the dataset that is there.
 
     Raises:
@@ -128,17 +128,3 @@ def _check_settings(located: Located, tokens: TokenizedDataset, data: DataConfig
         if there != asked:
             hint = f"`seqrl discretize {located.id} data.{key}={asked} --force` makes them anew"
             raise SeqrlError(f"{located.folder.tokens} was made with {key} {there}, not {asked}", hint)
-
-
-def show_tokens(located: Located, config: Config, console: Console) -> None:
-    """What ``discretize`` would do, for --dry-run."""
-    facts = {
-        "dataset": located.id,
-        "dataset file": str(located.folder.dataset),
-        "dataset is there": located.folder.dataset.exists(),
-        "tokens file": str(located.folder.tokens),
-        "tokens are there": located.folder.tokens.exists(),
-        **{f"data.{key}": value for key, value in config.data.model_dump().items()},
-    }
-    console.emit(facts)
-    console.show_facts(facts)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from seqrl_cli.config.overrides import differences
+from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.d4rl import read_attributes
-from seqrl_cli.data.tokens import TokenizedDataset, load_tokens
+from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import Interrupted, SeqrlError
@@ -33,9 +33,8 @@ from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_sc
 from seqrl_cli.training.settings import TrainSettings
 from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import choose_device, make_model, use_threads
+from seqrl_cli.workflows.planner import plan_settings
 from seqrl_cli.workflows.tokens import ensure_tokens
-
-OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's two moments of each weight, float32
 
 
 @dataclass(frozen=True)
@@ -113,11 +112,12 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
     request = replace(request, config=pinned(request.located, request.config))
     with locked(run.path):
         if run.record.exists() and not force:
-            record = _check_same(run, request, tokens)
+            record = check_same(run, request, tokens)
             if record.status == "finished":
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
         job = prepare(request.config, tokens, device)
+        warn_of_plan(request.config, job.model, console)
         if force:
             discard_run(run)
         record = _start_record(run, request, job, device, threads)
@@ -149,6 +149,14 @@ def prepare(config: Config, tokens: TokenizedDataset, device: torch.device) -> J
     )
     model = make_model(config, tokens).to(device)
     return Job(model, train, validation, train_settings(config, len(train), train.block_size), tokens)
+
+
+def warn_of_plan(config: Config, model: TokenModel, console: Console) -> None:
+    """Say before the training that what comes after it, planning as configured, will be refused."""
+    try:
+        plan_settings(config.plan).check_fits(model.block_size, model.transition_dim)
+    except SeqrlError as error:
+        console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
 
 
 def train_settings(config: Config, windows: int, block_size: int) -> TrainSettings:
@@ -191,37 +199,6 @@ def estimate_seconds(job: Job) -> float:
     return seconds_per_update(job.model, job.train, job.settings) * job.settings.updates
 
 
-def show_training(request: TrainRequest, console: Console) -> None:
-    """What ``train`` would do, for --dry-run: configuration, files, parameters, disk; nothing is written.
-
-    Parameters and updates are known once the dataset is discretized.
-    """
-    run, config = request.run, request.config
-    facts: dict[str, Any] = {
-        "run": str(run.path),
-        "there already": run.record.exists(),
-        "dataset": str(request.located.folder.dataset),
-        "dataset is there": request.located.folder.dataset.exists(),
-        "tokens are there": request.located.folder.tokens.exists(),
-        "device": str(choose_device(request.device)),
-    }
-    if request.located.folder.tokens.exists():
-        use_threads(request.threads)
-        tokens = load_tokens(request.located.folder.tokens)
-        job = prepare(config, tokens, choose_device(request.device))
-        parameters = count_parameters(job.model)
-        checkpoint = parameters * (4 + OPTIMIZER_STATE_BYTES)
-        facts |= {
-            "parameters": parameters,
-            "updates": job.settings.updates,
-            "estimated time": duration(estimate_seconds(job)),
-            "disk": f"{checkpoint * (config.train.keep_checkpoints + 1) / 1e6:,.0f} MB",
-        }
-    console.emit({**facts, "config": config.model_dump()})
-    console.show_facts(facts)
-    console.show(dump_config(config).rstrip())
-
-
 def count_parameters(model: TokenModel) -> int:
     """Number of trained numbers."""
     return sum(parameter.numel() for parameter in model.parameters())
@@ -234,7 +211,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _check_same(run: RunFolder, request: TrainRequest, tokens: TokenizedDataset) -> records.RunRecord:
+def check_same(run: RunFolder, request: TrainRequest, tokens: TokenizedDataset) -> records.RunRecord:
     """Stop when the run that is there is not the one asked for; more updates of a finished run are another run, too."""
     record = records.read_record(run.record)
     if record.tokens_fingerprint != tokens.fingerprint:
@@ -244,16 +221,10 @@ def _check_same(run: RunFolder, request: TrainRequest, tokens: TokenizedDataset)
     there, asked = load_config(run.config), request.config
     changed = differences(there.model_dump(exclude={"plan"}), asked.model_dump(exclude={"plan"}))
     if changed:
-        pairs = ", ".join(f"{key} {_dig(there, key)} (asked: {_dig(asked, key)})" for key in changed[:3])
+        old, new = there.model_dump(), asked.model_dump()
+        pairs = ", ".join(f"{key} {dig(old, key)} (asked: {dig(new, key)})" for key in changed[:3])
         raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
     return record
-
-
-def _dig(config: Config, dotted: str) -> Any:
-    value: Any = config
-    for part in dotted.split("."):
-        value = getattr(value, part)
-    return value
 
 
 def _start_record(

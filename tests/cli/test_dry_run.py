@@ -1,0 +1,82 @@
+"""What --dry-run says before there is anything, held against what the real command then makes."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import TINY_TRAIN, invoke
+from tests.cli.test_errors import assert_refused, write_file
+
+SMALL = ("sim/hopper-random", "data.transitions=400")
+
+
+def told(runs, *words):
+    result = invoke(runs, *words, "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_download_and_discretize_foresee_their_files(tmp_path):
+    before = told(tmp_path / "runs", "download", *SMALL)
+    both = told(tmp_path / "runs", "discretize", *SMALL)
+    assert before["transitions"] == "400 (expected)" and not list(tmp_path.rglob("*"))
+    assert invoke(tmp_path / "runs", "discretize", *SMALL).exit_code == 0
+    dataset, tokens = (tmp_path / "runs/sim/hopper-random" / name for name in ("dataset.h5", "tokens.h5"))
+    assert before["disk_bytes"] == pytest.approx(dataset.stat().st_size, abs=20_000)  # HDF5's own book-keeping
+    assert both["disk_bytes"] == pytest.approx(dataset.stat().st_size + tokens.stat().st_size, abs=40_000)
+    after = told(tmp_path / "runs", "discretize", *SMALL)
+    assert after["tokens are there"] and after["disk_bytes"] == 0 and after["transitions"] == "400"
+
+
+def test_training_is_foreseen_without_data(tmp_path):
+    before = told(tmp_path, "train", *SMALL, *TINY_TRAIN)
+    report = json.loads(invoke(tmp_path, "train", *SMALL, *TINY_TRAIN, "--json").stdout)
+    assert before["parameters"] == report["parameters"] and before["updates"] == report["updates"] == 4
+    assert before["estimated time"].endswith(" s") and not before["tokens are there"]
+
+
+def test_paper_size_is_foreseen_for_data_that_would_be_fetched(tmp_path):
+    small = ("model.n_layer=1", "model.width=16", "model.sequence_length=2", "train.batch_size=4")
+    facts = told(tmp_path, "train", "hopper-medium-v2", *small)
+    assert facts["transitions"] == "1,000,000 (expected)"
+    assert facts["updates"] == pytest.approx(50 * 1e6 / 4, rel=0.1)  # n_epochs_ref epochs of a million windows
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_nobody_knows_is_called_unknown(tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    assert told(tmp_path / "runs", "train", path, *TINY_TRAIN)["transitions"] == "40"
+    result = invoke(tmp_path / "runs", "download", path, "--dry-run")
+    assert result.exit_code == 0 and "environment    unknown" in result.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("model.n_head=3",), 2, "model.width = 16 is not divisible by model.n_head = 3"),
+        (("--arch", "retnet", "model.n_head=16"), 2, "16 heads 1 dimensions"),
+        (("data.env_id=Walker2d-v4",), 2, "is data of Hopper-v4, not of Walker2d-v4"),
+        (("data.bins=50",), 1, "made with bins 100, not 50"),
+        (("data.transitions=7",), 1, "is there with transitions 1500, not 7"),
+        (("train.batch_size=9",), 1, "train.batch_size 8 (asked: 9)"),
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, tuple) else None,
+)
+def test_what_the_run_refuses_the_dry_run_refuses(seqrl, words, code, message):
+    command = ("train", "sim/hopper-medium", *TINY_TRAIN, *words)
+    for refused in (seqrl(*command), seqrl(*command, "--dry-run")):
+        assert_refused(refused, code, message, "")
+
+
+def test_a_bad_file_is_refused_without_a_trace(tmp_path):
+    path = write_file(tmp_path / "mine.hdf5", actions=None)
+    for command in ("download", "discretize", "train"):
+        assert_refused(invoke(tmp_path / "runs", command, path, "--dry-run"), 1, "actions", "D4RL")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_that_the_model_cannot_hold_is_told_before_training(seqrl):
+    words = ("train", "sim/hopper-medium", *TINY_TRAIN, "plan.max_context_transitions=9", "--name", "x")
+    for result in (seqrl(*words, "--dry-run"), seqrl(*words)):
+        assert result.exit_code == 0 and "needs 9 transitions, but the model holds 4" in result.stderr
