@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,13 +100,15 @@ class Console:
     def emit(self, value: Any) -> None:
         """The one object of ``--json``; silent without it."""
         if self.as_json:
-            print(json.dumps(value, indent=2, default=str), file=self.stdout, flush=True)
+            text = json.dumps(_finite(value), indent=2, default=str, allow_nan=False)
+            print(text, file=self.stdout, flush=True)
 
-    def error(self, message: str, hint: str = "") -> None:
-        """An error and what to do next."""
+    def fail(self, message: str, hint: str, code: int) -> None:
+        """An error and what to do next; with ``--json`` also as the one object."""
         print(f"error: {message}", file=self.stderr, flush=True)
         if hint:
             print(f"hint: {hint}", file=self.stderr, flush=True)
+        self.emit({"error": message, "hint": hint, "exit_code": code})
 
     @contextmanager
     def progress(self, label: str, unit: str = "") -> Iterator[Progress]:
@@ -151,6 +154,15 @@ class Console:
             yield
         finally:
             self._bars = None
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for NaN and infinity, for which JSON has no word."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _fact(value: Any, grouped: bool = True) -> str:

@@ -8,12 +8,13 @@ import typer
 
 from seqrl_cli import __version__
 from seqrl_cli.cli import collect, demo, discretize, download, exchange, info, plan, presets, render, runs, table, train
+from seqrl_cli.cli.root import Root
 
 app = typer.Typer(
     name="seqrl",
-    help="Offline reinforcement learning as sequence modelling: get data, train a model, plan with it, look at it.",
+    cls=Root,
     epilog="Start with `seqrl demo`. Every command: `seqrl COMMAND --help`.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
@@ -44,8 +45,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Offline reinforcement learning as sequence modelling: get data, train a model, plan with it, look at it."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

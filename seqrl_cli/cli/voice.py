@@ -41,6 +41,5 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
 
 
 def _fail(console: Console, message: str, hint: str, code: int, cause: BaseException) -> None:
-    console.error(message, hint)
-    console.emit({"error": message, "hint": hint, "exit_code": code})
+    console.fail(message, hint, code)
     raise typer.Exit(code) from cause

@@ -1,0 +1,60 @@
+"""How a command line that cannot be parsed is told: like every other error, as one object with ``--json``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from typer import TyperException
+from typer.core import TyperGroup
+
+from seqrl_cli.console import Console
+
+
+class Root(TyperGroup):
+    """The group of all commands; Typer's own errors get this program's voice and keep their exit code, 2."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line that ``args`` is, and leave by SystemExit."""
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            code = super().main(
+                words, prog_name, complete_var, standalone_mode=False, windows_expand_args=windows_expand_args, **extra
+            )
+        except TyperException as error:
+            Console(as_json="--json" in words).fail(_sentence(error, words), _hint(error), error.exit_code)
+            code = error.exit_code
+        sys.exit(code)
+
+
+def _sentence(error: TyperException, words: Sequence[str]) -> str:
+    """Typer's message, spelled as ours are: no capital, no full stop, one line, and with the value that is wrong."""
+    text = " ".join(error.format_message().split()).removesuffix(".").replace(". Did you", "; did you")
+    text = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", text)
+    text = re.sub(r"^(Invalid value for '.*'): Input ", rf"\1, {_value(error, words)}: input ", text)
+    return text[:1].lower() + text[1:]
+
+
+def _value(error: TyperException, words: Sequence[str]) -> str:
+    """What was written after the option that an error is about."""
+    names = getattr(getattr(error, "param", None), "opts", [])
+    given = [value for option, value in pairwise([*words, ""]) if option in names]
+    given += [word.partition("=")[2] for word in words if word.partition("=")[0] in names and "=" in word]
+    return repr(given[-1]) if given else "as given"
+
+
+def _hint(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)  # errors of parsing know where in the command line they arose
+    command = context.command_path if context else "seqrl"
+    return f"`{command} --help` shows what it takes"
