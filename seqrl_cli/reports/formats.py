@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.statistics import Summary
 from seqrl_cli.reports.table import Cell, Column, ReferenceRow, Report, ResultRow, dataset_titles
 
@@ -14,15 +15,17 @@ _FIELDS = (
     *("kind", "dataset", "method", "episodes"),
     *("score_mean", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
     *("return_mean", "return_standard_error", "return_low", "return_high", "steps", "terminated", "seconds_per_step"),
+    "runs",
 )
 
 
 def to_rows(report: Report) -> list[dict[str, Any]]:
-    """One flat object a row: our results, references, then published figures.
+    """One flat object a row: our results, what fine-tuning changed, references, then published figures.
 
     ``low`` and ``high`` are 95 % intervals; scores have 100 as the reference policy; what is unknown is None.
     """
     rows = [_own_record(row) for row in report.rows]
+    rows += [_delta_record(row) for row in report.deltas]
     rows += [_reference_record(row) for row in report.references]
     for column in report.comparison.columns:
         if not column.own:
@@ -73,6 +76,11 @@ def score_interval_text(summary: Summary | None) -> str:
     return interval_text(summary.mean_interval if summary else None)
 
 
+def delta_text(difference: float | None, digits: int = 1) -> str:
+    """A difference with its sign, ``"+12.3"``; a dash when there is none."""
+    return MISSING if difference is None else f"{difference:+.{digits}f}"
+
+
 def interval_text(interval: tuple[float, float] | None) -> str:
     """An interval as ``"[38.2, 61.0]"``; a dash when one value gives none."""
     return f"[{interval[0]:.1f}, {interval[1]:.1f}]" if interval else MISSING
@@ -117,6 +125,23 @@ def _score_fields(score: Summary | None) -> dict[str, Any]:
     }
 
 
+def _delta_record(row: DeltaRow) -> dict[str, Any]:
+    score_low, score_high = row.score_interval or (None, None)
+    return_low, return_high = row.return_interval or (None, None)
+    return _record(
+        "delta",
+        row.dataset,
+        row.method,
+        runs=row.pairs,
+        score_mean=row.score,
+        score_low=score_low,
+        score_high=score_high,
+        return_mean=row.return_,
+        return_low=return_low,
+        return_high=return_high,
+    )
+
+
 def _reference_record(row: ReferenceRow) -> dict[str, Any]:
     low, high = row.interval or (None, None)
     return _record(
@@ -144,6 +169,11 @@ def _markdown_results(report: Report) -> str:
         f"| {row.dataset} | {row.method} | {row.return_.count} | {score_text(row.score)} "
         f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
         for row in report.rows
+    ]
+    lines += [
+        f"| {row.dataset} | **{row.method}** | {row.pairs} | {delta_text(row.score)} "
+        f"| {interval_text(row.score_interval)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
+        for row in report.deltas
     ]
     for reference in report.references:
         score = MISSING if reference.score is None else f"{100 * reference.score:.1f}"

@@ -40,6 +40,7 @@ class EpisodeResult:
         path: the JSON file.
         recipe: what the model was made by, its seed left out; models of one recipe are seeds of one method. None in
             the originals' files.
+        parent: the run that this one was fine-tuned from; None when it was trained from scratch.
     """
 
     dataset: str
@@ -55,11 +56,13 @@ class EpisodeResult:
     env_id: str | None
     path: Path
     recipe: str | None = None
+    parent: str | None = None
 
     @property
     def method(self) -> str:
-        """Architecture and settings, for example ``"gpt H15-B128-ctx5"``."""
-        return f"{self.arch} {self.settings_label}".strip()
+        """Architecture and settings, for example ``"gpt H15-B128-ctx5"``; ``"odt online …"`` when fine-tuned."""
+        stage = " online" if self.parent else ""
+        return f"{self.arch}{stage} {self.settings_label}".strip()
 
     @property
     def run_method(self) -> str:
@@ -166,6 +169,7 @@ def _own_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
         env_id=_text(record, "env_id"),
         path=path,
         recipe=_text(record, "recipe") if "recipe" in record else None,
+        parent=_text(record, "parent") if record.get("parent") is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap, trim_mean
+from scipy.stats import bootstrap, t, trim_mean
 
 RESAMPLES = 5000
 
@@ -59,6 +59,19 @@ def summarize(values: Sequence[float], strata: Sequence[str], rng: np.random.Gen
         mean_interval=_interval(groups, lambda rows: rows.mean(axis=-1), rng),
         iqm_interval=_interval(groups, interquartile_mean, rng),
     )
+
+
+def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of the mean of ``differences (n,)`` by Student's t; None for one, of which no spread is known.
+
+    A handful of seeds is too few for the bootstrap, whose intervals would be far too narrow.
+    """
+    data = np.asarray(differences, dtype=np.float64)
+    if len(data) < 2:
+        return None
+    mean, error = data.mean(), data.std(ddof=1) / np.sqrt(len(data))
+    reach = float(t.ppf(0.975, len(data) - 1) * error)
+    return float(mean - reach), float(mean + reach)
 
 
 def stratified(values: np.ndarray, strata: Sequence[str]) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqrl_cli.reports.deltas import DELTA_NOTE, DeltaRow, delta_rows
 from seqrl_cli.reports.published import PublishedMethod, published_notes
 from seqrl_cli.reports.results import EpisodeResult, group_episodes
 from seqrl_cli.reports.statistics import Summary, summarize
@@ -130,6 +131,7 @@ class Report:
         comparison: methods by dataset.
         published: whether published figures are part of the comparison.
         notes: caveats, printed below the table.
+        deltas: what fine-tuning changed.
     """
 
     rows: tuple[ResultRow, ...]
@@ -137,6 +139,7 @@ class Report:
     comparison: Comparison
     published: bool
     notes: tuple[str, ...]
+    deltas: tuple[DeltaRow, ...] = ()
 
 
 def build_report(
@@ -159,9 +162,11 @@ def build_report(
     groups = group_episodes(episodes, by)
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
     rows = tuple(_result_row(dataset, method, groups[dataset, method], rng) for dataset, method in keys)
-    notes = [SCORE_NOTE] * bool(rows) + published_notes(published) + _version_notes(episodes)
+    deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
+    notes = [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas) + published_notes(published)
+    notes += _version_notes(episodes)
     ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
-    return Report(rows, ordered, compare(rows, published), bool(published), tuple(notes))
+    return Report(rows, ordered, compare(rows, published), bool(published), tuple(notes), deltas)
 
 
 def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> Comparison:

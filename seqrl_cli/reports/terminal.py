@@ -11,7 +11,16 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from seqrl_cli.reports.formats import MISSING, cell_text, interval_text, iqm_text, score_interval_text, score_text
+from seqrl_cli.reports.deltas import DeltaRow
+from seqrl_cli.reports.formats import (
+    MISSING,
+    cell_text,
+    delta_text,
+    interval_text,
+    iqm_text,
+    score_interval_text,
+    score_text,
+)
 from seqrl_cli.reports.table import (
     Column,
     Comparison,
@@ -25,26 +34,39 @@ from seqrl_cli.reports.table import (
 
 @dataclass(frozen=True)
 class _Statistic:
-    """One numeric column: how it reads off a result and off a reference."""
+    """One numeric column: how it reads off a result, off a reference and off a difference."""
 
     title: str
     result: Callable[[ResultRow], str]
     reference: Callable[[ReferenceRow], str] = lambda row: ""
+    delta: Callable[[DeltaRow], str] = lambda row: ""
 
 
 _STATISTICS = (
-    _Statistic("n", lambda row: str(row.return_.count), lambda row: "" if row.episodes is None else str(row.episodes)),
+    _Statistic(
+        "n",
+        lambda row: str(row.return_.count),
+        lambda row: "" if row.episodes is None else str(row.episodes),
+        lambda row: str(row.pairs),
+    ),
     _Statistic(
         "score ± s.e.",
         lambda row: score_text(row.score),
         lambda row: MISSING if row.score is None else f"{100 * row.score:.1f}",
+        lambda row: delta_text(row.score),
     ),
     _Statistic(
         "95 % interval",
         lambda row: score_interval_text(row.score),
         lambda row: interval_text(row.interval) if row.interval else "",
+        lambda row: interval_text(row.score_interval),
     ),
-    _Statistic("return", lambda row: f"{row.return_.mean:.0f}", lambda row: f"{row.mean_return:.0f}"),
+    _Statistic(
+        "return",
+        lambda row: f"{row.return_.mean:.0f}",
+        lambda row: f"{row.mean_return:.0f}",
+        lambda row: delta_text(row.return_, digits=0),
+    ),
     _Statistic("IQM", lambda row: iqm_text(row.score)),
     _Statistic("steps", lambda row: f"{row.steps:.0f}"),
     _Statistic("fell", lambda row: f"{100 * row.terminated:.0f} %"),
@@ -82,6 +104,8 @@ def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
         table.add_row(dataset, style="bold")
         for row in (row for row in report.rows if row.dataset == dataset):
             table.add_row(f"  {row.method}", *(statistic.result(row) for statistic in statistics))
+        for delta in (delta for delta in report.deltas if delta.dataset == dataset):
+            table.add_row(f"  {delta.method}", *(statistic.delta(delta) for statistic in statistics), style="bold")
         for reference in (reference for reference in report.references if reference.dataset == dataset):
             values = (statistic.reference(reference) for statistic in statistics)
             table.add_row(f"  {reference.name}", *values, style="dim")

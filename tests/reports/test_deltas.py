@@ -1,0 +1,85 @@
+"""Fine-tuned runs beside their parents, in the table and as differences over seeds."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy.stats import ttest_rel
+
+from seqrl_cli.reports.formats import to_markdown, to_rows
+from seqrl_cli.reports.results import read_results
+from seqrl_cli.reports.table import Report, build_report
+from seqrl_cli.reports.terminal import print_report
+from tests.reports.episode_files import write_episode
+
+OFFLINE = {"odt-s1": (0.30, 0.34), "odt-s2": (0.40, 0.44), "odt-s3": (0.20, 0.30)}
+ONLINE = {"odt-s1": (0.50, 0.52), "odt-s2": (0.55, 0.45), "odt-s3": (0.47, 0.41)}
+
+
+def write(folder: Path, run: str, scores: tuple[float, ...], **changes) -> None:
+    plans = folder / run / "plans/RTG3000-ctx5-s0"
+    for episode, score in enumerate(scores):
+        write_episode(plans, episode, run=run, arch="odt", score=score, **{"return": 3000 * score, **changes})
+
+
+def write_online(folder: Path, seeds: int = 3) -> None:
+    for parent in list(ONLINE)[:seeds]:
+        write(folder, f"{parent}-online", ONLINE[parent], recipe="online", parent=parent)
+
+
+def report_of(folder: Path, by: str = "method") -> Report:
+    return build_report(read_results(folder).episodes, np.random.default_rng(0), by=by)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for run, scores in OFFLINE.items():
+        write(tmp_path, run, scores, recipe="offline")
+    return tmp_path
+
+
+def test_offline_row_online_row_and_their_difference_over_seeds(folder):
+    write_online(folder)
+    report = report_of(folder)
+    assert [row.method for row in report.rows] == ["odt RTG3000-ctx5", "odt online RTG3000-ctx5"]
+    (delta,) = report.deltas
+    assert (delta.method, delta.pairs) == ("odt online RTG3000-ctx5 − offline", 3)
+    before = [100 * np.mean(scores) for scores in OFFLINE.values()]
+    after = [100 * np.mean(scores) for scores in ONLINE.values()]
+    assert delta.score == pytest.approx(np.mean(after) - np.mean(before))
+    assert delta.score_interval == pytest.approx(ttest_rel(after, before).confidence_interval())
+    assert delta.return_ == pytest.approx(30 * delta.score)
+
+
+def test_one_seed_has_a_difference_but_no_interval(folder):
+    write_online(folder, seeds=1)
+    (delta,) = report_of(folder).deltas
+    assert delta.pairs == 1 and delta.score_interval is None
+    assert delta.score == pytest.approx(51 - 32)
+
+
+def test_without_an_episode_of_the_parent_there_is_no_difference(folder):
+    write(folder, "odt-s9-online", (0.5,), recipe="online", parent="odt-s9")
+    assert report_of(folder).deltas == ()
+
+
+def test_run_by_run(folder):
+    write_online(folder)
+    methods = [delta.method for delta in report_of(folder, by="run").deltas]
+    assert methods == [f"odt-s{seed}-online RTG3000-ctx5 − offline" for seed in (1, 2, 3)]
+
+
+def test_every_format_shows_it(folder):
+    write_online(folder)
+    report = report_of(folder)
+    (row,) = [row for row in to_rows(report) if row["kind"] == "delta"]
+    assert row["runs"] == 3 and row["score_low"] < row["score_mean"] < row["score_high"]
+    assert "| **odt online RTG3000-ctx5 − offline** | 3 | +15.3 | [-0.4, 31.1] |" in to_markdown(report)
+    console = Console(width=100, file=io.StringIO())
+    print_report(report, console)
+    shown = " ".join(console.file.getvalue().split())
+    assert "odt online RTG3000-ctx5 − offline 3 +15.3 [-0.4, 31.1] +460" in shown
