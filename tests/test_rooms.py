@@ -15,6 +15,7 @@ ROOMS = [
     {"cli"},
     {"workflows"},
     {"reports", "render", "interop"},
+    {"online"},
     {"planning"},
     {"training"},
     {"models", "behaviour"},

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,15 @@ def read_model(folder: Path) -> dict[str, Tensor]:
         SeqrlError: the checkpoint is of a newer version.
     """
     return _read_tensors(folder, MODEL_FILE, _read_state(folder)["files"])
+
+
+def saved_states(checkpoints: Path) -> list[dict[str, Any]]:
+    """What each kept checkpoint holds beside its tensors, oldest first; one whose state is damaged is left out."""
+    states = []
+    for step in saved_steps(checkpoints):
+        with suppress(DamagedCheckpointError):
+            states.append(_read_state(step_folder(checkpoints, step))["training"])
+    return states
 
 
 def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | None = None) -> Checkpoint | None:

@@ -1,0 +1,286 @@
+"""The loop of online fine-tuning: explore, learn, evaluate; the same bits however often it is cut."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from seqrl_cli.data.policy_windows import Trajectory
+from seqrl_cli.envs.vector import EnvironmentFailure
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics, rewind_online_metrics
+from seqrl_cli.online.segments import Segment
+from seqrl_cli.online.settings import OnlineSettings
+from seqrl_cli.online.workplace import Evaluation, Workplace
+from seqrl_cli.training.checkpoints import (
+    Checkpoint,
+    newest_checkpoint,
+    saved_states,
+    write_checkpoint,
+)
+from seqrl_cli.training.generators import own_generators
+from seqrl_cli.training.interrupt import deferred_interrupt
+
+AVERAGED = ("loss", "nll", "entropy")  # over an iteration's updates
+LATEST = ("temperature", "learning_rate")  # after them
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call of ``finetune`` ended: iterations done before it and in all, and whether it was stopped early."""
+
+    first_iteration: int
+    iteration: int
+    interrupted: bool
+
+
+class _Stopped(Exception):
+    """Ctrl-C amid an episode, which is played again from its start."""
+
+
+@dataclass
+class Progress:
+    """Counters of the run, all that is saved beside the learner and the buffer.
+
+    Attributes:
+        iteration: iterations that are complete.
+        updated: updates made in the iteration that is under way; above zero its exploration is in the buffer.
+        env_steps, episodes: of exploration.
+        exploration_return, exploration_length: of the iteration that is under way.
+        sums: of the measures averaged over an iteration.
+        latest: the measures after the last update.
+        elapsed: seconds.
+    """
+
+    iteration: int = 0
+    updated: int = 0
+    env_steps: int = 0
+    episodes: int = 0
+    exploration_return: float | None = None
+    exploration_length: float | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    latest: dict[str, float] = field(default_factory=dict)
+    elapsed: float = 0.0
+
+
+def finetune(
+    place: Workplace,
+    settings: OnlineSettings,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_metrics: Callable[[OnlineMetrics], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Fine-tune until ``settings.iterations``, from the newest checkpoint if there is one.
+
+    On a CPU with the same number of threads a run that was cut anywhere and resumed ends with the same bits as one
+    that was not. Ctrl-C finishes the update, saves and returns. PyTorch's global generators, which dropout draws
+    from, are given back as they were.
+
+    Args:
+        place: learner, environments, buffer and files.
+        settings: how to fine-tune.
+        on_progress: told of every update; the counters are the loop's own, to be read only.
+        on_metrics: told of every iteration.
+        on_warning: told of damaged checkpoints.
+        should_stop: asked between updates and between steps of the environments; true saves and returns.
+
+    Raises:
+        EnvironmentFailure: an environment broke; everything up to the iteration's beginning was saved.
+        SeqrlError: a loss is not finite, the disk is full, or a file of the buffer is damaged.
+    """
+    with own_generators(place.learner.device), deferred_interrupt() as interrupted:
+        tuner = FineTuner(place, settings, lambda: interrupted() or (should_stop is not None and should_stop()))
+        tuner.begin(on_warning)
+        first = tuner.progress.iteration
+        done = tuner.run(on_progress, on_metrics)
+    return Outcome(first, tuner.progress.iteration, interrupted=not done)
+
+
+class FineTuner:
+    """One fine-tuning run in memory.
+
+    Args:
+        place: see ``finetune``.
+        settings: see ``finetune``.
+        stop: asked between updates and between steps of the environments.
+    """
+
+    def __init__(self, place: Workplace, settings: OnlineSettings, stop: Callable[[], bool]) -> None:
+        self.place = place
+        self.settings = settings
+        self.progress = Progress()
+        self._stop = stop
+        self._live: list[Segment] = []
+        self._rng = np.random.default_rng([settings.seed, 2])
+        self._unread: list[Mapping[str, Tensor]] = []  # reading one waits for the GPU
+        self._started = time.perf_counter()
+        self._saved: tuple[int, int] | None = None  # iteration and updates of the newest checkpoint
+
+    def begin(self, on_warning: Callable[[str], None] | None = None) -> None:
+        """Take up the newest checkpoint, or fill the buffer from the offline trajectories."""
+        found = newest_checkpoint(self.place.checkpoints, on_warning)
+        if found:
+            self._restore(found)
+            rewind_online_metrics(self.place.metrics, self.progress.iteration)
+            return
+        self._add(self.place.offline)
+        rewind_online_metrics(self.place.metrics, -1)
+
+    def run(
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_metrics: Callable[[OnlineMetrics], None] | None = None,
+    ) -> bool:
+        """Iterate to the end; false when it was stopped before, with all saved."""
+        try:
+            if self._saved is None:
+                self._log(self._evaluate(), on_metrics)
+                self._save()
+            while self.progress.iteration < self.settings.iterations:
+                self._iterate(on_progress, on_metrics)
+        except (_Stopped, EnvironmentFailure) as error:
+            if self._saved is not None:  # else the first evaluation is still missing, and begins anew
+                self._save()
+            if isinstance(error, _Stopped):
+                return False
+            raise
+        return True
+
+    def _iterate(
+        self, on_progress: Callable[[Progress], None] | None, on_metrics: Callable[[OnlineMetrics], None] | None
+    ) -> None:
+        """One iteration, or the rest of one that was stopped amid its updates."""
+        if not self.progress.updated:
+            self._explore()
+        windows = self.place.buffer.windows(self.settings.context)
+        while self.progress.updated < self.settings.updates:
+            batch = windows.batch(self._rng.integers(len(windows), size=self.settings.batch_size))
+            self._unread.append(self.place.learner.update(batch))
+            self.progress.updated += 1
+            if on_progress:
+                on_progress(self.progress)
+            if self._stop():
+                raise _Stopped
+        self._read_measures()
+        iteration, last = self.progress.iteration + 1, self.progress.iteration + 1 == self.settings.iterations
+        evaluation = self._evaluate() if last or iteration % self.settings.evaluate_every == 0 else None
+        self.progress.iteration, self.progress.updated = iteration, 0
+        self._log(evaluation, on_metrics)
+        self.progress.sums.clear()
+        if last or iteration % self.settings.checkpoint_every == 0:
+            self._save()
+
+    def _explore(self) -> None:
+        """Play, and add what was played to the buffer on disk and in memory."""
+        progress, played = self.progress, self.place.explore(self.progress.iteration + 1, self._check)
+        if played:
+            self._add(played)
+        progress.episodes += len(played)
+        progress.env_steps += sum(map(len, played))
+        progress.exploration_return = _mean([trajectory.total_reward for trajectory in played])
+        progress.exploration_length = _mean([len(trajectory) for trajectory in played])
+
+    def _add(self, trajectories: Sequence[Trajectory]) -> None:
+        buffer = self.place.buffer
+        self._live.append(self.place.segments.append(buffer.added, trajectories))
+        buffer.add(trajectories)
+        self._live = [segment for segment in self._live if segment.end > buffer.first]
+
+    def _evaluate(self) -> Evaluation:
+        iteration = self.progress.iteration + (self.progress.updated > 0)
+        return self.place.score(self.place.evaluate(iteration, self._check))
+
+    def _check(self) -> None:
+        if self._stop():
+            raise _Stopped
+
+    def _read_measures(self) -> None:
+        """Take the measures of the latest updates from the device.
+
+        Raises:
+            SeqrlError: a loss is not finite.
+        """
+        first = self.place.learner.step - len(self._unread) + 1
+        for step, measures in enumerate(self._unread, first):
+            values = {name: float(measures[name]) for name in (*AVERAGED, *LATEST)}
+            if not math.isfinite(values["loss"]):
+                hint = "lower the learning rate: policy.learning_rate=..."
+                raise SeqrlError(f"the training loss is {values['loss']} at step {step}", hint)
+            for name in AVERAGED:
+                self.progress.sums[name] = self.progress.sums.get(name, 0.0) + values[name]
+            self.progress.latest = {name: values[name] for name in LATEST}
+        self._unread.clear()
+
+    def _log(self, evaluation: Evaluation | None, on_metrics: Callable[[OnlineMetrics], None] | None) -> None:
+        progress, buffer = self.progress, self.place.buffer
+        means = {name: total / self.settings.updates for name, total in progress.sums.items()}
+        metrics = OnlineMetrics(
+            iteration=progress.iteration,
+            step=self.place.learner.step,
+            env_steps=progress.env_steps,
+            episodes=progress.episodes,
+            exploration_return=progress.exploration_return,
+            exploration_length=progress.exploration_length,
+            **{name: means.get(name) for name in AVERAGED},
+            **{name: progress.latest.get(name) for name in LATEST},
+            buffer=len(buffer),
+            buffer_return=buffer.mean_return,
+            evaluation_return=evaluation.return_ if evaluation else None,
+            evaluation_score=evaluation.score if evaluation else None,
+            evaluation_length=evaluation.length if evaluation else None,
+            elapsed=self._elapsed(),
+        )
+        append_online_metrics(self.place.metrics, metrics)
+        if on_metrics:
+            on_metrics(metrics)
+
+    def _elapsed(self) -> float:
+        return self.progress.elapsed + time.perf_counter() - self._started
+
+    def _save(self) -> None:
+        """Write a checkpoint, unless the newest is of this very moment; then drop segments that none needs."""
+        moment = (self.progress.iteration, self.progress.updated)
+        if self._saved == moment:
+            return
+        self._read_measures()
+        learner = self.place.learner.checkpoint()
+        state = {
+            "learner": learner.state,
+            "progress": {**vars(self.progress), "elapsed": self._elapsed()},
+            "windows": self._rng.bit_generator.state,
+            "buffer": {"added": self.place.buffer.added, "segments": [vars(segment) for segment in self._live]},
+        }
+        checkpoint = Checkpoint(learner.step, learner.model, learner.optimizer, state)
+        write_checkpoint(self.place.checkpoints, checkpoint, self.settings.keep_checkpoints)
+        self._saved = moment
+        self.place.segments.keep_only(_needed(saved_states(self.place.checkpoints)))
+
+    def _restore(self, found: Checkpoint) -> None:
+        state = found.state
+        self.place.learner.restore(Checkpoint(found.step, found.model, found.optimizer, state["learner"]))
+        self.progress = Progress(**state["progress"])
+        self._rng.bit_generator.state = state["windows"]
+        self._live = [Segment(**values) for values in state["buffer"]["segments"]]
+        buffer = self.place.buffer
+        buffer.added = self._live[0].first
+        for segment in self._live:
+            buffer.add(self.place.segments.read(segment))
+        assert buffer.added == state["buffer"]["added"]
+        self._saved = (self.progress.iteration, self.progress.updated)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _needed(states: Iterable[Mapping[str, Any]]) -> list[Segment]:
+    """The segments that any of these checkpoints reads."""
+    return [Segment(**values) for state in states for values in state["buffer"]["segments"]]
