@@ -6,53 +6,12 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.attention import masked_attention
+from seqrl_cli.models.block import Block
 from seqrl_cli.models.checks import require_fractions, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block: ``x + attention(norm(x))``, then ``x + mlp(norm(x))``."""
-
-    def __init__(self, width: int, n_head: int, residual_dropout: float, attention_dropout: float) -> None:
-        super().__init__()
-        self.n_head = n_head
-        self.attention_dropout = attention_dropout
-        self.norm_attention = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.projection = nn.Linear(width, width)
-        self.norm_mlp = nn.LayerNorm(width)
-        self.mlp_in = nn.Linear(width, 4 * width)
-        self.mlp_out = nn.Linear(4 * width, width)
-        self.dropout = Dropout(residual_dropout)
-
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """Transform ``x`` (batch, time, width); ``visible`` (time, time) is true where a query may see a key."""
-        x = x + self.dropout(self.projection(self.attend(self.norm_attention(x), visible)))
-        x = x + self.dropout(self.mlp(self.norm_mlp(x)))
-        return x
-
-    def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values (batch, heads, time, head_dim) of normed inputs (batch, time, width)."""
-        batch, time, width = x.shape
-        joined = self.qkv(x).view(batch, time, 3, self.n_head, width // self.n_head)
-        query, key, value = joined.permute(2, 0, 3, 1, 4)
-        return query, key, value
-
-    def attend(self, x: Tensor, visible: Tensor) -> Tensor:
-        """Masked attention over normed inputs (batch, time, width), heads joined but not yet projected."""
-        query, key, value = self.split_heads(x)
-        dropout = self.attention_dropout if self.training else 0.0
-        return masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
-
-    def mlp(self, x: Tensor) -> Tensor:
-        """The feed-forward half on normed inputs (batch, time, width)."""
-        added: Tensor = self.mlp_out(functional.gelu(self.mlp_in(x)))
-        return added
 
 
 class GPT(nn.Module):

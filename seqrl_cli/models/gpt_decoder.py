@@ -29,11 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.decoder_linear import PackedLinear
 from seqrl_cli.models.decoder_pages import Pages, Trunk, View
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
-from seqrl_cli.models.gpt import GPT, Block
+from seqrl_cli.models.gpt import GPT
 
 
 @dataclass

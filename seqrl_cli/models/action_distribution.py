@@ -1,0 +1,122 @@
+"""What a policy says about actions: a point, or a Gaussian, squashed into the box or not.
+
+All numbers are in units of the action box scaled to [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LARGEST_ACTION = 1 - 1e-6
+"""Actions nearer to the bounds have a pre-image of tanh that is too far out to learn from (Zheng et al.'s release)."""
+
+LOG_STD_RANGE = (-5.0, 2.0)
+
+
+def bounded_log_std(raw: Tensor) -> Tensor:
+    """Squeeze any number smoothly into ``LOG_STD_RANGE``."""
+    low, high = LOG_STD_RANGE
+    return low + (high - low) / 2 * (torch.tanh(raw) + 1)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A deterministic policy's actions.
+
+    Attributes:
+        mode: (..., action_dim).
+    """
+
+    mode: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """The actions themselves."""
+        return self.mode
+
+    def squared_error(self, actions: Tensor) -> Tensor:
+        """Mean over the dimensions of the squared distance to ``actions`` (..., action_dim), as (...)."""
+        return (self.mode - actions).square().mean(dim=-1)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent normal distributions, one a dimension; samples may lie outside the box.
+
+    Attributes:
+        mean: (..., action_dim) float32.
+        log_std: (..., action_dim) float32.
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest actions, (..., action_dim)."""
+        return self.mean
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Actions (..., action_dim) out of standard normal ``noise`` of that shape; gradients flow through them."""
+        return self.mean + self.log_std.exp() * noise
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log density of ``actions`` (..., action_dim), summed over the dimensions, as (...)."""
+        standard = (actions - self.mean) * torch.exp(-self.log_std)
+        return (-0.5 * standard.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(dim=-1)
+
+    def entropy(self, noise: Tensor) -> Tensor:
+        """Entropy summed over the dimensions, as (...); exact, so that ``noise`` is not looked at."""
+        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
+
+
+@dataclass(frozen=True)
+class SquashedGaussian:
+    """``tanh`` of a Gaussian: samples lie in the box (Haarnoja et al. 2018, appendix C).
+
+    Attributes:
+        mean: (..., action_dim) float32, before the squashing.
+        log_std: (..., action_dim) float32, before the squashing.
+    """
+
+    mean: Tensor
+    log_std: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        """The squashed mean, (..., action_dim), which is what the papers evaluate."""
+        return torch.tanh(self.mean)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Actions (..., action_dim) out of standard normal ``noise`` of that shape; gradients flow through them."""
+        return torch.tanh(self.mean + self.log_std.exp() * noise)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log density of ``actions`` (..., action_dim), summed over the dimensions, as (...).
+
+        Actions are first clamped to ``LARGEST_ACTION``, so that those at the bounds have a finite pre-image.
+        """
+        inside = actions.clamp(-LARGEST_ACTION, LARGEST_ACTION)
+        # by its factors: 1 - inside**2 would lose half of its digits near the bounds
+        log_slope = torch.log((1 - inside) * (1 + inside)).sum(dim=-1)
+        return Gaussian(self.mean, self.log_std).log_prob(torch.atanh(inside)) - log_slope
+
+    def entropy(self, noise: Tensor) -> Tensor:
+        """Entropy summed over the dimensions, as (...): the Gaussian's exact one plus the sampled mean of log slopes.
+
+        It has the gradient of the usual estimate, minus the mean log density of the samples, and varies less. The
+        samples are not put through the inverse of tanh, which would cut them off at the bounds.
+
+        Args:
+            noise: (samples, ..., action_dim) standard normal.
+        """
+        before = self.mean + self.log_std.exp() * noise
+        log_slope = 2 * (math.log(2) - before - functional.softplus(-2 * before))  # of 1 - tanh(before)**2
+        return Gaussian(self.mean, self.log_std).entropy(noise) + log_slope.mean(dim=0).sum(dim=-1)
+
+
+ActionDistribution = Point | Gaussian | SquashedGaussian

@@ -1,0 +1,50 @@
+"""Small policies and windows for the tests of policies."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows, Trajectory
+from seqrl_cli.models.policies import Policy, build_policy
+
+OBSERVATION_DIM, ACTION_DIM, CONTEXT = 4, 2, 6
+SMALL = {"n_layer": 2, "n_head": 2, "width": 16, "context": CONTEXT}
+
+
+def make_policy(
+    arch: str, seed: int = 0, observation_dim: int = OBSERVATION_DIM, action_dim: int = ACTION_DIM, **changes
+) -> Policy:
+    """A small policy whose weights, biases and units too, are random."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = {"n_layer": 2, "width": 16} if arch == "bc" else {**SMALL, **changes}
+    policy = build_policy(arch, observation_dim=observation_dim, action_dim=action_dim, generator=generator, **sizes)
+    for parameter in policy.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    rng = np.random.default_rng(seed)
+    policy.units.fit(rng.normal(1, 2, (50, observation_dim)), [-2.0] * action_dim, [1.0] * action_dim)
+    return policy.eval()
+
+
+def make_trajectories(count: int = 5, seed: int = 0, longest: int = 15) -> list[Trajectory]:
+    """Episodes whose actions follow their observations, linearly and with a little noise."""
+    rng = np.random.default_rng(seed)
+    gain = np.random.default_rng(7).normal(size=(OBSERVATION_DIM, ACTION_DIM))
+    trajectories = []
+    for _ in range(count):
+        length = int(rng.integers(1, longest + 1))
+        observations = rng.normal(size=(length, OBSERVATION_DIM)).astype(np.float32)
+        actions = np.tanh(observations @ gain + 0.1 * rng.normal(size=(length, ACTION_DIM))).astype(np.float32)
+        trajectories.append(Trajectory(observations, actions, rng.normal(1, 1, length).astype(np.float32)))
+    return trajectories
+
+
+def make_batch(seed: int = 0, count: int = 8) -> PolicyBatch:
+    windows = PolicyWindows(make_trajectories(seed=seed), CONTEXT)
+    return windows.batch(np.random.default_rng(seed).integers(len(windows), size=count))
+
+
+def tensors(batch: PolicyBatch) -> tuple[torch.Tensor, ...]:
+    """A batch as the arguments of a policy."""
+    arrays = (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps)
+    return tuple(torch.from_numpy(array) for array in arrays)
