@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class SeqrlError(Exception):
@@ -56,6 +57,15 @@ def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> 
 
 
 class Interrupted(SeqrlError):
-    """The user stopped the program; everything done so far has been saved."""
+    """The user stopped the program; the message says what was kept, the hint what the same command will do."""
 
     exit_code = 130
+
+
+@contextmanager
+def when_interrupted(message: str, hint: str) -> Iterator[None]:
+    """Turn Ctrl-C in the block into an :class:`Interrupted` that tells the truth about this piece of work."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(message, hint) from error

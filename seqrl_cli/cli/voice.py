@@ -28,7 +28,7 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
             raise
         _fail(console, error.message, error.hint, error.exit_code, error)
     except KeyboardInterrupt as error:
-        _fail(console, "interrupted", "the same command again carries on", 130, error)
+        _fail(console, "interrupted", "what was finished is kept; the same command does the rest", 130, error)
     except MemoryError as error:
         _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
     except (typer.Exit, BrokenPipeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,6 +19,8 @@ LOCK_NAME = ".lock"
 def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold the folder's lock for the block; the file names the holder for whoever finds it taken.
 
+    Folders that were made for a block that then failed without leaving anything in them are removed again.
+
     Args:
         folder: made when absent.
         on_wait: wait for the lock, and say so through this; None refuses at once.
@@ -26,22 +28,16 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
     Raises:
         SeqrlError: another process writes here, or the folder cannot be written.
     """
-    make_folder(folder)
-    path = folder / LOCK_NAME
-    lock = FileLock(path)
-    with writing(path):
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            if on_wait:
-                on_wait(f"waiting for another seqrl{_holder(folder)} that works on {folder}")
-                lock.acquire()
-            else:
-                raise _in_use(folder) from error
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = FileLock(folder / LOCK_NAME)
     try:
-        with writing(path):
+        _acquire(lock, folder, on_wait)
+        with writing(folder / LOCK_NAME):
             (folder / f"{LOCK_NAME}-holder").write_text(str(os.getpid()))
         yield
+    except BaseException:
+        _leave_no_trace(folder, absent, ours=lock.is_locked)
+        raise
     finally:
         lock.release()
 
@@ -64,6 +60,31 @@ def is_locked(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def _acquire(lock: FileLock, folder: Path, on_wait: Callable[[str], None] | None) -> None:
+    while True:
+        make_folder(folder)
+        with writing(folder / LOCK_NAME), suppress(FileNotFoundError):  # its holder failed, and took the folder away
+            try:
+                lock.acquire(blocking=False)
+            except Timeout as error:
+                if on_wait is None:
+                    raise _in_use(folder) from error
+                on_wait(f"waiting for another seqrl{_holder(folder)} that works on {folder}")
+                lock.acquire()
+            return
+
+
+def _leave_no_trace(folder: Path, absent: list[Path], *, ours: bool) -> None:
+    """Remove the folders that were absent before, the innermost first, unless there is more in them than our locks."""
+    with suppress(OSError):
+        there = list(folder.iterdir())
+        if ours and folder in absent and all(path.name.startswith(".") and ".lock" in path.name for path in there):
+            for path in there:
+                path.unlink()
+        for path in absent:
+            path.rmdir()
 
 
 def _in_use(folder: Path) -> SeqrlError:

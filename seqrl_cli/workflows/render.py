@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.console import Console
-from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.render.video import render_episode
 from seqrl_cli.reports.results import EpisodeResult, read_episode, read_results
 from seqrl_cli.runs.layout import RunFolder, episode_record
@@ -72,7 +72,8 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
     if output.exists() and usual and not force and output.stat().st_mtime >= record.stat().st_mtime:
         console.note(f"{output} is already there; --force draws it again")
         return VideoReport(str(output), False, str(record), None, None)
-    with console.progress(f"drawing {record.stem}", "frames") as update:
+    stopped = when_interrupted(f"interrupted; {output} was not written", "the same command draws it anew")
+    with stopped, console.progress(f"drawing {record.stem}", "frames") as update:
         done = render_episode(
             record,
             output,

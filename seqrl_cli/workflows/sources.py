@@ -15,7 +15,7 @@ from seqrl_cli.data.d4rl import read_attributes, read_d4rl
 from seqrl_cli.data.download import fetch, file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import make_env, space_sizes
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.layout import DatasetFolder
 
 Obtained = tuple[Episodes, dict[str, Any]]
@@ -51,7 +51,8 @@ def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained:
     assert spec.family is not None and spec.quality is not None
     console.note(f"simulating {spec.id} in MuJoCo")
-    with console.progress(f"simulating {spec.id}", "steps") as update:
+    stopped = when_interrupted(f"interrupted; nothing of {spec.id} was kept", "the same command simulates it anew")
+    with stopped, console.progress(f"simulating {spec.id}", "steps") as update:
         collected = collect_quality(
             spec.family, spec.quality, transitions=data.transitions, seed=data.seed or 0, progress=update
         )
@@ -64,7 +65,8 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console) -> Obt
     raw.unlink(missing_ok=True)  # whole, but something stopped us before it was read; a partial one lies beside it
     console.note(f"fetching {spec.id} from {spec.url}")
     hint = f"without a network, {spec.stand_in} is simulated here: the same robot, but not the same data"
-    with console.progress(f"fetching {spec.id}", "bytes") as update:
+    stopped = when_interrupted(f"interrupted; what came of {spec.id} is kept", "the same command goes on from there")
+    with stopped, console.progress(f"fetching {spec.id}", "bytes") as update:
         digest = fetch(spec.url, raw, hint=hint, progress=update)
     try:
         episodes = read_d4rl(raw, None, spec.max_episode_steps)

@@ -8,7 +8,7 @@ from typing import Any
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.workflows.datasets import Located, ensure_dataset, environment_or_none, load_episodes
 
@@ -74,7 +74,10 @@ def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force
         if not force and (tokens := current_tokens(located, data, console)):
             return tokens
         console.note(f"discretizing {located.id}: {data.bins} {data.discretizer} bins a dimension")
-        with console.progress(f"discretizing {located.id}", "dimensions") as update:
+        stopped = when_interrupted(
+            f"interrupted; no tokens of {located.id} were written", "the same command begins anew"
+        )
+        with stopped, console.progress(f"discretizing {located.id}", "dimensions") as update:
             tokens = tokenize(
                 load_episodes(located),
                 dataset_id=located.id,

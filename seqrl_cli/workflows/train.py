@@ -267,15 +267,24 @@ def _fit(run: RunFolder, record: records.RunRecord, job: Job, device: torch.devi
         with console.progress(f"training {run.path.name}", "updates") as update:
             outcome = _loop(run, job, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         status = "interrupted"
-        raise
+        raise _interrupted(run) from error
     finally:
         record = records.write_record(run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
         message = f"interrupted at update {outcome.step:,} of {job.settings.updates:,}; a checkpoint was saved"
         raise Interrupted(message, "the same command carries on from there")
     return _report(run, record, fresh=True)
+
+
+def _interrupted(run: RunFolder) -> Interrupted:
+    """What to say of a run that was stopped at once: before its loop, or by a second Ctrl-C in it."""
+    steps = saved_steps(run.checkpoints)
+    if not steps:
+        return Interrupted(f"interrupted before the first checkpoint of {run.path}", "the same command begins anew")
+    kept = f"interrupted; {run.path} has its checkpoint of update {steps[-1]:,}"
+    return Interrupted(kept, "the same command carries on from there")
 
 
 def _loop(run: RunFolder, job: Job, console: Console, update: Progress) -> Outcome:
