@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +21,7 @@ from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer,
 from seqrl_cli.training.precision import autocast, resolve_precision
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.settings import TrainSettings
+from seqrl_cli.training.tally import Tally
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
@@ -65,11 +64,7 @@ class Trainer:
         ).to(self.device)
         self._counted_tokens = 0  # targets that the schedule counts
         self._learning_rate = 0.0
-        self._losses: list[float] = []  # of the updates since the last log step
-        self._unread_losses: list[Tensor] = []  # reading one waits for the GPU, so it happens only when needed
-        self._elapsed = 0.0
-        self._started = self._logged_at = time.perf_counter()
-        self._tokens_since_log = 0
+        self._tally = Tally(settings.learning_rate)
 
     def update(self) -> None:
         """One step of the optimizer on the next batch."""
@@ -78,14 +73,14 @@ class Trainer:
         loss = self.loss(*batch)
         torch.autograd.backward(loss)
         self.apply_gradients()
-        self._unread_losses.append(loss.detach())
+        self._tally.note({"loss": loss.detach()})
         self.step += 1
 
     def next_batch(self) -> Batch:
         """Inputs, targets and mask of the next update, counted for the schedule and the rate."""
         inputs, targets, mask = self.train.batch(self.sampler.next_batch())
         self._counted_tokens += int(np.count_nonzero(targets != self.train.bins))
-        self._tokens_since_log += targets.size
+        self._tally.count(targets.size)
         return inputs, targets, mask
 
     def loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
@@ -126,19 +121,16 @@ class Trainer:
         """
         self.read_losses()
         validation_loss = self.validation_loss() if validate else None
-        now = time.perf_counter()
-        metrics = Metrics(
+        interval = self._tally.close()
+        return Metrics(
             step=self.step,
             epoch=self.sampler.epoch + self.sampler.epoch_share,
-            loss=sum(self._losses) / len(self._losses),
+            loss=interval.means["loss"],
             validation_loss=validation_loss,
             learning_rate=self._learning_rate,
-            tokens_per_second=self._tokens_since_log / (now - self._logged_at),
-            elapsed=self._elapsed + now - self._started,
+            tokens_per_second=interval.targets_per_second,
+            elapsed=interval.elapsed,
         )
-        self._losses.clear()
-        self._tokens_since_log, self._logged_at = 0, now
-        return metrics
 
     def read_losses(self) -> None:
         """Take the losses of the latest updates from the device.
@@ -146,15 +138,7 @@ class Trainer:
         Raises:
             SeqrlError: one of them is not finite.
         """
-        first = self.step - len(self._unread_losses) + 1
-        for step, loss in enumerate(torch.stack(self._unread_losses).tolist() if self._unread_losses else [], first):
-            if not math.isfinite(loss):
-                raise SeqrlError(
-                    f"the training loss is {loss} at step {step}",
-                    f"lower the learning rate, which is {self.settings.learning_rate:g}, with train.learning_rate=...",
-                )
-            self._losses.append(loss)
-        self._unread_losses.clear()
+        self._tally.read(self.step)
 
     def checkpoint(self) -> Checkpoint:
         """All that ``restore`` needs.
@@ -165,8 +149,8 @@ class Trainer:
         self.read_losses()
         state: dict[str, Any] = {
             "counted_tokens": self._counted_tokens,
-            "losses": self._losses,
-            "elapsed": self._elapsed + time.perf_counter() - self._started,
+            "losses": self._tally.measures.get("loss", []),
+            "elapsed": self._tally.elapsed,
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "sampler": self.sampler.state(),
@@ -195,8 +179,7 @@ class Trainer:
         restore_generators(state["generators"], self.device)
         self.step = checkpoint.step
         self._counted_tokens = state["counted_tokens"]
-        self._losses = state["losses"]
-        self._elapsed = state["elapsed"]
+        self._tally.restore({"loss": state["losses"]} if state["losses"] else {}, state["elapsed"])
         if self.settings.precision == "auto":
             self.precision = state["precision"]
         threads = torch.get_num_threads()

@@ -1,0 +1,143 @@
+"""What a policy learns from: real steps only, a temperature that is not lost, and the same bits after a restore."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from seqrl_cli.data.policy_windows import PolicyBatch
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.policies import POLICIES
+from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings
+from tests.models.policies import ACTION_DIM, make_batch, make_policy, tensors
+
+SETTINGS = PolicySettings(seed=3, learning_rate=3e-3, warmup_updates=4, precision="float32")
+
+
+def make_learner(arch: str = "odt", policy: dict | None = None, **changes) -> PolicyLearner:
+    return PolicyLearner(make_policy(arch, **(policy or {})), replace(SETTINGS, **changes))
+
+
+def longer(batch: PolicyBatch, rng: np.random.Generator) -> PolicyBatch:
+    """The same real steps, with rubbish where there is padding, and more of it."""
+    arrays = {}
+    for name in ("observations", "actions", "returns_to_go", "timesteps"):
+        array = getattr(batch, name).copy()
+        array[~batch.mask] = rng.integers(1, 5, array[~batch.mask].shape)
+        arrays[name] = array
+    return PolicyBatch(mask=batch.mask, **arrays)
+
+
+@pytest.mark.parametrize("arch", POLICIES)
+def test_padding_counts_in_nothing(arch):
+    """Neither likelihood nor entropy nor gradients see it: the weights after two updates are the same bits."""
+    batch, rng = make_batch(), np.random.default_rng(0)
+    assert not batch.mask.all()
+    ends = []
+    for content in (batch, longer(batch, rng)):
+        torch.manual_seed(0)
+        learner = make_learner(arch)
+        measures = [learner.update(content) for _ in range(2)]
+        ends.append(({name: value.item() for name, value in measures[-1].items()}, learner.model.state_dict()))
+    assert ends[0][0] == ends[1][0]
+    assert all(torch.equal(ends[0][1][name], ends[1][1][name]) for name in ends[0][1])
+
+
+def test_the_loss_is_likelihood_and_entropy_of_the_real_steps():
+    learner, batch = (
+        make_learner(
+            policy={"residual_dropout": 0.0, "attention_dropout": 0.0, "embedding_dropout": 0.0}, entropy_samples=5
+        ),
+        make_batch(),
+    )
+    distribution = learner.model(*tensors(batch))
+    noise = torch.randn(5, *batch.actions.shape)
+    actions = learner.model.units.shrink(torch.from_numpy(batch.actions))
+    likelihood = np.mean([distribution.log_prob(actions)[row, step].item() for row, step in np.argwhere(batch.mask)])
+    entropies = distribution.entropy(noise)
+    entropy = np.mean([entropies[row, step].item() for row, step in np.argwhere(batch.mask)])
+    torch.manual_seed(SETTINGS.seed)
+    expected = learner.model(*tensors(batch)).entropy(torch.randn(5, *batch.actions.shape))
+    torch.manual_seed(SETTINGS.seed)
+    found = {name: value.item() for name, value in learner.update(batch).items()}
+    assert found["nll"] == pytest.approx(-likelihood, rel=1e-5)
+    assert found["entropy"] == pytest.approx(expected[torch.from_numpy(batch.mask)].mean().item(), rel=1e-5)
+    assert abs(found["entropy"] - entropy) < 1
+    assert found["temperature"] == pytest.approx(0.1)
+    assert found["loss"] == pytest.approx(found["nll"] - 0.1 * found["entropy"], rel=1e-5)
+    assert found["learning_rate"] == pytest.approx(SETTINGS.learning_rate / 4)
+
+
+@pytest.mark.parametrize(("target", "rises"), [(50.0, True), (-50.0, False)])
+def test_the_temperature_follows_the_entropy(target, rises):
+    learner = make_learner(target_entropy=target, temperature_rate=0.05)
+    temperatures = [learner.update(make_batch())["temperature"].item() for _ in range(5)]
+    assert temperatures[0] == pytest.approx(0.1)
+    assert (np.diff(temperatures) > 0).all() if rises else (np.diff(temperatures) < 0).all()
+    # Adam's first step is as long as its rate, in log space
+    assert abs(math.log(temperatures[1] / temperatures[0])) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_the_target_is_minus_the_action_dimensions_by_default():
+    """A temperature that is above its target falls, one that is below rises."""
+    entropy = torch.tensor(-ACTION_DIM + 0.01)
+    for offset, rises in ((0.0, False), (-0.02, True)):
+        dual = DualTemperature(SETTINGS, ACTION_DIM, torch.device("cpu"))
+        dual.update(entropy + offset)
+        assert (dual.value.item() > 0.1) is rises
+
+
+@pytest.mark.parametrize("optimizer", ["lamb", "adamw"])
+@pytest.mark.parametrize("arch", POLICIES)
+def test_a_restored_learner_goes_on_with_the_same_bits(arch, optimizer):
+    learner = make_learner(arch, optimizer=optimizer, temperature_rate=0.1)
+    for seed in range(3):
+        learner.update(make_batch(seed))
+    saved = learner.checkpoint()
+    saved = replace(
+        saved,
+        model={n: t.clone() for n, t in saved.model.items()},
+        optimizer={n: t.clone() for n, t in saved.optimizer.items()},
+    )
+    first = [learner.update(make_batch(seed)) for seed in (3, 4)]
+    again = make_learner(arch, optimizer=optimizer, temperature_rate=0.1)
+    again.update(make_batch(9))  # whatever it did before is forgotten
+    again.restore(saved)
+    assert again.step == 3
+    second = [again.update(make_batch(seed)) for seed in (3, 4)]
+    assert [{n: v.item() for n, v in m.items()} for m in first] == [{n: v.item() for n, v in m.items()} for m in second]
+    ours, theirs = learner.checkpoint(), again.checkpoint()
+    for one, other in ((ours.model, theirs.model), (ours.optimizer, theirs.optimizer)):
+        assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    assert ours.state == theirs.state
+    if arch == "odt":
+        assert ours.optimizer["temperature.log"] != math.log(0.1)
+
+
+@pytest.mark.parametrize("arch", POLICIES)
+def test_it_learns_what_the_data_do(arch):
+    learner = make_learner(arch, optimizer="adamw", learning_rate=1e-2, grad_clip=1.0)
+    held_out = [make_batch(seed, 32) for seed in (100, 101)]
+    before = learner.validation_loss(iter(held_out))
+    for seed in range(80):
+        learner.update(make_batch(seed, 32))
+    after = learner.validation_loss(iter(held_out))
+    assert after < (before - 0.5 if arch == "odt" else 0.5 * before)
+
+
+def test_validation_is_the_mean_over_real_steps_however_they_are_batched():
+    learner, batch = make_learner("odt"), make_batch(count=6)
+    whole = learner.validation_loss(iter([batch]))
+    names = ("observations", "actions", "returns_to_go", "timesteps", "mask")
+    parts = [PolicyBatch(**{name: getattr(batch, name)[part] for name in names}) for part in (slice(0, 1), slice(1, 6))]
+    assert learner.validation_loss(iter(parts)) == pytest.approx(whole, rel=1e-5)
+
+
+def test_checkpoints_of_others_are_refused():
+    learner = make_learner("odt")
+    with pytest.raises(SeqrlError, match="is of adamw, not of lamb"):
+        learner.restore(make_learner("odt", optimizer="adamw").checkpoint())
+    with pytest.raises(SeqrlError, match="is of another model"):
+        learner.restore(make_learner("dt").checkpoint())
