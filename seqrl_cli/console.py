@@ -156,6 +156,20 @@ class Console:
             self._bars = None
 
 
+def byte_size(size: float) -> str:
+    """Bytes as a person says them: ``310 B``, ``7.8 kB``, ``62.0 MB``, ``1.2 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 episode``, ``2 episodes``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _finite(value: Any) -> Any:
     """The value with None for NaN and infinity, for which JSON has no word."""
     if isinstance(value, Mapping):

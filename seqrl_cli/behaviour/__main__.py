@@ -9,12 +9,12 @@ Seed, steps and settings are by default those that made the shipped files (``rec
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.behaviour.iterates import load_iterates, save_iterates
 from seqrl_cli.behaviour.library import save_behaviour
 from seqrl_cli.behaviour.recipes import RECIPES
@@ -44,7 +44,7 @@ def main() -> None:
     selecting.add_argument("--folder", type=Path, help="where to write; by default presets/behaviour")
     selecting.set_defaults(run=_select)
     for each in (searching, selecting):
-        each.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+        each.add_argument("--workers", type=int, default=available_cores())
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)

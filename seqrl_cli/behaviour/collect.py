@@ -56,7 +56,7 @@ def collect(
         parts: policies and their shares, which sum to one.
         transitions: rows of the dataset.
         seed: the same seed gives the same bytes on the same machine.
-        workers: processes; by default one a core. One worker plays in this process.
+        workers: processes; by default one for each core that this process may use. One worker plays in this process.
         progress: called with (rows so far, rows in all).
 
     Raises:
@@ -69,7 +69,7 @@ def collect(
     ends = np.round(np.cumsum([part.share for part in parts]) * transitions).astype(int)
     collected: list[Episodes] = []
     rows = 0
-    with worker_map(workers or os.cpu_count() or 1) as ordered_map:
+    with worker_map(workers or available_cores()) as ordered_map:
         for index, (part, end) in enumerate(zip(parts, ends, strict=True)):
             with closing(_chunks(ordered_map, env_id, part, (seed, index))) as chunks:
                 while rows < end:
@@ -93,6 +93,11 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
     observations, actions, rewards = zip(*rows, strict=True)
     last = np.arange(len(rows)) == len(rows) - 1
     return Episodes.from_flags(observations, actions, rewards, last & terminated, last & (not terminated))
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -9,16 +9,27 @@ import typer
 from seqrl_cli.cli import options
 from seqrl_cli.cli.voice import voice
 
+Env = Annotated[str, typer.Argument(metavar="ENV", help="hopper, halfcheetah, walker2d, ant, or a gymnasium id.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        help="random, medium, expert, or a trained run (default: medium, where one ships).",
+        show_default=False,
+    ),
+]
+Transitions = Annotated[int, typer.Option("--transitions", "-n", min=1, help="Size of the dataset.")]
+Name = Annotated[str | None, typer.Option("--name", help="Id of the dataset (default: collected/ENV-POLICY).")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes (default: one a core).")]
+
 
 def collect(
-    env: Annotated[str, typer.Argument(metavar="ENV", help="hopper, halfcheetah, walker2d, ant, or a gymnasium id.")],
-    policy: Annotated[
-        str, typer.Option("--policy", help="random, expert, medium, or a trained run (path or name).")
-    ] = "medium",
-    transitions: Annotated[int, typer.Option("--transitions", "-n", min=1, help="Size of the dataset.")] = 100_000,
-    name: Annotated[str | None, typer.Option("--name", help="Dataset id to store it under (default: made up).")] = None,
+    env: Env,
+    policy: Policy = None,
+    transitions: Transitions = 100_000,
+    name: Name = None,
     seed: options.Seed = None,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes (default: all cores).")] = None,
+    workers: Workers = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -31,7 +42,8 @@ def collect(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.collect import CollectRequest, collect_dataset, show_collection
+        from seqrl_cli.workflows.collect import CollectRequest, collect_dataset
+        from seqrl_cli.workflows.forecast import show_collection
 
         request = CollectRequest(env, policy, transitions, seed or 0, name, workers)
         store = RunStore(runs_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,16 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector import EpisodeVector
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import DatasetReport, describe, locate
-from seqrl_cli.workflows.planner import PlanRequest, make_planner
+from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
 from seqrl_cli.workflows.sources import scores_of_environment
 
 SHIPPED = ("expert", "medium")
@@ -37,7 +39,7 @@ class CollectRequest:
 
     Attributes:
         env: a family with shipped policies, or a gymnasium id.
-        policy: ``expert``, ``medium``, ``random``, or a trained run.
+        policy: ``expert``, ``medium``, ``random``, or a trained run; None = ``medium`` where one ships.
         transitions: size of the dataset.
         seed: the same seed gives the same data.
         name: dataset id; None = ``collected/<env>-<policy>``.
@@ -45,21 +47,43 @@ class CollectRequest:
     """
 
     env: str
-    policy: str
+    policy: str | None
     transitions: int
     seed: int
     name: str | None = None
     workers: int | None = None
 
     @property
+    def family(self) -> str | None:
+        """The family with shipped policies that the environment belongs to, if any."""
+        return next((name for name in list_families() if self.env in (name, load_behaviour(name).env_id)), None)
+
+    @property
     def env_id(self) -> str:
         """The gymnasium id."""
-        return load_behaviour(self.env).env_id if self.env in list_families() else self.env
+        return load_behaviour(self.family).env_id if self.family else self.env
+
+    @property
+    def chosen(self) -> str:
+        """The policy's name.
+
+        Raises:
+            UsageError: none was named, or a shipped one, and none ships for this environment.
+        """
+        if self.family is None and self.policy in (None, *SHIPPED):
+            asked = f"{self.policy} policy" if self.policy else "policy"
+            close = nearest(
+                self.env, [name for family in list_families() for name in (family, load_behaviour(family).env_id)]
+            )
+            hint = f"did you mean {close!r}? " if close else ""
+            hint += f"for a random policy: seqrl collect {self.env} --policy random; --policy takes a trained run, too"
+            raise UsageError(f"no {asked} ships for {self.env}", hint)
+        return self.policy or "medium"
 
     @property
     def dataset(self) -> str:
         """The dataset's id."""
-        policy = self.policy.rstrip("/").replace("/", "-")
+        policy = self.chosen.rstrip("/").replace("/", "-")
         name = self.name or f"collected/{self.env.lower()}-{policy}"
         for part in name.split("/"):
             check_name("dataset", part)
@@ -81,31 +105,39 @@ def collect_dataset(
     if folder.dataset.exists() and not force:
         console.note(f"{request.dataset} is already there; --force makes it again")
         return describe(locate(store, request.dataset))
+    play = make_player(store, request)
+    stopped = when_interrupted("interrupted; nothing of it was kept", "the same command collects it anew")
     with locked(folder.path):
         console.note(f"collecting {request.dataset}: {request.transitions:,} transitions of {request.env_id}")
-        with console.progress(f"collecting {request.dataset}", "steps") as update:
-            episodes = _play(store, request, update)
+        with stopped, console.progress(f"collecting {request.dataset}", "steps") as update:
+            episodes = play(update)
         write_d4rl(folder.dataset, episodes, _attributes(request, episodes))
     return describe(locate(store, request.dataset), fresh=True)
 
 
-def _play(store: RunStore, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
-    if request.policy not in (*SHIPPED, "random"):
-        return _play_run(store, request, progress)
-    if request.policy == "random":
-        factory = uniform_factory(request.env_id)
-    else:
-        factory = named_policy(request.env, request.policy)
-    parts = [Part(factory, 1.0)]
-    return collect(request.env_id, parts, request.transitions, request.seed, workers=request.workers, progress=progress)
+def make_player(store: RunStore, request: CollectRequest) -> Callable[[Callable[..., None]], Episodes]:
+    """What collects the episodes, given a ``progress``; all that can be refused is refused before it is called.
 
-
-def _play_run(store: RunStore, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
-    """Play a run's planner until there are enough transitions; the last episode is cut, as a timeout."""
-    planner = make_planner(store, PlanRequest(request.policy, seed=request.seed))
+    Raises:
+        UsageError: no such policy for this environment.
+        SeqrlError: no such environment or run, or the run's environment is another.
+    """
+    policy = request.chosen
+    if policy in (*SHIPPED, "random"):
+        make_env(request.env_id).close()
+        factory = uniform_factory(request.env_id) if policy == "random" else named_policy(str(request.family), policy)
+        parts = [Part(factory, 1.0)]
+        size, seed, workers = request.transitions, request.seed, request.workers
+        return lambda progress: collect(request.env_id, parts, size, seed, workers=workers, progress=progress)
+    planner = make_planner(store, PlanRequest(policy, seed=request.seed))
     if planner.env_id != request.env_id:
         message = f"{planner.run.path} plans in {planner.env_id}, not in {request.env_id}"
-        raise SeqrlError(message, f"seqrl collect {planner.env_id} --policy {request.policy}")
+        raise SeqrlError(message, f"seqrl collect {planner.env_id} --policy {policy}")
+    return partial(_play_run, planner, request)
+
+
+def _play_run(planner: Planner, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
+    """Play a run's planner until there are enough transitions; the last episode is cut, as a timeout."""
     limit, slots = planner.config.max_steps, planner.config.envs
     if request.transitions < EPISODE_STEPS:
         limit, slots = request.transitions, 1
@@ -139,20 +171,4 @@ def _as_episodes(records: list[EpisodeRecord], transitions: int) -> Episodes:
 def _attributes(request: CollectRequest, episodes: Episodes) -> dict[str, Any]:
     references = scores_of_environment(request.env_id) or (None, None)
     about = describe_collection(episodes, request.env_id, request.seed, *references)
-    return {"source": "collected", "dataset_id": request.dataset, "policy": request.policy, **about}
-
-
-def show_collection(store: RunStore, request: CollectRequest, console: Console) -> None:
-    """What ``collect`` would do, for --dry-run."""
-    path = store.dataset(request.dataset).dataset
-    facts = {
-        "dataset": request.dataset,
-        "environment": request.env_id,
-        "policy": request.policy,
-        "transitions": request.transitions,
-        "seed": request.seed,
-        "to": str(path),
-        "there already": path.exists(),
-    }
-    console.emit(facts)
-    console.show_facts(facts)
+    return {"source": "collected", "dataset_id": request.dataset, "policy": request.chosen, **about}

@@ -1,4 +1,4 @@
-"""What ``download``, ``discretize`` and ``train`` would do, for --dry-run: the same checks, and nothing written."""
+"""What ``download``, ``collect``, ``discretize`` and ``train`` would do, for --dry-run: the same checks, and nothing written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config, DataConfig
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, byte_size
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.tokens import TokenizedDataset
@@ -19,6 +19,8 @@ from seqrl_cli.envs.make import make_env, space_sizes
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import free_space
 from seqrl_cli.runs.lock import refuse_locked
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.collect import CollectRequest, make_player
 from seqrl_cli.workflows.datasets import Located, check_dataset, load_episodes
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.sources import obtain, refuse_other_environment
@@ -150,6 +152,25 @@ def show_acquisition(located: Located, config: Config, console: Console, *, forc
     console.show_facts(facts)
 
 
+def show_collection(store: RunStore, request: CollectRequest, console: Console) -> None:
+    """What ``collect`` would do."""
+    make_player(store, request)
+    folder = store.dataset(request.dataset)
+    sizes = Sizes(request.transitions, *_environment_sizes(request.env_id, None), counted=True)
+    facts = {
+        "dataset": request.dataset,
+        "environment": request.env_id,
+        "policy": request.chosen,
+        "transitions": request.transitions,
+        "seed": request.seed,
+        "to": str(folder.dataset),
+        "there already": folder.dataset.exists(),
+        "disk": _disk(folder.path, sizes.dataset_bytes()),
+    }
+    console.emit({**facts, "disk_bytes": sizes.dataset_bytes()})
+    console.show_facts(facts)
+
+
 def show_tokens(located: Located, config: Config, console: Console, *, force: bool = False) -> None:
     """What ``discretize`` would do."""
     sizes = foresee_sizes(located, config.data, console)
@@ -249,5 +270,5 @@ def _sum(needs: list[int | None]) -> int | None:
 
 
 def _disk(folder: Path, needed: int | None) -> str:
-    free = f"{free_space(folder) / 1e6:,.0f} MB are free"
-    return f"unknown ({free})" if needed is None else f"{needed / 1e6:,.1f} MB ({free})"
+    free = f"{byte_size(free_space(folder))} are free"
+    return f"unknown ({free})" if needed is None else f"{byte_size(needed)} ({free})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from seqrl_cli import __version__
+from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, preset_names, read_yaml, resolve_config
 from seqrl_cli.console import Console
@@ -135,7 +135,7 @@ def show_machine(store: RunStore, console: Console) -> None:
     backend = find_backend()
     facts = {
         "seqrl": __version__,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "devices": ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())],
         "drawing": f"MuJoCo with {backend.upper()}" if backend else "software",
         "runs directory": str(store.root.resolve()),
