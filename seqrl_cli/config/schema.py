@@ -49,7 +49,7 @@ class ModelConfig(Section):
     ffn_width: int | None = Field(
         None,
         ge=1,
-        description="retnet: inner width of the gated networks; null = 4 x width, 7/3 x width is a gpt's size",
+        description="retnet: inner width of the gated networks; null = 7/3 x width, which makes it as large as a gpt",
     )
     mode: Literal["parallel", "chunkwise", "recurrent"] = Field("parallel", description="retnet: form of retention")
     chunk_size: int = Field(64, ge=1, description="retnet: tokens a chunk of the chunkwise form")

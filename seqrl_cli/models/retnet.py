@@ -134,7 +134,7 @@ class RetNet(nn.Module):
         n_head: heads of retention; must divide ``width``, into an even number, and ``value_width``.
         width: length of the hidden vectors, and of all heads' queries together.
         value_width: length of all heads' values together; None is ``width``. The paper has twice the width.
-        ffn_width: inner length of the gated networks; None is four times the width.
+        ffn_width: inner length of the gated networks; None is what makes a block as large as a GPT's.
         embedding_dropout: share of embedded numbers dropped in training.
         residual_dropout: share dropped of what each half block adds.
         attention_dropout: share dropped of what retention hands to its projection. Weights of pairs of tokens, which a
@@ -171,7 +171,7 @@ class RetNet(nn.Module):
     ) -> None:
         super().__init__()
         value_width = width if value_width is None else value_width
-        ffn_width = 4 * width if ffn_width is None else ffn_width
+        ffn_width = equal_ffn_width(width) if ffn_width is None else ffn_width
         require_positive(bins=bins, observation_dim=observation_dim, action_dim=action_dim, n_layer=n_layer)
         check_heads(n_head, width, value_width, ffn_width)
         require_fractions(
@@ -236,6 +236,15 @@ class RetNet(nn.Module):
         """Whether the tokens at ``positions`` add to the memory, bool."""
         is_value = positions % self.transition_dim == self.transition_dim - 1
         return ~is_value if self.mask_values else torch.ones_like(is_value)
+
+
+def equal_ffn_width(width: int) -> int:
+    """The inner length that gives a block as many weights as a GPT's: 7/3 of the width, made a multiple of 8.
+
+    A GPT's block has 4 matrices of width x width for attention and 8 for its network; retention has 5, which leaves 7
+    for the three matrices of a gated network.
+    """
+    return -(-7 * width // 24) * 8
 
 
 def check_heads(n_head: int, width: int, value_width: int, ffn_width: int) -> None:

@@ -1,12 +1,22 @@
 """A RetNet as a decoder: a memory of constant size, shared by rows until they diverge.
 
-Decoding is retention's chunkwise form with a transition as chunk. A row's memory is a base, which several rows share
-after an ``expand``, and the few keys and values since; only when rows are chosen anew, or a transition is full, are
-these folded into a base of the row's own. So a step reads a base once for all rows that share it, and writes none.
+A row's memory is a base, which several rows share after an ``expand``, and the few keys and values since. When rows are
+chosen anew the few are folded into the base; a row that shares its base with no other puts each token straight into it.
+So a step reads a base once for all rows that share it, and copies none.
 
-Between folds neither base nor keys are touched by time: a token at p steps after the base has its key scaled by g^-p
-and turned by p steps, and a query at p is scaled by g^p and turned likewise. As p stays within a transition, no power
-grows large; see :mod:`~seqrl_cli.models.retention` for what the memory means.
+Time does not touch a memory either. It is kept in the frame of one place: as the token at that place would see it. A
+token at p steps from there has its key scaled by g^-p and turned by p steps, and its query turned likewise; that its
+query should be scaled by g^p the norm after retention undoes (see :mod:`~seqrl_cli.models.retnet_layer`). Only every
+``FRAME`` tokens, long before the powers grow large, do memories move to the frame of the newest place; see
+:mod:`~seqrl_cli.models.retention` for what a memory means.
+
+What is not computed:
+
+- The window of each beam when it slides: what beams have in common is encoded once, and the last layer only up to its
+  keys and values.
+- Value tokens of the past, when nothing remembers them. The token itself still reads: its output predicts the next
+  observation.
+- Logits of other dimensions than the next token's, or of tokens that are known.
 
 As for the GPT, an episode's logits do not depend on the episodes beside it, bit for bit: every operation treats rows or
 bases alike and one by one.
@@ -16,7 +26,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,10 +34,12 @@ from torch.nn import functional
 
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
-from seqrl_cli.models.retention import head_decays, pair_angles, rotate, turns
-from seqrl_cli.models.retnet import Block, RetNet, Timing, make_timing
-from seqrl_cli.models.retnet_layer import Layer, fold_norm, normalize
+from seqrl_cli.models.retention import head_decays, leave, pair_angles, turns
+from seqrl_cli.models.retnet import NORM_EPS, Block, RetNet
+from seqrl_cli.models.retnet_layer import Layer, Stretch, fold_norm, normalize
 
+FRAME = 512
+"""Most tokens from a place to the frame it is seen from: with the fastest decay, g^-512 is 10 million."""
 PREFILL_TRANSITIONS = 8
 """Transitions of the known past that are encoded at once, in parallel; what is longer goes chunk by chunk."""
 
@@ -37,11 +49,11 @@ class EpisodeMemory:
     """What a RetNet remembers of one episode.
 
     Attributes:
-        layers: (layers, heads, value_dim, key_dim).
+        layers: a layer's (heads, key_dim, value_dim), as the next token sees it.
         past: tokens consumed.
     """
 
-    layers: Tensor
+    layers: tuple[Tensor, ...]
     past: int
 
 
@@ -53,14 +65,12 @@ class RetNetState:
         groups: episodes.
         rows: sequences, the same number in each group.
         dim: the dimension of the next token.
-        past: (groups,) int64, tokens consumed before the bases; (1,) when they are equally many in all groups.
-        base: (layers, bases, heads, value_dim, key_dim), what equally many consecutive rows each share.
-        keys: (layers, rows or more, heads, columns, key_dim), keys since, scaled and turned as the base needs it.
-        values: (layers, rows or more, heads, columns, value_dim).
-        filled: columns in use.
-        passed: tokens since the bases, those that are not remembered included.
+        past: (groups,) int64, the frame: tokens before its place; (1,) when they are equally many in all groups.
+        bases: a layer's (bases, heads, key_dim, value_dim), what equally many consecutive rows each share.
+        columns: a layer's keys and values since, each (rows, heads, dim).
+        passed: tokens consumed since the frame's place, those that are not remembered included.
         tokens: (rows, time) int64, the tokens in a sliding window; None when the window does not slide.
-        kept: (bases to be,) int64, the rows that go on, when rows have changed since the last step.
+        kept: the rows that go on, when some were selected since the last step.
         copies: how many rows each of them becomes.
     """
 
@@ -68,10 +78,8 @@ class RetNetState:
     rows: int
     dim: int
     past: Tensor
-    base: Tensor
-    keys: Tensor
-    values: Tensor
-    filled: int = 0
+    bases: list[Tensor]
+    columns: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
     passed: int = 0
     tokens: Tensor | None = None
     kept: Tensor | None = None
@@ -79,7 +87,6 @@ class RetNetState:
 
     def expand(self, copies: int) -> RetNetState:
         """Make each row ``copies`` rows."""
-        self.kept = self.chosen()
         self.copies *= copies
         return self
 
@@ -91,14 +98,40 @@ class RetNetState:
 
     def chosen(self) -> Tensor:
         """The rows that go on, not yet copied."""
-        return torch.arange(self.rows, device=self.base.device) if self.kept is None else self.kept
+        return torch.arange(self.rows, device=self.past.device) if self.kept is None else self.kept
 
-    def start_columns(self, rows: int) -> None:
-        """Begin with no token since the bases, for so many rows."""
-        if rows > self.keys.shape[1]:
-            self.keys = self.keys.new_empty(len(self.keys), rows, *self.keys.shape[2:])
-            self.values = self.values.new_empty(len(self.values), rows, *self.values.shape[2:])
-        self.rows, self.filled, self.passed, self.kept, self.copies = rows, 0, 0, None, 1
+    def start(self, bases: list[Tensor], rows: int) -> None:
+        """Go on from bases that hold all of the past of so many rows."""
+        self.bases, self.columns, self.rows = bases, [[] for _ in bases], rows
+        self.kept, self.copies = None, 1
+
+    def remember(self, number: int, key: Tensor, value: Tensor) -> None:
+        """Add the newest token's (rows, heads, dim) to a layer's memory."""
+        if len(self.bases[number]) == self.rows:
+            add_outer(self.bases[number], key, value)
+        else:
+            self.columns[number].append((key, value))
+
+    def read(self, number: int, query: Tensor) -> Tensor:
+        """What queries (rows, heads, key_dim) find in a layer's memory, (rows, heads, value_dim)."""
+        base = self.bases[number]
+        grouped = query.unflatten(0, (len(base), -1)).transpose(1, 2).flatten(0, 1)
+        found = torch.bmm(grouped, base.flatten(0, 1)).unflatten(0, base.shape[:2]).transpose(1, 2).flatten(0, 1)
+        for key, value in self.columns[number]:
+            found = torch.addcmul(found, (query * key).sum(dim=2, keepdim=True), value)
+        return found
+
+    def fold(self) -> None:
+        """Go on with the rows that were chosen, each with a base that holds all of its past, shared by its copies."""
+        bases, share = self.bases, self.rows // len(self.bases[0])
+        if self.kept is not None or self.columns[0]:
+            kept = self.chosen()
+            bases = [base.index_select(0, kept // share) for base in bases]
+            for base, columns in zip(bases, self.columns, strict=True):
+                for key, value in columns:
+                    add_outer(base, key[kept], value[kept])
+            self.rows = len(kept)
+        self.start(bases, self.rows * self.copies)
 
 
 class RetNetDecoder:
@@ -120,7 +153,8 @@ class RetNetDecoder:
         self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
         maps = [model.head.linear(dim) for dim in range(self.transition_dim)]
         self.heads = [fold_norm(model.norm, weight, bias) for weight, bias in maps]
-        self.n_head, self.key_dim, self.value_dim = model.n_head, model.key_dim, self.layers[0].value_dim
+        self.n_head, self.key_dim = model.n_head, model.key_dim
+        self.value_dim = self.layers[0].value_width // model.n_head
         self.memories: Sequence[EpisodeMemory] | None = None
         self._tabulate()
 
@@ -136,7 +170,8 @@ class RetNetDecoder:
         state = self._begin(len(tokens))
         self._encode(state, *self._chunks(tokens))
         past = state.past.expand(len(tokens)).tolist()
-        return [EpisodeMemory(layers, count) for layers, count in zip(state.base.unbind(1), past, strict=True)]
+        layers = zip(*state.bases, strict=True)
+        return [EpisodeMemory(each, count) for each, count in zip(layers, past, strict=True)]
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor) -> tuple[Tensor, RetNetState]:
@@ -156,16 +191,13 @@ class RetNetDecoder:
         self._settle(state)
         if state.tokens is not None:
             state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
-        dim, column = state.dim, state.filled
-        state.filled += self.is_remembered[dim]
-        turned = self._turned(state)
+        dim, turned, eps = state.dim, self.turned[:, FRAME + state.passed], self._newest_eps(state)
         x = functional.embedding(tokens, self.embedding[dim])
         for number, layer in enumerate(self.layers):
             query, key, value, gate = layer.project(x, turned)
             if self.is_remembered[dim]:
-                state.keys[number, : state.rows, :, column] = key
-                state.values[number, : state.rows, :, column] = value
-            x = layer.finish(x, _read(state, number, query), gate)
+                state.remember(number, key, value)
+            x = layer.finish(x, state.read(number, query), gate, eps)
         state.passed += 1
         state.dim = (dim + 1) % self.transition_dim
         return self.heads[dim](normalize(x)), state
@@ -173,49 +205,40 @@ class RetNetDecoder:
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
         """Most memory that planning takes for one group, in bytes: bases, twice while they are folded, and the rest."""
         base = beam_width * self.key_dim * self.value_dim
-        newest = beam_width * n_expand * self.transition_dim * (self.key_dim + self.value_dim)
+        newest = beam_width * n_expand * (self.action_dim + 2) * (2 * self.key_dim + self.value_dim)
         return 4 * len(self.layers) * self.n_head * (2 * base + newest)
 
     def _begin(self, groups: int) -> RetNetState:
         """A state of one row a group that has consumed nothing since its memory."""
-        sizes = (len(self.layers), groups, self.n_head)
         if self.memories is None:
             past = torch.zeros(1, dtype=torch.int64, device=self.device)
-            base = torch.zeros(*sizes, self.value_dim, self.key_dim, device=self.device)
+            sizes = (groups, self.n_head, self.key_dim, self.value_dim)
+            bases = [torch.zeros(sizes, device=self.device) for _ in self.layers]
         else:
             assert len(self.memories) == groups
             past = torch.tensor([memory.past for memory in self.memories], device=self.device)
-            base = torch.stack([memory.layers for memory in self.memories], dim=1)
-        keys = torch.empty(*sizes, self.transition_dim, self.key_dim, device=self.device)
-        values = torch.empty(*sizes, self.transition_dim, self.value_dim, device=self.device)
-        return RetNetState(groups, groups, int(past[0]) % self.transition_dim, past, base, keys, values)
+            bases = [torch.stack(layer) for layer in zip(*(memory.layers for memory in self.memories), strict=True)]
+        state = RetNetState(groups, groups, int(past[0]) % self.transition_dim, past, bases)
+        state.start(bases, groups)
+        return state
 
     def _settle(self, state: RetNetState) -> None:
-        """Make room for one more token: slide the window, or fold when rows have changed or a transition is full."""
+        """Make room for one more token: slide the window, fold when rows have changed, or move on to a new frame."""
         if self.window is not None and state.tokens is not None:
-            if state.kept is not None:
-                state.tokens = state.tokens[state.kept].repeat_interleave(state.copies, 0)
+            if state.kept is not None or state.copies > 1:
+                state.tokens = state.tokens[state.chosen()].repeat_interleave(state.copies, 0)
             overflow = self.window.overflow(state.tokens.shape[1] + 1, self.transition_dim)
             if overflow:
                 state.tokens = state.tokens[:, overflow:]
                 state.past, state.dim = torch.zeros_like(state.past), 0
                 self._encode(state, *prefix_levels(state.tokens, self.transition_dim))
                 return
-        if state.kept is not None or state.passed == self.transition_dim:
-            self._fold(state)
-
-    def _fold(self, state: RetNetState) -> None:
-        """Give the rows that go on bases of their own, which hold all of their past and which their copies share."""
-        kept = state.chosen()
-        base = state.base.index_select(1, kept // (state.rows // state.base.shape[1]))
-        if state.filled:
-            keys, values = (
-                part[:, :, :, : state.filled].index_select(1, kept).flatten(0, 2) for part in (state.keys, state.values)
-            )
-            base = torch.baddbmm(base.flatten(0, 2), values.mT, keys).view(base.shape)
-        state.base = rotate(base, self.folded[state.passed])
-        state.past = state.past + state.passed
-        state.start_columns(len(kept) * state.copies)
+        if state.kept is not None or state.copies > 1 or len(state.columns[0]) == self.action_dim + 2:
+            state.fold()
+        if state.passed == FRAME:
+            state.fold()
+            state.start([leave(base, self._passing(FRAME)).contiguous() for base in state.bases], state.rows)
+            state.past, state.passed = state.past + FRAME, 0
 
     def _encode(self, state: RetNetState, levels: list[Level], node: Tensor) -> None:
         """Make the bases anew, out of a tree of sequences that follow on the memories, if there are any.
@@ -225,65 +248,80 @@ class RetNetDecoder:
             levels: the tree.
             node: (rows,) int64, the last level's node at which each row ends.
         """
-        x = torch.cat([self._embed(level, state.dim).flatten(0, 1) for level in levels])
-        timings = [self._timing(level, state) for level in levels]
-        bases = []
-        for number, layer in enumerate(self.layers):
-            root = None if self.memories is None else state.base[number]
-            x, base = layer.encode(x, root, levels, timings, layer is self.layers[-1])
-            bases.append(base[node])
         length = levels[-1].first + levels[-1].tokens.shape[1]
-        state.base, state.past = torch.stack(bases), state.past + length
+        tree, inputs, eps, frame = [], [], [], 0
+        for level in levels:
+            passing, frame = frame, length if length <= FRAME else level.first + level.tokens.shape[1]
+            places, tokens = self._remembered(level, state.dim)
+            inputs.append(functional.embedding(tokens, self.embedding.flatten(0, 1)).flatten(0, 1))
+            turned = self.turned[:, FRAME + places - frame].transpose(1, 2)[:, None]
+            moved = self._passing(frame - passing) if frame > passing else None
+            tree.append(Stretch(len(tokens), len(places), level.parent, turned, moved))
+            eps.append(self._eps(state.past, places, frame).expand(len(tokens), -1, -1, -1).flatten(0, 1))
+        x, scales, bases = torch.cat(inputs), torch.cat(eps), []
+        for number, layer in enumerate(self.layers):
+            root = None if self.memories is None else state.bases[number]
+            x, base = layer.encode(x, root, tree, scales, layer is self.layers[-1])
+            bases.append(base[node])
+        state.past, state.passed = state.past + length, 0
         state.dim = (state.dim + length) % self.transition_dim
-        state.start_columns(len(node))
+        state.start(bases, len(node))
 
     def _chunks(self, tokens: Tensor) -> tuple[list[Level], Tensor]:
         """Sequences (groups, time) as levels of a tree that never branches, and the last level's node of each."""
-        size, node = PREFILL_TRANSITIONS * self.transition_dim, torch.arange(len(tokens), device=tokens.device)
+        size = max(1, min(PREFILL_TRANSITIONS, FRAME // self.transition_dim)) * self.transition_dim
+        node = torch.arange(len(tokens), device=tokens.device)
         return [Level(i * size, piece, node) for i, piece in enumerate(tokens.split(size, dim=1))], node
 
-    def _embed(self, level: Level, dim: int) -> Tensor:
-        """Inputs of the first layer for a level's tokens, (nodes, time, width); ``dim`` is the tree's first token's."""
-        rows = level.tokens + self._dims(level, dim) * (self.bins + 1)
-        return functional.embedding(rows, self.embedding.flatten(0, 1))
+    def _remembered(self, level: Level, dim: int) -> tuple[Tensor, Tensor]:
+        """Places (time,) of a level's tokens that are remembered, and their rows (nodes, time) of the embedding.
 
-    def _timing(self, level: Level, state: RetNetState) -> Timing:
-        """What the places of a level's tokens do to them."""
-        remembered = self.remembered[self._dims(level, state.dim)]
-        return make_timing(self.n_head, self.key_dim, state.past + level.first, remembered, torch.float32)
-
-    def _dims(self, level: Level, dim: int) -> Tensor:
-        """The dimensions of a level's tokens, (time,) int64."""
-        return (torch.arange(level.tokens.shape[1], device=self.device) + dim + level.first) % self.transition_dim
+        Args:
+            level: a stretch of the sequences.
+            dim: the dimension of the tree's first token.
+        """
+        offsets = torch.arange(level.tokens.shape[1], device=self.device)
+        offsets = offsets[self.remembered[(offsets + dim + level.first) % self.transition_dim]]
+        places = offsets + level.first
+        return places, level.tokens[:, offsets] + (places + dim) % self.transition_dim * (self.bins + 1)
 
     def _tabulate(self) -> None:
-        """Scale and turn of queries and keys, and of a fold, for each number of steps since the base."""
-        self.decay, angles = head_decays(self.n_head, self.device), pair_angles(self.key_dim, self.device)
-        steps = torch.arange(self.transition_dim + 1, device=self.device)
-        grown, turned = (self.decay ** steps[:, None])[..., None], turns(angles, steps)[:, None]
-        both = torch.stack([turned * grown / self.key_dim**0.5, turned / grown], dim=1)
-        self.turned = both.to(torch.complex64)  # (steps, 2, heads, pairs)
-        self.folded = (turned.conj() * grown)[:, :, None].to(torch.complex64)  # (steps, heads, 1, pairs)
+        """What queries and keys are multiplied by at -FRAME to FRAME tokens from a frame's place."""
+        self.decay, self.angles = head_decays(self.n_head, self.device), pair_angles(self.key_dim, self.device)
+        steps = torch.arange(-FRAME, FRAME + 1, device=self.device)
+        turned = turns(self.angles, steps)[:, None].expand(-1, self.n_head, -1)
+        shrunk = (self.decay ** -steps[:, None])[..., None]
+        self.turned = torch.stack([turned, turned * shrunk]).to(torch.complex64)  # (2, places, heads, pairs)
 
-    def _turned(self, state: RetNetState) -> Tensor:
-        """What the newest tokens' queries and keys are multiplied by, (rows or 1, 2, heads, pairs) complex."""
-        seen = (1 - self.decay ** (state.past[:, None] + state.passed + 1)) / (1 - self.decay)
-        scale = torch.stack([seen.rsqrt(), torch.ones_like(seen)], dim=1)[..., None].float()
-        turned: Tensor = self.turned[state.passed] * scale
-        return turned if len(turned) == 1 else turned.repeat_interleave(state.rows // state.groups, 0)
+    def _passing(self, steps: int) -> Tensor:
+        """What a memory is multiplied by to be seen so many tokens later, (heads, 1, pairs) complex."""
+        turned = turns(self.angles, torch.tensor(-steps, device=self.device))
+        return ((self.decay**steps)[:, None, None] * turned).to(torch.complex64)
+
+    def _newest_eps(self, state: RetNetState) -> Tensor:
+        """The epsilon of the newest tokens, (rows or 1, heads, 1)."""
+        eps = self._eps(state.past, torch.tensor([state.passed], device=self.device), 0)[:, 0]
+        return eps if len(eps) == 1 else eps.repeat_interleave(state.rows // state.groups, 0)
+
+    def _eps(self, past: Tensor, places: Tensor, frame: int) -> Tensor:
+        """The epsilon that stands for a scale of g^p / sqrt(seen * key_dim) of what retention gives.
+
+        Args:
+            past: (groups or 1,) int64, tokens that came before.
+            places: (time,) int64 of the tokens.
+            frame: place of the frame, which they are p tokens from.
+
+        Returns:
+            (groups or 1, time, heads, 1) float32.
+        """
+        seen = (1 - self.decay ** (past[:, None] + places + 1)[..., None]) / (1 - self.decay)
+        eps = NORM_EPS * self.key_dim * seen * self.decay ** (2 * (frame - places))[:, None]
+        return eps[..., None].float()
 
 
-def _read(state: RetNetState, number: int, query: Tensor) -> Tensor:
-    """What queries (rows, heads, key_dim) read out of base and columns of a layer, (rows, heads, value_dim)."""
-    base = state.base[number]
-    grouped = query.unflatten(0, (len(base), -1)).transpose(1, 2).flatten(0, 1)
-    mixed = torch.bmm(grouped, base.flatten(0, 1).mT)
-    mixed = mixed.unflatten(0, base.shape[:2]).transpose(1, 2).flatten(0, 1)
-    if not state.filled:
-        return mixed
-    keys, values = (part[number, : state.rows, :, : state.filled].flatten(0, 1) for part in (state.keys, state.values))
-    weights = torch.bmm(query.flatten(0, 1)[:, None], keys.mT)
-    return torch.baddbmm(mixed.flatten(0, 1)[:, None], weights, values).view(mixed.shape)
+def add_outer(memory: Tensor, key: Tensor, value: Tensor) -> None:
+    """Add keys (rows, heads, key_dim) and values (rows, heads, value_dim) to memories of their own, in place."""
+    memory.addcmul_(key[..., None], value[..., None, :])
 
 
 def _embedding_by_dimension(model: RetNet) -> Tensor:

@@ -22,6 +22,8 @@ import torch
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.retnet_decoder import RetNetDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
@@ -43,7 +45,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--against", nargs="*", choices=["plain", "reencoding"], default=["plain"])
+    parser.add_argument("--against", nargs="*", choices=["plain", "reencoding", "retnet"], default=["plain"])
     parser.add_argument("--tt-folder", type=Path, help="a copy of jannerm/trajectory-transformer")
     parser.add_argument("--ftt-folder", type=Path, help="a copy of Howuhh/faster-trajectory-transformer")
     parser.add_argument("--json", action="store_true")
@@ -72,6 +74,9 @@ def planners(args: argparse.Namespace, size: str) -> dict[str, Callable[[], obje
     chosen = {"seqrl": ours(GPTDecoder(model, settings.view))}
     chosen |= {"plain cache": ours(PlainCache(model, settings.view))} if "plain" in args.against else {}
     chosen |= {"re-encoding": ours(Reencoding(model, settings.view))} if "reencoding" in args.against else {}
+    if "retnet" in args.against:
+        retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval()
+        chosen |= {"retnet": ours(RetNetDecoder(retnet, settings.view))}
     originals = {"trajectory-transformer": (args.tt_folder, trajectory_transformer)}
     originals |= {"faster-trajectory-transformer": (args.ftt_folder, faster_trajectory_transformer)}
     for name, (folder, load) in originals.items():

@@ -26,6 +26,7 @@ def test_equals_plain_layers(layer, packed):
     torch.testing.assert_close(layer(x), expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(layer.gelu(x), functional.gelu(expected), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(layer.add_to(expected, x), 2 * expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(layer.times(expected, x), expected**2, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("packed", [True, False])

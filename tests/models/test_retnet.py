@@ -154,12 +154,18 @@ def test_every_size_and_dropout_is_honoured():
 
 def test_parameter_counts():
     sizes = dict(bins=100, observation_dim=11, action_dim=3)
-    gpt, original, equal = (
+    gpt, original, ours, small_gpt, small = (
         sum(parameter.numel() for parameter in build_model(arch, **sizes, **own).parameters())
-        for arch, own in (("gpt", {"block_size": 159}), ("retnet", {}), ("retnet", {"ffn_width": 304}))
+        for arch, own in (
+            ("gpt", {"block_size": 159}),
+            ("retnet", {"ffn_width": 512}),
+            ("retnet", {}),
+            ("gpt", {"block_size": 79, "width": 96, "n_layer": 3}),
+            ("retnet", {"width": 96, "n_layer": 3}),
+        )
     )
     assert original == 1_527_040
-    assert equal == pytest.approx(gpt, rel=0.05)
+    assert ours == pytest.approx(gpt, rel=0.02) and small == pytest.approx(small_gpt, rel=0.02)
 
 
 def test_the_generator_decides_the_weights():

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.retnet import RetNet
-from seqrl_cli.models.retnet_decoder import RetNetDecoder
+from seqrl_cli.models.retnet_decoder import FRAME, RetNetDecoder
 from tests.contracts.decoder import (
     Reference,
     check_equals_reference,
@@ -108,12 +108,30 @@ def test_episodes_of_different_age_share_a_batch():
     assert torch.equal(together[:, :3], decode(old, [0])) and torch.equal(together[:, 3:], decode(young, [1]))
 
 
+@pytest.mark.parametrize("copies", [1, 3])
+def test_far_from_where_it_began(copies):
+    """After more tokens than a frame holds, in the prefill and after it, logits are those of full encoding."""
+    model, past = make_model(), FRAME + 11
+    tokens = random_tokens(1, 2 * FRAME + 40)
+    decoder = RetNetDecoder(model, None)
+    _, state = decoder.prefill(tokens[:, :past])
+    state = state.expand(copies)
+    for token in tokens[0, past:]:
+        logits, state = decoder.step(token.expand(copies), state)
+    with torch.no_grad():
+        torch.testing.assert_close(logits, model(tokens)[:, -1].expand(copies, -1), atol=1e-4, rtol=0)
+    (memory,) = decoder.remember(tokens[:, : 2 * FRAME // TRANSITION_DIM * TRANSITION_DIM])
+    rest = tokens[:, memory.past :]
+    with torch.no_grad():
+        torch.testing.assert_close(decoder.after([memory]).prefill(rest)[0], model(tokens)[:, -1], atol=1e-4, rtol=0)
+
+
 def test_a_step_costs_no_more_memory_after_a_long_past():
     decoder = RetNetDecoder(make_model(), None)
     sizes = []
     for past in (10, 500):
         _, state = decoder.prefill(random_tokens(1, past))
-        sizes.append([each.numel() for each in (state.base, state.keys, state.values)])
+        sizes.append([each.numel() for each in state.bases])
     assert sizes[0] == sizes[1]
 
 
