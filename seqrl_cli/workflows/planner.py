@@ -14,6 +14,7 @@ from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.settings import PlanSettings
@@ -97,15 +98,15 @@ class Planner:
                 f"{tokens.dataset_id} {(tokens.observation_dim, tokens.action_dim)}",
                 "name the right environment: seqrl download FILE data.env_id=… --force",
             )
-        return Rollout(
+        agent = BeamAgent(
             self.decoder,
             tokens.discretizer,
-            vector,
             self.settings,
-            seed=self.seed,
+            episodes=len(vector),
             profile=profile,
             max_memory=self.max_memory,
         )
+        return Rollout(agent, vector, seed=self.seed, profile=profile)
 
 
 def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None] | None = None) -> Planner:

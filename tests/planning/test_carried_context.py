@@ -12,9 +12,9 @@ from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.models.retnet_decoder import RetNetDecoder
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.planning.settings import PlanSettings
-from tests.planning.test_rollout import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, discretizer
+from tests.planning.test_rollout import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout
 
 STEPS = 12
 
@@ -31,7 +31,7 @@ def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
     vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=STEPS)
     records: list[EpisodeRecord] = []
     try:
-        rollout = Rollout(RetNetDecoder(model(), settings.view), discretizer(), vector, settings, seed=5)
+        rollout = beam_rollout(RetNetDecoder(model(), settings.view), vector, settings, seed=5)
         rollout.play(episodes, records.append)
     finally:
         vector.close()

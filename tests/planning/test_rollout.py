@@ -12,9 +12,12 @@ from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import plan_bytes
+from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 
@@ -40,12 +43,18 @@ def model() -> GPT:
     return model.eval()
 
 
+def beam_rollout(
+    decoder: Decoder, vector: EpisodeVector, settings: PlanSettings, *, seed: int, max_memory=None
+) -> Rollout:
+    profile = Profile()
+    agent = BeamAgent(decoder, discretizer(), settings, episodes=len(vector), profile=profile, max_memory=max_memory)
+    return Rollout(agent, vector, seed=seed, profile=profile)
+
+
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
     settings = PlanSettings(**{**SETTINGS, **changes})
     vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=12)
-    rollout = Rollout(
-        GPTDecoder(model(), settings.view), discretizer(), vector, settings, seed=5, max_memory=max_memory
-    )
+    rollout = beam_rollout(GPTDecoder(model(), settings.view), vector, settings, seed=5, max_memory=max_memory)
     records: list[EpisodeRecord] = []
     try:
         rollout.play(episodes, records.append)
@@ -116,7 +125,7 @@ def test_progress_counts_running_and_finished_episodes():
     vector = EpisodeVector("Hopper-v4", 2, max_episode_steps=3)
     settings = PlanSettings(**SETTINGS)
     seen: list[tuple[int, int]] = []
-    rollout = Rollout(GPTDecoder(model(), settings.view), discretizer(), vector, settings, seed=0)
+    rollout = beam_rollout(GPTDecoder(model(), settings.view), vector, settings, seed=0)
     rollout.play([0, 1, 2], lambda record: None, lambda *counts: seen.append(counts))
     assert seen == [(2, 0), (2, 0), (0, 2), (1, 2), (1, 2), (0, 3)]
     vector.close()
