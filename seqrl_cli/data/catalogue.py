@@ -19,6 +19,9 @@ Source = Literal["d4rl", "sim", "file"]
 QUALITIES = ("random", "medium", "medium-replay", "medium-expert", "expert")
 EPISODE_STEPS = 1000
 
+# The endings by which a name is taken for a path, whether or not it exists; seqrl_cli.data.formats reads these.
+FILE_SUFFIXES = (".h5", ".hdf5", ".npz", ".pkl", ".pickle")
+
 _ATTRIBUTE_HINT = "correct the attribute in the file, or remove it"
 _D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2"
 
@@ -90,18 +93,18 @@ def list_datasets() -> list[DatasetSpec]:
 def resolve(dataset_id: str) -> DatasetSpec:
     """The dataset that a user means by a name or a path.
 
-    What ends in ``.h5`` or ``.hdf5``, and any existing file, is a path; a file's environment and scores are those
-    that its attributes state, and are not guessed.
+    What ends as a dataset file does, and any file or folder that exists, is a path; its environment and scores are
+    those that it states, and are not guessed.
 
     Raises:
         UsageError: there is no such dataset; the nearest name is offered.
-        SeqrlError: the path leads to no file, to one that is not HDF5, or to one that states impossible facts.
+        SeqrlError: the path leads to no file, to one of no known format, or to one that states impossible facts.
     """
     named = {spec.id: spec for spec in list_datasets()}
     if dataset_id in named:
         return named[dataset_id]
-    path = Path(dataset_id)
-    if path.suffix in (".h5", ".hdf5") or path.is_file():
+    path = Path(dataset_id).expanduser()
+    if path.suffix.lower() in FILE_SUFFIXES or path.exists():
         return _from_file(dataset_id, path)
     raise unknown("dataset", dataset_id, named, "seqrl download --list")
 
@@ -126,7 +129,7 @@ def _named(source: Source, family: str, quality: str) -> DatasetSpec:
 
 def _from_file(dataset_id: str, path: Path) -> DatasetSpec:
     # Shell completion lists names through this module and must not wait for h5py.
-    from seqrl_cli.data.d4rl import read_attributes
+    from seqrl_cli.data.formats import read_attributes
 
     stated = read_attributes(path)
 

@@ -42,6 +42,8 @@ def _reason(path: Path, error: Exception) -> str:
         return "permission denied"
     if path.stat().st_size == 0:
         return "the file is empty"
+    if "unable to lock file" in str(error):
+        return "another program is writing it"
     if "truncated" in str(error):
         return "the file is truncated"
     if not h5py.is_hdf5(path):

@@ -12,7 +12,7 @@ import io
 import pickletools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 from seqrl_cli.data.plain_data import Global, PlainArray, PlainDtype, PlainObject, Vocabulary
 from seqrl_cli.errors import SeqrlError
@@ -20,6 +20,7 @@ from seqrl_cli.errors import SeqrlError
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
 MAX_DEPTH = 64
+_MAX_LINE = 2**16
 
 HINT = "nothing in it was run; get it again from its authors, or saved there as plain arrays or tensors"
 
@@ -66,6 +67,30 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
 
 
+class BoundedFile:
+    """A file of known length, read no further than its end, whatever is asked for.
+
+    Args:
+        file: opened for reading bytes.
+        size: its length.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+
+    def tell(self) -> int:
+        """Bytes read so far."""
+        return self._file.tell()
+
+    def read(self, count: int) -> bytes:
+        """At most ``count`` bytes; memory is taken for those that are there."""
+        return self._file.read(min(count, max(0, self._size - self._file.tell())))
+
+    def readline(self) -> bytes:
+        """A line, such as the name of a class, cut where it is longer than any name."""
+        return self._file.readline(_MAX_LINE)
+
+
 def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
     """The plain data of a small pickle file.
 
@@ -81,7 +106,11 @@ def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
 
 
 def parse_pickle(
-    stream: io.BytesIO, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None = None
+    stream: io.BytesIO | BoundedFile,
+    source: str,
+    vocabulary: Vocabulary,
+    persistent_load: PersistentLoad | None = None,
+    max_instructions: int = MAX_INSTRUCTIONS,
 ) -> Any:
     """The plain data of one pickle, which may be followed by other bytes.
 
@@ -90,6 +119,7 @@ def parse_pickle(
         source: how errors call the file.
         vocabulary: what it may name.
         persistent_load: turns references to tensors' storages into stand-ins; None where there are none.
+        max_instructions: that it may take to read.
 
     Raises:
         SeqrlError: the pickle is cut short or garbled.
@@ -97,9 +127,9 @@ def parse_pickle(
     """
     machine = _Machine(source, vocabulary, persistent_load)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count >= MAX_INSTRUCTIONS:
-                raise RefusedFileError(source, f"takes more than {MAX_INSTRUCTIONS:,} instructions to read")
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], stream))):
+            if count >= max_instructions:
+                raise RefusedFileError(source, f"takes more than {max_instructions:,} instructions to read")
             if opcode.name == "STOP":
                 return machine.pop()
             machine.execute(opcode.name, argument)

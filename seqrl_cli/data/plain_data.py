@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 MAX_DIMENSIONS = 8
 
+OBJECT_CODE = "O8"
 NUMPY_CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
 
@@ -74,7 +75,7 @@ class PlainArray:
 
     shape: tuple[int, ...] = (0,)
     dtype: PlainDtype | None = None
-    data: bytes | EncodedText = b""
+    data: bytes | EncodedText | list[Any] = b""
     is_fortran: bool = False
 
     def restore(self, state: Any) -> None:
@@ -89,7 +90,15 @@ class PlainArray:
         dtype = self.dtype.to_numpy()
         data = self.data.to_bytes() if isinstance(self.data, EncodedText) else self.data
         require(isinstance(data, bytes | bytearray) and len(data) == math.prod(self.shape) * dtype.itemsize)
+        assert isinstance(data, bytes | bytearray)
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.is_fortran else "C")
+
+    def to_objects(self) -> list[Any]:
+        """What an array of objects holds, in order; ValueError for an array of numbers."""
+        require(isinstance(self.dtype, PlainDtype) and self.dtype.code == OBJECT_CODE and is_shape(self.shape))
+        require(isinstance(self.data, list) and len(self.data) == math.prod(self.shape))
+        assert isinstance(self.data, list)
+        return self.data
 
 
 def require(condition: bool) -> None:
@@ -173,4 +182,9 @@ class Vocabulary:
         return name in self.calls or name in self.classes or name in self.mentioned
 
 
-ARRAYS = Vocabulary(ARRAY_CALLS, mentioned=frozenset({"numpy.ndarray"}))
+def _dtype_or_object(code: Any, align: Any = False, copy: Any = True) -> PlainDtype:
+    return PlainDtype(code) if code == OBJECT_CODE else _dtype(code, align, copy)
+
+
+# Arrays, and arrays of objects, which hold such arrays in turn.
+ARRAYS = Vocabulary({**ARRAY_CALLS, "numpy.dtype": _dtype_or_object}, mentioned=frozenset({"numpy.ndarray"}))

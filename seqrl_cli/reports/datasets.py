@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,44 @@ import numpy as np
 from seqrl_cli.data.episodes import Episodes
 
 _BARS = " ▏▎▍▌▋▊▉█"
+_CHUNK_ROWS = 2**16
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: odd, its bits without pattern
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, mean and greatest of some numbers."""
+    """Least, mean and greatest of some numbers; None where none of them is finite."""
 
-    least: float
-    mean: float
-    greatest: float
+    least: float | None
+    mean: float | None
+    greatest: float | None
 
     @classmethod
     def of(cls, values: np.ndarray) -> Spread:
-        """Of any non-empty array."""
-        return cls(float(values.min()), float(values.mean()), float(values.max()))
+        """Of the finite numbers in any array."""
+        values = values if values.dtype.kind == "f" else values.astype(np.float64)
+        finite = np.isfinite(values)
+        count = int(np.count_nonzero(finite))
+        if not count:
+            return cls(None, None, None)
+        least, greatest = np.min(values, where=finite, initial=np.inf), np.max(values, where=finite, initial=-np.inf)
+        return cls(float(least), float(np.sum(values, where=finite, dtype=np.float64)) / count, float(greatest))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Numbers of one column that are not finite, and where the first one stands."""
+
+    column: str
+    count: int
+    row: int
+    dim: int | None
+
+    def text(self) -> str:
+        """For a person."""
+        return f"{self.column} {self.count:,}, first at row {self.row}" + (
+            "" if self.dim is None else f", column {self.dim}"
+        )
 
 
 @dataclass(frozen=True)
@@ -37,8 +61,10 @@ class DatasetSummary:
         terminals: episodes that the environment ended; ``timeouts`` those that the clock did.
         lengths, returns: of the episodes.
         observations, actions, rewards: ranges over all entries.
+        observation_ranges, action_ranges: least and greatest of each dimension.
         constant_dims: observation dimensions that never change.
         duplicate_rows: transitions whose observation and action occurred before.
+        not_finite: NaN and infinities, by column.
         histogram: counts of episodes in equal slices of the returns' range; ``edges`` has one more entry.
     """
 
@@ -53,8 +79,11 @@ class DatasetSummary:
     observations: Spread
     actions: Spread
     rewards: Spread
+    observation_ranges: tuple[tuple[float | None, float | None], ...]
+    action_ranges: tuple[tuple[float | None, float | None], ...]
     constant_dims: tuple[int, ...]
     duplicate_rows: int
+    not_finite: tuple[Gap, ...]
     histogram: tuple[int, ...]
     edges: tuple[float, ...]
 
@@ -66,10 +95,10 @@ def summarize_dataset(episodes: Episodes, slices: int = 12) -> DatasetSummary:
         episodes: the data.
         slices: bars of the histogram of returns.
     """
-    counts, edges = np.histogram(episodes.returns, bins=slices)
-    pairs = np.ascontiguousarray(np.concatenate([episodes.observations, episodes.actions], axis=1))
-    rows = pairs.view([("", pairs.dtype)] * pairs.shape[1]).ravel()
-    still = np.flatnonzero(np.ptp(episodes.observations, axis=0) == 0)
+    returns = episodes.returns
+    counts, edges = np.histogram(returns[np.isfinite(returns)], bins=slices)
+    observations, actions = _ranges(episodes.observations), _ranges(episodes.actions)
+    still = [dim for dim, (least, greatest) in enumerate(observations) if least is not None and least == greatest]
     return DatasetSummary(
         episodes=len(episodes),
         transitions=episodes.transitions,
@@ -78,20 +107,54 @@ def summarize_dataset(episodes: Episodes, slices: int = 12) -> DatasetSummary:
         terminals=int(episodes.terminals.sum()),
         timeouts=int((episodes.timeouts & ~episodes.terminals).sum()),
         lengths=Spread.of(episodes.lengths),
-        returns=Spread.of(episodes.returns),
+        returns=Spread.of(returns),
         observations=Spread.of(episodes.observations),
         actions=Spread.of(episodes.actions),
         rewards=Spread.of(episodes.rewards),
-        constant_dims=tuple(int(dim) for dim in still),
-        duplicate_rows=len(rows) - len(np.unique(rows)),
+        observation_ranges=observations,
+        action_ranges=actions,
+        constant_dims=tuple(still),
+        duplicate_rows=_duplicates(episodes),
+        not_finite=tuple(_gaps(episodes)),
         histogram=tuple(int(count) for count in counts),
         edges=tuple(float(edge) for edge in edges),
     )
 
 
+def _ranges(values: np.ndarray) -> tuple[tuple[float | None, float | None], ...]:
+    columns = (Spread.of(values[:, dim]) for dim in range(values.shape[1]))
+    return tuple((column.least, column.greatest) for column in columns)
+
+
+def _gaps(episodes: Episodes) -> Iterator[Gap]:
+    columns = {"observations": episodes.observations, "actions": episodes.actions, "rewards": episodes.rewards}
+    for name, values in columns.items():
+        bad = ~np.isfinite(values)
+        if bad.any():
+            row, *dim = (int(part) for part in np.unravel_index(int(bad.argmax()), values.shape))
+            yield Gap(name, int(np.count_nonzero(bad)), row, dim[0] if dim else None)
+
+
+def _duplicates(episodes: Episodes) -> int:
+    """Rows whose observation and action, bit by bit, are those of an earlier row.
+
+    Rows are told apart by a hash of 64 bits, which sorts in a second where rows would take minutes: among two million
+    rows the chance that two different ones count as equal is about one in ten million.
+    """
+    hashes = np.zeros(episodes.transitions, np.uint64)
+    for first in range(0, episodes.transitions, _CHUNK_ROWS):
+        rows = slice(first, first + _CHUNK_ROWS)
+        for values in (episodes.observations, episodes.actions):
+            for bits in (values[rows].T + np.float32(0)).view(np.uint32):  # adding 0 makes -0 one with 0
+                hashes[rows] = (hashes[rows] ^ bits) * _MIX
+                hashes[rows] ^= hashes[rows] >> np.uint64(32)
+    hashes.sort()
+    return int(np.count_nonzero(hashes[1:] == hashes[:-1]))
+
+
 def histogram_lines(counts: Sequence[int], edges: Sequence[float], width: int = 40) -> list[str]:
     """A histogram as text, one line a slice: range, bar in eighths of a cell, count."""
-    most = max(counts)
+    most = max(max(counts), 1)
     lines = []
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
         eighths = round(8 * width * count / most)
@@ -104,6 +167,8 @@ def summary_rows(summary: DatasetSummary) -> list[tuple[str, Any]]:
     """The summary as label and text, for a plain table."""
 
     def spread(values: Spread, digits: int = 2) -> str:
+        if values.least is None or values.mean is None or values.greatest is None:
+            return "not one finite number"
         return f"{values.least:,.{digits}f} … {values.greatest:,.{digits}f}, mean {values.mean:,.{digits}f}"
 
     return [
@@ -116,6 +181,7 @@ def summary_rows(summary: DatasetSummary) -> list[tuple[str, Any]]:
         ("observations", spread(summary.observations)),
         ("actions", spread(summary.actions)),
         ("rewards", spread(summary.rewards)),
-        ("constant observation dimensions", ", ".join(map(str, summary.constant_dims)) or "none"),
+        ("constant dimensions", ", ".join(map(str, summary.constant_dims)) or "none"),
         ("duplicate transitions", f"{summary.duplicate_rows:,}"),
+        ("NaN or infinite", "; ".join(gap.text() for gap in summary.not_finite) or "none"),
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,11 +16,11 @@ from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets, resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
-from seqrl_cli.data.download import file_sha256
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats import content_sha256
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.runs.layout import DatasetFolder
+from seqrl_cli.runs.layout import RESERVED, DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.sources import (
@@ -75,14 +77,37 @@ def locate(store: RunStore, dataset: str) -> Located:
         UsageError: there is no such dataset; the nearest name is offered.
         SeqrlError: the path leads to no dataset.
     """
-    held = store.dataset(dataset)
     known = {spec.id for spec in list_datasets()}
+    dataset = dataset if dataset in known else _held_name(store, dataset)
+    held = store.dataset(dataset)
     if dataset not in known and held.dataset.exists():
         spec = resolve(str(held.dataset))
         return Located(dataset, replace(spec, id=dataset, path=None), held)
     spec = resolve(dataset)
-    name = spec.run_folder
+    name = spec.run_folder if spec.path is None else _local_name(store, spec.path)
     return Located(name, spec, store.dataset(name))
+
+
+def _held_name(store: RunStore, dataset: str) -> str:
+    """The name of a dataset that is given by its folder's path in the run directory; others stay as they are."""
+    folder = Path(dataset).resolve()
+    if store.dataset(folder).dataset.is_file() and folder.is_relative_to(store.root.resolve()):
+        return folder.relative_to(store.root.resolve()).as_posix()
+    return dataset.rstrip("/")
+
+
+def _local_name(store: RunStore, path: Path) -> str:
+    """``local/<stem>`` for a file or folder of the user's; with a mark where another of that stem is there already."""
+    named = path.resolve()
+    if named.name == "data" and named.is_dir():
+        named = named.parent  # a Minari dataset's own folder says more
+    stem = named.name if named.is_dir() else named.stem
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
+    name = f"local/{'dataset' if plain in ('', *RESERVED) else plain}"
+    there = store.dataset(name).dataset
+    if not there.exists() or read_attributes(there).get("path") in (None, str(path.resolve())):
+        return name
+    return f"{name}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
 
 
 def dataset_config(
@@ -245,7 +270,7 @@ def percent_score(return_: float, references: tuple[float, float] | None) -> flo
 def _check_settings(located: Located, data: DataConfig) -> None:
     """Stop when what is there is not what was asked for."""
     stated = read_attributes(located.folder.dataset)
-    if located.spec.path is not None and stated.get("sha256") != file_sha256(located.spec.path):
+    if located.spec.path is not None and stated.get("sha256") != content_sha256(located.spec.path):
         hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
         raise SeqrlError(f"{located.folder.dataset} was made from another {located.spec.path.name}", hint)
     if located.spec.source != "sim":

@@ -14,7 +14,8 @@ from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, preset_names, read_yaml, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
-from seqrl_cli.data.d4rl import read_attributes, read_d4rl
+from seqrl_cli.data.columns import Reading
+from seqrl_cli.data.formats import read_attributes, read_dataset
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
@@ -23,7 +24,7 @@ from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.training.metrics import read_metrics
-from seqrl_cli.workflows.datasets import locate
+from seqrl_cli.workflows.datasets import locate, percent_score, reference_scores
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
 
@@ -157,10 +158,15 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     path = located.folder.dataset if located.folder.dataset.exists() else located.spec.path
     if path is None:
         raise SeqrlError(f"{located.id} is not in {store.root} yet", f"seqrl download {dataset}")
-    summary = summarize_dataset(read_d4rl(path, located.spec.observation_size))
+    # NaN and infinities, which no other command takes, are counted here.
+    summary = summarize_dataset(read_dataset(path, Reading(located.spec.observation_size, finite=False)))
     stated = read_attributes(path)
-    console.emit({"dataset": located.id, "path": str(path), **asdict(summary), "attributes": stated})
+    mean_return = summary.returns.mean
+    score = None if mean_return is None else percent_score(mean_return, reference_scores(located))
+    facts = {"dataset": located.id, "path": str(path), **asdict(summary), "score": score, "attributes": stated}
+    console.emit(facts)
     console.show(f"{located.id}  ({path})")
-    console.show_facts({**dict(summary_rows(summary)), **stated})
+    scored = {} if score is None else {"score": f"{score:.1f} of an expert's 100"}
+    console.show_facts({**dict(summary_rows(summary)), **scored, **stated})
     console.show("returns")
     console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))

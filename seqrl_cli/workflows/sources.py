@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,11 @@ from seqrl_cli.behaviour.qualities import collect_quality
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets
-from seqrl_cli.data.d4rl import read_attributes, read_d4rl
-from seqrl_cli.data.download import fetch, file_sha256
+from seqrl_cli.data.columns import Reading
+from seqrl_cli.data.d4rl import read_d4rl
+from seqrl_cli.data.download import fetch
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.envs.make import make_env, space_sizes
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.layout import DatasetFolder
@@ -79,14 +84,37 @@ def _take_in(spec: DatasetSpec, env_id: str | None) -> Obtained:
     path = spec.path
     if path is None:
         raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
-    facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
-    facts |= {"path": str(path.resolve()), "sha256": file_sha256(path)}
-    episodes = read_d4rl(path, None, spec.max_episode_steps)
+    with _unchanged(path):
+        facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
+        facts |= {"path": str(path.resolve()), "sha256": content_sha256(path)}
+        episodes = read_dataset(path, Reading(max_episode_steps=spec.max_episode_steps))
     env_id = env_id or spec.env_id
     if env_id is None:
         return episodes, facts
     episodes, about = fit_environment(episodes, env_id, str(path))
     return episodes, {**facts, **about}
+
+
+@contextmanager
+def _unchanged(path: Path) -> Iterator[None]:
+    """Stop unless a dataset stays as it is while the block reads it; another program may still be writing it.
+
+    Raises:
+        SeqrlError: it has changed, or a part of it is gone.
+    """
+    changed = SeqrlError(f"{path} changed while it was read", "try again when it is written completely")
+    try:
+        before = stamp(path)
+        try:
+            yield
+        except SeqrlError as error:
+            if stamp(path) != before:
+                raise changed from error
+            raise
+        if stamp(path) != before:
+            raise changed
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
 
 
 def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:

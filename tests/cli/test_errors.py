@@ -307,8 +307,11 @@ def test_two_stems_do_not_mix(fresh, tmp_path):
     one = write_file(tmp_path / "mine.hdf5")
     (tmp_path / "other").mkdir()
     two = write_file(tmp_path / "other" / "mine.hdf5", rewards=np.ones(40, np.float32))
-    assert fresh("download", one).exit_code == 0
-    assert_refused(fresh("download", two), 1, "made from another mine.hdf5", "rename the file to keep both")
+    names = [json.loads(fresh("download", path, "--json").stdout)["dataset"] for path in (one, two, one, two)]
+    assert names[:2] == names[2:] and names[0] == "local/mine" != names[1] and names[1].startswith("local/mine-")
+    assert {spec["dataset"] for spec in [json.loads(fresh("info", name, "--json").stdout) for name in names]} == set(
+        names
+    )
 
 
 def test_errors_are_json_too(seqrl):
