@@ -43,6 +43,10 @@ class PackedLinear:
         """(rows, inputs) -> SiLU of (rows, outputs)."""
         return self._pointwise(x, "swish", "")
 
+    def relu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> ReLU of (rows, outputs)."""
+        return self._pointwise(x, "relu", "")
+
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """``residual`` (rows, outputs) plus the image of ``x`` (rows, inputs)."""
         if self._packed is None:
@@ -79,7 +83,12 @@ def _silu(x: Tensor) -> Tensor:
     return x * (0.5 + 0.5 * torch.tanh(0.5 * x))
 
 
-_AFTER: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "gelu": functional.gelu, "swish": _silu}
+_AFTER: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "gelu": functional.gelu,
+    "relu": functional.relu,
+    "swish": _silu,
+}
 
 
 def _padded_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -25,6 +25,7 @@ def test_equals_plain_layers(layer, packed):
     expected = functional.linear(x, layer.weight, layer.bias)
     torch.testing.assert_close(layer(x), expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(layer.gelu(x), functional.gelu(expected), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(layer.relu(x), functional.relu(expected), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(layer.add_to(expected, x), 2 * expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(layer.times(expected, x), expected**2, atol=1e-4, rtol=1e-4)
 

@@ -1,0 +1,227 @@
+"""Policies step by step: what a policy does next in many episodes at once, without gradients.
+
+An episode's answer is bit for bit the same whatever episodes are beside it, on a CPU, because every product treats its
+rows alike (see :class:`PackedLinear`) and episodes attend apart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.behaviour_cloning import BehaviourCloning
+from seqrl_cli.models.block import Block
+from seqrl_cli.models.decision_transformer import TOKENS, DecisionTransformer
+from seqrl_cli.models.decoder_linear import PackedLinear
+from seqrl_cli.models.policies import Policy
+
+
+@dataclass
+class History:
+    """What a policy sees of one episode.
+
+    Attributes:
+        steps: steps of the episode so far.
+        tokens: (tokens, width), inputs of the first block, of the steps that are still seen.
+        cache: keys and values (heads, tokens, head_dim) of each block, while no step has been forgotten.
+    """
+
+    steps: int = 0
+    tokens: Tensor | None = None
+    cache: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+class PolicyDecoder(Protocol):
+    """A policy that is asked for one step of some episodes at a time."""
+
+    def decide(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> ActionDistribution:
+        """What the policy does next, (episodes, action_dim), in units of the action box scaled to [-1, 1].
+
+        Args:
+            histories: one an episode, fresh ones for its first step; they are carried on.
+            observations: (episodes, observation_dim), the current ones.
+            actions: (episodes, action_dim), those before, as executed; not looked at in an episode's first step.
+            returns_to_go: (episodes,), the current ones.
+        """
+
+
+def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
+    """The decoder of a policy.
+
+    Args:
+        policy: on its device; as it is now, since its weights are copied.
+        context: steps that it sees, the current one included.
+
+    Raises:
+        SeqrlError: the policy was made for fewer steps.
+    """
+    if isinstance(policy, BehaviourCloning):
+        return CloningDecoder(policy)
+    return TransformerDecoder(policy, context)
+
+
+class CloningDecoder:
+    """Behaviour cloning, which looks at the current observation only."""
+
+    def __init__(self, policy: BehaviourCloning) -> None:
+        self.units = policy.units
+        self.layers = [_packed(module) for module in policy.hidden.modules() if isinstance(module, nn.Linear)]
+        self.head = _packed(policy.head)
+
+    @torch.no_grad()
+    def decide(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> ActionDistribution:
+        """See :meth:`PolicyDecoder.decide`."""
+        x = self.units.standardise(observations)
+        for layer in self.layers:
+            x = layer.relu(x)
+        return Point(torch.tanh(self.head(x)))
+
+
+class TransformerDecoder:
+    """A Decision Transformer that sees the last steps.
+
+    While the window fills, keys and values are kept and only a step's own tokens are encoded. Once it slides it is
+    encoded anew at every step: what a block kept of a step was computed in view of steps that are no longer seen, so
+    that going on from it would be another function. The embedded tokens are kept always.
+
+    Args:
+        policy: as it is now, since its weights are copied.
+        context: steps of the window.
+
+    Raises:
+        SeqrlError: the policy was made for fewer steps.
+    """
+
+    def __init__(self, policy: DecisionTransformer, context: int) -> None:
+        if not 1 <= context <= policy.context:
+            message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.context}"
+            raise SeqrlError(message, f"set plan.max_context_transitions to {policy.context} or less")
+        self.policy = policy
+        self.context = context
+        self.blocks = [_Layer(block) for block in policy.blocks if isinstance(block, Block)]
+        self.embed_return = _packed(policy.embed_return)
+        self.embed_observation = _packed(policy.embed_observation)
+        self.embed_action = _packed(policy.embed_action)
+        self.head = _packed(policy.head)
+
+    @torch.no_grad()
+    def decide(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> ActionDistribution:
+        """See :meth:`PolicyDecoder.decide`."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, history in enumerate(histories):
+            groups[min(history.steps, self.context)].append(index)
+        numbers = observations.new_empty(len(histories), self.policy.head.out_features)
+        embedded = self._embed(histories, observations, actions, returns_to_go)
+        for rows in groups.values():
+            hidden = self._advance([histories[row] for row in rows], embedded[rows])
+            numbers[rows] = self.head(self.policy.norm(hidden))
+        return self.policy.read(numbers)
+
+    def _embed(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> Tensor:
+        """The action before, the return-to-go and the observation as the first block takes them, (episodes, 3, width)."""
+        units = self.policy.units
+        parts = [
+            self.embed_action(units.shrink(actions)),
+            self.embed_return((returns_to_go * self.policy.return_scale).unsqueeze(-1)),
+            self.embed_observation(units.standardise(observations)),
+        ]
+        tokens = torch.stack(parts, dim=1)
+        if self.policy.embed_time is not None:
+            now = torch.tensor([history.steps for history in histories], device=observations.device)
+            steps = torch.stack([now - 1, now, now], dim=1).clamp(0, self.policy.embed_time.num_embeddings - 1)
+            tokens = tokens + self.policy.embed_time(steps)
+        normed: Tensor = self.policy.norm_embedding(tokens)
+        return normed
+
+    def _advance(self, histories: list[History], embedded: Tensor) -> Tensor:
+        """Take a step in episodes that see equally many; the last block's (episodes, width) at the observations."""
+        first = histories[0].tokens is None
+        new = embedded[:, 1:] if first else embedded
+        if first:
+            tokens = new
+        else:
+            before = torch.stack([history.tokens for history in histories if history.tokens is not None])
+            tokens = torch.cat([before, new], dim=1)[:, -(TOKENS * self.context - 1) :]
+        slides = histories[0].steps >= self.context
+        kept = [] if slides else [history.cache for history in histories]
+        hidden, cache = self._encode(tokens if slides else new, kept)
+        fills = histories[0].steps + 1 < self.context
+        for row, history in enumerate(histories):
+            history.steps += 1
+            history.tokens = tokens[row]
+            history.cache = [(key[row], value[row]) for key, value in cache] if fills else []
+        return hidden
+
+    def _encode(self, x: Tensor, kept: list[list[tuple[Tensor, Tensor]]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The last block's output at the last token, and every block's keys and values of all tokens so far.
+
+        Args:
+            x: (episodes, new tokens, width).
+            kept: each episode's keys and values of the tokens before, by block; empty when there are none.
+        """
+        cache = []
+        for number, block in enumerate(self.blocks):
+            normed = block.norm_attention(x)
+            key, value = block.keys_and_values(normed)
+            if kept and kept[0]:
+                key = torch.cat([torch.stack([blocks[number][0] for blocks in kept]), key], dim=2)
+                value = torch.cat([torch.stack([blocks[number][1] for blocks in kept]), value], dim=2)
+            cache.append((key, value))
+            if number == len(self.blocks) - 1:  # only the last token is asked about the action
+                x, normed = x[:, -1:], normed[:, -1:]
+            x = block(x, normed, key, value)
+        return x[:, 0], cache
+
+
+class _Layer:
+    """A transformer block on packed weights; episodes' rows go through them together."""
+
+    def __init__(self, block: Block) -> None:
+        width = block.qkv.in_features
+        self.n_head = block.n_head
+        self.norm_attention, self.norm_mlp = block.norm_attention, block.norm_mlp
+        self.query = PackedLinear(block.qkv.weight[:width], block.qkv.bias[:width])
+        self.key_value = PackedLinear(block.qkv.weight[width:], block.qkv.bias[width:])
+        self.projection = _packed(block.projection)
+        self.mlp_in, self.mlp_out = _packed(block.mlp_in), _packed(block.mlp_out)
+
+    def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
+        """Two (episodes, heads, tokens, head_dim) of (episodes, tokens, width)."""
+        key, value = self.key_value(normed.flatten(0, 1)).view(*normed.shape[:2], -1).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def __call__(self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The block's output at the last tokens, (episodes, tokens, width), given all keys and values."""
+        episodes, tokens, width = x.shape
+        query = self._heads(self.query(normed.flatten(0, 1)).view(episodes, tokens, width))
+        past = key.shape[2] - tokens
+        visible = torch.ones(tokens, key.shape[2], dtype=torch.bool, device=x.device).tril(past)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+        rows = attended.transpose(1, 2).reshape(episodes * tokens, width)
+        x = self.projection.add_to(x.reshape(episodes * tokens, width), rows)
+        x = self.mlp_out.add_to(x, self.mlp_in.relu(self.norm_mlp(x)))
+        return x.view(episodes, tokens, width)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(episodes, tokens, width) -> (episodes, heads, tokens, head_dim)."""
+        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+
+
+def _packed(linear: nn.Linear) -> PackedLinear:
+    return PackedLinear(linear.weight, linear.bias)

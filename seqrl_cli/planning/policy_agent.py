@@ -1,0 +1,84 @@
+"""An agent that follows a policy, asking it for a return that the rewards earned are taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.policy_decoder import History, build_policy_decoder
+from seqrl_cli.planning.profile import Profile
+from seqrl_cli.planning.rollout import Playing
+
+
+@dataclass
+class _Memory:
+    """What the policy sees of an episode, and the return that is still asked for."""
+
+    history: History
+    return_to_go: float
+
+
+class PolicyAgent:
+    """Does what a policy says, in all episodes at once.
+
+    Args:
+        policy: on its device; as it is now, since its weights are copied.
+        target_return: what is asked for at the start; the rewards that were earned are taken off (Chen et al. 2021,
+            algorithm 1).
+        context: steps that the policy sees.
+        stochastic: whether actions are sampled, with noise from each episode's own generator, or the policy's mode.
+        profile: where time is added up.
+
+    Raises:
+        SeqrlError: the policy was made for fewer steps.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        target_return: float,
+        context: int = 5,
+        stochastic: bool = False,
+        profile: Profile | None = None,
+    ) -> None:
+        self.units = policy.units
+        self.decoder = build_policy_decoder(policy, context)
+        self.target_return, self.stochastic = target_return, stochastic
+        self.device = policy.head.weight.device
+        self.profile = profile or Profile()
+
+    def begin(self, episode: Playing) -> None:
+        """See :meth:`Agent.begin`."""
+        episode.memory = _Memory(History(), self.target_return)
+
+    def plans(self, episode: Playing) -> dict[str, np.ndarray]:
+        """A policy does not look ahead."""
+        return {}
+
+    def decide(self, episodes: Sequence[Playing]) -> Sequence[np.ndarray]:
+        """See :meth:`Agent.decide`."""
+        for episode in episodes:
+            if episode.rewards:
+                episode.memory.return_to_go -= episode.rewards[-1]
+        observations = self._tensor([episode.observations[-1] for episode in episodes])
+        blank = np.zeros(len(self.units.action_low), np.float32)
+        actions = self._tensor([episode.actions[-1] if episode.actions else blank for episode in episodes])
+        returns_to_go = self._tensor([np.float32(episode.memory.return_to_go) for episode in episodes])
+        with self.profile.measure("decode"):
+            histories = [episode.memory.history for episode in episodes]
+            distribution = self.decoder.decide(histories, observations, actions, returns_to_go)
+            chosen = distribution.sample(self._noise(episodes)) if self.stochastic else distribution.mode
+            decided: np.ndarray = self.units.stretch(chosen).cpu().numpy()
+        return list(decided)
+
+    def _noise(self, episodes: Sequence[Playing]) -> torch.Tensor:
+        size = len(self.units.action_low)
+        return self._tensor([episode.generator.standard_normal(size, dtype=np.float32) for episode in episodes])
+
+    def _tensor(self, rows: Sequence[np.ndarray | np.float32]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(rows)).to(self.device)

@@ -1,0 +1,96 @@
+"""Policies in closed loops: as if everything seen were encoded at every step, and the same alone and among others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.policies import POLICIES
+from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from tests.models.policies import make_policy
+
+TARGET = 1000.0
+STEPS = 14
+
+
+def policy_of(arch: str, **changes):
+    return make_policy(arch, observation_dim=11, action_dim=3, **({} if arch == "bc" else changes))
+
+
+def play(policy, slots: int, episodes: list[int], *, context: int = 3, stochastic: bool = False) -> list[EpisodeRecord]:
+    vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=STEPS)
+    agent = PolicyAgent(policy, target_return=TARGET, context=context, stochastic=stochastic)
+    rollout = Rollout(agent, vector, seed=5, profile=agent.profile)
+    records: list[EpisodeRecord] = []
+    try:
+        rollout.play(episodes, records.append)
+    finally:
+        vector.close()
+    return sorted(records, key=lambda record: record.episode)
+
+
+@torch.no_grad()
+def encoded_anew(policy, record: EpisodeRecord, context: int) -> np.ndarray:
+    """The naive way: at every step the whole window through the training's forward pass."""
+    actions = []
+    for step in range(len(record.actions)):
+        seen = slice(max(0, step + 1 - context), step + 1)
+        returns = TARGET - np.concatenate([[0], np.cumsum(record.rewards, dtype=np.float64)])[seen]
+        distribution = policy(
+            torch.from_numpy(record.observations[seen])[None],
+            torch.from_numpy(record.actions[seen])[None],
+            torch.from_numpy(returns.astype(np.float32))[None],
+            torch.arange(len(record.actions))[seen][None],
+        )
+        actions.append(policy.units.stretch(distribution.mode[0, -1]).numpy())
+    return np.clip(actions, -1, 1)
+
+
+@pytest.mark.parametrize("context", [1, 3, 6])
+@pytest.mark.parametrize(
+    ("arch", "changes"), [("odt", {}), ("odt", {"squash": False}), ("dt", {"max_timestep": 9}), ("bc", {})], ids=str
+)
+def test_actions_equal_encoding_the_window_anew(arch, changes, context):
+    policy = policy_of(arch, **changes)
+    (record,) = play(policy, 1, [0], context=context)
+    assert len(record.actions) > 6
+    np.testing.assert_allclose(record.actions, encoded_anew(policy, record, context), atol=2e-5)
+
+
+@pytest.mark.parametrize("stochastic", [False, True])
+@pytest.mark.parametrize("arch", POLICIES)
+def test_an_episode_is_the_same_alone_and_among_others(arch, stochastic):
+    policy = policy_of(arch)
+    together = play(policy, 3, [0, 1, 2, 3, 4], stochastic=stochastic)
+    for record in together:
+        (alone,) = play(policy, 1, [record.episode], stochastic=stochastic)
+        for name in ("observations", "actions", "rewards", "qpos"):
+            np.testing.assert_array_equal(getattr(record, name), getattr(alone, name))
+
+
+def test_sampled_actions_differ_from_the_mode_and_between_episodes():
+    policy = policy_of("odt")
+    (mode,), (one,), (again,), (two,) = (
+        play(policy, 1, [episode], stochastic=stochastic)
+        for episode, stochastic in ((0, False), (0, True), (0, True), (1, True))
+    )
+    assert not np.array_equal(mode.actions[0], one.actions[0])
+    np.testing.assert_array_equal(one.actions, again.actions)
+    assert not np.array_equal(one.actions[0], two.actions[0])
+    (point,), (also,) = (play(policy_of("dt"), 1, [0], stochastic=stochastic) for stochastic in (False, True))
+    np.testing.assert_array_equal(point.actions, also.actions)
+
+
+def test_a_record_has_no_plans_and_actions_stay_in_the_box():
+    (record,) = play(policy_of("odt", squash=False), 1, [0], stochastic=True)
+    assert record.plan_observations is None and record.plan_values is None
+    assert np.abs(record.actions).max() <= 1.0
+
+
+def test_a_longer_context_than_the_models_is_refused():
+    with pytest.raises(SeqrlError, match="context of 7 steps was asked for, but the model sees 1 to 6"):
+        PolicyAgent(policy_of("odt"), target_return=TARGET, context=7)
