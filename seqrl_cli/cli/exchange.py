@@ -48,26 +48,50 @@ def import_checkpoint(
 
 
 def export(
-    words: options.RunWords = None,
-    style: Annotated[str, typer.Option("--format", "-f", help="trajectory-transformer.")] = "trajectory-transformer",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write (default: one in the run's).")
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN | DATASET",
+            help="For trajectory-transformer a run (default: the latest); for d4rl and minari a dataset.",
+            show_default=False,
+        ),
     ] = None,
-    checkpoint: Annotated[int | None, typer.Option("--checkpoint", help="Step (default: the newest).")] = None,
+    style: Annotated[
+        str, typer.Option("--format", "-f", help="trajectory-transformer; d4rl or minari.")
+    ] = "trajectory-transformer",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder to write; for d4rl a file, for minari the folder of all its datasets."
+        ),
+    ] = None,
+    checkpoint: Annotated[int | None, typer.Option("--checkpoint", help="Of a run: step (default: newest).")] = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write a run's model in another project's format, for use with the original code."""
-    with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.export import ExportRequest, export_run
+    """Write a run's model, or a dataset, in another project's format, for use with its own code.
 
-        run, overrides = options.split_words(words, "run")
+    The format says which: trajectory-transformer is a model's, d4rl and minari are datasets'.
+    """
+    with voice(quiet, as_json) as console:
+        from seqrl_cli.errors import unknown
+        from seqrl_cli.runs.store import RunStore
+        from seqrl_cli.workflows import export, export_dataset
+
+        store, among = RunStore(runs_dir), (*export.FORMATS, *export_dataset.FORMATS)
+        if style not in among:
+            raise unknown("format", style, among)
+        subject, overrides = options.split_words(words, "run" if style in export.FORMATS else "dataset")
         options.refuse_overrides(overrides, "export")
-        request = ExportRequest(run, style, output, checkpoint)
-        report = export_run(RunStore(runs_dir), request, console, force=force, dry_run=dry_run)
+        report: export.ExportReport | export_dataset.DatasetExportReport
+        if style in export.FORMATS:
+            request = export.ExportRequest(subject, style, output, checkpoint)
+            report = export.export_run(store, request, console, force=force, dry_run=dry_run)
+        else:
+            wanted = export_dataset.DatasetExportRequest(subject, style, output)
+            report = export_dataset.export_dataset(store, wanted, console, force=force, dry_run=dry_run)
         console.show(report.text())
         console.emit(report.as_dict())

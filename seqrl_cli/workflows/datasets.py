@@ -216,15 +216,15 @@ def describe(located: Located, *, fresh: bool = False) -> DatasetReport:
     )
 
 
-def load_episodes(located: Located) -> Episodes:
-    """The episodes of a dataset that is there, observations cut as its environment needs.
+def load_episodes(located: Located, *, whole: bool = False) -> Episodes:
+    """The episodes of a dataset that is there, observations cut as its environment needs, or whole.
 
     Raises:
         SeqrlError: the file is damaged or not in D4RL's layout.
     """
     spec = located.spec
     limit = spec.max_episode_steps if spec.source == "d4rl" else None
-    return read_d4rl(located.folder.dataset, spec.observation_size, limit)
+    return read_d4rl(located.folder.dataset, None if whole else spec.observation_size, limit)
 
 
 def environment_of(located: Located) -> str:

@@ -27,6 +27,34 @@ def test_summary_counts_what_is_there():
     assert dict(summary_rows(summary))["ended by"] == "terminal 1, timeout 1"
 
 
+def test_duplicates_equal_those_of_comparing_rows():
+    rng = np.random.default_rng(1)
+    count = 3000
+    flags = np.arange(count) % 10 == 9
+    observations = rng.integers(0, 3, size=(count, 4)) * rng.choice([-1.0, 1.0], size=(count, 1))
+    episodes = Episodes.from_flags(
+        observations, rng.integers(0, 3, size=(count, 2)), np.zeros(count), flags, ~flags & False
+    )
+    rows = np.concatenate([episodes.observations, episodes.actions], axis=1)
+    assert summarize_dataset(episodes).duplicate_rows == count - len(np.unique(rows, axis=0))
+
+
+def test_what_is_not_finite_is_counted_and_placed():
+    episodes = ragged_episodes()
+    episodes.observations[2, 1] = np.nan
+    episodes.observations[4, 0] = np.inf
+    episodes.rewards[:] = np.nan
+    summary = summarize_dataset(episodes)
+    assert [(gap.column, gap.count, gap.row, gap.dim) for gap in summary.not_finite] == [
+        ("observations", 2, 2, 1),
+        ("rewards", 6, 0, None),
+    ]
+    assert (summary.rewards.least, summary.returns.mean, sum(summary.histogram)) == (None, None, 0)
+    assert np.isfinite([summary.observations.least, summary.observations.greatest]).all()
+    assert "observations 2, first at row 2, column 1" in dict(summary_rows(summary))["NaN or infinite"]
+    assert histogram_lines(summary.histogram, summary.edges)
+
+
 def test_histogram_bars_are_proportional():
     lines = histogram_lines((4, 1, 0), (0.0, 1.0, 2.0, 3.0), width=8)
     assert [line.count("█") for line in lines] == [8, 2, 0]
