@@ -10,6 +10,8 @@ def discretize(
     words: options.DatasetWords = None,
     preset: options.Preset = None,
     size: options.SizeName = None,
+    mirrors: options.Mirrors = "",
+    offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -28,7 +30,12 @@ def discretize(
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)
         located, config = datasets.dataset_config(
-            RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given
+            RunStore(runs_dir),
+            dataset,
+            size=size,
+            preset=preset,
+            overrides=given,
+            network=options.network(mirrors, offline),
         )
         if dry_run:
             show_tokens(located, config, console, force=force)

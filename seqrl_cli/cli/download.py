@@ -14,6 +14,8 @@ def download(
     words: options.DatasetWords = None,
     list_all: Annotated[bool, typer.Option("--list", help="List every known dataset.")] = False,
     seed: options.Seed = None,
+    mirrors: options.Mirrors = "",
+    offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -27,15 +29,18 @@ def download(
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets
+        from seqrl_cli.workflows.catalogue import show_catalogue
         from seqrl_cli.workflows.forecast import show_acquisition
 
         store = RunStore(runs_dir)
         if list_all:
-            datasets.show_catalogue(store, console, options.split_words(words, "pattern")[0])
+            show_catalogue(store, console, options.split_words(words, "pattern")[0])
             return
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides, data__seed=seed)
-        located, config = datasets.dataset_config(store, dataset, overrides=given)
+        located, config = datasets.dataset_config(
+            store, dataset, overrides=given, network=options.network(mirrors, offline)
+        )
         if dry_run:
             show_acquisition(located, config, console, force=force)
             return

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqrl_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from seqrl_cli.data.remote import Network
 
 RunsDir = Annotated[
     Path,
@@ -26,6 +30,17 @@ Preset = Annotated[str | None, typer.Option("--preset", help="Take another datas
 SizeName = Annotated[
     str | None, typer.Option("--size", help="paper, or laptop (minutes on two cores) (default: by the dataset's name).")
 ]
+
+Mirrors = Annotated[
+    str,
+    typer.Option(
+        "--mirrors",
+        envvar="SEQRL_MIRRORS",
+        help="Where else files may be: URLs or folders, by commas; SOURCE=URL for one source.",
+        show_default=False,
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use this machine's files only.")]
 
 RUNS = Path("runs")
 
@@ -88,6 +103,19 @@ def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
     keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
     return {**parse_overrides(overrides, keys), **given}
+
+
+def network(mirrors: str, offline: bool) -> Network:
+    """What downloads may use; what the minari package fetched before is a mirror of Minari's.
+
+    Raises:
+        UsageError: a mirror that cannot be.
+    """
+    from seqrl_cli.data.listing import SOURCES
+    from seqrl_cli.data.remote import Mirror, Network, parse_mirrors
+
+    minari = os.environ.get("MINARI_DATASETS_PATH") or str(Path.home() / ".minari" / "datasets")
+    return Network((*parse_mirrors(mirrors, SOURCES), Mirror(minari, "minari")), offline)
 
 
 def refuse_overrides(overrides: list[str], command: str) -> None:

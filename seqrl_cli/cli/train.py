@@ -31,6 +31,8 @@ def train(
     name: Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    mirrors: options.Mirrors = "",
+    offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -57,7 +59,13 @@ def train(
             train__batch_size=batch_size,
         )
         located, config = datasets.dataset_config(
-            RunStore(runs_dir), dataset, size=size, preset=preset, overrides=given, config_file=config_file
+            RunStore(runs_dir),
+            dataset,
+            size=size,
+            preset=preset,
+            overrides=given,
+            config_file=config_file,
+            network=options.network(mirrors, offline),
         )
         request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:

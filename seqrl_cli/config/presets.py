@@ -59,7 +59,7 @@ def preset_for(dataset: str) -> str:
 
 def default_size(dataset: str) -> str:
     """D4RL names get the papers' size; simulated data and files get the one that a laptop finishes in minutes."""
-    return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v2")) else "laptop"
+    return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v1", "-v2")) else "laptop"
 
 
 def preset_layers(name: str, size: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import re
 from collections.abc import Mapping
@@ -14,15 +13,18 @@ from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import DatasetSpec, list_datasets, resolve
+from seqrl_cli.data.catalogue import DatasetSpec, resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats import content_sha256
+from seqrl_cli.data.listing import named_datasets
+from seqrl_cli.data.remote import Network
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import RESERVED, DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.fetching import Supply
 from seqrl_cli.workflows.sources import (
     Obtained,
     fit_environment,
@@ -40,11 +42,13 @@ class Located:
         id: its name from now on; a file becomes ``local/<stem>``.
         spec: source, environment, reference scores.
         folder: its folder in the run directory.
+        supply: where its files come from.
     """
 
     id: str
     spec: DatasetSpec
     folder: DatasetFolder
+    supply: Supply
 
 
 @dataclass(frozen=True)
@@ -70,22 +74,23 @@ class DatasetReport:
         return asdict(self)
 
 
-def locate(store: RunStore, dataset: str) -> Located:
+def locate(store: RunStore, dataset: str, network: Network | None = None) -> Located:
     """Find a dataset by catalogue name, by the name of one that is in the run directory, or by path.
 
     Raises:
         UsageError: there is no such dataset; the nearest name is offered.
         SeqrlError: the path leads to no dataset.
     """
-    known = {spec.id for spec in list_datasets()}
+    supply = Supply(store.root, network or Network())
+    known = named_datasets()
     dataset = dataset if dataset in known else _held_name(store, dataset)
     held = store.dataset(dataset)
     if dataset not in known and held.dataset.exists():
         spec = resolve(str(held.dataset))
-        return Located(dataset, replace(spec, id=dataset, path=None), held)
+        return Located(dataset, replace(spec, id=dataset, path=None), held, supply)
     spec = resolve(dataset)
     name = spec.run_folder if spec.path is None else _local_name(store, spec.path)
-    return Located(name, spec, store.dataset(name))
+    return Located(name, spec, store.dataset(name), supply)
 
 
 def _held_name(store: RunStore, dataset: str) -> str:
@@ -118,6 +123,7 @@ def dataset_config(
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
+    network: Network | None = None,
 ) -> tuple[Located, Config]:
     """Find the dataset and resolve the configuration for it.
 
@@ -128,6 +134,7 @@ def dataset_config(
         preset: None = by the dataset's name.
         overrides: dotted keys, strongest of all.
         config_file: a run's config.yaml to start from, in place of size and preset.
+        network: what a download may use; None = the network, without mirrors.
 
     Raises:
         UsageError: unknown dataset, size, preset or key, a bad value, or no dataset at all.
@@ -138,7 +145,7 @@ def dataset_config(
     dataset = dataset or (base.dataset if base else None)
     if dataset is None:
         raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
-    located = locate(store, dataset)
+    located = locate(store, dataset, network)
     if base:
         return located, validate(merge(base.model_dump(), {"dataset": located.id}, nest(overrides or {})))
     return located, resolve_config(located.id, size=size, preset=preset, overrides=overrides)
@@ -171,7 +178,7 @@ def ensure_dataset(located: Located, data: DataConfig, console: Console, *, forc
     if force or not path.exists():
         with locked(located.folder.path, on_wait=console.note):
             if force or not path.exists():
-                episodes, attributes = obtain(located.spec, located.folder, data, console)
+                episodes, attributes = obtain(located.spec, located.folder, data, console, located.supply)
                 write_d4rl(path, episodes, {**attributes, "dataset_id": located.id})
                 return True
     new = check_dataset(located, data)
@@ -280,22 +287,3 @@ def _check_settings(located: Located, data: DataConfig) -> None:
         if value is not None and key in stated and stated[key] != value:
             hint = f"leave data.{key} out, or make it anew: seqrl download {located.id} data.{key}={value} --force"
             raise SeqrlError(f"{located.id} is there with {key} {stated[key]}, not {value}", hint)
-
-
-def show_catalogue(store: RunStore, console: Console, pattern: str | None) -> None:
-    """List every known dataset, or those that fit a pattern (``*`` and ``?``, else a part of the name).
-
-    Raises:
-        UsageError: nothing fits.
-    """
-    wanted = pattern if pattern and any(sign in pattern for sign in "*?[") else f"*{pattern or ''}*"
-    rows = []
-    for spec in list_datasets():
-        if fnmatch.fnmatch(spec.id, wanted):
-            here = store.dataset(spec.run_folder).dataset.exists()
-            rows.append({"dataset": spec.id, "source": spec.source, "environment": spec.env_id, "here": here})
-    if not rows:
-        raise UsageError(f"no dataset fits {pattern!r}", "`seqrl download --list` shows all")
-    console.emit({"datasets": rows})
-    cells = [[row["dataset"], row["source"], row["environment"], "yes" if row["here"] else ""] for row in rows]
-    console.show_rows(["dataset", "source", "environment", "here"], cells)

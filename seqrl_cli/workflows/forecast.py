@@ -1,4 +1,4 @@
-"""What ``download``, ``collect``, ``discretize`` and ``train`` would do, for --dry-run: the same checks, and nothing written."""
+"""What ``download``, ``collect``, ``discretize`` and ``train`` would do: the same checks, and nothing is written."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console, byte_size
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
+from seqrl_cli.data.remote import locations
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.envs.make import make_env, space_sizes
 from seqrl_cli.errors import SeqrlError
@@ -99,7 +100,7 @@ def foresee_sizes(located: Located, data: DataConfig, console: Console) -> Sizes
         check_dataset(located, data)
         episodes = load_episodes(located)
     elif spec.source == "file":
-        episodes, _ = obtain(spec, located.folder, data, console)
+        episodes, _ = obtain(spec, located.folder, data, console, located.supply)
     else:
         refuse_other_environment(spec, data.env_id)
         observation_dim, action_dim = _environment_sizes(spec.env_id, spec.observation_size)
@@ -111,11 +112,11 @@ def _expected_transitions(located: Located, data: DataConfig) -> int | None:
     spec = located.spec
     if spec.source == "sim" and spec.family and spec.quality:
         return data.transitions or int(load_behaviour(spec.family).datasets[spec.quality]["transitions"])
-    if spec.source == "d4rl" and spec.quality == "medium-replay":
+    if not (spec.source == "d4rl" and spec.family and spec.id.endswith("-v2")):
+        return None
+    if spec.quality == "medium-replay":
         return _D4RL_REPLAY.get(spec.family or "")
-    if spec.source == "d4rl" and spec.quality:
-        return _D4RL_USUAL.get(spec.quality, _ASSUMED)
-    return None
+    return _D4RL_USUAL.get(spec.quality or "", _ASSUMED)
 
 
 def _environment_sizes(env_id: str | None, observation_size: int | None) -> tuple[int | None, int | None]:
@@ -136,12 +137,12 @@ def show_acquisition(located: Located, config: Config, console: Console, *, forc
     spec, there = located.spec, located.folder.dataset.exists()
     sizes = foresee_sizes(located, config.data, console)
     needed = 0 if there and not force else sizes.dataset_bytes()
-    # What comes over the network is kept until it was read; its server alone knows how large it is.
-    more = "; while it is fetched, as much as the server sends besides" if spec.url and needed else ""
+    # What comes over the network is kept until it was read.
+    more = f"; while it is fetched, {_fetched(spec.size)} besides" if spec.url and (force or not there) else ""
     facts = {
         "dataset": located.id,
         "source": spec.source,
-        "from": spec.url or (str(spec.path) if spec.path else "MuJoCo, on this machine"),
+        "from": _origin(located),
         "to": str(located.folder.dataset),
         "there already": there,
         "environment": config.data.env_id or spec.env_id or "unknown",
@@ -169,6 +170,19 @@ def show_collection(store: RunStore, request: CollectRequest, console: Console) 
     }
     console.emit({**facts, "disk_bytes": sizes.dataset_bytes()})
     console.show_facts(facts)
+
+
+def _origin(located: Located) -> str:
+    """Where the data would come from."""
+    spec = located.spec
+    if not spec.files:
+        return str(spec.path) if spec.path else "MuJoCo, on this machine"
+    places = locations(spec.files[0], spec.source, located.supply.network)
+    return places[0] if places else f"nowhere: {spec.url} is on the network, which --offline forbids"
+
+
+def _fetched(size: int | None) -> str:
+    return "as much as the server sends" if size is None else byte_size(size)
 
 
 def show_tokens(located: Located, config: Config, console: Console, *, force: bool = False) -> None:

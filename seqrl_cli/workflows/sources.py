@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,22 +12,24 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.behaviour.qualities import collect_quality
+from seqrl_cli.config.extras import is_installed
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets
-from seqrl_cli.data.columns import Reading
-from seqrl_cli.data.d4rl import read_d4rl
-from seqrl_cli.data.download import fetch
+from seqrl_cli.data.columns import DEFAULT_EPISODE_STEPS, Reading
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, stamp
+from seqrl_cli.data.remote import RemoteFile
 from seqrl_cli.envs.make import make_env, space_sizes
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.layout import DatasetFolder
+from seqrl_cli.runs.ledger import record_hash
+from seqrl_cli.workflows.fetching import Supply, fetch_file, without_network
 
 Obtained = tuple[Episodes, dict[str, Any]]
 
 
-def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: Console) -> Obtained:
+def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: Console, supply: Supply) -> Obtained:
     """A dataset's episodes and the attributes to store with them.
 
     Args:
@@ -34,6 +37,7 @@ def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: 
         folder: where an unfinished download may lie.
         data: size and seed of a simulated one, environment of a file.
         console: hears what happens.
+        supply: where files come from.
 
     Raises:
         UsageError: another environment was named for a dataset of the catalogue.
@@ -42,9 +46,13 @@ def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: 
     if spec.source == "file":
         return _take_in(spec, data.env_id)
     refuse_other_environment(spec, data.env_id)
-    episodes, facts = _simulate(spec, data, console) if spec.source == "sim" else _download(spec, folder, console)
-    references = {"reference_min": spec.reference_min, "reference_max": spec.reference_max}
-    return episodes, {**facts, "source": spec.source, "env_id": spec.env_id, **references}
+    if spec.source == "sim":
+        episodes, facts = _simulate(spec, data, console)
+    else:
+        episodes, facts = _download(spec, folder, console, supply)
+    known = {"env_id": spec.env_id, "reference_min": spec.reference_min, "reference_max": spec.reference_max}
+    known = {name: value for name, value in known.items() if value is not None or name not in facts}
+    return episodes, {**facts, **known, "source": spec.source}
 
 
 def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
@@ -64,20 +72,43 @@ def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained
     return collected.episodes, collected.attributes
 
 
-def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console) -> Obtained:
-    assert spec.url is not None
-    raw = folder.path / ".download.hdf5"
-    raw.unlink(missing_ok=True)  # whole, but something stopped us before it was read; a partial one lies beside it
-    console.note(f"fetching {spec.id} from {spec.url}")
-    hint = f"without a network, {spec.stand_in} is simulated here: the same robot, but not the same data"
+def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, supply: Supply) -> Obtained:
+    """Fetch what is missing of a dataset's files, read them, and only then remember their hashes and delete them."""
+    raw = folder.path / ".download"
     stopped = when_interrupted(f"interrupted; what came of {spec.id} is kept", "the same command goes on from there")
-    with stopped, console.progress(f"fetching {spec.id}", "bytes") as update:
-        digest = fetch(spec.url, raw, hint=hint, progress=update)
+    with stopped:
+        digests = {
+            file.url: fetch_file(file, spec.source, _place(raw, spec, file), supply, console, without_network(spec))
+            for file in spec.files
+        }
+    facts: dict[str, Any] = {"url": spec.url, "sha256": digests[spec.files[0].url], "licence": spec.licence}
     try:
-        episodes = read_d4rl(raw, None, spec.max_episode_steps)
+        source = raw if spec.source == "minari" else _place(raw, spec, spec.files[0])
+        steps = spec.episode_steps or DEFAULT_EPISODE_STEPS
+        episodes = read_dataset(source, Reading(max_episode_steps=spec.max_episode_steps, default_steps=steps))
+        if spec.source == "minari":
+            facts = {**read_attributes(source), **facts}
+        _check_fits(spec, episodes)
     finally:
-        raw.unlink()
-    return episodes, {"url": spec.url, "sha256": digest}
+        shutil.rmtree(raw)
+    for url, digest in digests.items():
+        record_hash(supply.root, url, digest)
+    return episodes, facts
+
+
+def _place(folder: Path, spec: DatasetSpec, file: RemoteFile) -> Path:
+    """Where a file lies until it has been read; Minari's reader wants them in a folder ``data``."""
+    name = Path(file.path).name
+    return folder / "data" / name if spec.source == "minari" else folder / name
+
+
+def _check_fits(spec: DatasetSpec, episodes: Episodes) -> None:
+    """Stop at data whose sizes are not its environment's; where the environment is not installed, nothing is known."""
+    if spec.env_id is None or (spec.extra and not is_installed(spec.extra)):
+        return
+    kept = min(spec.observation_size or episodes.observation_dim, episodes.observation_dim)
+    if (kept, episodes.action_dim) != environment_sizes(spec.env_id):
+        raise _misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
 
 
 def _take_in(spec: DatasetSpec, env_id: str | None) -> Obtained:
@@ -131,23 +162,39 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
     Raises:
         SeqrlError: there is no such environment, or its sizes are others.
     """
-    env = make_env(env_id)
-    sizes = space_sizes(env)
-    env.close()
     facts: dict[str, Any] = {"env_id": env_id}
     known = next((spec for spec in list_datasets() if spec.env_id == env_id), None)
     kept = known.observation_size if known else None
     if kept and episodes.observation_dim > kept:
         episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
         facts["observation_slice"] = kept
-    if (episodes.observation_dim, episodes.action_dim) != sizes:
-        ours = f"{episodes.observation_dim} and {episodes.action_dim}"
-        message = f"{name} has observations and actions of sizes {ours}, {env_id} of {sizes[0]} and {sizes[1]}"
-        raise SeqrlError(message, "name the environment that the data is from: data.env_id=…")
+    if (episodes.observation_dim, episodes.action_dim) != environment_sizes(env_id):
+        hint = "name the environment that the data is from: data.env_id=…"
+        raise _misfit(name, episodes.observation_dim, episodes.action_dim, env_id, hint)
     references = scores_of_environment(env_id)
     if references:
         facts |= {"reference_min": references[0], "reference_max": references[1]}
     return episodes, facts
+
+
+def environment_sizes(env_id: str) -> tuple[int, int]:
+    """Observation and action size of an environment.
+
+    Raises:
+        SeqrlError: there is no such environment, or it is not installed.
+    """
+    env = make_env(env_id)
+    try:
+        return space_sizes(env)
+    finally:
+        env.close()
+
+
+def _misfit(name: str, observation_dim: int, action_dim: int, env_id: str, hint: str) -> SeqrlError:
+    """Data and environment that do not belong together."""
+    theirs = environment_sizes(env_id)
+    sizes = f"{observation_dim} and {action_dim}, {env_id} of {theirs[0]} and {theirs[1]}"
+    return SeqrlError(f"{name} has observations and actions of sizes {sizes}", hint)
 
 
 def scores_of_environment(env_id: object) -> tuple[float, float] | None:

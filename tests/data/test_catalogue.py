@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -16,8 +17,41 @@ from tests.data.conftest import ragged
 
 def test_every_dataset_resolves_to_itself():
     specs = list_datasets()
-    assert len({spec.id for spec in specs}) == len(specs) == 2 * 4 * len(QUALITIES)
+    assert len({spec.id for spec in specs}) == len(specs)
     assert all(resolve(spec.id) == spec for spec in specs)
+
+
+FAMILIES = ("hopper", "halfcheetah", "walker2d", "ant")
+NAMES = {
+    "sim": [f"sim/{family}-{quality}" for family in FAMILIES for quality in QUALITIES],
+    "gym": [f"{family}-{quality}-v2" for family in FAMILIES for quality in (*QUALITIES, "full-replay")],
+    "bullet": [f"bullet-{family}-{quality}-v0" for family in FAMILIES for quality in QUALITIES],
+    "antmaze": ["antmaze-umaze-v2", "antmaze-medium-play-v0", "antmaze-large-diverse-v2"],
+    "maze2d": ["maze2d-umaze-v1", "maze2d-open-dense-v0", "maze2d-eval-large-v1"],
+    "kitchen": [f"kitchen-{quality}-v0" for quality in ("complete", "partial", "mixed")],
+    "adroit": [
+        f"{task}-{quality}-v1" for task in ("pen", "door", "hammer", "relocate") for quality in ("human", "cloned")
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_every_family_is_listed(kind):
+    assert {resolve(name).id for name in NAMES[kind]} == set(NAMES[kind])
+
+
+def test_facts_are_plausible():
+    for spec in list_datasets():
+        assert spec.env_id, spec.id
+        assert (spec.reference_min is None) == (spec.reference_max is None), spec.id
+        assert spec.reference_min is None or spec.reference_min < spec.reference_max, spec.id
+        assert spec.stand_in is None or resolve(spec.stand_in).source == "sim", spec.id
+        for file in spec.files:
+            assert file.url.endswith(file.path), spec.id
+            assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256), spec.id
+            assert file.size is None or 1_000_000 < file.size < 1_000_000_000, spec.id
+    hashes = [file.sha256 for spec in list_datasets() for file in spec.files if file.sha256]
+    assert len(hashes) == len(set(hashes))
 
 
 def test_d4rl():
@@ -27,6 +61,9 @@ def test_d4rl():
     assert (spec.reference_min, spec.reference_max) == (-20.272305, 3234.3)
     assert spec.run_folder == "hopper-medium-replay-v2"
     assert spec.stand_in == "sim/hopper-medium-replay"
+    assert spec.licence == "CC BY 4.0"
+    assert spec.size == 75_854_457
+    assert spec.files[0].sha256.startswith("e121c5f7")
 
 
 def test_simulated():
@@ -37,8 +74,11 @@ def test_simulated():
     assert spec.run_folder == "sim/ant-expert"
 
 
-def test_only_ant_is_cut():
-    assert {spec.family for spec in list_datasets() if spec.observation_size} == {"ant"}
+def test_only_ant_and_kitchen_are_cut():
+    cut = {spec.id: spec.observation_size for spec in list_datasets() if spec.observation_size}
+    assert set(cut.values()) == {27, 30}
+    assert all(name.removeprefix("sim/").startswith("ant-") == (size == 27) for name, size in cut.items())
+    assert all(name.startswith("kitchen-") == (size == 30) for name, size in cut.items())
 
 
 def test_file_that_describes_itself(tmp_path):

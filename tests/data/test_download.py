@@ -311,7 +311,7 @@ def test_local_source(tmp_path, target, as_url):
     url = source.as_uri() if as_url else str(source)
     assert fetch(url, target, sha256=DIGEST, size=len(CONTENT)) == file_sha256(target) == DIGEST
     assert target.read_bytes() == CONTENT
-    with pytest.raises(SeqrlError, match="not expected"):
+    with pytest.raises(SeqrlError, match="not the expected"):
         fetch(url, tmp_path / "other.h5", sha256="00")
     assert not (tmp_path / "other.h5").exists()
 

@@ -1,0 +1,46 @@
+"""Optional packages: which extra brings which, whether it is here, and the line that installs it."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from importlib.util import find_spec
+
+MODULES = {
+    "bullet": "pybullet_envs",
+    "robotics": "gymnasium_robotics",
+    "minari": "minari",
+    "d4rl": "d4rl",
+}
+PURPOSES = {
+    "bullet": "environments of the bullet-… datasets",
+    "robotics": "environments of antmaze, maze2d, kitchen and adroit datasets",
+    "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
+    "d4rl": "D4RL's own list of datasets, which is read and never run",
+}
+
+# d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
+_WITHOUT_DEPENDENCIES = ("d4rl",)
+
+
+def is_installed(extra: str) -> bool:
+    """Whether an extra's package can be found; it is not imported."""
+    return find_spec(MODULES[extra]) is not None
+
+
+def install_line(extra: str) -> str:
+    """The command that installs an extra's packages, with the versions that seqrl asks for."""
+    requirements = " ".join(f"'{requirement}'" for requirement in _requirements(extra))
+    if not requirements:
+        return f"pip install 'seqrl[{extra}]'"
+    return f"pip install {'--no-deps ' if extra in _WITHOUT_DEPENDENCIES else ''}{requirements}"
+
+
+def _requirements(extra: str) -> list[str]:
+    """The packages that our own metadata names for an extra."""
+    try:
+        stated = metadata.requires("seqrl") or []
+    except metadata.PackageNotFoundError:
+        return []
+    mark = re.compile(rf"""extra\s*==\s*['"]{extra}['"]""")
+    return [line.partition(";")[0].strip() for line in stated if mark.search(line)]

@@ -1,0 +1,114 @@
+"""The list of datasets inside the ``d4rl`` package, read without importing or running the package.
+
+Importing d4rl needs gym and the MuJoCo binaries of 2021. Its ``infos.py`` is three tables and a few loops that add to
+them; those few kinds of statement are worked out here, on the syntax tree, and anything else is refused.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.errors import SeqrlError
+
+_HINT = "seqrl needs nothing of the package: pip uninstall d4rl, or install version 1.1"
+_MOST_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class D4rlList:
+    """D4RL's own tables, by dataset name."""
+
+    urls: dict[str, str]
+    reference_min: dict[str, float]
+    reference_max: dict[str, float]
+
+
+def installed_list() -> Path | None:
+    """The ``infos.py`` of the installed package; None without the package."""
+    spec = find_spec("d4rl")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(next(iter(spec.submodule_search_locations))) / "infos.py"
+    return path if path.is_file() else None
+
+
+def read_list(path: Path) -> D4rlList:
+    """Read an ``infos.py``.
+
+    Raises:
+        SeqrlError: it cannot be read, or holds more than tables and loops that fill them.
+    """
+    reader = _Reader()
+    try:
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            reader.run(statement)
+        tables = [reader.names[name] for name in ("DATASET_URLS", "REF_MIN_SCORE", "REF_MAX_SCORE")]
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise SeqrlError(f"cannot read D4RL's list {path}: {error}", _HINT) from error
+    return D4rlList(*tables)
+
+
+class _Reader:
+    """Works out assignments, loops over lists, ``+``, ``%``, subscripts and ``str.replace``; nothing else."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, Any] = {}
+        self._steps = 0
+
+    def run(self, statement: ast.stmt) -> None:
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            raise ValueError("it takes too many steps")
+        match statement:
+            case ast.Expr(ast.Constant()):
+                pass
+            case ast.Assign([ast.Name(name)], value):
+                self.names[name] = self.value(value)
+            case ast.Assign([ast.Subscript(ast.Name(name), key)], value):
+                self.names[name][self.value(key)] = self.value(value)
+            case ast.For(ast.Name(name), items, body, []):
+                for item in self.value(items):
+                    self.names[name] = item
+                    for inner in body:
+                        self.run(inner)
+            case _:
+                raise ValueError(f"line {statement.lineno} is neither a table nor a loop that fills one")
+
+    def value(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant(value) if isinstance(value, str | int | float):
+                return value
+            case ast.UnaryOp(ast.USub(), ast.Constant(value)) if isinstance(value, int | float):
+                return -value
+            case ast.Name(name):
+                return self.names[name]
+            case ast.List(items):
+                return [self.value(item) for item in items]
+            case ast.Dict(keys, values) if None not in keys:
+                return {self.value(key): self.value(item) for key, item in zip(keys, values, strict=True) if key}
+            case ast.Subscript(table, key):
+                return self.value(table)[self.value(key)]
+            case ast.BinOp(left, ast.Add() | ast.Mod() as operator, right):
+                return _join(self.value(left), self.value(right), operator)
+            case ast.Call(ast.Attribute(text, "replace"), [old, new], []):
+                return _text(self.value(text)).replace(_text(self.value(old)), _text(self.value(new)))
+        raise ValueError(f"line {node.lineno} holds more than tables do")
+
+
+def _join(left: Any, right: Any, operator: ast.operator) -> str:
+    """``left + right``, or ``left % right`` with one ``%s`` in it, of two short texts."""
+    if isinstance(operator, ast.Add):
+        return _text(left) + _text(right)
+    if _text(left).count("%") != 1 or "%s" not in left:
+        raise ValueError("it formats with more than one %s")
+    return _text(left).replace("%s", _text(right))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 1000:
+        raise ValueError("it joins what is no short text")
+    return value

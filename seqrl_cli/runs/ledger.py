@@ -1,0 +1,44 @@
+"""``downloads.json`` in the run directory: the hash that each file had when it was fetched first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from filelock import FileLock
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import make_folder, write_json_atomic, writing
+
+LEDGER_NAME = "downloads.json"
+
+
+def recorded_hash(root: Path, url: str) -> str | None:
+    """The SHA-256 that a URL's file had before; None where it was never fetched.
+
+    Raises:
+        SeqrlError: the ledger is damaged.
+    """
+    return _read(root / LEDGER_NAME).get(url)
+
+
+def record_hash(root: Path, url: str, sha256: str) -> None:
+    """Remember the SHA-256 of a URL's file, unless one is remembered already."""
+    make_folder(root)
+    path = root / LEDGER_NAME
+    with writing(path), FileLock(root / f".{LEDGER_NAME}.lock"):
+        hashes = _read(path)
+        if url not in hashes:
+            write_json_atomic(path, {**hashes, url: sha256})
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        hashes = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SeqrlError(f"cannot read {path}: {error}", "repair it, or delete it to forget all hashes") from error
+    if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
+        raise SeqrlError(f"{path} does not hold URLs and hashes", "repair it, or delete it to forget all hashes")
+    return hashes

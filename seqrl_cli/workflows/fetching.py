@@ -1,0 +1,75 @@
+"""Files from the network: mirrors first, the hash that was seen first kept, clear words when there is no network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import DatasetSpec
+from seqrl_cli.data.download import fetch
+from seqrl_cli.data.remote import Network, RemoteFile, is_remote, locations
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.ledger import LEDGER_NAME, recorded_hash
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Where files come from and where what is known of them is kept.
+
+    Attributes:
+        root: the run directory, which remembers the hashes.
+        network: mirrors, and whether the network may be used at all.
+    """
+
+    root: Path
+    network: Network = Network()
+
+
+def fetch_file(file: RemoteFile, source: str, destination: Path, supply: Supply, console: Console, hint: str) -> str:
+    """Fetch one file, from a mirror if one has it.
+
+    The hash must be the published one, else the one that the file had when it was fetched first. It is the caller who
+    records a new one, once the file has been read and is no page of a hotel's WLAN.
+
+    Args:
+        file: which.
+        source: whose, for example ``d4rl``.
+        destination: the file to make.
+        supply: mirrors and memory.
+        console: hears what happens.
+        hint: what the user can do without it.
+
+    Returns:
+        SHA-256, as hexadecimal digits.
+
+    Raises:
+        SeqrlError: it cannot be had, or has changed since it was fetched first.
+    """
+    places = locations(file, source, supply.network)
+    if not places:
+        raise SeqrlError(f"{file.url} is on the network, which --offline forbids, and no mirror here has it", hint)
+    label = Path(file.path).name
+    first = None if file.sha256 else recorded_hash(supply.root, file.url)
+    if first:
+        forget = f"if it may have changed since, remove its line from {supply.root / LEDGER_NAME}"
+        hint = f"its SHA-256 was {first} when it was fetched first; {forget}; {hint}"
+    console.note(f"fetching {label} from {places[0]}" + ("" if is_remote(places[0]) else f", in place of {file.url}"))
+    with console.progress(f"fetching {label}", "MB") as update:
+        return fetch(
+            places,
+            destination,
+            sha256=file.sha256 or first,
+            size=file.size,
+            hint=hint,
+            progress=lambda done, total: update(round(done / 1e6), None if total is None else round(total / 1e6)),
+        )
+
+
+def without_network(spec: DatasetSpec) -> str:
+    """What stands in for a dataset that cannot be fetched, and that it is not the same data."""
+    mirror = "if you have its file, name the folder: SEQRL_MIRRORS=FOLDER"
+    if spec.stand_in is None:
+        return f"{mirror}; sim/hopper-medium is simulated here without a network, but is another task"
+    body = "the same kind of robot in another simulator" if spec.extra == "bullet" else "the same robot"
+    return f"{mirror}; without a network, {spec.stand_in} is simulated here: {body}, but not the same data"
