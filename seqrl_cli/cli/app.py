@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from seqrl_cli import __version__
-from seqrl_cli.cli import collect, demo, discretize, download, exchange, info, plan, presets, render, runs, table, train
+from seqrl_cli.cli import (
+    collect,
+    demo,
+    discretize,
+    download,
+    exchange,
+    info,
+    plan,
+    plot,
+    presets,
+    render,
+    runs,
+    table,
+    train,
+)
 from seqrl_cli.cli.root import Root
 
 app = typer.Typer(
@@ -29,6 +43,7 @@ app.command(rich_help_panel=CHAIN)(train.train)
 app.command(rich_help_panel=CHAIN)(plan.plan)
 app.command(rich_help_panel=CHAIN)(render.render)
 app.command(rich_help_panel=CHAIN)(table.table)
+app.command(rich_help_panel=HELPERS)(plot.plot)
 app.command(rich_help_panel=HELPERS)(collect.collect)
 app.command("import", rich_help_panel=HELPERS)(exchange.import_checkpoint)
 app.command(rich_help_panel=HELPERS)(exchange.export)

@@ -1,173 +1,180 @@
-"""Pictures of results: training curves, returns of plans, seconds a step, and the papers' bar chart.
-
-Every function takes plain data and the path of a PNG, PDF or SVG, which it writes atomically.
-"""
+"""Pictures of results: panels of curves and of single results, written as PNG, PDF or SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seqrl_cli.errors import UsageError
+from seqrl_cli.reports.curves import Dots, Panel, Series
 from seqrl_cli.runs.atomic import atomic_path
-from seqrl_cli.training.metrics import Metrics
 
 FORMATS = (".png", ".pdf", ".svg")
-GREY, GOLD, RED, BLUE = "#B4B4B4", "#F6C781", "#EC7C7D", "#70ABCC"
-LINES = ("#2F6F9F", "#D1495B", "#EDAE49", "#3C8D5A", "#7A5195", "#5B5B5B")
+# Okabe and Ito, "Color Universal Design": told apart by people with any common colour blindness; no yellow on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+PANEL_WIDTH, PANEL_HEIGHT, ROW_HEIGHT = 6.6, 4.0, 0.42  # inches
+LABEL_HEIGHT, FRAME_HEIGHT = 0.21, 1.0  # inches of a name, and of what is above and below the axes
+INK, SOFT_INK = "#333333", "#5B5B5B"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#8A8A8A",
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
+    "axes.titlepad": 10,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.8,
-    "xtick.color": "#4A4A4A",
-    "ytick.color": "#4A4A4A",
-    "legend.frameon": False,
+    "xtick.color": SOFT_INK,
+    "ytick.color": SOFT_INK,
     "pdf.fonttype": 42,
 }
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One run's numbers over updates: ``steps`` and ``values`` are of one length."""
-
-    steps: tuple[int, ...]
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A mean with what is known of its spread, and the values behind it where they should be seen.
-
-    Attributes:
-        label: name below the bar.
-        mean: height.
-        interval: ``(low, high)``; None draws no whisker.
-        values: single results, drawn as dots.
-    """
-
-    label: str
-    mean: float
-    interval: tuple[float, float] | None = None
-    values: tuple[float, ...] = ()
-
-
-def curve(log: Sequence[Metrics], key: Literal["loss", "validation_loss", "learning_rate"]) -> Curve:
-    """The log steps that have a number for ``key``, against updates."""
-    points = [(line.step, float(value)) for line in log if (value := getattr(line, key)) is not None]
-    return Curve(tuple(step for step, _ in points), tuple(value for _, value in points))
-
-
-def plot_training(runs: Mapping[str, tuple[Curve, Curve]], output: Path) -> None:
-    """Loss (thin) and validation loss (bold) against updates, one colour a run.
-
-    Args:
-        runs: name of the run to its loss and validation loss; either may be empty.
-        output: the picture.
-    """
-    with _picture(output, width=7.2, height=4.2) as axes:
-        for index, (name, (loss, validation)) in enumerate(runs.items()):
-            colour = LINES[index % len(LINES)]
-            axes.plot(loss.steps, loss.values, color=colour, linewidth=1.0, alpha=0.55, label=f"{name}, training")
-            if validation.steps:
-                label = f"{name}, held out"
-                axes.plot(validation.steps, validation.values, "o-", color=colour, markersize=3.5, label=label)
-        axes.set(title="Loss", xlabel="updates", ylabel="cross-entropy a token (nats)")
-        axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.0f}"))
-        axes.legend(loc="upper right")
-
-
-def plot_returns(bars: Sequence[Bar], output: Path, references: Mapping[str, float] | None = None) -> None:
-    """Return of each run's plans: a dot an episode, the mean and its interval; references as dashed lines."""
-    with _picture(output, width=max(4.8, 1.4 + 1.15 * len(bars)), height=4.2) as axes:
-        for place, bar in enumerate(bars):
-            colour = LINES[place % len(LINES)]
-            axes.scatter(_spread(place, len(bar.values)), bar.values, color=colour, s=16, alpha=0.35, linewidths=0)
-            _mean_with_interval(axes, place, bar, colour)
-        for name, value in (references or {}).items():
-            axes.axhline(value, color="#8A8A8A", linestyle=(0, (4, 3)), linewidth=1.0)
-            axes.text(
-                1.01, value, name, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5, color="#5B5B5B"
-            )
-        _name_places(axes, [bar.label for bar in bars])
-        axes.grid(axis="x", visible=False)
-        axes.set(title="Return of plans", ylabel="return", xlim=(-0.6, len(bars) - 0.4))
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-
-
-def plot_averages(bars: Sequence[Bar], output: Path) -> None:
-    """Bar chart of mean normalized scores, in the colours of the Trajectory Transformer's figure.
-
-    The last bar is blue, the one before it red, the one before that gold, all others grey.
-    """
-    colours = [GREY] * max(0, len(bars) - 3) + [GOLD, RED, BLUE][-len(bars) :]
-    with _picture(output, width=max(4.2, 1.2 + 0.85 * len(bars)), height=3.6) as axes:
-        heights = [bar.mean for bar in bars]
-        drawn = axes.bar(range(len(bars)), heights, color=colours, width=0.72)
-        axes.bar_label(drawn, fmt="%.1f", padding=3, fontsize=9, color="#4A4A4A")
-        _name_places(axes, [bar.label for bar in bars])
-        axes.grid(axis="x", visible=False)
-        axes.set(title="Average of nine locomotion settings", ylabel="normalized score")
-        axes.set_ylim(min(0.0, *heights), 1.12 * max(heights))
-
-
-def plot_step_times(series: Mapping[str, Sequence[tuple[int, float]]], output: Path) -> None:
-    """Seconds of one planned step against the horizon, one line a method; ``series`` holds (horizon, seconds)."""
-    with _picture(output, width=6.0, height=4.0) as axes:
-        for index, (name, points) in enumerate(series.items()):
-            horizons, seconds = zip(*sorted(points), strict=True)
-            axes.plot(horizons, seconds, "o-", color=LINES[index % len(LINES)], markersize=5, label=name)
-        axes.set(title="Time of one planned step", xlabel="horizon (transitions)", ylabel="seconds")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left")
-
-
-@contextmanager
-def _picture(output: Path, width: float, height: float) -> Iterator[Axes]:
-    """Axes of ``width`` by ``height`` inches, written to ``output`` when the block ends well."""
+def check_format(output: Path) -> None:
+    """Raise UsageError unless a picture can be written under this name."""
     if output.suffix.lower() not in FORMATS:
         raise UsageError(
             f"cannot write a picture as {output.suffix or 'a file without extension'}: {output}",
             f"end the name in one of {', '.join(FORMATS)}",
         )
+
+
+def plot_panels(panels: Sequence[Panel], output: Path) -> None:
+    """Draw panels beside one another, at most two in a row, and write them atomically.
+
+    Args:
+        panels: what to show.
+        output: a file that ends in one of ``FORMATS``.
+    """
+    columns = min(2, len(panels))
+    height = max(_height(panel) for panel in panels)
+    with picture(output, columns * PANEL_WIDTH, height * math.ceil(len(panels) / columns)) as figure:
+        parts = figure.subfigures(math.ceil(len(panels) / columns), columns, squeeze=False)
+        for part, panel in zip(parts.flat, panels, strict=False):
+            axes = part.subplots()  # a figure of its own, so that long names narrow no other panel
+            axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+            if panel.dots:
+                _draw_dots(axes, panel.dots)
+            else:
+                draw_lines(axes, panel.series, room=LABEL_HEIGHT / (height - FRAME_HEIGHT))
+
+
+@contextmanager
+def picture(output: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of so many inches, written to ``output`` when the block ends well."""
+    check_format(output)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
         FigureCanvasAgg(figure)
-        yield figure.subplots()
+        yield figure
         with atomic_path(output) as temporary:
-            figure.savefig(temporary, dpi=160)
+            figure.savefig(temporary, dpi=150)
 
 
-def _mean_with_interval(axes: Axes, place: int, bar: Bar, colour: str) -> None:
-    if bar.interval:
-        low, high = bar.interval
-        axes.plot([place, place], [low, high], color=colour, linewidth=2.2, solid_capstyle="round")
-    axes.plot(place, bar.mean, "D", color=colour, markersize=7, markeredgecolor="white")
-    axes.annotate(f"{bar.mean:,.0f}", (place, bar.mean), xytext=(9, -3), textcoords="offset points", fontsize=9)
+def draw_lines(axes: Axes, series: Sequence[Series], room: float) -> None:
+    """Draw lines with their bands, each named where it ends.
+
+    Args:
+        axes: where.
+        series: the lines.
+        room: height of a name as a share of the axes' height.
+    """
+    for each in series:
+        colour, dash = line_style(each)
+        marker = "o" if len(each.x) <= 12 and not each.faint else None
+        thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
+        axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
+    axes.margins(x=0.02, y=0.12)
+    axes.set_ylim(axes.get_ylim())  # the lines decide: a band over two seeds is as wide as it is honest
+    for each in series:
+        if each.low is not None and each.high is not None and not each.faint:
+            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_number))
+    _name_ends(axes, [each for each in series if not each.faint], room)
 
 
-def _spread(place: int, count: int) -> list[float]:
-    """Places of ``count`` dots beside one another, left of the mean."""
-    return [place - 0.22 + 0.12 * (index / max(count - 1, 1) - 0.5) for index in range(count)]
+def line_style(series: Series) -> tuple[str, Any]:
+    """Colour and dashes; with more models than colours the dashes tell them apart."""
+    rounds, colour = divmod(series.colour, len(COLOURS))
+    return COLOURS[colour], DASHES[(series.dash + rounds) % len(DASHES)]
 
 
-def _name_places(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_xticks(range(len(labels)), [label.replace(" ", "\n") for label in labels])
-    axes.tick_params(axis="x", length=0)
+def _name_ends(axes: Axes, series: Sequence[Series], room: float) -> None:
+    """Write each line's name on the right, as high as its end, as far as names leave one another room."""
+    low, high = axes.get_ylim()
+    ends = {each.label: _last(each) for each in series}
+    scaled = {label: (end - low) / (high - low) for label, end in ends.items() if end is not None}
+    order = sorted(scaled, key=lambda label: scaled[label])
+    places = _apart([scaled[label] for label in order], room)
+    styles = {each.label: line_style(each) for each in series}
+    for label, place in zip(order, places, strict=True):
+        colour, dash = styles[label]
+        axes.plot([1.01, 1.045], [place, place], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
+        axes.text(1.055, place, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
+
+
+def _apart(places: Sequence[float], room: float) -> list[float]:
+    """Ascending places moved as little as needed to be ``room`` apart and, if they fit, within 0 and 1."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + room if moved else 0.0))
+    ceiling = max(1.0, (len(moved) - 1) * room)
+    for index in reversed(range(len(moved))):
+        moved[index] = min(moved[index], ceiling)
+        ceiling = moved[index] - room
+    return moved
+
+
+def _last(series: Series) -> float | None:
+    """The last number of a line; None when it has none."""
+    return next((y for y in reversed(series.y) if math.isfinite(y)), None)
+
+
+def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
+    """One row a method, the first at the top: its results, their mean, and the mean's interval."""
+    for place, row in enumerate(rows):
+        colour = COLOURS[row.colour % len(COLOURS)]
+        axes.scatter(row.values, [place + 0.2] * len(row.values), color=colour, s=14, alpha=0.4, linewidths=0)
+        if row.interval:
+            axes.plot(row.interval, [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
+        axes.plot(row.mean, place, "D", color=colour, markersize=7, markeredgecolor="white")
+        axes.annotate(
+            _number(row.mean), (row.mean, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
+        )
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.08)
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_number))
+
+
+def _height(panel: Panel) -> float:
+    """Inches that a panel needs for all of its names."""
+    named = len(panel.dots) or sum(not each.faint for each in panel.series)
+    return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
+
+
+def _number(value: float, place: int | None = None) -> str:
+    """A number as short as it can be told: 1,200 or 3.5 or 0.021."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

@@ -4,7 +4,7 @@
 
     runs/hopper-medium-v2/
       dataset.h5  tokens.h5
-      gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  videos/
+      gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  plots/  videos/
       trajectory-transformer/  the same, imported, and its own tokens.h5
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from seqrl_cli.errors import UsageError
 
-RESERVED = ("checkpoints", "plans", "videos")
+RESERVED = ("checkpoints", "plans", "plots", "videos")
 
 
 def check_name(kind: str, name: str) -> str:
@@ -92,6 +92,11 @@ class RunFolder:
     def plans(self) -> Path:
         """One folder a plan setting."""
         return self.path / "plans"
+
+    @property
+    def plots(self) -> Path:
+        """What plot drew."""
+        return self.path / "plots"
 
     @property
     def videos(self) -> Path:

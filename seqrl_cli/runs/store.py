@@ -89,7 +89,7 @@ class RunStore:
         return runs[-1][0]
 
     def _walk(self, name: str) -> list[Path]:
-        """Paths of all files of a name below the root, without entering checkpoints, plans and videos."""
+        """Paths of all files of a name below the root, without entering checkpoints, plans, plots and videos."""
         found = []
         for folder, folders, files in os.walk(self.root):
             folders[:] = [f for f in sorted(folders) if f not in RESERVED]
@@ -119,6 +119,6 @@ def discard_run(run: RunFolder) -> None:
     with writing(run.path):
         for path in (run.record, run.config, run.metrics, run.own_tokens):
             path.unlink(missing_ok=True)
-        for folder in (run.checkpoints, run.plans, run.videos):
+        for folder in (run.checkpoints, run.plans, run.plots, run.videos):
             if folder.exists():
                 shutil.rmtree(folder)

@@ -1,0 +1,128 @@
+"""What pictures show, as plain data: lines with bands, and single results with their mean, a panel each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+LONGEST = 500
+"""Points of a line; more cannot be seen."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line.
+
+    Attributes:
+        label: its name.
+        x, y: equally many numbers; NaN leaves a gap.
+        low, high: 95 % interval of ``y``; None where one curve has no interval.
+        count: curves behind the mean.
+        colour: index; lines of one model share it.
+        dash: index of the line style.
+        faint: drawn thin and not named, because it accompanies another line.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    count: int = 1
+    colour: int = 0
+    dash: int = 0
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Dots:
+    """One row of single results.
+
+    Attributes:
+        label: its name.
+        values: the results.
+        mean: their mean.
+        interval: 95 % interval of the mean; None when it is not known.
+        colour: index.
+    """
+
+    label: str
+    values: tuple[float, ...]
+    mean: float
+    interval: tuple[float, float] | None = None
+    colour: int = 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes.
+
+    Attributes:
+        kind: what it shows, in one word.
+        title: the same for a person.
+        x_label, y_label: with units.
+        series: lines, or
+        dots: rows of single results along the x axis.
+    """
+
+    kind: str
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...] = ()
+    dots: tuple[Dots, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of all that is drawn."""
+        return [each.label for each in self.series] + [each.label for each in self.dots]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of curves at places that all of them have, with a 95 % interval when there are two or more."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None
+    high: tuple[float, ...] | None
+    count: int
+
+
+def mean_curve(curves: Sequence[Sequence[tuple[float, float]]]) -> Mean:
+    """Average curves, each a list of (x, y), over the places that all have, so that it ends where the shortest ends."""
+    by_place = [dict(curve) for curve in curves]
+    shared = sorted(set(by_place[0]).intersection(*by_place[1:]))
+    return _mean(shared, np.array([[curve[x] for x in shared] for curve in by_place], dtype=np.float64))
+
+
+def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
+    """Average the rewards earned so far; an episode that has ended keeps what it earned.
+
+    Args:
+        rewards: of each episode, (steps,).
+    """
+    longest = max(len(each) for each in rewards)
+    sums = [np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in rewards]
+    whole = np.stack([np.pad(each, (0, longest + 1 - len(each)), mode="edge") for each in sums])
+    places = np.unique(np.linspace(0, longest, min(LONGEST, longest + 1)).round().astype(int))
+    return _mean(places.tolist(), whole[:, places])
+
+
+def t_interval(values: np.ndarray) -> np.ndarray:
+    """Half the length of Student's 95 % interval of the mean over the first axis, of which there are two or more."""
+    n = len(values)
+    scale: float = student.ppf(0.975, n - 1) / np.sqrt(n)
+    return np.asarray(scale * values.std(axis=0, ddof=1))
+
+
+def _mean(places: Sequence[float], values: np.ndarray) -> Mean:
+    """The mean of ``values`` (curves, places)."""
+    y = values.mean(axis=0)
+    if len(values) < 2:
+        return Mean(tuple(places), tuple(y.tolist()), None, None, 1)
+    half = t_interval(values)
+    return Mean(tuple(places), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))

@@ -1,0 +1,156 @@
+"""``seqrl plot``: what is drawn is what runs logged and planned, joined over seeds; pictures are written whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from seqrl_cli.online.metrics import OnlineMetrics
+from tests.cli.conftest import invoke, succeed
+
+GPT = "sim/hopper-medium/gpt-s42"
+
+
+def drawn(runs: Path, *words: object) -> dict:
+    """What a plot shows, by kind."""
+    report = json.loads(succeed(runs, "plot", *words, "--json", "--quiet").stdout)
+    assert Path(report["path"]).exists()
+    return {panel["kind"]: panel for panel in report["panels"]}
+
+
+def add_seed(runs: Path, seed: int, shift: float, last_step: int) -> None:
+    """Another seed of the run, whose losses are so much higher and which got so far."""
+    folder = shutil.copytree(runs / GPT, runs / f"sim/hopper-medium/gpt-s{seed}")
+    for name, old, new in (("run.json", '"seed": 42', f'"seed": {seed}'), ("config.yaml", "seed: 42", f"seed: {seed}")):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["loss"] += shift
+    kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= last_step]
+    (folder / "metrics.jsonl").write_text("".join(kept))
+
+
+def metrics(runs: Path) -> list[dict]:
+    return [json.loads(line) for line in (runs / GPT / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_shows_all_it_has(runs):
+    panels = drawn(runs)
+    assert list(panels) == ["loss", "reward", "score", "time"]
+    training, held_out = panels["loss"]["series"]
+    logged = metrics(runs)
+    assert training["x"] == [line["step"] for line in logged] and training["y"] == [line["loss"] for line in logged]
+    assert held_out["x"] == [line["step"] for line in logged if line["validation_loss"] is not None]
+    assert training["low"] is None and held_out["label"] == "gpt"
+    episodes = sorted((runs / GPT).glob("plans/*/episode-*.json"))
+    records = [json.loads(path.read_text()) for path in episodes]
+    (score,) = panels["score"]["dots"]
+    assert score["values"] == pytest.approx([100 * record["score"] for record in records])
+    (time,) = panels["time"]["dots"]
+    assert time["mean"] == pytest.approx(np.mean([record["seconds_per_step"] for record in records]))
+    assert (runs / GPT / "plots/all.png").exists()
+
+
+def test_reward_so_far_of_an_ended_episode_stays(runs):
+    first, second = sorted((runs / GPT).glob("plans/*/episode-*.h5"))
+    for path, rewards in ((first, [1.0, 2.0, 3.0]), (second, [4.0])):
+        with h5py.File(path, "r+") as file:
+            del file["rewards"]
+            file["rewards"] = np.array(rewards, np.float32)
+    (line,) = drawn(runs, "gpt-s42", "--kind", "reward")["reward"]["series"]
+    assert line["x"] == [0, 1, 2, 3] and line["y"] == [0, 2.5, 3.5, 5]
+    assert line["high"][3] - line["y"][3] == pytest.approx(12.706, abs=1e-3)  # 12.706 x 1.414 / 1.414: 6 and 4
+
+
+def test_seeds_are_joined_up_to_where_all_have_got(runs):
+    add_seed(runs, 1, shift=2.0, last_step=3)
+    (training, held_out) = drawn(runs, "sim/hopper-medium", "-k", "loss")["loss"]["series"]
+    logged = metrics(runs)[:3]
+    assert training["x"] == [1, 2, 3] and training["count"] == 2 and held_out["label"] == "gpt, 2 seeds"
+    assert training["y"] == pytest.approx([line["loss"] + 1.0 for line in logged])
+    assert training["high"][0] - training["y"][0] == pytest.approx(12.706, abs=1e-3)
+    apart = drawn(runs, "gpt-s42", "gpt-s1", "-k", "loss", "--by", "run")["loss"]["series"]
+    assert [each["label"] for each in apart if not each["faint"]] == ["gpt-s42", "gpt-s1"]
+    assert (runs / "sim/hopper-medium/plots/loss.png").exists()
+
+
+def test_online_runs_show_returns_against_steps(runs):
+    common = {"loss": 0.5, "nll": 0.4, "entropy": 1.0, "temperature": 0.1, "learning_rate": 1e-4, "buffer": 3}
+    common |= {"exploration_return": None, "exploration_length": None, "buffer_return": 9.0, "evaluation_length": 20.0}
+    lines = [
+        OnlineMetrics(i, 10 * i, 100 * i, i, evaluation_return=r, evaluation_score=None, elapsed=1.0, **common)
+        for i, r in enumerate([50.0, None, 70.0])
+    ]
+    (runs / GPT / "metrics.jsonl").write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines))
+    panels = drawn(runs, "gpt-s42", "-k", "online")
+    (line,) = panels["online"]["series"]
+    assert (line["x"], line["y"]) == ([0, 200], [50, 70]) and panels["online"]["y_label"] == "return"
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_pictures_are_whole(runs, tmp_path, suffix):
+    log = runs / GPT / "metrics.jsonl"
+    log.write_text(log.read_text().replace(f'"loss": {metrics(runs)[1]["loss"]}', '"loss": NaN'))
+    path = tmp_path / f"picture.{suffix}"
+    assert succeed(runs, "plot", "-o", path).stdout.strip() == str(path)
+    start = {"pdf": b"%PDF", "svg": b"<?xml"}
+    if suffix == "png":
+        pixels = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)
+        assert {(0x00, 0x72, 0xB2), (255, 255, 255)} <= {tuple(pixel) for pixel in np.unique(pixels, axis=0)}
+    else:
+        assert path.read_bytes().startswith(start[suffix])
+    assert [file.name for file in tmp_path.glob("*picture*")] == [path.name]
+
+
+def test_the_same_command_twice_draws_once(runs):
+    path = Path(succeed(runs, "plot").stdout.strip())
+    before = path.stat().st_mtime_ns
+    assert "already there" in succeed(runs, "plot").stderr and path.stat().st_mtime_ns == before
+    succeed(runs, "plot", "--force")
+    forced = path.stat().st_mtime_ns
+    log = runs / GPT / "metrics.jsonl"
+    log.touch()
+    succeed(runs, "plot")
+    assert before < forced < path.stat().st_mtime_ns
+
+
+def test_a_dry_run_writes_nothing(runs):
+    told = json.loads(succeed(runs, "plot", "--dry-run", "--json").stdout)
+    assert told["shows"] == ["loss", "reward", "score", "time"] and not list(runs.rglob("plots"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("-k", "los"), 2, "did you mean 'loss'"),
+        (("--by", "seed"), 2, "unknown grouping 'seed'"),
+        (("-o", "picture.xyz"), 2, "cannot write a picture as .xyz"),
+        (("gpt-s43",), 1, "no run 'gpt-s43'"),
+        (("-k", "online"), 1, "there is no plot of online to make"),
+    ],
+)
+def test_what_cannot_be_drawn(seqrl, words, code, message):
+    result = seqrl("plot", *words)
+    assert result.exit_code == code and message in " ".join(result.output.split()) and "hint: " in result.output
+
+
+def test_nothing_to_draw_in_an_empty_place(tmp_path):
+    result = invoke(tmp_path / "empty", "plot")
+    assert result.exit_code == 1 and "no run in" in result.output
+
+
+def test_help_needs_no_matplotlib():
+    code = "import sys; from seqrl_cli.cli.app import app\ntry: app(['plot', '--help'])\nexcept SystemExit: pass\n"
+    code += "assert not {'matplotlib', 'torch', 'numpy'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
