@@ -52,16 +52,23 @@ class EpisodeVector:
         env_id: gymnasium id.
         slots: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default the registered one.
+        observation_size: keep the first so many observation dimensions, as the data was cut; None keeps all.
 
     Raises:
         SeqrlError: the environment cannot be made, or its observations or actions are not flat boxes.
     """
 
-    def __init__(self, env_id: str, slots: int, *, max_episode_steps: int | None = None) -> None:
+    def __init__(
+        self, env_id: str, slots: int, *, max_episode_steps: int | None = None, observation_size: int | None = None
+    ) -> None:
         assert slots > 0
+
+        def make() -> _Slot:
+            return _Slot(_first_dimensions(make_env(env_id, max_episode_steps=max_episode_steps), observation_size))
+
         # On the step that ends an episode the vector resets the slot without a seed, which a slot takes as "wait".
         self._vector = SyncVectorEnv(
-            [lambda: _Slot(make_env(env_id, max_episode_steps=max_episode_steps)) for _ in range(slots)],
+            [make for _ in range(slots)],
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
         self._vector.reset()
@@ -134,6 +141,15 @@ def _simulator_state(env: Environment) -> SimulatorState:
     if not isinstance(env, MujocoEnv):
         raise SeqrlError(f"{type(env).__name__} keeps no MuJoCo state", "choose a MuJoCo one, for example 'Hopper-v4'.")
     return SimulatorState(env.data.qpos.copy(), env.data.qvel.copy())
+
+
+def _first_dimensions(env: Environment, size: int | None) -> Environment:
+    space = env.observation_space
+    if size is None or space_sizes(env)[0] <= size:
+        return env
+    assert isinstance(space, gymnasium.spaces.Box) and space.dtype is not None
+    kept = gymnasium.spaces.Box(space.low[:size], space.high[:size], dtype=space.dtype.type)
+    return gymnasium.wrappers.TransformObservation(env, lambda observation: observation[:size], kept)
 
 
 class _Slot(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -19,7 +19,6 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
@@ -141,7 +140,7 @@ def _play_run(planner: Planner, request: CollectRequest, progress: Callable[...,
     limit, slots = planner.config.max_steps, planner.config.envs
     if request.transitions < EPISODE_STEPS:
         limit, slots = request.transitions, 1
-    vector = EpisodeVector(planner.env_id, slots, max_episode_steps=limit)
+    vector = planner.make_vector(slots, limit)
     rollout = planner.rollout(vector, Profile())
     records: list[EpisodeRecord] = []
     rows = 0

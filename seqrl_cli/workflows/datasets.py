@@ -234,6 +234,14 @@ def load_episodes(located: Located, *, whole: bool = False) -> Episodes:
     return read_d4rl(located.folder.dataset, None if whole else spec.observation_size, limit)
 
 
+def observation_slice(located: Located) -> int | None:
+    """How many observation dimensions were kept of longer ones, by the catalogue or when a file was taken in."""
+    if located.spec.observation_size is not None or not located.folder.dataset.exists():
+        return located.spec.observation_size
+    stated = read_attributes(located.folder.dataset).get("observation_slice")
+    return stated if isinstance(stated, int) else None
+
+
 def environment_of(located: Located) -> str:
     """The gymnasium id to evaluate a dataset's models in.
 

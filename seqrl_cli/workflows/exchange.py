@@ -29,7 +29,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore, discard_run
 from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes, locate
+from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes, locate, observation_slice
 from seqrl_cli.workflows.models import make_model
 
 
@@ -200,7 +200,7 @@ def _tokens(checkpoint: ForeignCheckpoint, located: Located) -> TokenizedDataset
         termination_penalty=checkpoint.termination_penalty,
         dataset_id=located.id,
         env_id=environment_or_none(located),
-        observation_slice=located.spec.observation_size,
+        observation_slice=observation_slice(located),
         fingerprint=digest.hexdigest(),
     )
 

@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 
 from seqrl_cli.console import Console
-from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
@@ -134,7 +133,7 @@ def _announce(planner: Planner, missing: list[int], console: Console) -> None:
 
 def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console) -> None:
     slots = min(planner.config.envs, len(episodes))
-    vector = EpisodeVector(planner.env_id, slots, max_episode_steps=planner.config.max_steps)
+    vector = planner.make_vector(slots, planner.config.max_steps)
     written: list[int] = []
     try:
         with console.progress("planning", "steps") as update:

@@ -84,6 +84,11 @@ class Planner:
         """Where the episodes go."""
         return self.run.plans / plan_name(self.config, self.seed, self.checkpoint)
 
+    def make_vector(self, slots: int, max_steps: int | None) -> EpisodeVector:
+        """Environments to plan in, their observations cut as those of the data."""
+        kept = self.trained.tokens.observation_slice
+        return EpisodeVector(self.env_id, slots, max_episode_steps=max_steps, observation_size=kept)
+
     def rollout(self, vector: EpisodeVector, profile: Profile) -> Rollout:
         """A fresh closed loop over some environments.
 

@@ -149,7 +149,7 @@ def _unchanged(path: Path) -> Iterator[None]:
 
 
 def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
-    """Check that data can be from an environment; ant's contact forces are cut off, as the originals do.
+    """Check that data can be from an environment; ant's and kitchen's last dimensions are cut off, as the originals do.
 
     Args:
         episodes: the data.
@@ -168,7 +168,8 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
     if kept and episodes.observation_dim > kept:
         episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
         facts["observation_slice"] = kept
-    if (episodes.observation_dim, episodes.action_dim) != environment_sizes(env_id):
+    observation_dim, action_dim = environment_sizes(env_id)
+    if (episodes.observation_dim, episodes.action_dim) != (min(observation_dim, kept or observation_dim), action_dim):
         hint = "name the environment that the data is from: data.env_id=…"
         raise _misfit(name, episodes.observation_dim, episodes.action_dim, env_id, hint)
     references = scores_of_environment(env_id)

@@ -10,7 +10,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.workflows.datasets import Located, ensure_dataset, environment_or_none, load_episodes
+from seqrl_cli.workflows.datasets import Located, ensure_dataset, environment_or_none, load_episodes, observation_slice
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def ensure_tokens(located: Located, data: DataConfig, console: Console, *, force
                 strategy=data.discretizer,
                 discount=data.discount,
                 termination_penalty=data.termination_penalty,
-                observation_slice=located.spec.observation_size,
+                observation_slice=observation_slice(located),
                 progress=update,
             )
         save_tokens(path, tokens)

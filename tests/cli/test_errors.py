@@ -9,6 +9,7 @@ import pytest
 
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.tokens import load_tokens
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
 
 RUN = "sim/hopper-medium/gpt-s42"
@@ -170,6 +171,7 @@ def test_contact_forces_of_an_ant_file_are_cut_off(fresh, tmp_path):
     assert fresh("train", path, *TINY_TRAIN, "data.env_id=Ant-v4").exit_code == 0
     told = json.loads(fresh("info", "local/ant", "--json").stdout)
     assert told["observation_dim"] == 27 and told["attributes"]["observation_slice"] == 27
+    assert load_tokens(tmp_path / "empty/local/ant/tokens.h5").observation_slice == 27
 
 
 def test_names_that_would_hide_or_destroy(runs, seqrl, tmp_path):

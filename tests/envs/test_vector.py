@@ -114,3 +114,13 @@ def test_what_an_environment_raises_is_told_as_its_failure():
         vector.step(np.zeros((1, 1)))
     with pytest.raises(EnvironmentFailure, match="environment Breaks-v0 failed in a step: ValueError: a gear is miss"):
         vector.step(np.zeros((1, 1)))
+
+
+def test_observations_are_cut_as_the_data_was():
+    whole, cut = EpisodeVector("Hopper-v4", 1), EpisodeVector("Hopper-v4", 1, observation_size=5)
+    assert (whole.observation_dim, cut.observation_dim, cut.action_dim) == (11, 5, 3)
+    np.testing.assert_array_equal(cut.start(0, seed=3), whole.start(0, seed=3)[:5])
+    action = np.full((1, 3), 0.1)
+    np.testing.assert_array_equal(cut.step(action).observations, whole.step(action).observations[:, :5])
+    assert EpisodeVector("Hopper-v4", 1, observation_size=99).observation_dim == 11
+    assert cut.states()[0].qpos.shape == (6,)
