@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.models.decoder import Decoder, Window
@@ -55,9 +55,9 @@ def build_decoder(model: TokenModel, window: Window | None) -> Decoder:
     return GPTDecoder(model, window)
 
 
-def device_of(model: TokenModel) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     """Where a model's weights are."""
-    return model.head.weight.device
+    return next(model.parameters()).device
 
 
 def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) -> None:

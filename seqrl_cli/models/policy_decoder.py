@@ -134,7 +134,7 @@ class TransformerDecoder:
     def _embed(
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> Tensor:
-        """The action before, the return-to-go and the observation as the first block takes them, (episodes, 3, width)."""
+        """First block inputs (episodes, 3, width): the action before, the return-to-go, the observation."""
         units = self.policy.units
         parts = [
             self.embed_action(units.shrink(actions)),

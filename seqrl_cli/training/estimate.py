@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sized
 
-from seqrl_cli.data.windows import Windows
-from seqrl_cli.models.build import TokenModel, device_of
+from torch import nn
+
+from seqrl_cli.models.build import device_of
 from seqrl_cli.training.generators import own_generators
-from seqrl_cli.training.settings import TrainSettings
+from seqrl_cli.training.loop import MakeTraining, Pace
 from seqrl_cli.training.trainer import Trainer
 
 
-def seconds_per_update(model: TokenModel, train: Windows, settings: TrainSettings, updates: int = 3) -> float:
+def seconds_per_update(
+    model: nn.Module, train: Sized, settings: Pace, updates: int = 3, trainer: MakeTraining = Trainer
+) -> float:
     """Train a copy of ``model`` for a few updates, after one that is not counted, and take the mean time.
 
     Args:
@@ -20,13 +24,14 @@ def seconds_per_update(model: TokenModel, train: Windows, settings: TrainSetting
         train: windows to train on, at least one.
         settings: of the run to come.
         updates: how many to time.
+        trainer: see ``fit``.
     """
     with own_generators(device_of(model)):
-        trainer = Trainer(copy.deepcopy(model), train, train, settings)
-        trainer.update()
-        trainer.read_losses()
+        training = trainer(copy.deepcopy(model), train, train, settings)
+        training.update()
+        training.read_losses()
         start = time.perf_counter()
         for _ in range(updates):
-            trainer.update()
-        trainer.read_losses()
+            training.update()
+        training.read_losses()
         return (time.perf_counter() - start) / updates

@@ -2,19 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
-from seqrl_cli.data.windows import Windows
+from torch import nn
+
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.build import TokenModel, device_of
-from seqrl_cli.training.checkpoints import newest_checkpoint, write_checkpoint
+from seqrl_cli.models.build import device_of
+from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
 from seqrl_cli.training.metrics import Metrics, append_metrics, rewind_metrics
-from seqrl_cli.training.settings import TrainSettings
 from seqrl_cli.training.trainer import Trainer
+
+
+class Pace(Protocol):
+    """The settings that the loop itself follows."""
+
+    @property
+    def updates(self) -> int:
+        """Of the whole run, those before a resume included."""
+
+    @property
+    def log_every(self) -> int:
+        """Updates between log steps."""
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Updates between checkpoints, each with a validation before it."""
+
+    @property
+    def keep_checkpoints(self) -> int:
+        """Newest checkpoints kept."""
+
+
+class Training(Protocol):
+    """What the loop trains: tokens or a policy, it is all the same to it."""
+
+    @property
+    def step(self) -> int:
+        """Updates made."""
+
+    def update(self) -> None:
+        """One step of the optimizer on the next batch."""
+
+    def read_losses(self) -> None:
+        """Wait for the updates made so far; raises SeqrlError when a loss is not finite."""
+
+    def measure(self, *, validate: bool) -> Metrics:
+        """The log step at this update."""
+
+    def checkpoint(self) -> Checkpoint:
+        """All that ``restore`` needs; raises SeqrlError when a loss was not finite."""
+
+    def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
+        """Go on from a checkpoint; raises SeqrlError when it is of something else."""
+
+
+MakeTraining = Callable[[Any, Any, Any, Any], Training]
+"""A trainer's class: it is given the model, the training windows, the held-out ones and the settings."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +83,12 @@ class Outcome:
 
 
 def fit(
-    model: TokenModel,
-    train: Windows,
-    validation: Windows,
-    settings: TrainSettings,
+    model: nn.Module,
+    train: Sized,
+    validation: Sized | None,
+    settings: Pace,
     *,
+    trainer: MakeTraining = Trainer,
     checkpoints: Path | None = None,
     metrics: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -58,6 +107,7 @@ def fit(
         train: windows to train on.
         validation: held-out windows, possibly none.
         settings: how to train.
+        trainer: what makes the updates, ``Trainer`` for tokens and ``PolicyTrainer`` for policies.
         checkpoints: folder of checkpoints; None saves nothing and starts anew.
         metrics: file of log steps; None writes none.
         on_progress: told (updates made, updates) after each update.
@@ -72,26 +122,26 @@ def fit(
     if not len(train):
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
     with own_generators(device_of(model)), deferred_interrupt() as interrupted:
-        trainer = Trainer(model, train, validation, settings)
+        training = trainer(model, train, validation, settings)
         if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
-            trainer.restore(found, on_warning)
-        first_step = trainer.step
+            training.restore(found, on_warning)
+        first_step = training.step
         if metrics:
             rewind_metrics(metrics, first_step)
 
         logged, stop = None, False
-        while trainer.step < settings.updates and not stop:
-            trainer.update()
+        while training.step < settings.updates and not stop:
+            training.update()
             stop = interrupted() or (should_stop is not None and should_stop())
-            save = trainer.step % settings.checkpoint_every == 0 or trainer.step == settings.updates
-            if save or trainer.step % settings.log_every == 0:
-                logged = trainer.measure(validate=save)
+            save = training.step % settings.checkpoint_every == 0 or training.step == settings.updates
+            if save or training.step % settings.log_every == 0:
+                logged = training.measure(validate=save)
                 report(logged, metrics, on_metrics)
             if checkpoints and (save or stop):
-                write_checkpoint(checkpoints, trainer.checkpoint(), settings.keep_checkpoints)
+                write_checkpoint(checkpoints, training.checkpoint(), settings.keep_checkpoints)
             if on_progress:
-                on_progress(trainer.step, settings.updates)
-    return Outcome(first_step, trainer.step, trainer.step < settings.updates, logged)
+                on_progress(training.step, settings.updates)
+    return Outcome(first_step, training.step, training.step < settings.updates, logged)
 
 
 def report(logged: Metrics, path: Path | None, on_metrics: Callable[[Metrics], None] | None) -> None:

@@ -18,10 +18,15 @@ class Metrics:
         step: updates made so far.
         epoch: passes over the training windows so far, with the fraction of the current one.
         loss: mean training loss since the previous log step.
-        validation_loss: on held-out windows; None at steps without validation.
+        validation_loss: on held-out windows, of a policy its distance to the actions there, negative log-likelihood
+            or squared error; None at steps without validation.
         learning_rate: of the last update.
-        tokens_per_second: targets trained on a second since the previous log step, validation and checkpoints included.
+        tokens_per_second: targets trained on a second since the previous log step, validation and checkpoints included;
+            a policy's target is an action.
         elapsed: seconds of training, interruptions not counted.
+        nll: the loss without its entropy, mean since the previous log step; None but of a stochastic policy.
+        entropy: of a stochastic policy, mean since the previous log step.
+        temperature: of a stochastic policy's entropy, in the last update.
     """
 
     step: int
@@ -31,6 +36,15 @@ class Metrics:
     learning_rate: float
     tokens_per_second: float
     elapsed: float
+    nll: float | None = None
+    entropy: float | None = None
+    temperature: float | None = None
+
+    def line(self) -> str:
+        """The log step as a line of the file; what only some models have is left out for the others."""
+        values = asdict(self)
+        shown = {name: value for name, value in values.items() if value is not None or name == "validation_loss"}
+        return json.dumps(shown) + "\n"
 
 
 def append_metrics(path: Path, metrics: Metrics) -> None:
@@ -41,7 +55,7 @@ def append_metrics(path: Path, metrics: Metrics) -> None:
     """
     make_folder(path.parent)
     with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(metrics)) + "\n")
+        file.write(metrics.line())
 
 
 def read_metrics(path: Path) -> list[Metrics]:
@@ -67,7 +81,7 @@ def rewind_metrics(path: Path, step: int) -> None:
     """Drop what was logged after ``step``, so that a resumed run logs no step twice; bad lines go with it."""
     if not path.exists():
         return
-    kept = [json.dumps(asdict(metrics)) + "\n" for metrics in read_metrics(path) if metrics.step <= step]
+    kept = [metrics.line() for metrics in read_metrics(path) if metrics.step <= step]
     write_text_atomic(path, "".join(kept))
 
 

@@ -107,7 +107,7 @@ class PolicyLearner:
         if self._dual:
             self._dual.update(measures["entropy"])
         self.step += 1
-        return {**measures, "learning_rate": torch.tensor(rate)}
+        return {**measures, "learning_rate": torch.tensor(rate, dtype=torch.float64)}
 
     @torch.no_grad()
     def validation_loss(self, batches: Iterator[PolicyBatch]) -> float:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.policies import Policy
+from seqrl_cli.training.policy_learner import PolicySettings
+from seqrl_cli.training.policy_trainer import PolicyTrainSettings
 from seqrl_cli.training.schedule import scaled_schedule
 from seqrl_cli.training.settings import TrainSettings
+from tests.models.policies import CONTEXT, make_policy, make_trajectories
 
 BINS, OBSERVATION_DIM, ACTION_DIM, SEQUENCE_LENGTH = 8, 3, 2, 4
 TRANSITION_DIM = OBSERVATION_DIM + ACTION_DIM + 2
@@ -41,3 +46,18 @@ def tiny_settings(updates: int, **changes) -> TrainSettings:
     schedule = scaled_schedule("clamped", 40, 16, SEQUENCE_LENGTH * TRANSITION_DIM - 1)
     often = dict(log_every=3, checkpoint_every=5, batch_size=16, precision="float32", learning_rate=3e-3)
     return TrainSettings(updates=updates, schedule=schedule, seed=7, **{**often, **changes})
+
+
+def policy_windows(count: int = 6, seed: int = 0) -> PolicyWindows:
+    return PolicyWindows(make_trajectories(count, seed), CONTEXT)
+
+
+def tiny_policy(arch: str, seed: int = 0) -> Policy:
+    return make_policy(arch, seed)
+
+
+def tiny_policy_settings(updates: int, **changes) -> PolicyTrainSettings:
+    """Settings that log, validate and save often, with a temperature that moves."""
+    quick = dict(learning_rate=3e-3, warmup_updates=8, temperature_rate=0.02, precision="float32")
+    learner = PolicySettings(seed=7, **{**quick, **changes})
+    return PolicyTrainSettings(updates, learner, batch_size=16, log_every=3, checkpoint_every=5)

@@ -62,7 +62,7 @@ def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted
     """Killed between updates, while a checkpoint's files are written, and before ``last`` follows."""
     for moment, number in [("update", 3), ("write", 2), ("write", 5), ("update", 8), ("write", 11)]:
         command = [sys.executable, "-m", "tests.training.resumable", str(tmp_path), str(torch.get_num_threads())]
-        process = subprocess.run([*command, moment, str(number)], cwd=Path(__file__).parents[2], check=False)
+        process = subprocess.run([*command, moment, str(number), "gpt"], cwd=Path(__file__).parents[2], check=False)
         assert process.returncode == -signal.SIGKILL
     assert 0 < train(tmp_path).first_step < UPDATES
     assert_same_end(tmp_path, uninterrupted)

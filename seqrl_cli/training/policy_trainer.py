@@ -1,0 +1,147 @@
+"""Offline training of a policy for the one training loop: a learner, its place in the data, and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows
+from seqrl_cli.models.policies import Policy
+from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.metrics import Metrics
+from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
+from seqrl_cli.training.sampler import Sampler
+from seqrl_cli.training.tally import Tally
+
+
+@dataclass(frozen=True)
+class PolicyTrainSettings:
+    """How to train a policy offline.
+
+    Args:
+        updates: of the whole run, those before a resume included.
+        learner: how it learns; its seed is that of shuffling and of the choice of validation windows, too.
+        batch_size: windows an update.
+        log_every: updates between log steps.
+        checkpoint_every: updates between checkpoints, each with a validation before it.
+        keep_checkpoints: newest checkpoints kept.
+        validation_windows: held-out windows to validate on, at most.
+    """
+
+    updates: int
+    learner: PolicySettings
+    batch_size: int = 256
+    log_every: int = 100
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 3
+    validation_windows: int = 512
+
+
+class PolicyTrainer:
+    """A policy's learner on shuffled windows of a dataset.
+
+    Without replacement a window is drawn once an epoch, so that trajectories come up in proportion to their length.
+    Construct inside ``own_generators``: the learner seeds PyTorch's global ones.
+
+    Args:
+        model: on its device; trained in place.
+        train: windows to train on, at least one.
+        validation: held-out windows, possibly none.
+        settings: how to train.
+    """
+
+    def __init__(
+        self, model: Policy, train: PolicyWindows, validation: PolicyWindows | None, settings: PolicyTrainSettings
+    ) -> None:
+        order_seed, learner_seed, validation_seed = np.random.SeedSequence(settings.learner.seed).spawn(3)
+        seeded = replace(settings.learner, seed=int(learner_seed.generate_state(1)[0]))
+        self.learner = PolicyLearner(model, seeded)
+        self.train = train
+        self.validation = validation
+        self.settings = settings
+        self.sampler = Sampler(len(train), settings.batch_size, np.random.default_rng(order_seed))
+        held_out = len(validation) if validation else 0
+        chosen = min(settings.validation_windows, held_out)
+        self._validated = np.random.default_rng(validation_seed).choice(held_out, chosen, replace=False)
+        self._tally = Tally(settings.learner.learning_rate)
+
+    @property
+    def step(self) -> int:
+        """Updates made."""
+        return self.learner.step
+
+    def update(self) -> None:
+        """One step of the optimizer on the next batch."""
+        batch = self.train.batch(self.sampler.next_batch())
+        self._tally.count(int(np.count_nonzero(batch.mask)))
+        self._tally.note(self.learner.update(batch))
+
+    def read_losses(self) -> None:
+        """Take the losses of the latest updates from the device.
+
+        Raises:
+            SeqrlError: one of them is not finite.
+        """
+        self._tally.read(self.step)
+
+    def measure(self, *, validate: bool) -> Metrics:
+        """The log step at this update; begins the next interval.
+
+        Args:
+            validate: whether to take the validation loss.
+
+        Raises:
+            SeqrlError: a loss since the last log step was not finite.
+        """
+        self.read_losses()
+        validation_loss = self._validation_loss() if validate else None
+        latest = {name: values[-1] for name, values in self._tally.measures.items()}
+        interval = self._tally.close()
+        return Metrics(
+            step=self.step,
+            epoch=self.sampler.epoch + self.sampler.epoch_share,
+            loss=interval.means["loss"],
+            validation_loss=validation_loss,
+            learning_rate=latest["learning_rate"],
+            tokens_per_second=interval.targets_per_second,
+            elapsed=interval.elapsed,
+            nll=interval.means.get("nll"),
+            entropy=interval.means.get("entropy"),
+            temperature=latest.get("temperature"),
+        )
+
+    def _validation_loss(self) -> float | None:
+        """Negative log-likelihood, or squared error, of the chosen held-out windows' actions; None without any."""
+        return self.learner.validation_loss(self._validation_batches()) if len(self._validated) else None
+
+    def _validation_batches(self) -> Iterator[PolicyBatch]:
+        assert self.validation is not None
+        for start in range(0, len(self._validated), self.settings.batch_size):
+            yield self.validation.batch(self._validated[start : start + self.settings.batch_size])
+
+    def checkpoint(self) -> Checkpoint:
+        """All that ``restore`` needs.
+
+        Raises:
+            SeqrlError: a loss since the last log step was not finite, so that the weights are worth nothing.
+        """
+        self.read_losses()
+        learner = self.learner.checkpoint()
+        own = {"measures": self._tally.measures, "elapsed": self._tally.elapsed, "sampler": self.sampler.state()}
+        return replace(learner, state={**learner.state, **own})
+
+    def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            checkpoint: of the same model, data and settings.
+            on_warning: told when the number of threads has changed.
+
+        Raises:
+            SeqrlError: the checkpoint is of another model or other data.
+        """
+        self.sampler.restore(checkpoint.state["sampler"])
+        self.learner.restore(checkpoint, on_warning)
+        self._tally.restore(checkpoint.state["measures"], checkpoint.state["elapsed"])
