@@ -47,8 +47,8 @@ app.command(rich_help_panel=HELPERS)(plot.plot)
 app.command(rich_help_panel=HELPERS)(collect.collect)
 app.command("import", rich_help_panel=HELPERS)(exchange.import_checkpoint)
 app.command(rich_help_panel=HELPERS)(exchange.export)
-app.add_typer(runs.app, name="runs", rich_help_panel=HELPERS)
-app.add_typer(presets.app, name="presets", rich_help_panel=HELPERS)
+app.command(rich_help_panel=HELPERS)(runs.runs)
+app.command(rich_help_panel=HELPERS)(presets.presets)
 app.command(rich_help_panel=HELPERS)(info.info)
 
 

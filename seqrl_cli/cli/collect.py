@@ -6,21 +6,28 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
 
-Env = Annotated[str, typer.Argument(metavar="ENV", help="hopper, halfcheetah, walker2d, ant, or a gymnasium id.")]
+Env = Annotated[
+    str,
+    typer.Argument(
+        metavar="ENV",
+        help="hopper, halfcheetah, walker2d, ant, or a gymnasium id.",
+        autocompletion=complete.environments,
+    ),
+]
 Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
         help="random, medium, expert, or a trained run (default: medium, where one ships).",
-        show_default=False,
+        autocompletion=complete.policies,
     ),
 ]
-Transitions = Annotated[int, typer.Option("--transitions", "-n", min=1, help="Size of the dataset.")]
+Transitions = Annotated[int, typer.Option("--transitions", "-n", metavar="N", min=1, help="Size of the dataset.")]
 Name = Annotated[str | None, typer.Option("--name", help="Id of the dataset (default: collected/ENV-POLICY).")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes (default: one a core).")]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="Processes (default: one a core).")]
 
 
 def collect(

@@ -6,13 +6,18 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Dataset = Annotated[
+    str, typer.Argument(help="A simulated dataset (sim/…).", autocompletion=complete.simulated_datasets)
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the whole chain.")]
 
 
 def demo(
-    dataset: Annotated[str, typer.Argument(help="A simulated dataset.")] = "sim/hopper-medium",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the whole chain.")] = 42,
+    dataset: Dataset = "sim/hopper-medium",
+    seed: Seed = 42,
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,

@@ -8,20 +8,51 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Folder = Annotated[Path, typer.Argument(metavar="PATH", help="The checkpoint's folder.", show_default=False)]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Dataset that the model is for (default: the one its folder names). Bins are placed by it if need be.",
+        autocompletion=complete.datasets,
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: the project's name).")]
+Epoch = Annotated[
+    int | None, typer.Option("--epoch", metavar="N", min=0, help="Epoch whose weights to take (default: the newest).")
+]
+Subjects = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN | DATASET",
+        help="For trajectory-transformer a run (default: the latest); for d4rl and minari a dataset.",
+        autocompletion=complete.runs_and_datasets,
+        show_default=False,
+    ),
+]
+Style = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="trajectory-transformer; d4rl or minari.",
+        autocompletion=complete.one_of("trajectory-transformer", "d4rl", "minari"),
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder to write; for d4rl a file, for minari the folder of all its datasets."),
+]
 
 
 def import_checkpoint(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The checkpoint's folder.", show_default=False)],
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", help="What it is for, and what bins are placed by (default: what the folder says)."),
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run (default: the project's).")] = None,
-    epoch: Annotated[
-        int | None, typer.Option("--epoch", min=0, help="Which of several weights (default: the newest).")
-    ] = None,
+    path: Folder,
+    dataset: Dataset = None,
+    name: Name = None,
+    epoch: Epoch = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -30,8 +61,8 @@ def import_checkpoint(
 ) -> None:
     """Turn another project's checkpoint into a run: plan, render and compare it like your own.
 
-    Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer. Nothing in the files
-    is executed; a file that would need it is refused.
+    Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer.
+    Nothing in the files is executed; a file that would need it is refused.
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
@@ -48,24 +79,10 @@ def import_checkpoint(
 
 
 def export(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN | DATASET",
-            help="For trajectory-transformer a run (default: the latest); for d4rl and minari a dataset.",
-            show_default=False,
-        ),
-    ] = None,
-    style: Annotated[
-        str, typer.Option("--format", "-f", help="trajectory-transformer; d4rl or minari.")
-    ] = "trajectory-transformer",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder to write; for d4rl a file, for minari the folder of all its datasets."
-        ),
-    ] = None,
-    checkpoint: Annotated[int | None, typer.Option("--checkpoint", help="Of a run: step (default: newest).")] = None,
+    words: Subjects = None,
+    style: Style = "trajectory-transformer",
+    output: Output = None,
+    checkpoint: options.Checkpoint = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,

@@ -6,12 +6,21 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Dataset = Annotated[
+    str | None,
+    typer.Argument(
+        help="A dataset that is here, or the path of a file (default: this machine).",
+        autocompletion=complete.datasets,
+        show_default=False,
+    ),
+]
 
 
 def info(
-    dataset: Annotated[str | None, typer.Argument(help="A dataset to look at.", show_default=False)] = None,
+    dataset: Dataset = None,
     runs_dir: options.RunsDir = options.RUNS,
     quiet: options.Quiet = False,
     as_json: options.Json = False,

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqrl_cli.cli import complete
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from seqrl_cli.data.remote import Network
 
-RunsDir = Annotated[
-    Path,
-    typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.", show_default=True),
-]
+RUNS = Path("runs")
+
+RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.")]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results, warnings and errors.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done and write nothing.")]
 Force = Annotated[bool, typer.Option("--force", help="Redo what is already there.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (default: all cores).")]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="auto, cpu, cuda, cuda:1 …", autocompletion=complete.one_of("auto", "cpu", "cuda", "cuda:0")
+    ),
+]
+Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Seed of everything random (default: from the preset).")
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random (default: from the preset).")
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Take another dataset's preset.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", help="Another dataset's preset (default: the dataset's own).", autocompletion=complete.presets
+    ),
+]
 SizeName = Annotated[
-    str | None, typer.Option("--size", help="paper, or laptop (minutes on two cores) (default: by the dataset's name).")
+    str | None,
+    typer.Option(
+        "--size",
+        help="paper: as published; laptop: minutes on two cores (default: paper for D4RL names, else laptop).",
+        autocompletion=complete.one_of("paper", "laptop"),
+    ),
 ]
-
+Checkpoint = Annotated[
+    int | None,
+    typer.Option("--checkpoint", metavar="N", min=0, help="Updates of the checkpoint to take (default: the newest)."),
+]
 Mirrors = Annotated[
     str,
     typer.Option(
@@ -42,37 +61,30 @@ Mirrors = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use this machine's files only.")]
 
-RUNS = Path("runs")
-
-
-def _complete_dataset(incomplete: str) -> list[str]:
-    from seqrl_cli.data.catalogue import list_datasets
-
-    return [spec.id for spec in list_datasets() if spec.id.startswith(incomplete)]
-
-
-def _complete_run(incomplete: str) -> list[str]:
-    from seqrl_cli.runs.store import RunStore
-
-    store = RunStore(RUNS)
-    return [name for folder, _ in store.runs() if (name := store.name_of(folder.path)).startswith(incomplete)]
-
-
 DatasetWords = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="DATASET | KEY=VALUE",
-        help="A dataset id, such as sim/hopper-medium, or the path of an HDF5 file; then configuration.",
-        autocompletion=_complete_dataset,
+        help="A dataset's name, such as sim/hopper-medium, or the path of a file; then configuration.",
+        autocompletion=complete.datasets_and_keys,
+        show_default=False,
+    ),
+]
+PlanWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN | KEY=VALUE",
+        help="A run's path or name, or a dataset for its latest run (default: the latest run); then configuration.",
+        autocompletion=complete.runs_and_plan_keys,
         show_default=False,
     ),
 ]
 RunWords = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN | KEY=VALUE",
+        metavar="RUN",
         help="A run's path or name, or a dataset for its latest run (default: the latest run).",
-        autocompletion=_complete_run,
+        autocompletion=complete.runs,
         show_default=False,
     ),
 ]
@@ -84,10 +96,11 @@ def split_words(words: list[str] | None, kind: str) -> tuple[str | None, list[st
     Raises:
         UsageError: more than one subject.
     """
-    subjects = [word for word in words or [] if "=" not in word]
+    overrides = [word for word in words or [] if re.match(r"[\w.]*=", word)]  # a path may hold an equals sign, too
+    subjects = [word for word in words or [] if word not in overrides]
     if len(subjects) > 1:
         raise UsageError(f"one {kind} at a time, not {' and '.join(subjects)}", "configuration is written key=value")
-    return (subjects[0] if subjects else None), [word for word in words or [] if "=" in word]
+    return (subjects[0] if subjects else None), overrides
 
 
 def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
@@ -128,3 +141,13 @@ def refuse_overrides(overrides: list[str], command: str) -> None:
         raise UsageError(
             f"{command} takes no key=value: {overrides[0]!r}", f"`seqrl {command} --help` lists its options"
         )
+
+
+def refuse_more(word: str | None, command: str, instead: str) -> None:
+    """Stop at a word that a command has no use for.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if word is not None:
+        raise UsageError(f"`{command}` takes no name: {word!r}", f"`{instead}` shows one")

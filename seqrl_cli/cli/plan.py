@@ -9,19 +9,32 @@ import typer
 from seqrl_cli.cli import options
 from seqrl_cli.cli.voice import voice
 
+Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, help="Transitions planned ahead.")]
+BeamWidth = Annotated[
+    int | None, typer.Option("--beam-width", metavar="N", min=1, help="Plans kept at each transition.")
+]
+Episodes = Annotated[int | None, typer.Option("--episodes", metavar="N", min=1, help="Episodes to play.")]
+Envs = Annotated[int | None, typer.Option("--envs", metavar="N", min=1, help="Episodes played at once.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of environments and samples.")]
+MaxMemory = Annotated[
+    float | None,
+    typer.Option(
+        "--max-memory", metavar="GIB", min=0.001, help="Memory that planning may take (default: half of what is free)."
+    ),
+]
+Profile = Annotated[bool, typer.Option("--profile", help="Print where the time of a step goes.")]
+
 
 def plan(
-    words: options.RunWords = None,
-    horizon: Annotated[int | None, typer.Option("--horizon", min=1, help="Transitions planned ahead.")] = None,
-    beam_width: Annotated[int | None, typer.Option("--beam-width", min=1, help="Beams.")] = None,
-    episodes: Annotated[int | None, typer.Option("--episodes", min=1, help="Episodes to play.")] = None,
-    envs: Annotated[int | None, typer.Option("--envs", min=1, help="Episodes planned at once.")] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of environments and samples.")] = 0,
-    checkpoint: Annotated[int | None, typer.Option("--checkpoint", help="Step (default: the newest).")] = None,
-    max_memory: Annotated[
-        float | None, typer.Option("--max-memory", min=0.001, help="GiB that planning may take (default: half of it).")
-    ] = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Print where the time of a step goes.")] = False,
+    words: options.PlanWords = None,
+    horizon: Horizon = None,
+    beam_width: BeamWidth = None,
+    episodes: Episodes = None,
+    envs: Envs = None,
+    seed: Seed = 0,
+    checkpoint: options.Checkpoint = None,
+    max_memory: MaxMemory = None,
+    profile: Profile = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -30,7 +43,7 @@ def plan(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Play episodes with beam-search planning and write one plan JSON an episode.
+    """Plan with a trained model: play episodes by beam search, and write a JSON file for each.
 
     Settings not given here come from the run's configuration. Interrupted? The same command plays what is missing.
     """
@@ -39,27 +52,14 @@ def plan(
         from seqrl_cli.workflows.plan import plan_episodes, show_plan
         from seqrl_cli.workflows.planner import PlanRequest
 
+        daily = {"horizon": horizon, "beam_width": beam_width, "episodes": episodes, "envs": envs}
         run, overrides = options.split_words(words, "run")
-        given = options.configuration(
-            overrides,
-            plan__horizon=horizon,
-            plan__beam_width=beam_width,
-            plan__episodes=episodes,
-            plan__envs=envs,
-        )
-        request = PlanRequest(
-            run,
-            given,
-            seed=seed,
-            checkpoint=checkpoint,
-            device=device,
-            threads=threads,
-            max_memory=int(max_memory * 2**30) if max_memory else None,
-        )
-        store = RunStore(runs_dir)
+        given = options.configuration(overrides, **{f"plan__{key}": value for key, value in daily.items()})
+        most = int(max_memory * 2**30) if max_memory else None
+        request = PlanRequest(run, given, seed, checkpoint, device, threads, most)
         if dry_run:
-            show_plan(store, request, console)
+            show_plan(RunStore(runs_dir), request, console)
             return
-        report = plan_episodes(store, request, console, force=force)
+        report = plan_episodes(RunStore(runs_dir), request, console, force=force)
         console.show(report.text(profile=profile))
         console.emit(report.as_dict())

@@ -6,37 +6,41 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+from seqrl_cli.errors import unknown
 
-app = typer.Typer(help="List the presets, or show one with every key.", invoke_without_command=True)
+ACTIONS = ("list", "show")
 
-
-@app.callback()
-def presets(context: typer.Context, quiet: options.Quiet = False, as_json: options.Json = False) -> None:
-    """List the presets, or show one with every key."""
-    if context.invoked_subcommand is None:
-        list_presets(quiet, as_json)
-
-
-@app.command("list")
-def list_presets(quiet: options.Quiet = False, as_json: options.Json = False) -> None:
-    """Every preset and what it changes."""
-    with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.inspect import show_presets
-
-        show_presets(console)
+Action = Annotated[
+    str, typer.Argument(metavar="list | show", help="What to do.", autocompletion=complete.one_of(*ACTIONS))
+]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PRESET | DATASET",
+        help="The preset or dataset to show (default: base).",
+        autocompletion=complete.presets_and_datasets,
+        show_default=False,
+    ),
+]
 
 
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A preset or a dataset.")] = "base",
+def presets(
+    action: Action = "list",
+    name: Name = None,
     size: options.SizeName = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """One preset, every key with its value: what `train` would use."""
+    """List the presets and what each changes; or show one with every key: what `train` would use."""
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.inspect import show_preset
+        if action not in ACTIONS:
+            raise unknown("action", action, ACTIONS)
+        from seqrl_cli.workflows.inspect import show_preset, show_presets
 
-        show_preset(name, size, console)
+        if action == "show":
+            show_preset(name or "base", size, console)
+        else:
+            options.refuse_more(name, "seqrl presets list", f"seqrl presets show {name}")
+            show_presets(console)

@@ -7,19 +7,42 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Episode = Annotated[
+    int | None,
+    typer.Option(
+        "--episode", metavar="N", min=0, help="Number of the episode (default: the one with the best return)."
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="A .gif or .mp4 file (default: a GIF in the run's videos).")
+]
+ViewName = Annotated[
+    str,
+    typer.Option(
+        "--view",
+        help="auto, mujoco (needs EGL or OSMesa) or software.",
+        autocompletion=complete.one_of("auto", "mujoco", "software"),
+    ),
+]
+PanelSize = Annotated[int, typer.Option("--size", metavar="N", min=64, max=2048, help="Pixels of a panel's side.")]
+Every = Annotated[
+    int | None,
+    typer.Option(
+        "--every", metavar="N", min=1, help="Draw every n-th step (default: 25 frames a second of real time)."
+    ),
+]
 
 
 def render(
     words: options.RunWords = None,
-    episode: Annotated[int | None, typer.Option("--episode", min=0, help="Episode (default: the best).")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .gif or .mp4 file (default: a GIF in the run's videos).")
-    ] = None,
-    view: Annotated[str, typer.Option("--view", help="auto, mujoco (needs EGL or OSMesa) or software.")] = "auto",
-    size: Annotated[int, typer.Option("--size", min=64, max=2048, help="Pixels of a panel's side.")] = 300,
-    every: Annotated[int | None, typer.Option("--every", min=1, help="Draw every n-th step (default: fits).")] = None,
+    episode: Episode = None,
+    output: Output = None,
+    view: ViewName = "auto",
+    size: PanelSize = 300,
+    every: Every = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,

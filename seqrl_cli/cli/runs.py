@@ -6,46 +6,40 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+from seqrl_cli.errors import unknown
 
-app = typer.Typer(help="List what is in the run directory, or show one run.", invoke_without_command=True)
+ACTIONS = ("list", "show")
+
+Action = Annotated[
+    str, typer.Argument(metavar="list | show", help="What to do.", autocompletion=complete.one_of(*ACTIONS))
+]
+Run = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN", help="The run to show (default: the latest).", autocompletion=complete.runs, show_default=False
+    ),
+]
 
 
-@app.callback()
 def runs(
-    context: typer.Context,
+    action: Action = "list",
+    run: Run = None,
     runs_dir: options.RunsDir = options.RUNS,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """List what is in the run directory, or show one run."""
-    if context.invoked_subcommand is None:
-        list_runs(runs_dir, quiet, as_json)
-
-
-@app.command("list")
-def list_runs(
-    runs_dir: options.RunsDir = options.RUNS, quiet: options.Quiet = False, as_json: options.Json = False
-) -> None:
-    """Every dataset and run, the newest run last."""
+    """List datasets and runs, the newest run last; or show one run: record, configuration, metrics and plans."""
     with voice(quiet, as_json) as console:
+        if action not in ACTIONS:
+            raise unknown("action", action, ACTIONS)
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.inspect import show_runs
+        from seqrl_cli.workflows.inspect import show_run, show_runs
 
-        show_runs(RunStore(runs_dir), console)
-
-
-@app.command()
-def show(
-    run: Annotated[str | None, typer.Argument(help="A run (default: the latest).", show_default=False)] = None,
-    runs_dir: options.RunsDir = options.RUNS,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
-    """One run: its record, configuration, last metrics and plans."""
-    with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.inspect import show_run
-
-        show_run(RunStore(runs_dir), run, console)
+        store = RunStore(runs_dir)
+        if action == "show":
+            show_run(store, run, console)
+        else:
+            options.refuse_more(run, "seqrl runs list", f"seqrl runs show {run}")
+            show_runs(store, console)

@@ -7,19 +7,48 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Sources = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="RUN | DATASET | FOLDER",
+        help="Runs, datasets (all their runs) or folders of plans (default: all there is).",
+        autocompletion=complete.runs_and_datasets,
+        show_default=False,
+    ),
+]
+Style = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="terminal, markdown, latex or csv.",
+        autocompletion=complete.one_of("terminal", "markdown", "latex", "csv"),
+    ),
+]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="method (joins seeds) or run (keeps them apart).",
+        autocompletion=complete.one_of("method", "run"),
+    ),
+]
+Published = Annotated[bool, typer.Option("--published", help="Add the papers' figures beside yours.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write to a file; .csv, .tex and .md choose the format."),
+]
 
 
 def table(
-    folders: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="RUN | FOLDER", help="Runs or folders of plans (default: all).", show_default=False),
-    ] = None,
-    style: Annotated[str, typer.Option("--format", "-f", help="terminal, markdown, latex or csv.")] = "terminal",
-    by: Annotated[str, typer.Option("--by", help="method (joins seeds) or run (keeps them apart).")] = "method",
-    published: Annotated[bool, typer.Option("--published", help="Add the papers' figures beside yours.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file.")] = None,
+    sources: Sources = None,
+    style: Style = "terminal",
+    by: By = "method",
+    published: Published = False,
+    output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
@@ -33,6 +62,6 @@ def table(
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.table import TableRequest, tabulate
 
-        request = TableRequest(folders or [], style, published, None if dry_run else output, by)
+        request = TableRequest(sources or [], style, published, None if dry_run else output, by)
         report = tabulate(RunStore(runs_dir), request, console)
         console.emit(report.as_dict())

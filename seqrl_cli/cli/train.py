@@ -8,27 +8,48 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        "--arch",
+        help="Architecture: gpt or retnet (default: gpt).",
+        autocompletion=complete.values_of("model", "arch"),
+    ),
+]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        help="RetNet: parallel, chunkwise or recurrent (default: parallel).",
+        autocompletion=complete.values_of("model", "mode"),
+    ),
+]
+Updates = Annotated[
+    int | None, typer.Option("--updates", metavar="N", min=1, help="Optimiser steps (default: from the preset).")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows in a batch (default: from the preset).")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Repeat the run of a config.yaml; what else is given wins.")
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
 
 
 def train(
     words: options.DatasetWords = None,
-    arch: Annotated[str | None, typer.Option("--arch", help="Architecture: gpt or retnet (default: gpt).")] = None,
-    mode: Annotated[
-        str | None, typer.Option("--mode", help="RetNet: parallel, chunkwise or recurrent (default: parallel).")
-    ] = None,
+    arch: Arch = None,
+    mode: Mode = None,
     seed: options.Seed = None,
-    updates: Annotated[int | None, typer.Option("--updates", min=1, help="Optimiser steps (default: preset).")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Windows a step (default: preset).")
-    ] = None,
+    updates: Updates = None,
+    batch_size: BatchSize = None,
     size: options.SizeName = None,
     preset: options.Preset = None,
-    config_file: Annotated[
-        Path | None, typer.Option("--config", help="Repeat the run of a config.yaml; what else is given wins.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")] = None,
+    config_file: ConfigFile = None,
+    name: Name = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     mirrors: options.Mirrors = "",
@@ -45,19 +66,12 @@ def train(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows import datasets
-        from seqrl_cli.workflows.forecast import show_training
+        from seqrl_cli.workflows import datasets, forecast
         from seqrl_cli.workflows.train import TrainRequest, train_model
 
         dataset, overrides = options.split_words(words, "dataset")
-        given = options.configuration(
-            overrides,
-            model__arch=arch,
-            model__mode=mode,
-            seed=seed,
-            train__updates=updates,
-            train__batch_size=batch_size,
-        )
+        daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
+        given = options.configuration(overrides, seed=seed, **daily)
         located, config = datasets.dataset_config(
             RunStore(runs_dir),
             dataset,
@@ -69,7 +83,7 @@ def train(
         )
         request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:
-            show_training(request, console, force=force)
+            forecast.show_training(request, console, force=force)
             return
         report = train_model(request, console, force=force)
         console.show(report.text())

@@ -71,9 +71,7 @@ class CollectRequest:
         """
         if self.family is None and self.policy in (None, *SHIPPED):
             asked = f"{self.policy} policy" if self.policy else "policy"
-            close = nearest(
-                self.env, [name for family in list_families() for name in (family, load_behaviour(family).env_id)]
-            )
+            close = nearest(self.env, [*list_families(), *(load_behaviour(name).env_id for name in list_families())])
             hint = f"did you mean {close!r}? " if close else ""
             hint += f"for a random policy: seqrl collect {self.env} --policy random; --policy takes a trained run, too"
             raise UsageError(f"no {asked} ships for {self.env}", hint)

@@ -1,4 +1,4 @@
-"""What ``download``, ``collect``, ``discretize`` and ``train`` would do: the same checks, and nothing is written."""
+"""Dry runs of ``download``, ``collect``, ``discretize`` and ``train``: the same checks, and nothing written."""
 
 from __future__ import annotations
 

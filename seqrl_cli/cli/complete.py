@@ -1,0 +1,103 @@
+"""What the shell offers at <TAB>. Typer keeps what begins with the word so far; nothing heavy may be imported here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import typer
+
+Offer = Callable[[], list[str]]
+
+
+def one_of(*values: str) -> Offer:
+    """The values of an option that takes one of a few."""
+    return lambda: list(values)
+
+
+def values_of(section: str, key: str) -> Offer:
+    """The values that the configuration allows for a key."""
+
+    def offer() -> list[str]:
+        from seqrl_cli.config import schema
+
+        fields: dict[str, Any] = schema.Config.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+        return [value for value in get_args(fields[key].annotation) if isinstance(value, str)]
+
+    return offer
+
+
+def presets() -> list[str]:
+    """Presets that --preset takes."""
+    from seqrl_cli.config.presets import preset_names
+
+    return preset_names()
+
+
+def presets_and_datasets(context: typer.Context) -> list[str]:
+    """What ``presets show`` takes."""
+    return sorted({*presets(), *datasets(context)})
+
+
+def datasets(context: typer.Context) -> list[str]:
+    """Datasets of the catalogue and of the run directory."""
+    from seqrl_cli.data.catalogue import list_datasets
+
+    store = _store(context)
+    here = [store.name_of(folder.path) for folder in store.dataset_folders()]
+    return sorted({spec.id for spec in list_datasets()} | set(here))
+
+
+def simulated_datasets(context: typer.Context) -> list[str]:
+    """Datasets that are simulated here."""
+    return [name for name in datasets(context) if name.startswith("sim/")]
+
+
+def runs(context: typer.Context) -> list[str]:
+    """Runs of the run directory, the newest first."""
+    store = _store(context)
+    return [store.name_of(folder.path) for folder, _ in reversed(store.runs())]
+
+
+def runs_and_datasets(context: typer.Context) -> list[str]:
+    """Runs, and the datasets that have some."""
+    names = runs(context)
+    return [*names, *sorted({name.rpartition("/")[0] for name in names})]
+
+
+def policies(context: typer.Context) -> list[str]:
+    """Shipped policies and trained runs."""
+    return ["random", "medium", "expert", *runs(context)]
+
+
+def environments() -> list[str]:
+    """Families with shipped policies."""
+    return ["hopper", "halfcheetah", "walker2d", "ant"]
+
+
+def datasets_and_keys(context: typer.Context) -> list[str]:
+    """A dataset, or configuration after it."""
+    return [*datasets(context), *_keys("")]
+
+
+def runs_and_plan_keys(context: typer.Context) -> list[str]:
+    """A run, or configuration of planning after it."""
+    return [*runs(context), *_keys("plan.")]
+
+
+def _keys(prefix: str) -> list[str]:
+    """Keys of the configuration as ``key=``, ready for the value."""
+    from seqrl_cli.config.overrides import dotted_keys
+    from seqrl_cli.config.schema import Config
+
+    return [f"{key}=" for key in dotted_keys(Config) if "." in key and key.startswith(prefix)]
+
+
+def _store(context: typer.Context) -> Any:
+    """The run directory that the line so far names, else the usual one."""
+    from seqrl_cli.runs.store import RunStore
+
+    named = context.params.get("runs_dir") or os.environ.get("SEQRL_RUNS") or "runs"
+    return RunStore(Path(named))
