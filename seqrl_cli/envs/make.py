@@ -8,17 +8,22 @@ from typing import Any
 import gymnasium
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
+from gymnasium.wrappers import FlattenObservation
 
+from seqrl_cli.envs.registry import register_d4rl, require
 from seqrl_cli.errors import SeqrlError, nearest
 
 Environment = gymnasium.Env[Any, Any]
+
+register_d4rl()
 
 
 def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: int | None = None) -> Environment:
     """Make one environment, with its step limit applied.
 
     D4RL's data was recorded in MuJoCo environments that no longer exist; ``Hopper-v4`` and its kin have the same
-    bodies, observations and rewards, so gymnasium's warning that they are out of date is silenced.
+    bodies, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
+    dictionaries, as gymnasium-robotics has them, become one vector, in the order of their keys.
 
     Args:
         env_id: gymnasium id, for example ``Hopper-v4``.
@@ -26,19 +31,21 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
         max_episode_steps: step limit; by default the registered one (1000 for locomotion).
 
     Raises:
-        SeqrlError: the id does not exist, or a package that it needs is not installed.
+        SeqrlError: the id does not exist, or a package that it needs is not installed; the hint installs it.
     """
+    require(env_id)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
             drawn = {"render_mode": render_mode} if render_mode else {}  # not every environment has such an argument
-            return gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **drawn)
-    except DependencyNotInstalled as error:
-        raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
+            env = gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **drawn)
     except (GymnasiumError, ImportError) as error:
+        if isinstance(error, DependencyNotInstalled) and "mujoco_py" not in str(error):  # which nobody can install now
+            raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
         close = _suggestion(env_id)
         hint = f"did you mean {close!r}?" if close else "gymnasium ids look like 'Hopper-v4'."
         raise SeqrlError(f"there is no environment {env_id!r} here: {_first_sentence(error)}", hint) from error
+    return FlattenObservation(env) if isinstance(env.observation_space, gymnasium.spaces.Dict) else env
 
 
 def episode_limit(env_id: str) -> int | None:

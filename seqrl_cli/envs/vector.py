@@ -120,11 +120,7 @@ class EpisodeVector:
         return Step(observations, rewards, terminated, truncated)
 
     def states(self) -> list[SimulatorState]:
-        """The simulator state of each slot, as copies.
-
-        Raises:
-            SeqrlError: the environment is not a MuJoCo one.
-        """
+        """The simulator state of each slot, as copies; empty arrays where the environment is not a MuJoCo one."""
         return [_simulator_state(self._slot(index).unwrapped) for index in range(len(self))]
 
     def close(self) -> None:
@@ -139,7 +135,7 @@ class EpisodeVector:
 
 def _simulator_state(env: Environment) -> SimulatorState:
     if not isinstance(env, MujocoEnv):
-        raise SeqrlError(f"{type(env).__name__} keeps no MuJoCo state", "choose a MuJoCo one, for example 'Hopper-v4'.")
+        return SimulatorState(np.empty(0), np.empty(0))
     return SimulatorState(env.data.qpos.copy(), env.data.qvel.copy())
 
 

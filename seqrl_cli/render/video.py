@@ -13,6 +13,7 @@ from seqrl_cli.render.compose import compose, plan_poses
 from seqrl_cli.render.encode import check_format, write_video
 from seqrl_cli.render.mujoco_view import MujocoView, find_backend
 from seqrl_cli.render.record import EpisodeRecord, read_record
+from seqrl_cli.render.replay import must_be_replayed, replay
 from seqrl_cli.render.software_view import SoftwareView
 from seqrl_cli.render.states import Body, check_fits, imagined_positions, load_body
 from seqrl_cli.render.view import Camera, Pose, View, follow
@@ -100,6 +101,9 @@ def render_episode(
     """
     suffix = check_format(output)
     record = read_record(record_path)
+    if must_be_replayed(record):
+        limit = max_frames or (GIF_FRAMES if suffix == ".gif" else record.steps + 1)
+        return _render_replay(record, output, size, every, limit, speed, reference_scores, progress)
     body = load_body(record.env_id)
     check_fits(body, record.qpos, record.plan_observations, str(record.path))
     every = every or max(1, round(speed / (FRAMES_A_SECOND * body.dt)))
@@ -114,6 +118,34 @@ def render_episode(
     finally:
         drawing.close()
     return RenderReport(output, len(steps), fps, drawing.name, steps[-1], record.steps)
+
+
+def _render_replay(
+    record: EpisodeRecord,
+    output: Path,
+    size: int,
+    every: int | None,
+    limit: int,
+    speed: float,
+    reference_scores: tuple[float, float] | None,
+    progress: Callable[[int, int], None] | None,
+) -> RenderReport:
+    """A video of what the environment itself draws; what the model imagined has no picture there."""
+
+    def choose(dt: float) -> list[int]:
+        return _chosen_steps(record.steps, every or max(1, round(speed / (FRAMES_A_SECOND * dt))), limit)
+
+    played = replay(record, choose, size, progress)
+    steps = sorted(played.pictures)
+
+    def frame(index: int) -> np.ndarray:
+        notes = _progress(record, steps[index], reference_scores)
+        return compose([played.pictures[steps[index]]], ["simulation"], [notes])
+
+    stride = steps[1] - steps[0] if len(steps) > 1 else 1
+    fps = speed / (stride * played.dt)
+    write_video(frame, len(steps), output, fps)
+    return RenderReport(output, len(steps), fps, "the environment itself, without the plan", steps[-1], record.steps)
 
 
 def open_view(view: str, body: Body, camera: Camera, size: int) -> View:

@@ -72,7 +72,7 @@ def test_what_the_run_refuses_the_dry_run_refuses(seqrl, words, code, message):
 def test_a_bad_file_is_refused_without_a_trace(tmp_path):
     path = write_file(tmp_path / "mine.hdf5", actions=None)
     for command in ("download", "discretize", "train"):
-        assert_refused(invoke(tmp_path / "runs", command, path, "--dry-run"), 1, "actions", "D4RL")
+        assert_refused(invoke(tmp_path / "runs", command, path, "--dry-run"), 1, "actions", "float arrays")
     assert not (tmp_path / "runs").exists()
 
 

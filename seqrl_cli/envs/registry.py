@@ -1,0 +1,74 @@
+"""Environments in D4RL's own layout, under the names ``d4rl/…``, and the extras that other names need.
+
+Registering costs nothing: the packages that simulate are imported when an environment is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+from typing import Any
+
+import gymnasium
+
+from seqrl_cli.config.extras import install_line, is_installed
+from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.data.listing import read_facts
+from seqrl_cli.errors import SeqrlError
+
+# What gymnasium-robotics' names begin with.
+_ROBOTICS = ("AntMaze_", "PointMaze_", "FrankaKitchen", "AdroitHand", "Fetch", "Hand")
+
+
+def register_d4rl() -> None:
+    """Make gymnasium know D4RL's environments; again is harmless."""
+    facts = read_facts(presets_folder() / "datasets" / "environments.yaml")
+    for robot, name in facts["bullet"]["robots"].items():
+        _register(f"bullet-{robot}-v0", "bullet:BulletEnv", facts["bullet"]["steps"], robot=name)
+    for task, about in facts["adroit"]["tasks"].items():
+        _register(f"{task}-v1", "robotics:AdroitEnv", about["steps"], base=about["base"])
+    for name, tasks in facts["kitchen"]["tasks"].items():
+        _register(f"{name}-v0", "robotics:KitchenEnv", facts["kitchen"]["steps"], tasks=tasks)
+    for name, about in facts["antmaze"].items():
+        _register(f"antmaze-{name}-v2", "mazes:AntMazeEnv", about["steps"], maze=about["maze"])
+    for name, about in facts["maze2d"].items():
+        for suffix in ("", "-dense"):
+            _register(
+                f"maze2d-{name}{suffix}-v1",
+                "mazes:PointMazeEnv",
+                about["steps"],
+                maze=about["maze"],
+                dense=bool(suffix),
+            )
+
+
+def _register(name: str, entry: str, steps: int, **kwargs: Any) -> None:
+    if f"d4rl/{name}" not in gymnasium.registry:
+        gymnasium.register(
+            f"d4rl/{name}", f"seqrl_cli.envs.{entry}", max_episode_steps=steps, disable_env_checker=True, kwargs=kwargs
+        )
+
+
+def needed_extra(env_id: str) -> str | None:
+    """The extra that an environment needs; None for gymnasium's own."""
+    name = env_id.removeprefix("d4rl/")
+    if name != env_id:
+        return "bullet" if name.startswith("bullet-") else "robotics"
+    return "robotics" if env_id.startswith(_ROBOTICS) else None
+
+
+def require(env_id: str) -> None:
+    """Stop when the extra that an environment needs is not installed; else make gymnasium know its names.
+
+    Raises:
+        SeqrlError: names the extra, and the line that installs it.
+    """
+    extra = needed_extra(env_id)
+    if extra is None:
+        return
+    if not is_installed(extra):
+        raise SeqrlError(f"environment {env_id!r} needs the extra {extra}, which is not installed", install_line(extra))
+    if extra == "robotics":
+        with contextlib.redirect_stderr(io.StringIO()):  # it tells news of other environments
+            gymnasium.register_envs(importlib.import_module("gymnasium_robotics"))

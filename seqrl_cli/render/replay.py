@@ -1,0 +1,132 @@
+"""Pictures of an episode whose states were not recorded: its environment plays the same actions again, and draws."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from seqrl_cli.data.hdf5 import open_hdf5
+from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.registry import needed_extra
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.render.mujoco_view import find_backend
+from seqrl_cli.render.record import EpisodeRecord
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Pictures of chosen steps.
+
+    Attributes:
+        pictures: ``(size, size, 3)`` uint8 by environment step.
+        dt: seconds of one environment step, as the environment says.
+    """
+
+    pictures: dict[int, np.ndarray]
+    dt: float
+
+
+def must_be_replayed(record: EpisodeRecord) -> bool:
+    """Whether an episode's picture cannot be made from its recorded states.
+
+    Mazes, kitchens and hands have observations that do not fix a pose, and pybullet keeps no MuJoCo state.
+    """
+    return needed_extra(record.env_id) is not None or record.qpos.shape[1] == 0
+
+
+def replay(
+    record: EpisodeRecord,
+    choose: Callable[[float], Iterable[int]],
+    size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Replay:
+    """Play an episode again and draw it.
+
+    Args:
+        record: the episode.
+        choose: gives the steps to draw, knowing the seconds of one.
+        size: pixels of a picture's side.
+        progress: called with pictures done and in all.
+
+    Raises:
+        SeqrlError: the environment cannot draw here, is not installed, or does not do again what it did.
+    """
+    seed, actions = _recipe(record.path)
+    with _opengl(record.env_id), closing(make_env(record.env_id, render_mode="rgb_array")) as env:
+        dt = 1 / float(env.metadata.get("render_fps", 25))
+        wanted = set(choose(dt))
+        pictures: dict[int, np.ndarray] = {}
+        env.reset(seed=seed)
+        for step in range(max(wanted) + 1):
+            if step in wanted:
+                pictures[step] = _square(np.asarray(env.render(), np.uint8), size)
+                if progress:
+                    progress(len(pictures), len(wanted))
+            if step < max(wanted):
+                _check(record, step, float(env.step(actions[step])[1]))
+        return Replay(pictures, dt)
+
+
+@contextmanager
+def _opengl(env_id: str) -> Iterator[None]:
+    """Tell gymnasium, which knows no better way than a variable, what MuJoCo can draw with here.
+
+    Raises:
+        SeqrlError: nothing.
+    """
+    if needed_extra(env_id) == "bullet":  # draws without OpenGL
+        yield
+        return
+    backend = find_backend()
+    if backend is None:
+        hint = "MuJoCo draws through EGL or OSMesa: apt install libegl1, or libosmesa6"
+        raise SeqrlError(f"environment {env_id!r} cannot be drawn on this machine: neither EGL nor OSMesa works", hint)
+    before = os.environ.get("MUJOCO_GL")
+    os.environ["MUJOCO_GL"] = backend
+    try:
+        yield
+    finally:
+        os.environ.pop("MUJOCO_GL")
+        if before is not None:
+            os.environ["MUJOCO_GL"] = before
+
+
+def _check(record: EpisodeRecord, step: int, reward: float) -> None:
+    """Stop when the environment does not earn what was recorded."""
+    then = float(record.rewards[step])
+    if abs(reward - then) > _TOLERANCE * (1 + abs(then)):
+        message = f"{record.path} cannot be played again: step {step} earned {then:.4g} then and {reward:.4g} now"
+        raise SeqrlError(message, "other versions of the simulator than those that recorded it? plan again: seqrl plan")
+
+
+def _recipe(path: Path) -> tuple[int, np.ndarray]:
+    """What an episode was made of: the environment's seed and the actions ``(T, action_dim)``."""
+    hint = "plan again: seqrl plan --force"
+    try:
+        seed = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["environment_seed"]
+        with open_hdf5(path, hint) as file:
+            actions = np.asarray(file["actions"], np.float32) if isinstance(file.get("actions"), h5py.Dataset) else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SeqrlError(f"{path.with_suffix('.json')} does not state the environment's seed", hint) from error
+    if actions is None or not isinstance(seed, int):
+        raise SeqrlError(f"{path} has no actions to play again", hint)
+    return seed, actions
+
+
+def _square(picture: np.ndarray, size: int) -> np.ndarray:
+    """The middle of a picture as a square of ``size`` pixels."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = Image.fromarray(picture[top : top + side, left : left + side])
+    return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS))
