@@ -38,9 +38,15 @@ def pair_angles(key_dim: int, device: torch.device) -> Tensor:
 
 
 def powers(decay: Tensor, steps: Tensor) -> Tensor:
-    """Decay over so many steps, 0 for steps into the future: (heads, *steps.shape) float64."""
-    grown = decay.view(-1, *[1] * steps.dim()) ** steps.clamp(min=0)
-    return grown * (steps >= 0)
+    """Decay over so many steps, (heads, steps) float64."""
+    return decay[:, None] ** steps
+
+
+def causal_decay(decay: Tensor, time: int, dtype: torch.dtype) -> Tensor:
+    """Decay from each of so many tokens to each that follows, and 0 to those before: (heads, time, time)."""
+    steps = torch.arange(time, device=decay.device)
+    table = powers(decay, steps).to(dtype)
+    return table[:, (steps[:, None] - steps).clamp(min=0)].tril()
 
 
 def turns(angles: Tensor, steps: Tensor) -> Tensor:
@@ -70,7 +76,7 @@ def retain_parallel(
 ) -> tuple[Tensor, Tensor]:
     """All pairs of tokens at once (equation 5): the fastest form for short sequences."""
     time = torch.arange(query.shape[2], device=query.device)
-    weights = (query @ key.mT) * powers(decay, time[:, None] - time).to(query.dtype)
+    weights = (query @ key.mT) * causal_decay(decay, len(time), query.dtype)
     mixed = weights @ value
     if memory is not None:
         from_the_start = powers(decay, time)[..., None].to(query.dtype)
@@ -132,7 +138,7 @@ def retain_chunkwise(
 def _retain_chunks(query: Tensor, key: Tensor, value: Tensor, decay: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """Whole chunks, each tensor (batch, heads, chunks, chunk, dim); results as of all forms."""
     time = torch.arange(query.shape[3], device=query.device)
-    weights = (query @ key.mT) * powers(decay, time[:, None] - time)[:, None].to(query.dtype)
+    weights = (query @ key.mT) * causal_decay(decay, len(time), query.dtype)[:, None]
     to_the_end = powers(decay, len(time) - time)[:, None, :, None].to(key.dtype)
     over_all = (decay ** len(time)).view(-1, 1, 1).to(memory.dtype)
     before = []

@@ -66,6 +66,7 @@ class Panel:
         x_label, y_label: with units.
         series: lines, or
         dots: rows of single results along the x axis.
+        logarithmic: both axes, for lines over powers of two.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class Panel:
     y_label: str
     series: tuple[Series, ...] = ()
     dots: tuple[Dots, ...] = ()
+    logarithmic: bool = False
 
     @property
     def labels(self) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from seqrl_cli.errors import UsageError
 from seqrl_cli.reports.curves import Dots, Panel, Series
@@ -73,7 +73,7 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
             if panel.dots:
                 _draw_dots(axes, panel.dots)
             else:
-                draw_lines(axes, panel.series, room=LABEL_HEIGHT / (height - FRAME_HEIGHT))
+                _draw_lines(axes, panel, room=LABEL_HEIGHT / (height - FRAME_HEIGHT))
 
 
 @contextmanager
@@ -88,16 +88,14 @@ def picture(output: Path, width: float, height: float) -> Iterator[Figure]:
             figure.savefig(temporary, dpi=150)
 
 
-def draw_lines(axes: Axes, series: Sequence[Series], room: float) -> None:
-    """Draw lines with their bands, each named where it ends.
-
-    Args:
-        axes: where.
-        series: the lines.
-        room: height of a name as a share of the axes' height.
-    """
+def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
+    """Draw lines with their bands, each named where it ends; a name takes ``room``, a share of the axes' height."""
+    series = panel.series
+    if panel.logarithmic:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
     for each in series:
-        colour, dash = line_style(each)
+        colour, dash = _line_style(each)
         marker = "o" if len(each.x) <= 12 and not each.faint else None
         thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
         axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
@@ -105,14 +103,16 @@ def draw_lines(axes: Axes, series: Sequence[Series], room: float) -> None:
     axes.set_ylim(axes.get_ylim())  # the lines decide: a band over two seeds is as wide as it is honest
     for each in series:
         if each.low is not None and each.high is not None and not each.faint:
-            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.fill_between(each.x, each.low, each.high, color=_line_style(each)[0], alpha=0.13, linewidth=0)
+    if not panel.logarithmic:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_number))
+        axis.set_minor_formatter(NullFormatter())
     _name_ends(axes, [each for each in series if not each.faint], room)
 
 
-def line_style(series: Series) -> tuple[str, Any]:
+def _line_style(series: Series) -> tuple[str, Any]:
     """Colour and dashes; with more models than colours the dashes tell them apart."""
     rounds, colour = divmod(series.colour, len(COLOURS))
     return COLOURS[colour], DASHES[(series.dash + rounds) % len(DASHES)]
@@ -120,16 +120,16 @@ def line_style(series: Series) -> tuple[str, Any]:
 
 def _name_ends(axes: Axes, series: Sequence[Series], room: float) -> None:
     """Write each line's name on the right, as high as its end, as far as names leave one another room."""
-    low, high = axes.get_ylim()
+    to_axes = axes.transData + axes.transAxes.inverted()
     ends = {each.label: _last(each) for each in series}
-    scaled = {label: (end - low) / (high - low) for label, end in ends.items() if end is not None}
+    scaled = {label: float(to_axes.transform(end)[1]) for label, end in ends.items() if end is not None}
     order = sorted(scaled, key=lambda label: scaled[label])
     places = _apart([scaled[label] for label in order], room)
-    styles = {each.label: line_style(each) for each in series}
+    styles = {each.label: _line_style(each) for each in series}
     for label, place in zip(order, places, strict=True):
         colour, dash = styles[label]
-        axes.plot([1.01, 1.045], [place, place], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
-        axes.text(1.055, place, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
+        axes.plot([1.01, 1.06], [place, place], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
+        axes.text(1.07, place, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
 def _apart(places: Sequence[float], room: float) -> list[float]:
@@ -144,9 +144,9 @@ def _apart(places: Sequence[float], room: float) -> list[float]:
     return moved
 
 
-def _last(series: Series) -> float | None:
-    """The last number of a line; None when it has none."""
-    return next((y for y in reversed(series.y) if math.isfinite(y)), None)
+def _last(series: Series) -> tuple[float, float] | None:
+    """The last point of a line; None when it has none."""
+    return next(((x, y) for x, y in zip(series.x[::-1], series.y[::-1], strict=True) if math.isfinite(y)), None)
 
 
 def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:

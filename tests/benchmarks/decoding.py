@@ -4,6 +4,7 @@ All lengths and models take turns, so that a busy machine slows all of them; com
 with as many parameters as the GPT::
 
     python -m tests.benchmarks.decoding --threads 1 --json
+    python -m tests.benchmarks.decoding --threads 1 --plot decoding.png
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,23 +22,26 @@ from torch import Tensor
 from seqrl_cli.models.build import TokenModel, build_decoder, build_model
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.loss import target_weights, token_loss
+from seqrl_cli.reports.curves import Panel, Series
+from seqrl_cli.reports.plots import plot_panels
 from seqrl_cli.training.optimizer import make_optimizer
 
 BINS, OBSERVATION_DIM, ACTION_DIM, LAYERS, HEADS = 100, 11, 3, 4, 4
 TRANSITION_DIM = OBSERVATION_DIM + ACTION_DIM + 2
-EQUAL_FFN_WIDTH = 304
 DECODED = 2 * TRANSITION_DIM
-LENGTHS = [16, 64, 256, 1024, 4096]
+LENGTHS = [16, 64, 128, 256, 512, 1024, 2048, 4096]
+CHUNK_SIZE = 64
 FORMS = ["gpt", "retnet parallel", "retnet chunkwise", "retnet recurrent"]
+COLOUR_OF = {"gpt": 0, "retnet": 1, "retnet parallel": 1, "retnet chunkwise": 2, "retnet recurrent": 3}
 LONGEST_RECURRENT = 256  # a Python loop over tokens: the slow reference
 
 
-def make(form: str, length: int, chunk_size: int = 64) -> TokenModel:
+def make(form: str, length: int, chunk_size: int = CHUNK_SIZE) -> TokenModel:
     """A model that holds so many tokens."""
     arch, _, mode = form.partition(" ")
     own: dict[str, Any] = {"block_size": length}
     if arch == "retnet":
-        own = {"ffn_width": EQUAL_FFN_WIDTH, "mode": mode or "parallel", "chunk_size": chunk_size}
+        own = {"mode": mode or "parallel", "chunk_size": chunk_size}
     return build_model(arch, bins=BINS, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, **own)
 
 
@@ -145,19 +150,76 @@ def table(found: list[dict[str, Any]], lengths: list[int]) -> str:
     return "\n".join(lines)
 
 
+def findings(found: list[dict[str, Any]]) -> list[str]:
+    """What the measurements say, in sentences."""
+    curves: dict[tuple[str, int, str], dict[int, float]] = {}
+    for each in found:
+        curves.setdefault((each["measured"], each["batch"], each["form"]), {})[each["length"]] = each["seconds"]
+    lines = []
+    for (measured, batch, form), times in curves.items():
+        longest = max(times)
+        if measured == "decode" and 64 in times:
+            ratio = times[longest] / times[64]
+            lines.append(f"decode, rows {batch}: a token at {longest:,} costs a {form} {ratio:.2f} times one at 64")
+        if form == "retnet chunkwise":
+            parallel = curves["train", batch, "retnet parallel"]
+            slower = [length for length in parallel if times[length] >= parallel[length]]
+            faster = [length for length in times if length > max(slower, default=0) and length > CHUNK_SIZE]
+            if faster:
+                lines.append(f"train, batch {batch}: chunkwise beats parallel from {min(faster):,} tokens on")
+    return lines
+
+
+def panels(found: list[dict[str, Any]]) -> list[Panel]:
+    """Time and memory of a decoded token and of a training step, against the length."""
+    quantities = {"time": ("seconds", "milliseconds", 1e3), "memory": ("bytes", "mebibytes", 2**-20)}
+    titles = {"decode": "Decoding a token", "train": "A training step"}
+    return [
+        Panel(
+            f"{measured} {name}",
+            f"{title}: {name}",
+            "tokens of context",
+            unit,
+            tuple(curves([e for e in found if e["measured"] == measured], quantity, factor)),
+            logarithmic=True,
+        )
+        for name, (quantity, unit, factor) in quantities.items()
+        for measured, title in titles.items()
+    ]
+
+
+def curves(cells: list[dict[str, Any]], quantity: str, factor: float) -> list[Series]:
+    """A line a form and batch: colours tell forms, dashes batches."""
+    batches, made = sorted({each["batch"] for each in cells}), []
+    for form, batch in dict.fromkeys((each["form"], each["batch"]) for each in cells):
+        own = [each for each in cells if (each["form"], each["batch"]) == (form, batch)]
+        label = f"{form}, {'rows' if own[0]['measured'] == 'decode' else 'batch'} {batch}"
+        x, y = [each["length"] for each in own], [factor * each[quantity] for each in own]
+        made.append(Series(label, tuple(x), tuple(y), colour=COLOUR_OF[form], dash=batches.index(batch)))
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of context")
-    parser.add_argument("--rows", type=int, nargs="+", default=[1, 32], help="rows decoded at once")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1], help="sequences a training step")
+    parser.add_argument("--rows", type=int, nargs="*", default=[1, 32], help="rows decoded at once")
+    parser.add_argument("--batch", type=int, nargs="*", default=[1, 8], help="sequences a training step")
     parser.add_argument("--rounds", type=int, default=15, help="of decoding")
     parser.add_argument("--train-rounds", type=int, default=3)
-    parser.add_argument("--gigabytes", type=float, default=1.0, help="skip training steps that take more")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="skip training steps that take more")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print a list of objects")
+    parser.add_argument("--plot", type=Path, help="draw a .png, .pdf or .svg file, too")
+    parser.add_argument("--from-json", type=Path, nargs="+", help="measure nothing; take what --json printed")
     args = parser.parse_args()
-    found = run(args)
-    print(json.dumps(found, indent=2) if args.json else table(found, args.lengths))
+    found = [each for path in args.from_json or [] for each in json.loads(path.read_text())] or run(args)
+    if args.plot:
+        plot_panels(panels(found), args.plot)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(table(found, sorted({each["length"] for each in found})))
+    print("\n".join(findings(found)))
 
 
 if __name__ == "__main__":
