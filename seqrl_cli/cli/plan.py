@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
 
 Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, help="Transitions planned ahead.")]
@@ -22,6 +22,14 @@ MaxMemory = Annotated[
         "--max-memory", metavar="GIB", min=0.001, help="Memory that planning may take (default: half of what is free)."
     ),
 ]
+Mode = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        help="RetNet: parallel, chunkwise or recurrent encoding of the past (default: as trained).",
+        autocompletion=complete.values_of("model", "mode"),
+    ),
+]
 Profile = Annotated[bool, typer.Option("--profile", help="Print where the time of a step goes.")]
 
 
@@ -34,6 +42,7 @@ def plan(
     seed: Seed = 0,
     checkpoint: options.Checkpoint = None,
     max_memory: MaxMemory = None,
+    mode: Mode = None,
     profile: Profile = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -56,7 +65,7 @@ def plan(
         run, overrides = options.split_words(words, "run")
         given = options.configuration(overrides, **{f"plan__{key}": value for key, value in daily.items()})
         most = int(max_memory * 2**30) if max_memory else None
-        request = PlanRequest(run, given, seed, checkpoint, device, threads, most)
+        request = PlanRequest(run, given, seed, checkpoint, device, threads, most, mode)
         if dry_run:
             show_plan(RunStore(runs_dir), request, console)
             return

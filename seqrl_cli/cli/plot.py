@@ -7,28 +7,46 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import voice
+
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN | DATASET | FOLDER",
+        help="Runs; a dataset or folder for all runs below it (default: the latest run).",
+        autocompletion=complete.runs_and_datasets,
+        show_default=False,
+    ),
+]
+Kind = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        "-k",
+        help="loss, online, reward, score or time; repeatable (default: all that there is).",
+        autocompletion=complete.one_of("loss", "online", "reward", "score", "time"),
+    ),
+]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="method (joins seeds) or run (keeps them apart).",
+        autocompletion=complete.one_of("method", "run"),
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="A .png, .pdf or .svg file (default: a PNG in plots/ of the run's folder)."),
+]
 
 
 def plot(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN | DATASET",
-            help="Runs by path or name; a dataset or folder for all its runs (default: the latest run).",
-            show_default=False,
-        ),
-    ] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option("--kind", "-k", help="loss, online, reward, score or time; repeatable (default: what there is)."),
-    ] = None,
-    by: Annotated[str, typer.Option("--by", help="method (joins seeds) or run (keeps them apart).")] = "method",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A .png, .pdf or .svg file (default: plots/ in the runs' folder)."),
-    ] = None,
+    runs: Runs = None,
+    kind: Kind = None,
+    by: By = "method",
+    output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,

@@ -40,8 +40,6 @@ from seqrl_cli.models.retnet_layer import Layer, Stretch, fold_norm, normalize
 
 FRAME = 512
 """Most tokens from a place to the frame it is seen from: with the fastest decay, g^-512 is 10 million."""
-PREFILL_TRANSITIONS = 8
-"""Transitions of the known past that are encoded at once, in parallel; what is longer goes chunk by chunk."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +138,10 @@ class RetNetDecoder:
     Args:
         model: the weights; they are copied, so later training does not reach the decoder.
         window: which part of the sequence is seen; None for all of it, however long.
+
+    Attributes:
+        mode: form of retention in which the known past is encoded: in one piece (of at most ``FRAME`` tokens), in the
+            model's chunks, or token by token, the slow reference.
     """
 
     def __init__(self, model: RetNet, window: Window | None) -> None:
@@ -155,6 +157,7 @@ class RetNetDecoder:
         self.heads = [fold_norm(model.norm, weight, bias) for weight, bias in maps]
         self.n_head, self.key_dim = model.n_head, model.key_dim
         self.value_dim = self.layers[0].value_width // model.n_head
+        self.mode, self.chunk_size = model.mode, model.chunk_size
         self.memories: Sequence[EpisodeMemory] | None = None
         self._tabulate()
 
@@ -168,7 +171,8 @@ class RetNetDecoder:
     def remember(self, tokens: Tensor) -> list[EpisodeMemory]:
         """Consume whole transitions, (groups, time), that follow on the memories; the memories then."""
         state = self._begin(len(tokens))
-        self._encode(state, *self._chunks(tokens))
+        self._consume(state, tokens)
+        self._move_on(state)
         past = state.past.expand(len(tokens)).tolist()
         layers = zip(*state.bases, strict=True)
         return [EpisodeMemory(each, count) for each, count in zip(layers, past, strict=True)]
@@ -179,8 +183,7 @@ class RetNetDecoder:
         if self.window:
             tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
         state = self._begin(len(tokens))
-        if tokens.shape[1] > 1:
-            self._encode(state, *self._chunks(tokens[:, :-1]))
+        self._consume(state, tokens[:, :-1])
         if self.window and self.window.slides:
             state.tokens = tokens[:, :-1]
         return self.step(tokens[:, -1], state)
@@ -237,8 +240,22 @@ class RetNetDecoder:
             state.fold()
         if state.passed == FRAME:
             state.fold()
-            state.start([leave(base, self._passing(FRAME)).contiguous() for base in state.bases], state.rows)
-            state.past, state.passed = state.past + FRAME, 0
+            self._move_on(state)
+
+    def _move_on(self, state: RetNetState) -> None:
+        """See the bases of folded rows from the newest place."""
+        if state.passed:
+            passing = self._passing(state.passed)
+            state.start([leave(base, passing).contiguous() for base in state.bases], state.rows)
+            state.past, state.passed = state.past + state.passed, 0
+
+    def _consume(self, state: RetNetState, tokens: Tensor) -> None:
+        """Take in the known past, (groups, time), in the form that ``mode`` names."""
+        if self.mode == "recurrent":
+            for each in tokens.unbind(1):
+                self.step(each, state)
+        elif tokens.shape[1]:
+            self._encode(state, *self._chunks(tokens))
 
     def _encode(self, state: RetNetState, levels: list[Level], node: Tensor) -> None:
         """Make the bases anew, out of a tree of sequences that follow on the memories, if there are any.
@@ -269,7 +286,8 @@ class RetNetDecoder:
 
     def _chunks(self, tokens: Tensor) -> tuple[list[Level], Tensor]:
         """Sequences (groups, time) as levels of a tree that never branches, and the last level's node of each."""
-        size = max(1, min(PREFILL_TRANSITIONS, FRAME // self.transition_dim)) * self.transition_dim
+        most = FRAME if self.mode == "parallel" else min(FRAME, self.chunk_size)
+        size = max(1, most // self.transition_dim) * self.transition_dim
         node = torch.arange(len(tokens), device=tokens.device)
         return [Level(i * size, piece, node) for i, piece in enumerate(tokens.split(size, dim=1))], node
 

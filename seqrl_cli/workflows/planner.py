@@ -14,6 +14,8 @@ from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.retention import check_mode
+from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Rollout
@@ -53,6 +55,7 @@ class PlanRequest:
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
         max_memory: bytes that planning may take; None = half of what is free.
+        mode: form of a RetNet's retention in which the past is encoded; None = as it was trained.
     """
 
     run: str | None = None
@@ -62,6 +65,7 @@ class PlanRequest:
     device: str = "auto"
     threads: int | None = None
     max_memory: int | None = None
+    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[st
     """
     run = store.find(request.run)
     trained = load_model(run, choose_device(request.device), request.checkpoint, on_warning)
+    _choose_mode(trained, request.mode)
     config = _plan_config(trained, request.overrides)
     settings = plan_settings(config)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
@@ -152,6 +157,17 @@ def _environment(store: RunStore, trained: TrainedModel) -> tuple[str, tuple[flo
         located = locate(store, dataset)
         return environment_of(located), reference_scores(located)
     return recorded, scores_of_environment(recorded)
+
+
+def _choose_mode(trained: TrainedModel, mode: str | None) -> None:
+    """Set the form of a RetNet's retention, unless None."""
+    if mode is None:
+        return
+    model = trained.model
+    if not isinstance(model, RetNet):
+        raise UsageError(f"--mode {mode}: only a retnet has it, not a {trained.record.arch}", "leave out --mode")
+    check_mode(mode, model.chunk_size)
+    model.mode = mode
 
 
 def _plan_config(trained: TrainedModel, overrides: Mapping[str, Any]) -> PlanConfig:

@@ -43,14 +43,32 @@ def test_other_forms_train_to_the_same_loss(trained, mode):
     assert reports[0]["loss"] == pytest.approx(reports[1]["loss"], abs=1e-4)
 
 
+def test_other_forms_plan_the_same_episodes(trained):
+    words = ("plan", "retnet-s42", *TINY_PLAN, "--force", "--json", "--quiet")
+    returns = [
+        json.loads(succeed(trained, *words, *mode).stdout)["mean_return"] for mode in ((), ("--mode", "recurrent"))
+    ]
+    assert returns[0] == pytest.approx(returns[1])
+
+
+@pytest.mark.parametrize(
+    ("run", "mode", "message"),
+    [("gpt-s42", "recurrent", "only a retnet has it"), ("retnet-s42", "paralell", "did you mean 'parallel'")],
+)
+def test_bad_modes_of_planning(trained, run, mode, message):
+    result = invoke(trained, "plan", run, *TINY_PLAN, "--mode", mode)
+    assert result.exit_code == 2 and message in " ".join(result.output.split())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--mode", "chunckwise"), "did you mean 'chunkwise'"),
         (("--arch", "retnit"), "did you mean 'retnet'"),
         (("--arch", "retnet", "model.chunk_size=0"), "chunk_size"),
-        (("--arch", "retnet", "model.n_head=5"), "not divisible by n_head 5"),
-        (("--arch", "retnet", "model.width=10", "model.n_head=2"), "rotation cannot pair"),
+        (("--arch", "retnet", "model.chunk_size=-3"), "chunk_size"),
+        (("--arch", "retnet", "model.n_head=5"), "not divisible by model.n_head = 5"),
+        (("--arch", "retnet", "model.width=10", "model.n_head=2"), "needs an even number"),
         (("--mode", "recurrent"), "only a retnet has it"),
     ],
 )

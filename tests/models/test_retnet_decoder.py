@@ -108,6 +108,18 @@ def test_episodes_of_different_age_share_a_batch():
     assert torch.equal(together[:, :3], decode(old, [0])) and torch.equal(together[:, 3:], decode(young, [1]))
 
 
+@pytest.mark.parametrize("mode", ["chunkwise", "recurrent"])
+@pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
+def test_other_forms_of_prefill(mode, window):
+    model = make_model(mode=mode, chunk_size=2 * TRANSITION_DIM + 3)
+    for past in (1, 17, 40):
+        check_equals_reference(RetNetDecoder(model, window), naive(model, window), past=past, steps=8)
+    past, rest = random_tokens(1, 5 * TRANSITION_DIM), random_tokens(1, 3, seed=4)
+    decoder, usual = RetNetDecoder(model, None), RetNetDecoder(make_model(), None)
+    ours, theirs = (each.after(each.remember(past)).prefill(rest)[0] for each in (decoder, usual))
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("copies", [1, 3])
 def test_far_from_where_it_began(copies):
     """After more tokens than a frame holds, in the prefill and after it, logits are those of full encoding."""
