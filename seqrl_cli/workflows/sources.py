@@ -107,7 +107,7 @@ def _check_fits(spec: DatasetSpec, episodes: Episodes) -> None:
     if spec.env_id is None or (spec.extra and not is_installed(spec.extra)):
         return
     kept = min(spec.observation_size or episodes.observation_dim, episodes.observation_dim)
-    if (kept, episodes.action_dim) != environment_sizes(spec.env_id):
+    if (kept, episodes.action_dim) != environment_sizes(spec.env_id, spec.observation_size):
         raise _misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
 
 
@@ -168,8 +168,7 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
     if kept and episodes.observation_dim > kept:
         episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
         facts["observation_slice"] = kept
-    observation_dim, action_dim = environment_sizes(env_id)
-    if (episodes.observation_dim, episodes.action_dim) != (min(observation_dim, kept or observation_dim), action_dim):
+    if (episodes.observation_dim, episodes.action_dim) != environment_sizes(env_id, kept):
         hint = "name the environment that the data is from: data.env_id=…"
         raise _misfit(name, episodes.observation_dim, episodes.action_dim, env_id, hint)
     references = scores_of_environment(env_id)
@@ -178,17 +177,18 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
     return episodes, facts
 
 
-def environment_sizes(env_id: str) -> tuple[int, int]:
-    """Observation and action size of an environment.
+def environment_sizes(env_id: str, kept: int | None = None) -> tuple[int, int]:
+    """Observation and action size of an environment, of whose observations only the first ``kept`` may count.
 
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
     """
     env = make_env(env_id)
     try:
-        return space_sizes(env)
+        observation_dim, action_dim = space_sizes(env)
     finally:
         env.close()
+    return min(observation_dim, kept or observation_dim), action_dim
 
 
 def _misfit(name: str, observation_dim: int, action_dim: int, env_id: str, hint: str) -> SeqrlError:
