@@ -112,7 +112,8 @@ def check_names(there: Iterable[str], source: str) -> None:
     meant = {name: _meant(name, names) for name in missing}
     renamed = [f"{other!r} to {name!r}" for name, other in meant.items() if other]
     hint = f"rename {', '.join(renamed)} in the file" if renamed else LAYOUT_HINT
-    held = f" (it has {', '.join(sorted(names)[:8])}{' …' if len(names) > 8 else ''})" if names else ""
+    shown = [name if name.isprintable() and len(name) < 40 else f"{name!r:.40}" for name in sorted(names)[:8]]
+    held = f" (it has {', '.join(shown)}{' …' if len(names) > 8 else ''})" if names else ""
     raise SeqrlError(f"{source} has no {', '.join(missing)}{held}", hint)
 
 

@@ -76,19 +76,19 @@ class BoundedFile:
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size = file, size
-
-    def tell(self) -> int:
-        """Bytes read so far."""
-        return self._file.tell()
+        self._file, self._left = file, size
 
     def read(self, count: int) -> bytes:
         """At most ``count`` bytes; memory is taken for those that are there."""
-        return self._file.read(min(count, max(0, self._size - self._file.tell())))
+        data = self._file.read(count if 0 <= count < self._left else self._left)
+        self._left -= len(data)
+        return data
 
     def readline(self) -> bytes:
         """A line, such as the name of a class, cut where it is longer than any name."""
-        return self._file.readline(_MAX_LINE)
+        line = self._file.readline(_MAX_LINE)
+        self._left = max(0, self._left - len(line))
+        return line
 
 
 def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
@@ -233,10 +233,14 @@ class _Machine:
 
     def contain(self, container: Any, items: list[Any]) -> None:
         """Keep count of how deep containers are nested."""
-        depth = 1 + max((self.depths.get(id(item), 0) for item in items), default=0)
-        if depth > MAX_DEPTH or any(item is container for item in items):
-            raise self.refuse(f"nests values more than {MAX_DEPTH} deep")
-        self.depths[id(container)] = max(depth, self.depths.get(id(container), 0))
+        depths, depth = self.depths, self.depths.get(id(container), 1)
+        for item in items:
+            below = depths.get(id(item), 0)
+            if below >= depth:
+                depth = below + 1
+            if depth > MAX_DEPTH or item is container:
+                raise self.refuse(f"nests values more than {MAX_DEPTH} deep")
+        depths[id(container)] = depth
         self.containers.append(container)
 
     def name(self, argument: str) -> None:

@@ -50,7 +50,7 @@ def read_trajectories(path: Path, reading: Reading) -> Episodes:
     if size > MAX_BYTES:
         raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} that a pickle may have")
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=2**20) as file:
             stream = BoundedFile(file, size)
             value = parse_pickle(stream, str(path), ARRAYS, max_instructions=MAX_INSTRUCTIONS)
     except OSError as error:

@@ -102,7 +102,7 @@ def _read_zip(data: bytes, source: str) -> TorchFile:
             return TorchFile(value, {key.removeprefix("data/"): archive.read(members[key]) for key in keys})
     except KeyError as error:
         raise SeqrlError(f"{source} is not a file of torch.save: it has no {error.args[0]}", "copy it again") from error
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise SeqrlError(f"{source} is cut short or damaged: {error}", "copy the file again") from error
 
 
