@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
 Progress = Callable[..., None]
+
+# All but tab and newline, and the halves of characters that stand for a file name's undecodable bytes.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class Console:
@@ -49,6 +53,7 @@ class Console:
 
     def _say(self, text: str) -> None:
         """A line on stderr; above the progress bar while there is one."""
+        text = printable(text)
         if self._bars:
             self._bars.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -59,7 +64,7 @@ class Console:
         if self.as_json:
             return
         if isinstance(renderable, str):
-            print(renderable, file=self.stdout, flush=True)
+            print(printable(renderable), file=self.stdout, flush=True)
             return
         self.show_with(lambda rich: rich.print(renderable))
 
@@ -75,6 +80,7 @@ class Console:
         """Print a plain table; numbers align right, and long cells fold rather than vanish."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         rows = [list(row) for row in rows]
         table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
@@ -83,18 +89,21 @@ class Console:
             justify: Literal["right", "left"] = "right" if numeric and rows else "left"
             table.add_column(name, justify=justify, overflow="fold", no_wrap=index == 0)  # names are never cut in two
         for row in rows:
-            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+            cells = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
+            table.add_row(*(Text(printable(cell)) for cell in cells))
         self.show(table)
 
     def show_facts(self, facts: Mapping[str, Any]) -> None:
         """Print labels and values, one pair a line."""
         from rich.table import Table
+        from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for key, value in facts.items():
-            table.add_row(key, _fact(value, grouped=not key.endswith("seed")))
+            text = _fact(value, grouped=not key.endswith("seed"))
+            table.add_row(Text(printable(key)), Text(printable(text)))  # never read as Rich's markup
         self.show(table)
 
     def emit(self, value: Any) -> None:
@@ -105,9 +114,9 @@ class Console:
 
     def fail(self, message: str, hint: str, code: int) -> None:
         """An error and what to do next; with ``--json`` also as the one object."""
-        print(f"error: {message}", file=self.stderr, flush=True)
+        print(f"error: {printable(message)}", file=self.stderr, flush=True)
         if hint:
-            print(f"hint: {hint}", file=self.stderr, flush=True)
+            print(f"hint: {printable(hint)}", file=self.stderr, flush=True)
         self.emit({"error": message, "hint": hint, "exit_code": code})
 
     @contextmanager
@@ -163,6 +172,11 @@ def byte_size(size: float) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"
+
+
+def printable(text: str) -> str:
+    """The text with control characters spelled out: names in foreign files must not steer the terminal."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def counted(number: int, noun: str) -> str:

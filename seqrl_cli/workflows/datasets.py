@@ -29,6 +29,7 @@ from seqrl_cli.workflows.sources import (
     Obtained,
     fit_environment,
     obtain,
+    path_text,
     refuse_other_environment,
     scores_of_environment,
 )
@@ -110,9 +111,9 @@ def _local_name(store: RunStore, path: Path) -> str:
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     name = f"local/{'dataset' if plain in ('', *RESERVED) else plain}"
     there = store.dataset(name).dataset
-    if not there.exists() or read_attributes(there).get("path") in (None, str(path.resolve())):
+    if not there.exists() or read_attributes(there).get("path") in (None, path_text(path)):
         return name
-    return f"{name}-{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    return f"{name}-{hashlib.sha256(path_text(path).encode()).hexdigest()[:8]}"
 
 
 def dataset_config(

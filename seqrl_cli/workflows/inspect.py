@@ -167,6 +167,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     console.emit(facts)
     console.show(f"{located.id}  ({path})")
     scored = {} if score is None else {"score": f"{score:.1f} of an expert's 100"}
-    console.show_facts({**dict(summary_rows(summary)), **scored, **stated})
+    shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
+    console.show_facts({**dict(summary_rows(summary)), **scored, **shown})
     console.show("returns")
     console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))

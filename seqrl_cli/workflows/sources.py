@@ -117,13 +117,18 @@ def _take_in(spec: DatasetSpec, env_id: str | None) -> Obtained:
         raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
     with _unchanged(path):
         facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
-        facts |= {"path": str(path.resolve()), "sha256": content_sha256(path)}
+        facts |= {"path": path_text(path), "sha256": content_sha256(path)}
         episodes = read_dataset(path, Reading(max_episode_steps=spec.max_episode_steps))
     env_id = env_id or spec.env_id
     if env_id is None:
         return episodes, facts
     episodes, about = fit_environment(episodes, env_id, str(path))
     return episodes, {**facts, **about}
+
+
+def path_text(path: Path) -> str:
+    """A file's full path as text that a file can hold; bytes of it that are no UTF-8 are spelled out."""
+    return str(path.resolve()).encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager

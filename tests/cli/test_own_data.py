@@ -156,3 +156,20 @@ def test_exports_that_cannot_be(seqrl, runs, tmp_path):
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1200", "--force").exit_code == 0
     assert_refused(seqrl("export", "sim/hopper-medium", "-f", "d4rl"), 1, "is older than sim/hopper-medium", "--force")
     assert seqrl("export", "sim/hopper-medium", "-f", "d4rl", "--force").exit_code == 0
+
+
+def test_names_that_would_steer_the_terminal(fresh, tmp_path):
+    """Rich's markup, escape sequences and bytes that are no UTF-8, in a file's name and in its attributes."""
+    path = write_file(tmp_path / "a[bold]\x1b[31m\udcff.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["policy"], file.attrs["[/bold]"] = "[/red] \x1b[31m red", "x"
+    for words in (("download", path), ("info", path), ("info", "local/a-bold-31m"), ("runs",)):
+        told = fresh(*words)
+        assert told.exit_code == 0, told.output
+        assert "\x1b" not in told.output
+    shown = fresh("info", path).stdout
+    assert "[/red] \\x1b[31m red" in shown and "[/bold]" in shown and "a[bold]\\x1b" in shown
+    np.savez(tmp_path / "b.npz", **{"\x1b[31m": np.zeros(3), "[/x]\n": np.zeros(3)})
+    told = fresh("download", tmp_path / "b.npz")
+    assert_refused(told, 1, "has no observations", "float arrays")
+    assert "\x1b" not in told.output
