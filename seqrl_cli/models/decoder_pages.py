@@ -7,7 +7,10 @@ which sums weighted rows of a table picked by index, in one pass and without gat
 - the scores of one head and page are the page's key components, (head_dim, columns), summed with the query as weights;
 - the output of one head is the values of all pages, (columns, head_dim), summed with the attention as weights.
 
-What all rows of a group share for good, an episode's context, is its trunk: a matrix product for all rows at once.
+So a closed page, which never changes again, holds its keys by component. An open page holds them by column, as they
+come: to spread one token's keys over all components would touch a cache line for each number.
+
+What all rows of a group share for good, an episode's context, is its trunk: its keys meet all rows in one product.
 
 Each bag is summed on its own and in order, and the products of one group have the same shape whatever the other groups,
 so a row's result does not depend on the groups beside its own, bit for bit.
@@ -21,80 +24,67 @@ import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trunk:
-    """Keys and values that all rows of a group share.
+    """What all rows of a group have seen first.
 
     Attributes:
-        keys: (layers, groups, heads, head_dim, time) float32.
-        values: (layers, groups, heads, time, head_dim) float32.
+        table: (groups, pages) int64, closed pages, which hold the values.
+        keys: (layers, groups, heads, head_dim, time) float32, their keys.
     """
 
+    table: Tensor
     keys: Tensor
-    values: Tensor
-
-    @property
-    def length(self) -> int:
-        """Tokens of it."""
-        return self.keys.shape[4]
 
     def score(self, layer: int, query: Tensor) -> Tensor:
         """Products of queries (rows, heads, head_dim) with all keys, (rows, heads, time)."""
-        return _by_group(query, self.keys[layer])
-
-    def mix(self, layer: int, weights: Tensor) -> Tensor:
-        """Sum of the values weighted by (rows, heads, time): (rows, heads, head_dim)."""
-        return _by_group(weights, self.values[layer])
-
-
-def _by_group(rows: Tensor, matrices: Tensor) -> Tensor:
-    """Products of (rows, heads, n) with their group's matrices, (groups, heads, n, m): (rows, heads, m).
-
-    The result is written heads first, which batched products do at once and other layouts a head at a time.
-    """
-    groups, heads, _, width = matrices.shape
-    products = rows.new_empty(groups, heads, len(rows) // groups, width)
-    for part, each, out in zip(rows.chunk(groups), matrices, products, strict=True):
-        torch.bmm(part.transpose(0, 1), each, out=out)
-    return products.transpose(1, 2).flatten(0, 1)
+        groups, heads, _, time = self.keys.shape[1:]
+        products = query.new_empty(groups, heads, len(query) // groups, time)
+        for part, keys, out in zip(query.chunk(groups), self.keys[layer], products, strict=True):
+            torch.bmm(part.transpose(0, 1), keys, out=out)  # written heads first, as batched products do at once
+        return products.transpose(1, 2).flatten(0, 1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class View:
     """Where the keys and values of some rows lie.
 
     Attributes:
-        pages: pages a row, the open one included.
-        key_index: (rows * heads * pages * head_dim,) int32, rows of the key table, a bag a head and page.
-        key_offsets: (rows * heads * pages,) int32, where each bag starts.
-        value_index: (rows * heads, pages * columns) int32, rows of the value table, a bag a head.
+        trunk: what the rows' groups have seen first, if anything is kept apart.
+        closed: closed pages a row has seen after it.
+        known: tokens in trunk and closed pages.
+        key_index: (rows * heads * closed * head_dim,) int32, rows of the key table, a bag a head and page.
+        key_offsets: (rows * heads * closed,) int32, where each bag starts.
+        value_index: (rows * heads, known + columns) int32, rows of the value table, a bag a head.
     """
 
-    pages: int
+    trunk: Trunk | None
+    closed: int
+    known: int
     key_index: Tensor
     key_offsets: Tensor
     value_index: Tensor
 
-    def up_to(self, length: int) -> Past:
-        """The oldest ``length`` columns of it."""
-        index = self.value_index[:, :length].flatten()
-        bags = torch.arange(len(self.value_index), dtype=torch.int32, device=index.device)
-        return Past(self, length, index, bags * length)
+    def up_to(self, filled: int) -> Past:
+        """Everything, but only the first ``filled`` columns of the open page."""
+        index = self.value_index[:, : self.known + filled].flatten()
+        offsets = torch.arange(0, len(index), self.known + filled, dtype=torch.int32, device=index.device)
+        return Past(self, filled, index, offsets)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Past:
     """The part of a view that is in use.
 
     Attributes:
         view: where everything lies.
-        length: columns in use.
+        filled: columns of the open page in use.
         value_index: (rows * heads * length,) int32, rows of the value table, a bag a head.
         value_offsets: (rows * heads,) int32, where each bag starts.
     """
 
     view: View
-    length: int
+    filled: int
     value_index: Tensor
     value_offsets: Tensor
 
@@ -111,18 +101,19 @@ class Pages:
         head_dim: width of a head.
         columns: tokens a page.
         device: where to keep them.
+
+    Attributes:
+        rows: open pages.
+        closed: closed pages in use.
+        memory: (layers, pages, 2, heads * columns * head_dim) float32; of each page first its keys, (heads, columns,
+            head_dim) while it is open and (heads, head_dim, columns) when it is closed, then its values, (heads,
+            columns, head_dim).
     """
 
     def __init__(self, layers: int, heads: int, head_dim: int, columns: int, device: torch.device) -> None:
         self.heads, self.head_dim, self.columns = heads, head_dim, columns
         self.rows, self.closed = 0, 0
-        self.keys = torch.empty(layers, 0, heads, head_dim, columns, device=device)
-        self.values = torch.empty(layers, 0, columns, heads, head_dim, device=device)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory taken, in bytes."""
-        return self.keys.nbytes + self.values.nbytes
+        self.memory = torch.empty(layers, 0, 2, heads * columns * head_dim, device=device)
 
     def clear(self) -> None:
         """Forget all closed pages; their memory is kept for later ones."""
@@ -131,96 +122,115 @@ class Pages:
     def reserve(self, rows: int, closed: int) -> None:
         """Make room for so many open pages and so many more closed ones."""
         needed = max(rows, self.rows) + self.closed + closed
-        if rows <= self.rows and needed <= self.keys.shape[1]:
+        if rows <= self.rows and needed <= self.memory.shape[1]:
             return
-        old_keys, old_values, old_rows = self.keys, self.values, self.rows
+        old, old_rows = self.memory, self.rows
         self.rows = max(rows, self.rows)
-        capacity = needed + self.closed  # room to grow, so that pages move seldom
-        self.keys = old_keys.new_empty(old_keys.shape[0], capacity, *old_keys.shape[2:])
-        self.values = old_values.new_empty(old_values.shape[0], capacity, *old_values.shape[2:])
-        for old, new in ((old_keys, self.keys), (old_values, self.values)):
-            new[:, :old_rows] = old[:, :old_rows]
-            new[:, self.rows : self.rows + self.closed] = old[:, old_rows : old_rows + self.closed]
+        # room to grow, so that pages move seldom
+        self.memory = old.new_empty(len(old), needed + self.closed, *old.shape[2:])
+        self.memory[:, :old_rows] = old[:, :old_rows]
+        self.memory[:, self.rows : self.rows + self.closed] = old[:, old_rows : old_rows + self.closed]
+
+    def fill(self, layer: int, pages: slice, keys: Tensor, values: Tensor) -> None:
+        """Store keys and values (pages, heads, time, head_dim) as the first columns of open pages."""
+        by_column = self._by_column(layer, pages)
+        by_column[:, 0, :, : keys.shape[2]] = keys
+        by_column[:, 1, :, : keys.shape[2]] = values
+
+    def fill_closed(self, layer: int, pages: slice, keys: Tensor, values: Tensor) -> None:
+        """Store keys and values (pages, heads, columns, head_dim) as closed pages."""
+        self._by_component(layer, pages)[:] = keys.transpose(2, 3)
+        self._by_column(layer, pages)[:, 1] = values
 
     def append(self, count: int) -> slice:
         """Take ``count`` closed pages, room for which has been reserved; returns where they are."""
         first = self.rows + self.closed
-        assert first + count <= self.keys.shape[1]
+        assert first + count <= self.memory.shape[1]
         self.closed += count
         return slice(first, first + count)
 
-    def reorder(self, origin: Tensor) -> None:
-        """Open page i becomes a copy of open page ``origin[i]``."""
+    def reorder(self, origin: Tensor, filled: int) -> None:
+        """Open page i becomes a copy of open page ``origin[i]``, its first ``filled`` columns."""
         self.reserve(len(origin), 0)
-        for layer in (*self.keys, *self.values):
-            layer[: len(origin)] = layer[: self.rows].index_select(0, origin)
+        for layer in range(len(self.memory)):
+            used = self._by_column(layer, slice(self.rows))[:, :, :, :filled]
+            used[: len(origin)] = used.index_select(0, origin)
 
     def close(self, origin: Tensor) -> Tensor:
-        """Copy open pages ``origin`` (rows,) to new closed ones; returns their numbers (rows,) among the closed."""
+        """Copy full open pages ``origin`` (rows,) to new closed ones; their numbers (rows,) among the closed."""
         self.reserve(0, len(origin))
         first = self.closed
         place = self.append(len(origin))
-        for layer in (*self.keys, *self.values):
-            torch.index_select(layer[: self.rows], 0, origin, out=layer[place])
+        for layer in range(len(self.memory)):
+            keys, values = self._by_column(layer, slice(self.rows)).index_select(0, origin).unbind(1)
+            self.fill_closed(layer, place, keys, values)
         return torch.arange(first, self.closed, device=origin.device)
 
-    def view(self, table: Tensor) -> View:
-        """Where rows with closed pages ``table`` (rows, pages), oldest first, and their open page find everything."""
+    def view(self, table: Tensor, trunk: Trunk | None) -> View:
+        """Where rows find what they have seen: the trunk, closed pages ``table`` (rows, pages), and their open page."""
         rows, device = len(table), table.device
-        own = torch.arange(rows, device=device)[:, None]
-        pages = torch.cat([table + self.rows, own], dim=1).int()
         heads, columns, components = (
             torch.arange(count, dtype=torch.int32, device=device) for count in (self.heads, self.columns, self.head_dim)
         )
-        bags = pages[:, None, :] * self.heads + heads[:, None]
+        closed, own = (table + self.rows).int(), torch.arange(rows, dtype=torch.int32, device=device)[:, None]
+        bags = closed[:, None] * (2 * self.heads) + heads[:, None]
         key_index = (bags[..., None] * self.head_dim + components).flatten()
-        tokens = (pages[:, :, None] * self.columns + columns).flatten(1)
-        value_index = (tokens[:, None, :] * self.heads + heads[:, None]).flatten(0, 1)
-        offsets = torch.arange(0, len(key_index), self.head_dim, dtype=torch.int32, device=device)
-        return View(pages.shape[1], key_index, offsets, value_index)
+        key_offsets = torch.arange(0, len(key_index), self.head_dim, dtype=torch.int32, device=device)
+        pages = [closed, own]
+        if trunk is not None:
+            shared = (trunk.table + self.rows).int()
+            pages = [shared.repeat_interleave(rows // len(shared), 0), *pages]
+        every = torch.cat(pages, dim=1)[:, None]
+        tokens = ((every * 2 + 1) * self.heads + heads[:, None])[..., None] * self.columns + columns
+        known = (every.shape[2] - 1) * self.columns
+        return View(trunk, table.shape[1], known, key_index, key_offsets, tokens.flatten(2).flatten(0, 1))
 
-    def write(self, layer: int, column: int, key: Tensor, value: Tensor) -> None:
-        """Store one token's keys and values, (rows, heads, head_dim), in the rows' open pages."""
-        self.keys[layer, : len(key), :, :, column] = key
-        self.values[layer, : len(value), column] = value
+    def write(self, layer: int, column: int, both: Tensor) -> None:
+        """Store one token's keys and values, (rows, 2, heads, head_dim), in the rows' open pages."""
+        self._by_column(layer, slice(len(both)))[:, :, :, column] = both
 
     def to_trunk(self, table: Tensor) -> Trunk:
-        """Turn the closed pages ``table`` (groups, pages) into a trunk; all closed pages are given up."""
-        chosen = (table + self.rows).flatten()
-        keys = self.keys[:, chosen].unflatten(1, table.shape).permute(0, 1, 3, 4, 2, 5).flatten(4)
-        values = self.values[:, chosen].unflatten(1, table.shape).permute(0, 1, 4, 2, 3, 5).flatten(3, 4)
-        self.clear()
-        return Trunk(keys.contiguous(), values.contiguous())
+        """The closed pages ``table`` (groups, pages) as a trunk."""
+        chosen = self.memory[:, (table + self.rows).flatten(), 0]
+        keys = chosen.view(len(chosen), *table.shape, self.heads, self.head_dim, self.columns)
+        return Trunk(table, keys.permute(0, 1, 3, 4, 2, 5).flatten(4).contiguous())
 
-    def attend(self, layer: int, query: Tensor, past: Past, trunk: Trunk | None) -> Tensor:
-        """Attention of one query a row to the trunk and to its pages.
+    def attend(self, layer: int, query: Tensor, past: Past) -> Tensor:
+        """Attention of one query a row to all that the row has seen.
 
         Args:
             layer: which layer's keys and values.
             query: (rows, heads, head_dim), already scaled.
-            past: the pages.
-            trunk: what comes before them.
+            past: where they lie.
 
         Returns:
             (rows, heads * head_dim).
         """
-        ahead = trunk.length if trunk else 0
-        scores = self._scores(layer, query, past)
-        if trunk is not None:
-            scores = torch.cat([trunk.score(layer, query), scores], dim=2)
-        weights = torch.softmax(scores, dim=2)
-        values = self.values[layer].view(-1, self.head_dim)
-        mixed = _bags(values, past.value_index, past.value_offsets, weights[:, :, ahead:].flatten()).view(query.shape)
-        if trunk is not None:
-            mixed += trunk.mix(layer, weights[:, :, :ahead])
-        return mixed.flatten(1)
+        view, scores = past.view, []
+        if view.trunk is not None:
+            scores.append(view.trunk.score(layer, query))
+        if view.closed:
+            scores.append(self._closed_scores(layer, query, view))
+        if past.filled:
+            keys = self._by_column(layer, slice(len(query)))[:, 0, :, : past.filled]
+            scores.append(torch.matmul(keys, query[..., None]).squeeze(3))
+        weights = torch.softmax(torch.cat(scores, dim=2), dim=2)
+        table = self.memory[layer].view(-1, self.head_dim)
+        return _bags(table, past.value_index, past.value_offsets, weights.flatten()).view(len(query), -1)
 
-    def _scores(self, layer: int, query: Tensor, past: Past) -> Tensor:
-        """Products of queries (rows, heads, head_dim) with the keys of their pages, (rows, heads, length)."""
-        view = past.view
-        repeated = query[:, :, None].expand(-1, -1, view.pages, -1).flatten()
-        scores = _bags(self.keys[layer].view(-1, self.columns), view.key_index, view.key_offsets, repeated)
-        return scores.view(*query.shape[:2], -1)[:, :, : past.length]
+    def _closed_scores(self, layer: int, query: Tensor, view: View) -> Tensor:
+        """Products of queries (rows, heads, head_dim) with the keys of their closed pages, (rows, heads, length)."""
+        repeated = query[:, :, None].expand(-1, -1, view.closed, -1).flatten()
+        table = self.memory[layer].view(-1, self.columns)
+        return _bags(table, view.key_index, view.key_offsets, repeated).view(*query.shape[:2], -1)
+
+    def _by_column(self, layer: int, pages: slice) -> Tensor:
+        """Keys and values of open pages, (pages, 2, heads, columns, head_dim); of closed ones, only the values."""
+        return self.memory[layer, pages].view(-1, 2, self.heads, self.columns, self.head_dim)
+
+    def _by_component(self, layer: int, pages: slice) -> Tensor:
+        """Keys of closed pages, (pages, heads, head_dim, columns)."""
+        return self.memory[layer, pages, 0].view(-1, self.heads, self.head_dim, self.columns)
 
 
 def _bags(table: Tensor, index: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:

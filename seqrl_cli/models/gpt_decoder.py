@@ -20,21 +20,20 @@ products, whose shape within a group depends on that group alone) independently,
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.decoder_linear import PackedLinear
 from seqrl_cli.models.decoder_pages import Pages, Trunk, View
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
 from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt_layer import Layer, fold_norm, normalize
 
 
 @dataclass
@@ -101,7 +100,7 @@ class GPTDecoder:
         self.embedding = _embedding_by_dimension(model)
         self.positions = model.position_embedding.detach().float().clone()
         self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
-        self.heads = [_fold(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
+        self.heads = [fold_norm(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
         columns = sum(self._is_kept(dim) for dim in range(self.transition_dim))
         first = self.layers[0]
         self.pages = Pages(len(self.layers), first.n_head, first.head_dim, columns, self.device)
@@ -130,15 +129,15 @@ class GPTDecoder:
         dim = position % self.transition_dim
         column = state.filled if self._is_kept(dim) else None
         state.filled += column is not None
-        state.view = state.view or self.pages.view(state.table)
-        past = state.view.up_to(state.table.shape[1] * self.pages.columns + state.filled)
+        state.view = state.view or self.pages.view(state.table, state.trunk)
+        past = state.view.up_to(state.filled)
         x = functional.embedding(tokens, self.embedding[dim]) + self.positions[position]
         for number, layer in enumerate(self.layers):
-            query, key, value = layer.project(x)
+            heads = layer.project(x)
             if column is not None:
-                self.pages.write(number, column, key, value)
-            x = layer.finish(x, self.pages.attend(number, query, past, state.trunk))
-        return self.heads[dim](_normalize(x)), state
+                self.pages.write(number, column, heads[:, 1:])
+            x = layer.finish(x, self.pages.attend(number, heads[:, 0], past))
+        return self.heads[dim](normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
         """Most memory that planning takes for one episode, in bytes, if no two beams share a page.
@@ -171,7 +170,7 @@ class GPTDecoder:
             state.table = torch.cat([state.table, self.pages.close(origin)[:, None]], dim=1)
             state.filled, state.view = 0, None
         elif state.origin is not None and state.filled:
-            self.pages.reorder(state.origin)
+            self.pages.reorder(state.origin, state.filled)
         self.pages.reserve(len(state.tokens), 0)
         state.origin = None
 
@@ -190,11 +189,9 @@ class GPTDecoder:
         for number, layer in enumerate(self.layers):
             x, keys, values = layer.encode(x, counts, [level.parent for level in levels], layer is self.layers[-1])
             for place, key, value in zip(places, keys, values, strict=False):
-                self.pages.keys[number, place] = key.transpose(2, 3)
-                self.pages.values[number, place] = value.transpose(1, 2)
+                self.pages.fill_closed(number, place, key, value)
             if is_open:
-                self.pages.keys[number, : len(node), ..., :last] = keys[-1][node].transpose(2, 3)
-                self.pages.values[number, : len(node), :last] = values[-1][node].transpose(1, 2)
+                self.pages.fill(number, slice(len(node)), keys[-1][node], values[-1][node])
         state.filled, state.view, state.trunk = last if is_open else 0, None, None
         state.table = self._paths(levels, places, node)
 
@@ -214,93 +211,6 @@ class GPTDecoder:
         rows = level.tokens[:, kept] + torch.tensor(dims, device=level.tokens.device) * (self.bins + 1)
         positions = self.positions[[level.first + i for i in kept]]
         return functional.embedding(rows, self.embedding.flatten(0, 1)) + positions
-
-
-class Layer:
-    """One block of a GPT with its norms folded into its linear layers."""
-
-    def __init__(self, block: Block) -> None:
-        width = block.projection.in_features
-        self.n_head, self.head_dim = block.n_head, width // block.n_head
-        scale = torch.ones(3, width, dtype=torch.float64, device=block.qkv.weight.device)
-        scale[0] /= math.sqrt(self.head_dim)
-        self.qkv = _fold(block.norm_attention, block.qkv.weight, block.qkv.bias, scale.flatten())
-        self.projection = PackedLinear(block.projection.weight, block.projection.bias)
-        self.mlp_in = _fold(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias)
-        self.mlp_out = PackedLinear(block.mlp_out.weight, block.mlp_out.bias)
-
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of inputs (rows, width), each (rows, heads, head_dim)."""
-        query, key, value = self.qkv(_normalize(x)).view(len(x), 3, self.n_head, self.head_dim).unbind(1)
-        return query, key, value
-
-    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """The block after attention: projection, feed-forward network, and both residuals; all (rows, width)."""
-        x = self.projection.add_to(x, mixed)
-        return self.mlp_out.add_to(x, self.mlp_in.gelu(_normalize(x)))
-
-    def encode(
-        self, x: Tensor, counts: list[torch.Size], parents: list[Tensor], is_last: bool
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Transform all tokens of a prefix tree.
-
-        Args:
-            x: (tokens, width), the levels one after the other, each (nodes, time).
-            counts: (nodes, time) of each level.
-            parents: (nodes,) of each level.
-            is_last: leave ``x`` as it is, because only keys and values are wanted.
-
-        Returns:
-            The transformed tokens, and keys and values of each level, (nodes, heads, time, head_dim).
-        """
-        joined = torch.split(self.qkv(_normalize(x)), [nodes * time for nodes, time in counts])
-        heads = [
-            part.view(nodes, time, 3, self.n_head, self.head_dim).permute(2, 0, 3, 1, 4)
-            for part, (nodes, time) in zip(joined, counts, strict=True)
-        ]
-        if not is_last:
-            x = self.finish(x, _tree_attention(heads, parents))
-        return x, [level[1] for level in heads], [level[2] for level in heads]
-
-
-def _tree_attention(heads: list[Tensor], parents: list[Tensor]) -> Tensor:
-    """Attention of each token to the tokens before it on its path from the root.
-
-    Args:
-        heads: queries (scaled), keys and values of each level, (3, nodes, heads, time, head_dim).
-        parents: (nodes,) of each level, where its paths continue the level before.
-
-    Returns:
-        (tokens, heads * head_dim), the levels one after the other.
-    """
-    path, mixed = heads[0][1:, :1, :, :0], []
-    for (query, *own), parent in zip(heads, parents, strict=True):
-        path = torch.cat([path.index_select(1, parent), torch.stack(own)], dim=3)
-        mixed.append(_causal_attention(query, *path).transpose(1, 2).flatten(2).flatten(0, 1))
-    return torch.cat(mixed)
-
-
-def _causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of the newest (nodes, heads, time, head_dim) tokens, already scaled, to their whole path."""
-    time, path = query.shape[2], keys.shape[2]
-    hidden = torch.ones(time, path, dtype=torch.bool, device=query.device).triu(path - time + 1)
-    scores = (query @ keys.transpose(2, 3)).masked_fill_(hidden, -math.inf)
-    return torch.softmax(scores, dim=3) @ values
-
-
-def _normalize(x: Tensor) -> Tensor:
-    """Layer norm over the last axis without scale and shift, which live in the linear layer that follows."""
-    return functional.layer_norm(x, x.shape[-1:])
-
-
-def _fold(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None, scale: Tensor | None = None) -> PackedLinear:
-    """A linear layer (outputs, inputs) with the scale and shift of the norm before it, and a scale after it."""
-    wide = weight.detach().double()
-    shift = wide @ norm.bias.detach().double() + (0 if bias is None else bias.detach().double())
-    wide = wide * norm.weight.detach().double()
-    if scale is not None:
-        wide, shift = wide * scale[:, None], shift * scale
-    return PackedLinear(wide, shift)
 
 
 def _embedding_by_dimension(model: GPT) -> Tensor:

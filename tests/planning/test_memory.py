@@ -28,7 +28,7 @@ def test_a_plan_takes_no_more_than_stated(window, episodes):
     values = BinValues(np.zeros((9, 7)), "mean", decoder.device)
     draws = draw([np.random.default_rng(episode) for episode in range(episodes)], settings, decoder)
     beam_plan(decoder, values, torch.zeros(episodes, 3 * 7 + 3, dtype=torch.int64), settings, draws)
-    assert 0 < decoder.pages.nbytes <= episodes * plan_bytes(decoder, settings)
+    assert 0 < decoder.pages.memory.nbytes <= episodes * plan_bytes(decoder, settings)
 
 
 def test_episodes_that_fit():
