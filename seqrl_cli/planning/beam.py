@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.models.decoder import Decoder
-from seqrl_cli.planning.filters import sample
+from seqrl_cli.planning.filters import likeliest, sample
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
 
@@ -74,12 +74,12 @@ def beam_plan(decoder: Decoder, values: BinValues, context: Tensor, settings: Pl
             logits, state = decoder.step(tokens, state)
 
         rewards[:, :, t] = values(logits, reward).view(len(context), -1)
-        tokens = logits.argmax(dim=-1)
+        tokens = likeliest(logits)
         plans[:, :, t, reward] = tokens.view(len(context), -1)
         logits, state = decoder.step(tokens, state)
 
         rewards[:, :, t + 1] = values(logits, value).view(len(context), -1)
-        plans[:, :, t, value] = logits.argmax(dim=-1).view(len(context), -1)
+        plans[:, :, t, value] = likeliest(logits).view(len(context), -1)
 
         scores = (rewards * discounts).sum(dim=2)
         best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, : settings.beam_width]
