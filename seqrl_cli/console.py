@@ -6,8 +6,10 @@ import json
 import math
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Console:
         quiet: say nothing but results and errors.
         as_json: stdout carries exactly one JSON object; ``show`` is silent then.
         stdout, stderr: streams, by default the process's own.
+        line_seconds: seconds from one line of progress to the next, where there is no terminal for a bar.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class Console:
         as_json: bool = False,
         stdout: TextIO | None = None,
         stderr: TextIO | None = None,
+        line_seconds: float = 30.0,
     ) -> None:
         self.quiet = quiet
         self.as_json = as_json
         self.stdout = stdout or sys.stdout
         self.stderr = stderr or sys.stderr
+        self.line_seconds = line_seconds
         self._bars: RichConsole | None = None
 
     def note(self, text: str) -> None:
@@ -121,13 +126,16 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, unit: str = "") -> Iterator[Progress]:
-        """A progress bar with rate and time left; a silent one where stderr is not a terminal.
+        """A progress bar with rate and time left; where stderr is not a terminal, a line now and then.
 
         Yields:
             ``update(done, total, detail="")``; ``total`` may be None when it is not known.
         """
-        if self.quiet or not self.stderr.isatty():
+        if self.quiet:
             yield lambda done, total=None, detail="": None
+            return
+        if not self.stderr.isatty():
+            yield _Lines(label, unit, self.note, self.line_seconds).update
             return
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -147,11 +155,7 @@ class Console:
             task = bars.add_task(label, total=None, detail="", rate="")
 
             def update(done: float, total: float | None = None, detail: str = "") -> None:
-                speed = bars.tasks[0].speed
-                rate = f"{speed:,.0f} {unit}/s" if speed and unit and speed >= 10 else ""
-                if speed and unit and speed < 10:
-                    rate = f"{speed:.1f} {unit}/s"
-                bars.update(task, completed=done, total=total, detail=detail, rate=rate)
+                bars.update(task, completed=done, total=total, detail=detail, rate=_rate(bars.tasks[0].speed, unit))
 
             yield update
 
@@ -163,6 +167,46 @@ class Console:
             yield
         finally:
             self._bars = None
+
+
+@dataclass
+class _Lines:
+    """Progress where there is no terminal, in a log file for example: a plain line every so many seconds."""
+
+    label: str
+    unit: str
+    say: Callable[[str], None]
+    interval: float
+    _first: tuple[float, float] | None = None  # time and count at the first update, which a resumed run begins with
+    _said: float = 0.0
+
+    def update(self, done: float, total: float | None = None, detail: str = "") -> None:
+        """As a progress bar's."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._said = (now, done), now
+        if now - self._said < self.interval:
+            return
+        self._said = now
+        start, already = self._first
+        speed = (done - already) / (now - start) if now > start else 0.0
+        left = f"{duration((total - done) / speed)} left" if total and speed else ""
+        count = f"{done:,.0f}" + (f" of {total:,.0f}" if total else "") + (f" {self.unit}" if self.unit else "")
+        self.say(", ".join(part for part in (f"{self.label}: {count}", _rate(speed, self.unit), left, detail) if part))
+
+
+def _rate(speed: float | None, unit: str) -> str:
+    """``1,200 steps/s``; nothing while it is not known."""
+    if not speed or not unit:
+        return ""
+    return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.1f} {unit}/s"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
 
 
 def byte_size(size: float) -> str:

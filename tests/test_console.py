@@ -1,10 +1,14 @@
 """What the console does on a real terminal: bars with rate and time left, and lines that stay whole above them."""
 
+import io
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
+
+from seqrl_cli.console import Console, byte_size
 
 PROGRAM = """
 import time
@@ -51,3 +55,40 @@ def test_no_bar_where_stderr_is_no_terminal():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert done.stderr == "a line in between\n"
     assert done.stdout == "result\n"
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then():
+    stderr = io.StringIO()
+    with Console(stderr=stderr, line_seconds=0.0).progress("training", "updates") as update:
+        update(100, 400)
+        update(200, 400, "loss 0.5")
+    first, *later = stderr.getvalue().splitlines()
+    assert first.startswith("training: 100 of 400 updates")
+    assert later[0].startswith("training: 200 of 400 updates, ") and "updates/s" in later[0]
+    assert " left, loss 0.5" in later[0]
+
+
+def test_progress_without_a_terminal_is_sparse_and_silent_when_quiet():
+    for console in (Console(stderr=io.StringIO()), Console(stderr=io.StringIO(), line_seconds=0.0, quiet=True)):
+        with console.progress("training", "updates") as update:
+            update(100, 400)
+            update(200, 400)
+        assert console.stderr.getvalue() == ""
+
+
+def test_numbers_without_a_word_in_json_are_null():
+    stdout = io.StringIO()
+    Console(as_json=True, stdout=stdout).emit({"loss": float("nan"), "all": [1.0, float("inf")]})
+    assert json.loads(stdout.getvalue()) == {"loss": None, "all": [1.0, None]}
+
+
+def test_facts_read_as_a_person_says_them():
+    stdout = io.StringIO()
+    Console(stdout=stdout).show_facts({"updates": 1200, "seed": 1200, "there": True, "env": None})
+    assert [line.split() for line in stdout.getvalue().splitlines()] == [
+        ["updates", "1,200"],
+        ["seed", "1200"],
+        ["there", "yes"],
+        ["env", "–"],
+    ]
+    assert (byte_size(310), byte_size(7_800), byte_size(2.5e9)) == ("310 B", "7.8 kB", "2.5 GB")

@@ -40,7 +40,7 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, 
             raise unknown("key", key, known, "seqrl presets show base")
         try:
             overrides[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (ValueError, yaml.YAMLError) as error:
             raise UsageError(f"the value of {key!r} cannot be read: {text!r}", "quote it for the shell") from error
     return overrides
 

@@ -36,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SeqrlError(f"no file {path}", "check the path") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a date such as 2020-13-01 is a ValueError
         raise SeqrlError(f"{path} cannot be read as YAML", "restore the file, or delete it and start again") from error
     if not isinstance(content, dict):
         raise SeqrlError(f"{path} holds {type(content).__name__}, not a mapping", "restore the file")

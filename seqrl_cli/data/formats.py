@@ -57,7 +57,7 @@ def read_attributes(path: Path) -> dict[str, Scalar]:
         SeqrlError: it is missing or damaged.
     """
     if not path.exists():
-        raise SeqrlError(f"there is no file {path}", FILE_HINT)
+        raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` shows what has a name")
     if path.is_dir():
         return read_minari_attributes(path) if data_folder(path) else {}
     return hdf5_attributes(path) if _READERS[_suffix(path)] is read_hdf5 else {}

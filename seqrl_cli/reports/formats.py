@@ -8,7 +8,7 @@ from typing import Any
 
 from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table import Cell, Column, ReferenceRow, Report, ResultRow, dataset_titles
+from seqrl_cli.reports.table import OTHER_DATA, Cell, Column, ReferenceRow, Report, ResultRow, dataset_titles
 
 MISSING = "–"
 _FIELDS = (
@@ -186,13 +186,20 @@ def _markdown_results(report: Report) -> str:
     return "\n".join(lines)
 
 
+def _titles(dataset: str) -> list[str]:
+    return [title or MISSING for title in dataset_titles(dataset)]
+
+
 def _markdown_comparison(report: Report) -> str:
     columns = report.comparison.columns
     lines = ["| Dataset | Environment | " + " | ".join(column.title for column in columns) + " |"]
     lines.append("|---|---|" + "---:|" * len(columns))
-    for dataset in (dataset for group in report.comparison.groups for dataset in group):
-        cells = [cell_text(column.cells.get(dataset)) for column in columns]
-        lines.append("| " + " | ".join([*dataset_titles(dataset), *cells]) + " |")
+    for group in report.comparison.groups:
+        if report.comparison.is_apart(group):
+            lines.append(f"| **{OTHER_DATA}** | | " + " | ".join("" for _ in columns) + " |")
+        for dataset in group:
+            cells = [cell_text(column.cells.get(dataset)) for column in columns]
+            lines.append("| " + " | ".join([*_titles(dataset), *cells]) + " |")
     for title, values in report.comparison.averages():
         cells = [MISSING if value is None else f"{value:.1f}" for value in values]
         lines.append(f"| **{title}** | | " + " | ".join(cells) + " |")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from seqrl_cli.reports.table import Cell, Column, Comparison, dataset_titles
+from seqrl_cli.reports.table import OTHER_DATA, Cell, Column, Comparison, dataset_titles
 
+CAPTION = "Normalised scores, mean and standard error over episodes: 0 is a random policy, 100 the reference policy."
 _MISSING = "$-$"
 _SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})
 
@@ -20,6 +21,8 @@ def to_latex(comparison: Comparison) -> str:
     ]
     for group in comparison.groups:
         lines.append(r"\midrule")
+        if comparison.is_apart(group):
+            lines.append(rf"\multicolumn{{{2 + len(comparison.columns)}}}{{l}}{{\it {OTHER_DATA}}} \\")
         lines += [_dataset_row(dataset, comparison.columns) for dataset in group]
     averages = comparison.averages()
     if averages:
@@ -27,7 +30,9 @@ def to_latex(comparison: Comparison) -> str:
     for title, values in averages:
         cells = [_average(value, column) for value, column in zip(values, comparison.columns, strict=True)]
         lines.append(_row([rf"\multicolumn{{2}}{{c}}{{\bf {title}}}", *cells]))
-    lines += [r"\bottomrule", r"\end{tabular}", r"\label{table:d4rl}", r"\end{table*}"]
+    # the published table brings no caption of its own; what is ours says what it shows
+    caption = [rf"\caption{{{CAPTION}}}"] if any(column.own for column in comparison.columns) else []
+    lines += [r"\bottomrule", r"\end{tabular}", *caption, r"\label{table:d4rl}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
@@ -44,7 +49,7 @@ def _header(title: str) -> str:
 
 
 def _dataset_row(dataset: str, columns: tuple[Column, ...]) -> str:
-    titles = [title.translate(_SPECIAL) for title in dataset_titles(dataset)]
+    titles = [title.translate(_SPECIAL) or "--" for title in dataset_titles(dataset)]
     return _row([*titles, *(_cell(column.cells.get(dataset)) for column in columns)])
 
 

@@ -23,6 +23,7 @@ D4RL_DATASETS = tuple(f"{family}-{quality}-v2" for quality in QUALITIES for fami
 SCORE_NOTE = (
     "score: 0 is a random policy, 100 D4RL's reference policy; 95 % interval: bootstrap of the mean, runs as strata"
 )
+OTHER_DATA = "Other data than D4RL's"
 NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.startswith("ant-"))
 
 
@@ -110,6 +111,10 @@ class Comparison:
 
     columns: tuple[Column, ...]
     groups: tuple[tuple[str, ...], ...]
+
+    def is_apart(self, group: tuple[str, ...]) -> bool:
+        """Whether a group holds data that published figures do not speak of, beside a group of which they do."""
+        return group[0] not in D4RL_DATASETS and any(not column.own for column in self.columns)
 
     def averages(self) -> list[tuple[str, list[float | None]]]:
         """The published table's last lines: over nine settings, and over twelve when a column has them all."""

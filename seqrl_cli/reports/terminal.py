@@ -22,6 +22,7 @@ from seqrl_cli.reports.formats import (
     score_text,
 )
 from seqrl_cli.reports.table import (
+    OTHER_DATA,
     Column,
     Comparison,
     ReferenceRow,
@@ -77,22 +78,25 @@ _ESSENTIAL = 4
 
 def print_report(report: Report, console: Console) -> None:
     """Print our results, then methods side by side when published figures are wanted, then the notes."""
+    left_out: list[str] = []
     if report.rows or report.references:
-        console.print(_results_table(report, console))
+        table, left_out = _results_table(report, console)
+        console.print(table)
     if report.published:
         for table in _comparison_tables(report.comparison, report.comparison.columns, console):
             console.print(table)
-    for note in report.notes:
+    room = f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json have them"
+    for note in [room] * bool(left_out) + list(report.notes):
         console.print(f"note: {note}", style="dim", highlight=False, markup=False)
 
 
-def _results_table(report: Report, console: Console) -> Table:
-    """The widest table that fits: columns beyond the essential ones go, the last first."""
-    for kept in range(len(_STATISTICS), _ESSENTIAL, -1):
+def _results_table(report: Report, console: Console) -> tuple[Table, list[str]]:
+    """The widest table that fits, and the columns beyond the essential ones that had to go, the last first."""
+    for kept in range(len(_STATISTICS), _ESSENTIAL - 1, -1):
         table = _results_with(report, _STATISTICS[:kept])
         if _width(table, console) <= console.width:
-            return table
-    return _results_with(report, _STATISTICS[:_ESSENTIAL])
+            break
+    return table, [statistic.title for statistic in _STATISTICS[kept:]]
 
 
 def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
@@ -133,6 +137,8 @@ def _comparison_with(comparison: Comparison, columns: Sequence[Column]) -> Table
     table = _new_table(["", *(column.title.replace(" ", "\n") for column in columns)])
     for group in comparison.groups:
         heading = ""
+        if comparison.is_apart(group):
+            table.add_row(OTHER_DATA, style="bold")
         for dataset in group:
             if not any(dataset in column.cells for column in columns):
                 continue
@@ -140,7 +146,7 @@ def _comparison_with(comparison: Comparison, columns: Sequence[Column]) -> Table
             if quality not in (dataset, heading):
                 heading = quality
                 table.add_row(heading, style="bold")
-            label = f"  {environment}" if heading else dataset
+            label = f"  {environment if heading else dataset}"
             table.add_row(label, *(cell_text(column.cells.get(dataset)) for column in columns))
         table.add_section()
     for title, values in Comparison(tuple(columns), comparison.groups).averages():

@@ -80,7 +80,7 @@ def read_record(path: Path) -> RunRecord:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SeqrlError(f"{path.parent} is not a run: it has no run.json", "`seqrl runs` lists the runs") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or a number of too many digits
         raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     refuse_newer_schema(path, values)
     try:

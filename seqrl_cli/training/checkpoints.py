@@ -6,8 +6,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,22 @@ def saved_states(checkpoints: Path) -> list[dict[str, Any]]:
         with suppress(DamagedCheckpointError):
             states.append(_read_state(step_folder(checkpoints, step))["training"])
     return states
+
+
+@contextmanager
+def reading_state(checkpoints: Path, checkpoint: Checkpoint) -> Iterator[None]:
+    """Tell what is wrong with a whole checkpoint whose training state lacks a key, or holds another kind of value.
+
+    Raises:
+        DamagedCheckpointError: the block failed on it.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        folder = step_folder(checkpoints, checkpoint.step)
+        what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used: {error}"
+        hint = "remove that folder to go on from the checkpoint before, or start again with --force"
+        raise DamagedCheckpointError(f"checkpoint {folder} is damaged: its {STATE_FILE} {what}", hint) from error
 
 
 def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | None = None) -> Checkpoint | None:

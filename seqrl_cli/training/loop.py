@@ -11,7 +11,7 @@ from torch import nn
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
-from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, write_checkpoint
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
 from seqrl_cli.training.metrics import Metrics, append_metrics, rewind_metrics
@@ -124,7 +124,8 @@ def fit(
     with own_generators(device_of(model)), deferred_interrupt() as interrupted:
         training = trainer(model, train, validation, settings)
         if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
-            training.restore(found, on_warning)
+            with reading_state(checkpoints, found):
+                training.restore(found, on_warning)
         first_step = training.step
         if metrics:
             rewind_metrics(metrics, first_step)

@@ -12,7 +12,7 @@ from typing import Any
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config, DataConfig
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import DatasetSpec, resolve
 from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
 from seqrl_cli.data.episodes import Episodes
@@ -67,7 +67,7 @@ class DatasetReport:
     def text(self) -> str:
         """Two lines for a person."""
         score = f", score {self.score:.1f}" if self.score is not None else ""
-        size = f"{self.transitions:,} transitions in {self.episodes:,} episodes"
+        size = f"{counted(self.transitions, 'transition')} in {counted(self.episodes, 'episode')}"
         return f"{self.dataset}: {size}, mean return {self.mean_return:,.1f}{score}\n{self.path}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
+from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows import datasets
 from seqrl_cli.workflows.plan import plan_episodes
@@ -42,10 +44,11 @@ def run_demo(
     """Simulate, discretize, train, plan, render, tabulate; what is done already is not done twice.
 
     Raises:
+        UsageError: the dataset is not simulated here.
         SeqrlError: a step failed; the same command carries on from there.
     """
     start = time.perf_counter()
-    located, config = datasets.dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
+    located, config = _configure(store, dataset, seed)
     with _chapter(console, 1, "data"):
         data = datasets.acquire(located, config.data, console, force=force)
     with _chapter(console, 2, "tokens"):
@@ -65,6 +68,19 @@ def run_demo(
     return DemoReport(data.as_dict(), trained.as_dict(), planned.as_dict(), report.as_dict(), video.path, seconds)
 
 
+def _configure(store: RunStore, dataset: str, seed: int) -> tuple[datasets.Located, Config]:
+    """The demo's dataset and configuration.
+
+    Raises:
+        UsageError: the dataset is not simulated here.
+    """
+    located, config = datasets.dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
+    if located.spec.source != "sim":
+        hint = f"for the same steps on it: seqrl train {dataset} --size laptop; seqrl plan; seqrl render; seqrl table"
+        raise UsageError(f"the demo simulates its data, and {dataset} is not a simulated dataset", hint)
+    return located, config
+
+
 @contextmanager
 def _chapter(console: Console, number: int, name: str) -> Iterator[None]:
     """Name a step and say how long it took."""
@@ -76,7 +92,7 @@ def _chapter(console: Console, number: int, name: str) -> Iterator[None]:
 
 def show_demo(store: RunStore, dataset: str, seed: int, console: Console) -> None:
     """What ``demo`` would do, for --dry-run."""
-    located, config = datasets.dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
+    located, config = _configure(store, dataset, seed)
     run = TrainRequest(located, config).run
     facts = {
         "dataset": str(located.folder.dataset),

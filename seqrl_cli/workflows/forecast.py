@@ -11,7 +11,7 @@ import numpy as np
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config, DataConfig
-from seqrl_cli.console import Console, byte_size
+from seqrl_cli.console import Console, byte_size, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.remote import locations
@@ -31,11 +31,10 @@ from seqrl_cli.workflows.train import (
     TrainRequest,
     check_same,
     count_parameters,
-    duration,
     estimate_seconds,
     pinned,
     prepare,
-    warn_of_plan,
+    warn_early,
 )
 
 # D4RL states how many transitions its v2 sets have: a million, or two, and these of its replay buffers.
@@ -235,7 +234,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
         job = prepare(config, stand_ins, device)
-        warn_of_plan(config, job.model, console)
+        warn_early(config, job, console)
         facts |= {"parameters": count_parameters(job.model), "updates": job.settings.updates}
         facts["estimated time"] = duration(estimate_seconds(job))
         new_tokens = 0 if tokens else sizes.tokens_bytes(config.data.bins)

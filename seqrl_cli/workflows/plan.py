@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
@@ -45,7 +45,8 @@ class PlanReport:
         """A few lines for a person."""
         score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
         error = f" ± {self.standard_error:,.1f}" if self.episodes > 1 else ""
-        line = f"{self.episodes} episodes: return {self.mean_return:,.1f}{error}{score}, {self.mean_steps:,.0f} steps"
+        played = counted(self.episodes, "episode")
+        line = f"{played}: return {self.mean_return:,.1f}{error}{score}, {self.mean_steps:,.0f} steps"
         lines = [line, self.folder]
         total = sum(self.profile.values())
         if profile and total:
@@ -77,7 +78,7 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
             _discard_episodes(folder)
         missing = [i for i in range(wanted) if not _is_there(planner, i)]
         if not missing:
-            console.note(f"{folder} already has {wanted} episodes; --force plays them again")
+            console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
             if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
@@ -124,10 +125,12 @@ def _discard_episodes(folder: Path) -> None:
 
 def _announce(planner: Planner, missing: list[int], console: Console) -> None:
     settings = planner.settings
-    memory = plan_bytes(planner.decoder, settings) * min(planner.config.envs, len(missing)) / 2**20
+    envs = min(planner.config.envs, len(missing))
+    memory = plan_bytes(planner.decoder, settings) * envs / 2**20
+    at_once = f"{envs} at once, " if envs > 1 else ""
     console.note(
-        f"planning {len(missing)} episodes of {planner.env_id} with {planner.run.path}: "
-        f"horizon {settings.horizon}, {settings.beam_width} beams, {planner.config.envs} at once, {memory:,.0f} MiB"
+        f"planning {counted(len(missing), 'episode')} of {planner.env_id} with {planner.run.path}: "
+        f"horizon {settings.horizon}, {settings.beam_width} beams, {at_once}{memory:,.0f} MiB"
     )
 
 

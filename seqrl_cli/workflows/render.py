@@ -104,10 +104,14 @@ def _record(store: RunStore, request: RenderRequest) -> Path:
     if request.episode is not None:
         record = episode_record(folder, request.episode)
         if not record.exists():
-            numbers = ", ".join(str(int(path.stem[8:])) for path in sorted(folder.glob("episode-*.json")))
-            raise SeqrlError(f"{folder} has no episode {request.episode}", f"it has {numbers}")
+            raise SeqrlError(f"{folder} has no episode {request.episode}", _what_there_is(folder))
         return record
-    return _best(folder).path
+    return folder / _best(folder).path.name  # as the user spells the folder
+
+
+def _what_there_is(folder: Path) -> str:
+    numbers = [str(int(path.stem[8:])) for path in sorted(folder.glob("episode-*.json")) if path.stem[8:].isdigit()]
+    return f"it has {', '.join(numbers)}" if numbers else "it has none; plan some first: seqrl plan"
 
 
 def _latest_plan(run: RunFolder) -> Path:

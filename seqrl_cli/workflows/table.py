@@ -41,7 +41,7 @@ class TableRequest:
     """What ``seqrl table`` was asked for.
 
     Attributes:
-        sources: runs (by path or name) or folders of plans; none = everything in the run directory.
+        sources: runs (by path or name), datasets or folders of plans; none = everything in the run directory.
         style: one of ``FORMATS``.
         published: set the papers' figures beside ours.
         output: file to write; None = stdout.
@@ -105,7 +105,9 @@ def _episodes(store: RunStore, request: TableRequest, console: Console) -> tuple
 
 
 def _folder(store: RunStore, source: Path) -> Path:
-    return source if source.is_dir() else store.find(str(source)).path
+    """A folder by its path or by its name below the root (a dataset's holds all its runs), else a run by its name."""
+    below = next((path for path in (source, store.root / source) if path.is_dir()), None)
+    return below or store.find(str(source)).path
 
 
 def _references(store: RunStore, episodes: Sequence[EpisodeResult]) -> list[ReferenceRow]:

@@ -12,7 +12,7 @@ import torch
 from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import Console, Progress
+from seqrl_cli.console import Console, Progress, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.d4rl import read_attributes
 from seqrl_cli.data.tokens import TokenizedDataset
@@ -117,7 +117,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
         job = prepare(request.config, tokens, device)
-        warn_of_plan(request.config, job.model, console)
+        warn_early(request.config, job, console)
         if force:
             discard_run(run)
         record = _start_record(run, request, job, device, threads)
@@ -151,10 +151,12 @@ def prepare(config: Config, tokens: TokenizedDataset, device: torch.device) -> J
     return Job(model, train, validation, train_settings(config, len(train), train.block_size), tokens)
 
 
-def warn_of_plan(config: Config, model: TokenModel, console: Console) -> None:
-    """Say before the training that what comes after it, planning as configured, will be refused."""
+def warn_early(config: Config, job: Job, console: Console) -> None:
+    """Say before the training what would be found out after it: nothing to validate on, or a plan that is refused."""
+    if not len(job.validation):
+        console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
     try:
-        plan_settings(config.plan).check_fits(model.block_size, model.transition_dim)
+        plan_settings(config.plan).check_fits(job.model.block_size, job.model.transition_dim)
     except SeqrlError as error:
         console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
 
@@ -202,13 +204,6 @@ def estimate_seconds(job: Job) -> float:
 def count_parameters(model: TokenModel) -> int:
     """Number of trained numbers."""
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def check_same(run: RunFolder, request: TrainRequest, tokens: TokenizedDataset) -> records.RunRecord:

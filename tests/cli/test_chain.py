@@ -228,3 +228,12 @@ def test_train_gets_and_discretizes_what_is_missing(fresh, tmp_path):
     assert result.exit_code == 0, result.output
     assert "simulating sim/hopper-random" in result.stderr and "discretizing sim/hopper-random" in result.stderr
     assert (tmp_path / "empty/sim/hopper-random/gpt-s42/checkpoints/last").read_text().strip() == "00000004"
+
+
+def test_a_dataset_s_table_has_all_its_runs(runs, seqrl):
+    words = ("train", "sim/hopper-medium", *TINY_TRAIN, "--name", "other")
+    assert seqrl(*words).exit_code == 0 and seqrl("plan", *TINY_PLAN).exit_code == 0
+    rows = json.loads(seqrl("table", "sim/hopper-medium", "--by", "run", "--json").stdout)["rows"]
+    assert {row["method"].split()[0] for row in rows if row["kind"] == "result"} == {"gpt-s42", "other"}
+    rows = json.loads(seqrl("table", "other", "--by", "run", "--json").stdout)["rows"]
+    assert {row["method"].split()[0] for row in rows if row["kind"] == "result"} == {"other"}

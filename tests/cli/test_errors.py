@@ -44,6 +44,13 @@ def assert_refused(result, code, message, hint):
         (("render", "--view", "blender"), "unknown view 'blender'", "mujoco"),
         (("render", "-o", "episode.avi"), ".avi", ".gif"),
         (("render", "size=3"), "takes no key=value", "--help"),
+        (("render", "--episode", "7"), "no episode 7", "it has 0, 1"),
+        (("demo", "hopper-medium-v2"), "not a simulated dataset", "seqrl train hopper-medium-v2"),
+        (("demo", "hopper-medium-v2", "--dry-run"), "not a simulated dataset", "seqrl train hopper-medium-v2"),
+        (("download", "nofile.hdf5"), "there is no file nofile.hdf5", "check the path"),
+        (("runs", "shw"), "unknown action 'shw'", "show"),
+        (("runs", "list", "gpt-s42"), "takes no name", "seqrl runs show gpt-s42"),
+        (("train", "sim/hopper-medium", "train.learning_rate=2020-13-01"), "cannot be read", "quote"),
         (("table", "-f", "html"), "unknown format 'html'", "markdown"),
         (("collect", "hopper", "--policy", "medium-replay"), "medium-replay", "seqrl runs"),
         (("presets", "show", "nothing-like-it"), "nothing-like-it", ""),
@@ -331,3 +338,31 @@ def test_a_dataset_written_by_the_library_is_taken_in(fresh, tmp_path):
     told = json.loads(fresh("download", tmp_path / "own.h5", "--json").stdout)
     assert told["dataset"] == "local/own" and told["episodes"] == 3
     shutil.rmtree(tmp_path / "empty")
+
+
+def test_a_state_that_lacks_a_key_is_a_damaged_checkpoint(runs, seqrl):
+    words = ("train", "sim/hopper-medium", *TINY_TRAIN, "--name", "cut")
+    assert seqrl(*words).exit_code == 0
+    folder = runs / "sim/hopper-medium/cut"
+    path = folder / "checkpoints/00000004/state.json"
+    state = json.loads(path.read_text())
+    for key, where in (("losses", state["training"]), ("position", state["training"]["sampler"])):
+        value = where.pop(key)
+        path.write_text(json.dumps(state))
+        record = folder / "run.json"
+        record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+        assert_refused(seqrl(*words), 1, f"state.json has no '{key}'", "remove that folder")
+        where[key] = value
+
+
+def test_files_that_no_parser_takes_are_named(runs, seqrl):
+    (runs / RUN / "config.yaml").write_text("dataset: 2020-13-01\n")
+    assert_refused(seqrl("plan"), 1, "config.yaml cannot be read as YAML", "")
+    (runs / RUN / "run.json").write_text('{"seed": ' + "9" * 5000 + "}")
+    assert "is damaged" in seqrl("runs").stderr
+
+
+def test_one_episode_leaves_nothing_to_validate_on(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5", terminals=np.arange(40) == 39)
+    result = fresh("train", path, *TINY_TRAIN)
+    assert result.exit_code == 0 and "has one episode, so none is held out" in result.stderr

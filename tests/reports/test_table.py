@@ -98,7 +98,7 @@ def test_terminal_cuts_nothing_that_matters(report, width):
     for word in ("H15-B128-ctx5", "46.0 ± 8.3", "1380", "behaviour", "random policy", "38.1", "1221"):
         assert word in text
     assert re.search(r"\[\d+\.\d, \d+\.\d\]", text)
-    assert ("s/step" in text) == (width >= 100)
+    assert ("s/step" in text.partition("behaviour")[0]) == (width >= 100)
 
 
 def test_one_episode_shows_no_error_and_no_interval(report):
@@ -169,3 +169,24 @@ def test_latex_escapes_names(tmp_path):
     write_episode(tmp_path, dataset="data/my_hopper_100%.hdf5")
     latex = to_latex(build_report(read_results(tmp_path).episodes, np.random.default_rng(0)).comparison)
     assert r"data/my\_hopper\_100\%.hdf5 & Hopper" in latex
+
+
+def test_columns_without_room_are_named(report):
+    wide, narrow = shown(report, 160), shown(report, 70)
+    assert "s/step" in wide and "no room" not in wide
+    assert "no room here for" in narrow and "s/step: a wider terminal" in " ".join(narrow.split())
+
+
+def test_other_data_stands_apart_from_published_figures(report, published):
+    mixed = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
+    for text in (shown(mixed, 200), to_markdown(mixed), to_latex(mixed.comparison)):
+        heading = text.index("Other data than D4RL's")
+        assert text.index("sim/hopper-medium", heading) > heading and "Medium-Expert" in text[:heading]
+    assert "Other data" not in to_markdown(report)
+
+
+def test_own_latex_has_a_caption_and_no_empty_cell(tmp_path):
+    write_episode(tmp_path, dataset="local/mine")
+    own = build_report(read_results(tmp_path).episodes, np.random.default_rng(0))
+    text = to_latex(own.comparison)
+    assert r"\caption{Normalised scores" in text and r"local/mine & -- &" in text
