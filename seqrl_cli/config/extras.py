@@ -19,6 +19,8 @@ PURPOSES = {
     "d4rl": "D4RL's own list of datasets, which is read and never run",
 }
 
+_DISTRIBUTIONS = {"bullet": "pybullet", "robotics": "gymnasium-robotics", "minari": "minari", "d4rl": "d4rl"}
+
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
 _WITHOUT_DEPENDENCIES = ("d4rl",)
 
@@ -28,12 +30,19 @@ def is_installed(extra: str) -> bool:
     return find_spec(MODULES[extra]) is not None
 
 
+def installed_version(extra: str) -> str | None:
+    """Version of an extra's package; None where it is not installed."""
+    try:
+        return metadata.version(_DISTRIBUTIONS[extra]) if is_installed(extra) else None
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def install_line(extra: str) -> str:
     """The command that installs an extra's packages, with the versions that seqrl asks for."""
-    requirements = " ".join(f"'{requirement}'" for requirement in _requirements(extra))
-    if not requirements:
-        return f"pip install 'seqrl[{extra}]'"
-    return f"pip install {'--no-deps ' if extra in _WITHOUT_DEPENDENCIES else ''}{requirements}"
+    requirements = _requirements(extra) or [_DISTRIBUTIONS[extra]]
+    options = "--no-deps " if extra in _WITHOUT_DEPENDENCIES else ""
+    return f"pip install {options}" + " ".join(f"'{requirement}'" for requirement in requirements)
 
 
 def _requirements(extra: str) -> list[str]:

@@ -7,11 +7,13 @@ them; those few kinds of statement are worked out here, on the syntax tree, and 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.data.listing import DatasetSpec
 from seqrl_cli.errors import SeqrlError
 
 _HINT = "seqrl needs nothing of the package: pip uninstall d4rl, or install version 1.1"
@@ -50,6 +52,22 @@ def read_list(path: Path) -> D4rlList:
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise SeqrlError(f"cannot read D4RL's list {path}: {error}", _HINT) from error
     return D4rlList(*tables)
+
+
+def disagreements(path: Path, specs: Iterable[DatasetSpec]) -> list[str]:
+    """Names of D4RL's datasets whose URL or reference scores are others in an ``infos.py`` than in our catalogue.
+
+    Raises:
+        SeqrlError: as :func:`read_list`.
+    """
+    theirs = read_list(path)
+    return [
+        spec.id
+        for spec in specs
+        if spec.source == "d4rl"
+        and (spec.url, spec.reference_min, spec.reference_max)
+        != (theirs.urls.get(spec.id), theirs.reference_min.get(spec.id), theirs.reference_max.get(spec.id))
+    ]
 
 
 class _Reader:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from seqrl_cli.errors import UsageError
 
@@ -97,6 +99,7 @@ def is_remote(place: str) -> bool:
 
 def _in_folder(file: RemoteFile, root: str) -> list[str]:
     """The file's path in a local folder, below its own path or directly in it, as d4rl's cache has it."""
-    folder = Path(root.removeprefix("file://")).expanduser()
+    place = url2pathname(urlsplit(root).path) if root.startswith("file://") else root
+    folder = Path(place).expanduser()
     candidates = (folder / file.path, folder / Path(file.path).name)
     return [str(path) for path in candidates if path.is_file()][:1]

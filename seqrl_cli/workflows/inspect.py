@@ -10,12 +10,15 @@ import yaml
 
 from seqrl_cli import __version__
 from seqrl_cli.behaviour.collect import available_cores
+from seqrl_cli.config.extras import PURPOSES, install_line, installed_version, is_installed
 from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, preset_names, read_yaml, resolve_config
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import resolve
+from seqrl_cli.data.catalogue import list_datasets, resolve
 from seqrl_cli.data.columns import Reading
+from seqrl_cli.data.d4rl_package import disagreements, installed_list
 from seqrl_cli.data.formats import read_attributes, read_dataset
+from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
@@ -24,7 +27,7 @@ from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.training.metrics import read_metrics
-from seqrl_cli.workflows.datasets import locate, percent_score, reference_scores
+from seqrl_cli.workflows.datasets import environment_or_none, locate, percent_score, reference_scores
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
 
@@ -142,10 +145,27 @@ def show_machine(store: RunStore, console: Console) -> None:
         "runs directory": str(store.root.resolve()),
         **{package: metadata.version(package) for package in CORE},
     }
-    console.emit(facts)
-    console.show_facts(facts)
+    extras = {extra: installed_version(extra) for extra in PURPOSES}
+    missing = {extra: install_line(extra) for extra, version in extras.items() if version is None}
+    console.emit({**facts, "extras": extras, "missing": missing})
+    console.show_facts({**facts, **{f"extra {extra}": version for extra, version in extras.items() if version}})
+    for extra, line in missing.items():
+        console.show(f"missing: {PURPOSES[extra]}\n  {line}")
+    _compare_with_d4rl(console)
     if backend is None:
         console.note("MuJoCo cannot draw here; EGL or OSMesa would let it: apt install libegl1, or libosmesa6")
+
+
+def _compare_with_d4rl(console: Console) -> None:
+    """Warn where the installed d4rl package states other URLs or scores than the catalogue."""
+    path = installed_list()
+    if path is None:
+        return
+    names = disagreements(path, list_datasets())
+    if names:
+        console.warn(f"{path} has other URLs or reference scores than seqrl for {', '.join(names)}")
+    else:
+        console.note(f"{path} agrees with seqrl's catalogue")
 
 
 def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
@@ -171,3 +191,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     console.show_facts({**dict(summary_rows(summary)), **scored, **shown})
     console.show("returns")
     console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))
+    env_id = environment_or_none(located)
+    extra = needed_extra(env_id) if env_id else None
+    if extra and not is_installed(extra):
+        console.note(f"{env_id}, to plan in, needs the extra {extra}: {install_line(extra)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seqrl_cli.data.catalogue import list_datasets
-from seqrl_cli.data.d4rl_package import installed_list, read_list
+from seqrl_cli.data.catalogue import list_datasets, resolve
+from seqrl_cli.data.d4rl_package import disagreements, installed_list, read_list
 from seqrl_cli.errors import SeqrlError
 
 LIST = '''
@@ -73,7 +74,13 @@ def test_ours_equals_d4rls():
     ours = {spec.id: spec for spec in list_datasets() if spec.source == "d4rl"}
     left_out = {name for name in tables.urls if name not in ours}
     assert all(name.startswith(("minigrid-", "flow-", "carla-", "bullet-maze2d-")) for name in left_out)
-    for name, spec in ours.items():
-        assert spec.url == tables.urls[name], name
-        assert spec.reference_min == tables.reference_min.get(name), name
-        assert spec.reference_max == tables.reference_max.get(name), name
+    assert disagreements(path, ours.values()) == []
+
+
+def test_a_difference_is_told(tmp_path):
+    path = tmp_path / "infos.py"
+    spec = resolve("maze2d-umaze-v1")
+    tables = {"DATASET_URLS": spec.url, "REF_MIN_SCORE": spec.reference_min, "REF_MAX_SCORE": spec.reference_max}
+    path.write_text("\n".join(f"{name} = {{'{spec.id}': {value!r}}}" for name, value in tables.items()))
+    assert disagreements(path, [spec]) == []
+    assert disagreements(path, [replace(spec, reference_max=1.0)]) == [spec.id]
