@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from seqrl_cli.errors import UsageError
 from seqrl_cli.reports.curves import Dots, Panel, Series
@@ -104,12 +104,20 @@ def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
     for each in series:
         if each.low is not None and each.high is not None and not each.faint:
             axes.fill_between(each.x, each.low, each.high, color=_line_style(each)[0], alpha=0.13, linewidth=0)
-    if not panel.logarithmic:
+    if panel.logarithmic:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
+    else:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_number))
         axis.set_minor_formatter(NullFormatter())
     _name_ends(axes, [each for each in series if not each.faint], room)
+
+
+def _decades(axes: Axes) -> float:
+    """Powers of ten that the y axis spans."""
+    low, high = axes.get_ylim()
+    return math.log10(high / low)
 
 
 def _line_style(series: Series) -> tuple[str, Any]:

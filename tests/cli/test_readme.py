@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
-from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, invoke
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, invoke, succeed
 
 README = Path(__file__).parents[2] / "README.md"
 SMALL = {
@@ -34,10 +35,21 @@ def test_the_readme_has_every_command_of_the_chain():
     assert verbs >= {"demo", "download", "discretize", "train", "plan", "render", "table", "collect", "runs", "info"}
 
 
+@pytest.fixture(scope="module")
+def seeds(made_runs, tmp_path_factory):
+    """Made once: beside the run that is there, seed 1 of each architecture, and a plan of it."""
+    runs = shutil.copytree(made_runs, tmp_path_factory.mktemp("readme") / "runs")
+    for arch in ("gpt", "retnet"):
+        succeed(runs, "train", "sim/hopper-medium", "--arch", arch, "--seed", "1", *TINY_TRAIN)
+        succeed(runs, "plan", f"{arch}-s1", *TINY_PLAN)
+    return runs
+
+
 @pytest.fixture
-def workplace(runs, tmp_path, monkeypatch):
+def workplace(seeds, tmp_path, monkeypatch):
     """A folder with a run directory and the user's own file that the README speaks of."""
     monkeypatch.chdir(tmp_path)
+    runs = Path(shutil.copytree(seeds, tmp_path / "runs"))
     rng = np.random.default_rng(0)
     ends = np.arange(60) % 12 == 11
     episodes = Episodes.from_flags(
