@@ -13,6 +13,10 @@ Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, he
 BeamWidth = Annotated[
     int | None, typer.Option("--beam-width", metavar="N", min=1, help="Plans kept at each transition.")
 ]
+TargetReturn = Annotated[
+    float | None,
+    typer.Option("--target-return", metavar="R", help="Return to ask a dt or odt for (default: from its training)."),
+]
 Episodes = Annotated[int | None, typer.Option("--episodes", metavar="N", min=1, help="Episodes to play.")]
 Envs = Annotated[int | None, typer.Option("--envs", metavar="N", min=1, help="Episodes played at once.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of environments and samples.")]
@@ -37,6 +41,7 @@ def plan(
     words: options.PlanWords = None,
     horizon: Horizon = None,
     beam_width: BeamWidth = None,
+    target_return: TargetReturn = None,
     episodes: Episodes = None,
     envs: Envs = None,
     seed: Seed = 0,
@@ -52,7 +57,7 @@ def plan(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Plan with a trained model: play episodes by beam search, and write a JSON file for each.
+    """Play episodes with a trained model, by beam search or by its own policy, and write a JSON file for each.
 
     Settings not given here come from the run's configuration. Interrupted? The same command plays what is missing.
     """
@@ -61,7 +66,13 @@ def plan(
         from seqrl_cli.workflows.plan import plan_episodes, show_plan
         from seqrl_cli.workflows.planner import PlanRequest
 
-        daily = {"horizon": horizon, "beam_width": beam_width, "episodes": episodes, "envs": envs}
+        daily: dict[str, float | None] = {
+            "horizon": horizon,
+            "beam_width": beam_width,
+            "episodes": episodes,
+            "envs": envs,
+        }
+        daily["target_return"] = target_return
         run, overrides = options.split_words(words, "run")
         given = options.configuration(overrides, **{f"plan__{key}": value for key, value in daily.items()})
         most = int(max_memory * 2**30) if max_memory else None

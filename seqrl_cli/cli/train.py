@@ -15,7 +15,7 @@ Arch = Annotated[
     str | None,
     typer.Option(
         "--arch",
-        help="Architecture: gpt or retnet (default: gpt).",
+        help="Architecture: gpt, retnet, dt, odt or bc (default: gpt).",
         autocompletion=complete.values_of("model", "arch"),
     ),
 ]

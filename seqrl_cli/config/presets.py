@@ -1,6 +1,7 @@
-"""Presets: YAML files under ``presets/``, one a dataset family, chosen by the dataset's name.
+"""Presets: YAML files under ``presets/``, chosen by the dataset's name and the architecture.
 
-Layers, each over the one before: the schema's defaults, ``base.yaml`` for the size, the dataset's entry, then what the
+For models of tokens there is one file a dataset family, and ``base.yaml``; for each policy one in ``policies/``.
+Layers, each over the one before: the schema's defaults, the base for the size, the dataset's entry, then what the
 user wrote. At laptop size the entry comes first: how to sample stays the dataset's, how much is the laptop's.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from seqrl_cli.config.architectures import POLICIES, foreign_key, meaningful
 from seqrl_cli.config.overrides import merge, nest, sentence
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
@@ -43,15 +45,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def preset_names() -> list[str]:
-    """Names that ``--preset`` takes: ``base`` and every entry of every family."""
-    entries = [name for stem, content in _files().items() if stem != "base" for name in content["presets"]]
-    return ["base", *entries]
+@cache
+def _policy_files() -> dict[str, dict[str, Any]]:
+    """The preset file of each policy, by architecture."""
+    return {arch: read_yaml(presets_folder() / "policies" / f"{arch}.yaml") for arch in POLICIES}
 
 
-def preset_for(dataset: str) -> str:
+def preset_names(arch: str = "gpt") -> list[str]:
+    """Names that ``--preset`` takes: ``base`` and every entry for the architecture."""
+    return ["base", *(name for family in _sources(arch)[1] for name in family["presets"])]
+
+
+def preset_for(dataset: str, arch: str = "gpt") -> str:
     """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``."""
-    names = preset_names()
+    names = preset_names(arch)
     own = dataset.removeprefix("local/").replace("_", "-")
     counterpart = dataset.removeprefix("sim/") + "-v2"
     return next((name for name in (own, counterpart) if name in names), "base")
@@ -62,20 +69,27 @@ def default_size(dataset: str) -> str:
     return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v1", "-v2")) else "laptop"
 
 
-def preset_layers(name: str, size: str) -> dict[str, Any]:
+def preset_layers(name: str, size: str, arch: str = "gpt") -> dict[str, Any]:
     """The values of a preset at a size, over the schema's defaults.
 
     Raises:
         UsageError: there is no such preset.
     """
-    if name not in preset_names():
-        raise unknown("preset", name, preset_names(), "seqrl presets list")
-    base = _files()["base"][size]
-    family = next((content for stem, content in _files().items() if stem != "base" and name in content["presets"]), {})
+    if name not in preset_names(arch):
+        raise unknown("preset", name, preset_names(arch), "seqrl presets list")
+    base, families = _sources(arch)
+    family = next((content for content in families if name in content["presets"]), {})
     entry = family.get("presets", {}).get(name) or {}
     if size == "laptop":
-        return merge(entry, base, family.get("laptop", {}))
-    return merge(base, entry)
+        return merge(entry, base[size], family.get("laptop", {}))
+    return merge(base[size], entry)
+
+
+def _sources(arch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The file that holds an architecture's base values, and those that hold its entries."""
+    if arch in POLICIES:
+        return _policy_files()[arch], [_policy_files()[arch]]
+    return _files()["base"], [content for stem, content in _files().items() if stem != "base"]
 
 
 def resolve_config(
@@ -92,12 +106,25 @@ def resolve_config(
     Raises:
         UsageError: an unknown size or preset, or a value that the schema refuses.
     """
+    arch = str((overrides or {}).get("model.arch", "gpt"))
     size = size or default_size(dataset)
     if size not in ("paper", "laptop"):
         raise unknown("size", size, ["paper", "laptop"])
-    preset = preset or preset_for(dataset)
-    layers = merge(preset_layers(preset, size), nest(overrides or {}))
-    return validate({"dataset": dataset, "size": size, "preset": preset, **layers})
+    preset = preset or preset_for(dataset, arch)
+    layers = merge(preset_layers(preset, size, arch), nest(overrides or {}))
+    config = validate({"dataset": dataset, "size": size, "preset": preset, **layers})
+    refuse_foreign_keys(arch, overrides or {})
+    return config
+
+
+def refuse_foreign_keys(arch: str, overrides: Mapping[str, Any]) -> None:
+    """Stop at a key that was given and means nothing to the architecture, even if it is given its default.
+
+    Raises:
+        UsageError: names the key, who has it, and the architecture.
+    """
+    if wrong := foreign_key(arch, overrides):
+        raise UsageError(wrong, "leave it out; `seqrl presets show --arch ARCH` prints the keys of an architecture")
 
 
 def validate(values: Mapping[str, Any]) -> Config:
@@ -125,5 +152,5 @@ def load_config(path: Path) -> Config:
 
 
 def dump_config(config: Config) -> str:
-    """The configuration as YAML, in the schema's order."""
-    return yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True)
+    """The configuration as YAML, in the schema's order, without the keys that its architecture does not have."""
+    return yaml.safe_dump(meaningful(config.model_dump(), config.model.arch), sort_keys=False, allow_unicode=True)

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from seqrl_cli.config.architectures import OWNERS, POLICIES, foreign_key, with_article
+
 Size = Literal["paper", "laptop"]
-RETNET_KEYS = ("value_width", "ffn_width", "mode", "chunk_size")
 
 
 class Section(BaseModel):
@@ -35,7 +36,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The sequence model."""
 
-    arch: Literal["gpt", "retnet"] = Field("gpt", description="architecture")
+    arch: Literal["gpt", "retnet", "dt", "odt", "bc"] = Field("gpt", description="architecture")
     n_layer: int = Field(4, ge=1, description="layers")
     n_head: int = Field(4, ge=1, description="attention heads")
     width: int = Field(128, ge=1, description="width of the embedding")
@@ -56,7 +57,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> ModelConfig:
-        for key in ("width", "value_width"):
+        for key in ("width", "value_width") if self.arch != "bc" else ():
             width = getattr(self, key)
             if width is not None and width % self.n_head:
                 raise ValueError(f"model.{key} = {width} is not divisible by model.n_head = {self.n_head}")
@@ -66,13 +67,6 @@ class ModelConfig(Section):
                 f"model.width = {self.width} gives each of model.n_head = {self.n_head} heads {each} dimensions; "
                 "a retnet turns them in pairs and needs an even number"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _only_a_retnet_has_retention(self) -> ModelConfig:
-        for key in RETNET_KEYS if self.arch != "retnet" else ():
-            if getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"model.{key} = {getattr(self, key)!r}, but only a retnet has it, not a {self.arch}")
         return self
 
 
@@ -99,8 +93,23 @@ class TrainConfig(Section):
     keep_checkpoints: int = Field(3, ge=1, description="newest checkpoints kept")
 
 
+class PolicyConfig(Section):
+    """Policies that say actions themselves; defaults are the Online Decision Transformer's (arXiv 2202.05607)."""
+
+    optimizer: Literal["lamb", "adamw"] = Field("lamb", description="lamb decays all parameters, adamw the matrices")
+    warmup_updates: int = Field(10_000, ge=0, description="updates until the learning rate is reached")
+    top_share: float = Field(1.0, gt=0.0, le=1.0, description="train on the best episodes, this share of all steps")
+    return_scale: float = Field(1e-3, gt=0.0, description="dt, odt: what a return-to-go is multiplied by")
+    time_embedding: bool = Field(False, description="dt, odt: tell the model how old an episode is")
+    stochastic_tanh: bool = Field(True, description="odt: squash the Gaussian into the action box")
+    entropy_samples: int = Field(1, ge=1, description="odt: samples a step that the entropy is estimated from (k)")
+    target_entropy: float | None = Field(None, description="odt: what holds the entropy up; null = -action dimensions")
+    initial_temperature: float = Field(0.1, gt=0.0, description="odt: weight of the entropy at the start")
+    temperature_rate: float = Field(1e-4, gt=0.0, description="odt: learning rate of the temperature's logarithm")
+
+
 class PlanConfig(Section):
-    """Closed-loop beam search."""
+    """Closed-loop rollouts, of a planner that searches or of a policy."""
 
     episodes: int = Field(15, ge=1, description="episodes to play")
     envs: int = Field(4, ge=1, description="episodes planned at once")
@@ -113,6 +122,7 @@ class PlanConfig(Section):
     cdf_act: float | None = Field(0.6, ge=0.0, lt=1.0, description="least likely action mass dropped")
     percentile: Literal["mean"] | float = Field("mean", description="reward and value estimate: mean, or a percentile")
     max_context_transitions: int = Field(5, ge=1, description="transitions the model sees")
+    target_return: float | None = Field(None, description="dt, odt: the return asked for; null = the dataset's best")
     prefix_context: bool = Field(True, description="plan from past transitions, not from the observation alone")
     context: Literal["window", "carry"] = Field(
         "window", description="window = the last transitions, encoded again; carry = a retnet's memory of the episode"
@@ -139,4 +149,23 @@ class Config(Section):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    policy: PolicyConfig = PolicyConfig()
     plan: PlanConfig = PlanConfig()
+
+    @model_validator(mode="after")
+    def _a_policy_has_a_number_of_updates(self) -> Config:
+        if self.model.arch in POLICIES and self.train.updates is None:
+            raise ValueError(f"train.updates is null, but {with_article(self.model.arch)} needs a number of updates")
+        return self
+
+    @model_validator(mode="after")
+    def _no_key_of_another_architecture(self) -> Config:
+        changed = {}
+        for dotted in OWNERS:
+            section, key = dotted.split(".")
+            part: Section = getattr(self, section)
+            if getattr(part, key) != type(part).model_fields[key].default:
+                changed[dotted] = getattr(part, key)
+        if wrong := foreign_key(self.model.arch, changed):
+            raise ValueError(wrong)
+        return self

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -113,6 +116,18 @@ class Episodes:
         """Bytes that the per-transition arrays take."""
         columns = (self.observations, self.actions, self.rewards, self.terminals, self.timeouts)
         return sum(column.nbytes for column in columns)
+
+    def fingerprint(self, settings: Mapping[str, Any] | None = None) -> str:
+        """SHA-256 over the arrays, and over settings that stand for what is made of them, as hexadecimal digits.
+
+        File names, dates and attributes are left out: another copy of the same data has the same fingerprint.
+        """
+        digest = hashlib.sha256(json.dumps(settings or {}, sort_keys=True).encode())
+        for name in ("observations", "actions", "rewards", "terminals", "offsets"):
+            array = getattr(self, name)
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def select(self, indices: ArrayLike) -> Episodes:
         """The episodes with these indices, in this order; an index may repeat.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,23 +83,9 @@ class TokenizedDataset:
 def fingerprint(
     episodes: Episodes, *, bins: int, strategy: Strategy, discount: float, termination_penalty: float | None
 ) -> str:
-    """SHA-256 over the arrays and the settings that decide the tokens, as hexadecimal digits.
-
-    File names, dates and attributes are left out: another copy of the same data has the same fingerprint.
-    """
+    """Hash of the data and of the settings that decide the tokens."""
     settings = {"bins": bins, "strategy": strategy, "discount": discount, "termination_penalty": termination_penalty}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    arrays = {
-        "observations": episodes.observations,
-        "actions": episodes.actions,
-        "rewards": episodes.rewards,
-        "terminals": episodes.terminals,
-        "offsets": episodes.offsets,
-    }
-    for name, array in arrays.items():
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return episodes.fingerprint(settings)
 
 
 def tokenize(

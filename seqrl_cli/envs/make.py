@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
 from gymnasium.wrappers import FlattenObservation
@@ -70,6 +71,17 @@ def space_sizes(env: Environment) -> tuple[int, int]:
             )
         sizes.append(space.shape[0])
     return sizes[0], sizes[1]
+
+
+def action_bounds(env: Environment) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest action, (action_dim,) each, infinite where there is no bound.
+
+    Raises:
+        SeqrlError: its spaces are not flat boxes.
+    """
+    space_sizes(env)
+    assert isinstance(env.action_space, gymnasium.spaces.Box)
+    return env.action_space.low, env.action_space.high
 
 
 def _suggestion(env_id: str) -> str | None:

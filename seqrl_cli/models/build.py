@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.models import policies
 from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
@@ -81,5 +82,7 @@ def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) ->
 
 
 def _architecture_of(state: dict[str, Tensor]) -> str:
-    """Which architecture weights belong to, by a name that only a RetNet has."""
+    """Which architecture weights belong to, by names that only some have."""
+    if "units.action_low" in state:
+        return policies.architecture_of(state)
     return "retnet" if "blocks.0.norm_retention.weight" in state else "gpt"

@@ -33,6 +33,20 @@ def build_policy(arch: str, **arguments: Any) -> Policy:
     return DecisionTransformer(stochastic=arch == "odt", **arguments)
 
 
+def policy_sizes(arch: str, state: dict[str, Tensor], source: object) -> dict[str, int]:
+    """The arguments of ``build_policy`` that the data decided, read off the weights.
+
+    Raises:
+        SeqrlError: the weights are another architecture's.
+    """
+    if architecture_of(state) != arch:
+        raise _foreign(arch, architecture_of(state), source)
+    sizes = {"observation_dim": len(state["units.observation_mean"]), "action_dim": len(state["units.action_low"])}
+    if "embed_time.weight" in state:
+        sizes["max_timestep"] = len(state["embed_time.weight"])
+    return sizes
+
+
 def load_policy_weights(policy: Policy, state: dict[str, Tensor], source: object) -> None:
     """Put weights, and the units that came with them, into a policy.
 
@@ -47,13 +61,16 @@ def load_policy_weights(policy: Policy, state: dict[str, Tensor], source: object
     try:
         policy.load_state_dict(state)
     except RuntimeError as error:
-        ours, theirs = _architecture_of(policy.state_dict()), _architecture_of(state)
-        what = f"a {theirs}" if theirs != ours else "other sizes"
-        raise SeqrlError(f"{source} holds weights of {what}, not of this {ours}", "train again with --force") from error
+        raise _foreign(architecture_of(policy.state_dict()), architecture_of(state), source) from error
 
 
-def _architecture_of(state: dict[str, Tensor]) -> str:
-    """Which architecture weights belong to, by names and sizes that only it has."""
+def _foreign(ours: str, theirs: str, source: object) -> SeqrlError:
+    what = f"a {theirs}" if theirs != ours else "other sizes"
+    return SeqrlError(f"{source} holds weights of {what}, not of this {ours}", "train again with --force")
+
+
+def architecture_of(state: dict[str, Tensor]) -> str:
+    """Which policy weights belong to, by names and sizes that only it has."""
     if "embed_return.weight" not in state:
         return "bc" if "hidden.0.0.weight" in state else "model of another kind"
     return "odt" if len(state["head.bias"]) == 2 * state["embed_action.weight"].shape[1] else "dt"

@@ -24,7 +24,13 @@ Status = Literal["running", "interrupted", "finished", "failed"]
 
 
 class RunRecord(BaseModel):
-    """The content of run.json."""
+    """The content of run.json.
+
+    Attributes:
+        tokens_fingerprint: hash of what was trained on: tokens, or a policy's episodes.
+        return_range: worst and best return of a policy's episodes.
+        parent: the run that this one was made from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +49,7 @@ class RunRecord(BaseModel):
     threads: int
     parameters: int
     tokens_fingerprint: str
+    return_range: tuple[float, float] | None = None
     parent: str | None = None
     created: str
     updated: str

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.interop.trajectory_transformer_folder import write_folder
 from seqrl_cli.models.gpt import GPT
+from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.models import load_model
 
@@ -64,6 +66,10 @@ def export_run(
     if request.style not in FORMATS:
         raise unknown("format", request.style, FORMATS)
     run = store.find(request.run)
+    arch = read_record(run.record).arch
+    if arch in POLICIES:
+        message = f"{run.path} is {with_article(arch)}, which a {request.style} cannot be"
+        raise SeqrlError(message, "export another run")
     trained = load_model(run, torch.device("cpu"), request.checkpoint)
     model, config = trained.model, trained.config
     if not isinstance(model, GPT) or not config.model.stop_token:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.behaviour.library import load_behaviour
+from seqrl_cli.config.architectures import TOKEN_MODELS
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console, byte_size, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
+from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.remote import locations
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.envs.make import make_env, space_sizes
@@ -22,19 +24,19 @@ from seqrl_cli.runs.atomic import free_space
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.collect import CollectRequest, make_player
-from seqrl_cli.workflows.datasets import Located, check_dataset, load_episodes
+from seqrl_cli.workflows.datasets import Located, check_dataset, environment_or_none, load_episodes
 from seqrl_cli.workflows.models import choose_device, use_threads
+from seqrl_cli.workflows.policies import policy_data
 from seqrl_cli.workflows.sources import obtain, refuse_other_environment
 from seqrl_cli.workflows.tokens import current_tokens
-from seqrl_cli.workflows.train import (
+from seqrl_cli.workflows.train import TrainRequest, check_same, warn_early
+from seqrl_cli.workflows.train_job import (
     Job,
-    TrainRequest,
-    check_same,
+    TrainingData,
     count_parameters,
     estimate_seconds,
     pinned,
     prepare,
-    warn_early,
 )
 
 # D4RL states how many transitions its v2 sets have: a million, or two, and these of its replay buffers.
@@ -207,28 +209,29 @@ def show_tokens(located: Located, config: Config, console: Console, *, force: bo
 def show_training(request: TrainRequest, console: Console, *, force: bool = False) -> None:
     """What ``train`` would do: files, parameters, updates, time, disk and configuration.
 
-    Where there are no tokens yet, stand-ins of the expected sizes take their place, so that everything else is made
-    and checked as for the real run.
+    Where the tokens, or a policy's episodes, are not there yet, stand-ins of the expected sizes take their place, so
+    that everything else is made and checked as for the real run.
     """
     located, config, run = request.located, request.config, request.run
     device, _ = choose_device(request.device), use_threads(request.threads)
     refuse_locked(run.path)
     sizes = foresee_sizes(located, config.data, console)
-    tokens = current_tokens(located, config.data, console)
+    data = _current_data(located, config, console)
     if located.folder.dataset.exists():
-        config = pinned(located, config)
-    if tokens and run.record.exists() and not force:
-        check_same(run, replace(request, config=config), tokens)
+        config = pinned(located, config, data)
+    if data and run.record.exists() and not force:
+        check_same(run, replace(request, config=config), data)
+    speaks_tokens = config.model.arch in TOKEN_MODELS
     facts: dict[str, Any] = {
         "run": str(run.path),
         "there already": run.record.exists(),
         "dataset": str(located.folder.dataset),
         "dataset is there": located.folder.dataset.exists(),
-        "tokens are there": tokens is not None,
+        **({"tokens are there": data is not None} if speaks_tokens else {}),
         "transitions": sizes.text,
         "device": str(device),
     }
-    stand_ins = tokens or _stand_ins(located, config, sizes)
+    stand_ins = data or _stand_ins(located, config, sizes)
     needed = None
     if stand_ins is None:
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
@@ -237,7 +240,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
         warn_early(config, job, console)
         facts |= {"parameters": count_parameters(job.model), "updates": job.settings.updates}
         facts["estimated time"] = duration(estimate_seconds(job))
-        new_tokens = 0 if tokens else sizes.tokens_bytes(config.data.bins)
+        new_tokens = 0 if data or not speaks_tokens else sizes.tokens_bytes(config.data.bins)
         needed = _sum([_checkpoints(job, config), new_tokens, _missing_dataset(located, sizes)])
     facts["disk"] = _disk(run.path, needed)
     console.emit({**facts, "disk_bytes": needed, "config": config.model_dump()})
@@ -254,12 +257,27 @@ def _missing_dataset(located: Located, sizes: Sizes) -> int | None:
     return 0 if located.folder.dataset.exists() else sizes.dataset_bytes()
 
 
-def _stand_ins(located: Located, config: Config, sizes: Sizes) -> TokenizedDataset | None:
-    """Tokens of the expected sizes and of no meaning, in episodes of the usual length."""
+def _current_data(located: Located, config: Config, console: Console) -> TrainingData | None:
+    """What a model of this configuration is trained on, if it is there."""
+    if config.model.arch in TOKEN_MODELS:
+        return current_tokens(located, config.data, console)
+    if not located.folder.dataset.exists():
+        return None
+    return policy_data(load_episodes(located), environment_or_none(located))
+
+
+def _stand_ins(located: Located, config: Config, sizes: Sizes) -> TrainingData | None:
+    """Tokens or episodes of the expected sizes and of no meaning, in episodes of the usual length."""
     if sizes.observation_dim is None or sizes.action_dim is None or sizes.dims is None:
         return None
     transitions, bins = sizes.transitions or _ASSUMED, config.data.bins
     offsets = np.append(np.arange(0, transitions, EPISODE_STEPS), transitions)
+    if config.model.arch not in TOKEN_MODELS:
+        ends = np.isin(np.arange(transitions), offsets[1:] - 1)
+        blank = np.zeros((transitions, sizes.observation_dim + sizes.action_dim + 1), np.float32)
+        observations, actions, rewards = np.split(blank, [sizes.observation_dim, blank.shape[1] - 1], axis=1)
+        episodes = Episodes.from_flags(observations, actions, rewards[:, 0], ends & False, ends)
+        return policy_data(episodes, located.spec.env_id)
     return TokenizedDataset(
         tokens=np.zeros((transitions, sizes.dims), token_dtype(bins)),
         offsets=offsets,

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from seqrl_cli.config.architectures import POLICIES, RETNET_KEYS
 from seqrl_cli.config.presets import load_config
-from seqrl_cli.config.schema import RETNET_KEYS, Config
+from seqrl_cli.config.schema import Config
 from seqrl_cli.data.tokens import TokenizedDataset, load_tokens
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import TokenModel, build_model, load_weights
@@ -95,15 +96,19 @@ def load_model(
         message = f"{run.path} was trained on other tokens than {run.tokens} now holds"
         raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
     model = make_model(config, tokens)
-    step, weights = _weights(run, checkpoint, on_warning)
+    step, weights = read_weights(run, checkpoint, on_warning)
     load_weights(model, weights, step_folder(run.checkpoints, step))
     return TrainedModel(model.to(device).eval(), step, tokens, config, record)
 
 
-def _weights(
+def read_weights(
     run: RunFolder, wanted: int | None, on_warning: Callable[[str], None] | None
 ) -> tuple[int, dict[str, torch.Tensor]]:
-    """Step and weights of a checkpoint: the wanted one, or the newest that is whole."""
+    """Step and weights of a checkpoint: the wanted one, or the newest that is whole.
+
+    Raises:
+        SeqrlError: there is none.
+    """
     steps = saved_steps(run.checkpoints)
     if not steps:
         raise SeqrlError(f"{run.path} has no checkpoint yet", "let `seqrl train` run until its first checkpoint")
@@ -124,7 +129,8 @@ def _weights(
 
 def recipe_of(config: Config) -> str:
     """A hash of all that makes a model but its seed: equal for the seeds of one experiment."""
-    parts = config.model_dump_json(include={"dataset", "data", "model", "train"})
+    sections = {"dataset", "data", "model", "train"} | ({"policy"} if config.model.arch in POLICIES else set())
+    parts = config.model_dump_json(include=sections)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

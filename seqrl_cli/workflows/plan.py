@@ -14,7 +14,6 @@ import numpy as np
 
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import Interrupted, SeqrlError
-from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.atomic import atomic_path, write_json_atomic, writing
@@ -124,14 +123,9 @@ def _discard_episodes(folder: Path) -> None:
 
 
 def _announce(planner: Planner, missing: list[int], console: Console) -> None:
-    settings = planner.settings
-    envs = min(planner.config.envs, len(missing))
-    memory = plan_bytes(planner.decoder, settings) * envs / 2**20
-    at_once = f"{envs} at once, " if envs > 1 else ""
-    console.note(
-        f"planning {counted(len(missing), 'episode')} of {planner.env_id} with {planner.run.path}: "
-        f"horizon {settings.horizon}, {settings.beam_width} beams, {at_once}{memory:,.0f} MiB"
-    )
+    settings = planner.mind.describe(min(planner.config.envs, len(missing)))
+    count = counted(len(missing), "episode")
+    console.note(f"planning {count} of {planner.env_id} with {planner.run.path}: {settings}")
 
 
 def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console) -> None:
@@ -212,7 +206,7 @@ def _write_episode(planner: Planner, record: EpisodeRecord) -> None:
         "arch": planner.trained.record.arch,
         "checkpoint_step": planner.trained.step,
         "recipe": recipe_of(planner.trained.config),
-        "settings": planner.config.model_dump(exclude={"episodes", "envs"}),
+        "settings": {key: value for key, value in planner.settings.items() if key not in ("episodes", "envs")},
         "seconds_per_step": record.seconds_per_step,
         "versions": versions(),
     }
@@ -242,15 +236,14 @@ def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
     """What ``plan`` would do, for --dry-run."""
     use_threads(request.threads)
     planner = make_planner(store, request)
-    needed = plan_bytes(planner.decoder, planner.settings) * planner.config.envs
     facts = {
         "run": str(planner.run.path),
         "checkpoint": planner.trained.step,
         "environment": planner.env_id,
         "to": str(planner.folder),
         "episodes there": len(list(planner.folder.glob("episode-*.json"))),
-        "memory": f"{needed / 2**20:,.0f} MiB of {planner.max_memory / 2**20:,.0f} MiB allowed",
-        **{f"plan.{key}": value for key, value in planner.config.model_dump().items()},
+        **planner.mind.facts(planner.config.envs),
+        **{f"plan.{key}": value for key, value in planner.settings.items()},
     }
     console.emit(facts)
     console.show_facts(facts)

@@ -1,15 +1,17 @@
-"""A trained run made ready to plan: model, settings, environment, reference scores."""
+"""A trained run made ready to play: model, settings, environment, reference scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from seqrl_cli.config.architectures import POLICIES, TOKEN_MODELS, meaningful, with_article
 from seqrl_cli.config.overrides import merge, nest
-from seqrl_cli.config.presets import validate
-from seqrl_cli.config.schema import PlanConfig
+from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
+from seqrl_cli.config.schema import Config, PlanConfig
+from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
@@ -17,13 +19,17 @@ from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.retention import check_mode
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.beam_agent import BeamAgent
+from seqrl_cli.planning.memory import plan_bytes
+from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import Rollout
+from seqrl_cli.planning.rollout import Agent, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model
+from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
 from seqrl_cli.workflows.sources import scores_of_environment
 
 # How a setting that differs from the default is written in a plan folder's name.
@@ -68,30 +74,132 @@ class PlanRequest:
     mode: str | None = None
 
 
-@dataclass(frozen=True)
-class Planner:
-    """A model made ready to plan: everything that does not change from episode to episode."""
+class Mind(Protocol):
+    """How a run decides: by searching plans, or by its policy."""
 
-    run: RunFolder
+    @property
+    def trained(self) -> TrainedModel | TrainedPolicy:
+        """The run's model."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers an observation and an action."""
+
+    def agent(self, slots: int, profile: Profile) -> Agent:
+        """What decides for so many episodes at once; raises SeqrlError when memory is short."""
+
+    def describe(self, slots: int) -> str:
+        """Its settings in a few words."""
+
+    def facts(self, slots: int) -> dict[str, str]:
+        """What a dry run should know besides its settings."""
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """A model of tokens and the search in it."""
+
     trained: TrainedModel
     decoder: Decoder
-    config: PlanConfig
     settings: PlanSettings
+    max_memory: int
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """See :class:`Mind`."""
+        return self.trained.tokens.observation_dim, self.trained.tokens.action_dim
+
+    def agent(self, slots: int, profile: Profile) -> Agent:
+        """See :class:`Mind`."""
+        discretizer = self.trained.tokens.discretizer
+        limits = {"episodes": slots, "max_memory": self.max_memory}
+        return BeamAgent(self.decoder, discretizer, self.settings, profile=profile, **limits)
+
+    def describe(self, slots: int) -> str:
+        """See :class:`Mind`."""
+        memory = plan_bytes(self.decoder, self.settings) * slots / 2**20
+        search = f"horizon {self.settings.horizon}, {self.settings.beam_width} beams"
+        return f"{search}, {_at_once(slots)}{memory:,.0f} MiB"
+
+    def facts(self, slots: int) -> dict[str, str]:
+        """See :class:`Mind`."""
+        needed = plan_bytes(self.decoder, self.settings) * slots
+        return {"memory": f"{needed / 2**20:,.0f} MiB of {self.max_memory / 2**20:,.0f} MiB allowed"}
+
+
+@dataclass(frozen=True)
+class PolicyMind:
+    """A policy, the return that it is asked for, and how much it sees."""
+
+    trained: TrainedPolicy
+    target_return: float | None
+    context: int
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """See :class:`Mind`."""
+        return self.trained.model.observation_dim, self.trained.model.action_dim
+
+    def agent(self, slots: int, profile: Profile) -> Agent:
+        """See :class:`Mind`."""
+        target = self.target_return or 0.0  # a bc, which has none, looks at none
+        return PolicyAgent(self.trained.model, target_return=target, context=self.context, profile=profile)
+
+    def describe(self, slots: int) -> str:
+        """See :class:`Mind`."""
+        if self.target_return is None:
+            return f"{_at_once(slots)}as the data did"
+        return f"{_at_once(slots)}asked for a return of {self.target_return:,.0f}"
+
+    def facts(self, slots: int) -> dict[str, str]:
+        """See :class:`Mind`."""
+        low, high = self.trained.record.return_range or (None, None)
+        return {} if low is None else {"returns in the data": f"{low:,.1f} to {high:,.1f}"}
+
+
+@dataclass(frozen=True)
+class Planner:
+    """A run made ready to play: everything that does not change from episode to episode.
+
+    Attributes:
+        run: the run's folder.
+        mind: its model, and how it decides.
+        config: the plan's settings.
+        env_id: where it plays.
+        references: returns that score 0 and 1; None when they are not known.
+        observation_size: how many dimensions of a longer observation the data keep; None for all.
+        seed: of environments and samples.
+        checkpoint: the one that was asked for; None = the newest.
+    """
+
+    run: RunFolder
+    mind: Mind
+    config: PlanConfig
     env_id: str
     references: tuple[float, float] | None
+    observation_size: int | None
     seed: int
-    max_memory: int
     checkpoint: int | None = None
+
+    @property
+    def trained(self) -> TrainedModel | TrainedPolicy:
+        """The run's model, its configuration and its record."""
+        return self.mind.trained
 
     @property
     def folder(self) -> Path:
         """Where the episodes go."""
-        return self.run.plans / plan_name(self.config, self.seed, self.checkpoint)
+        return self.run.plans / plan_name(self.config, self.trained.config.model.arch, self.seed, self.checkpoint)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that mean something to the run's architecture, as plain values."""
+        plan: dict[str, Any] = meaningful({"plan": self.config.model_dump()}, self.trained.config.model.arch)["plan"]
+        return plan
 
     def make_vector(self, slots: int, max_steps: int | None) -> EpisodeVector:
-        """Environments to plan in, their observations cut as those of the data."""
-        kept = self.trained.tokens.observation_slice
-        return EpisodeVector(self.env_id, slots, max_episode_steps=max_steps, observation_size=kept)
+        """Environments to play in, their observations cut as those of the data."""
+        return EpisodeVector(self.env_id, slots, max_episode_steps=max_steps, observation_size=self.observation_size)
 
     def rollout(self, vector: EpisodeVector, profile: Profile) -> Rollout:
         """A fresh closed loop over some environments.
@@ -99,23 +207,14 @@ class Planner:
         Raises:
             SeqrlError: the environment is not the one that the model knows, or memory is short.
         """
-        tokens = self.trained.tokens
         sizes = (vector.observation_dim, vector.action_dim)
-        if sizes != (tokens.observation_dim, tokens.action_dim):
+        if sizes != self.mind.sizes:
             raise SeqrlError(
                 f"{self.env_id} has observations and actions of sizes {sizes}, "
-                f"{tokens.dataset_id} {(tokens.observation_dim, tokens.action_dim)}",
+                f"{self.trained.record.dataset} {self.mind.sizes}",
                 "name the right environment: seqrl download FILE data.env_id=… --force",
             )
-        agent = BeamAgent(
-            self.decoder,
-            tokens.discretizer,
-            self.settings,
-            episodes=len(vector),
-            profile=profile,
-            max_memory=self.max_memory,
-        )
-        return Rollout(agent, vector, seed=self.seed, profile=profile)
+        return Rollout(self.mind.agent(len(vector), profile), vector, seed=self.seed, profile=profile)
 
 
 def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None] | None = None) -> Planner:
@@ -126,65 +225,107 @@ def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[st
         SeqrlError: there is no such run, or the model cannot hold the plan.
     """
     run = store.find(request.run)
-    trained = load_model(run, choose_device(request.device), request.checkpoint, on_warning)
-    _choose_mode(trained, request.mode)
-    config = _plan_config(trained, request.overrides)
-    settings = plan_settings(config)
+    config = _plan_config(load_config(run.config), request.overrides)
+    mind = _mind(run, config, request, on_warning)
+    env_id, references = _environment(store, mind.trained.record)
+    kept = _observation_size(store, mind.trained)
+    return Planner(run, mind, config.plan, env_id, references, kept, request.seed, request.checkpoint)
+
+
+def _mind(
+    run: RunFolder, config: Config, request: PlanRequest, on_warning: Callable[[str], None] | None
+) -> BeamSearch | PolicyMind:
+    """The run's way to decide.
+
+    Raises:
+        SeqrlError: its model cannot be loaded, or cannot hold the plan.
+    """
+    device = choose_device(request.device)
+    _check_mode(config.model.arch, request.mode)
+    if config.model.arch in POLICIES:
+        if request.max_memory is not None:
+            what = with_article(config.model.arch)
+            raise UsageError(f"--max-memory bounds a search for plans, but {run.path} is {what}", "leave it out")
+        policy = load_policy(run, device, request.checkpoint, on_warning)
+        mind = PolicyMind(policy, config.plan.target_return, config.plan.max_context_transitions)
+        mind.agent(1, Profile())  # refuses what the policy cannot see
+        _warn_of_target(mind, on_warning)
+        return mind
+    trained = load_model(run, device, request.checkpoint, on_warning)
+    if request.mode is not None and isinstance(trained.model, RetNet):
+        check_mode(request.mode, trained.model.chunk_size)
+        trained.model.mode = request.mode
+    settings = plan_settings(config.plan)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
-    env_id, references = _environment(store, trained)
-    return Planner(
-        run=run,
-        trained=trained,
-        decoder=build_decoder(trained.model, settings.view),
-        config=config,
-        settings=settings,
-        env_id=env_id,
-        references=references,
-        seed=request.seed,
-        max_memory=request.max_memory or available_memory(device_of(trained.model)) // 2,
-        checkpoint=request.checkpoint,
-    )
+    max_memory = request.max_memory or available_memory(device_of(trained.model)) // 2
+    return BeamSearch(trained, build_decoder(trained.model, settings.view), settings, max_memory)
 
 
-def _environment(store: RunStore, trained: TrainedModel) -> tuple[str, tuple[float, float] | None]:
+def _check_mode(arch: str, mode: str | None) -> None:
+    """Stop at a form of retention for a model that has none."""
+    if mode is not None and arch != "retnet":
+        raise UsageError(f"--mode {mode}: only a retnet has it, not {with_article(arch)}", "leave out --mode")
+
+
+def _warn_of_target(mind: PolicyMind, on_warning: Callable[[str], None] | None) -> None:
+    """Say when a return is asked for that is far from all that the data hold."""
+    target, held = mind.target_return, mind.trained.record.return_range
+    if target is None or held is None or on_warning is None:
+        return
+    low, high = held
+    span = (high - low) or abs(high) or 1.0
+    if not low - span <= target <= high + span:
+        on_warning(
+            f"the target return {target:,.6g} is far from the returns in {mind.trained.record.dataset}, "
+            f"which are {low:,.1f} to {high:,.1f}"
+        )
+
+
+def _environment(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:
     """Environment and reference scores, by the dataset; where it is gone, by the run's own record.
 
     Raises:
         SeqrlError: neither says which environment to plan in.
     """
-    dataset, recorded = trained.record.dataset, trained.record.env_id
-    if store.dataset(dataset).dataset.exists() or recorded is None:
-        located = locate(store, dataset)
+    if store.dataset(record.dataset).dataset.exists() or record.env_id is None:
+        located = locate(store, record.dataset)
         return environment_of(located), reference_scores(located)
-    return recorded, scores_of_environment(recorded)
+    return record.env_id, scores_of_environment(record.env_id)
 
 
-def _choose_mode(trained: TrainedModel, mode: str | None) -> None:
-    """Set the form of a RetNet's retention, unless None."""
-    if mode is None:
-        return
-    model = trained.model
-    if not isinstance(model, RetNet):
-        raise UsageError(f"--mode {mode}: only a retnet has it, not a {trained.record.arch}", "leave out --mode")
-    check_mode(mode, model.chunk_size)
-    model.mode = mode
+def _observation_size(store: RunStore, trained: TrainedModel | TrainedPolicy) -> int | None:
+    """How many dimensions of an observation the run's data keep: its tokens know, else the dataset does."""
+    if isinstance(trained, TrainedModel):
+        return trained.tokens.observation_slice
+    dataset = trained.record.dataset
+    known = next((spec.observation_size for spec in list_datasets() if spec.id == dataset), None)
+    return locate(store, dataset).spec.observation_size if store.dataset(dataset).dataset.exists() else known
 
 
-def _plan_config(trained: TrainedModel, overrides: Mapping[str, Any]) -> PlanConfig:
+def _plan_config(config: Config, overrides: Mapping[str, Any]) -> Config:
     foreign = [key for key in overrides if not key.startswith("plan.")]
     if foreign:
         raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "keys that plan takes start with plan.")
-    return validate(merge(trained.config.model_dump(), nest(overrides))).plan
+    planned = validate(merge(config.model_dump(), nest(overrides)))
+    refuse_foreign_keys(config.model.arch, overrides)
+    return planned
 
 
 def plan_settings(config: PlanConfig) -> PlanSettings:
     """The planner's settings out of the configuration."""
-    return PlanSettings(**config.model_dump(exclude={"episodes", "envs", "max_steps"}))
+    return PlanSettings(**config.model_dump(exclude={"episodes", "envs", "max_steps", "target_return"}))
 
 
-def plan_name(config: PlanConfig, seed: int, checkpoint: int | None = None) -> str:
-    """The plan folder's name: ``H15-B128-ctx5-s0``, with every other setting that is not the default in between."""
-    parts = [f"H{config.horizon}", f"B{config.beam_width}", f"ctx{config.max_context_transitions}"]
+def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None = None) -> str:
+    """The plan folder's name: ``H15-B128-ctx5-s0``, with every other setting that is not the default in between.
+
+    A policy's is ``RTG3600-ctx5-s0``, or ``mode-s0`` where it is asked for no return.
+    """
+    context = f"ctx{config.max_context_transitions}"
+    if arch in TOKEN_MODELS:
+        parts = [f"H{config.horizon}", f"B{config.beam_width}", context]
+    else:
+        parts = ["mode"] if config.target_return is None else [f"RTG{config.target_return:g}", context]
     for key, short in SHORT_NAMES.items():
         value = getattr(config, key)
         if value != PlanConfig.model_fields[key].default:
@@ -192,6 +333,10 @@ def plan_name(config: PlanConfig, seed: int, checkpoint: int | None = None) -> s
     if checkpoint is not None:
         parts.append(f"step{checkpoint}")
     return "-".join([*parts, f"s{seed}"])
+
+
+def _at_once(slots: int) -> str:
+    return f"{slots} at once, " if slots > 1 else ""
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,4 @@
-"""From tokens to a trained model: a new run, one that goes on, or one that is done."""
+"""From a dataset to a trained model: a new run, one that goes on, or one that is done."""
 
 from __future__ import annotations
 
@@ -6,35 +6,38 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress, duration
-from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.d4rl import read_attributes
-from seqrl_cli.data.tokens import TokenizedDataset
-from seqrl_cli.data.windows import Windows, split_episodes
-from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import Interrupted, SeqrlError
-from seqrl_cli.models.build import TokenModel
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.policy_decoder import build_policy_decoder
+from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import discard_run
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.metrics import Metrics, read_metrics
-from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
-from seqrl_cli.training.settings import TrainSettings
-from seqrl_cli.workflows.datasets import Located, environment_or_none
-from seqrl_cli.workflows.models import choose_device, make_model, use_threads
+from seqrl_cli.workflows.datasets import Located
+from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
-from seqrl_cli.workflows.tokens import ensure_tokens
+from seqrl_cli.workflows.policies import PolicyData
+from seqrl_cli.workflows.train_job import (
+    Job,
+    TrainingData,
+    count_parameters,
+    ensure_data,
+    estimate_seconds,
+    pinned,
+    prepare,
+)
 
 
 @dataclass(frozen=True)
@@ -88,17 +91,6 @@ class TrainReport:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Job:
-    """Everything that the loop needs, made from a request."""
-
-    model: TokenModel
-    train: Windows
-    validation: Windows
-    settings: TrainSettings
-    tokens: TokenizedDataset
-
-
 def train_model(request: TrainRequest, console: Console, *, force: bool = False) -> TrainReport:
     """Train, continue, or find that it is done.
 
@@ -108,15 +100,15 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
     """
     device, threads = choose_device(request.device), use_threads(request.threads)
     run = request.run
-    tokens = ensure_tokens(request.located, request.config.data, console)
-    request = replace(request, config=pinned(request.located, request.config))
+    data = ensure_data(request.located, request.config, console)
+    request = replace(request, config=pinned(request.located, request.config, data))
     with locked(run.path):
         if run.record.exists() and not force:
-            record = check_same(run, request, tokens)
+            record = check_same(run, request, data)
             if record.status == "finished":
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
-        job = prepare(request.config, tokens, device)
+        job = prepare(request.config, data, device)
         warn_early(request.config, job, console)
         if force:
             discard_run(run)
@@ -125,92 +117,26 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
         return _fit(run, record, job, device, console)
 
 
-def pinned(located: Located, config: Config) -> Config:
-    """The configuration with what the dataset at hand settles, so that it repeats the run elsewhere."""
-    stated = read_attributes(located.folder.dataset)
-    data: dict[str, Any] = {"env_id": environment_or_none(located)}
-    if located.spec.source == "sim":
-        data |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
-    return config.model_copy(update={"data": config.data.model_copy(update=data)})
-
-
-def prepare(config: Config, tokens: TokenizedDataset, device: torch.device) -> Job:
-    """Model, windows and settings of a run; the same request gives the same job.
-
-    Raises:
-        SeqrlError: the configuration makes no model, or the dataset has no window.
-    """
-    rng = np.random.default_rng([config.seed, 1])
-    parts = split_episodes(len(tokens.returns), config.train.validation_share, rng)
-    length = config.model.sequence_length
-    limit = (episode_limit(tokens.env_id) if tokens.env_id else None) or EPISODE_STEPS
-    train, validation = (
-        Windows(tokens.tokens, tokens.offsets, length, tokens.bins, limit, episodes=episodes) for episodes in parts
-    )
-    model = make_model(config, tokens).to(device)
-    return Job(model, train, validation, train_settings(config, len(train), train.block_size), tokens)
-
-
 def warn_early(config: Config, job: Job, console: Console) -> None:
     """Say before the training what would be found out after it: nothing to validate on, or a plan that is refused."""
-    if not len(job.validation):
+    model = job.model
+    if not job.validation:
         console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
     try:
-        plan_settings(config.plan).check_fits(job.model.block_size, job.model.transition_dim)
+        if isinstance(model, GPT | RetNet):
+            plan_settings(config.plan).check_fits(model.block_size, model.transition_dim)
+        elif isinstance(model, Policy):
+            build_policy_decoder(model, config.plan.max_context_transitions)
     except SeqrlError as error:
         console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
 
 
-def train_settings(config: Config, windows: int, block_size: int) -> TrainSettings:
-    """The loop's settings: the paper's number of updates and schedule, or a given number and one scaled to it.
-
-    Args:
-        config: the resolved configuration.
-        windows: training windows.
-        block_size: targets a window.
-    """
-    train = config.train
-    if train.updates is None:
-        updates = paper_updates(windows, train.batch_size, train.n_epochs_ref)
-        schedule = paper_schedule(train.schedule, windows, block_size)
-    else:
-        updates = train.updates
-        schedule = scaled_schedule(train.schedule, updates, train.batch_size, block_size)
-    return TrainSettings(
-        updates=updates,
-        schedule=schedule,
-        seed=config.seed,
-        batch_size=train.batch_size,
-        learning_rate=train.learning_rate,
-        betas=(train.beta1, train.beta2),
-        weight_decay=train.weight_decay,
-        grad_clip=train.grad_clip,
-        action_weight=train.action_weight,
-        reward_weight=train.reward_weight,
-        value_weight=train.value_weight,
-        precision=train.precision,
-        compile=train.compile,
-        log_every=train.log_every,
-        checkpoint_every=train.checkpoint_every,
-        keep_checkpoints=train.keep_checkpoints,
-    )
-
-
-def estimate_seconds(job: Job) -> float:
-    """Seconds that the whole run takes here, from a few updates of a copy of the model."""
-    return seconds_per_update(job.model, job.train, job.settings) * job.settings.updates
-
-
-def count_parameters(model: TokenModel) -> int:
-    """Number of trained numbers."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def check_same(run: RunFolder, request: TrainRequest, tokens: TokenizedDataset) -> records.RunRecord:
+def check_same(run: RunFolder, request: TrainRequest, data: TrainingData) -> records.RunRecord:
     """Stop when the run that is there is not the one asked for; more updates of a finished run are another run, too."""
     record = records.read_record(run.record)
-    if record.tokens_fingerprint != tokens.fingerprint:
-        raise SeqrlError(f"{run.path} was trained on other tokens than {request.located.id} has", "--force redoes it")
+    if record.tokens_fingerprint != data.fingerprint:
+        what = "data" if isinstance(data, PolicyData) else "tokens"
+        raise SeqrlError(f"{run.path} was trained on other {what} than {request.located.id} has", "--force redoes it")
     if not run.config.exists():
         return record
     there, asked = load_config(run.config), request.config
@@ -228,7 +154,7 @@ def _start_record(
     going_on = {"created": records.read_record(run.record).created} if run.record.exists() else {}
     record = records.new_record(
         dataset=request.located.id,
-        env_id=job.tokens.env_id,
+        env_id=job.data.env_id,
         arch=request.config.model.arch,
         name=run.path.name,
         seed=request.config.seed,
@@ -237,7 +163,8 @@ def _start_record(
         device=str(device),
         threads=threads,
         parameters=count_parameters(job.model),
-        tokens_fingerprint=job.tokens.fingerprint,
+        tokens_fingerprint=job.data.fingerprint,
+        return_range=job.data.return_range if isinstance(job.data, PolicyData) else None,
         **going_on,
     )
     return records.write_record(run.record, record)
@@ -294,6 +221,7 @@ def _loop(run: RunFolder, job: Job, console: Console, update: Progress) -> Outco
         job.train,
         job.validation,
         job.settings,
+        trainer=job.trainer,
         checkpoints=run.checkpoints,
         metrics=run.metrics,
         on_progress=lambda done, total: update(done, total, loss),

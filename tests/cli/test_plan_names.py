@@ -17,4 +17,16 @@ from seqrl_cli.workflows.planner import plan_name
     ],
 )
 def test_plan_folder_names_tell_settings_apart(settings, name):
-    assert plan_name(PlanConfig(**settings), 0) == name
+    assert plan_name(PlanConfig(**settings), "gpt", 0) == name
+
+
+@pytest.mark.parametrize(
+    ("arch", "settings", "name"),
+    [
+        ("odt", {"target_return": 3600}, "RTG3600-ctx5-s0"),
+        ("dt", {"target_return": 3222.4, "max_context_transitions": 20, "max_steps": 9}, "RTG3222.4-ctx20-steps9-s0"),
+        ("bc", {}, "mode-s0"),
+    ],
+)
+def test_plan_folders_of_policies_tell_the_return_asked_for(arch, settings, name):
+    assert plan_name(PlanConfig(**settings), arch, 0) == name
