@@ -11,15 +11,23 @@ MODULES = {
     "robotics": "gymnasium_robotics",
     "minari": "minari",
     "d4rl": "d4rl",
+    "fla": "fla",
 }
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
     "robotics": "environments of antmaze, maze2d, kitchen and adroit datasets",
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
     "d4rl": "D4RL's own list of datasets, which is read and never run",
+    "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals ours",
 }
 
-_DISTRIBUTIONS = {"bullet": "pybullet", "robotics": "gymnasium-robotics", "minari": "minari", "d4rl": "d4rl"}
+_DISTRIBUTIONS = {
+    "bullet": "pybullet",
+    "robotics": "gymnasium-robotics",
+    "minari": "minari",
+    "d4rl": "d4rl",
+    "fla": "fla-core",
+}
 
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
 _WITHOUT_DEPENDENCIES = ("d4rl",)

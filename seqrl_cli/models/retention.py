@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.models.fused_retention import fused_kernel, retain_fused
 
 MODES = ("parallel", "chunkwise", "recurrent")
 
@@ -165,8 +166,11 @@ def retain(
     *,
     chunk_size: int,
 ) -> tuple[Tensor, Tensor]:
-    """Retention in the form named by ``mode``, one of ``MODES``."""
+    """Retention in the form named by ``mode``, one of ``MODES``; chunks by a fused kernel where there is one."""
     if mode == "chunkwise":
+        kernel = fused_kernel(query.device, retain_parallel) if query.is_cuda and query.dtype != torch.float64 else None
+        if kernel:
+            return retain_fused(kernel, query, key, value, decay, memory)
         return retain_chunkwise(query, key, value, decay, memory, chunk_size=chunk_size)
     form = retain_parallel if mode == "parallel" else retain_recurrent
     return form(query, key, value, decay, memory)
