@@ -22,9 +22,10 @@ def download(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Get a dataset: simulate it, fetch it, or take in an HDF5 file of your own.
+    """Get a dataset: simulate it, fetch it, or take in data of your own: HDF5, .npz, pickles, a folder.
 
     sim/… sets are simulated here, in MuJoCo, without a network; D4RL names are fetched; a path is checked and copied.
+    `seqrl export` writes it for D4RL's and Minari's own loaders.
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
