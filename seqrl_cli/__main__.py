@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import signal
 import sys
 from types import FrameType
@@ -14,13 +14,17 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line; a polite kill is treated like Ctrl-C, so that work is saved."""
-    from seqrl_cli.cli.app import app
-
     signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows a question mark, not a fault
     try:
+        from seqrl_cli.cli.app import app
+
         app(prog_name="seqrl")
-    except BrokenPipeError:  # the reader of a pipe, `| head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:  # before a command began, or after it ended
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,16 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from seqrl_cli.errors import SeqrlError
+
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+
+_LEAST_FOLDED = 10  # characters that a column which folds keeps at least
 
 Progress = Callable[..., None]
 
@@ -69,7 +73,7 @@ class Console:
         if self.as_json:
             return
         if isinstance(renderable, str):
-            print(printable(renderable), file=self.stdout, flush=True)
+            self._print(printable(renderable))
             return
         self.show_with(lambda rich: rich.print(renderable))
 
@@ -77,25 +81,43 @@ class Console:
         """Let ``draw`` print a result on a Rich console."""
         if self.as_json:
             return
+        with _written():
+            draw(self._rich())
+
+    def _rich(self) -> RichConsole:
         from rich.console import Console as RichConsole
 
-        draw(RichConsole(file=self.stdout, highlight=False))
+        return RichConsole(file=self.stdout, highlight=False)
+
+    def _print(self, text: str) -> None:
+        with _written():
+            print(text, file=self.stdout, flush=True)
 
     def show_rows(self, header: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-        """Print a plain table; numbers align right, and long cells fold rather than vanish."""
+        """Print a plain table: numbers align right, and the widest column folds rather than anything vanishes.
+
+        Where even that has no room, each row becomes a paragraph.
+        """
         from rich import box
         from rich.table import Table
-        from rich.text import Text
 
         rows = [list(row) for row in rows]
-        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1))
+        cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        folded = max(range(1, len(header)), key=widths.__getitem__, default=0)  # never the first: those are names
+        needed = sum(widths) + 2 * len(header) + 1 - max(0, widths[folded] - _LEAST_FOLDED)
+        if not self.as_json and needed > self._rich().width:
+            for name, *values in cells:
+                pairs = zip(header[1:], values, strict=True)
+                self.show("\n  ".join([name, *(f"{key}: {value}" for key, value in pairs if value)]))
+            return
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
         for index, name in enumerate(header):
             numeric = all(isinstance(row[index], int | float) for row in rows)
             justify: Literal["right", "left"] = "right" if numeric and rows else "left"
-            table.add_column(name, justify=justify, overflow="fold", no_wrap=index == 0)  # names are never cut in two
-        for row in rows:
-            cells = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row)
-            table.add_row(*(Text(printable(cell)) for cell in cells))
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=index != folded)
+        for row in cells:
+            table.add_row(*row)
         self.show(table)
 
     def show_facts(self, facts: Mapping[str, Any]) -> None:
@@ -114,15 +136,15 @@ class Console:
     def emit(self, value: Any) -> None:
         """The one object of ``--json``; silent without it."""
         if self.as_json:
-            text = json.dumps(_finite(value), indent=2, default=str, allow_nan=False)
-            print(text, file=self.stdout, flush=True)
+            self._print(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
 
     def fail(self, message: str, hint: str, code: int) -> None:
         """An error and what to do next; with ``--json`` also as the one object."""
         print(f"error: {printable(message)}", file=self.stderr, flush=True)
         if hint:
             print(f"hint: {printable(hint)}", file=self.stderr, flush=True)
-        self.emit({"error": message, "hint": hint, "exit_code": code})
+        with suppress(SeqrlError):  # stdout may be what failed
+            self.emit({"error": message, "hint": hint, "exit_code": code})
 
     @contextmanager
     def progress(self, label: str, unit: str = "") -> Iterator[Progress]:
@@ -167,6 +189,17 @@ class Console:
             yield
         finally:
             self._bars = None
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Tell of results that cannot be written; a closed pipe is another matter, and the caller's."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SeqrlError(f"cannot write the result: {error.strerror}", "see where stdout goes") from error
 
 
 @dataclass

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from seqrl_cli.console import Console, byte_size
 
 PROGRAM = """
@@ -92,3 +94,30 @@ def test_facts_read_as_a_person_says_them():
         ["env", "–"],
     ]
     assert (byte_size(310), byte_size(7_800), byte_size(2.5e9)) == ("310 B", "7.8 kB", "2.5 GB")
+
+
+def test_rows_fold_where_there_is_little_room_and_become_paragraphs_where_there_is_less(monkeypatch):
+    header, rows = ["run", "status", "updated"], [["sim/hopper-medium/gpt-s42", "finished", "2026-11-21 10:24"]]
+    shown = {}
+    for width in (80, 50, 30):
+        monkeypatch.setenv("COLUMNS", str(width))
+        stdout = io.StringIO()
+        Console(stdout=stdout).show_rows(header, rows)
+        shown[width] = stdout.getvalue()
+        assert all(part in shown[width] for part in ("sim/hopper-medium/gpt-s42", "finished", "2026-11-21", "10:24"))
+    assert "2026-11-21 10:24" in shown[80] and "2026-11-21 10:24" not in shown[50]
+    assert shown[30].splitlines()[1:] == ["  status: finished", "  updated: 2026-11-21 10:24"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
+def test_results_that_cannot_be_written_are_an_error_in_one_sentence():
+    for words in (("presets",), ("presets", "--json")):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([sys.executable, "-m", "seqrl_cli", *words], stdout=full, stderr=subprocess.PIPE)
+        assert done.returncode == 1 and done.stderr.startswith(b"error: cannot write the result: No space")
+
+
+def test_a_terminal_without_unicode_shows_what_it_can():
+    environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-m", "seqrl_cli", "presets"], env=environment, capture_output=True)
+    assert done.returncode == 0 and b"hopper-medium-v2" in done.stdout and b"?" in done.stdout

@@ -31,7 +31,9 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
         _fail(console, "interrupted", "what was finished is kept; the same command does the rest", 130, error)
     except MemoryError as error:
         _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
-    except (typer.Exit, BrokenPipeError):
+    except BrokenPipeError:  # the reader of a pipe, `| head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.stdout.fileno())
+    except typer.Exit:
         raise
     except Exception as error:
         if debug:
