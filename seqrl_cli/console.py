@@ -12,8 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from seqrl_cli.errors import SeqrlError
-
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
@@ -23,6 +21,10 @@ Progress = Callable[..., None]
 
 # All but tab and newline, and the halves of characters that stand for a file name's undecodable bytes.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class OutputError(Exception):
+    """Results cannot be written to stdout."""
 
 
 class Console:
@@ -143,7 +145,7 @@ class Console:
         print(f"error: {printable(message)}", file=self.stderr, flush=True)
         if hint:
             print(f"hint: {printable(hint)}", file=self.stderr, flush=True)
-        with suppress(SeqrlError):  # stdout may be what failed
+        with suppress(OutputError):  # stdout may be what failed
             self.emit({"error": message, "hint": hint, "exit_code": code})
 
     @contextmanager
@@ -199,7 +201,7 @@ def _written() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise SeqrlError(f"cannot write the result: {error.strerror}", "see where stdout goes") from error
+        raise OutputError(f"cannot write the result: {error.strerror}") from error
 
 
 @dataclass

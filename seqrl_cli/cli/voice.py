@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
 
 
@@ -29,6 +29,8 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
         _fail(console, error.message, error.hint, error.exit_code, error)
     except KeyboardInterrupt as error:
         _fail(console, "interrupted", "what was finished is kept; the same command does the rest", 130, error)
+    except OutputError as error:
+        _fail(console, str(error), "see where stdout goes", 1, error)
     except MemoryError as error:
         _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
     except BrokenPipeError:  # the reader of a pipe, `| head` for example, has seen enough
