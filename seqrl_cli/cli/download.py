@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -22,22 +23,35 @@ def download(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Get a dataset: simulate it, fetch it, or take in data of your own: HDF5, .npz, pickles, a folder.
+    """Get a dataset: simulate it, fetch it, or take in data of your own; or a published checkpoint.
 
-    sim/… sets are simulated here, in MuJoCo, without a network; D4RL names are fetched; a path is checked and copied.
-    `seqrl export` writes it for D4RL's and Minari's own loaders.
+    sim/… sets are simulated here, in MuJoCo, without a network; D4RL's and Minari's names are fetched; a path of
+    HDF5, .npz, pickles or a folder is checked and copied; pretrained/… is fetched and imported as a run. `--list
+    PATTERN` shows what has a name; `seqrl export` writes a dataset for D4RL's and Minari's own loaders.
     """
     with voice(quiet, as_json) as console:
+        from seqrl_cli.data.pretrained import PREFIX
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets
         from seqrl_cli.workflows.catalogue import show_catalogue
         from seqrl_cli.workflows.forecast import show_acquisition
+        from seqrl_cli.workflows.pretrained import download_pretrained, show_pretrained
 
         store = RunStore(runs_dir)
         if list_all:
             show_catalogue(store, console, options.split_words(words, "pattern")[0])
             return
         dataset, overrides = options.split_words(words, "dataset")
+        if dataset and dataset.startswith(PREFIX):
+            options.refuse_overrides(overrides, "download pretrained/…")
+            network = options.network(mirrors, offline)
+            if dry_run:
+                show_pretrained(store, dataset, network, console)
+                return
+            imported = download_pretrained(store, dataset, network, console, force=force, argv=sys.argv)
+            console.show(imported.text())
+            console.emit(imported.as_dict())
+            return
         given = options.configuration(overrides, data__seed=seed)
         located, config = datasets.dataset_config(
             store, dataset, overrides=given, network=options.network(mirrors, offline)

@@ -8,6 +8,7 @@ from typing import Any
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, list_datasets
+from seqrl_cli.data.pretrained import Pretrained, pretrained_checkpoints
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.store import RunStore
 
@@ -25,16 +26,22 @@ def show_catalogue(store: RunStore, console: Console, pattern: str | None) -> No
         UsageError: nothing fits.
     """
     wanted = pattern if pattern and any(sign in pattern for sign in "*?[") else f"*{pattern or ''}*"
-    specs = [spec for spec in list_datasets() if fnmatch.fnmatch(spec.id, wanted)]
-    if not specs:
+    rows = [_row(store, spec) for spec in list_datasets() if fnmatch.fnmatch(spec.id, wanted)]
+    checkpoints = [
+        _checkpoint_row(store, one) for name, one in pretrained_checkpoints().items() if fnmatch.fnmatch(name, wanted)
+    ]
+    if not rows and not checkpoints:
         raise UsageError(f"no dataset fits {pattern!r}", "`seqrl download --list` shows all")
-    rows = [_row(store, spec) for spec in specs]
-    console.emit({"datasets": rows})
+    console.emit({"datasets": rows, "checkpoints": checkpoints})
     groups: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["source"], row["extra"]), []).append(row)
     for group in groups.values():
         _show(console, group)
+    if checkpoints:
+        title = f"pretrained: checkpoints of other projects, imported as runs, licence {checkpoints[0]['licence']}"
+        cells = [[row["checkpoint"], "yes" if row["here"] else ""] for row in checkpoints]
+        console.show_rows(["checkpoint", "here"], cells, title=title)
     _explain(console, rows)
 
 
@@ -52,6 +59,17 @@ def _row(store: RunStore, spec: DatasetSpec) -> dict[str, Any]:
         "url": spec.url,
         "sha256": spec.files[0].sha256 if spec.files else None,
         "here": store.dataset(spec.run_folder).dataset.exists(),
+    }
+
+
+def _checkpoint_row(store: RunStore, checkpoint: Pretrained) -> dict[str, Any]:
+    return {
+        "checkpoint": checkpoint.id,
+        "project": checkpoint.project,
+        "dataset": checkpoint.dataset,
+        "url": checkpoint.files[0].url,
+        "licence": checkpoint.licence,
+        "here": store.dataset(checkpoint.dataset).run(checkpoint.project).record.exists(),
     }
 
 

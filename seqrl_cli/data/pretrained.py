@@ -1,0 +1,109 @@
+"""Checkpoints that the original projects publish: ``pretrained/<project>/<dataset>``."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.data.listing import read_facts
+from seqrl_cli.data.remote import Network, RemoteFile, is_remote
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import atomic_path
+
+PREFIX = "pretrained/"
+
+_LARGEST_FILE = 500_000_000
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """One published checkpoint.
+
+    Attributes:
+        id: what the user types.
+        project: whose it is.
+        dataset: what it was trained on.
+        files: what to fetch; a single archive where ``folder`` is given.
+        folder: where the checkpoint lies in the archive; None where the files are the checkpoint's own.
+        has_bins: whether bin edges come with it; otherwise the dataset is needed to place them.
+        licence: of the weights.
+    """
+
+    id: str
+    project: str
+    dataset: str
+    files: tuple[RemoteFile, ...]
+    folder: str | None
+    has_bins: bool
+    licence: str
+
+
+@cache
+def pretrained_checkpoints() -> dict[str, Pretrained]:
+    """Every published checkpoint, by id."""
+    facts = read_facts(presets_folder() / "datasets" / "pretrained.yaml")
+    found: list[Pretrained] = []
+    for project, about in facts["archives"].items():
+        file = RemoteFile(about["url"], about["path"])
+        for family in about["families"]:
+            for quality in about["qualities"]:
+                dataset = f"{family}-{quality}-v2"
+                folder = about["folder"].format(dataset=dataset)
+                name = f"{PREFIX}{project}/{dataset}"
+                found.append(Pretrained(name, project, dataset, (file,), folder, False, facts["licence"]))
+    for project, about in facts["folders"].items():
+        for dataset, folder in about["datasets"].items():
+            files = tuple(
+                RemoteFile(f"{about['base']}/{folder}/{name}", f"{project}/{folder}/{name}") for name in about["files"]
+            )
+            name = f"{PREFIX}{project}/{dataset}"
+            found.append(Pretrained(name, project, dataset, files, None, True, facts["licence"]))
+    return {checkpoint.id: checkpoint for checkpoint in found}
+
+
+def unpacked_folder(checkpoint: Pretrained, network: Network) -> Path | None:
+    """The checkpoint's folder in a local mirror that has its archive unpacked; None where there is none."""
+    if checkpoint.folder is None:
+        return None
+    for mirror in network.mirrors:
+        if is_remote(mirror.root) or mirror.source not in (None, "pretrained"):
+            continue
+        for root in (Path(mirror.root).expanduser(), Path(mirror.root).expanduser() / checkpoint.project):
+            if (root / checkpoint.folder).is_dir():
+                return root / checkpoint.folder
+    return None
+
+
+def unpack(archive: Path, folder: str, destination: Path) -> None:
+    """Take the files of one folder out of an archive; names that lead elsewhere and subfolders are left out.
+
+    Raises:
+        SeqrlError: the archive is damaged, has no such folder, or holds files of absurd sizes.
+    """
+    hint = "the same command fetches it anew; or import the checkpoint's folder: seqrl import FOLDER"
+    try:
+        with zipfile.ZipFile(archive) as content:
+            members = list(_members(content, folder))
+            if not members:
+                raise SeqrlError(f"{archive} has no folder {folder}", hint)
+            for name, member in members:
+                if member.file_size > _LARGEST_FILE:
+                    raise SeqrlError(f"{member.filename} in {archive} has {member.file_size} bytes", hint)
+                with atomic_path(destination / name) as temporary:
+                    temporary.write_bytes(content.read(member))
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise SeqrlError(f"cannot unpack {archive}: {error}", hint) from error
+
+
+def _members(content: zipfile.ZipFile, folder: str) -> Iterator[tuple[str, zipfile.ZipInfo]]:
+    """The files directly in a folder, wherever in the archive that is, with their plain names."""
+    for member in content.infolist():
+        path, _, name = member.filename.rpartition("/")
+        if (path == folder or path.endswith(f"/{folder}")) and _PLAIN_NAME.fullmatch(name) and not member.is_dir():
+            yield name, member
