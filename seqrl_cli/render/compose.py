@@ -27,15 +27,16 @@ def plan_poses(now: np.ndarray, plan: np.ndarray) -> list[Pose]:
     """
     rows = sorted({round(row) for row in np.linspace(0, max(len(plan) - 1, 0), GHOSTS + 1)} - {0})
     shares = np.arange(1, len(rows) + 1) / max(len(rows), 1)
+    opacity = 0.5 * len(rows) / GHOSTS  # a short plan has few ghosts, and the last must not hide the truth
     ghosts = [
-        Pose(plan[row], tuple(_NEAR + (_FAR - _NEAR) * share), 0.3 + 0.5 * share)
+        Pose(plan[row], tuple(_NEAR + (_FAR - _NEAR) * share), 0.3 + opacity * share)
         for row, share in zip(rows, shares, strict=True)
     ]
     return [Pose(now), *ghosts]
 
 
 def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence[Sequence[str]]) -> np.ndarray:
-    """Panels side by side, each with a title in its upper and notes in its lower left corner.
+    """Panels side by side, each with a title above it, where it hides nothing, and notes in its lower left corner.
 
     Args:
         panels: pictures of one size, ``(size, size, 3)`` uint8.
@@ -47,17 +48,20 @@ def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence
     """
     size = panels[0].shape[0]
     width = len(panels) * size + (len(panels) - 1) * GAP
-    frame = Image.new("RGB", (width + width % 2, size + size % 2), "white")
+    font = ImageFont.load_default(max(11.0, size / 22))
+    above = round(1.8 * font.size) if isinstance(font, ImageFont.FreeTypeFont) else 20
+    height = above + size
+    frame = Image.new("RGB", (width + width % 2, height + height % 2), "white")
     layer = Image.new("RGBA", frame.size)
     draw = ImageDraw.Draw(layer)
-    font = ImageFont.load_default(max(11.0, size / 22))
     for index, (panel, title, lines) in enumerate(zip(panels, titles, notes, strict=True)):
         left = index * (size + GAP)
-        frame.paste(Image.fromarray(panel), (left, 0))
+        frame.paste(Image.fromarray(panel), (left, above))
         margin = round(size / 36)
         room = size - 2 * (margin + _PAD)
-        _label(draw, (left + margin, margin), _fitting(draw, [title], font, room), font)
-        _label(draw, (left + margin, size - margin), _fitting(draw, lines, font, room), font, above=True)
+        for text in _fitting(draw, [title], font, room):
+            draw.text((left + margin + _PAD, above / 2), text, font=font, fill=_INK, anchor="lm")
+        _label(draw, (left + margin, height - margin), _fitting(draw, lines, font, room), font)
     frame.paste(layer, mask=layer)
     return np.asarray(frame)
 
@@ -72,17 +76,15 @@ def _label(
     corner: tuple[int, int],
     lines: Sequence[str],
     font: Font,
-    *,
-    above: bool = False,
 ) -> None:
-    """Dark text on a light plate whose upper, or lower, left corner is ``corner``."""
+    """Dark text on a light plate whose lower left corner is ``corner``."""
     if not lines:
         return
     _, top, _, bottom = draw.textbbox((0, 0), "Ag", font=font)
     row = round(1.25 * (bottom - top))
     width = max(draw.textlength(line, font=font) for line in lines) + 2 * _PAD
     height = len(lines) * row + 2 * _PAD
-    x, y = corner[0], corner[1] - (height if above else 0)
+    x, y = corner[0], corner[1] - height
     draw.rounded_rectangle((x, y, x + width, y + height), radius=4, fill=_PAPER)
     for number, line in enumerate(lines):
         draw.text((x + _PAD, y + _PAD + number * row - top), line, font=font, fill=_INK)
