@@ -164,7 +164,7 @@ LARGER_TT = {
     "fewer layers": ({"n_layer": 1}, "does not make: 'blocks.1"),
     "wider": ({"n_embd": 32}, "of shape"),
     "a longer window": ({"block_size": 16 * 50 - 1}, "position_embedding of shape (63, 16)"),
-    "heads that do not divide": ({"n_head": 3}, "n_head 3"),
+    "heads that do not divide": ({"n_head": 3}, "model.n_head = 3"),
     "enormous": ({"n_embd": 60_000, "n_layer": 900}, "lacks"),
 }
 
