@@ -13,6 +13,7 @@ from seqrl_cli.cli import (
     discretize,
     download,
     exchange,
+    finetune_online,
     info,
     plan,
     plot,
@@ -41,6 +42,7 @@ app.command(rich_help_panel=CHAIN)(download.download)
 app.command(rich_help_panel=CHAIN)(discretize.discretize)
 app.command(rich_help_panel=CHAIN)(train.train)
 app.command(rich_help_panel=CHAIN)(plan.plan)
+app.command(rich_help_panel=CHAIN)(finetune_online.finetune_online)
 app.command(rich_help_panel=CHAIN)(render.render)
 app.command(rich_help_panel=CHAIN)(table.table)
 app.command(rich_help_panel=HELPERS)(plot.plot)

@@ -27,7 +27,11 @@ _OF_TRANSFORMERS: _Keys = {"model": ("n_head", "sequence_length", "embedding_dro
 _OF_POLICIES: _Keys = {"policy": ("optimizer", "warmup_updates", "top_share")}
 _OF_DECISION_TRANSFORMERS: _Keys = {"policy": ("return_scale", "time_embedding"), "plan": ("target_return",)}
 _OF_ODT: _Keys = {
-    "policy": ("stochastic_tanh", "entropy_samples", "target_entropy", "initial_temperature", "temperature_rate")
+    "policy": ("stochastic_tanh", "entropy_samples", "target_entropy", "initial_temperature", "temperature_rate"),
+    "online": (
+        *("iterations", "envs", "updates", "capacity", "exploration_return"),
+        *("eval_every", "eval_episodes", "checkpoint_every", "max_steps"),
+    ),
 }
 
 

@@ -139,6 +139,25 @@ class PlanConfig(Section):
         return self
 
 
+class OnlineConfig(Section):
+    """Online fine-tuning of an odt; other architectures have no use for it.
+
+    Defaults are the Online Decision Transformer's (Zheng et al., arXiv 2202.05607, and the facts of its release).
+    """
+
+    iterations: int = Field(1500, ge=1, description="rounds of exploring and learning; more may be added later")
+    envs: int = Field(1, ge=1, description="exploration episodes an iteration, played at once")
+    updates: int = Field(300, ge=1, description="gradient steps an iteration")
+    capacity: int = Field(1000, ge=1, description="trajectories in the replay buffer, which begins with the best")
+    exploration_return: float | None = Field(
+        None, description="return aimed at when exploring; null = twice the target of evaluations"
+    )
+    eval_every: int = Field(10, ge=1, description="iterations between evaluations")
+    eval_episodes: int = Field(10, ge=1, description="episodes an evaluation, by the policy's mode")
+    checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+    max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's, or 1000")
+
+
 class Config(Section):
     """Everything that makes a run repeatable."""
 
@@ -151,6 +170,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     policy: PolicyConfig = PolicyConfig()
     plan: PlanConfig = PlanConfig()
+    online: OnlineConfig = OnlineConfig()
 
     @model_validator(mode="after")
     def _a_policy_has_a_number_of_updates(self) -> Config:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector import EnvironmentFailure
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics, rewind_online_metrics
 from seqrl_cli.online.segments import Segment
 from seqrl_cli.online.settings import OnlineSettings
@@ -26,9 +22,7 @@ from seqrl_cli.training.checkpoints import (
 )
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
-
-AVERAGED = ("loss", "nll", "entropy")  # over an iteration's updates
-LATEST = ("temperature", "learning_rate")  # after them
+from seqrl_cli.training.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,9 @@ class Outcome:
     first_iteration: int
     iteration: int
     interrupted: bool
+
+
+MEASURES = ("loss", "nll", "entropy", "temperature", "learning_rate")  # of updates; logged as means
 
 
 class _Stopped(Exception):
@@ -53,9 +50,6 @@ class Progress:
         updated: updates made in the iteration that is under way; above zero its exploration is in the buffer.
         env_steps, episodes: of exploration.
         exploration_return, exploration_length: of the iteration that is under way.
-        sums: of the measures averaged over an iteration.
-        latest: the measures after the last update.
-        elapsed: seconds.
     """
 
     iteration: int = 0
@@ -64,9 +58,6 @@ class Progress:
     episodes: int = 0
     exploration_return: float | None = None
     exploration_length: float | None = None
-    sums: dict[str, float] = field(default_factory=dict)
-    latest: dict[str, float] = field(default_factory=dict)
-    elapsed: float = 0.0
 
 
 def finetune(
@@ -120,8 +111,7 @@ class FineTuner:
         self._stop = stop
         self._live: list[Segment] = []
         self._rng = np.random.default_rng([settings.seed, 2])
-        self._unread: list[Mapping[str, Tensor]] = []  # reading one waits for the GPU
-        self._started = time.perf_counter()
+        self._tally = Tally(place.learner.settings.learning_rate)
         self._saved: tuple[int, int] | None = None  # iteration and updates of the newest checkpoint
 
     def begin(self, on_warning: Callable[[str], None] | None = None) -> None:
@@ -129,6 +119,7 @@ class FineTuner:
         found = newest_checkpoint(self.place.checkpoints, on_warning)
         if found:
             self._restore(found)
+            self._tidy()
             rewind_online_metrics(self.place.metrics, self.progress.iteration)
             return
         self._add(self.place.offline)
@@ -163,18 +154,17 @@ class FineTuner:
         windows = self.place.buffer.windows(self.settings.context)
         while self.progress.updated < self.settings.updates:
             batch = windows.batch(self._rng.integers(len(windows), size=self.settings.batch_size))
-            self._unread.append(self.place.learner.update(batch))
+            self._tally.note(self.place.learner.update(batch))
             self.progress.updated += 1
             if on_progress:
                 on_progress(self.progress)
             if self._stop():
                 raise _Stopped
-        self._read_measures()
+        self._tally.read(self.place.learner.step)
         iteration, last = self.progress.iteration + 1, self.progress.iteration + 1 == self.settings.iterations
         evaluation = self._evaluate() if last or iteration % self.settings.evaluate_every == 0 else None
         self.progress.iteration, self.progress.updated = iteration, 0
         self._log(evaluation, on_metrics)
-        self.progress.sums.clear()
         if last or iteration % self.settings.checkpoint_every == 0:
             self._save()
 
@@ -202,26 +192,9 @@ class FineTuner:
         if self._stop():
             raise _Stopped
 
-    def _read_measures(self) -> None:
-        """Take the measures of the latest updates from the device.
-
-        Raises:
-            SeqrlError: a loss is not finite.
-        """
-        first = self.place.learner.step - len(self._unread) + 1
-        for step, measures in enumerate(self._unread, first):
-            values = {name: float(measures[name]) for name in (*AVERAGED, *LATEST)}
-            if not math.isfinite(values["loss"]):
-                hint = "lower the learning rate: policy.learning_rate=..."
-                raise SeqrlError(f"the training loss is {values['loss']} at step {step}", hint)
-            for name in AVERAGED:
-                self.progress.sums[name] = self.progress.sums.get(name, 0.0) + values[name]
-            self.progress.latest = {name: values[name] for name in LATEST}
-        self._unread.clear()
-
     def _log(self, evaluation: Evaluation | None, on_metrics: Callable[[OnlineMetrics], None] | None) -> None:
         progress, buffer = self.progress, self.place.buffer
-        means = {name: total / self.settings.updates for name, total in progress.sums.items()}
+        interval = self._tally.close()
         metrics = OnlineMetrics(
             iteration=progress.iteration,
             step=self.place.learner.step,
@@ -229,44 +202,47 @@ class FineTuner:
             episodes=progress.episodes,
             exploration_return=progress.exploration_return,
             exploration_length=progress.exploration_length,
-            **{name: means.get(name) for name in AVERAGED},
-            **{name: progress.latest.get(name) for name in LATEST},
+            **{name: interval.means.get(name) for name in MEASURES},
             buffer=len(buffer),
             buffer_return=buffer.mean_return,
             evaluation_return=evaluation.return_ if evaluation else None,
             evaluation_score=evaluation.score if evaluation else None,
             evaluation_length=evaluation.length if evaluation else None,
-            elapsed=self._elapsed(),
+            elapsed=interval.elapsed,
         )
         append_online_metrics(self.place.metrics, metrics)
         if on_metrics:
             on_metrics(metrics)
-
-    def _elapsed(self) -> float:
-        return self.progress.elapsed + time.perf_counter() - self._started
 
     def _save(self) -> None:
         """Write a checkpoint, unless the newest is of this very moment; then drop segments that none needs."""
         moment = (self.progress.iteration, self.progress.updated)
         if self._saved == moment:
             return
-        self._read_measures()
+        self._tally.read(self.place.learner.step)
         learner = self.place.learner.checkpoint()
         state = {
             "learner": learner.state,
-            "progress": {**vars(self.progress), "elapsed": self._elapsed()},
+            "progress": vars(self.progress),
+            "measures": self._tally.measures,
+            "elapsed": self._tally.elapsed,
             "windows": self._rng.bit_generator.state,
             "buffer": {"added": self.place.buffer.added, "segments": [vars(segment) for segment in self._live]},
         }
         checkpoint = Checkpoint(learner.step, learner.model, learner.optimizer, state)
         write_checkpoint(self.place.checkpoints, checkpoint, self.settings.keep_checkpoints)
         self._saved = moment
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove segments that no checkpoint needs, and what a killed process left half-written."""
         self.place.segments.keep_only(_needed(saved_states(self.place.checkpoints)))
 
     def _restore(self, found: Checkpoint) -> None:
         state = found.state
         self.place.learner.restore(Checkpoint(found.step, found.model, found.optimizer, state["learner"]))
         self.progress = Progress(**state["progress"])
+        self._tally.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
         self._live = [Segment(**values) for values in state["buffer"]["segments"]]
         buffer = self.place.buffer

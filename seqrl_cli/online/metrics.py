@@ -21,9 +21,8 @@ class OnlineMetrics:
         episodes: exploration episodes so far.
         exploration_return: mean return of the iteration's exploration episodes.
         exploration_length: their mean length.
-        loss, nll, entropy: means over the iteration's updates; entropy in nats an action.
-        temperature: weight of the entropy after the iteration.
-        learning_rate: of the last update.
+        loss, nll, entropy, temperature, learning_rate: means over the iteration's updates; nll and entropy in nats an
+            action, temperature is the weight of the entropy.
         buffer: trajectories in the buffer.
         buffer_return: their mean return.
         evaluation_return: mean return of the evaluation episodes.

@@ -14,6 +14,7 @@ from seqrl_cli.data.policy_windows import PolicyBatch, Trajectory
 from seqrl_cli.online.buffer import ReplayBuffer
 from seqrl_cli.online.segments import SegmentFolder
 from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.policy_learner import PolicySettings
 
 
 class Learner(Protocol):
@@ -21,6 +22,7 @@ class Learner(Protocol):
 
     step: int
     device: torch.device
+    settings: PolicySettings
 
     def update(self, batch: PolicyBatch) -> Mapping[str, Tensor]:
         """One gradient step; its loss, nll, entropy, temperature and learning rate."""

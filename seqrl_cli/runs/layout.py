@@ -5,6 +5,7 @@
     runs/hopper-medium-v2/
       dataset.h5  tokens.h5
       gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  plots/  videos/
+      odt-s42-online/  the same, fine-tuned, and buffer/
       trajectory-transformer/  the same, imported, and its own tokens.h5
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from seqrl_cli.errors import UsageError
 
-RESERVED = ("checkpoints", "plans", "plots", "videos")
+RESERVED = ("buffer", "checkpoints", "plans", "plots", "videos")
 
 
 def check_name(kind: str, name: str) -> str:
@@ -87,6 +88,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """One folder a checkpoint, and ``last``."""
         return self.path / "checkpoints"
+
+    @property
+    def buffer(self) -> Path:
+        """The replay buffer of a fine-tuned run, one HDF5 file a segment."""
+        return self.path / "buffer"
 
     @property
     def plans(self) -> Path:

@@ -119,6 +119,6 @@ def discard_run(run: RunFolder) -> None:
     with writing(run.path):
         for path in (run.record, run.config, run.metrics, run.own_tokens):
             path.unlink(missing_ok=True)
-        for folder in (run.checkpoints, run.plans, run.plots, run.videos):
+        for folder in (run.buffer, run.checkpoints, run.plans, run.plots, run.videos):
             if folder.exists():
                 shutil.rmtree(folder)

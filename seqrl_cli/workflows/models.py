@@ -127,9 +127,15 @@ def read_weights(
     raise AssertionError("the loop returns or raises")
 
 
-def recipe_of(config: Config) -> str:
-    """A hash of all that makes a model but its seed: equal for the seeds of one experiment."""
+def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
+    """A hash of all that makes a model but its seed: equal for the seeds of one experiment.
+
+    Args:
+        config: the run's.
+        fine_tuned: whether the run went on online, so that those settings count, too.
+    """
     sections = {"dataset", "data", "model", "train"} | ({"policy"} if config.model.arch in POLICIES else set())
+    sections |= {"online"} if fine_tuned else set()
     parts = config.model_dump_json(include=sections)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 

@@ -227,8 +227,8 @@ def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[st
     run = store.find(request.run)
     config = _plan_config(load_config(run.config), request.overrides)
     mind = _mind(run, config, request, on_warning)
-    env_id, references = _environment(store, mind.trained.record)
-    kept = _observation_size(store, mind.trained)
+    env_id, references = environment_of_run(store, mind.trained.record)
+    kept = observation_size_of_run(store, mind.trained)
     return Planner(run, mind, config.plan, env_id, references, kept, request.seed, request.checkpoint)
 
 
@@ -249,7 +249,7 @@ def _mind(
         policy = load_policy(run, device, request.checkpoint, on_warning)
         mind = PolicyMind(policy, config.plan.target_return, config.plan.max_context_transitions)
         mind.agent(1, Profile())  # refuses what the policy cannot see
-        _warn_of_target(mind, on_warning)
+        warn_of_target(mind.target_return, policy.record, on_warning)
         return mind
     trained = load_model(run, device, request.checkpoint, on_warning)
     if request.mode is not None and isinstance(trained.model, RetNet):
@@ -267,21 +267,21 @@ def _check_mode(arch: str, mode: str | None) -> None:
         raise UsageError(f"--mode {mode}: only a retnet has it, not {with_article(arch)}", "leave out --mode")
 
 
-def _warn_of_target(mind: PolicyMind, on_warning: Callable[[str], None] | None) -> None:
+def warn_of_target(target: float | None, record: RunRecord, on_warning: Callable[[str], None] | None) -> None:
     """Say when a return is asked for that is far from all that the data hold."""
-    target, held = mind.target_return, mind.trained.record.return_range
+    held = record.return_range
     if target is None or held is None or on_warning is None:
         return
     low, high = held
     span = (high - low) or abs(high) or 1.0
     if not low - span <= target <= high + span:
         on_warning(
-            f"the target return {target:,.6g} is far from the returns in {mind.trained.record.dataset}, "
+            f"the target return {target:,.6g} is far from the returns in {record.dataset}, "
             f"which are {low:,.1f} to {high:,.1f}"
         )
 
 
-def _environment(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:
+def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:
     """Environment and reference scores, by the dataset; where it is gone, by the run's own record.
 
     Raises:
@@ -293,7 +293,7 @@ def _environment(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, 
     return record.env_id, scores_of_environment(record.env_id)
 
 
-def _observation_size(store: RunStore, trained: TrainedModel | TrainedPolicy) -> int | None:
+def observation_size_of_run(store: RunStore, trained: TrainedModel | TrainedPolicy) -> int | None:
     """How many dimensions of an observation the run's data keep: its tokens know, else the dataset does."""
     if isinstance(trained, TrainedModel):
         return trained.tokens.observation_slice

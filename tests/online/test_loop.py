@@ -43,8 +43,9 @@ def assert_same_end(folder: Path, reference: Path) -> None:
     for mine, other in ((ours.model, theirs.model), (ours.optimizer, theirs.optimizer)):
         assert mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in other)
     for state in (ours.state, theirs.state):
-        del state["progress"]["elapsed"]
+        del state["elapsed"]
     assert ours.state == theirs.state
+    assert "temperature.log" in ours.optimizer and ours.state["learner"] == theirs.state["learner"]
     assert logged(folder) == logged(reference)
     assert files(folder) == files(reference)
 

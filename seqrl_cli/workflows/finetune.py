@@ -1,0 +1,242 @@
+"""From a pretrained odt to one fine-tuned in its environment: a new run beside its parent, or one that goes on."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seqrl_cli.config.presets import dump_config
+from seqrl_cli.console import Console, Progress
+from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.online.loop import Outcome, finetune
+from seqrl_cli.online.loop import Progress as Counters
+from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
+from seqrl_cli.online.settings import OnlineSettings
+from seqrl_cli.online.workplace import Workplace
+from seqrl_cli.runs import record as records
+from seqrl_cli.runs.atomic import write_text_atomic
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.lock import locked, refuse_locked
+from seqrl_cli.runs.store import RunStore, discard_run
+from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.generators import own_generators
+from seqrl_cli.workflows.finetune_job import (
+    FinetuneRequest,
+    Job,
+    load_source,
+    make_environments,
+    make_workplace,
+    settle,
+)
+from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
+from seqrl_cli.workflows.models import use_threads
+
+
+@dataclass(frozen=True)
+class FinetuneReport:
+    """What ``finetune-online`` says at the end; scores in percent, None without reference scores."""
+
+    run: str
+    parent: str
+    status: str
+    fresh: bool
+    iterations: int
+    env_steps: int
+    updates: int
+    return_before: float | None
+    return_after: float | None
+    score_before: float | None
+    score_after: float | None
+    seconds: float
+
+    def text(self) -> str:
+        """Three lines for a person."""
+        amount = f"{self.iterations:,} iterations, {self.env_steps:,} environment steps in {self.seconds:,.0f} s"
+        change = f"return {_figure(self.return_before)} before, {_figure(self.return_after)} after"
+        if self.score_after is not None:
+            change += f"; score {_figure(self.score_before)} before, {_figure(self.score_after)} after"
+        return f"{amount}\n{change}\n{self.run}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> FinetuneReport:
+    """Fine-tune, go on, or find that it is done.
+
+    Raises:
+        Interrupted: Ctrl-C; everything was saved.
+        EnvironmentFailure: the environment broke; everything was saved.
+        SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
+    """
+    threads = use_threads(request.threads)
+    job = settle(store, request, force=force)
+    refuse_locked(job.run.path)
+    with locked(job.run.path):
+        done = iterations_done(job.run) if job.goes_on else 0
+        if job.goes_on and job.record.status == "finished" and done >= job.config.online.iterations:
+            console.note(f"{job.run.path} already has {done:,} iterations; more: --iterations, all again: --force")
+            return _report(job, job.record, fresh=False)
+        trained = load_source(job, console)
+        with own_generators(job.device), closing(make_environments(store, job, trained)) as environments:
+            place = make_workplace(store, job, trained, environments, console)
+            if force:
+                discard_run(job.run)
+            record = _start_record(job, request, threads)
+            write_text_atomic(job.run.config, dump_config(job.config))
+            return _tune(job, place, record, console)
+
+
+def iterations_done(run: RunFolder) -> int:
+    """Iterations that a fine-tuned run has logged."""
+    lines = read_online_metrics(run.metrics)
+    return lines[-1].iteration if lines else 0
+
+
+_INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
+
+
+def _start_record(job: Job, request: FinetuneRequest, threads: int) -> records.RunRecord:
+    kept = {"created": job.record.created} if job.goes_on else {}
+    record = records.new_record(
+        **{key: getattr(job.record, key) for key in _INHERITED},
+        env_id=job.env_id,
+        name=job.run.path.name,
+        parent=job.parent.path.name,
+        status="running",
+        argv=list(request.argv),
+        device=str(job.device),
+        threads=threads,
+        **kept,
+    )
+    return records.write_record(job.run.record, record)
+
+
+def _tune(job: Job, place: Workplace, record: records.RunRecord, console: Console) -> FinetuneReport:
+    """Run the loop and write down how it ended."""
+    status: records.Status = "failed"
+    try:
+        _announce(job, place, console)
+        with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+            outcome = _loop(job, place, console, update)
+        status = "interrupted" if outcome.interrupted else "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
+    if outcome.interrupted:
+        message = (
+            f"interrupted in iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}; all is saved"
+        )
+        raise Interrupted(message, "the same command carries on from there")
+    return _report(job, record, fresh=True)
+
+
+def _announce(job: Job, place: Workplace, console: Console) -> None:
+    online = job.config.online
+    if saved_steps(job.run.checkpoints):
+        done = iterations_done(job.run)
+        console.note(f"{job.run.path}: going on from iteration {done:,} of {online.iterations:,}")
+        return
+    console.note(
+        f"{job.run.path}: {online.iterations:,} iterations of {online.envs} episodes in {job.env_id} that aim at "
+        f"{job.exploration_return:,.0f}, and {online.updates} updates; the buffer begins with the best "
+        f"{len(place.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
+        f"{job.target_return:,.0f}"
+    )
+
+
+def _loop(job: Job, place: Workplace, console: Console, update: Progress) -> Outcome:
+    online = job.config.online
+    settings = OnlineSettings(
+        iterations=online.iterations,
+        seed=job.config.seed,
+        episodes=online.envs,
+        updates=online.updates,
+        batch_size=job.config.train.batch_size,
+        context=job.config.model.sequence_length,
+        evaluate_every=online.eval_every,
+        checkpoint_every=online.checkpoint_every,
+        keep_checkpoints=job.config.train.keep_checkpoints,
+    )
+    shown = ""
+
+    def on_progress(done: Counters) -> None:
+        update(done.iteration * online.updates + done.updated, online.iterations * online.updates, shown)
+
+    def on_metrics(line: OnlineMetrics) -> None:
+        nonlocal shown
+        shown = live_line(line)
+        if line.evaluation_return is not None:
+            console.note(evaluation_line(line))
+
+    return finetune(place, settings, on_progress=on_progress, on_metrics=on_metrics, on_warning=console.warn)
+
+
+def live_line(line: OnlineMetrics) -> str:
+    """The latest iteration for the progress bar."""
+    parts = [
+        ("return", line.exploration_return, ",.0f"),
+        ("entropy", line.entropy, ".2f"),
+        ("temperature", line.temperature, ".3f"),
+        ("buffer", line.buffer, ",d"),
+        ("steps", line.env_steps, ",d"),
+    ]
+    return " · ".join(f"{name} {value:{form}}" for name, value, form in parts if value is not None)
+
+
+def evaluation_line(line: OnlineMetrics) -> str:
+    """An evaluation, and what went before it, in one line."""
+    score = f", score {line.evaluation_score:.1f}" if line.evaluation_score is not None else ""
+    before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
+    return f"iteration {line.iteration:,}: return {line.evaluation_return:,.1f}{score}{before}"
+
+
+def _report(job: Job, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:
+    lines = read_online_metrics(job.run.metrics)
+    evaluated = [line for line in lines if line.evaluation_return is not None]
+    if not evaluated:
+        raise SeqrlError(f"{job.run.metrics} holds no evaluation", "start again with --force")
+    first, last = evaluated[0], evaluated[-1]
+    return FinetuneReport(
+        run=str(job.run.path),
+        parent=str(job.parent.path),
+        status=record.status,
+        fresh=fresh,
+        iterations=lines[-1].iteration,
+        env_steps=lines[-1].env_steps,
+        updates=lines[-1].step - first.step,
+        return_before=first.evaluation_return,
+        return_after=last.evaluation_return,
+        score_before=first.evaluation_score,
+        score_after=last.evaluation_score,
+        seconds=lines[-1].elapsed,
+    )
+
+
+def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console) -> None:
+    """What ``finetune-online`` would do, for --dry-run; nothing is written."""
+    job = settle(store, request)
+    make_environments(store, job, load_source(job, console)).close()
+    checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
+    facts: dict[str, Any] = {
+        "run": str(job.run.path),
+        "there already": job.goes_on,
+        "parent": str(job.parent.path),
+        "environment": job.env_id,
+        "iterations": f"{iterations_done(job.run):,} of {job.config.online.iterations:,} done",
+        "evaluations aim at": job.target_return,
+        "exploration aims at": job.exploration_return,
+        "parameters": job.record.parameters,
+        "disk of checkpoints": f"{checkpoint * (job.config.train.keep_checkpoints + 1) / 1e6:,.0f} MB",
+        **{f"online.{key}": value for key, value in job.config.online.model_dump().items()},
+    }
+    console.emit(facts)
+    console.show_facts(facts)

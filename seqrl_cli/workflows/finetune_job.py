@@ -1,0 +1,302 @@
+"""A fine-tuning job: which runs it is about, its settings, and everything that its loop works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqrl_cli.config.overrides import differences, dig, merge, nest
+from seqrl_cli.config.presets import load_config, validate
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
+from seqrl_cli.envs.make import episode_limit
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.models.policies import Policy
+from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
+from seqrl_cli.online.rollouts import Player
+from seqrl_cli.online.segments import SegmentFolder
+from seqrl_cli.online.workplace import Evaluation, Workplace
+from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.runs import record as records
+from seqrl_cli.runs.layout import RunFolder, check_name
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps
+from seqrl_cli.training.policy_learner import PolicyLearner
+from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
+from seqrl_cli.workflows.models import choose_device
+from seqrl_cli.workflows.planner import environment_of_run, observation_size_of_run, warn_of_target
+from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
+from seqrl_cli.workflows.train_job import policy_settings
+
+OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")  # that fine-tuning takes beside online.…
+FREE_KEYS = ("online.iterations",)  # that may be changed of a run that is there already
+
+
+@dataclass(frozen=True)
+class FinetuneRequest:
+    """What ``seqrl finetune-online`` was asked for.
+
+    Attributes:
+        run: the pretrained run, or a fine-tuned one to go on with, by path or name; None = the latest run.
+        overrides: dotted keys below ``online.``, and ``plan.target_return``, over the run's configuration.
+        name: name of the new run; None = that of its parent and ``-online``.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        threads: CPU threads; None = all cores.
+        argv: the command line, for the record.
+    """
+
+    run: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    argv: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What there is to do, settled before anything is written.
+
+    Attributes:
+        run: the fine-tuned run, there already or not.
+        parent: the pretrained run; it need not exist any more when the fine-tuned one does.
+        config: of the fine-tuned run.
+        record: of the run to go on with, else of the parent.
+        goes_on: whether the fine-tuned run is there already.
+        env_id: where to explore.
+        references: returns that score 0 and 1.
+        device: of the model.
+    """
+
+    run: RunFolder
+    parent: RunFolder
+    config: Config
+    record: records.RunRecord
+    goes_on: bool
+    env_id: str
+    references: tuple[float, float] | None
+    device: torch.device
+
+    @property
+    def begins(self) -> bool:
+        """Whether there is no checkpoint of the fine-tuned run to go on from."""
+        return not (self.goes_on and saved_steps(self.run.checkpoints))
+
+    @property
+    def target_return(self) -> float:
+        """What evaluations aim at."""
+        target = self.config.plan.target_return
+        assert target is not None, "the configuration is pinned"
+        return target
+
+    @property
+    def exploration_return(self) -> float:
+        """What exploration aims at."""
+        target = self.config.online.exploration_return
+        assert target is not None, "the configuration is pinned"
+        return target
+
+
+def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) -> Job:
+    """Find the runs and settle the configuration.
+
+    Raises:
+        UsageError: a key that is not about fine-tuning, or a bad value.
+        SeqrlError: there is no such run, it is no odt, or the fine-tuned run has other settings.
+    """
+    foreign = [key for key in request.overrides if not key.startswith("online.") and key not in OTHER_KEYS]
+    if foreign:
+        hint = "keys that finetune-online takes start with online.; all others are those of the pretraining"
+        raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
+    run, parent = _lineage(store, request)
+    goes_on = run.record.exists() and not force
+    base = load_config((run if goes_on else parent).config)
+    config = _pinned(validate(merge(base.model_dump(), nest(request.overrides))), parent)
+    if goes_on:
+        _check_same(run, base, config)
+    record = records.read_record((run if goes_on else parent).record)
+    env_id, references = environment_of_run(store, record)
+    return Job(run, parent, config, record, goes_on, env_id, references, choose_device(request.device))
+
+
+def _pinned(config: Config, parent: RunFolder) -> Config:
+    """The configuration with both targets, so that it repeats the run.
+
+    Pretraining wrote down the target of evaluations, by default the dataset's best. Exploration aims at twice as much,
+    as in the original; at zero where returns are negative.
+
+    Raises:
+        SeqrlError: no target is written down.
+    """
+    target, asked = config.plan.target_return, config.online.exploration_return
+    if target is None:
+        raise SeqrlError(f"{parent.config} states no plan.target_return", "give one: --target-return 3600")
+    explored = target + abs(target) if asked is None else asked
+    return config.model_copy(update={"online": config.online.model_copy(update={"exploration_return": explored})})
+
+
+def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunFolder]:
+    """The fine-tuned run and its parent, whichever of the two was named."""
+    found = store.find(request.run)
+    record = records.read_record(found.record)
+    if record.arch != "odt":
+        _refuse(store, found, record)
+    if record.parent is not None:
+        return found, RunFolder(found.path.parent / record.parent)
+    name = check_name("run", request.name or f"{found.path.name}-online")
+    if name == found.path.name:
+        raise UsageError(f"{name!r} is the run to begin from itself", "give the new run another --name")
+    return RunFolder(found.path.parent / name), found
+
+
+def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> None:
+    """Stop at a run that cannot explore.
+
+    Raises:
+        SeqrlError: always.
+    """
+    why = {"dt": "it has no exploration of its own", "bc": "it knows no returns to aim at"}
+    reason = why.get(record.arch, "it plans with tokens")
+    fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch == "odt" and other.parent is None]
+    example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch odt"
+    message = f"{found.path} is a {record.arch}, and only an odt can be fine-tuned online: {reason}"
+    raise SeqrlError(message, f"for example: {example}")
+
+
+def _check_same(run: RunFolder, there: Config, asked: Config) -> None:
+    """Stop when other settings are asked for than those of the run that is there; it may have more iterations."""
+    one, other = there.model_dump(), asked.model_dump()
+    changed = [key for key in differences(one, other) if key not in FREE_KEYS]
+    if changed:
+        pairs = ", ".join(f"{key} {dig(one, key)} (asked: {dig(other, key)})" for key in changed[:3])
+        raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
+
+
+def load_source(job: Job, console: Console) -> TrainedPolicy:
+    """The policy to begin from: the fine-tuned run's own, else its parent's.
+
+    Raises:
+        SeqrlError: there is no whole checkpoint.
+    """
+    return load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
+
+
+def make_environments(store: RunStore, job: Job, trained: TrainedPolicy) -> Environments:
+    """Environments to explore and to evaluate in, their observations cut as those of the data.
+
+    Raises:
+        SeqrlError: the environment cannot be made, or is not the policy's.
+    """
+    online, model = job.config.online, trained.model
+    limit, kept = (
+        online.max_steps or episode_limit(job.env_id) or EPISODE_STEPS,
+        observation_size_of_run(store, trained),
+    )
+    exploration, evaluation = (
+        EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept)
+        for slots in (online.envs, online.eval_episodes)
+    )
+    sizes, expected = (exploration.observation_dim, exploration.action_dim), (model.observation_dim, model.action_dim)
+    if sizes != expected:
+        message = f"{job.env_id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
+    return Environments(exploration, evaluation)
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Where to explore and where to evaluate."""
+
+    exploration: EpisodeVector
+    evaluation: EpisodeVector
+
+    def close(self) -> None:
+        """Free them."""
+        self.exploration.close()
+        self.evaluation.close()
+
+
+def make_workplace(
+    store: RunStore, job: Job, trained: TrainedPolicy, environments: Environments, console: Console
+) -> Workplace:
+    """Everything that the loop works with; construct inside ``own_generators``.
+
+    Raises:
+        SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
+    """
+    online, policy = job.config.online, trained.model
+    warn_of_target(job.target_return, trained.record, console.warn)
+    learner = PolicyLearner(policy, policy_settings(job.config))
+    offline: list[Trajectory] = []
+    if job.begins:
+        pretrained = newest_checkpoint(job.parent.checkpoints)
+        assert pretrained is not None, "the policy was loaded from it"
+        learner.restore(pretrained, console.warn)
+        offline = best_trajectories(_offline(store, job, policy, console), online.capacity)
+    explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
+
+    def agent(target: float, *, stochastic: bool) -> Callable[[], PolicyAgent]:
+        context = job.config.plan.max_context_transitions
+        return lambda: PolicyAgent(policy, target_return=target, context=context, stochastic=stochastic)
+
+    agent(job.target_return, stochastic=False)()  # refuses what it cannot play before anything is written
+    return Workplace(
+        learner=learner,
+        explore=Player(
+            agent(job.exploration_return, stochastic=True),
+            environments.exploration,
+            online.envs,
+            explore_seed,
+            fresh=True,
+            on_warning=console.warn,
+        ),
+        evaluate=Player(
+            agent(job.target_return, stochastic=False),
+            environments.evaluation,
+            online.eval_episodes,
+            evaluate_seed,
+            fresh=False,
+            on_warning=console.warn,
+        ),
+        score=lambda played: _evaluation(played, job.references),
+        buffer=ReplayBuffer(online.capacity),
+        offline=offline,
+        segments=SegmentFolder(job.run.buffer, job.env_id),
+        checkpoints=job.run.checkpoints,
+        metrics=job.run.metrics,
+    )
+
+
+def _offline(store: RunStore, job: Job, policy: Policy, console: Console) -> list[Trajectory]:
+    """The trajectories of the dataset, fetched first if it is gone.
+
+    Raises:
+        SeqrlError: they are not of the model's sizes.
+    """
+    located = locate(store, job.record.dataset)
+    ensure_dataset(located, job.config.data, console)
+    episodes = load_episodes(located)
+    sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
+    if sizes != expected:
+        message = f"{located.id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        raise SeqrlError(message, f"train anew on what is there now: seqrl train {located.id} --arch odt --force")
+    return trajectories_of(episodes)
+
+
+def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> Evaluation:
+    """Means over evaluation episodes.
+
+    Raises:
+        SeqrlError: every episode was left out.
+    """
+    if not played:
+        raise SeqrlError("no evaluation episode had finite numbers", "the simulation blows up; lower the learning rate")
+    mean = float(np.mean([one.total_reward for one in played]))
+    return Evaluation(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))

@@ -1,0 +1,157 @@
+"""``finetune-online`` as a user meets it: tiny models, Hopper with episodes of a few steps."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from seqrl_cli.online.metrics import read_online_metrics
+from tests.cli.conftest import invoke, succeed
+from tests.cli.test_interruptions import start, wait_for
+
+ODT = (
+    *("--arch", "odt", "model.n_layer=1", "model.n_head=2", "model.width=16", "model.sequence_length=4"),
+    *("train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "train.log_every=1"),
+    *("policy.stochastic_tanh=false", "plan.max_context_transitions=3"),
+)
+TUNE = (
+    *("--iterations", "6", "--envs", "2", "--updates", "3", "--threads", "1"),
+    *("online.max_steps=12", "online.eval_every=3", "online.eval_episodes=2", "online.checkpoint_every=2"),
+)
+PLAN = ("--episodes", "2", "plan.max_steps=12")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Made once: a dataset, and on it a pretrained odt, the same fine-tuned, and a gpt."""
+    runs = tmp_path_factory.mktemp("odt") / "runs"
+    succeed(runs, "train", "sim/hopper-medium", "data.transitions=1500", *ODT)
+    succeed(runs, "finetune-online", *TUNE)
+    return runs
+
+
+@pytest.fixture
+def runs(made, tmp_path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "runs"))
+
+
+def tuned(runs: Path, name: str = "odt-s42-online") -> Path:
+    return runs / "sim/hopper-medium" / name
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    newest = (run / "checkpoints/last").read_text().strip()
+    return load_file(run / "checkpoints" / newest / "model.safetensors")
+
+
+def same_weights(one: Path, two: Path) -> bool:
+    ours, theirs = weights(one), weights(two)
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_fine_tuned_run_stands_beside_its_parent(made):
+    run = tuned(made)
+    record = json.loads((run / "run.json").read_text())
+    assert (record["parent"], record["arch"], record["status"]) == ("odt-s42", "odt", "finished")
+    lines = read_online_metrics(run / "metrics.jsonl")
+    assert [line.iteration for line in lines] == list(range(7))
+    assert [line.iteration for line in lines if line.evaluation_score is not None] == [0, 3, 6]
+    assert lines[-1].step == 4 + 6 * 3 and lines[-1].episodes == 12
+    assert not same_weights(run, made / "sim/hopper-medium/odt-s42")
+
+
+def test_again_it_is_done_and_more_iterations_go_on(runs):
+    result = succeed(runs, "finetune-online")  # the latest run is the fine-tuned one by now
+    assert "already has 6 iterations" in result.stderr
+    succeed(runs, "finetune-online", "odt-s42", "--iterations", 8, "--threads", 1)
+    assert [line.iteration for line in read_online_metrics(tuned(runs) / "metrics.jsonl")] == list(range(9))
+    succeed(runs, "finetune-online", "odt-s42", *TUNE[2:], "--iterations", 8, "--name", "at-once")
+    assert same_weights(tuned(runs), tuned(runs, "at-once"))
+
+
+def test_force_begins_anew(runs):
+    before = weights(tuned(runs))
+    result = succeed(runs, "finetune-online", "odt-s42", *TUNE, "--force", "--json")
+    report = json.loads(result.stdout)
+    assert report["fresh"] and report["iterations"] == 6 and report["env_steps"] > 0
+    assert all(np.array_equal(array, weights(tuned(runs))[name]) for name, array in before.items())
+
+
+def test_other_settings_are_another_run(runs):
+    result = invoke(runs, "finetune-online", "odt-s42", "--updates", 9)
+    assert result.exit_code == 1 and "online.updates 3 (asked: 9)" in result.stderr and "--name" in result.stderr
+
+
+def test_plan_table_and_runs_know_it(runs):
+    succeed(runs, "plan", "odt-s42", *PLAN)
+    succeed(runs, "plan", "odt-s42-online", *PLAN)
+    rows = json.loads(succeed(runs, "table", "--json").stdout)["rows"]
+    kinds = {row["method"].split(" ")[0:2][-1]: row["kind"] for row in rows}
+    (delta,) = [row for row in rows if row["kind"] == "delta"]
+    assert delta["runs"] == 1 and delta["method"].startswith("odt online") and kinds
+    assert "odt-s42-online" in succeed(runs, "runs", "--json").stdout
+
+
+def test_dry_run_writes_nothing(runs):
+    before = sorted(runs.rglob("*"))
+    result = succeed(runs, "finetune-online", "odt-s42", "--name", "other", "--dry-run", "--json")
+    facts = json.loads(result.stdout)
+    assert facts["there already"] is False and facts["online.updates"] > 0
+    assert facts["exploration aims at"] == 2 * facts["evaluations aim at"]
+    assert sorted(runs.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("odt-s42", "train.learning_rate=1"), "'train.learning_rate' cannot be changed when fine-tuning"),
+        (("odt-s42", "online.update=1"), "unknown key 'online.update'"),
+        (("odt-s42", "--exploration-return", "nan", "--name", "n"), "online.exploration_return"),
+        (("odt-s42", "--name", "odt-s42"), "is the run to begin from itself"),
+        (("odt-s42", "--name", "n", "plan.max_context_transitions=9"), "a context of 9 steps was asked for"),
+        (("absent",), "no run 'absent'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(runs, words, message):
+    result = invoke(runs, "finetune-online", *words)
+    assert result.exit_code in (1, 2) and message in result.stderr and "hint:" in result.stderr
+    assert not tuned(runs, "n").exists()
+
+
+@pytest.mark.parametrize("arch", ["dt", "bc"])
+def test_only_an_odt_explores(runs, arch):
+    small = [word for word in ODT[2:] if "tanh" not in word and (arch == "dt" or "n_head" not in word)]
+    if arch == "bc":
+        small = [word for word in small if "sequence_length" not in word and "context" not in word]
+    succeed(runs, "train", "sim/hopper-medium", "--arch", arch, *small)
+    result = invoke(runs, "finetune-online")
+    assert result.exit_code == 1 and f"is a {arch}, and only an odt can be fine-tuned" in result.stderr
+    assert "finetune-online sim/hopper-medium/odt-s42" in result.stderr
+
+
+def test_an_environment_of_other_sizes_is_refused(runs):
+    record = runs / "sim/hopper-medium/odt-s42/run.json"
+    (runs / "sim/hopper-medium/dataset.h5").unlink()
+    record.write_text(record.read_text().replace("Hopper-v4", "Walker2d-v4").replace("sim/hopper-medium", "local/gone"))
+    result = invoke(runs, "finetune-online", "odt-s42", "--name", "n")
+    assert result.exit_code == 1 and "Walker2d-v4 has observations and actions of sizes (17, 6)" in result.stderr
+    assert not tuned(runs, "n").exists()
+
+
+def test_killed_and_interrupted_it_goes_on_to_the_same_end(runs):
+    words = ("finetune-online", "odt-s42", *TUNE, "--name", "cut")
+    for signum in (signal.SIGKILL, signal.SIGINT):
+        process = start(runs, *words, "online.checkpoint_every=2")
+        wait_for(process, tuned(runs, "cut") / ("checkpoints/00000010" if signum == signal.SIGKILL else "run.json"))
+        process.send_signal(signum)
+        errors = process.communicate()[1]
+        if process.returncode == 130:
+            assert "all is saved" in errors and "the same command carries on" in errors
+    assert start(runs, *words).wait() == 0
+    assert same_weights(tuned(runs), tuned(runs, "cut"))
