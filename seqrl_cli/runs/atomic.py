@@ -64,6 +64,8 @@ def free_space(folder: Path) -> int:
     with writing(folder):
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file is in the way")
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, "read-only")
         if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "not writable")
         return shutil.disk_usage(there).free

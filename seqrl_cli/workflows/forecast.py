@@ -301,5 +301,8 @@ def _sum(needs: list[int | None]) -> int | None:
 
 
 def _disk(folder: Path, needed: int | None) -> str:
-    free = f"{byte_size(free_space(folder))} are free"
-    return f"unknown ({free})" if needed is None else f"{byte_size(needed)} ({free})"
+    free = free_space(folder)
+    told = f"{byte_size(free)} are free"
+    if needed is None:
+        return f"unknown ({told})"
+    return f"{byte_size(needed)} ({'but only ' if needed > free else ''}{told})"

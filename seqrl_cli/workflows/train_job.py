@@ -121,7 +121,8 @@ def train_settings(config: Config, windows: int, block_size: int) -> TrainSettin
 
     Args:
         config: the resolved configuration.
-        windows: training windows.
+        windows: those that are trained on. The papers hold nothing out and count all; here the held-out episodes' do
+            not count, so that warm-up and decay last the epochs that the papers give them.
         block_size: targets a window.
     """
     train = config.train

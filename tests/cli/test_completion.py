@@ -51,7 +51,7 @@ OFFERS = {
     "seqrl table sim/hopper-medium": [RUN, "sim/hopper-medium"],
     "seqrl render --view s": ["software"],
     "seqrl collect hopper --policy ": ["random", "medium", "expert", RUN],
-    "seqrl presets show ant-medium-re": ["ant-medium-replay-v2"],
+    "seqrl presets show faster-tt/wal": ["faster-tt/walker2d-medium-v2"],
     "seqrl runs show sim": [RUN],
     "seqrl plan --runs-dir /nowhere s": [],
 }

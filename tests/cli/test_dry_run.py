@@ -80,3 +80,10 @@ def test_a_plan_that_the_model_cannot_hold_is_told_before_training(seqrl):
     words = ("train", "sim/hopper-medium", *TINY_TRAIN, "plan.max_context_transitions=9", "--name", "x")
     for result in (seqrl(*words, "--dry-run"), seqrl(*words)):
         assert result.exit_code == 0 and "needs 9 transitions, but the model holds 4" in result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "runs").write_text("in the way")
+    for words in (("download", *SMALL), ("discretize", *SMALL), ("train", *SMALL, *TINY_TRAIN), ("collect", "hopper")):
+        result = invoke(tmp_path / "runs", *words, "--dry-run")
+        assert_refused(result, 1, "a file stands where a folder should be", "--runs-dir")
