@@ -28,7 +28,7 @@ class EpisodeResult:
     Attributes:
         dataset: id of the dataset that the model was trained on.
         arch: architecture of the model, for example ``"gpt"``.
-        run: name of the trained model; runs are the strata of the bootstrap.
+        run: name of the trained model; the bootstrap resamples runs before episodes.
         settings_label: plan settings, for example ``"H15-B128-ctx5"``; empty when unknown.
         score: normalized score as a fraction, tables show 100 times this; None where nobody defined reference scores.
         return_: sum of rewards.

@@ -1,4 +1,4 @@
-"""Mean, standard error, interquartile mean and stratified bootstrap intervals of episode results."""
+"""Mean, standard error, interquartile mean and bootstrap intervals of episode results."""
 
 from __future__ import annotations
 
@@ -32,31 +32,35 @@ class Summary:
     iqm_interval: tuple[float, float] | None
 
 
-def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of ``(…, n)`` after a quarter of the values is cut off at each end."""
-    return np.asarray(trim_mean(values, 0.25, axis=-1))
+def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Mean over an axis after a quarter of the values is cut off at each end."""
+    return np.asarray(trim_mean(values, 0.25, axis=axis))
 
 
-def summarize(values: Sequence[float], strata: Sequence[str], rng: np.random.Generator) -> Summary:
-    """Summarize ``values (n,)``, of which each belongs to the stratum of the same place.
+def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(values.mean(axis=axis))
+
+
+def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Generator) -> Summary:
+    """Summarize ``values (n,)``, of which each comes from the run of the same place.
 
     Args:
-        values: scores or returns, at least one.
-        strata: the run or seed behind each value; resampling keeps every run's share.
+        values: scores or returns of episodes, at least one.
+        runs: the run, that is the training seed, behind each value.
         rng: source of the bootstrap's resamples.
     """
     data = np.asarray(values, dtype=np.float64)
-    assert data.ndim == 1 and len(data) == len(strata) >= 1
+    assert data.ndim == 1 and len(data) == len(runs) >= 1
     mean, iqm = float(data.mean()), float(interquartile_mean(data))
     if len(data) == 1:
         return Summary(1, mean, None, iqm, None, None)
-    groups = stratified(data, strata)
+    groups = by_run(data, runs)
     return Summary(
         count=len(data),
         mean=mean,
         standard_error=float(data.std() / np.sqrt(len(data))),
         iqm=iqm,
-        mean_interval=_interval(groups, lambda rows: rows.mean(axis=-1), rng),
+        mean_interval=_interval(groups, _mean, rng),
         iqm_interval=_interval(groups, interquartile_mean, rng),
     )
 
@@ -74,25 +78,31 @@ def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     return float(mean - reach), float(mean + reach)
 
 
-def stratified(values: np.ndarray, strata: Sequence[str]) -> list[np.ndarray]:
-    """The values of each stratum, which the bootstrap resamples apart.
-
-    A stratum of one value can only repeat itself, which would hide its spread: when there is one, all values are a
-    single stratum.
-    """
-    names, membership, sizes = np.unique(np.asarray(strata), return_inverse=True, return_counts=True)
-    if sizes.min() < 2:
-        return [values]
+def by_run(values: np.ndarray, runs: Sequence[str]) -> list[np.ndarray]:
+    """The values of each run."""
+    names, membership = np.unique(np.asarray(runs), return_inverse=True)
     return [values[membership == index] for index in range(len(names))]
 
 
 def _interval(
     groups: list[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator
 ) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic over the last axis of all groups together."""
+    """The 95 % percentile interval of a statistic over the last axis.
 
-    def of_resamples(*samples: np.ndarray, axis: int) -> np.ndarray:
-        return statistic(np.concatenate(samples, axis=axis))
-
-    drawn = bootstrap(groups, of_resamples, n_resamples=RESAMPLES, vectorized=True, method="percentile", rng=rng)
+    Episodes of one training say nothing about the next one. So of several runs, runs are resampled (Agarwal et al.,
+    section 3), and of each drawn run its episodes.
+    """
+    if len(groups) > 1:
+        low, high = np.percentile(statistic(_resample_runs(groups, rng)), [2.5, 97.5])
+        return float(low), float(high)
+    drawn = bootstrap(groups, statistic, n_resamples=RESAMPLES, vectorized=True, method="percentile", rng=rng)
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+
+
+def _resample_runs(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Resamples of runs and their episodes, (resamples, values); of a run as many episodes as runs have on average."""
+    sizes = np.array([len(group) for group in groups])
+    starts = np.cumsum(sizes) - sizes
+    runs = rng.integers(len(groups), size=(RESAMPLES, len(groups), 1))
+    places = rng.random((RESAMPLES, len(groups), round(sizes.mean()))) * sizes[runs]
+    return np.concatenate(groups)[starts[runs] + places.astype(np.int64)].reshape(RESAMPLES, -1)

@@ -21,7 +21,8 @@ FAMILIES = ("halfcheetah", "hopper", "walker2d", "ant")
 TITLES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
 D4RL_DATASETS = tuple(f"{family}-{quality}-v2" for quality in QUALITIES for family in FAMILIES)
 SCORE_NOTE = (
-    "score: 0 is a random policy, 100 D4RL's reference policy; 95 % interval: bootstrap of the mean, runs as strata"
+    "score: 0 is a random policy, 100 D4RL's reference policy; "
+    "95 % interval: bootstrap of the mean, over seeds and their episodes"
 )
 OTHER_DATA = "Other data than D4RL's"
 NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.startswith("ant-"))
@@ -225,22 +226,22 @@ def _published_column(method: PublishedMethod, *, alone: bool) -> Column:
 
 
 def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: np.random.Generator) -> ResultRow:
-    strata = [episode.run for episode in episodes]
+    runs = [episode.run for episode in episodes]
     seconds = [episode.seconds_per_step for episode in episodes if episode.seconds_per_step is not None]
     return ResultRow(
         dataset=dataset,
         method=method,
-        score=_summarize_scores(episodes, strata, rng),
-        return_=summarize([episode.return_ for episode in episodes], strata, rng),
+        score=_summarize_scores(episodes, runs, rng),
+        return_=summarize([episode.return_ for episode in episodes], runs, rng),
         steps=float(np.mean([episode.steps for episode in episodes])),
         terminated=float(np.mean([episode.terminated for episode in episodes])),
         seconds_per_step=float(np.mean(seconds)) if seconds else None,
     )
 
 
-def _summarize_scores(episodes: list[EpisodeResult], strata: list[str], rng: np.random.Generator) -> Summary | None:
+def _summarize_scores(episodes: list[EpisodeResult], runs: list[str], rng: np.random.Generator) -> Summary | None:
     scores = [episode.score for episode in episodes if episode.score is not None]
-    return summarize([100.0 * score for score in scores], strata, rng) if len(scores) == len(episodes) else None
+    return summarize([100.0 * score for score in scores], runs, rng) if len(scores) == len(episodes) else None
 
 
 def _version_notes(episodes: Sequence[EpisodeResult]) -> list[str]:
