@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.architectures import TOKEN_MODELS
 from seqrl_cli.config.presets import dump_config
-from seqrl_cli.config.schema import Config, DataConfig
+from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, byte_size, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.remote import locations
 from seqrl_cli.data.tokens import TokenizedDataset
-from seqrl_cli.envs.make import make_env, space_sizes
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import free_space
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.collect import CollectRequest, make_player
-from seqrl_cli.workflows.datasets import Located, check_dataset, environment_or_none, load_episodes
+from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.policies import policy_data
-from seqrl_cli.workflows.sources import obtain, refuse_other_environment
+from seqrl_cli.workflows.sizes import ASSUMED_TRANSITIONS, Sizes, environment_sizes, foresee_sizes
 from seqrl_cli.workflows.tokens import current_tokens
 from seqrl_cli.workflows.train import TrainRequest, check_same, warn_early
 from seqrl_cli.workflows.train_job import (
@@ -39,98 +36,7 @@ from seqrl_cli.workflows.train_job import (
     prepare,
 )
 
-# D4RL states how many transitions its v2 sets have: a million, or two, and these of its replay buffers.
-_D4RL_REPLAY = {"hopper": 402_000, "halfcheetah": 202_000, "walker2d": 302_000, "ant": 302_000}
-_D4RL_USUAL = {"medium-expert": 2_000_000}
-_ASSUMED = 1_000_000
 OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's two moments of each weight, float32
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How large a dataset is, or will be.
-
-    Attributes:
-        transitions: rows; None when nobody can say before it is here.
-        observation_dim, action_dim: None likewise.
-        counted: whether this was read off the data, and not expected.
-    """
-
-    transitions: int | None
-    observation_dim: int | None
-    action_dim: int | None
-    counted: bool
-
-    @property
-    def dims(self) -> int | None:
-        """Tokens a transition: observation, action, reward, value."""
-        if self.observation_dim is None or self.action_dim is None:
-            return None
-        return self.observation_dim + self.action_dim + 2
-
-    @property
-    def text(self) -> str:
-        """The transitions for a person."""
-        if self.transitions is None:
-            return "unknown before it is here"
-        return f"{self.transitions:,}" + ("" if self.counted else " (expected)")
-
-    def dataset_bytes(self) -> int | None:
-        """Of ``dataset.h5``: float32 arrays and two flags, not compressed."""
-        if self.transitions is None or self.dims is None:
-            return None
-        return self.transitions * (4 * (self.dims - 1) + 2)
-
-    def tokens_bytes(self, bins: int) -> int | None:
-        """Of ``tokens.h5``: one small integer a number, and the bin edges."""
-        if self.transitions is None or self.dims is None:
-            return None
-        return self.dims * (self.transitions * token_dtype(bins).itemsize + 8 * (bins + 1))
-
-
-def foresee_sizes(located: Located, data: DataConfig, console: Console) -> Sizes:
-    """Count a dataset that is here, or say what to expect of one that is not.
-
-    A file of the user's is read and checked whole, as it would be when it is taken in.
-
-    Raises:
-        SeqrlError: it cannot be had, or is not the one asked for.
-    """
-    spec = located.spec
-    if located.folder.dataset.exists():
-        check_dataset(located, data)
-        episodes = load_episodes(located)
-    elif spec.source == "file":
-        episodes, _ = obtain(spec, located.folder, data, console, located.supply)
-    else:
-        refuse_other_environment(spec, data.env_id)
-        observation_dim, action_dim = _environment_sizes(spec.env_id, spec.observation_size)
-        return Sizes(_expected_transitions(located, data), observation_dim, action_dim, counted=False)
-    return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
-
-
-def _expected_transitions(located: Located, data: DataConfig) -> int | None:
-    spec = located.spec
-    if spec.source == "sim" and spec.family and spec.quality:
-        return data.transitions or int(load_behaviour(spec.family).datasets[spec.quality]["transitions"])
-    if not (spec.source == "d4rl" and spec.family and spec.id.endswith("-v2")):
-        return None
-    if spec.quality == "medium-replay":
-        return _D4RL_REPLAY.get(spec.family or "")
-    return _D4RL_USUAL.get(spec.quality or "", _ASSUMED)
-
-
-def _environment_sizes(env_id: str | None, observation_size: int | None) -> tuple[int | None, int | None]:
-    """Observation and action size of an environment; None where it is not known or not installed."""
-    if env_id is None:
-        return None, None
-    try:
-        env = make_env(env_id)
-    except SeqrlError:
-        return None, None
-    observation_dim, action_dim = space_sizes(env)
-    env.close()
-    return observation_size or observation_dim, action_dim
 
 
 def show_acquisition(located: Located, config: Config, console: Console, *, force: bool = False) -> None:
@@ -158,7 +64,7 @@ def show_collection(store: RunStore, request: CollectRequest, console: Console) 
     """What ``collect`` would do."""
     make_player(store, request)
     folder = store.dataset(request.dataset)
-    sizes = Sizes(request.transitions, *_environment_sizes(request.env_id, None), counted=True)
+    sizes = Sizes(request.transitions, *environment_sizes(request.env_id, None), counted=True)
     facts = {
         "dataset": request.dataset,
         "environment": request.env_id,
@@ -270,7 +176,7 @@ def _stand_ins(located: Located, config: Config, sizes: Sizes) -> TrainingData |
     """Tokens or episodes of the expected sizes and of no meaning, in episodes of the usual length."""
     if sizes.observation_dim is None or sizes.action_dim is None or sizes.dims is None:
         return None
-    transitions, bins = sizes.transitions or _ASSUMED, config.data.bins
+    transitions, bins = sizes.transitions or ASSUMED_TRANSITIONS, config.data.bins
     offsets = np.append(np.arange(0, transitions, EPISODE_STEPS), transitions)
     if config.model.arch not in TOKEN_MODELS:
         ends = np.isin(np.arange(transitions), offsets[1:] - 1)
