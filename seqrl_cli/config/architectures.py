@@ -30,6 +30,7 @@ _OF_ODT: _Keys = {
     "policy": ("stochastic_tanh", "entropy_samples", "target_entropy", "initial_temperature", "temperature_rate"),
     "online": (
         *("iterations", "envs", "updates", "capacity", "exploration_return"),
+        *("noise", "learning_rate"),
         *("eval_every", "eval_episodes", "checkpoint_every", "max_steps"),
     ),
 }

@@ -152,6 +152,8 @@ class OnlineConfig(Section):
     exploration_return: float | None = Field(
         None, description="return aimed at when exploring; null = twice the target of evaluations"
     )
+    noise: float = Field(1.0, ge=0.0, description="deviation when exploring, in those of the policy; 1 = its own")
+    learning_rate: float | None = Field(None, gt=0.0, description="null = that of the pretraining")
     eval_every: int = Field(10, ge=1, description="iterations between evaluations")
     eval_episodes: int = Field(10, ge=1, description="episodes an evaluation, by the policy's mode")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")

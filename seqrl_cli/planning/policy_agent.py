@@ -31,6 +31,7 @@ class PolicyAgent:
             algorithm 1).
         context: steps that the policy sees.
         stochastic: whether actions are sampled, with noise from each episode's own generator, or the policy's mode.
+        noise: what a sample's distance from the mean is multiplied by; 1 samples from the policy itself.
         profile: where time is added up.
 
     Raises:
@@ -44,11 +45,12 @@ class PolicyAgent:
         target_return: float,
         context: int = 5,
         stochastic: bool = False,
+        noise: float = 1.0,
         profile: Profile | None = None,
     ) -> None:
         self.units = policy.units
         self.decoder = build_policy_decoder(policy, context)
-        self.target_return, self.stochastic = target_return, stochastic
+        self.target_return, self.stochastic, self.noise = target_return, stochastic, noise
         self.device = policy.head.weight.device
         self.profile = profile or Profile()
 
@@ -72,11 +74,11 @@ class PolicyAgent:
         with self.profile.measure("decode"):
             histories = [episode.memory.history for episode in episodes]
             distribution = self.decoder.decide(histories, observations, actions, returns_to_go)
-            chosen = distribution.sample(self._noise(episodes)) if self.stochastic else distribution.mode
+            chosen = distribution.sample(self.noise * self._draws(episodes)) if self.stochastic else distribution.mode
             decided: np.ndarray = self.units.stretch(chosen).cpu().numpy()
         return list(decided)
 
-    def _noise(self, episodes: Sequence[Playing]) -> torch.Tensor:
+    def _draws(self, episodes: Sequence[Playing]) -> torch.Tensor:
         size = len(self.units.action_low)
         return self._tensor([episode.generator.standard_normal(size, dtype=np.float32) for episode in episodes])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -233,7 +233,10 @@ def make_workplace(
     """
     online, policy = job.config.online, trained.model
     warn_of_target(job.target_return, trained.record, console.warn)
-    learner = PolicyLearner(policy, policy_settings(job.config))
+    settings = policy_settings(job.config)
+    if online.learning_rate is not None:
+        settings = replace(settings, learning_rate=online.learning_rate)
+    learner = PolicyLearner(policy, settings)
     offline: list[Trajectory] = []
     if job.begins:
         pretrained = newest_checkpoint(job.parent.checkpoints)
@@ -242,15 +245,15 @@ def make_workplace(
         offline = best_trajectories(_offline(store, job, policy, console), online.capacity)
     explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
 
-    def agent(target: float, *, stochastic: bool) -> Callable[[], PolicyAgent]:
+    def agent(target: float, **how: Any) -> Callable[[], PolicyAgent]:
         context = job.config.plan.max_context_transitions
-        return lambda: PolicyAgent(policy, target_return=target, context=context, stochastic=stochastic)
+        return lambda: PolicyAgent(policy, target_return=target, context=context, **how)
 
-    agent(job.target_return, stochastic=False)()  # refuses what it cannot play before anything is written
+    agent(job.target_return)()  # refuses what it cannot play before anything is written
     return Workplace(
         learner=learner,
         explore=Player(
-            agent(job.exploration_return, stochastic=True),
+            agent(job.exploration_return, stochastic=True, noise=online.noise),
             environments.exploration,
             online.envs,
             explore_seed,
@@ -258,7 +261,7 @@ def make_workplace(
             on_warning=console.warn,
         ),
         evaluate=Player(
-            agent(job.target_return, stochastic=False),
+            agent(job.target_return),
             environments.evaluation,
             online.eval_episodes,
             evaluate_seed,

@@ -83,6 +83,15 @@ def test_force_begins_anew(runs):
     assert all(np.array_equal(array, weights(tuned(runs))[name]) for name, array in before.items())
 
 
+def test_rate_and_noise_are_its_own(runs):
+    words = ("online.learning_rate=5e-4", "online.noise=0.0", "--exploration-return", "900", "--target-return", "900")
+    succeed(runs, "finetune-online", "odt-s42", *TUNE, *words, "--name", "n")
+    lines = read_online_metrics(tuned(runs, "n") / "metrics.jsonl")
+    assert lines[1].learning_rate == pytest.approx(5e-4 * 6 / 300)  # updates 5 to 7 of a warm-up of 300, still
+    config = (tuned(runs, "n") / "config.yaml").read_text()
+    assert "target_return: 900.0" in config and "exploration_return: 900.0" in config and "noise: 0.0" in config
+
+
 def test_other_settings_are_another_run(runs):
     result = invoke(runs, "finetune-online", "odt-s42", "--updates", 9)
     assert result.exit_code == 1 and "online.updates 3 (asked: 9)" in result.stderr and "--name" in result.stderr

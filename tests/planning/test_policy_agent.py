@@ -21,9 +21,9 @@ def policy_of(arch: str, **changes):
     return make_policy(arch, observation_dim=11, action_dim=3, **({} if arch == "bc" else changes))
 
 
-def play(policy, slots: int, episodes: list[int], *, context: int = 3, stochastic: bool = False) -> list[EpisodeRecord]:
+def play(policy, slots: int, episodes: list[int], *, context: int = 3, **how) -> list[EpisodeRecord]:
     vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=STEPS)
-    agent = PolicyAgent(policy, target_return=TARGET, context=context, stochastic=stochastic)
+    agent = PolicyAgent(policy, target_return=TARGET, context=context, **how)
     rollout = Rollout(agent, vector, seed=5, profile=agent.profile)
     records: list[EpisodeRecord] = []
     try:
@@ -83,6 +83,15 @@ def test_sampled_actions_differ_from_the_mode_and_between_episodes():
     assert not np.array_equal(one.actions[0], two.actions[0])
     (point,), (also,) = (play(policy_of("dt"), 1, [0], stochastic=stochastic) for stochastic in (False, True))
     np.testing.assert_array_equal(point.actions, also.actions)
+
+
+def test_less_noise_samples_nearer_to_the_mode():
+    policy = policy_of("odt", squash=False)
+    policy.head.weight.data.mul_(0.01)  # so that no mean lies outside the box
+    mode, faint, full = (
+        play(policy, 1, [0], stochastic=noise > 0, noise=noise)[0].actions[0] for noise in (0.0, 1e-3, 1.0)
+    )
+    assert 0 < np.abs(faint - mode).max() < 0.01 < np.abs(full - mode).max()
 
 
 def test_a_record_has_no_plans_and_actions_stay_in_the_box():
