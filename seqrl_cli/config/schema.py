@@ -130,6 +130,9 @@ class PlanConfig(Section):
     plan_freq: int = Field(1, ge=1, description="environment steps between plans")
     discount: float = Field(0.99, gt=0.0, le=1.0)
     window: Literal["sliding", "growing"] = Field("sliding", description="what happens when the context is full")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of products with weights; bf16 plans faster and differ in some tokens"
+    )
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's")
 
     @model_validator(mode="after")

@@ -17,6 +17,8 @@ from seqrl_cli.models.retnet_decoder import RetNetDecoder
 
 ARCHITECTURES = {"gpt": GPT, "retnet": RetNet}
 
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
+
 TokenModel = GPT | RetNet
 """A model that maps tokens (batch, time) to the logits of the tokens that follow, (batch, time, bins + 1)."""
 
@@ -37,23 +39,24 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
     return model
 
 
-def build_decoder(model: TokenModel, window: Window | None) -> Decoder:
+def build_decoder(model: TokenModel, window: Window | None, precision: str = "float32") -> Decoder:
     """The decoder of a model.
 
     Args:
         model: on its device; its weights are copied.
         window: which part of a sequence is seen; None for all of it, from step to step of an episode.
+        precision: of products with weights, a key of ``PRECISIONS``.
 
     Raises:
         SeqrlError: the model cannot hold the window, or not go without one.
     """
     if isinstance(model, RetNet):
-        return RetNetDecoder(model, window)
+        return RetNetDecoder(model, window, PRECISIONS[precision])
     if window is None:
         raise SeqrlError(
             "a gpt cannot carry its context from step to step: it sees a window", "use plan.context=window, or a retnet"
         )
-    return GPTDecoder(model, window)
+    return GPTDecoder(model, window, PRECISIONS[precision])
 
 
 def device_of(model: nn.Module) -> torch.device:

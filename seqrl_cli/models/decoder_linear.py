@@ -23,19 +23,20 @@ class PackedLinear:
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), or None.
+        precision: in which inputs and weights are multiplied; all else, results included, is float32.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        transposed = weight.detach().float().T.clone(memory_format=torch.contiguous_format)
-        self.parts = transposed.split(LARGEST_INVARIANT_INPUT)
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype = torch.float32) -> None:
+        self.precision = precision
         self.bias = None if bias is None else bias.detach().float().clone()
+        rounded = weight.detach().to(precision)
+        self.parts = rounded.T.clone(memory_format=torch.contiguous_format).split(LARGEST_INVARIANT_INPUT)
+        self._half = _pack(rounded) if _has_half_units(rounded) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs), a new tensor."""
-        padded = _pad(x)
-        first, *others = padded.split(LARGEST_INVARIANT_INPUT, dim=1)
-        image = torch.mm(first, self.parts[0])
-        return self._finish(image, others)[: len(x)]
+        image = self._product(x)
+        return image if self.bias is None else image.add_(self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> GELU, in its exact form, of (rows, outputs)."""
@@ -55,20 +56,40 @@ class PackedLinear:
 
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
         """``residual`` (rows, outputs) plus the image of ``x`` (rows, inputs), a new tensor."""
-        padded = _pad(x)
-        first, *others = padded.split(LARGEST_INVARIANT_INPUT, dim=1)
-        image = torch.addmm(_pad(residual), first, self.parts[0])
-        return self._finish(image, others)[: len(x)]
+        image = self._product(x, residual)
+        return image if self.bias is None else image.add_(self.bias)
 
     def times(self, factor: Tensor, x: Tensor) -> Tensor:
         """``factor`` (rows, outputs) times the image of ``x`` (rows, inputs), number by number."""
         return self(x).mul_(factor)
 
-    def _finish(self, image: Tensor, others: list[Tensor]) -> Tensor:
-        """Add the other parts of the inputs, and the bias, to an image."""
-        for x, part in zip(others, self.parts[1:], strict=True):
-            image.addmm_(x, part)
-        return image if self.bias is None else image.add_(self.bias)
+    def _product(self, x: Tensor, start: Tensor | None = None) -> Tensor:
+        """``start`` (rows, outputs), nothing if None, plus the product of ``x`` (rows, inputs) with the weights."""
+        if self.precision != torch.float32:
+            image = self._half_product(x.to(self.precision)).float()
+            return image if start is None else image.add_(start)
+        (first, *others), rows = _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1), len(x)
+        image = torch.mm(first, self.parts[0]) if start is None else torch.addmm(_pad(start), first, self.parts[0])
+        for part, weights in zip(others, self.parts[1:], strict=True):
+            image.addmm_(part, weights)
+        return image[:rows]
+
+    def _half_product(self, x: Tensor) -> Tensor:
+        if self._half is None:
+            return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._half, None, "none", [], "")
+        return product
+
+
+def _has_half_units(weight: Tensor) -> bool:
+    """Whether oneDNN multiplies such weights; unpacked, it would lay them out anew for every product."""
+    is_half = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+    return is_half and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return packed
 
 
 def _pad(x: Tensor) -> Tensor:

@@ -81,12 +81,13 @@ class GPTDecoder:
     Args:
         model: the weights; they are copied, so later training does not reach the decoder.
         window: which part of the sequence is seen.
+        precision: of products with the layers' weights; attention, norms, sums and logits are float32 in any case.
 
     Raises:
         SeqrlError: the model cannot hold the window.
     """
 
-    def __init__(self, model: GPT, window: Window) -> None:
+    def __init__(self, model: GPT, window: Window, precision: torch.dtype = torch.float32) -> None:
         self.bins = model.bins
         self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
         self.transition_dim, self.block_size = model.transition_dim, model.block_size
@@ -99,7 +100,7 @@ class GPTDecoder:
         self.hides_values = not bool(model.visible[:, self.transition_dim - 1 :: self.transition_dim].any())
         self.embedding = _embedding_by_dimension(model)
         self.positions = model.position_embedding.detach().float().clone()
-        self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
+        self.layers = [Layer(block, precision) for block in model.blocks if isinstance(block, Block)]
         self.heads = [fold_norm(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
         columns = sum(self._is_kept(dim) for dim in range(self.transition_dim))
         first = self.layers[0]

@@ -14,17 +14,24 @@ from seqrl_cli.models.decoder_linear import PackedLinear
 
 
 class Layer:
-    """One block of a GPT with its norms folded into its linear layers."""
+    """One block of a GPT with its norms folded into its linear layers.
 
-    def __init__(self, block: Block) -> None:
+    Args:
+        block: the weights.
+        precision: of products with weights.
+    """
+
+    def __init__(self, block: Block, precision: torch.dtype = torch.float32) -> None:
         width = block.projection.in_features
         self.n_head, self.head_dim = block.n_head, width // block.n_head
         scale = torch.ones(3, width, dtype=torch.float64, device=block.qkv.weight.device)
         scale[0] /= math.sqrt(self.head_dim)
-        self.qkv = fold_norm(block.norm_attention, block.qkv.weight, block.qkv.bias, scale.flatten())
-        self.projection = PackedLinear(block.projection.weight, block.projection.bias)
-        self.mlp_in = fold_norm(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias)
-        self.mlp_out = PackedLinear(block.mlp_out.weight, block.mlp_out.bias)
+        self.qkv = fold_norm(
+            block.norm_attention, block.qkv.weight, block.qkv.bias, scale.flatten(), precision=precision
+        )
+        self.projection = PackedLinear(block.projection.weight, block.projection.bias, precision)
+        self.mlp_in = fold_norm(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias, precision=precision)
+        self.mlp_out = PackedLinear(block.mlp_out.weight, block.mlp_out.bias, precision)
 
     def project(self, x: Tensor) -> Tensor:
         """Query (scaled), key and value of inputs (rows, width): (rows, 3, heads, head_dim)."""
@@ -95,11 +102,17 @@ def _identity(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.ones(width, device=device), torch.zeros(width, device=device)
 
 
-def fold_norm(norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None, scale: Tensor | None = None) -> PackedLinear:
+def fold_norm(
+    norm: nn.LayerNorm,
+    weight: Tensor,
+    bias: Tensor | None,
+    scale: Tensor | None = None,
+    precision: torch.dtype = torch.float32,
+) -> PackedLinear:
     """A linear layer (outputs, inputs) with the scale and shift of the norm before it, and a scale after it."""
     wide = weight.detach().double()
     shift = wide @ norm.bias.detach().double() + (0 if bias is None else bias.detach().double())
     wide = wide * norm.weight.detach().double()
     if scale is not None:
         wide, shift = wide * scale[:, None], shift * scale
-    return PackedLinear(wide, shift)
+    return PackedLinear(wide, shift, precision)

@@ -138,13 +138,14 @@ class RetNetDecoder:
     Args:
         model: the weights; they are copied, so later training does not reach the decoder.
         window: which part of the sequence is seen; None for all of it, however long.
+        precision: of products with the layers' weights; retention, norms, sums and logits are float32 in any case.
 
     Attributes:
         mode: form of retention in which the known past is encoded: in one piece (of at most ``FRAME`` tokens), in the
             model's chunks, or token by token, the slow reference.
     """
 
-    def __init__(self, model: RetNet, window: Window | None) -> None:
+    def __init__(self, model: RetNet, window: Window | None, precision: torch.dtype = torch.float32) -> None:
         self.bins = model.bins
         self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
         self.transition_dim = model.transition_dim
@@ -152,7 +153,7 @@ class RetNetDecoder:
         self.remembered = model.remembers(torch.arange(self.transition_dim, device=self.device))
         self.is_remembered = self.remembered.tolist()
         self.embedding = _embedding_by_dimension(model)
-        self.layers = [Layer(block) for block in model.blocks if isinstance(block, Block)]
+        self.layers = [Layer(block, precision) for block in model.blocks if isinstance(block, Block)]
         maps = [model.head.linear(dim) for dim in range(self.transition_dim)]
         self.heads = [fold_norm(model.norm, weight, bias) for weight, bias in maps]
         self.n_head, self.key_dim = model.n_head, model.key_dim

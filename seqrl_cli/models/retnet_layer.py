@@ -37,18 +37,25 @@ class Stretch:
 
 
 class Layer:
-    """One block of a RetNet with its norms folded into its linear layers."""
+    """One block of a RetNet with its norms folded into its linear layers.
 
-    def __init__(self, block: Block) -> None:
+    Args:
+        block: the weights.
+        precision: of products with weights.
+    """
+
+    def __init__(self, block: Block, precision: torch.dtype = torch.float32) -> None:
         self.n_head = block.n_head
         self.width, self.value_width = block.sizes[0], block.sizes[2]
         query, key, value, gate = block.qkvg.weight.split(block.sizes)
-        self.qkv = fold_norm(block.norm_retention, torch.cat([query, key, value]))
-        self.key_value = fold_norm(block.norm_retention, torch.cat([key, value]))
-        self.gate = fold_norm(block.norm_retention, gate)
-        self.projection = PackedLinear(block.projection.weight)
-        self.mlp_in, self.mlp_gate = (fold_norm(block.norm_mlp, part) for part in block.mlp_in.weight.chunk(2))
-        self.mlp_out = PackedLinear(block.mlp_out.weight)
+        self.qkv = fold_norm(block.norm_retention, torch.cat([query, key, value]), precision=precision)
+        self.key_value = fold_norm(block.norm_retention, torch.cat([key, value]), precision=precision)
+        self.gate = fold_norm(block.norm_retention, gate, precision=precision)
+        self.projection = PackedLinear(block.projection.weight, precision=precision)
+        self.mlp_in, self.mlp_gate = (
+            fold_norm(block.norm_mlp, part, precision=precision) for part in block.mlp_in.weight.chunk(2)
+        )
+        self.mlp_out = PackedLinear(block.mlp_out.weight, precision=precision)
 
     def project(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Query, key and value (rows, heads, dim) of one token a row, and gate (rows, value_width).
@@ -157,6 +164,8 @@ def normalize(x: Tensor, eps: Tensor | float = NORM_EPS) -> Tensor:
     return x * length.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
 
 
-def fold_norm(norm: nn.RMSNorm, weight: Tensor, bias: Tensor | None = None) -> PackedLinear:
+def fold_norm(
+    norm: nn.RMSNorm, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype = torch.float32
+) -> PackedLinear:
     """A linear layer (outputs, inputs) with the scale of the norm before it."""
-    return PackedLinear(weight.detach().double() * norm.weight.detach().double(), bias)
+    return PackedLinear(weight.detach().double() * norm.weight.detach().double(), bias, precision)

@@ -13,6 +13,9 @@ from seqrl_cli.planning.filters import likeliest, sample
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
 
+REWARD, VALUE = -2, -1
+"""The last two dimensions of a transition."""
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -36,6 +39,61 @@ def draw(generators: list[np.random.Generator], settings: PlanSettings, decoder:
     return Draws(*(torch.from_numpy(np.stack(each)).to(decoder.device) for each in zip(*pairs, strict=True)))
 
 
+class Beams:
+    """The sequences of a search, equally many an episode, and what the model makes of them.
+
+    Args:
+        decoder: the model.
+        context: (episodes, time) int64, what came before; each episode starts with one sequence.
+        horizon: transitions to be planned.
+
+    Attributes:
+        logits: (episodes * beams, bins + 1), of each sequence's next token.
+        tokens: (episodes, beams, horizon * transition_dim) int64, plans, of which ``length`` tokens are decided.
+        rewards: (episodes, beams, horizon + 1) float64, predicted rewards, and then the value of what follows.
+    """
+
+    def __init__(self, decoder: Decoder, context: Tensor, horizon: int) -> None:
+        self._decoder = decoder
+        self.logits, self._state = decoder.prefill(context)
+        self.length = decoder.observation_dim
+        self.tokens = context.new_zeros(len(context), 1, horizon * (self.length + decoder.action_dim + 2))
+        self.tokens[:, :, : self.length] = context[:, None, -self.length :]
+        self.rewards = torch.zeros(len(context), 1, horizon + 1, dtype=torch.float64, device=context.device)
+
+    def expand(self, copies: int) -> None:
+        """Make each sequence ``copies`` sequences."""
+        self.logits, self._state = self.logits.repeat_interleave(copies, 0), self._state.expand(copies)
+        self.tokens, self.rewards = (each.repeat_interleave(copies, 1) for each in (self.tokens, self.rewards))
+
+    def write(self, tokens: Tensor) -> None:
+        """Put down the next token of each sequence, (episodes * beams,), which the model is not shown yet."""
+        self.tokens[:, :, self.length] = tokens.view(len(self.tokens), -1)
+        self.length += 1
+
+    def read(self) -> None:
+        """Show the model the tokens last put down."""
+        self.logits, self._state = self._decoder.step(self.tokens[:, :, self.length - 1].flatten(), self._state)
+
+    def append(self, tokens: Tensor) -> None:
+        """Put down the next token of each sequence and show the model."""
+        self.write(tokens)
+        self.read()
+
+    def predict(self, step: int, worth: Tensor) -> None:
+        """Note what the model predicts, (episodes * beams,), as a reward ``step`` steps ahead."""
+        self.rewards[:, :, step] = worth.view(len(self.rewards), -1)
+
+    def keep_best(self, count: int, discount: float) -> None:
+        """Keep the sequences with the highest discounted sums, the first among equals; ``logits`` are then stale."""
+        discounts = discount ** torch.arange(self.rewards.shape[2], dtype=torch.float64, device=self.rewards.device)
+        scores = (self.rewards * discounts).sum(dim=2)
+        best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :count]
+        episodes = torch.arange(len(best), device=best.device)[:, None]
+        self.tokens, self.rewards = self.tokens[episodes, best], self.rewards[episodes, best]
+        self._state = self._state.select(best)
+
+
 @torch.inference_mode()
 def beam_plan(decoder: Decoder, values: BinValues, context: Tensor, settings: PlanSettings, draws: Draws) -> Tensor:
     """Find the best continuation of each episode.
@@ -53,44 +111,19 @@ def beam_plan(decoder: Decoder, values: BinValues, context: Tensor, settings: Pl
     Returns:
         (episodes, horizon, transition_dim) int64; a plan's first transition holds the current observation.
     """
-    observation_dim, action_dim, horizon = decoder.observation_dim, decoder.action_dim, settings.horizon
-    reward, value = observation_dim + action_dim, observation_dim + action_dim + 1
-    episodes = torch.arange(len(context), device=context.device)[:, None]
-    discounts = settings.discount ** torch.arange(horizon + 1, dtype=torch.float64, device=context.device)
-
-    logits, state = decoder.prefill(context)
-    logits, state = logits.repeat_interleave(settings.beam_width, 0), state.expand(settings.beam_width)
-    plans = context.new_zeros(len(context), settings.beam_width, horizon, value + 1)
-    plans[:, :, 0, :observation_dim] = context[:, None, -observation_dim:]
-    rewards = discounts.new_zeros(len(context), settings.beam_width, horizon + 1)
-
-    for t in range(horizon):
-        logits, state = logits.repeat_interleave(settings.n_expand, 0), state.expand(settings.n_expand)
-        plans, rewards = plans.repeat_interleave(settings.n_expand, 1), rewards.repeat_interleave(settings.n_expand, 1)
-
-        for i in range(action_dim):
-            tokens = sample(logits, draws.actions[:, t, i].flatten(), k=settings.k_act, cdf=settings.cdf_act)
-            plans[:, :, t, observation_dim + i] = tokens.view(len(context), -1)
-            logits, state = decoder.step(tokens, state)
-
-        rewards[:, :, t] = values(logits, reward).view(len(context), -1)
-        tokens = likeliest(logits)
-        plans[:, :, t, reward] = tokens.view(len(context), -1)
-        logits, state = decoder.step(tokens, state)
-
-        rewards[:, :, t + 1] = values(logits, value).view(len(context), -1)
-        plans[:, :, t, value] = likeliest(logits).view(len(context), -1)
-
-        scores = (rewards * discounts).sum(dim=2)
-        best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, : settings.beam_width]
-        plans, rewards = plans[episodes, best], rewards[episodes, best]
-        if t + 1 == horizon:
-            break
-
-        state = state.select(best)
-        logits, state = decoder.step(plans[:, :, t, value].flatten(), state)
-        for i in range(observation_dim):
-            tokens = sample(logits, draws.observations[:, t, i].flatten(), k=settings.k_obs, cdf=settings.cdf_obs)
-            plans[:, :, t + 1, i] = tokens.view(len(context), -1)
-            logits, state = decoder.step(tokens, state)
-    return plans[:, 0]
+    beams = Beams(decoder, context, settings.horizon)
+    beams.expand(settings.beam_width)
+    for t in range(settings.horizon):
+        beams.expand(settings.n_expand)
+        for uniforms in draws.actions[:, t].unbind(1):
+            beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_act, cdf=settings.cdf_act))
+        beams.predict(t, values(beams.logits, REWARD))
+        beams.append(likeliest(beams.logits))
+        beams.predict(t + 1, values(beams.logits, VALUE))
+        beams.write(likeliest(beams.logits))
+        beams.keep_best(settings.beam_width, settings.discount)
+        if t + 1 < settings.horizon:
+            beams.read()
+            for uniforms in draws.observations[:, t].unbind(1):
+                beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_obs, cdf=settings.cdf_obs))
+    return beams.tokens[:, 0].unflatten(1, (settings.horizon, -1))

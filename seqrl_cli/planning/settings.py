@@ -10,6 +10,7 @@ from seqrl_cli.models.decoder import Window
 
 WindowKind = Literal["sliding", "growing"]
 ContextPolicy = Literal["window", "carry"]
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class PlanSettings:
         window: whether what is seen slides with the plan or is cut once and then grows.
         context: whether the last transitions are encoded again at each step, or the model carries its own memory of the
             whole episode from step to step; then there is no window.
+        precision: of the products with a model's weights; bf16 is faster where the processor has units for it, and
+            plans then differ in some tokens.
     """
 
     horizon: int = 15
@@ -48,6 +51,7 @@ class PlanSettings:
     discount: float = 0.99
     window: WindowKind = "sliding"
     context: ContextPolicy = "window"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name in ("horizon", "beam_width", "n_expand", "max_context_transitions", "plan_freq"):
@@ -62,6 +66,8 @@ class PlanSettings:
             raise unknown("window", self.window, get_args(WindowKind))
         if self.context not in get_args(ContextPolicy):
             raise unknown("context", self.context, get_args(ContextPolicy))
+        if self.precision not in get_args(Precision):
+            raise unknown("precision", self.precision, get_args(Precision))
         if self.carries and not self.prefix_context:
             raise SeqrlError("context=carry needs the past, but prefix_context is off", "set prefix_context=true")
         self._check_percentile()

@@ -14,6 +14,8 @@ from torch import Tensor
 from seqrl_cli.planning.settings import PlanSettings
 
 BINS, LAYERS, HEADS, WIDTH = 100, 4, 4, 128
+CORES = {"tt_folder": "trajectory/search/core.py", "ftt_folder": "trajectory/planning/beam.py"}
+"""What a copy of each must contain."""
 
 
 def trajectory_transformer(

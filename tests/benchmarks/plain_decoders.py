@@ -1,4 +1,8 @@
-"""Two decoders as one would first write them, to measure ours against; both keep the decoder contract."""
+"""Decoders as one would first write them, two of them as the originals did; all keep the decoder contract.
+
+Each is an algorithm, exact and in our own words, so that all of them can be timed in one run without the originals'
+code: they see what ours sees, value tokens masked, and slide as ours does.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.gpt import GPT
 
 
 @dataclass
 class PlainState:
-    """Tokens (rows, time) in the window and, for each layer, keys and values (2, rows, heads, time, head_dim)."""
+    """Tokens (rows, time) in the window and, for each layer, what is kept of them, (…, rows, …) with rows second."""
 
     groups: int
     tokens: Tensor
@@ -34,7 +39,7 @@ class PlainState:
 
 
 class Reencoding:
-    """Run the model on the whole window for every token, as the Trajectory Transformer does."""
+    """Run the model on the whole window of every beam for every token, as the Trajectory Transformer does."""
 
     def __init__(self, model: GPT, window: Window) -> None:
         self.model, self.window, self.device = model, window, model.position_embedding.device
@@ -90,3 +95,41 @@ class PlainCache(Reencoding):
             x = x + block.projection(mixed.transpose(1, 2).flatten(2))
             x = x + block.mlp(block.norm_mlp(x))
         return self.model.head(self.model.norm(x[:, -1:]), state.tokens.shape[1] - 1)[:, 0], state
+
+
+class CachedInputs(PlainCache):
+    """A cache of each layer's normed inputs, projected to keys and values again for every token.
+
+    As the faster Trajectory Transformer does; rows are copied when beams are, the context with them.
+    """
+
+    def _feed(self, tokens: Tensor, state: PlainState) -> tuple[Tensor, PlainState]:
+        first = state.tokens.shape[1]
+        state.tokens = torch.cat([state.tokens, tokens], dim=1)
+        visible = self.model.visible[first : state.tokens.shape[1], : state.tokens.shape[1]]
+        x, cache = self.model.embed(tokens, first), state.cache
+        state.cache = []
+        for number, block in enumerate(self.model.blocks):
+            normed = block.norm_attention(x)
+            inputs = torch.cat([cache[number][0], normed], dim=1) if cache else normed
+            state.cache.append(inputs[None])
+            query, key, value = _project(block, normed, inputs)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+            x = x + block.projection(mixed.transpose(1, 2).flatten(2))
+            x = x + block.mlp(block.norm_mlp(x))
+        return self.model.head(self.model.norm(x[:, -1:]), state.tokens.shape[1] - 1)[:, 0], state
+
+
+def _project(block: Block, newest: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries of the newest inputs (rows, new, width), keys and values of all: (rows, heads, ..., head_dim)."""
+    width = newest.shape[2]
+    query = functional.linear(newest, block.qkv.weight[:width], block.qkv.bias[:width])
+    both = functional.linear(inputs, block.qkv.weight[width:], block.qkv.bias[width:])
+    query, key, value = (
+        each.unflatten(2, (block.n_head, -1)).transpose(1, 2) for each in (query, *both.chunk(2, dim=2))
+    )
+    return query, key, value
+
+
+PLAIN = {"plain": PlainCache, "cached-inputs": CachedInputs, "reencoding": Reencoding}
+"""By the names that the benchmark takes."""

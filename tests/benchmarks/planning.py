@@ -1,9 +1,10 @@
-"""Seconds a plan: ours beside plain decoders and, when given their folders, beside the originals.
+"""Seconds a plan: ours beside the originals' algorithms and, when given their folders, the originals themselves.
 
 Planners take turns in one run, so that ratios hold on a machine that is busy with other work too; ``cpu s`` is the
-processor time of all threads, which tells work from waiting for the machine::
+processor time of all threads, which tells work from waiting for the machine; ``--parts`` adds where our time goes::
 
-    python -m tests.benchmarks.planning --horizon 15 --beam 128 --window sliding --envs 1 --threads 2 --json
+    python -m tests.benchmarks.planning --horizon 15 --beam 128 --window sliding --envs 1 4 --threads 2 --json
+    python -m tests.benchmarks.planning --window growing --against cached-inputs reencoding --parts
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from seqrl_cli.models.build import PRECISIONS
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
-from seqrl_cli.models.retnet import RetNet
-from seqrl_cli.models.retnet_decoder import RetNetDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
-from tests.benchmarks.originals import faster_trajectory_transformer, trajectory_transformer
-from tests.benchmarks.plain_decoders import PlainCache, Reencoding
+from tests.benchmarks.originals import CORES, faster_trajectory_transformer, trajectory_transformer
+from tests.benchmarks.parts import seconds_by_part
+from tests.benchmarks.plain_decoders import PLAIN
 
 SIZES = {"hopper": (11, 3), "halfcheetah": (17, 6), "walker2d": (17, 6)}
 BINS = 100
+OURS = "seqrl"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -41,18 +43,25 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--beam", type=int, default=128)
     parser.add_argument("--context", type=int, default=5, help="transitions seen")
     parser.add_argument("--window", choices=["sliding", "growing"], default="sliding")
-    parser.add_argument("--envs", type=int, default=1, help="episodes planned at once")
+    parser.add_argument("--envs", type=int, nargs="+", default=[1], help="episodes planned at once")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--against", nargs="*", choices=["plain", "reencoding", "retnet"], default=["plain"])
+    parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["float32"], help="of ours")
+    parser.add_argument("--against", nargs="*", choices=PLAIN, default=["plain"], help="other algorithms to time")
+    parser.add_argument("--parts", action="store_true", help="where our time goes, and how little it could be")
     parser.add_argument("--tt-folder", type=Path, help="a copy of jannerm/trajectory-transformer")
     parser.add_argument("--ftt-folder", type=Path, help="a copy of Howuhh/faster-trajectory-transformer")
     parser.add_argument("--json", action="store_true")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    for option, core in CORES.items():
+        folder = getattr(args, option)
+        if folder and not (folder / core).is_file():
+            parser.error(f"--{option.replace('_', '-')}: {folder} is no copy of that project: it has no {core}")
+    return args
 
 
-def planners(args: argparse.Namespace, size: str) -> dict[str, Callable[[], object]]:
+def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callable[[], object]]:
     """What to time, by name; each call makes one plan for each environment."""
     observation_dim, action_dim = SIZES[size]
     transition_dim = observation_dim + action_dim + 2
@@ -65,42 +74,54 @@ def planners(args: argparse.Namespace, size: str) -> dict[str, Callable[[], obje
     rng = np.random.default_rng(0)
     values = BinValues(np.sort(rng.normal(size=(BINS, transition_dim)), axis=0), "mean", torch.device("cpu"))
     length = (args.context - 1) * transition_dim + observation_dim
-    context = torch.from_numpy(rng.integers(0, BINS, size=(args.envs, length)))
+    context = torch.from_numpy(rng.integers(0, BINS, size=(envs, length)))
 
-    def ours(decoder: Decoder) -> Callable[[], object]:
-        draws = draw([np.random.default_rng(episode) for episode in range(args.envs)], settings, decoder)
+    def planner(decoder: Decoder) -> Callable[[], object]:
+        draws = draw([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
         return lambda: beam_plan(decoder, values, context, settings, draws)
 
-    chosen = {"seqrl": ours(GPTDecoder(model, settings.view))}
-    chosen |= {"plain cache": ours(PlainCache(model, settings.view))} if "plain" in args.against else {}
-    chosen |= {"re-encoding": ours(Reencoding(model, settings.view))} if "reencoding" in args.against else {}
-    if "retnet" in args.against:
-        retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval()
-        chosen |= {"retnet": ours(RetNetDecoder(retnet, settings.view))}
+    chosen = {
+        OURS if precision == "float32" else f"{OURS}, {precision}": planner(
+            GPTDecoder(model, settings.view, PRECISIONS[precision])
+        )
+        for precision in args.precision
+    }
+    chosen |= {name: planner(PLAIN[name](model, settings.view)) for name in args.against}
     originals = {"trajectory-transformer": (args.tt_folder, trajectory_transformer)}
     originals |= {"faster-trajectory-transformer": (args.ftt_folder, faster_trajectory_transformer)}
     for name, (folder, load) in originals.items():
         if folder:
             one = load(folder, settings, observation_dim, action_dim, block, context[:1])
-            chosen[name] = lambda one=one: [one() for _ in range(args.envs)]  # they plan for one environment
+            chosen[name] = lambda one=one: [one() for _ in range(envs)]  # they plan for one environment
     return chosen
 
 
-def measure(args: argparse.Namespace, size: str, threads: int) -> list[dict[str, object]]:
+def operations(args: argparse.Namespace, size: str, envs: int, layers: int = 4, width: int = 128) -> float:
+    """Of the products with weights if each token of each sequence is shown to the model once, heads not counted."""
+    observation_dim, action_dim = SIZES[size]
+    expanded = args.horizon * (action_dim + 1) * args.beam * PlanSettings.n_expand
+    kept = (args.horizon - 1) * (observation_dim + 1) * args.beam
+    return 2.0 * 12 * width**2 * layers * (expanded + kept) * envs
+
+
+def measure(args: argparse.Namespace, size: str, envs: int, threads: int) -> list[dict[str, object]]:
     """Time all planners in turns."""
     torch.set_num_threads(threads)
-    chosen = planners(args, size)
+    chosen = planners(args, size, envs)
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     processor: dict[str, list[float]] = {name: [] for name in chosen}
-    chosen["seqrl"]()  # the first plan allocates the cache
+    for name, plan in chosen.items():
+        if name.startswith(OURS):
+            plan()  # the first plan allocates the cache
     for _ in range(args.repeats):
         for name, plan in chosen.items():
             wall, cpu = time.perf_counter(), time.process_time()
             with torch.no_grad():
                 plan()
-            seconds[name].append((time.perf_counter() - wall) / args.envs)
-            processor[name].append((time.process_time() - cpu) / args.envs)
-    setting = {"size": size, "horizon": args.horizon, "beam": args.beam, "window": args.window, "envs": args.envs}
+            seconds[name].append((time.perf_counter() - wall) / envs)
+            processor[name].append((time.process_time() - cpu) / envs)
+    ours = next(iter(seconds))
+    setting = {"size": size, "horizon": args.horizon, "beam": args.beam, "window": args.window, "envs": envs}
     return [
         {
             **setting,
@@ -109,10 +130,32 @@ def measure(args: argparse.Namespace, size: str, threads: int) -> list[dict[str,
             "seconds_per_plan": min(times),
             "median": statistics.median(times),
             "cpu_seconds": min(processor[name]),
-            "times_ours": min(times) / min(seconds["seqrl"]),
+            "times_ours": min(times) / min(seconds[ours]),
+            **(
+                {"parts": seconds_by_part(chosen[name], operations(args, size, envs))}
+                if args.parts and name.startswith(OURS)
+                else {}
+            ),
         }
         for name, times in seconds.items()
     ]
+
+
+def show(results: list[dict[str, object]]) -> None:
+    """Print a table, and below it where the time goes."""
+    head = ("size", "envs", "threads", "planner", "s/plan", "median", "cpu s", "x ours")
+    print("{:12} {:>4} {:>7} {:30} {:>8} {:>8} {:>8} {:>7}".format(*head))
+    for each in results:
+        print(
+            f"{each['size']:12} {each['envs']:4} {each['threads']:7} {each['planner']:30} "
+            f"{each['seconds_per_plan']:8.3f} {each['median']:8.3f} {each['cpu_seconds']:8.3f} "
+            f"{each['times_ours']:7.1f}"
+        )
+    for each in results:
+        if isinstance(parts := each.get("parts"), dict):
+            print(f"\n{each['planner']}, {each['size']}, {each['envs']} envs, {each['threads']} threads: seconds")
+            for part, spent in parts.items():
+                print(f"  {part:40} {spent:8.3f}")
 
 
 def main(arguments: list[str]) -> None:
@@ -120,17 +163,13 @@ def main(arguments: list[str]) -> None:
     args = parse(arguments)
     results: list[dict[str, object]] = []
     for size in args.sizes:
-        for threads in args.threads:
-            results += measure(args, size, threads)
+        for envs in args.envs:
+            for threads in args.threads:
+                results += measure(args, size, envs, threads)
     if args.json:
         print(json.dumps(results, indent=2))
-        return
-    print(f"{'size':12} {'threads':>7} {'planner':30} {'s/plan':>8} {'median':>8} {'cpu s':>8} {'x ours':>7}")
-    for each in results:
-        print(
-            f"{each['size']:12} {each['threads']:7} {each['planner']:30} {each['seconds_per_plan']:8.3f} "
-            f"{each['median']:8.3f} {each['cpu_seconds']:8.3f} {each['times_ours']:7.1f}"
-        )
+    else:
+        show(results)
 
 
 if __name__ == "__main__":

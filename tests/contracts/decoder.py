@@ -50,7 +50,7 @@ def check_past_values_are_hidden(decoder: Decoder, *, past: int, steps: int) -> 
     others[:, transition_dim - 1 :: transition_dim] = (
         others[:, transition_dim - 1 :: transition_dim] + 1
     ) % decoder.bins
-    runs = [_logits(decoder, each, past) for each in (tokens, others)]
+    runs = [logits_along(decoder, each, past) for each in (tokens, others)]
     for position, (ours, theirs) in enumerate(zip(*runs, strict=True), start=past - 1):
         if position % transition_dim != transition_dim - 1:
             torch.testing.assert_close(ours, theirs, atol=0, rtol=0, msg=f"after the token at {position}")
@@ -69,7 +69,8 @@ def check_groups_are_independent(decoder: Decoder, *, past: int, steps: int, bea
         assert torch.equal(torch.stack(alone), torch.stack(together)[:, group * beam : (group + 1) * beam])
 
 
-def _logits(decoder: Decoder, tokens: Tensor, past: int) -> list[Tensor]:
+def logits_along(decoder: Decoder, tokens: Tensor, past: int) -> list[Tensor]:
+    """Logits after a prefill of ``past`` tokens and after each further one of (groups, time) tokens."""
     logits, state = decoder.prefill(tokens[:, :past])
     seen = [logits]
     for token in tokens[:, past:].unbind(1):

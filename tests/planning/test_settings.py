@@ -20,6 +20,7 @@ from seqrl_cli.planning.settings import PlanSettings
         ({"plan_freq": 16}, "plan_freq 16 is longer than the horizon 15"),
         ({"max_context_transitions": 1}, "1 transition cannot plan 15"),
         ({"window": "slidng"}, "unknown window 'slidng'"),
+        ({"precision": "fp8"}, "unknown precision 'fp8'"),
     ],
 )
 def test_refused(changes, message):

@@ -1,0 +1,37 @@
+"""The planning benchmark: what it compares ours with is exact, and its options and JSON are as documented."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.benchmarks import planning
+from tests.benchmarks.plain_decoders import PLAIN
+from tests.contracts.decoder import check_equals_reference
+from tests.models.test_decoder_gpt import Window, make_model, naive
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("slides", [True, False])
+def test_other_algorithms_keep_the_contract(name, slides):
+    model, window = make_model(), Window(3, slides)
+    check_equals_reference(PLAIN[name](model, window), naive(model, window), past=10, steps=16)
+
+
+def test_json(capsys):
+    options = "--horizon 2 --beam 2 --window growing --envs 1 2 --threads 1 --sizes hopper --repeats 1 --parts --json"
+    planning.main([*options.split(), "--precision", "float32", "bf16", "--against", "plain", "cached-inputs"])
+    results = json.loads(capsys.readouterr().out)
+    assert [(each["envs"], each["planner"]) for each in results] == [
+        (envs, name) for envs in (1, 2) for name in ("seqrl", "seqrl, bf16", "plain", "cached-inputs")
+    ]
+    assert {"horizon", "beam", "window", "envs", "threads", "seconds_per_plan"} <= results[0].keys()
+    assert all(seconds > 0 for seconds in results[0]["parts"].values())
+
+
+@pytest.mark.parametrize("option", ["--tt-folder", "--ftt-folder"])
+def test_a_folder_without_the_original(option, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        planning.main([option, str(tmp_path)])
+    assert f"{option}: {tmp_path} is no copy of that project: it has no trajectory/" in capsys.readouterr().err
