@@ -69,6 +69,11 @@ class PolicyBatch:
         """Number of windows."""
         return len(self.mask)
 
+    def part(self, windows: slice) -> PolicyBatch:
+        """Some of the windows, as views."""
+        arrays = (self.observations, self.actions, self.returns_to_go, self.timesteps, self.mask)
+        return PolicyBatch(*(array[windows] for array in arrays))
+
 
 class PolicyWindows:
     """Every window that starts at a step of a trajectory; the last ones of each run into its end.

@@ -16,14 +16,20 @@ from torch import Tensor, nn
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.policies import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.generators import generator_states, restore_generators
 from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_learning_rate
-from seqrl_cli.training.precision import autocast, resolve_precision
+from seqrl_cli.training.precision import Precision, autocast, resolve_precision
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
+CPU_STEPS = 64 * 20
+"""Steps that go through the model at a time on a CPU: the activations of more are so large, at the paper's width, that
+the allocator gives them back to the system after each operation, and a fifth of the time goes into getting them again.
+"""
+BF16_WIDTH = 128  # on a CPU, narrower transformers lose more by the casts than they gain by the products
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class PolicyLearner:
         self.settings = settings
         self.step = 0
         self.device = model.head.weight.device
-        self.precision = resolve_precision(settings.precision, self.device)
+        self.precision = _precision(model, settings.precision, self.device)
         torch.manual_seed(settings.seed)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
         self._optimizer: torch.optim.Optimizer
@@ -96,14 +102,12 @@ class PolicyLearner:
             ``temperature``, that which was in the loss.
         """
         self.model.train()
-        measures = self._measure(batch)
-        torch.autograd.backward(measures["loss"])
+        measures = self._accumulate(batch)
         rate = self.settings.learning_rate * min((self.step + 1) / max(1, self.settings.warmup_updates), 1.0)
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        measures = {name: value.detach() for name, value in measures.items()}
         if self._dual:
             self._dual.update(measures["entropy"])
         self.step += 1
@@ -120,23 +124,36 @@ class PolicyLearner:
             steps += int(batch.mask.sum())
         return total / steps
 
-    def _measure(self, batch: PolicyBatch) -> dict[str, Tensor]:
-        """The loss (Zheng et al. 2022, equation 6, with the temperature held fixed) and what it is made of."""
+    def _accumulate(self, batch: PolicyBatch) -> dict[str, Tensor]:
+        """Gradients of the batch's loss, a part of the batch at a time; what ``_measure`` gives, for the whole."""
+        real = int(batch.mask.sum())
+        size = max(1, CPU_STEPS // batch.mask.shape[1]) if self.device.type == "cpu" else len(batch)
+        totals: dict[str, Tensor] = {}
+        for start in range(0, len(batch), size):
+            measures = self._measure(batch.part(slice(start, start + size)), real)
+            torch.autograd.backward(measures["loss"])
+            for name, value in measures.items():
+                totals[name] = totals[name] + value.detach() if name in totals else value.detach()
+        if self._dual:
+            totals["temperature"] = self._dual.value
+        return totals
+
+    def _measure(self, batch: PolicyBatch, real_steps: int) -> dict[str, Tensor]:
+        """The loss (Zheng et al. 2022, equation 6, with the temperature held fixed) and what it is made of.
+
+        Args:
+            batch: a part of a batch.
+            real_steps: of the whole batch; each counts the same in its means, padding not at all.
+        """
         distribution, actions, real = self._apply(batch)
-        weight = real / real.sum()  # padding counts in nothing
+        weight = real / real_steps
         distance = (self._distance(distribution, actions) * weight).sum()
         if isinstance(distribution, Point):
             return {"loss": distance}
         assert self._dual is not None
         noise = torch.randn(self.settings.entropy_samples, *actions.shape, device=self.device)
         entropy = (distribution.entropy(noise) * weight).sum()
-        temperature = self._dual.value
-        return {
-            "loss": distance - temperature * entropy,
-            "nll": distance,
-            "entropy": entropy,
-            "temperature": temperature,
-        }
+        return {"loss": distance - self._dual.value * entropy, "nll": distance, "entropy": entropy}
 
     def _apply(self, batch: PolicyBatch) -> tuple[ActionDistribution, Tensor, Tensor]:
         """What the model says, the actions that it should say, and 1 where a step is real."""
@@ -196,6 +213,12 @@ class PolicyLearner:
         threads = torch.get_num_threads()
         if on_warning and state["threads"] != threads:
             on_warning(f"resuming with {threads} threads what began with {state['threads']}: last digits may differ")
+
+
+def _precision(model: Policy, asked: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
+    """What ``auto`` means for a model on a device."""
+    small = isinstance(model, BehaviourCloning) or model.head.in_features < BF16_WIDTH
+    return "float32" if asked == "auto" and device.type == "cpu" and small else resolve_precision(asked, device)
 
 
 class DualTemperature:

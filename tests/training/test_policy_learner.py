@@ -9,15 +9,18 @@ import torch
 
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.policies import POLICIES
+from seqrl_cli.models.block import Block
+from seqrl_cli.models.dropout import Dropout
+from seqrl_cli.models.policies import POLICIES, Policy
+from seqrl_cli.training import policy_learner
 from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings
-from tests.models.policies import ACTION_DIM, make_batch, make_policy, tensors
+from tests.models.policies import ACTION_DIM, CONTEXT, make_batch, make_policy, tensors
 
 SETTINGS = PolicySettings(seed=3, learning_rate=3e-3, warmup_updates=4, precision="float32")
 
 
-def make_learner(arch: str = "odt", policy: dict | None = None, **changes) -> PolicyLearner:
-    return PolicyLearner(make_policy(arch, **(policy or {})), replace(SETTINGS, **changes))
+def make_learner(arch: str = "odt", **changes) -> PolicyLearner:
+    return PolicyLearner(make_policy(arch), replace(SETTINGS, **changes))
 
 
 def longer(batch: PolicyBatch, rng: np.random.Generator) -> PolicyBatch:
@@ -46,12 +49,8 @@ def test_padding_counts_in_nothing(arch):
 
 
 def test_the_loss_is_likelihood_and_entropy_of_the_real_steps():
-    learner, batch = (
-        make_learner(
-            policy={"residual_dropout": 0.0, "attention_dropout": 0.0, "embedding_dropout": 0.0}, entropy_samples=5
-        ),
-        make_batch(),
-    )
+    learner, batch = make_learner(entropy_samples=5), make_batch()
+    without_dropout(learner.model)
     distribution = learner.model(*tensors(batch))
     noise = torch.randn(5, *batch.actions.shape)
     actions = learner.model.units.shrink(torch.from_numpy(batch.actions))
@@ -68,6 +67,30 @@ def test_the_loss_is_likelihood_and_entropy_of_the_real_steps():
     assert found["temperature"] == pytest.approx(0.1)
     assert found["loss"] == pytest.approx(found["nll"] - 0.1 * found["entropy"], rel=1e-5)
     assert found["learning_rate"] == pytest.approx(SETTINGS.learning_rate / 4)
+
+
+def without_dropout(policy: Policy) -> Policy:
+    for module in policy.modules():
+        if isinstance(module, Dropout):
+            module.share = 0.0
+        if isinstance(module, Block):
+            module.attention_dropout = 0.0
+    return policy
+
+
+@pytest.mark.parametrize("arch", POLICIES)
+def test_a_batch_in_parts_gives_the_gradients_of_the_whole(arch, monkeypatch):
+    ends = []
+    for windows in (100, 3):
+        monkeypatch.setattr(policy_learner, "CPU_STEPS", windows * CONTEXT)
+        policy = without_dropout(make_policy(arch))
+        learner = PolicyLearner(policy, replace(SETTINGS, optimizer="adamw", target_entropy=0.0))
+        if arch == "odt":  # its entropy draws noise for each part, so look at the likelihood alone
+            learner._dual._log.data.fill_(-1e9)
+        measures = learner.update(make_batch(count=8))
+        ends.append((measures["loss"].item(), policy.head.weight.detach().clone()))
+    assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-5)
+    torch.testing.assert_close(ends[0][1], ends[1][1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(("target", "rises"), [(50.0, True), (-50.0, False)])
