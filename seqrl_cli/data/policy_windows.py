@@ -71,8 +71,13 @@ class PolicyBatch:
 
     def part(self, windows: slice) -> PolicyBatch:
         """Some of the windows, as views."""
-        arrays = (self.observations, self.actions, self.returns_to_go, self.timesteps, self.mask)
-        return PolicyBatch(*(array[windows] for array in arrays))
+        return PolicyBatch(
+            self.observations[windows],
+            self.actions[windows],
+            self.returns_to_go[windows],
+            self.timesteps[windows],
+            self.mask[windows],
+        )
 
 
 class PolicyWindows:

@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision_transformer import DecisionTransformer
-
-POLICIES = ("dt", "odt", "bc")
 
 Policy = DecisionTransformer | BehaviourCloning
 """A model that maps windows of steps to what it does at each of them, in units of the action box."""
@@ -65,7 +64,7 @@ def load_policy_weights(policy: Policy, state: dict[str, Tensor], source: object
 
 
 def _foreign(ours: str, theirs: str, source: object) -> SeqrlError:
-    what = f"a {theirs}" if theirs != ours else "other sizes"
+    what = with_article(theirs) if theirs != ours else "other sizes"
     return SeqrlError(f"{source} holds weights of {what}, not of this {ours}", "train again with --force")
 
 
