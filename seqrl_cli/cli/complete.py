@@ -44,10 +44,12 @@ def presets_and_datasets(context: typer.Context) -> list[str]:
 def datasets(context: typer.Context) -> list[str]:
     """Datasets of the catalogue and of the run directory."""
     from seqrl_cli.data.catalogue import list_datasets
+    from seqrl_cli.data.pretrained import pretrained_checkpoints
 
     store = _store(context)
     here = [store.name_of(folder.path) for folder in store.dataset_folders()]
-    return sorted({spec.id for spec in list_datasets()} | set(here))
+    published = pretrained_checkpoints() if context.info_name == "download" else ()
+    return sorted({spec.id for spec in list_datasets()} | set(here) | set(published))
 
 
 def simulated_datasets(context: typer.Context) -> list[str]:

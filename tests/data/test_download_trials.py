@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -106,4 +109,24 @@ def test_without_a_hash_another_place_begins_anew(servers, tmp_path):
     publisher.good_bytes = 0
     mirror.manners = [Manner(cut=10_000, garbage=True), Manner(status=404)]
     assert fetch([mirror.url, publisher.url], tmp_path / "a", backoff=0.0) == DIGEST
+    assert publisher.good_bytes == len(CONTENT)
+
+
+def test_a_killed_process_loses_no_byte(servers, tmp_path):
+    publisher, _ = servers
+    publisher.good_bytes = 0
+    publisher.manners = [Manner(cut=12_345, stall=True)]
+    target = tmp_path / "a.hdf5"
+    code = (
+        "import sys, pathlib; from seqrl_cli.data.download import fetch; fetch(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, publisher.url, str(target)])
+    part = target.with_name("a.hdf5.part")
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size == 12_345):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert get([publisher.url], target) == DIGEST
     assert publisher.good_bytes == len(CONTENT)
