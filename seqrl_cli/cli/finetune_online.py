@@ -24,7 +24,8 @@ def finetune_online(
         float | None, typer.Option("--target-return", help="Return aimed at in evaluations (default: the run's).")
     ] = None,
     exploration_return: Annotated[
-        float | None, typer.Option("--exploration-return", help="Return aimed at when exploring (default: twice that).")
+        float | None,
+        typer.Option("--exploration-return", help="Return aimed at when exploring (default: a multiple of that)."),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")] = None,
     device: options.Device = "auto",

@@ -152,9 +152,8 @@ class OnlineConfig(Section):
     envs: int = Field(1, ge=1, description="exploration episodes an iteration, played at once")
     updates: int = Field(300, ge=1, description="gradient steps an iteration")
     capacity: int = Field(1000, ge=1, description="trajectories in the replay buffer, which begins with the best")
-    exploration_return: float | None = Field(
-        None, description="return aimed at when exploring; null = twice the target of evaluations"
-    )
+    exploration_return: float | None = Field(None, description="return aimed at when exploring; null = by its ratio")
+    exploration_ratio: float = Field(2.0, gt=0.0, description="that return as a multiple of the evaluations' target")
     noise: float = Field(1.0, ge=0.0, description="deviation when exploring, in those of the policy; 1 = its own")
     learning_rate: float | None = Field(None, gt=0.0, description="null = that of the pretraining")
     eval_every: int = Field(10, ge=1, description="iterations between evaluations")

@@ -129,8 +129,8 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
 def _pinned(config: Config, parent: RunFolder) -> Config:
     """The configuration with both targets, so that it repeats the run.
 
-    Pretraining wrote down the target of evaluations, by default the dataset's best. Exploration aims at twice as much,
-    as in the original; at zero where returns are negative.
+    Pretraining wrote down the target of evaluations, by default the dataset's best. Exploration aims at a multiple of
+    it, at twice as much in the original; where returns are negative, as far above it.
 
     Raises:
         SeqrlError: no target is written down.
@@ -138,7 +138,7 @@ def _pinned(config: Config, parent: RunFolder) -> Config:
     target, asked = config.plan.target_return, config.online.exploration_return
     if target is None:
         raise SeqrlError(f"{parent.config} states no plan.target_return", "give one: --target-return 3600")
-    explored = target + abs(target) if asked is None else asked
+    explored = target + (config.online.exploration_ratio - 1) * abs(target) if asked is None else asked
     return config.model_copy(update={"online": config.online.model_copy(update={"exploration_return": explored})})
 
 

@@ -28,6 +28,16 @@ TINY_PLAN = (
     "plan.max_steps=6",
 )
 
+TINY_ODT = (
+    *("--arch", "odt", "model.n_layer=1", "model.n_head=2", "model.width=16", "model.sequence_length=4"),
+    *("train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "train.log_every=1"),
+    *("policy.stochastic_tanh=false", "plan.max_context_transitions=3"),
+)
+TINY_TUNE = (
+    *("--iterations", "6", "--envs", "2", "--updates", "3", "--threads", "1"),
+    *("online.max_steps=12", "online.eval_every=3", "online.eval_episodes=2", "online.checkpoint_every=2"),
+)
+
 Seqrl = Callable[..., Result]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
-from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, invoke, succeed
+from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE, invoke, succeed
 
 README = Path(__file__).parents[2] / "README.md"
 SMALL = {
@@ -18,6 +18,7 @@ SMALL = {
     "download": (),
     "collect": ("-n", "300"),
     "train": TINY_TRAIN,
+    "finetune-online": TINY_TUNE,
     "plan": TINY_PLAN,
     "render": ("--every", "3"),
 }
@@ -39,6 +40,7 @@ def test_the_readme_has_every_command_of_the_chain():
 def seeds(made_runs, tmp_path_factory):
     """Made once: beside the run that is there, seed 1 of each architecture, and a plan of it."""
     runs = shutil.copytree(made_runs, tmp_path_factory.mktemp("readme") / "runs")
+    succeed(runs, "train", "sim/hopper-medium", *TINY_ODT)
     for arch in ("gpt", "retnet"):
         succeed(runs, "train", "sim/hopper-medium", "--arch", arch, "--seed", "1", *TINY_TRAIN)
         succeed(runs, "plan", f"{arch}-s1", *TINY_PLAN)
@@ -65,6 +67,8 @@ def test_command_as_written(workplace, line):
     if "import" in words or "RUN" in words:
         pytest.skip("tested with real folders in test_exchange.py")
     small = SMALL.get(words[0], ())
+    if "odt" in words:
+        small = TINY_ODT[2:]
     if any(word.endswith("-v2") for word in words) and words[0] in ("train", "download"):
         small = ("--dry-run",)
     result = invoke(workplace, *words, *small)
