@@ -24,11 +24,20 @@ Name = Annotated[
         show_default=False,
     ),
 ]
+Arch = Annotated[
+    str,
+    typer.Option(
+        "--arch",
+        help="Architecture: gpt and retnet share theirs; dt, odt and bc have their own.",
+        autocompletion=complete.values_of("model", "arch"),
+    ),
+]
 
 
 def presets(
     action: Action = "list",
     name: Name = None,
+    arch: Arch = "gpt",
     size: options.SizeName = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -40,7 +49,7 @@ def presets(
         from seqrl_cli.workflows.inspect import show_preset, show_presets
 
         if action == "show":
-            show_preset(name or "base", size, console)
+            show_preset(name or "base", arch, size, console)
         else:
             options.refuse_more(name, "seqrl presets list", f"seqrl presets show {name}")
-            show_presets(console)
+            show_presets(arch, console)

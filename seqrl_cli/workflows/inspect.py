@@ -105,12 +105,13 @@ def _config_as_written(folder: RunFolder, console: Console) -> dict[str, Any] | 
         return None
 
 
-def show_presets(console: Console) -> None:
-    """Every preset and what it changes from the base, at the papers' size."""
-    base = resolve_config("base", size="paper", preset="base").model_dump()
+def show_presets(arch: str, console: Console) -> None:
+    """Every preset of an architecture and what it changes from the base, at the papers' size."""
+    own = {"model.arch": arch}
+    base = resolve_config("base", size="paper", preset="base", overrides=own).model_dump()
     rows: list[dict[str, Any]] = []
-    for name in preset_names():
-        config = resolve_config("base", size="paper", preset=name).model_dump()
+    for name in preset_names(arch):
+        config = resolve_config("base", size="paper", preset=name, overrides=own).model_dump()
         changed = [key for key in differences(base, config) if key != "preset"]
         rows.append({"preset": name, "changes": {key: dig(config, key) for key in changed}})
     console.emit({"presets": rows})
@@ -122,12 +123,13 @@ def _changes(changes: dict[str, Any]) -> str:
     return ", ".join(f"{key}={'null' if value is None else value}" for key, value in changes.items()) or "–"
 
 
-def show_preset(name: str, size: str | None, console: Console) -> None:
+def show_preset(name: str, arch: str, size: str | None, console: Console) -> None:
     """A preset with every key; a dataset id shows what training on it would use."""
-    if name in preset_names():
-        config = resolve_config(name, size=size or "paper", preset=name)
+    own = {"model.arch": arch}
+    if name in preset_names(arch):
+        config = resolve_config(name, size=size or "paper", preset=name, overrides=own)
     else:
-        config = resolve_config(resolve(name).id, size=size)
+        config = resolve_config(resolve(name).id, size=size, overrides=own)
     console.emit(config.model_dump())
     console.show(dump_config(config).rstrip())
 

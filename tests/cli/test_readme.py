@@ -11,6 +11,7 @@ import pytest
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
 from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE, invoke, succeed
+from tests.cli.test_policies import TINY as TINY_POLICY
 
 README = Path(__file__).parents[2] / "README.md"
 SMALL = {
@@ -67,10 +68,11 @@ def test_command_as_written(workplace, line):
     if "import" in words or "RUN" in words:
         pytest.skip("tested with real folders in test_exchange.py")
     small = SMALL.get(words[0], ())
-    if "odt" in words:
-        small = TINY_ODT[2:]
     if any(word.endswith("-v2") for word in words) and words[0] in ("train", "download"):
         small = ("--dry-run",)
+    if words[0] in ("train", "plan") and re.search(r"\b(odt|dt|bc)\b", line):
+        train = TINY_ODT[2:] if "odt" in words else TINY_POLICY
+        small = {"train": train, "plan": ("plan.max_steps=6",)}[words[0]]
     result = invoke(workplace, *words, *small)
     assert result.exit_code == 0, result.output
     assert result.stdout or words[0] in ("render",), line
