@@ -108,8 +108,10 @@ def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
         table.add_row(dataset, style="bold")
         for row in (row for row in report.rows if row.dataset == dataset):
             table.add_row(f"  {row.method}", *(statistic.result(row) for statistic in statistics))
-        for delta in (delta for delta in report.deltas if delta.dataset == dataset):
-            table.add_row(f"  {delta.method}", *(statistic.delta(delta) for statistic in statistics), style="bold")
+            for delta in report.deltas:
+                if (delta.dataset, delta.method) == (dataset, f"{row.method} − offline"):
+                    values = (statistic.delta(delta) for statistic in statistics)
+                    table.add_row("    − offline", *values, style="bold")
         for reference in (reference for reference in report.references if reference.dataset == dataset):
             values = (statistic.reference(reference) for statistic in statistics)
             table.add_row(f"  {reference.name}", *values, style="dim")

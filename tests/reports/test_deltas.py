@@ -79,7 +79,7 @@ def test_every_format_shows_it(folder):
     (row,) = [row for row in to_rows(report) if row["kind"] == "delta"]
     assert row["runs"] == 3 and row["score_low"] < row["score_mean"] < row["score_high"]
     assert "| **odt online RTG3000-ctx5 − offline** | 3 | +15.3 | [-0.4, 31.1] |" in to_markdown(report)
-    console = Console(width=100, file=io.StringIO())
+    console = Console(width=80, file=io.StringIO())
     print_report(report, console)
     shown = " ".join(console.file.getvalue().split())
-    assert "odt online RTG3000-ctx5 − offline 3 +15.3 [-0.4, 31.1] +460" in shown
+    assert "odt online RTG3000-ctx5 6 48.3" in shown and "− offline 3 +15.3 [-0.4, 31.1] +460" in shown
