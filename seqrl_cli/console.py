@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
+_SPEED_SECONDS = 300.0  # that a rate is averaged over: a step of many plans may take half a minute
 _LEAST_FOLDED = 10  # characters that a column which folds keeps at least
 
 Progress = Callable[..., None]
@@ -175,7 +176,8 @@ class Console:
             TextColumn("{task.fields[detail]}"),
         )
         rich = RichConsole(file=self.stderr)
-        with Bars(*columns, console=rich, transient=True) as bars, self._above(rich):
+        bars = Bars(*columns, console=rich, transient=True, speed_estimate_period=_SPEED_SECONDS)
+        with bars, self._above(rich):
             task = bars.add_task(label, total=None, detail="", rate="")
 
             def update(done: float, total: float | None = None, detail: str = "") -> None:

@@ -19,7 +19,7 @@ from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.retention import check_mode
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.beam_agent import BeamAgent
-from seqrl_cli.planning.memory import plan_bytes
+from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Agent, Rollout
@@ -118,14 +118,18 @@ class BeamSearch:
 
     def describe(self, slots: int) -> str:
         """See :class:`Mind`."""
-        memory = plan_bytes(self.decoder, self.settings) * slots / 2**20
         search = f"horizon {self.settings.horizon}, {self.settings.beam_width} beams"
-        return f"{search}, {_at_once(slots)}{memory:,.0f} MiB"
+        return f"{search}, {_at_once(slots)}{self._memory(slots)}"
 
     def facts(self, slots: int) -> dict[str, str]:
         """See :class:`Mind`."""
-        needed = plan_bytes(self.decoder, self.settings) * slots
-        return {"memory": f"{needed / 2**20:,.0f} MiB of {self.max_memory / 2**20:,.0f} MiB allowed"}
+        return {"memory": f"{self._memory(slots)}, of {self.max_memory / 2**20:,.0f} MiB allowed"}
+
+    def _memory(self, slots: int) -> str:
+        """Most memory that so many episodes take, and whether they are planned in several batches for it."""
+        batch = episodes_that_fit(self.decoder, self.settings, slots, self.max_memory)
+        taken = f"{plan_bytes(self.decoder, self.settings) * batch / 2**20:,.0f} MiB"
+        return taken if batch == slots else f"{taken} ({batch} plans a batch)"
 
 
 @dataclass(frozen=True)
