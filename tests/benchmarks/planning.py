@@ -24,6 +24,8 @@ from seqrl_cli.models.build import PRECISIONS
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.retnet_decoder import RetNetDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
@@ -48,7 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["float32"], help="of ours")
-    parser.add_argument("--against", nargs="*", choices=PLAIN, default=["plain"], help="other algorithms to time")
+    parser.add_argument("--against", nargs="*", choices=[*PLAIN, "retnet"], default=["plain"], help="what else to time")
     parser.add_argument("--parts", action="store_true", help="where our time goes, and how little it could be")
     parser.add_argument("--tt-folder", type=Path, help="a copy of jannerm/trajectory-transformer")
     parser.add_argument("--ftt-folder", type=Path, help="a copy of Howuhh/faster-trajectory-transformer")
@@ -86,7 +88,10 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
         )
         for precision in args.precision
     }
-    chosen |= {name: planner(PLAIN[name](model, settings.view)) for name in args.against}
+    for name in args.against:
+        retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval()
+        other = RetNetDecoder(retnet, settings.view) if name == "retnet" else PLAIN[name](model, settings.view)
+        chosen[name] = planner(other)
     originals = {"trajectory-transformer": (args.tt_folder, trajectory_transformer)}
     originals |= {"faster-trajectory-transformer": (args.ftt_folder, faster_trajectory_transformer)}
     for name, (folder, load) in originals.items():

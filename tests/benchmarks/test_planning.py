@@ -23,11 +23,11 @@ TINY = "--horizon 2 --beam 2 --window growing --threads 1 --sizes hopper --repea
 
 
 def test_json(capsys):
-    algorithms = ("--precision", "float32", "bf16", "--against", "plain", "cached-inputs")
+    algorithms = ("--precision", "float32", "bf16", "--against", "plain", "cached-inputs", "retnet")
     planning.main([*TINY.split(), "--envs", "1", "2", *algorithms])
     results = json.loads(capsys.readouterr().out)
     assert [(each["envs"], each["planner"]) for each in results] == [
-        (envs, name) for envs in (1, 2) for name in ("seqrl", "seqrl, bf16", "plain", "cached-inputs")
+        (envs, name) for envs in (1, 2) for name in ("seqrl", "seqrl, bf16", "plain", "cached-inputs", "retnet")
     ]
     assert {"horizon", "beam", "window", "envs", "threads", "seconds_per_plan"} <= results[0].keys()
 
