@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
 from seqrl_cli.errors import UsageError
 from seqrl_cli.reports.curves import Dots, Panel, Series
@@ -56,6 +58,20 @@ def check_format(output: Path) -> None:
         )
 
 
+def is_drawn(panels: Sequence[Panel], output: Path) -> bool:
+    """Whether ``output`` is a PNG that ``plot_panels`` has made of these very panels."""
+    try:
+        with Image.open(output) as there:
+            return bool(there.info.get("Description") == _fingerprint(panels))
+    except (OSError, SyntaxError, ValueError):  # missing, or no whole picture
+        return False
+
+
+def _fingerprint(panels: Sequence[Panel]) -> str:
+    """What stands in a PNG for all that it shows."""
+    return f"seqrl plot {hashlib.sha256(repr(tuple(panels)).encode()).hexdigest()}"
+
+
 def plot_panels(panels: Sequence[Panel], output: Path) -> None:
     """Draw panels beside one another, at most two in a row, and write them atomically.
 
@@ -65,8 +81,9 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
     """
     columns = min(2, len(panels))
     height = max(_height(panel) for panel in panels)
-    with picture(output, columns * PANEL_WIDTH, height * math.ceil(len(panels) / columns)) as figure:
-        parts = figure.subfigures(math.ceil(len(panels) / columns), columns, squeeze=False)
+    rows = math.ceil(len(panels) / columns)
+    with picture(output, columns * PANEL_WIDTH, height * rows, _fingerprint(panels)) as figure:
+        parts = figure.subfigures(rows, columns, squeeze=False)
         for part, panel in zip(parts.flat, panels, strict=False):
             axes = part.subplots()  # a figure of its own, so that long names narrow no other panel
             axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
@@ -77,15 +94,16 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
 
 
 @contextmanager
-def picture(output: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure of so many inches, written to ``output`` when the block ends well."""
+def picture(output: Path, width: float, height: float, description: str | None = None) -> Iterator[Figure]:
+    """A figure of so many inches, written to ``output`` when the block ends well; a PNG keeps the description."""
     check_format(output)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
         FigureCanvasAgg(figure)
         yield figure
+        kept = {"Description": description} if description and output.suffix.lower() == ".png" else None
         with atomic_path(output) as temporary:
-            figure.savefig(temporary, dpi=150)
+            figure.savefig(temporary, dpi=150, metadata=kept)
 
 
 def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:

@@ -14,7 +14,7 @@ from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.curves import Panel
-from seqrl_cli.reports.plots import check_format, plot_panels
+from seqrl_cli.reports.plots import check_format, is_drawn, plot_panels
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.reports.table import natural_order
 from seqrl_cli.runs.layout import RunFolder
@@ -65,9 +65,9 @@ def plot_runs(store: RunStore, request: PlotRequest, console: Console, *, force:
         UsageError: an unknown kind or grouping, or a name that is no picture's.
         SeqrlError: there is no such run, or none that has what is asked for.
     """
-    members, panels, output = _prepare(store, request, console)
+    _, panels, output = _prepare(store, request, console)
     report = PlotReport(str(output), True, tuple(panels))
-    if request.output is None and not force and _is_newer(output, members):
+    if not force and is_drawn(panels, output):
         console.note(f"{output} is already there; --force draws it again")
         return replace(report, fresh=False)
     plot_panels(panels, output)
@@ -82,7 +82,7 @@ def show_plot(store: RunStore, request: PlotRequest, console: Console) -> None:
         "shows": [panel.kind for panel in panels],
         "lines": list(dict.fromkeys(label for panel in panels for label in panel.labels)),
         "to": str(output),
-        "there already": output.exists(),
+        "there already": is_drawn(panels, output),
     }
     console.emit(facts)
     console.show_facts(facts)
@@ -182,11 +182,3 @@ def _default_output(runs: Sequence[RunFolder], kinds: Sequence[str]) -> Path:
     name = "-".join(dict.fromkeys(kinds)) or "all"
     common = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path.resolve() for run in runs]))
     return common / "plots" / f"{name}.png"
-
-
-def _is_newer(output: Path, members: Sequence[Member]) -> bool:
-    """Whether a picture was drawn after everything that it shows."""
-    if not output.exists():
-        return False
-    sources = [path for member in members for path in (member.folder.metrics, *(e.path for e in member.episodes))]
-    return all(path.stat().st_mtime <= output.stat().st_mtime for path in sources if path.exists())

@@ -120,9 +120,32 @@ def test_the_same_command_twice_draws_once(runs):
     succeed(runs, "plot", "--force")
     forced = path.stat().st_mtime_ns
     log = runs / GPT / "metrics.jsonl"
-    log.touch()
+    log.touch()  # a newer file with the same content gives the same picture
     succeed(runs, "plot")
-    assert before < forced < path.stat().st_mtime_ns
+    assert before < forced == path.stat().st_mtime_ns
+    log.write_text(log.read_text().replace(f'"loss": {metrics(runs)[1]["loss"]}', '"loss": 9.5'))
+    succeed(runs, "plot")
+    assert forced < path.stat().st_mtime_ns
+
+
+def test_another_choice_of_runs_or_lines_is_another_picture(runs):
+    for seed in (1, 2):
+        add_seed(runs, seed, shift=seed, last_step=3)
+    pictures, reports = [], []
+    for words in (("gpt-s42", "gpt-s1"), ("gpt-s42", "gpt-s1", "gpt-s2"), ("gpt-s42", "gpt-s1", "--by", "run")):
+        reports.append(json.loads(succeed(runs, "plot", *words, "-k", "loss", "--json").stdout))
+        pictures.append(Path(reports[-1]["path"]).read_bytes())
+    assert len({report["path"] for report in reports}) == 1 and all(report["fresh"] for report in reports)
+    assert len(set(pictures)) == 3
+
+
+def test_a_broken_picture_is_drawn_again(runs):
+    path = Path(succeed(runs, "plot", "-k", "loss").stdout.strip())
+    whole = path.read_bytes()
+    for broken in (b"", b"no picture", whole[:20]):
+        path.write_bytes(broken)
+        succeed(runs, "plot", "-k", "loss")
+        assert path.read_bytes() == whole
 
 
 def test_a_dry_run_writes_nothing(runs):
