@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+
+from seqrl_cli.reports.statistics import t_reach
 
 LONGEST = 500
 """Points of a line; more cannot be seen."""
@@ -98,7 +99,7 @@ def mean_curve(curves: Sequence[Sequence[tuple[float, float]]]) -> Mean:
     """Average curves, each a list of (x, y), over the places that all have, so that it ends where the shortest ends."""
     by_place = [dict(curve) for curve in curves]
     shared = sorted(set(by_place[0]).intersection(*by_place[1:]))
-    return _mean(shared, np.array([[curve[x] for x in shared] for curve in by_place], dtype=np.float64))
+    return _with_interval(shared, np.array([[curve[x] for x in shared] for curve in by_place], dtype=np.float64))
 
 
 def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
@@ -111,20 +112,13 @@ def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
     sums = [np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in rewards]
     whole = np.stack([np.pad(each, (0, longest + 1 - len(each)), mode="edge") for each in sums])
     places = np.unique(np.linspace(0, longest, min(LONGEST, longest + 1)).round().astype(int))
-    return _mean(places.tolist(), whole[:, places])
+    return _with_interval(places.tolist(), whole[:, places])
 
 
-def t_interval(values: np.ndarray) -> np.ndarray:
-    """Half the length of Student's 95 % interval of the mean over the first axis, of which there are two or more."""
-    n = len(values)
-    scale: float = student.ppf(0.975, n - 1) / np.sqrt(n)
-    return np.asarray(scale * values.std(axis=0, ddof=1))
-
-
-def _mean(places: Sequence[float], values: np.ndarray) -> Mean:
-    """The mean of ``values`` (curves, places)."""
+def _with_interval(places: Sequence[float], values: np.ndarray) -> Mean:
+    """The mean of ``values`` (curves, places) with its interval."""
     y = values.mean(axis=0)
     if len(values) < 2:
         return Mean(tuple(places), tuple(y.tolist()), None, None, 1)
-    half = t_interval(values)
+    half = t_reach(values)
     return Mean(tuple(places), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))

@@ -64,24 +64,24 @@ def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[De
 
 
 def _delta_row(dataset: str, method: str, pairs: Sequence[tuple[list[EpisodeResult], list[EpisodeResult]]]) -> DeltaRow:
-    returns = [_mean([e.return_ for e in after]) - _mean([e.return_ for e in before]) for after, before in pairs]
+    returns = [_mean_return(after) - _mean_return(before) for after, before in pairs]
     scores = [_mean_score(after) - _mean_score(before) for after, before in pairs]
     scored = bool(np.isfinite(scores).all())
     return DeltaRow(
         dataset,
         method,
         len(pairs),
-        score=_mean(scores) if scored else None,
+        score=float(np.mean(scores)) if scored else None,
         score_interval=paired_interval(scores) if scored else None,
-        return_=_mean(returns),
+        return_=float(np.mean(returns)),
         return_interval=paired_interval(returns),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+def _mean_return(episodes: Sequence[EpisodeResult]) -> float:
+    return float(np.mean([episode.return_ for episode in episodes]))
 
 
 def _mean_score(episodes: Sequence[EpisodeResult]) -> float:
     """In percent; NaN when an episode has no score."""
-    return _mean([np.nan if episode.score is None else 100 * episode.score for episode in episodes])
+    return float(np.mean([np.nan if episode.score is None else 100 * episode.score for episode in episodes]))

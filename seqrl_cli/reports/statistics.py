@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import bootstrap, t, trim_mean
@@ -37,10 +38,6 @@ def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.asarray(trim_mean(values, 0.25, axis=axis))
 
 
-def _mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.asarray(values.mean(axis=axis))
-
-
 def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Generator) -> Summary:
     """Summarize ``values (n,)``, of which each comes from the run of the same place.
 
@@ -60,7 +57,7 @@ def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Gener
         mean=mean,
         standard_error=float(data.std() / np.sqrt(len(data))),
         iqm=iqm,
-        mean_interval=_interval(groups, _mean, rng),
+        mean_interval=_interval(groups, np.mean, rng),
         iqm_interval=_interval(groups, interquartile_mean, rng),
     )
 
@@ -73,9 +70,14 @@ def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     data = np.asarray(differences, dtype=np.float64)
     if len(data) < 2:
         return None
-    mean, error = data.mean(), data.std(ddof=1) / np.sqrt(len(data))
-    reach = float(t.ppf(0.975, len(data) - 1) * error)
+    mean, reach = data.mean(), t_reach(data)
     return float(mean - reach), float(mean + reach)
+
+
+def t_reach(values: np.ndarray) -> np.ndarray:
+    """Half the length of Student's 95 % interval of the mean over the first axis, of which there are two or more."""
+    n = len(values)
+    return np.asarray(t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n))
 
 
 def by_run(values: np.ndarray, runs: Sequence[str]) -> list[np.ndarray]:
@@ -84,16 +86,14 @@ def by_run(values: np.ndarray, runs: Sequence[str]) -> list[np.ndarray]:
     return [values[membership == index] for index in range(len(names))]
 
 
-def _interval(
-    groups: list[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator
-) -> tuple[float, float]:
+def _interval(groups: list[np.ndarray], statistic: Callable[..., Any], rng: np.random.Generator) -> tuple[float, float]:
     """The 95 % percentile interval of a statistic over the last axis.
 
     Episodes of one training say nothing about the next one. So of several runs, runs are resampled (Agarwal et al.,
     section 3), and of each drawn run its episodes.
     """
     if len(groups) > 1:
-        low, high = np.percentile(statistic(_resample_runs(groups, rng)), [2.5, 97.5])
+        low, high = np.percentile(statistic(_resample_runs(groups, rng), axis=-1), [2.5, 97.5])
         return float(low), float(high)
     drawn = bootstrap(groups, statistic, n_resamples=RESAMPLES, vectorized=True, method="percentile", rng=rng)
     return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
