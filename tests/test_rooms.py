@@ -60,7 +60,27 @@ def test_every_module_imports_with_the_core_dependencies():
             importlib.import_module(module.name)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+# Others read these variables, and take no argument instead: BLAS when a process starts, gymnasium when it draws.
+READERS = {"behaviour/workers.py", "render/replay.py"}
+
+
+def test_only_cli_reads_the_environment_and_the_command_line():
+    outside = {("os", "environ"), ("os", "environb"), ("os", "getenv"), ("os", "putenv"), ("sys", "argv")}
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {(ast.unparse(node.value), node.attr)} if isinstance(node, ast.Attribute) else set()
+            if isinstance(node, ast.ImportFrom):
+                names = {(node.module, alias.name) for alias in node.names}
+            if names & outside:
+                found.add(path.relative_to(PACKAGE).as_posix())
+    assert {name for name in found if not name.startswith("cli/")} == READERS
+
+
+HELPED = ("train", "finetune-online", "plot", "download")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in HELPED)])
 def test_help_imports_nothing_heavy(arguments):
     program = (
         "import sys, runpy\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -37,5 +38,5 @@ def demo(
         if dry_run:
             show_demo(store, dataset, seed, console)
             return
-        report = run_demo(store, dataset, console, seed=seed, threads=threads, force=force)
+        report = run_demo(store, dataset, console, seed=seed, threads=threads, force=force, argv=sys.argv)
         console.emit(report.as_dict())

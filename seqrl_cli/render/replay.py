@@ -79,10 +79,13 @@ def replay(
 
 @contextmanager
 def _opengl(env_id: str) -> Iterator[None]:
-    """Tell gymnasium, which knows no better way than a variable, what MuJoCo can draw with here.
+    """Tell gymnasium what MuJoCo can draw with here.
+
+    Its renderer asks ``MUJOCO_GL`` when it is made and takes no argument instead; without the variable it would try
+    GLFW first, which needs a display. So the variable is set while the environment draws, and put back.
 
     Raises:
-        SeqrlError: nothing.
+        SeqrlError: neither EGL nor OSMesa works here.
     """
     if needed_extra(env_id) == "bullet":  # draws without OpenGL
         yield

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -39,9 +38,25 @@ class DemoReport:
 
 
 def run_demo(
-    store: RunStore, dataset: str, console: Console, *, seed: int, threads: int | None = None, force: bool = False
+    store: RunStore,
+    dataset: str,
+    console: Console,
+    *,
+    seed: int,
+    threads: int | None = None,
+    force: bool = False,
+    argv: Sequence[str] = (),
 ) -> DemoReport:
     """Simulate, discretize, train, plan, render, tabulate; what is done already is not done twice.
+
+    Args:
+        store: where datasets and runs are.
+        dataset: a simulated one.
+        console: where to say what is done.
+        seed: of the whole chain.
+        threads: CPU threads; None = all cores.
+        force: do all of it again.
+        argv: the command line, for the run's record.
 
     Raises:
         UsageError: the dataset is not simulated here.
@@ -54,7 +69,7 @@ def run_demo(
     with _chapter(console, 2, "tokens"):
         discretize(located, config, console, force=force)
     with _chapter(console, 3, "model"):
-        request = TrainRequest(located, config, threads=threads, argv=sys.argv)
+        request = TrainRequest(located, config, threads=threads, argv=argv)
         trained = train_model(request, console, force=force)
     with _chapter(console, 4, "plans"):
         run = str(request.run.path)
