@@ -1,4 +1,4 @@
-# docker build -t seqrl . && docker run --rm -v "$PWD/runs:/work/runs" seqrl demo
+# docker build -t seqrl . && docker run --rm -v "$PWD/runs:/data/runs" seqrl demo
 FROM python:3.11-slim
 
 # EGL lets MuJoCo draw without a display; without it seqrl draws the robots itself.
@@ -11,6 +11,6 @@ COPY . /opt/seqrl
 RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
     -c /opt/seqrl/constraints.txt /opt/seqrl
 
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["seqrl"]
 CMD ["demo"]
