@@ -7,7 +7,7 @@ Where an episode ends, in this order of trust:
 
 1. after every terminal and every timeout;
 2. where ``next_observations`` exists and is not the observation that follows, there was a reset that no flag tells
-   (medium-replay sets, whose timeouts mark the collector's iterations and not always the clock: D4RL issue 162);
+   (medium-replay sets, whose timeouts mark the collector's iterations and not always the clock);
 3. after ``max_episode_steps`` without any of these; a recording without ``timeouts`` is cut after 1000 steps.
 
 Ends of the second and third kind become timeouts: they carry no penalty.

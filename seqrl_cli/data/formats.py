@@ -93,7 +93,7 @@ def recordings(folder: Path) -> list[Path]:
 
 def _counting(path: Path) -> list[tuple[int, str]]:
     """``episode-10`` after ``episode-9``."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
 
 
 def _suffix(path: Path) -> str:

@@ -149,7 +149,7 @@ class Transfer:
             raise Failed(f"the server sends it encoded as {headers['Content-Encoding']}, though it was asked not to")
         whole = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", headers.get("Content-Range", ""))
         length = whole[3] if whole else headers.get("Content-Length")
-        if length is not None and not length.isdigit():
+        if length is not None and not length.isdecimal():
             raise Interrupted(f"the server states a length of {length!r}")
         size = self.size if length is None else int(length)
         if self.size is not None and size != self.size:

@@ -196,7 +196,7 @@ def dataset_order(dataset: str) -> tuple[int, int, str]:
 
 def natural_order(text: str) -> list[tuple[bool, int, str]]:
     """Sort key that puts H5 before H15."""
-    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", text)]
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
 
 
 def dataset_titles(dataset: str) -> tuple[str, str]:

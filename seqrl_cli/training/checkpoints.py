@@ -53,7 +53,7 @@ def saved_steps(checkpoints: Path) -> list[int]:
     """Steps that have a folder, ascending; whether their files are whole is for ``read_checkpoint`` to say."""
     if not checkpoints.is_dir():
         return []
-    return sorted(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit() and folder.is_dir())
+    return sorted(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdecimal() and folder.is_dir())
 
 
 def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Path:

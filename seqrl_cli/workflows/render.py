@@ -110,7 +110,7 @@ def _record(store: RunStore, request: RenderRequest) -> Path:
 
 
 def _what_there_is(folder: Path) -> str:
-    numbers = [str(int(path.stem[8:])) for path in sorted(folder.glob("episode-*.json")) if path.stem[8:].isdigit()]
+    numbers = [str(int(path.stem[8:])) for path in sorted(folder.glob("episode-*.json")) if path.stem[8:].isdecimal()]
     return f"it has {', '.join(numbers)}" if numbers else "it has none; plan some first: seqrl plan"
 
 

@@ -135,6 +135,8 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
         )
     assert read_dataset(tmp_path).rewards[::4].tolist() == [1, 9, 10, 100]
     assert [path.stem for path in recordings(tmp_path)] == ["episode-1", "episode-9", "episode-10", "episode-100"]
+    (tmp_path / "1²2.npz").touch()  # a digit to Python, and no number
+    assert len(recordings(tmp_path)) == 5
 
 
 def test_content_and_stamp_tell_changes(tmp_path):
