@@ -23,19 +23,17 @@ def discretize(
     Gets the dataset first if it is not there. For other bins: data.bins=50 data.discretizer=uniform.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets, tokens
         from seqrl_cli.workflows.forecast import show_tokens
 
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)
         located, config = datasets.dataset_config(
-            RunStore(runs_dir),
+            options.store(runs_dir, options.network(mirrors, offline)),
             dataset,
             size=size,
             preset=preset,
             overrides=given,
-            network=options.network(mirrors, offline),
         )
         if dry_run:
             show_tokens(located, config, console, force=force)

@@ -31,31 +31,27 @@ def download(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.data.pretrained import PREFIX
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets
         from seqrl_cli.workflows.catalogue import show_catalogue
         from seqrl_cli.workflows.forecast import show_acquisition
         from seqrl_cli.workflows.pretrained import download_pretrained, show_pretrained
 
-        store = RunStore(runs_dir)
+        store = options.store(runs_dir, options.network(mirrors, offline))
         if list_all:
             show_catalogue(store, console, options.split_words(words, "pattern")[0])
             return
         dataset, overrides = options.split_words(words, "dataset")
         if dataset and dataset.startswith(PREFIX):
             options.refuse_overrides(overrides, "download pretrained/…")
-            network = options.network(mirrors, offline)
             if dry_run:
-                show_pretrained(store, dataset, network, console)
+                show_pretrained(store, dataset, console)
                 return
-            imported = download_pretrained(store, dataset, network, console, force=force, argv=sys.argv)
+            imported = download_pretrained(store, dataset, console, force=force, argv=sys.argv)
             console.show(imported.text())
             console.emit(imported.as_dict())
             return
         given = options.configuration(overrides, data__seed=seed)
-        located, config = datasets.dataset_config(
-            store, dataset, overrides=given, network=options.network(mirrors, offline)
-        )
+        located, config = datasets.dataset_config(store, dataset, overrides=given)
         if dry_run:
             show_acquisition(located, config, console, force=force)
             return

@@ -65,11 +65,10 @@ def import_checkpoint(
     Nothing in the files is executed; a file that would need it is refused.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import exchange
 
         request = exchange.ImportRequest(path, name, dataset, epoch, argv=sys.argv)
-        store = RunStore(runs_dir)
+        store = options.store(runs_dir)
         if dry_run:
             exchange.show_import(store, request, console)
             return
@@ -95,10 +94,9 @@ def export(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.errors import unknown
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import export, export_dataset
 
-        store, among = RunStore(runs_dir), (*export.FORMATS, *export_dataset.FORMATS)
+        store, among = options.store(runs_dir), (*export.FORMATS, *export_dataset.FORMATS)
         if style not in among:
             raise unknown("format", style, among)
         subject, overrides = options.split_words(words, "run" if style in export.FORMATS else "dataset")

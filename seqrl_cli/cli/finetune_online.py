@@ -42,7 +42,6 @@ def finetune_online(
     More --iterations go on from where it ended.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.finetune import FinetuneRequest, finetune_run, show_finetuning
 
         run, overrides = options.split_words(words, "run")
@@ -55,7 +54,7 @@ def finetune_online(
             plan__target_return=target_return,
         )
         request = FinetuneRequest(run, given, name=name, device=device, threads=threads, argv=sys.argv)
-        store = RunStore(runs_dir)
+        store = options.store(runs_dir)
         if dry_run:
             show_finetuning(store, request, console)
             return

@@ -13,9 +13,13 @@ from seqrl_cli.cli import complete
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqrl_cli.data.remote import Network
+    from seqrl_cli.runs.network import Network
+    from seqrl_cli.runs.store import RunStore
 
 RUNS = Path("runs")
+
+# What typer takes in a variable for a flag.
+_YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("", "0", "false", "f", "no", "n", "off")
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.")]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
@@ -125,10 +129,36 @@ def network(mirrors: str, offline: bool) -> Network:
         UsageError: a mirror that cannot be.
     """
     from seqrl_cli.data.listing import SOURCES
-    from seqrl_cli.data.remote import Mirror, Network, parse_mirrors
+    from seqrl_cli.data.remote import parse_mirrors
+    from seqrl_cli.runs.network import Mirror, Network
 
     minari = os.environ.get("MINARI_DATASETS_PATH") or str(Path.home() / ".minari" / "datasets")
     return Network((*parse_mirrors(mirrors, SOURCES), Mirror(minari, "minari")), offline)
+
+
+def store(runs_dir: Path, allowed: Network | None = None) -> RunStore:
+    """The run directory of a command that may fetch what is missing there.
+
+    Args:
+        runs_dir: what --runs-dir says.
+        allowed: what --mirrors and --offline say; None = the command has no such options, and the environment says it.
+
+    Raises:
+        UsageError: the environment names a mirror that cannot be, or says neither yes nor no to SEQRL_OFFLINE.
+    """
+    from seqrl_cli.runs.store import RunStore
+
+    if allowed is None:
+        allowed = network(os.environ.get("SEQRL_MIRRORS", ""), _offline(os.environ.get("SEQRL_OFFLINE", "")))
+    return RunStore(runs_dir, allowed)
+
+
+def _offline(text: str) -> bool:
+    """SEQRL_OFFLINE, read as --offline reads it."""
+    word = text.strip().lower()
+    if word not in (*_YES, *_NO):
+        raise UsageError(f"SEQRL_OFFLINE is {text!r}, which is neither yes nor no", "set it to 1 or 0")
+    return word in _YES
 
 
 def refuse_overrides(overrides: list[str], command: str) -> None:

@@ -62,7 +62,6 @@ def plan(
     Settings not given here come from the run's configuration. Interrupted? The same command plays what is missing.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.plan import plan_episodes, show_plan
         from seqrl_cli.workflows.planner import PlanRequest
 
@@ -78,8 +77,8 @@ def plan(
         most = int(max_memory * 2**30) if max_memory else None
         request = PlanRequest(run, given, seed, checkpoint, device, threads, most, mode)
         if dry_run:
-            show_plan(RunStore(runs_dir), request, console)
+            show_plan(options.store(runs_dir), request, console)
             return
-        report = plan_episodes(RunStore(runs_dir), request, console, force=force)
+        report = plan_episodes(options.store(runs_dir), request, console, force=force)
         console.show(report.text(profile=profile))
         console.emit(report.as_dict())

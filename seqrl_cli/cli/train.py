@@ -65,7 +65,6 @@ def train(
     Interrupted? The same command carries on from the newest checkpoint. Finished? It says so and stops.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows import datasets, forecast
         from seqrl_cli.workflows.train import TrainRequest, train_model
 
@@ -73,13 +72,12 @@ def train(
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
         given = options.configuration(overrides, seed=seed, **daily)
         located, config = datasets.dataset_config(
-            RunStore(runs_dir),
+            options.store(runs_dir, options.network(mirrors, offline)),
             dataset,
             size=size,
             preset=preset,
             overrides=given,
             config_file=config_file,
-            network=options.network(mirrors, offline),
         )
         request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:

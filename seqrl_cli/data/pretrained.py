@@ -11,9 +11,10 @@ from pathlib import Path
 
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.data.listing import read_facts
-from seqrl_cli.data.remote import Network, RemoteFile, is_remote
+from seqrl_cli.data.remote import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.runs.network import Network
 
 PREFIX = "pretrained/"
 
@@ -74,7 +75,8 @@ def unpacked_folder(checkpoint: Pretrained, network: Network) -> Path | None:
     for mirror in network.mirrors:
         if is_remote(mirror.root) or mirror.source not in (None, "pretrained"):
             continue
-        for root in (Path(mirror.root).expanduser(), Path(mirror.root).expanduser() / checkpoint.project):
+        place = local_folder(mirror.root)
+        for root in (place, place / checkpoint.project):
             if (root / checkpoint.folder).is_dir():
                 return root / checkpoint.folder
     return None

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from seqrl_cli.errors import UsageError
+from seqrl_cli.runs.network import Mirror, Network
 
 _HINT = "separate mirrors by commas: SEQRL_MIRRORS='d4rl=https://host/offline_rl, /folder/with/files'"
 
@@ -30,32 +31,6 @@ class RemoteFile:
     size: int | None = None
     sha256: str | None = None
     alternatives: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """A place that has a publisher's files, too.
-
-    Attributes:
-        root: URL or folder; a local folder may hold the files below their paths or all in one heap.
-        source: whose files, for example ``d4rl``; None = everybody's.
-    """
-
-    root: str
-    source: str | None = None
-
-
-@dataclass(frozen=True)
-class Network:
-    """What downloads may use.
-
-    Attributes:
-        mirrors: tried before the publisher, in this order.
-        offline: use nothing but this machine's files.
-    """
-
-    mirrors: tuple[Mirror, ...] = ()
-    offline: bool = False
 
 
 def parse_mirrors(text: str, sources: Sequence[str]) -> tuple[Mirror, ...]:
@@ -87,7 +62,7 @@ def locations(file: RemoteFile, source: str, network: Network) -> list[str]:
         if is_remote(mirror.root):
             found.append(f"{mirror.root.rstrip('/')}/{file.path}")
         else:
-            found.extend(_in_folder(file, mirror.root))
+            found.extend(_in_folder(file, source, mirror.root))
     found += [file.url, *file.alternatives]
     return [place for place in dict.fromkeys(found) if not (network.offline and is_remote(place))]
 
@@ -97,9 +72,17 @@ def is_remote(place: str) -> bool:
     return place.startswith(("http://", "https://"))
 
 
-def _in_folder(file: RemoteFile, root: str) -> list[str]:
-    """The file's path in a local folder, below its own path or directly in it, as d4rl's cache has it."""
+def local_folder(root: str) -> Path:
+    """The folder that a local mirror's root means, written as a path or as ``file://…``."""
     place = url2pathname(urlsplit(root).path) if root.startswith("file://") else root
-    folder = Path(place).expanduser()
-    candidates = (folder / file.path, folder / Path(file.path).name)
-    return [str(path) for path in candidates if path.is_file()][:1]
+    return Path(place).expanduser()
+
+
+def _in_folder(file: RemoteFile, source: str, root: str) -> list[str]:
+    """The file's path in a local folder, below its own path or, as d4rl's cache has it, directly in it.
+
+    Only d4rl's files have names of their own; every dataset of Minari's has a ``main_data.hdf5``.
+    """
+    folder = local_folder(root)
+    names = (file.path, Path(file.path).name) if source == "d4rl" else (file.path,)
+    return [str(folder / name) for name in names if (folder / name).is_file()][:1]

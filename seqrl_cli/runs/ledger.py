@@ -22,6 +22,15 @@ def recorded_hash(root: Path, url: str) -> str | None:
     return _read(root / LEDGER_NAME).get(url)
 
 
+def knows_below(root: Path, prefix: str) -> bool:
+    """Whether a file whose URL begins so was fetched before.
+
+    Raises:
+        SeqrlError: the ledger is damaged.
+    """
+    return any(url.startswith(prefix) for url in _read(root / LEDGER_NAME))
+
+
 def record_hash(root: Path, url: str, sha256: str) -> None:
     """Remember the SHA-256 of a URL's file, unless one is remembered already."""
     make_folder(root)

@@ -10,6 +10,7 @@ from pathlib import Path
 from seqrl_cli.errors import SeqrlError, nearest
 from seqrl_cli.runs.atomic import writing
 from seqrl_cli.runs.layout import RESERVED, DatasetFolder, RunFolder
+from seqrl_cli.runs.network import Network
 from seqrl_cli.runs.record import RunRecord, read_record
 
 
@@ -19,9 +20,11 @@ class RunStore:
 
     Attributes:
         root: ``runs/`` or what --runs-dir names; it need not exist.
+        network: what may be used to fetch what is missing in it.
     """
 
     root: Path
+    network: Network = Network()
 
     def dataset(self, folder: str | Path) -> DatasetFolder:
         """A dataset's folder by its path below the root, for example ``sim/hopper-medium``."""

@@ -18,7 +18,6 @@ from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats import content_sha256
 from seqrl_cli.data.listing import named_datasets
-from seqrl_cli.data.remote import Network
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import RESERVED, DatasetFolder
@@ -27,6 +26,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.fetching import Supply
 from seqrl_cli.workflows.sources import (
     Obtained,
+    discard_download,
     fit_environment,
     obtain,
     path_text,
@@ -75,14 +75,14 @@ class DatasetReport:
         return asdict(self)
 
 
-def locate(store: RunStore, dataset: str, network: Network | None = None) -> Located:
+def locate(store: RunStore, dataset: str) -> Located:
     """Find a dataset by catalogue name, by the name of one that is in the run directory, or by path.
 
     Raises:
         UsageError: there is no such dataset; the nearest name is offered.
         SeqrlError: the path leads to no dataset.
     """
-    supply = Supply(store.root, network or Network())
+    supply = Supply(store.root, store.network)
     known = named_datasets()
     dataset = dataset if dataset in known else _held_name(store, dataset)
     held = store.dataset(dataset)
@@ -124,18 +124,16 @@ def dataset_config(
     preset: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     config_file: Path | None = None,
-    network: Network | None = None,
 ) -> tuple[Located, Config]:
     """Find the dataset and resolve the configuration for it.
 
     Args:
-        store: the run directory.
+        store: the run directory, and what may be fetched into it.
         dataset: what the user named; may be left out with ``config_file``.
         size: ``paper`` or ``laptop``; None = by the dataset's name.
         preset: None = by the dataset's name.
         overrides: dotted keys, strongest of all.
         config_file: a run's config.yaml to start from, in place of size and preset.
-        network: what a download may use; None = the network, without mirrors.
 
     Raises:
         UsageError: unknown dataset, size, preset or key, a bad value, or no dataset at all.
@@ -146,7 +144,7 @@ def dataset_config(
     dataset = dataset or (base.dataset if base else None)
     if dataset is None:
         raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
-    located = locate(store, dataset, network)
+    located = locate(store, dataset)
     if base:
         return located, validate(merge(base.model_dump(), {"dataset": located.id}, nest(overrides or {})))
     return located, resolve_config(located.id, size=size, preset=preset, overrides=overrides)
@@ -181,6 +179,7 @@ def ensure_dataset(located: Located, data: DataConfig, console: Console, *, forc
             if force or not path.exists():
                 episodes, attributes = obtain(located.spec, located.folder, data, console, located.supply)
                 write_d4rl(path, episodes, {**attributes, "dataset_id": located.id})
+                discard_download(located.folder)
                 return True
     new = check_dataset(located, data)
     if new:

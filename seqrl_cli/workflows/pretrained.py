@@ -10,9 +10,9 @@ from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.download import file_sha256
 from seqrl_cli.data.pretrained import Pretrained, pretrained_checkpoints, unpack, unpacked_folder
-from seqrl_cli.data.remote import Network, locations
+from seqrl_cli.data.remote import locations
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
-from seqrl_cli.runs.ledger import LEDGER_NAME, record_hash, recorded_hash
+from seqrl_cli.runs.ledger import LEDGER_NAME, knows_below, record_hash, recorded_hash
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
@@ -36,16 +36,15 @@ def find_pretrained(name: str) -> Pretrained:
 
 
 def download_pretrained(
-    store: RunStore, name: str, network: Network, console: Console, *, force: bool = False, argv: Sequence[str] = ()
+    store: RunStore, name: str, console: Console, *, force: bool = False, argv: Sequence[str] = ()
 ) -> ImportReport:
     """Fetch a published checkpoint and turn it into a run, with the dataset that its bins need.
 
     Args:
-        store: the run directory.
+        store: the run directory, and what may be fetched into it.
         name: ``pretrained/<project>/<dataset>``.
-        network: mirrors, and whether the network may be used.
         console: hears what happens.
-        force: import it again.
+        force: fetch and import it again, whatever is there.
         argv: the command line, for the record.
 
     Raises:
@@ -57,20 +56,26 @@ def download_pretrained(
     if there and not force:
         console.note(f"{there.run} is already imported; --force does it again")
         return there
-    supply = Supply(store.root, network)
     if not checkpoint.has_bins:
-        ensure_dataset(locate(store, checkpoint.dataset, network), DataConfig(), console)
-    folder = unpacked_folder(checkpoint, network)
+        ensure_dataset(locate(store, checkpoint.dataset), DataConfig(), console)
+    folder = unpacked_folder(checkpoint, store.network)
     if folder is not None:
         console.note(f"{name} is unpacked in {folder}")
-    else:
-        folder = store.root / ".pretrained" / checkpoint.project / checkpoint.dataset
-        stopped = when_interrupted(f"interrupted; what came of {name} is kept", "the same command goes on from there")
-        with stopped, locked(folder.parent, on_wait=console.note):
-            _obtain(checkpoint, folder, supply, console)
-    request = ImportRequest(folder, dataset=checkpoint.dataset, argv=argv)
-    report = import_checkpoint(store, request, console, force=force)
-    if folder.is_relative_to(store.root):
+        request = ImportRequest(folder, dataset=checkpoint.dataset, argv=argv)
+        return import_checkpoint(store, request, console, force=force)
+    folder = store.root / ".pretrained" / checkpoint.project / checkpoint.dataset
+    stopped = when_interrupted(f"interrupted; what came of {name} is kept", "the same command goes on from there")
+    with stopped, locked(folder.parent, on_wait=console.note):
+        if force:
+            _forget(checkpoint, folder, store.root)
+        _obtain(checkpoint, folder, Supply(store.root, store.network), console)
+        request = ImportRequest(folder, dataset=checkpoint.dataset, argv=argv)
+        try:
+            report = import_checkpoint(store, request, console, force=force)
+        except SeqrlError:
+            # Nobody has published hashes: these may be a hotel's pages, and the next attempt must not find them.
+            shutil.rmtree(folder)
+            raise
         for path in _files(folder):
             record_hash(store.root, _url(checkpoint, path), file_sha256(path))
         shutil.rmtree(folder)
@@ -94,11 +99,11 @@ def _imported(store: RunStore, checkpoint: Pretrained) -> ImportReport | None:
     )
 
 
-def show_pretrained(store: RunStore, name: str, network: Network, console: Console) -> None:
+def show_pretrained(store: RunStore, name: str, console: Console) -> None:
     """What ``download pretrained/…`` would do, for --dry-run."""
     checkpoint = find_pretrained(name)
-    unpacked = unpacked_folder(checkpoint, network)
-    places = locations(checkpoint.files[0], "pretrained", network)
+    unpacked = unpacked_folder(checkpoint, store.network)
+    places = locations(checkpoint.files[0], "pretrained", store.network)
     run = store.dataset(checkpoint.dataset).run(checkpoint.project)
     facts = {
         "checkpoint": name,
@@ -113,6 +118,18 @@ def show_pretrained(store: RunStore, name: str, network: Network, console: Conso
     console.show_facts(facts)
 
 
+def _forget(checkpoint: Pretrained, folder: Path, root: Path) -> None:
+    """Delete what was fetched before; an archive stays if a checkpoint from it was imported, and has its hashes."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if checkpoint.folder is not None and not knows_below(root, f"{checkpoint.files[0].url}#"):
+        _archive(checkpoint, folder).unlink(missing_ok=True)
+
+
+def _archive(checkpoint: Pretrained, folder: Path) -> Path:
+    """Where a checkpoint's archive lies: beside the checkpoint's folder, for the others in it."""
+    return folder.parent / Path(checkpoint.files[0].path).name
+
+
 def _obtain(checkpoint: Pretrained, folder: Path, supply: Supply, console: Console) -> None:
     """Fill a folder with the checkpoint's files, and compare them with what they were at first."""
     if checkpoint.folder is None:
@@ -120,7 +137,7 @@ def _obtain(checkpoint: Pretrained, folder: Path, supply: Supply, console: Conso
             fetch_file(file, "pretrained", folder / Path(file.path).name, supply, console, _HINT)
     else:
         (file,) = checkpoint.files
-        archive = folder.parent / Path(file.path).name
+        archive = _archive(checkpoint, folder)
         # Dropbox packs anew whenever it is asked: the archive's own hash says nothing, those of the files in it do.
         fetch_file(file, "pretrained", archive, supply, console, _HINT)
         try:
@@ -134,6 +151,8 @@ def _obtain(checkpoint: Pretrained, folder: Path, supply: Supply, console: Conso
         first = recorded_hash(supply.root, url)
         if first not in (None, digest):
             shutil.rmtree(folder)
+            if checkpoint.folder is not None:
+                _archive(checkpoint, folder).unlink(missing_ok=True)
             message = f"{url} has changed: its SHA-256 is {digest}, and was {first} when it was fetched first"
             raise SeqrlError(message, f"if you trust the new one, remove its line from {supply.root / LEDGER_NAME}")
 

@@ -73,8 +73,11 @@ def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained
 
 
 def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, supply: Supply) -> Obtained:
-    """Fetch what is missing of a dataset's files, read them, and only then remember their hashes and delete them."""
-    raw = folder.path / ".download"
+    """Fetch what is missing of a dataset's files, read them, and only then remember their hashes.
+
+    Files that are no such dataset are deleted; good ones stay until the dataset is in place (`discard_download`).
+    """
+    raw = _raw(folder)
     stopped = when_interrupted(f"interrupted; what came of {spec.id} is kept", "the same command goes on from there")
     with stopped:
         digests = {
@@ -82,18 +85,31 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, supply
             for file in spec.files
         }
     facts: dict[str, Any] = {"url": spec.url, "sha256": digests[spec.files[0].url], "licence": spec.licence}
+    sizes = _sizes(spec)
     try:
         source = raw if spec.source == "minari" else _place(raw, spec, spec.files[0])
         steps = spec.episode_steps or DEFAULT_EPISODE_STEPS
         episodes = read_dataset(source, Reading(max_episode_steps=spec.max_episode_steps, default_steps=steps))
         if spec.source == "minari":
-            facts = {**read_attributes(source), **facts}
-        _check_fits(spec, episodes)
-    finally:
-        shutil.rmtree(raw)
+            stated = read_attributes(source)
+            _check_id(spec, stated.get("minari_id"))
+            facts = {**stated, **facts}
+        _check_fits(spec, episodes, sizes)
+    except SeqrlError:
+        discard_download(folder)
+        raise
     for url, digest in digests.items():
         record_hash(supply.root, url, digest)
     return episodes, facts
+
+
+def discard_download(folder: DatasetFolder) -> None:
+    """Delete the files that a dataset was made of, if it was fetched."""
+    shutil.rmtree(_raw(folder), ignore_errors=True)
+
+
+def _raw(folder: DatasetFolder) -> Path:
+    return folder.path / ".download"
 
 
 def _place(folder: Path, spec: DatasetSpec, file: RemoteFile) -> Path:
@@ -102,12 +118,25 @@ def _place(folder: Path, spec: DatasetSpec, file: RemoteFile) -> Path:
     return folder / "data" / name if spec.source == "minari" else folder / name
 
 
-def _check_fits(spec: DatasetSpec, episodes: Episodes) -> None:
-    """Stop at data whose sizes are not its environment's; where the environment is not installed, nothing is known."""
+def _check_id(spec: DatasetSpec, stated: object) -> None:
+    """Stop at a Minari dataset that says that it is another one; a mirror's folders may be mixed up."""
+    wanted = spec.id.removeprefix("minari/")
+    if stated not in (None, wanted):
+        message = f"what was fetched for {spec.id} says that it is {stated!r:.80}, not {wanted!r}"
+        raise SeqrlError(message, "check the mirror, or take the folder in as it is: seqrl download FOLDER")
+
+
+def _sizes(spec: DatasetSpec) -> tuple[int, int] | None:
+    """Sizes of what a dataset's environment has; None where it is not installed, and nothing is known."""
     if spec.env_id is None or (spec.extra and not is_installed(spec.extra)):
-        return
+        return None
+    return environment_sizes(spec.env_id, spec.observation_size)
+
+
+def _check_fits(spec: DatasetSpec, episodes: Episodes, sizes: tuple[int, int] | None) -> None:
+    """Stop at data whose sizes are not its environment's."""
     kept = min(spec.observation_size or episodes.observation_dim, episodes.observation_dim)
-    if (kept, episodes.action_dim) != environment_sizes(spec.env_id, spec.observation_size):
+    if spec.env_id is not None and sizes not in (None, (kept, episodes.action_dim)):
         raise _misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from seqrl_cli.data.d4rl import write_d4rl
+from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.interop.torch_files import read_state_dict
 from tests.cli.conftest import TINY_PLAN, invoke
 from tests.cli.test_errors import assert_refused
@@ -285,3 +287,24 @@ def test_a_run_directory_that_cannot_be_written(tmp_path):
     folder = folders.faster_trajectory_transformer(tmp_path / "ftt")
     (tmp_path / "taken").touch()
     assert_refused(invoke(tmp_path / "taken", "import", folder), 1, "cannot write", "--runs-dir")
+
+
+@pytest.mark.parametrize("from_mirror", [True, False])
+def test_export_fetches_as_the_environment_allows(tmp_path, monkeypatch, from_mirror):
+    file = "mini_kitchen_microwave_kettle_light_slider-v0.hdf5"
+    rng = np.random.default_rng(0)
+    ends = np.arange(50) % 25 == 24
+    parts = [rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((50, 60), (50, 9), 50)]
+    write_d4rl(tmp_path / "mirror" / file, Episodes.from_flags(*parts, np.zeros(50, bool), ends), {})
+    monkeypatch.setenv("SEQRL_OFFLINE", "1")
+    monkeypatch.setenv("SEQRL_MIRRORS", str(tmp_path / ("mirror" if from_mirror else "nothing")))
+    done = invoke(tmp_path / "runs", "export", "kitchen-complete-v0", "--format", "d4rl")
+    if from_mirror:
+        assert done.exit_code == 0, done.output
+    else:
+        assert_refused(done, 1, "--offline forbids", "SEQRL_MIRRORS")
+
+
+def test_an_environment_that_says_neither_yes_nor_no(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQRL_OFFLINE", "perhaps")
+    assert_refused(invoke(tmp_path / "runs", "plan"), 2, "SEQRL_OFFLINE is 'perhaps'", "1 or 0")

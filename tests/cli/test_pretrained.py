@@ -112,6 +112,34 @@ def test_a_changed_file_is_told(runs, faster):
     assert_refused(changed, 1, "SHA-256", "downloads.json")
 
 
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_page_instead_of_files_does_not_stay(runs, faster, force):
+    folder = faster / "faster-trajectory-transformer" / "hopper"
+    good = {path: path.read_bytes() for path in folder.iterdir()}
+    for path in good:
+        path.write_text("<html>Please accept our terms</html>")
+    assert invoke(runs, "download", FASTER, "--mirrors", str(faster), "--offline").exit_code == 1
+    for path, content in good.items():
+        path.write_bytes(content)
+    done = invoke(runs, "download", FASTER, "--mirrors", str(faster), "--offline", *force)
+    assert done.exit_code == 0, done.output
+
+
+def test_force_fetches_an_unproven_archive_again(runs, original):
+    archive = original / "trajectory-transformer" / "models.zip"
+    kept = runs / ".pretrained" / "trajectory-transformer" / "models.zip"
+    good = archive.read_bytes()
+    with zipfile.ZipFile(archive, "w") as content:
+        content.writestr("hopper-medium-v2/gpt/pretrained/state_2.pt", b"<html>")
+    assert invoke(runs, "download", ORIGINAL, "--mirrors", str(original), "--offline").exit_code == 1
+    assert kept.exists()
+    archive.write_bytes(good)
+    for _ in range(2):
+        done = invoke(runs, "download", ORIGINAL, "--mirrors", str(original), "--offline", "--force")
+        assert done.exit_code == 0, done.output
+        archive.write_bytes(b"<html>")  # the kept one is proven now, and taken
+
+
 def test_from_an_archive(runs, original, tmp_path):
     done = invoke(runs, "download", ORIGINAL, "--mirrors", str(original), "--offline")
     assert done.exit_code == 0, done.output
@@ -127,7 +155,7 @@ def test_from_an_unpacked_archive(runs, original, tmp_path):
     with zipfile.ZipFile(original / "trajectory-transformer" / "models.zip") as content:
         names = [name for name in content.namelist() if name.startswith("hopper") and ".." not in name]
         content.extractall(tmp_path / "logs", names)
-    done = invoke(runs, "download", ORIGINAL, "--mirrors", str(tmp_path / "logs"), "--offline")
+    done = invoke(runs, "download", ORIGINAL, "--mirrors", (tmp_path / "logs").as_uri(), "--offline")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "logs" / "hopper-medium-v2" / "gpt" / "pretrained" / "state_2.pt").exists()
 

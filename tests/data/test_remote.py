@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from seqrl_cli.data.remote import Mirror, Network, RemoteFile, locations, parse_mirrors
+from seqrl_cli.data.remote import RemoteFile, locations, parse_mirrors
 from seqrl_cli.errors import UsageError
+from seqrl_cli.runs.network import Mirror, Network
 
 SOURCES = ("d4rl", "minari")
 FILE = RemoteFile("http://host/base/sub/a.hdf5", "sub/a.hdf5", alternatives=("https://host/base/sub/a.hdf5",))
@@ -44,6 +45,7 @@ def test_a_folder_holds_files_below_their_paths_or_in_one_heap(tmp_path, place, 
     root = tmp_path / "my data"
     network = Network((Mirror(root.as_uri() if as_url else str(root)),), offline=True)
     assert locations(FILE, "d4rl", network) == [str(path)]
+    assert locations(FILE, "minari", network) == ([str(path)] if place == FILE.path else [])
 
 
 def test_offline_leaves_nothing_of_the_network():

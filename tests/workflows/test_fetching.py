@@ -16,8 +16,10 @@ from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.download import file_sha256
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.remote import Mirror, Network, RemoteFile
+from seqrl_cli.data.minari import MinariFacts, write_minari
+from seqrl_cli.data.remote import RemoteFile
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.network import Mirror, Network
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import Located, acquire, locate
 from seqrl_cli.workflows.fetching import Supply
@@ -109,9 +111,8 @@ def test_files_without_timeouts_are_cut_as_d4rl_does(tmp_path):
     write_d4rl(path, data(observation_dim=60, action_dim=9, rows=600), {})
     with h5py.File(path, "a") as file:
         del file["timeouts"]
-    where = locate(
-        RunStore(tmp_path / "runs"), "kitchen-complete-v0", Network((Mirror(str(path.parent)),), offline=True)
-    )
+    network = Network((Mirror(str(path.parent)),), offline=True)
+    where = locate(RunStore(tmp_path / "runs", network), "kitchen-complete-v0")
     report = get(where)
     assert (report.episodes, report.transitions) == (3, 600)  # 280, 280 and 40 steps
 
@@ -126,20 +127,47 @@ def test_files_without_timeouts_are_cut_as_d4rl_does(tmp_path):
     ],
 )
 def test_offline_says_what_stands_in(tmp_path, name, stand_in):
-    where = locate(RunStore(tmp_path / "runs"), name, Network(offline=True))
+    where = locate(RunStore(tmp_path / "runs", Network(offline=True)), name)
     with pytest.raises(SeqrlError, match="which --offline forbids") as error:
         get(where)
     assert stand_in in error.value.hint and where.spec.url in error.value.message
 
 
-def test_minari_comes_from_a_mirror_in_two_files(tmp_path):
-    from seqrl_cli.data.minari import MinariFacts, write_minari
-
+def mirrored_minari(tmp_path, stated: str) -> Located:
+    """``minari/mujoco/hopper/medium-v0`` from a mirror, where it states an id."""
     folder = tmp_path / "root" / "mujoco" / "hopper" / "medium-v0"
     bounds = np.ones(3, np.float32)
-    write_minari(folder, data(), MinariFacts("mujoco/hopper/medium-v0", None, -bounds, bounds, {}))
+    write_minari(folder, data(), MinariFacts(stated, None, -bounds, bounds, {}))
     network = Network((Mirror(str(tmp_path / "root"), "minari"),), offline=True)
-    where = locate(RunStore(tmp_path / "runs"), "minari/mujoco/hopper/medium-v0", network)
+    return locate(RunStore(tmp_path / "runs", network), "minari/mujoco/hopper/medium-v0")
+
+
+def test_another_minari_dataset_is_refused_and_not_remembered(tmp_path):
+    where = mirrored_minari(tmp_path, "mujoco/hopper/expert-v0")
+    with pytest.raises(SeqrlError, match="says that it is 'mujoco/hopper/expert-v0'"):
+        get(where)
+    assert not (tmp_path / "runs" / "downloads.json").exists()
+    assert not (where.folder.path / ".download").exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("step", ["sources.read_dataset", "datasets.write_d4rl"])
+def test_what_was_fetched_outlives_a_stop(tmp_path, published, monkeypatch, step, stop):
+    def stopped(*_arguments):
+        raise stop
+
+    where = located(tmp_path, published)
+    with monkeypatch.context() as patch, pytest.raises(stop):
+        patch.setattr(f"seqrl_cli.workflows.{step}", stopped)
+        get(where)
+    raw = where.folder.path / ".download"
+    assert raw.is_dir() and not where.folder.dataset.exists()
+    published.unlink()
+    assert get(where).fresh and not raw.exists()
+
+
+def test_minari_comes_from_a_mirror_in_two_files(tmp_path):
+    where = mirrored_minari(tmp_path, "mujoco/hopper/medium-v0")
     report = get(where)
     assert (report.dataset, report.episodes) == ("minari/mujoco/hopper/medium-v0", 2)
     stated = read_attributes(where.folder.dataset)
