@@ -1,0 +1,107 @@
+"""How a run decides what to do: by searching plans in its model, or by its policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.planning.beam_agent import BeamAgent
+from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
+from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.planning.profile import Profile
+from seqrl_cli.planning.rollout import Agent
+from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.workflows.models import TrainedModel
+from seqrl_cli.workflows.policies import TrainedPolicy
+
+
+class Mind(Protocol):
+    """How a run decides: by searching plans, or by its policy."""
+
+    @property
+    def trained(self) -> TrainedModel | TrainedPolicy:
+        """The run's model."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers an observation and an action."""
+
+    def agent(self, slots: int, profile: Profile) -> Agent:
+        """What decides for so many episodes at once; raises SeqrlError when memory is short."""
+
+    def describe(self, slots: int) -> str:
+        """Its settings in a few words."""
+
+    def facts(self, slots: int) -> dict[str, str]:
+        """What a dry run should know besides its settings."""
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """A model of tokens and the search in it."""
+
+    trained: TrainedModel
+    decoder: Decoder
+    settings: PlanSettings
+    max_memory: int
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """See :class:`Mind`."""
+        return self.trained.tokens.observation_dim, self.trained.tokens.action_dim
+
+    def agent(self, slots: int, profile: Profile) -> Agent:
+        """See :class:`Mind`."""
+        discretizer = self.trained.tokens.discretizer
+        limits = {"episodes": slots, "max_memory": self.max_memory}
+        return BeamAgent(self.decoder, discretizer, self.settings, profile=profile, **limits)
+
+    def describe(self, slots: int) -> str:
+        """See :class:`Mind`."""
+        search = f"horizon {self.settings.horizon}, {self.settings.beam_width} beams"
+        return f"{search}, {_at_once(slots)}{self._memory(slots)}"
+
+    def facts(self, slots: int) -> dict[str, str]:
+        """See :class:`Mind`."""
+        return {"memory": f"{self._memory(slots)}, of {self.max_memory / 2**20:,.0f} MiB allowed"}
+
+    def _memory(self, slots: int) -> str:
+        """Most memory that so many episodes take, and whether they are planned in several batches for it."""
+        batch = episodes_that_fit(self.decoder, self.settings, slots, self.max_memory)
+        taken = f"{plan_bytes(self.decoder, self.settings) * batch / 2**20:,.0f} MiB"
+        return taken if batch == slots else f"{taken} ({batch} plans a batch)"
+
+
+@dataclass(frozen=True)
+class PolicyMind:
+    """A policy, the return that it is asked for, and how much it sees."""
+
+    trained: TrainedPolicy
+    target_return: float | None
+    context: int
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """See :class:`Mind`."""
+        return self.trained.model.observation_dim, self.trained.model.action_dim
+
+    def agent(self, slots: int, profile: Profile) -> Agent:
+        """See :class:`Mind`."""
+        target = self.target_return or 0.0  # a bc, which has none, looks at none
+        return PolicyAgent(self.trained.model, target_return=target, context=self.context, profile=profile)
+
+    def describe(self, slots: int) -> str:
+        """See :class:`Mind`."""
+        if self.target_return is None:
+            return f"{_at_once(slots)}as the data did"
+        return f"{_at_once(slots)}asked for a return of {self.target_return:,.0f}"
+
+    def facts(self, slots: int) -> dict[str, str]:
+        """See :class:`Mind`."""
+        low, high = self.trained.record.return_range or (None, None)
+        return {} if low is None else {"returns in the data": f"{low:,.1f} to {high:,.1f}"}
+
+
+def _at_once(slots: int) -> str:
+    return f"{slots} at once, " if slots > 1 else ""
