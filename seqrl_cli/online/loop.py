@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from seqrl_cli.online.workplace import Evaluation, Workplace
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
     newest_checkpoint,
+    reading_state,
     saved_states,
     write_checkpoint,
 )
@@ -72,8 +74,8 @@ def finetune(
     """Fine-tune until ``settings.iterations``, from the newest checkpoint if there is one.
 
     On a CPU with the same number of threads a run that was cut anywhere and resumed ends with the same bits as one
-    that was not. Ctrl-C finishes the update, saves and returns. PyTorch's global generators, which dropout draws
-    from, are given back as they were.
+    that was not. Ctrl-C finishes the update, saves and returns; amid the first evaluation there is nothing to save
+    yet. PyTorch's global generators, which dropout draws from, are given back as they were.
 
     Args:
         place: learner, environments, buffer and files.
@@ -111,14 +113,15 @@ class FineTuner:
         self._stop = stop
         self._live: list[Segment] = []
         self._rng = np.random.default_rng([settings.seed, 2])
-        self._tally = Tally(place.learner.settings.learning_rate)
+        self._tally = Tally(place.learner.settings.learning_rate, "online.learning_rate")
         self._saved: tuple[int, int] | None = None  # iteration and updates of the newest checkpoint
 
     def begin(self, on_warning: Callable[[str], None] | None = None) -> None:
         """Take up the newest checkpoint, or fill the buffer from the offline trajectories."""
         found = newest_checkpoint(self.place.checkpoints, on_warning)
         if found:
-            self._restore(found)
+            with reading_state(self.place.checkpoints, found):
+                self._restore(found)
             self._tidy()
             rewind_online_metrics(self.place.metrics, self.progress.iteration)
             return
@@ -130,7 +133,7 @@ class FineTuner:
         on_progress: Callable[[Progress], None] | None = None,
         on_metrics: Callable[[OnlineMetrics], None] | None = None,
     ) -> bool:
-        """Iterate to the end; false when it was stopped before, with all saved."""
+        """Iterate to the end; false when it was stopped before, with all saved from the first evaluation's end on."""
         try:
             if self._saved is None:
                 self._log(self._evaluate(), on_metrics)
@@ -249,7 +252,8 @@ class FineTuner:
         buffer.added = self._live[0].first
         for segment in self._live:
             buffer.add(self.place.segments.read(segment))
-        assert buffer.added == state["buffer"]["added"]
+        if buffer.added != state["buffer"]["added"]:
+            raise ValueError(f"its segments end at {buffer.added}, not at {state['buffer']['added']}")
         self._saved = (self.progress.iteration, self.progress.updated)
 
 
@@ -258,5 +262,9 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _needed(states: Iterable[Mapping[str, Any]]) -> list[Segment]:
-    """The segments that any of these checkpoints reads."""
-    return [Segment(**values) for state in states for values in state["buffer"]["segments"]]
+    """The segments that any of these checkpoints reads; one whose state is damaged cannot be gone on from."""
+    found: list[Segment] = []
+    for state in states:
+        with suppress(KeyError, TypeError):
+            found += [Segment(**values) for values in state["buffer"]["segments"]]
+    return found

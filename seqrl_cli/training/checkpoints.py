@@ -226,7 +226,7 @@ def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, T
 
 
 def _damaged(folder: Path, name: str, what: str) -> DamagedCheckpointError:
-    hint = "run `seqrl train` again: it goes on from the checkpoint before"
+    hint = "the command that made the run, given again, goes on from the checkpoint before"
     return DamagedCheckpointError(f"checkpoint {folder} is damaged: {name} {what}", hint)
 
 

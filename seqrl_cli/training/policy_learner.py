@@ -248,8 +248,10 @@ class DualTemperature:
         return {"log": self._log.detach(), **self._optimizer.state[self._log]}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Put back copies of what ``tensors`` gave."""
+        """Put back copies of what ``tensors`` gave, on the device; Adam keeps its step on the CPU."""
         with torch.no_grad():
             self._log.copy_(tensors["log"])
-        moments = {name: value.clone() for name, value in tensors.items() if name != "log"}
-        self._optimizer.state[self._log] = moments
+        moments = {name: value for name, value in tensors.items() if name != "log"}
+        self._optimizer.state[self._log] = {
+            name: value.to("cpu" if name == "step" else self._log.device, copy=True) for name, value in moments.items()
+        }

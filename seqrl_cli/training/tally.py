@@ -33,11 +33,12 @@ class Tally:
 
     Args:
         learning_rate: named in the error about a loss that is not finite.
+        key: what sets it.
     """
 
-    def __init__(self, learning_rate: float) -> None:
+    def __init__(self, learning_rate: float, key: str = "train.learning_rate") -> None:
         self.measures: dict[str, list[float]] = {}
-        self._learning_rate = learning_rate
+        self._learning_rate, self._key = learning_rate, key
         self._unread: list[Mapping[str, Tensor]] = []  # reading one waits for the GPU, so it happens only when needed
         self._earlier = 0.0
         self._started = self._logged_at = time.perf_counter()
@@ -70,7 +71,7 @@ class Tally:
         columns = {name: torch.stack([one[name] for one in self._unread]).tolist() for name in self._unread[0]}
         for index, loss in enumerate(columns["loss"], step - len(self._unread) + 1):
             if not math.isfinite(loss):
-                hint = f"lower the learning rate, which is {self._learning_rate:g}, with train.learning_rate=..."
+                hint = f"lower the learning rate, which is {self._learning_rate:g}, with {self._key}=..."
                 raise SeqrlError(f"the training loss is {loss} at step {index}", hint)
         for name, values in columns.items():
             self.measures.setdefault(name, []).extend(values)

@@ -240,7 +240,7 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
     if arch in TOKEN_MODELS:
         parts = [f"H{config.horizon}", f"B{config.beam_width}", context]
     else:
-        parts = ["mode"] if config.target_return is None else [f"RTG{config.target_return:g}", context]
+        parts = ["mode"] if config.target_return is None else [f"RTG{_digits(config.target_return)}", context]
     for key, short in SHORT_NAMES.items():
         value = getattr(config, key)
         if value != PlanConfig.model_fields[key].default:
@@ -254,3 +254,8 @@ def _short(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "on", False: "off"}[value]
     return str(value)
+
+
+def _digits(value: float) -> str:
+    """All digits that tell it from other numbers, and no more: ``3600``, ``3222.4``."""
+    return repr(value).removesuffix(".0")

@@ -25,6 +25,9 @@ def test_plan_folder_names_tell_settings_apart(settings, name):
     [
         ("odt", {"target_return": 3600}, "RTG3600-ctx5-s0"),
         ("dt", {"target_return": 3222.4, "max_context_transitions": 20, "max_steps": 9}, "RTG3222.4-ctx20-steps9-s0"),
+        ("odt", {"target_return": 12135.25}, "RTG12135.25-ctx5-s0"),
+        ("odt", {"target_return": 12135.254}, "RTG12135.254-ctx5-s0"),
+        ("odt", {"target_return": 1234567}, "RTG1234567-ctx5-s0"),
         ("bc", {}, "mode-s0"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from seqrl_cli.envs.vector import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.loop import finetune
 from seqrl_cli.online.metrics import read_online_metrics
-from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps
+from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint, saved_steps
 from tests.online.fixtures import small_settings, workplace
 from tests.online.resumable import run
 
@@ -144,11 +145,25 @@ def test_a_damaged_segment_is_named(tmp_path, uninterrupted):
         finetune(workplace(tmp_path), small_settings(4))
 
 
+@pytest.mark.parametrize("key", ["progress", "buffer"])
+def test_a_state_without_its_counters_is_damage(tmp_path, key):
+    finetune(workplace(tmp_path), small_settings(2))
+    path = tmp_path / "checkpoints" / f"{100 + 2 * 4:08d}" / "state.json"
+    state = json.loads(path.read_text())
+    del state["training"][key]
+    path.write_text(json.dumps(state))
+    with pytest.raises(DamagedCheckpointError, match=f"{path.parent.name} is damaged: its state.json has no '{key}'"):
+        finetune(workplace(tmp_path), small_settings(4))
+    shutil.rmtree(path.parent)
+    assert finetune(workplace(tmp_path), small_settings(4)).first_iteration == 0
+
+
 def test_a_loss_that_is_not_finite_stops_it(tmp_path):
     place = workplace(tmp_path)
     place.offline[0].actions[:] = np.inf
-    with pytest.raises(SeqrlError, match="the training loss is"):
+    with pytest.raises(SeqrlError, match="the training loss is") as refusal:
         finetune(replace(place, explore=lambda iteration, on_step: []), small_settings())
+    assert "with online.learning_rate=" in refusal.value.hint
 
 
 def test_metrics_are_one_object_a_line_and_bad_lines_are_left_out(uninterrupted, tmp_path):

@@ -164,3 +164,12 @@ def test_checkpoints_of_others_are_refused():
         learner.restore(make_learner("odt", optimizer="adamw").checkpoint())
     with pytest.raises(SeqrlError, match="is of another model"):
         learner.restore(make_learner("dt").checkpoint())
+
+
+def test_the_temperatures_moments_go_to_its_device_and_adams_step_stays():
+    """A checkpoint is read to the CPU, whatever the model is on; ``meta`` stands in for a GPU."""
+    scalar = torch.tensor(1.0)
+    there = DualTemperature(SETTINGS, ACTION_DIM, torch.device("meta"))
+    there.load({"log": scalar, "step": scalar, "exp_avg": scalar, "exp_avg_sq": scalar})
+    devices = {name: tensor.device.type for name, tensor in there.tensors().items()}
+    assert devices == {"log": "meta", "step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
