@@ -56,7 +56,7 @@ def finetune_online(
         request = FinetuneRequest(run, given, name=name, device=device, threads=threads, argv=sys.argv)
         store = options.store(runs_dir)
         if dry_run:
-            show_finetuning(store, request, console)
+            show_finetuning(store, request, console, force=force)
             return
         report = finetune_run(store, request, console, force=force)
         console.show(report.text())

@@ -6,8 +6,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqrl_cli.config.presets import dump_config
-from seqrl_cli.console import Console, Progress
+from seqrl_cli.config.presets import dump_config, load_config
+from seqrl_cli.console import Console, Progress, byte_size
+from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.online.loop import Outcome, finetune
 from seqrl_cli.online.loop import Progress as Counters
@@ -71,8 +72,8 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
     """Fine-tune, go on, or find that it is done.
 
     Raises:
-        Interrupted: Ctrl-C; everything was saved.
-        EnvironmentFailure: the environment broke; everything was saved.
+        Interrupted: Ctrl-C; everything was saved from the first evaluation's end on.
+        EnvironmentFailure: the environment broke; the same holds.
         SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
     """
     threads = use_threads(request.threads)
@@ -80,8 +81,8 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
     refuse_locked(job.run.path)
     with locked(job.run.path):
         done = iterations_done(job.run) if job.goes_on else 0
-        if job.goes_on and job.record.status == "finished" and done >= job.config.online.iterations:
-            console.note(f"{job.run.path} already has {done:,} iterations; more: --iterations, all again: --force")
+        if job.goes_on and _has_enough(job, done):
+            console.note(_already(job, done))
             return _report(job, job.record, fresh=False)
         trained = load_source(job, console)
         with own_generators(job.device), closing(make_environments(store, job, trained)) as environments:
@@ -91,6 +92,23 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
             record = _start_record(job, request, threads)
             write_text_atomic(job.run.config, dump_config(job.config))
             return _tune(job, place, record, console)
+
+
+def _has_enough(job: Job, done: int) -> bool:
+    """Whether nothing is left to do; a run killed between its last iteration and the checkpoint after it has not."""
+    asked = job.config.online.iterations
+    return done >= asked and (job.record.status == "finished" or asked < _planned(job))
+
+
+def _planned(job: Job) -> int:
+    """Iterations that the run which is there is to have by its own configuration."""
+    return load_config(job.run.config).online.iterations
+
+
+def _already(job: Job, done: int) -> str:
+    if job.record.status == "finished":
+        return f"{job.run.path} already has {done:,} iterations; more: --iterations, all again: --force"
+    return f"{job.run.path} already has {done:,} of its {_planned(job):,} iterations; without --iterations it goes on"
 
 
 def iterations_done(run: RunFolder) -> int:
@@ -132,11 +150,16 @@ def _tune(job: Job, place: Workplace, record: records.RunRecord, console: Consol
     finally:
         record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
-        message = (
-            f"interrupted in iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}; all is saved"
-        )
-        raise Interrupted(message, "the same command carries on from there")
+        raise _interrupted(job, outcome)
     return _report(job, record, fresh=True)
+
+
+def _interrupted(job: Job, outcome: Outcome) -> Interrupted:
+    if not saved_steps(job.run.checkpoints):
+        message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
+        return Interrupted(message, "the same command begins again")
+    place = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
+    return Interrupted(f"interrupted in {place}; all is saved", "the same command carries on from there")
 
 
 def _announce(job: Job, place: Workplace, console: Console) -> None:
@@ -221,22 +244,43 @@ def _report(job: Job, record: records.RunRecord, *, fresh: bool) -> FinetuneRepo
     )
 
 
-def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console) -> None:
-    """What ``finetune-online`` would do, for --dry-run; nothing is written."""
-    job = settle(store, request)
-    make_environments(store, job, load_source(job, console)).close()
+def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> None:
+    """What ``finetune-online`` would do, for --dry-run; nothing is written.
+
+    Raises:
+        SeqrlError: as ``finetune_run`` before it writes.
+    """
+    job = settle(store, request, force=force)
+    refuse_locked(job.run.path)
+    with closing(make_environments(store, job, load_source(job, console))) as environments:
+        buffer = _buffer_bytes(job, environments.exploration)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
+    done = iterations_done(job.run) if job.goes_on else 0
     facts: dict[str, Any] = {
         "run": str(job.run.path),
-        "there already": job.goes_on,
+        "there already": job.run.record.exists(),
         "parent": str(job.parent.path),
         "environment": job.env_id,
-        "iterations": f"{iterations_done(job.run):,} of {job.config.online.iterations:,} done",
+        "iterations": f"{done:,} of {job.config.online.iterations:,} done",
         "evaluations aim at": job.target_return,
         "exploration aims at": job.exploration_return,
         "parameters": job.record.parameters,
-        "disk of checkpoints": f"{checkpoint * (job.config.train.keep_checkpoints + 1) / 1e6:,.0f} MB",
+        "disk of checkpoints": byte_size(checkpoint * (job.config.train.keep_checkpoints + 1)),
+        "disk of the buffer": f"at most {byte_size(buffer)}",
         **{f"online.{key}": value for key, value in job.config.online.model_dump().items()},
     }
     console.emit(facts)
     console.show_facts(facts)
+
+
+def _buffer_bytes(job: Job, exploration: EpisodeVector) -> int:
+    """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
+
+    A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which
+    the first is the largest, and what was added since the oldest checkpoint.
+    """
+    online, kept = job.config.online, job.config.train.keep_checkpoints
+    since = kept * online.checkpoint_every * online.envs
+    trajectories = online.capacity + max(online.capacity, online.envs) + since
+    numbers = exploration.observation_dim + exploration.action_dim + 1
+    return trajectories * exploration.max_episode_steps * (4 * numbers + 2)

@@ -27,7 +27,7 @@ from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps
+from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, saved_steps
 from seqrl_cli.training.policy_learner import PolicyLearner
 from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
 from seqrl_cli.workflows.models import choose_device
@@ -143,17 +143,27 @@ def _pinned(config: Config, parent: RunFolder) -> Config:
 
 
 def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunFolder]:
-    """The fine-tuned run and its parent, whichever of the two was named."""
+    """The fine-tuned run and its parent, whichever of the two was named; another --name is another child of it.
+
+    Raises:
+        UsageError: the name is the parent's own.
+        SeqrlError: the run named is no odt, or another run bears the name.
+    """
     found = store.find(request.run)
     record = records.read_record(found.record)
     if record.arch != "odt":
         _refuse(store, found, record)
-    if record.parent is not None:
-        return found, RunFolder(found.path.parent / record.parent)
-    name = check_name("run", request.name or f"{found.path.name}-online")
-    if name == found.path.name:
+    parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
+    named = f"{found.path.name}-online" if record.parent is None else found.path.name
+    name = check_name("run", request.name or named)
+    if name == parent.path.name:
         raise UsageError(f"{name!r} is the run to begin from itself", "give the new run another --name")
-    return RunFolder(found.path.parent / name), found
+    run = RunFolder(found.path.parent / name)
+    if run.record.exists() and records.read_record(run.record).parent != parent.path.name:
+        raise SeqrlError(
+            f"{run.path} is there, and was not begun from {parent.path}", "give the new run another --name"
+        )
+    return run, parent
 
 
 def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> None:
@@ -241,7 +251,8 @@ def make_workplace(
     if job.begins:
         pretrained = newest_checkpoint(job.parent.checkpoints)
         assert pretrained is not None, "the policy was loaded from it"
-        learner.restore(pretrained, console.warn)
+        with reading_state(job.parent.checkpoints, pretrained):
+            learner.restore(pretrained, console.warn)
         offline = best_trajectories(_offline(store, job, policy, console), online.capacity)
     explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 from seqrl_cli.online.metrics import read_online_metrics
+from seqrl_cli.online.rollouts import Player
+from seqrl_cli.runs.lock import locked
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
 
@@ -66,6 +70,47 @@ def test_again_it_is_done_and_more_iterations_go_on(runs):
     assert same_weights(tuned(runs), tuned(runs, "at-once"))
 
 
+def test_fewer_iterations_leave_an_interrupted_runs_target(runs):
+    """As Ctrl-C leaves it in the fifth iteration of six."""
+    record, config, metrics = (tuned(runs) / name for name in ("run.json", "config.yaml", "metrics.jsonl"))
+    record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:5]))
+    shutil.rmtree(tuned(runs) / "checkpoints/00000022")
+    before = {path: path.read_bytes() for path in (record, config, metrics)}
+    result = succeed(runs, "finetune-online", "odt-s42", "--iterations", 1)
+    assert "already has 4 of its 6 iterations; without --iterations it goes on" in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    succeed(runs, "finetune-online", "odt-s42", "--threads", 1)
+    assert len(read_online_metrics(metrics)) == 7 and '"finished"' in record.read_text()
+
+
+def test_another_name_is_another_child_of_the_same_parent(runs):
+    succeed(runs, "finetune-online", "odt-s42-online", *TINY_TUNE, "--iterations", 1, "--name", "again")
+    assert json.loads((tuned(runs, "again") / "run.json").read_text())["parent"] == "odt-s42"
+    assert len(read_online_metrics(tuned(runs, "again") / "metrics.jsonl")) == 2
+    assert len(read_online_metrics(tuned(runs) / "metrics.jsonl")) == 7
+
+
+def test_the_name_of_a_foreign_run_is_refused_even_with_force(runs):
+    other = shutil.copytree(tuned(runs, "odt-s42"), tuned(runs, "odt-s43"))
+    result = invoke(runs, "finetune-online", "odt-s42", "--name", "odt-s43", "--force")
+    assert (
+        result.exit_code == 1 and "was not begun from" in result.stderr and same_weights(other, tuned(runs, "odt-s42"))
+    )
+
+
+def test_interrupted_before_anything_is_saved_it_says_so(runs, monkeypatch):
+    def interrupted(self, *arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return play(self, *arguments)
+
+    play = Player.__call__
+    monkeypatch.setattr(Player, "__call__", interrupted)
+    result = invoke(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "n")
+    assert result.exit_code == 130 and "there was nothing to save yet" in result.stderr
+    assert "all is saved" not in result.stderr and "begins again" in result.stderr
+
+
 def test_force_begins_anew(runs):
     before = weights(tuned(runs))
     result = succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--force", "--json")
@@ -104,7 +149,21 @@ def test_dry_run_writes_nothing(runs):
     facts = json.loads(result.stdout)
     assert facts["there already"] is False and facts["online.updates"] > 0
     assert facts["exploration aims at"] == pytest.approx(1.1 * facts["evaluations aim at"])
+    kept = yaml.safe_load((tuned(runs, "odt-s42") / "config.yaml").read_text())["train"]["keep_checkpoints"]
+    since = kept * facts["online.checkpoint_every"] * facts["online.envs"]
+    trajectories = 2 * facts["online.capacity"] + since  # the offline ones lie in one file, which goes with the last
+    assert facts["disk of the buffer"] == f"at most {trajectories * 1000 * (4 * (11 + 3 + 1) + 2) / 1e6:.1f} MB"
     assert sorted(runs.rglob("*")) == before
+
+
+def test_a_dry_run_knows_force_and_the_lock(runs):
+    words = ("finetune-online", "odt-s42", "--updates", 9, "--dry-run", "--json")
+    assert invoke(runs, *words).exit_code == 1
+    facts = json.loads(succeed(runs, *words, "--force").stdout)
+    assert facts["there already"] is True and facts["iterations"].startswith("0 of ")
+    with locked(tuned(runs)):
+        result = invoke(runs, *words, "--force")
+    assert result.exit_code == 1 and "in use" in result.stderr
 
 
 @pytest.mark.parametrize(
