@@ -111,10 +111,13 @@ def test_rows_fold_where_there_is_little_room_and_become_paragraphs_where_there_
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
 def test_results_that_cannot_be_written_are_an_error_in_one_sentence():
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for words in (("presets",), ("presets", "--json")):
+        command = [sys.executable, "-m", "seqrl_cli", *words]
         with open("/dev/full", "w") as full:
-            done = subprocess.run([sys.executable, "-m", "seqrl_cli", *words], stdout=full, stderr=subprocess.PIPE)
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=buffered)
         assert done.returncode == 1 and done.stderr.startswith(b"error: cannot write the result: No space")
+        assert b"Exception" not in done.stderr
 
 
 def test_a_terminal_without_unicode_shows_what_it_can():

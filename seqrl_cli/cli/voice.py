@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 
@@ -30,11 +30,12 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
     except KeyboardInterrupt as error:
         _fail(console, "interrupted", "what was finished is kept; the same command does the rest", 130, error)
     except OutputError as error:
+        _abandon_stdout(console)
         _fail(console, str(error), "see where stdout goes", 1, error)
     except MemoryError as error:
         _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
     except BrokenPipeError:  # the reader of a pipe, `| head` for example, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), console.stdout.fileno())
+        _abandon_stdout(console)
     except typer.Exit:
         raise
     except Exception as error:
@@ -42,6 +43,12 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         _fail(console, f"a fault in seqrl itself: {text}", "SEQRL_DEBUG=1 shows where; please report it", 1, error)
+
+
+def _abandon_stdout(console: Console) -> None:
+    """Let what is still to be written go nowhere, so that the flush at the end does not fail once more."""
+    with suppress(OSError):  # a stream of Python's own, or none at all, has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.stdout.fileno())
 
 
 def _fail(console: Console, message: str, hint: str, code: int, cause: BaseException) -> None:
