@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import make_folder, write_text_atomic, writing
+from seqrl_cli.runs.json_lines import append_object, keep_objects, read_objects
 
 
 @dataclass(frozen=True)
@@ -60,44 +59,26 @@ def append_online_metrics(path: Path, metrics: OnlineMetrics) -> None:
     Raises:
         SeqrlError: the file cannot be written.
     """
-    make_folder(path.parent)
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(metrics)) + "\n")
+    append_object(path, asdict(metrics))
 
 
 def read_online_metrics(path: Path) -> list[OnlineMetrics]:
-    """The iterations of the file, in its order; an absent file is empty.
-
-    A last line that was cut off by a kill is left out, and so is any line that holds no iteration.
+    """The iterations of the file, in its order; lines that hold none are left out, and an absent file is empty.
 
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    if not path.is_file():
-        return []
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions of the file") from error
-    found = [_iteration(line) for line in text.split("\n")[:-1]]
-    return [metrics for metrics in found if metrics]
+    return [metrics for values in read_objects(path) if (metrics := _iteration(values))]
 
 
 def rewind_online_metrics(path: Path, iteration: int) -> None:
     """Drop what was logged after an iteration, so that a resumed run logs none twice; bad lines go with it."""
-    if not path.exists():
-        return
-    kept = [line for line in read_online_metrics(path) if line.iteration <= iteration]
-    write_text_atomic(path, "".join(json.dumps(asdict(line)) + "\n" for line in kept))
+    keep_objects(path, lambda values: bool((metrics := _iteration(values)) and metrics.iteration <= iteration))
 
 
-def _iteration(line: str) -> OnlineMetrics | None:
-    """What a line holds; None when that is not an iteration."""
-    try:
-        values = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(values, dict) or values.keys() != _NAMES:
+def _iteration(values: dict[str, Any]) -> OnlineMetrics | None:
+    """The values of a line as an iteration; None when they are not one's."""
+    if values.keys() != _NAMES:
         return None
     if not all(type(values[name]) is int for name in _WHOLE):
         return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import make_folder, write_text_atomic, writing
+from seqrl_cli.runs.json_lines import append_object, keep_objects, read_objects
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,10 @@ class Metrics:
     entropy: float | None = None
     temperature: float | None = None
 
-    def line(self) -> str:
-        """The log step as a line of the file; what only some models have is left out for the others."""
+    def shown(self) -> dict[str, Any]:
+        """The log step as it stands in the file; what only some models have is left out for the others."""
         values = asdict(self)
-        shown = {name: value for name, value in values.items() if value is not None or name == "validation_loss"}
-        return json.dumps(shown) + "\n"
+        return {name: value for name, value in values.items() if value is not None or name == "validation_loss"}
 
 
 def append_metrics(path: Path, metrics: Metrics) -> None:
@@ -53,44 +51,28 @@ def append_metrics(path: Path, metrics: Metrics) -> None:
     Raises:
         SeqrlError: the file cannot be written.
     """
-    make_folder(path.parent)
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(metrics.line())
+    append_object(path, metrics.shown())
 
 
 def read_metrics(path: Path) -> list[Metrics]:
-    """The log steps of the file, in its order; an absent file is empty.
-
-    A last line that was cut off by a kill is left out, and so is any line that holds no log step: a log is read to be
-    looked at, and one bad line must not hide the others.
+    """The log steps of the file, in its order; lines that hold none are left out, and an absent file is empty.
 
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    if not path.is_file():
-        return []
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions of the file") from error
-    found = [_log_step(line) for line in text.split("\n")[:-1]]
-    return [metrics for metrics in found if metrics]
+    return [metrics for values in read_objects(path) if (metrics := _log_step(values))]
 
 
 def rewind_metrics(path: Path, step: int) -> None:
     """Drop what was logged after ``step``, so that a resumed run logs no step twice; bad lines go with it."""
-    if not path.exists():
-        return
-    kept = [metrics.line() for metrics in read_metrics(path) if metrics.step <= step]
-    write_text_atomic(path, "".join(kept))
+    keep_objects(path, lambda values: bool((metrics := _log_step(values)) and metrics.step <= step))
 
 
-def _log_step(line: str) -> Metrics | None:
-    """What a line holds; None when that is not a log step."""
+def _log_step(values: dict[str, Any]) -> Metrics | None:
+    """The values of a line as a log step; None when they are not one's."""
     try:
-        values = json.loads(line)
         metrics = Metrics(**values)
-    except (ValueError, TypeError):
+    except TypeError:
         return None
     numbers = [value for name, value in values.items() if not (name == "validation_loss" and value is None)]
     whole = isinstance(metrics.step, int) and all(type(value) in (int, float) for value in numbers)
