@@ -23,8 +23,8 @@ from seqrl_cli.runs.store import RunStore, discard_run
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.workflows.finetune_job import (
+    FinetuneJob,
     FinetuneRequest,
-    Job,
     load_source,
     make_environments,
     make_workplace,
@@ -94,18 +94,18 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
             return _tune(job, place, record, console)
 
 
-def _has_enough(job: Job, done: int) -> bool:
+def _has_enough(job: FinetuneJob, done: int) -> bool:
     """Whether nothing is left to do; a run killed between its last iteration and the checkpoint after it has not."""
     asked = job.config.online.iterations
     return done >= asked and (job.record.status == "finished" or asked < _planned(job))
 
 
-def _planned(job: Job) -> int:
+def _planned(job: FinetuneJob) -> int:
     """Iterations that the run which is there is to have by its own configuration."""
     return load_config(job.run.config).online.iterations
 
 
-def _already(job: Job, done: int) -> str:
+def _already(job: FinetuneJob, done: int) -> str:
     if job.record.status == "finished":
         return f"{job.run.path} already has {done:,} iterations; more: --iterations, all again: --force"
     return f"{job.run.path} already has {done:,} of its {_planned(job):,} iterations; without --iterations it goes on"
@@ -120,7 +120,7 @@ def iterations_done(run: RunFolder) -> int:
 _INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
 
 
-def _start_record(job: Job, request: FinetuneRequest, threads: int) -> records.RunRecord:
+def _start_record(job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
     kept = {"created": job.record.created} if job.goes_on else {}
     record = records.new_record(
         **{key: getattr(job.record, key) for key in _INHERITED},
@@ -136,7 +136,7 @@ def _start_record(job: Job, request: FinetuneRequest, threads: int) -> records.R
     return records.write_record(job.run.record, record)
 
 
-def _tune(job: Job, place: Workplace, record: records.RunRecord, console: Console) -> FinetuneReport:
+def _tune(job: FinetuneJob, place: Workplace, record: records.RunRecord, console: Console) -> FinetuneReport:
     """Run the loop and write down how it ended."""
     status: records.Status = "failed"
     try:
@@ -154,7 +154,7 @@ def _tune(job: Job, place: Workplace, record: records.RunRecord, console: Consol
     return _report(job, record, fresh=True)
 
 
-def _interrupted(job: Job, outcome: Outcome) -> Interrupted:
+def _interrupted(job: FinetuneJob, outcome: Outcome) -> Interrupted:
     if not saved_steps(job.run.checkpoints):
         message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
         return Interrupted(message, "the same command begins again")
@@ -162,7 +162,7 @@ def _interrupted(job: Job, outcome: Outcome) -> Interrupted:
     return Interrupted(f"interrupted in {place}; all is saved", "the same command carries on from there")
 
 
-def _announce(job: Job, place: Workplace, console: Console) -> None:
+def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
     online = job.config.online
     if saved_steps(job.run.checkpoints):
         done = iterations_done(job.run)
@@ -176,7 +176,7 @@ def _announce(job: Job, place: Workplace, console: Console) -> None:
     )
 
 
-def _loop(job: Job, place: Workplace, console: Console, update: Progress) -> Outcome:
+def _loop(job: FinetuneJob, place: Workplace, console: Console, update: Progress) -> Outcome:
     online = job.config.online
     settings = OnlineSettings(
         iterations=online.iterations,
@@ -222,7 +222,7 @@ def evaluation_line(line: OnlineMetrics) -> str:
     return f"iteration {line.iteration:,}: return {line.evaluation_return:,.1f}{score}{before}"
 
 
-def _report(job: Job, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:
+def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:
     lines = read_online_metrics(job.run.metrics)
     evaluated = [line for line in lines if line.evaluation_return is not None]
     if not evaluated:
@@ -273,7 +273,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     console.show_facts(facts)
 
 
-def _buffer_bytes(job: Job, exploration: EpisodeVector) -> int:
+def _buffer_bytes(job: FinetuneJob, exploration: EpisodeVector) -> int:
     """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
 
     A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which

@@ -61,7 +61,7 @@ class FinetuneRequest:
 
 
 @dataclass(frozen=True)
-class Job:
+class FinetuneJob:
     """What there is to do, settled before anything is written.
 
     Attributes:
@@ -104,7 +104,7 @@ class Job:
         return target
 
 
-def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) -> Job:
+def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) -> FinetuneJob:
     """Find the runs and settle the configuration.
 
     Raises:
@@ -123,7 +123,7 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
         _check_same(run, base, config)
     record = records.read_record((run if goes_on else parent).record)
     env_id, references = environment_of_run(store, record)
-    return Job(run, parent, config, record, goes_on, env_id, references, choose_device(request.device))
+    return FinetuneJob(run, parent, config, record, goes_on, env_id, references, choose_device(request.device))
 
 
 def _pinned(config: Config, parent: RunFolder) -> Config:
@@ -189,7 +189,7 @@ def _check_same(run: RunFolder, there: Config, asked: Config) -> None:
         raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
 
 
-def load_source(job: Job, console: Console) -> TrainedPolicy:
+def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
     """The policy to begin from: the fine-tuned run's own, else its parent's.
 
     Raises:
@@ -198,7 +198,7 @@ def load_source(job: Job, console: Console) -> TrainedPolicy:
     return load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
 
 
-def make_environments(store: RunStore, job: Job, trained: TrainedPolicy) -> Environments:
+def make_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy) -> Environments:
     """Environments to explore and to evaluate in, their observations cut as those of the data.
 
     Raises:
@@ -234,7 +234,7 @@ class Environments:
 
 
 def make_workplace(
-    store: RunStore, job: Job, trained: TrainedPolicy, environments: Environments, console: Console
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
 ) -> Workplace:
     """Everything that the loop works with; construct inside ``own_generators``.
 
@@ -288,7 +288,7 @@ def make_workplace(
     )
 
 
-def _offline(store: RunStore, job: Job, policy: Policy, console: Console) -> list[Trajectory]:
+def _offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Console) -> list[Trajectory]:
     """The trajectories of the dataset, fetched first if it is gone.
 
     Raises:

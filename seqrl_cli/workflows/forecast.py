@@ -28,8 +28,8 @@ from seqrl_cli.workflows.sizes import ASSUMED_TRANSITIONS, Sizes, environment_si
 from seqrl_cli.workflows.tokens import current_tokens
 from seqrl_cli.workflows.train import TrainRequest, check_same, warn_early
 from seqrl_cli.workflows.train_job import (
-    Job,
     TrainingData,
+    TrainJob,
     count_parameters,
     estimate_seconds,
     pinned,
@@ -154,7 +154,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
     console.show(dump_config(config).rstrip())
 
 
-def _checkpoints(job: Job, config: Config) -> int:
+def _checkpoints(job: TrainJob, config: Config) -> int:
     """Bytes of the checkpoints that are kept, and of the one being written."""
     return count_parameters(job.model) * (4 + OPTIMIZER_STATE_BYTES) * (config.train.keep_checkpoints + 1)
 

@@ -30,8 +30,8 @@ from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
 from seqrl_cli.workflows.policies import PolicyData
 from seqrl_cli.workflows.train_job import (
-    Job,
     TrainingData,
+    TrainJob,
     count_parameters,
     ensure_data,
     estimate_seconds,
@@ -117,7 +117,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
         return _fit(run, record, job, device, console)
 
 
-def warn_early(config: Config, job: Job, console: Console) -> None:
+def warn_early(config: Config, job: TrainJob, console: Console) -> None:
     """Say before the training what would be found out after it: nothing to validate on, or a plan that is refused."""
     model = job.model
     if not job.validation:
@@ -149,7 +149,7 @@ def check_same(run: RunFolder, request: TrainRequest, data: TrainingData) -> rec
 
 
 def _start_record(
-    run: RunFolder, request: TrainRequest, job: Job, device: torch.device, threads: int
+    run: RunFolder, request: TrainRequest, job: TrainJob, device: torch.device, threads: int
 ) -> records.RunRecord:
     going_on = {"created": records.read_record(run.record).created} if run.record.exists() else {}
     record = records.new_record(
@@ -170,7 +170,7 @@ def _start_record(
     return records.write_record(run.record, record)
 
 
-def _announce(run: RunFolder, job: Job, device: torch.device, console: Console) -> None:
+def _announce(run: RunFolder, job: TrainJob, device: torch.device, console: Console) -> None:
     if console.quiet:
         return
     steps = saved_steps(run.checkpoints)
@@ -181,7 +181,9 @@ def _announce(run: RunFolder, job: Job, device: torch.device, console: Console) 
     console.note(f"{run.path}: {size}, about {duration(estimate_seconds(job))}")
 
 
-def _fit(run: RunFolder, record: records.RunRecord, job: Job, device: torch.device, console: Console) -> TrainReport:
+def _fit(
+    run: RunFolder, record: records.RunRecord, job: TrainJob, device: torch.device, console: Console
+) -> TrainReport:
     """Run the loop and write down how it ended."""
     status: records.Status = "failed"
     try:
@@ -209,7 +211,7 @@ def _interrupted(run: RunFolder) -> Interrupted:
     return Interrupted(kept, "the same command carries on from there")
 
 
-def _loop(run: RunFolder, job: Job, console: Console, update: Progress) -> Outcome:
+def _loop(run: RunFolder, job: TrainJob, console: Console, update: Progress) -> Outcome:
     loss = ""
 
     def on_metrics(metrics: Metrics) -> None:

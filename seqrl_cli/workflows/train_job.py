@@ -36,7 +36,7 @@ TrainingData = TokenizedDataset | PolicyData
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainJob:
     """Everything that the loop needs, made from a request.
 
     Attributes:
@@ -80,7 +80,7 @@ def pinned(located: Located, config: Config, data: TrainingData | None = None) -
     return config
 
 
-def prepare(config: Config, data: TrainingData, device: torch.device) -> Job:
+def prepare(config: Config, data: TrainingData, device: torch.device) -> TrainJob:
     """Model, windows and settings of a run; the same request gives the same job.
 
     Raises:
@@ -92,7 +92,7 @@ def prepare(config: Config, data: TrainingData, device: torch.device) -> Job:
     return _token_job(config, data, rng, device)
 
 
-def _token_job(config: Config, tokens: TokenizedDataset, rng: np.random.Generator, device: torch.device) -> Job:
+def _token_job(config: Config, tokens: TokenizedDataset, rng: np.random.Generator, device: torch.device) -> TrainJob:
     parts = split_episodes(len(tokens.returns), config.train.validation_share, rng)
     length = config.model.sequence_length
     limit = (episode_limit(tokens.env_id) if tokens.env_id else None) or EPISODE_STEPS
@@ -100,10 +100,10 @@ def _token_job(config: Config, tokens: TokenizedDataset, rng: np.random.Generato
         Windows(tokens.tokens, tokens.offsets, length, tokens.bins, limit, episodes=episodes) for episodes in parts
     )
     model = make_model(config, tokens).to(device)
-    return Job(model, train, validation, train_settings(config, len(train), train.block_size), Trainer, tokens)
+    return TrainJob(model, train, validation, train_settings(config, len(train), train.block_size), Trainer, tokens)
 
 
-def _policy_job(config: Config, data: PolicyData, rng: np.random.Generator, device: torch.device) -> Job:
+def _policy_job(config: Config, data: PolicyData, rng: np.random.Generator, device: torch.device) -> TrainJob:
     used = best_share(data.trajectories, config.policy.top_share)
     kept, held_out = (
         [used[index] for index in part] for part in split_episodes(len(used), config.train.validation_share, rng)
@@ -113,7 +113,7 @@ def _policy_job(config: Config, data: PolicyData, rng: np.random.Generator, devi
     policy.units.fit(np.concatenate([one.observations for one in kept]), low, high)
     train = PolicyWindows(kept, policy.context)
     validation = PolicyWindows(held_out, policy.context) if held_out else None
-    return Job(policy.to(device), train, validation, policy_train_settings(config), PolicyTrainer, data)
+    return TrainJob(policy.to(device), train, validation, policy_train_settings(config), PolicyTrainer, data)
 
 
 def train_settings(config: Config, windows: int, block_size: int) -> TrainSettings:
@@ -186,7 +186,7 @@ def policy_train_settings(config: Config) -> PolicyTrainSettings:
     )
 
 
-def estimate_seconds(job: Job) -> float:
+def estimate_seconds(job: TrainJob) -> float:
     """Seconds that the whole run takes here, from a few updates of a copy of the model."""
     return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer) * job.settings.updates
 
