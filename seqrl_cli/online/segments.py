@@ -12,8 +12,9 @@ reading what is torn. Here a kill leaves a temporary file, which nothing reads.
 
 What the buffer consists of is written in the checkpoint: the live segments with their hashes, which are compared before
 libhdf5 sees a file. Segments that a kill left beyond the checkpoint are made again, the same, and replace those files.
-A segment goes when none of its trajectories is in the buffer of any checkpoint that is kept, so the folder holds
-about one capacity of trajectories, and what was added since the oldest checkpoint.
+A segment goes when none of its trajectories is in the buffer of any checkpoint that is kept. It stays whole till then,
+and the first may fill the buffer by itself; so the folder holds one capacity of trajectories, at times nearly two, and
+what was added since the oldest checkpoint.
 
 Segments are in D4RL's layout: each is a dataset that ``seqrl train`` takes, too.
 """
