@@ -24,7 +24,7 @@ from seqrl_cli.workflows.collect import CollectRequest, make_player
 from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.policies import policy_data
-from seqrl_cli.workflows.sizes import ASSUMED_TRANSITIONS, Sizes, environment_sizes, foresee_sizes
+from seqrl_cli.workflows.sizes import ASSUMED_TRANSITIONS, Sizes, foresee_sizes, sizes_if_known
 from seqrl_cli.workflows.tokens import current_tokens
 from seqrl_cli.workflows.train import TrainRequest, check_same, warn_early
 from seqrl_cli.workflows.train_job import (
@@ -64,7 +64,7 @@ def show_collection(store: RunStore, request: CollectRequest, console: Console) 
     """What ``collect`` would do."""
     make_player(store, request)
     folder = store.dataset(request.dataset)
-    sizes = Sizes(request.transitions, *environment_sizes(request.env_id, None), counted=True)
+    sizes = Sizes(request.transitions, *sizes_if_known(request.env_id), counted=True)
     facts = {
         "dataset": request.dataset,
         "environment": request.env_id,

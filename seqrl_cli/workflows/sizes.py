@@ -8,10 +8,9 @@ from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
-from seqrl_cli.envs.make import make_env, space_sizes
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.workflows.datasets import Located, check_dataset, load_episodes
-from seqrl_cli.workflows.sources import obtain, refuse_other_environment
+from seqrl_cli.workflows.sources import environment_sizes, obtain, refuse_other_environment
 
 ASSUMED_TRANSITIONS = 1_000_000
 
@@ -78,7 +77,7 @@ def foresee_sizes(located: Located, data: DataConfig, console: Console) -> Sizes
         episodes, _ = obtain(spec, located.folder, data, console, located.supply)
     else:
         refuse_other_environment(spec, data.env_id)
-        observation_dim, action_dim = environment_sizes(spec.env_id, spec.observation_size)
+        observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
         return Sizes(_expected_transitions(located, data), observation_dim, action_dim, counted=False)
     return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
 
@@ -94,14 +93,9 @@ def _expected_transitions(located: Located, data: DataConfig) -> int | None:
     return _D4RL_USUAL.get(spec.quality or "", ASSUMED_TRANSITIONS)
 
 
-def environment_sizes(env_id: str | None, observation_size: int | None) -> tuple[int | None, int | None]:
-    """Observation and action size of an environment; None where it is not known or not installed."""
-    if env_id is None:
-        return None, None
+def sizes_if_known(env_id: str | None, kept: int | None = None) -> tuple[int | None, int | None]:
+    """As :func:`environment_sizes`; None where no environment is named, or there is none of that name here."""
     try:
-        env = make_env(env_id)
+        return environment_sizes(env_id, kept) if env_id else (None, None)
     except SeqrlError:
         return None, None
-    observation_dim, action_dim = space_sizes(env)
-    env.close()
-    return observation_size or observation_dim, action_dim
