@@ -6,8 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST_INVARIANT_BATCH = 8
-"""Rows from which a product gives a row bit for bit the same result in any batch; fewer take other code."""
+SMALLEST_INVARIANT_BATCH = 32
+"""Rows from which a product gives a row bit for bit the same result in any batch; fewer take other code.
+
+One thread needs 4 of them on a CPU with AVX-512, 16 threads 28.
+"""
+
+SMALLEST_INVARIANT_OUTPUT = 16
+"""Outputs from which it does: with fewer, a row's place in the batch can matter."""
 
 LARGEST_INVARIANT_INPUT = 256
 """Inputs up to which it does: longer sums are cut into parts, and where depends on the batch and on the threads."""
@@ -17,8 +23,9 @@ class PackedLinear:
     """``x @ weight.T + bias`` with the weights laid out as a matrix product reads them, (inputs, outputs).
 
     That the result of a row depends on nothing else makes an episode's plan independent of the episodes planned beside
-    it. So few rows are padded, and many inputs summed up in parts of our own choice. For the sizes of a decoder this
-    is up to twice as fast as ``functional.linear``, and as oneDNN's packed weights with what follows fused in.
+    it. So few rows and outputs are padded, and many inputs summed up in parts of our own choice. For the sizes of a
+    decoder this is up to twice as fast as ``functional.linear``, and as oneDNN's packed weights with what follows fused
+    in.
 
     Args:
         weight: (outputs, inputs).
@@ -30,7 +37,9 @@ class PackedLinear:
         self.precision = precision
         self.bias = None if bias is None else bias.detach().float().clone()
         rounded = weight.detach().to(precision)
-        self.parts = rounded.T.clone(memory_format=torch.contiguous_format).split(LARGEST_INVARIANT_INPUT)
+        self.outputs = len(rounded)
+        columns = functional.pad(rounded.T, (0, max(0, SMALLEST_INVARIANT_OUTPUT - self.outputs)))
+        self.parts = columns.clone(memory_format=torch.contiguous_format).split(LARGEST_INVARIANT_INPUT)
         self._half = _pack(rounded) if _has_half_units(rounded) else None
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -68,15 +77,18 @@ class PackedLinear:
         if self.precision != torch.float32:
             image = self._half_product(x.to(self.precision)).float()
             return image if start is None else image.add_(start)
-        (first, *others), rows = _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1), len(x)
-        image = torch.mm(first, self.parts[0]) if start is None else torch.addmm(_pad(start), first, self.parts[0])
+        columns, (first, *others) = self.parts[0].shape[1], _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1)
+        if start is None:
+            image = torch.mm(first, self.parts[0])
+        else:
+            image = torch.addmm(_pad(start, columns), first, self.parts[0])
         for part, weights in zip(others, self.parts[1:], strict=True):
             image.addmm_(part, weights)
-        return image[:rows]
+        return image[: len(x), : self.outputs]
 
     def _half_product(self, x: Tensor) -> Tensor:
         if self._half is None:
-            return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])
+            return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])[:, : self.outputs]
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._half, None, "none", [], "")
         return product
 
@@ -92,7 +104,8 @@ def _pack(weight: Tensor) -> Tensor:
     return packed
 
 
-def _pad(x: Tensor) -> Tensor:
-    """Rows (rows, width), and zeros below if they are few."""
-    missing = SMALLEST_INVARIANT_BATCH - len(x)
-    return x if missing <= 0 or x.device.type != "cpu" else functional.pad(x, (0, 0, 0, missing))
+def _pad(x: Tensor, columns: int = 0) -> Tensor:
+    """Rows (rows, width), zeros below if they are few, and zeros to the right up to so many columns."""
+    rows = SMALLEST_INVARIANT_BATCH if x.is_cpu else 0
+    below, right = max(0, rows - len(x)), max(0, columns - x.shape[1])
+    return functional.pad(x, (0, right, 0, below)) if below or right else x
