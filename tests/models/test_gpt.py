@@ -82,6 +82,18 @@ def test_explicit_attention_equals_pytorchs():
     torch.testing.assert_close(explicit, masked_attention(query, key, value, visible), atol=1e-5, rtol=1e-5)
 
 
+def test_attention_in_bfloat16_is_the_same_up_to_rounding():
+    generator = torch.Generator().manual_seed(0)
+    heads = torch.randn(3, 2, 4, 31, 24, generator=generator).bfloat16().float().requires_grad_()
+    visible = visible_keys(31, TRANSITION_DIM, mask_values=True)
+    results = []
+    for precision in (torch.float32, torch.bfloat16):
+        mixed = masked_attention(*heads.to(precision).unbind(), visible).float()
+        results.append((mixed, *torch.autograd.grad(mixed.square().mean(), heads)))
+    for half, full in zip(*results, strict=True):
+        assert (half - full).norm() < 0.01 * full.norm()
+
+
 def test_later_tokens_and_value_tokens_do_not_matter():
     model, tokens = make(), tokens_like_data()
     logits = model(tokens)
