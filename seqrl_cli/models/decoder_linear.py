@@ -84,7 +84,7 @@ class PackedLinear:
             image = torch.addmm(_pad(start, columns), first, self.parts[0])
         for part, weights in zip(others, self.parts[1:], strict=True):
             image.addmm_(part, weights)
-        return image[: len(x), : self.outputs]
+        return image[: len(x), : self.outputs].contiguous()  # a copy only of what was padded
 
     def _half_product(self, x: Tensor) -> Tensor:
         if self._half is None:
