@@ -22,14 +22,8 @@ from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.store import RunStore, discard_run
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
-from seqrl_cli.workflows.finetune_job import (
-    FinetuneJob,
-    FinetuneRequest,
-    load_source,
-    make_environments,
-    make_workplace,
-    settle,
-)
+from seqrl_cli.workflows.finetune_job import FinetuneJob, FinetuneRequest, settle
+from seqrl_cli.workflows.finetune_workplace import load_source, make_environments, make_workplace
 from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
 

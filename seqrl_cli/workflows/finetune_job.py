@@ -1,39 +1,23 @@
-"""A fine-tuning job: which runs it is about, its settings, and everything that its loop works with."""
+"""A fine-tuning job: which runs it is about, and its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 from seqrl_cli.config.overrides import differences, dig, merge, nest
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.envs.make import episode_limit
-from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.models.policies import Policy
-from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
-from seqrl_cli.online.rollouts import Player
-from seqrl_cli.online.segments import SegmentFolder
-from seqrl_cli.online.workplace import Evaluation, Workplace
-from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, saved_steps
-from seqrl_cli.training.policy_learner import PolicyLearner
-from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
+from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.models import choose_device
-from seqrl_cli.workflows.planner import environment_of_run, observation_size_of_run, warn_of_target
-from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
-from seqrl_cli.workflows.train_job import policy_settings
+from seqrl_cli.workflows.planner import environment_of_run
 
 OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")  # that fine-tuning takes beside online.…
 FREE_KEYS = ("online.iterations",)  # that may be changed of a run that is there already
@@ -187,130 +171,3 @@ def _check_same(run: RunFolder, there: Config, asked: Config) -> None:
     if changed:
         pairs = ", ".join(f"{key} {dig(one, key)} (asked: {dig(other, key)})" for key in changed[:3])
         raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
-
-
-def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
-    """The policy to begin from: the fine-tuned run's own, else its parent's.
-
-    Raises:
-        SeqrlError: there is no whole checkpoint.
-    """
-    return load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
-
-
-def make_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy) -> Environments:
-    """Environments to explore and to evaluate in, their observations cut as those of the data.
-
-    Raises:
-        SeqrlError: the environment cannot be made, or is not the policy's.
-    """
-    online, model = job.config.online, trained.model
-    limit, kept = (
-        online.max_steps or episode_limit(job.env_id) or EPISODE_STEPS,
-        observation_size_of_run(store, trained),
-    )
-    exploration, evaluation = (
-        EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept)
-        for slots in (online.envs, online.eval_episodes)
-    )
-    sizes, expected = (exploration.observation_dim, exploration.action_dim), (model.observation_dim, model.action_dim)
-    if sizes != expected:
-        message = f"{job.env_id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
-        raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
-    return Environments(exploration, evaluation)
-
-
-@dataclass(frozen=True)
-class Environments:
-    """Where to explore and where to evaluate."""
-
-    exploration: EpisodeVector
-    evaluation: EpisodeVector
-
-    def close(self) -> None:
-        """Free them."""
-        self.exploration.close()
-        self.evaluation.close()
-
-
-def make_workplace(
-    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
-) -> Workplace:
-    """Everything that the loop works with; construct inside ``own_generators``.
-
-    Raises:
-        SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
-    """
-    online, policy = job.config.online, trained.model
-    warn_of_target(job.target_return, trained.record, console.warn)
-    settings = policy_settings(job.config)
-    if online.learning_rate is not None:
-        settings = replace(settings, learning_rate=online.learning_rate)
-    learner = PolicyLearner(policy, settings)
-    offline: list[Trajectory] = []
-    if job.begins:
-        pretrained = newest_checkpoint(job.parent.checkpoints)
-        assert pretrained is not None, "the policy was loaded from it"
-        with reading_state(job.parent.checkpoints, pretrained):
-            learner.restore(pretrained, console.warn)
-        offline = best_trajectories(_offline(store, job, policy, console), online.capacity)
-    explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
-
-    def agent(target: float, **how: Any) -> Callable[[], PolicyAgent]:
-        context = job.config.plan.max_context_transitions
-        return lambda: PolicyAgent(policy, target_return=target, context=context, **how)
-
-    agent(job.target_return)()  # refuses what it cannot play before anything is written
-    return Workplace(
-        learner=learner,
-        explore=Player(
-            agent(job.exploration_return, stochastic=True, noise=online.noise),
-            environments.exploration,
-            online.envs,
-            explore_seed,
-            fresh=True,
-            on_warning=console.warn,
-        ),
-        evaluate=Player(
-            agent(job.target_return),
-            environments.evaluation,
-            online.eval_episodes,
-            evaluate_seed,
-            fresh=False,
-            on_warning=console.warn,
-        ),
-        score=lambda played: _evaluation(played, job.references),
-        buffer=ReplayBuffer(online.capacity),
-        offline=offline,
-        segments=SegmentFolder(job.run.buffer, job.env_id),
-        checkpoints=job.run.checkpoints,
-        metrics=job.run.metrics,
-    )
-
-
-def _offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Console) -> list[Trajectory]:
-    """The trajectories of the dataset, fetched first if it is gone.
-
-    Raises:
-        SeqrlError: they are not of the model's sizes.
-    """
-    located = locate(store, job.record.dataset)
-    ensure_dataset(located, job.config.data, console)
-    episodes = load_episodes(located)
-    sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
-    if sizes != expected:
-        message = f"{located.id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
-        raise SeqrlError(message, f"train anew on what is there now: seqrl train {located.id} --arch odt --force")
-    return trajectories_of(episodes)
-
-
-def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> Evaluation:
-    """Means over evaluation episodes.
-
-    Raises:
-        SeqrlError: every episode was left out.
-    """
-    if not played:
-        raise SeqrlError("no evaluation episode had finite numbers", "the simulation blows up; lower the learning rate")
-    mean = float(np.mean([one.total_reward for one in played]))
-    return Evaluation(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))

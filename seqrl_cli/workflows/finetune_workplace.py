@@ -1,0 +1,160 @@
+"""What a fine-tuning job works with: the policy and its learner, environments, the offline data, and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
+from seqrl_cli.envs.make import episode_limit
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.policies import Policy
+from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
+from seqrl_cli.online.rollouts import Player
+from seqrl_cli.online.segments import SegmentFolder
+from seqrl_cli.online.workplace import Evaluation, Workplace
+from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
+from seqrl_cli.training.policy_learner import PolicyLearner
+from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
+from seqrl_cli.workflows.finetune_job import FinetuneJob
+from seqrl_cli.workflows.planner import observation_size_of_run, warn_of_target
+from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
+from seqrl_cli.workflows.train_job import policy_settings
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Where to explore and where to evaluate."""
+
+    exploration: EpisodeVector
+    evaluation: EpisodeVector
+
+    def close(self) -> None:
+        """Free them."""
+        self.exploration.close()
+        self.evaluation.close()
+
+
+def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
+    """The policy to begin from: the fine-tuned run's own, else its parent's.
+
+    Raises:
+        SeqrlError: there is no whole checkpoint.
+    """
+    return load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
+
+
+def make_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy) -> Environments:
+    """Environments to explore and to evaluate in, their observations cut as those of the data.
+
+    Raises:
+        SeqrlError: the environment cannot be made, or is not the policy's.
+    """
+    online, model = job.config.online, trained.model
+    limit = online.max_steps or episode_limit(job.env_id) or EPISODE_STEPS
+    kept = observation_size_of_run(store, trained)
+    exploration, evaluation = (
+        EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept)
+        for slots in (online.envs, online.eval_episodes)
+    )
+    sizes, expected = (exploration.observation_dim, exploration.action_dim), (model.observation_dim, model.action_dim)
+    if sizes != expected:
+        message = f"{job.env_id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
+    return Environments(exploration, evaluation)
+
+
+def make_workplace(
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
+) -> Workplace:
+    """Everything that the loop works with; construct inside ``own_generators``.
+
+    Raises:
+        SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
+    """
+    policy, capacity = trained.model, job.config.online.capacity
+    warn_of_target(job.target_return, trained.record, console.warn)
+    learner = _make_learner(job, policy, console.warn)
+    offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.begins else []
+    explore, evaluate = _make_players(job, policy, environments, console.warn)
+    return Workplace(
+        learner=learner,
+        explore=explore,
+        evaluate=evaluate,
+        score=lambda played: _evaluation(played, job.references),
+        buffer=ReplayBuffer(capacity),
+        offline=offline,
+        segments=SegmentFolder(job.run.buffer, job.env_id),
+        checkpoints=job.run.checkpoints,
+        metrics=job.run.metrics,
+    )
+
+
+def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
+    """The policy's learner, which goes on from the pretraining; a run that goes on restores its own state later."""
+    settings = policy_settings(job.config)
+    if job.config.online.learning_rate is not None:
+        settings = replace(settings, learning_rate=job.config.online.learning_rate)
+    learner = PolicyLearner(policy, settings)
+    if job.begins:
+        pretrained = newest_checkpoint(job.parent.checkpoints)
+        assert pretrained is not None, "the policy was loaded from it"
+        with reading_state(job.parent.checkpoints, pretrained):
+            learner.restore(pretrained, on_warning)
+    return learner
+
+
+def _make_players(
+    job: FinetuneJob, policy: Policy, environments: Environments, on_warning: Callable[[str], None]
+) -> tuple[Player, Player]:
+    """What explores and what evaluates.
+
+    Raises:
+        SeqrlError: the policy cannot see as much as it should.
+    """
+    online = job.config.online
+    agent = partial(PolicyAgent, policy, context=job.config.plan.max_context_transitions)
+    explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
+    evaluator = partial(agent, target_return=job.target_return)
+    evaluator()  # refuses what it cannot play before anything is written
+    explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
+    exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
+    explore = Player(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
+    evaluate = Player(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)
+    return explore, evaluate
+
+
+def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Console) -> list[Trajectory]:
+    """The trajectories of the dataset, fetched first if it is gone.
+
+    Raises:
+        SeqrlError: they are not of the model's sizes.
+    """
+    located = locate(store, job.record.dataset)
+    ensure_dataset(located, job.config.data, console)
+    episodes = load_episodes(located)
+    sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
+    if sizes != expected:
+        message = f"{located.id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        raise SeqrlError(message, f"train anew on what is there now: seqrl train {located.id} --arch odt --force")
+    return trajectories_of(episodes)
+
+
+def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> Evaluation:
+    """Means over evaluation episodes.
+
+    Raises:
+        SeqrlError: every episode was left out.
+    """
+    if not played:
+        raise SeqrlError("no evaluation episode had finite numbers", "the simulation blows up; lower the learning rate")
+    mean = float(np.mean([one.total_reward for one in played]))
+    return Evaluation(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))
