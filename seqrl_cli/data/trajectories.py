@@ -27,7 +27,8 @@ from seqrl_cli.data.columns import (
     read_columns,
 )
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.pickles import BoundedFile, RefusedFileError, parse_pickle
+from seqrl_cli.data.pickle_machine import RefusedFileError
+from seqrl_cli.data.pickles import BoundedFile, parse_pickle
 from seqrl_cli.data.plain_data import ARRAYS, PlainArray, is_shape
 from seqrl_cli.errors import SeqrlError
 

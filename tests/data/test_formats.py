@@ -18,7 +18,7 @@ import pytest
 from seqrl_cli.data.columns import Reading
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, recordings, stamp
-from seqrl_cli.data.pickles import RefusedFileError
+from seqrl_cli.data.pickle_machine import RefusedFileError
 from seqrl_cli.data.trajectories import MAX_BYTES
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
