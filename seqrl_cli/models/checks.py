@@ -17,3 +17,20 @@ def require_fractions(**shares: float) -> None:
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise SeqrlError(f"{name} is {share}, but a share to drop lies in [0, 1)", f"set {name} to 0.1, say")
+
+
+def require_dropouts(embedding_dropout: float, residual_dropout: float, attention_dropout: float) -> None:
+    """Raise SeqrlError for the first of a transformer's dropout shares outside [0, 1)."""
+    require_fractions(
+        embedding_dropout=embedding_dropout,
+        residual_dropout=residual_dropout,
+        attention_dropout=attention_dropout,
+    )
+
+
+def require_divisible(n_head: int, **widths: int) -> None:
+    """Raise SeqrlError for the first width that the heads cannot share equally."""
+    for name, width in widths.items():
+        if width % n_head:
+            message = f"{name} {width} is not divisible by n_head {n_head}"
+            raise SeqrlError(message, f"choose a multiple of n_head as {name}")

@@ -18,7 +18,7 @@ from seqrl_cli.models.action_distribution import (
     bounded_log_std,
 )
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.checks import require_fractions, require_positive
+from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.units import Units
 
@@ -71,20 +71,10 @@ class DecisionTransformer(nn.Module):
         super().__init__()
         require_positive(observation_dim=observation_dim, action_dim=action_dim, context=context)
         require_positive(n_layer=n_layer, n_head=n_head, width=width)
-        require_fractions(
-            embedding_dropout=embedding_dropout,
-            residual_dropout=residual_dropout,
-            attention_dropout=attention_dropout,
-        )
-        if width % n_head:
-            message = f"width {width} is not divisible by n_head {n_head}"
-            raise SeqrlError(message, "choose a multiple of n_head as width")
-        self.observation_dim = observation_dim
-        self.action_dim = action_dim
-        self.context = context
-        self.stochastic = stochastic
-        self.squash = squash
-        self.return_scale = return_scale
+        require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
+        require_divisible(n_head, width=width)
+        self.observation_dim, self.action_dim, self.context = observation_dim, action_dim, context
+        self.stochastic, self.squash, self.return_scale = stochastic, squash, return_scale
 
         self.units = Units(observation_dim, action_dim)
         self.embed_return = nn.Linear(1, width)

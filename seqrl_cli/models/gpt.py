@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.checks import require_fractions, require_positive
+from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
 
@@ -56,15 +56,8 @@ class GPT(nn.Module):
         super().__init__()
         sizes = dict(bins=bins, observation_dim=observation_dim, action_dim=action_dim, block_size=block_size)
         require_positive(**sizes, n_layer=n_layer, n_head=n_head, width=width)
-        require_fractions(
-            embedding_dropout=embedding_dropout,
-            residual_dropout=residual_dropout,
-            attention_dropout=attention_dropout,
-        )
-        if width % n_head:
-            raise SeqrlError(
-                f"width {width} is not divisible by n_head {n_head}", "choose a multiple of n_head as width"
-            )
+        require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
+        require_divisible(n_head, width=width)
         self.bins = bins
         self.observation_dim = observation_dim
         self.action_dim = action_dim

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.checks import require_fractions, require_positive
+from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
 from seqrl_cli.models.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
@@ -174,11 +174,7 @@ class RetNet(nn.Module):
         ffn_width = equal_ffn_width(width) if ffn_width is None else ffn_width
         require_positive(bins=bins, observation_dim=observation_dim, action_dim=action_dim, n_layer=n_layer)
         check_heads(n_head, width, value_width, ffn_width)
-        require_fractions(
-            embedding_dropout=embedding_dropout,
-            residual_dropout=residual_dropout,
-            attention_dropout=attention_dropout,
-        )
+        require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
         check_mode(mode, chunk_size)
         self.bins = bins
         self.observation_dim = observation_dim
@@ -250,11 +246,7 @@ def equal_ffn_width(width: int) -> int:
 def check_heads(n_head: int, width: int, value_width: int, ffn_width: int) -> None:
     """Raise SeqrlError unless the widths are positive and the heads can share them."""
     require_positive(n_head=n_head, width=width, value_width=value_width, ffn_width=ffn_width)
-    for name, size in (("width", width), ("value_width", value_width)):
-        if size % n_head:
-            raise SeqrlError(
-                f"{name} {size} is not divisible by n_head {n_head}", f"choose a multiple of n_head as {name}"
-            )
+    require_divisible(n_head, width=width, value_width=value_width)
     if width // n_head % 2:
         raise SeqrlError(
             f"width {width} gives each of {n_head} heads {width // n_head} dimensions, which rotation cannot pair",
