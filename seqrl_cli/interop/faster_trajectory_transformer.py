@@ -93,16 +93,9 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
         weights=weights,
         step=epoch or 0,
         model={
-            "arch": "gpt",
-            "n_layer": model.size("num_layers", MAX_LAYERS),
-            "n_head": model.size("num_heads"),
-            "width": model.size("embedding_dim"),
+            **_model_settings(model),
             "sequence_length": length,
-            "embedding_dropout": model.number("embedding_dropout", 0.1),
-            "residual_dropout": model.number("residual_dropout", 0.1),
-            "attention_dropout": model.number("attention_dropout", 0.1),
             "mask_values": masks_values(str(weights), visible, MASK, transition_dim),
-            "stop_token": False,
         },
         bins=bins,
         observation_dim=observation_dim,
@@ -167,6 +160,20 @@ def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:
     if not np.isfinite(array).all() or (np.diff(array, axis=1) < 0).any():
         raise SeqrlError(f"{path} has bin edges that are not finite and ascending", "take another checkpoint")
     return Discretizer(np.ascontiguousarray(array.T), "uniform")
+
+
+def _model_settings(model: Fields) -> dict[str, object]:
+    """What the project's configuration says of its model."""
+    return {
+        "arch": "gpt",
+        "n_layer": model.size("num_layers", MAX_LAYERS),
+        "n_head": model.size("num_heads"),
+        "width": model.size("embedding_dim"),
+        "embedding_dropout": model.number("embedding_dropout", 0.1),
+        "residual_dropout": model.number("residual_dropout", 0.1),
+        "attention_dropout": model.number("attention_dropout", 0.1),
+        "stop_token": False,
+    }
 
 
 def _plan_settings(config: Fields) -> dict[str, object]:

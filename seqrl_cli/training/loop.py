@@ -123,13 +123,7 @@ def fit(
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
     with own_generators(device_of(model)), deferred_interrupt() as interrupted:
         training = trainer(model, train, validation, settings)
-        if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
-            with reading_state(checkpoints, found):
-                training.restore(found, on_warning)
-        first_step = training.step
-        if metrics:
-            rewind_metrics(metrics, first_step)
-
+        first_step = _resume(training, checkpoints, metrics, on_warning)
         logged, stop = None, False
         while training.step < settings.updates and not stop:
             training.update()
@@ -143,6 +137,18 @@ def fit(
             if on_progress:
                 on_progress(training.step, settings.updates)
     return Outcome(first_step, training.step, training.step < settings.updates, logged)
+
+
+def _resume(
+    training: Training, checkpoints: Path | None, metrics: Path | None, on_warning: Callable[[str], None] | None
+) -> int:
+    """Go on from the newest whole checkpoint, if there is one, and drop what was logged after it; the updates made."""
+    if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
+        with reading_state(checkpoints, found):
+            training.restore(found, on_warning)
+    if metrics:
+        rewind_metrics(metrics, training.step)
+    return training.step
 
 
 def report(logged: Metrics, path: Path | None, on_metrics: Callable[[Metrics], None] | None) -> None:
