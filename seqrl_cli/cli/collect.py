@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 Env = Annotated[
     str,
@@ -56,7 +56,5 @@ def collect(
         store = RunStore(runs_dir)
         if dry_run:
             show_collection(store, request, console)
-            return
-        report = collect_dataset(store, request, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, collect_dataset(store, request, console, force=force))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 
 def discretize(
@@ -37,7 +37,5 @@ def discretize(
         )
         if dry_run:
             show_tokens(located, config, console, force=force)
-            return
-        report = tokens.discretize(located, config, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, tokens.discretize(located, config, console, force=force))

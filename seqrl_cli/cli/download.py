@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 
 def download(
@@ -45,16 +45,12 @@ def download(
             options.refuse_overrides(overrides, "download pretrained/…")
             if dry_run:
                 show_pretrained(store, dataset, console)
-                return
-            imported = download_pretrained(store, dataset, console, force=force, argv=sys.argv)
-            console.show(imported.text())
-            console.emit(imported.as_dict())
+            else:
+                tell(console, download_pretrained(store, dataset, console, force=force, argv=sys.argv))
             return
         given = options.configuration(overrides, data__seed=seed)
         located, config = datasets.dataset_config(store, dataset, overrides=given)
         if dry_run:
             show_acquisition(located, config, console, force=force)
-            return
-        report = datasets.acquire(located, config.data, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, datasets.acquire(located, config.data, console, force=force))

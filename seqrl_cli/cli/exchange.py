@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 Folder = Annotated[Path, typer.Argument(metavar="PATH", help="The checkpoint's folder.", show_default=False)]
 Dataset = Annotated[
@@ -71,10 +71,8 @@ def import_checkpoint(
         store = options.store(runs_dir)
         if dry_run:
             exchange.show_import(store, request, console)
-            return
-        report = exchange.import_checkpoint(store, request, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, exchange.import_checkpoint(store, request, console, force=force))
 
 
 def export(
@@ -101,12 +99,9 @@ def export(
             raise unknown("format", style, among)
         subject, overrides = options.split_words(words, "run" if style in export.FORMATS else "dataset")
         options.refuse_overrides(overrides, "export")
-        report: export.ExportReport | export_dataset.DatasetExportReport
         if style in export.FORMATS:
             request = export.ExportRequest(subject, style, output, checkpoint)
-            report = export.export_run(store, request, console, force=force, dry_run=dry_run)
+            tell(console, export.export_run(store, request, console, force=force, dry_run=dry_run))
         else:
             wanted = export_dataset.DatasetExportRequest(subject, style, output)
-            report = export_dataset.export_dataset(store, wanted, console, force=force, dry_run=dry_run)
-        console.show(report.text())
-        console.emit(report.as_dict())
+            tell(console, export_dataset.export_dataset(store, wanted, console, force=force, dry_run=dry_run))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 
 def finetune_online(
@@ -57,7 +57,5 @@ def finetune_online(
         store = options.store(runs_dir)
         if dry_run:
             show_finetuning(store, request, console, force=force)
-            return
-        report = finetune_run(store, request, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, finetune_run(store, request, console, force=force))

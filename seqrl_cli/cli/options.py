@@ -54,6 +54,14 @@ Checkpoint = Annotated[
     int | None,
     typer.Option("--checkpoint", metavar="N", min=0, help="Updates of the checkpoint to take (default: the newest)."),
 ]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="method (joins seeds) or run (keeps them apart).",
+        autocompletion=complete.one_of("method", "run"),
+    ),
+]
 Mirrors = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 Runs = Annotated[
     list[str] | None,
@@ -28,14 +28,6 @@ Kind = Annotated[
         autocompletion=complete.one_of("loss", "online", "reward", "score", "time"),
     ),
 ]
-By = Annotated[
-    str,
-    typer.Option(
-        "--by",
-        help="method (joins seeds) or run (keeps them apart).",
-        autocompletion=complete.one_of("method", "run"),
-    ),
-]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="A .png, .pdf or .svg file (default: a PNG in plots/ of the run's folder)."),
@@ -45,7 +37,7 @@ Output = Annotated[
 def plot(
     runs: Runs = None,
     kind: Kind = None,
-    by: By = "method",
+    by: options.By = "method",
     output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
@@ -65,7 +57,5 @@ def plot(
         store = RunStore(runs_dir)
         if dry_run:
             show_plot(store, request, console)
-            return
-        report = plot_runs(store, request, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, plot_runs(store, request, console, force=force))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 Episode = Annotated[
     int | None,
@@ -60,7 +60,5 @@ def render(
         store = RunStore(runs_dir)
         if dry_run:
             show_render(store, request, console)
-            return
-        report = render_plan(store, request, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, render_plan(store, request, console, force=force))

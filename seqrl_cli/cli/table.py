@@ -28,14 +28,6 @@ Style = Annotated[
         autocompletion=complete.one_of("terminal", "markdown", "latex", "csv"),
     ),
 ]
-By = Annotated[
-    str,
-    typer.Option(
-        "--by",
-        help="method (joins seeds) or run (keeps them apart).",
-        autocompletion=complete.one_of("method", "run"),
-    ),
-]
 Published = Annotated[bool, typer.Option("--published", help="Add the papers' figures beside yours.")]
 Output = Annotated[
     Path | None,
@@ -46,7 +38,7 @@ Output = Annotated[
 def table(
     sources: Sources = None,
     style: Style = "terminal",
-    by: By = "method",
+    by: options.By = "method",
     published: Published = False,
     output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,

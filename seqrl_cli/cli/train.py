@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.voice import tell, voice
 
 Arch = Annotated[
     str | None,
@@ -82,7 +82,5 @@ def train(
         request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
         if dry_run:
             forecast.show_training(request, console, force=force)
-            return
-        report = train_model(request, console, force=force)
-        console.show(report.text())
-        console.emit(report.as_dict())
+        else:
+            tell(console, train_model(request, console, force=force))

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, Protocol
 
 import typer
 
 from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
+
+
+class Report(Protocol):
+    """What a workflow gives back."""
+
+    def text(self) -> str:
+        """For a person."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
 
 
 @contextmanager
@@ -43,6 +54,12 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         _fail(console, f"a fault in seqrl itself: {text}", "SEQRL_DEBUG=1 shows where; please report it", 1, error)
+
+
+def tell(console: Console, report: Report) -> None:
+    """The result of a command, for a person or as the one object of --json."""
+    console.show(report.text())
+    console.emit(report.as_dict())
 
 
 def _abandon_stdout(console: Console) -> None:
