@@ -81,7 +81,7 @@ def preset_layers(name: str, size: str, arch: str = "gpt") -> dict[str, Any]:
     family = next((content for content in families if name in content["presets"]), {})
     entry = family.get("presets", {}).get(name) or {}
     if size == "laptop":
-        return merge(entry, base[size], family.get("laptop", {}))
+        return merge(entry, base[size], base.get(arch, {}).get(size, {}), family.get("laptop", {}))
     return merge(base[size], entry)
 
 
