@@ -35,10 +35,6 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#8A8A8A",
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "axes.titlepad": 10,
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E6E6E6",
@@ -86,7 +82,9 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
         parts = figure.subfigures(rows, columns, squeeze=False)
         for part, panel in zip(parts.flat, panels, strict=False):
             axes = part.subplots()  # a figure of its own, so that long names narrow no other panel
-            axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+            # where the panel begins, not the axes: long names would push it over the edge
+            part.suptitle(panel.title, x=0.03, ha="left", fontsize=11, fontweight="bold")
+            axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
             if panel.dots:
                 _draw_dots(axes, panel.dots)
             else:
@@ -118,7 +116,7 @@ def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
         thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
         axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
     axes.margins(x=0.02, y=0.12)
-    axes.set_ylim(axes.get_ylim())  # the lines decide: a band over two seeds is as wide as it is honest
+    axes.set_ylim(_limits(axes, series))
     for each in series:
         if each.low is not None and each.high is not None and not each.faint:
             axes.fill_between(each.x, each.low, each.high, color=_line_style(each)[0], alpha=0.13, linewidth=0)
@@ -130,6 +128,29 @@ def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
         axis.set_major_formatter(FuncFormatter(_number))
         axis.set_minor_formatter(NullFormatter())
     _name_ends(axes, [each for each in series if not each.faint], room)
+
+
+def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:
+    """Lower and upper end of the y axis.
+
+    The lines decide: a band over two seeds is as wide as it is honest. A faint line has a say from where the first
+    other begins, because a loss may start a thousand times as high as it ends.
+    """
+    clear = [each for each in series if not each.faint]
+    shown = [y for each in clear for y in each.y if math.isfinite(y)]
+    if axes.get_yscale() == "log" or len(clear) == len(series) or not shown:
+        low, high = axes.get_ylim()
+        return low, high
+    first = min(each.x[0] for each in clear if each.x)
+    shown += [
+        y
+        for each in series
+        if each.faint
+        for x, y in zip(each.x, each.y, strict=True)
+        if x >= first and math.isfinite(y)
+    ]
+    margin = 0.12 * (max(shown) - min(shown)) or 0.5
+    return min(shown) - margin, max(shown) + margin
 
 
 def _decades(axes: Axes) -> float:

@@ -49,12 +49,30 @@ class Member:
         return f"{self.record.arch} online" if self.record.parent else self.record.arch
 
 
-def build_panel(kind: str, members: Sequence[Member]) -> Panel | None:
-    """The panel of a kind, one of ``KINDS``; None when no run has anything of it."""
-    return _BUILDERS[kind](members)
+def build_panels(kind: str, members: Sequence[Member]) -> list[Panel]:
+    """The panels of a kind, one of ``KINDS``; none when no run has anything of it."""
+    if kind == "loss":
+        return _losses(members)
+    panel = _BUILDERS[kind](members)
+    return [panel] if panel else []
 
 
-def _loss(members: Sequence[Member]) -> Panel | None:
+def _losses(members: Sequence[Member]) -> list[Panel]:
+    """A panel for each quantity that is called loss: they cannot be compared."""
+    by_unit: dict[str, list[Member]] = defaultdict(list)
+    for member in members:
+        by_unit[_LOSSES.get(member.record.arch, "loss")].append(member)
+    return [panel for unit, alike in by_unit.items() if (panel := _loss(alike, unit))]
+
+
+_LOSSES = {
+    **dict.fromkeys(("gpt", "retnet"), "weighted cross-entropy (nats a token)"),
+    **dict.fromkeys(("dt", "bc"), "squared error of actions"),
+    "odt": "negative log-likelihood of actions (nats)",
+}
+
+
+def _loss(members: Sequence[Member], unit: str) -> Panel | None:
     """Training loss, thin, and validation loss; a run without validation shows its training loss alone."""
     series = []
     for group in _methods(members):
@@ -70,8 +88,6 @@ def _loss(members: Sequence[Member]) -> Panel | None:
             series.append(_series(mean_curve(held_out), name, group))
     if not series:
         return None
-    tokens = all(member.record.arch in ("gpt", "retnet") for member in members)
-    unit = "weighted cross-entropy (nats a token)" if tokens else "loss"
     title = "Loss: held out, and in training (thin)" if any(each.faint for each in series) else "Training loss"
     return Panel("loss", title + _bands(series, "seeds"), "updates", unit, tuple(series))
 
@@ -145,13 +161,12 @@ def _time(members: Sequence[Member]) -> Panel | None:
 
 
 _BUILDERS: dict[str, Callable[[Sequence[Member]], Panel | None]] = {
-    "loss": _loss,
     "online": _online,
     "reward": _reward,
     "score": _score,
     "time": _time,
 }
-KINDS = tuple(_BUILDERS)
+KINDS = ("loss", *_BUILDERS)
 
 
 def _methods(members: Sequence[Member]) -> list[list[Member]]:
@@ -183,12 +198,12 @@ def _read_rewards(episode: EpisodeResult) -> np.ndarray | None:
 
 
 def _on_one_grid(curves: list[list[tuple[float, float]]]) -> list[list[tuple[float, float]]]:
-    """Curves whose places differ a little, because episodes end when they end, at the places of the first.
+    """Curves whose places differ, because episodes end when they end, at the places of all.
 
     Each is interpolated between its own points and ends where the shortest ends.
     """
     end = min(curve[-1][0] for curve in curves)
-    places = [x for x, _ in curves[0] if x <= end]
+    places = sorted({x for curve in curves for x, _ in curve if x <= end})
     gridded = []
     for curve in curves:
         x, y = np.array(curve, dtype=np.float64).T

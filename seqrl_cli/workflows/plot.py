@@ -21,7 +21,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.models import recipe_of
-from seqrl_cli.workflows.panels import KINDS, Member, build_panel
+from seqrl_cli.workflows.panels import KINDS, Member, build_panels
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,14 @@ def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[l
     if request.output is not None:
         check_format(request.output)
     members = _members(find_runs(store, request.runs), request.by, console.warn)
-    found = {kind: panel for kind in request.kinds or KINDS if (panel := build_panel(kind, members))}
+    found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, members))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
         names = ", ".join(store.name_of(member.folder.path) for member in members)
         hint = "train it first: seqrl train" if not found and not missing else _HINTS[missing[0]]
         raise SeqrlError(f"there is no plot of {' or '.join(missing or KINDS)} to make of {names}", hint)
     output = request.output or _default_output([member.folder for member in members], request.kinds)
-    return members, list(found.values()), output
+    return members, [panel for panels in found.values() for panel in panels], output
 
 
 _HINTS = {

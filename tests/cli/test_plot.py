@@ -85,14 +85,34 @@ def test_seeds_are_joined_up_to_where_all_have_got(runs):
     assert (runs / "sim/hopper-medium/plots/loss.png").exists()
 
 
-def test_online_runs_show_returns_against_steps(runs):
+def test_losses_that_cannot_be_compared_are_kept_apart(runs):
+    add_seed(runs, 1, shift=0.0, last_step=9)
+    record = runs / "sim/hopper-medium/gpt-s1/run.json"
+    record.write_text(record.read_text().replace('"gpt"', '"odt"'))
+    panels = json.loads(succeed(runs, "plot", "gpt-s42", "gpt-s1", "-k", "loss", "--json").stdout)["panels"]
+    units = [panel["y_label"] for panel in panels]
+    assert units == ["weighted cross-entropy (nats a token)", "negative log-likelihood of actions (nats)"]
+
+
+def test_online_seeds_meet_at_the_places_of_all(runs):
+    add_seed(runs, 1, shift=0.0, last_step=9)
+    for name, steps in (("gpt-s42", [0, 100, 400]), ("gpt-s1", [0, 200, 300])):
+        lines = [online_metrics(i, step, 1.0 * step) for i, step in enumerate(steps)]
+        (runs / f"sim/hopper-medium/{name}/metrics.jsonl").write_text("".join(lines))
+    (line,) = drawn(runs, "sim/hopper-medium", "-k", "online")["online"]["series"]
+    assert line["x"] == line["y"] == [0, 100, 200, 300]
+
+
+def online_metrics(iteration: int, steps: int, evaluation_return: float | None) -> str:
     common = {"loss": 0.5, "nll": 0.4, "entropy": 1.0, "temperature": 0.1, "learning_rate": 1e-4, "buffer": 3}
     common |= {"exploration_return": None, "exploration_length": None, "buffer_return": 9.0, "evaluation_length": 20.0}
-    lines = [
-        OnlineMetrics(i, 10 * i, 100 * i, i, evaluation_return=r, evaluation_score=None, elapsed=1.0, **common)
-        for i, r in enumerate([50.0, None, 70.0])
-    ]
-    (runs / GPT / "metrics.jsonl").write_text("".join(json.dumps(asdict(line)) + "\n" for line in lines))
+    common |= {"evaluation_return": evaluation_return, "evaluation_score": None, "elapsed": 1.0}
+    return json.dumps(asdict(OnlineMetrics(iteration, 10 * iteration, steps, iteration, **common))) + "\n"
+
+
+def test_online_runs_show_returns_against_steps(runs):
+    lines = [online_metrics(i, 100 * i, earned) for i, earned in enumerate([50.0, None, 70.0])]
+    (runs / GPT / "metrics.jsonl").write_text("".join(lines))
     panels = drawn(runs, "gpt-s42", "-k", "online")
     (line,) = panels["online"]["series"]
     assert (line["x"], line["y"]) == ([0, 200], [50, 70]) and panels["online"]["y_label"] == "return"
