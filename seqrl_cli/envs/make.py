@@ -9,8 +9,9 @@ import gymnasium
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
-from gymnasium.wrappers import FlattenObservation
+from gymnasium.wrappers import FlattenObservation, TimeLimit
 
+from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.registry import register_d4rl, require
 from seqrl_cli.errors import SeqrlError, nearest
 
@@ -20,7 +21,7 @@ register_d4rl()
 
 
 def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: int | None = None) -> Environment:
-    """Make one environment, with its step limit applied.
+    """Make one environment, with a step limit: an episode that need not end would never be a whole one.
 
     D4RL's data was recorded in MuJoCo environments that no longer exist; ``Hopper-v4`` and its kin have the same
     bodies, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
@@ -29,7 +30,7 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
     Args:
         env_id: gymnasium id, for example ``Hopper-v4``.
         render_mode: gymnasium render mode, for example ``rgb_array``.
-        max_episode_steps: step limit; by default the registered one (1000 for locomotion).
+        max_episode_steps: step limit; by default the registered one (1000 for locomotion), else ``EPISODE_STEPS``.
 
     Raises:
         SeqrlError: the id does not exist, or a package that it needs is not installed; the hint installs it.
@@ -46,6 +47,8 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
         close = _suggestion(env_id)
         hint = f"did you mean {close!r}?" if close else "gymnasium ids look like 'Hopper-v4'."
         raise SeqrlError(f"there is no environment {env_id!r} here: {_first_sentence(error)}", hint) from error
+    if env.spec is None or env.spec.max_episode_steps is None:
+        env = TimeLimit(env, EPISODE_STEPS)
     return FlattenObservation(env) if isinstance(env.observation_space, gymnasium.spaces.Dict) else env
 
 

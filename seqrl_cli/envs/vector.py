@@ -51,7 +51,7 @@ class EpisodeVector:
     Args:
         env_id: gymnasium id.
         slots: how many episodes can run at the same time (E).
-        max_episode_steps: step limit; by default the registered one.
+        max_episode_steps: step limit; by default that of ``make_env``.
         observation_size: keep the first so many observation dimensions, as the data was cut; None keeps all.
 
     Raises:
@@ -82,7 +82,7 @@ class EpisodeVector:
     def max_episode_steps(self) -> int:
         """The step limit."""
         spec = self._slot(0).spec
-        assert spec is not None and spec.max_episode_steps is not None
+        assert spec is not None and spec.max_episode_steps is not None, "make_env sees to it"
         return spec.max_episode_steps
 
     @property

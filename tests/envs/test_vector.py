@@ -2,6 +2,9 @@ import gymnasium
 import numpy as np
 import pytest
 
+from seqrl_cli.behaviour.collect import Part, collect
+from seqrl_cli.behaviour.policies import uniform_factory
+from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector import EnvironmentFailure, EpisodeVector
 from seqrl_cli.errors import SeqrlError
@@ -127,3 +130,18 @@ def test_observations_are_cut_as_the_data_was():
     np.testing.assert_array_equal(cut.step(action).observations, whole.step(action).observations[:, :5])
     assert EpisodeVector("Hopper-v4", 1, observation_size=99).observation_dim == 11
     assert cut.states()[0].qpos.shape == (6,)
+
+
+class Endless(Breaks):
+    """Neither breaks nor ends."""
+
+    def step(self, action):
+        return np.zeros(2), 0.0, False, False, {}
+
+
+def test_an_environment_without_a_step_limit_is_given_one():
+    gymnasium.register("Endless-v0", Endless)
+    assert EpisodeVector("Endless-v0", 1).max_episode_steps == EPISODE_STEPS
+    assert EpisodeVector("Endless-v0", 1, max_episode_steps=7).max_episode_steps == 7
+    part = Part(uniform_factory("Endless-v0"), 1.0)
+    assert collect("Endless-v0", [part], 1001, seed=0, workers=1).lengths.tolist() == [EPISODE_STEPS, 1]
