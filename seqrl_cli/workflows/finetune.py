@@ -23,7 +23,7 @@ from seqrl_cli.runs.store import RunStore, discard_run
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.workflows.finetune_job import FinetuneJob, FinetuneRequest, settle
-from seqrl_cli.workflows.finetune_workplace import load_source, make_environments, make_workplace
+from seqrl_cli.workflows.finetune_workplace import load_source, made_environments, make_vector, make_workplace
 from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
 
@@ -79,7 +79,7 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
             console.note(_already(job, done))
             return _report(job, job.record, fresh=False)
         trained = load_source(job, console)
-        with own_generators(job.device), closing(make_environments(store, job, trained)) as environments:
+        with own_generators(job.device), made_environments(store, job, trained) as environments:
             place = make_workplace(store, job, trained, environments, console)
             if force:
                 discard_run(job.run)
@@ -246,8 +246,8 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     """
     job = settle(store, request, force=force)
     refuse_locked(job.run.path)
-    with closing(make_environments(store, job, load_source(job, console))) as environments:
-        buffer = _buffer_bytes(job, environments.exploration)
+    with closing(make_vector(store, job, load_source(job, console), 1)) as one:
+        buffer = _buffer_bytes(job, one)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
     done = iterations_done(job.run) if job.goes_on else 0
     facts: dict[str, Any] = {
@@ -267,7 +267,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     console.show_facts(facts)
 
 
-def _buffer_bytes(job: FinetuneJob, exploration: EpisodeVector) -> int:
+def _buffer_bytes(job: FinetuneJob, environment: EpisodeVector) -> int:
     """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
 
     A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which
@@ -276,5 +276,5 @@ def _buffer_bytes(job: FinetuneJob, exploration: EpisodeVector) -> int:
     online, kept = job.config.online, job.config.train.keep_checkpoints
     since = kept * online.checkpoint_every * online.envs
     trajectories = online.capacity + max(online.capacity, online.envs) + since
-    numbers = exploration.observation_dim + exploration.action_dim + 1
-    return trajectories * exploration.max_episode_steps * (4 * numbers + 2)
+    numbers = environment.observation_dim + environment.action_dim + 1
+    return trajectories * environment.max_episode_steps * (4 * numbers + 2)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.policies import Policy
@@ -37,11 +36,6 @@ class Environments:
     exploration: EpisodeVector
     evaluation: EpisodeVector
 
-    def close(self) -> None:
-        """Free them."""
-        self.exploration.close()
-        self.evaluation.close()
-
 
 def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
     """The policy to begin from: the fine-tuned run's own, else its parent's.
@@ -52,24 +46,36 @@ def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
     return load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
 
 
-def make_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy) -> Environments:
-    """Environments to explore and to evaluate in, their observations cut as those of the data.
+@contextmanager
+def made_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy) -> Iterator[Environments]:
+    """Environments to explore and to evaluate in, freed when the block ends.
 
     Raises:
         SeqrlError: the environment cannot be made, or is not the policy's.
     """
-    online, model = job.config.online, trained.model
-    limit = online.max_steps or episode_limit(job.env_id) or EPISODE_STEPS
-    kept = observation_size_of_run(store, trained)
-    exploration, evaluation = (
-        EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept)
-        for slots in (online.envs, online.eval_episodes)
-    )
-    sizes, expected = (exploration.observation_dim, exploration.action_dim), (model.observation_dim, model.action_dim)
+    online = job.config.online
+    with (
+        closing(make_vector(store, job, trained, online.envs)) as exploration,
+        closing(make_vector(store, job, trained, online.eval_episodes)) as evaluation,
+    ):
+        yield Environments(exploration, evaluation)
+
+
+def make_vector(store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int) -> EpisodeVector:
+    """So many environments, their observations cut as those of the data.
+
+    Raises:
+        SeqrlError: the environment cannot be made, or is not the policy's.
+    """
+    limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
+    vector = EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept)
+    sizes = (vector.observation_dim, vector.action_dim)
+    expected = (trained.model.observation_dim, trained.model.action_dim)
     if sizes != expected:
+        vector.close()
         message = f"{job.env_id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
         raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
-    return Environments(exploration, evaluation)
+    return vector
 
 
 def make_workplace(

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from seqrl_cli.envs import vector
+from seqrl_cli.envs.make import make_env
 from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.runs.lock import locked
@@ -154,6 +156,13 @@ def test_dry_run_writes_nothing(runs):
     trajectories = 2 * facts["online.capacity"] + since  # the offline ones lie in one file, which goes with the last
     assert facts["disk of the buffer"] == f"at most {trajectories * 1000 * (4 * (11 + 3 + 1) + 2) / 1e6:.1f} MB"
     assert sorted(runs.rglob("*")) == before
+
+
+def test_a_dry_run_makes_one_environment(runs, monkeypatch):
+    made = []
+    monkeypatch.setattr(vector, "make_env", lambda *args, **options: made.append(args) or make_env(*args, **options))
+    succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--envs", 100_000, "--dry-run", "online.capacity=200000")
+    assert len(made) == 1
 
 
 def test_a_dry_run_knows_force_and_the_lock(runs):
