@@ -141,7 +141,7 @@ def describe(
 
 
 def _step_limit(env_id: str) -> int | None:
-    """Steps after which the environment ends an episode; None where it never does."""
+    """Steps after which an episode ends at the latest; None where nobody knows."""
     env = make_env(env_id)
     env.close()
     return env.spec.max_episode_steps if env.spec else None

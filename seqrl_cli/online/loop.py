@@ -11,6 +11,7 @@ import numpy as np
 
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector import EnvironmentFailure
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics, rewind_online_metrics
 from seqrl_cli.online.segments import Segment
 from seqrl_cli.online.settings import OnlineSettings
@@ -82,12 +83,12 @@ def finetune(
         settings: how to fine-tune.
         on_progress: told of every update; the counters are the loop's own, to be read only.
         on_metrics: told of every iteration.
-        on_warning: told of damaged checkpoints.
+        on_warning: told of damaged checkpoints and of a changed number of threads.
         should_stop: asked between updates and between steps of the environments; true saves and returns.
 
     Raises:
         EnvironmentFailure: an environment broke; everything up to the iteration's beginning was saved.
-        SeqrlError: a loss is not finite, the disk is full, or a file of the buffer is damaged.
+        SeqrlError: all exploration blew up, a loss is not finite, the disk is full, or a file of the buffer is damaged.
     """
     with own_generators(place.learner.device), deferred_interrupt() as interrupted:
         tuner = FineTuner(place, settings, lambda: interrupted() or (should_stop is not None and should_stop()))
@@ -121,7 +122,7 @@ class FineTuner:
         found = newest_checkpoint(self.place.checkpoints, on_warning)
         if found:
             with reading_state(self.place.checkpoints, found):
-                self._restore(found)
+                self._restore(found, on_warning)
             self._tidy()
             rewind_online_metrics(self.place.metrics, self.progress.iteration)
             return
@@ -177,6 +178,11 @@ class FineTuner:
         if played:
             self._add(played)
         progress.episodes += len(played)
+        if not progress.episodes:
+            raise SeqrlError(
+                "no exploration episode had finite numbers, so there is nothing new to learn from",
+                "the simulation blows up; aim at less with --exploration-return, or explore with less online.noise",
+            )
         progress.env_steps += sum(map(len, played))
         progress.exploration_return = _mean([trajectory.total_reward for trajectory in played])
         progress.exploration_length = _mean([len(trajectory) for trajectory in played])
@@ -241,9 +247,10 @@ class FineTuner:
         """Remove segments that no checkpoint needs, and what a killed process left half-written."""
         self.place.segments.keep_only(_needed(saved_states(self.place.checkpoints)))
 
-    def _restore(self, found: Checkpoint) -> None:
+    def _restore(self, found: Checkpoint, on_warning: Callable[[str], None] | None) -> None:
         state = found.state
-        self.place.learner.restore(Checkpoint(found.step, found.model, found.optimizer, state["learner"]))
+        own = Checkpoint(found.step, found.model, found.optimizer, state["learner"])
+        self.place.learner.restore(own, on_warning)
         self.progress = Progress(**state["progress"])
         self._tally.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.planning.rollout import Agent, EpisodeRecord, Rollout
@@ -56,10 +54,11 @@ class Player:
 
     def _is_finite(self, record: EpisodeRecord) -> bool:
         """Whether an episode can be learnt from; a simulation that blew up must not get into the buffer."""
-        finite = all(np.isfinite(array).all() for array in (record.observations, record.actions, record.rewards))
-        if not finite and self.on_warning:
-            self.on_warning(f"episode {record.episode} has numbers that are not finite; it is left out")
-        return finite
+        broken = record.not_finite
+        if broken and self.on_warning:
+            kind = "exploration" if self.fresh else "evaluation"
+            self.on_warning(f"{kind} episode {record.episode} is left out: it has {broken} that are not finite")
+        return not broken
 
 
 def _number(record: EpisodeRecord) -> int:

@@ -30,7 +30,7 @@ class Learner(Protocol):
     def checkpoint(self) -> Checkpoint:
         """All that ``restore`` needs."""
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
         """Go on from a checkpoint of the same model."""
 
 

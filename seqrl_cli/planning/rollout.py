@@ -56,6 +56,17 @@ class EpisodeRecord:
     plan_values: np.ndarray | None = None
 
     @property
+    def not_finite(self) -> str | None:
+        """Which numbers blew up first, as in ``rewards of step 7``; None when all are finite."""
+        found = {}
+        for kind in ("observations", "actions", "rewards"):  # in the order in which a step gives them
+            broken = np.argwhere(~np.isfinite(getattr(self, kind)))
+            if len(broken):
+                found[kind] = int(broken[0][0])
+        kind = min(found, key=found.__getitem__, default="")
+        return f"{kind} of step {found[kind]:,}" if found else None
+
+    @property
     def total_reward(self) -> float:
         """The episode's return."""
         return float(self.rewards.sum(dtype=np.float64))

@@ -142,10 +142,15 @@ def _play_run(planner: Planner, request: CollectRequest, progress: Callable[...,
     rollout = planner.rollout(vector, Profile())
     records: list[EpisodeRecord] = []
     rows = 0
+
+    def on_episode(record: EpisodeRecord) -> None:
+        planner.refuse_broken(record)
+        records.append(record)
+
     try:
         while rows < request.transitions:
             first = len(records)
-            rollout.play(range(first, first + slots), records.append)
+            rollout.play(range(first, first + slots), on_episode)
             rows = sum(len(record.actions) for record in records)
             progress(min(rows, request.transitions), request.transitions)
     finally:

@@ -23,7 +23,13 @@ from seqrl_cli.runs.store import RunStore, discard_run
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.workflows.finetune_job import FinetuneJob, FinetuneRequest, settle
-from seqrl_cli.workflows.finetune_workplace import load_source, made_environments, make_vector, make_workplace
+from seqrl_cli.workflows.finetune_workplace import (
+    load_source,
+    made_environments,
+    make_vector,
+    make_workplace,
+    warn_of_returns,
+)
 from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
 
@@ -246,6 +252,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     """
     job = settle(store, request, force=force)
     refuse_locked(job.run.path)
+    warn_of_returns(job, console.warn)
     with closing(make_vector(store, job, load_source(job, console), 1)) as one:
         buffer = _buffer_bytes(job, one)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)

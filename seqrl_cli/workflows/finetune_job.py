@@ -17,7 +17,7 @@ from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.models import choose_device
-from seqrl_cli.workflows.planner import environment_of_run
+from seqrl_cli.workflows.planner import check_return, environment_of_run
 
 OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")  # that fine-tuning takes beside online.…
 FREE_KEYS = ("online.iterations",)  # that may be changed of a run that is there already
@@ -106,6 +106,8 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
     if goes_on:
         _check_same(run, base, config)
     record = records.read_record((run if goes_on else parent).record)
+    check_return("plan.target_return", config.plan.target_return, record)
+    check_return("online.exploration_return", config.online.exploration_return, record)
     env_id, references = environment_of_run(store, record)
     return FinetuneJob(run, parent, config, record, goes_on, env_id, references, choose_device(request.device))
 

@@ -24,7 +24,7 @@ from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
 from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
 from seqrl_cli.workflows.finetune_job import FinetuneJob
-from seqrl_cli.workflows.planner import observation_size_of_run, warn_of_target
+from seqrl_cli.workflows.planner import observation_size_of_run, warn_of_return
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
 from seqrl_cli.workflows.train_job import policy_settings
 
@@ -87,7 +87,7 @@ def make_workplace(
         SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
     """
     policy, capacity = trained.model, job.config.online.capacity
-    warn_of_target(job.target_return, trained.record, console.warn)
+    warn_of_returns(job, console.warn)
     learner = _make_learner(job, policy, console.warn)
     offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.begins else []
     explore, evaluate = _make_players(job, policy, environments, console.warn)
@@ -102,6 +102,12 @@ def make_workplace(
         checkpoints=job.run.checkpoints,
         metrics=job.run.metrics,
     )
+
+
+def warn_of_returns(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
+    """Say which of the returns aimed at are far from all that the data hold."""
+    warn_of_return("the target return", job.target_return, job.record, on_warning)
+    warn_of_return("the exploration return", job.exploration_return, job.record, on_warning, explores=True)
 
 
 def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:

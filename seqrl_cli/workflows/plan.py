@@ -137,6 +137,7 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
             tally = _Tally(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
+                planner.refuse_broken(record)
                 _write_episode(planner, record)
                 written.append(record.episode)
                 tally.finished(record)
@@ -236,7 +237,7 @@ def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> P
 def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
     """What ``plan`` would do, for --dry-run."""
     use_threads(request.threads)
-    planner = make_planner(store, request)
+    planner = make_planner(store, request, console.warn)
     facts = {
         "run": str(planner.run.path),
         "checkpoint": planner.trained.step,

@@ -18,7 +18,7 @@ from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.retention import check_mode
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import Rollout
+from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
@@ -28,6 +28,9 @@ from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
 from seqrl_cli.workflows.sources import scores_of_environment
+
+FARTHEST_RETURN = 1e9
+"""From zero, that a policy may be asked for: float32 numbers lie 64 apart there, more than most rewards."""
 
 # How a setting that differs from the default is written in a plan folder's name.
 SHORT_NAMES = {
@@ -116,6 +119,16 @@ class Planner:
         """Environments to play in, their observations cut as those of the data."""
         return EpisodeVector(self.env_id, slots, max_episode_steps=max_steps, observation_size=self.observation_size)
 
+    def refuse_broken(self, record: EpisodeRecord) -> None:
+        """Stop at an episode of which neither the return nor a state means anything.
+
+        Raises:
+            SeqrlError: it has a number that is not finite.
+        """
+        if broken := record.not_finite:
+            message = f"episode {record.episode} in {self.env_id} has {broken} that are not finite: it blew up"
+            raise SeqrlError(message, "another --seed plays other episodes, plan.max_steps shorter ones")
+
     def rollout(self, vector: EpisodeVector, profile: Profile) -> Rollout:
         """A fresh closed loop over some environments.
 
@@ -162,9 +175,10 @@ def _mind(
             what = with_article(config.model.arch)
             raise UsageError(f"--max-memory bounds a search for plans, but {run.path} is {what}", "leave it out")
         policy = load_policy(run, device, request.checkpoint, on_warning)
+        check_return("plan.target_return", config.plan.target_return, policy.record)
         mind = PolicyMind(policy, config.plan.target_return, config.plan.max_context_transitions)
         mind.agent(1, Profile())  # refuses what the policy cannot see
-        warn_of_target(mind.target_return, policy.record, on_warning)
+        warn_of_return("the target return", mind.target_return, policy.record, on_warning)
         return mind
     trained = load_model(run, device, request.checkpoint, on_warning)
     if request.mode is not None and isinstance(trained.model, RetNet):
@@ -182,17 +196,41 @@ def _check_mode(arch: str, mode: str | None) -> None:
         raise UsageError(f"--mode {mode}: only a retnet has it, not {with_article(arch)}", "leave out --mode")
 
 
-def warn_of_target(target: float | None, record: RunRecord, on_warning: Callable[[str], None] | None) -> None:
-    """Say when a return is asked for that is far from all that the data hold."""
+def check_return(key: str, asked: float | None, record: RunRecord) -> None:
+    """Stop at a return from which float32, in which a policy is asked for it, could not take off a single reward.
+
+    Raises:
+        UsageError: it is farther from zero than ``FARTHEST_RETURN``, and than ten times any return in the data.
+    """
+    held = record.return_range or ()
+    farthest = max(FARTHEST_RETURN, *(10 * abs(one) for one in held))
+    if asked is None or abs(asked) <= farthest:
+        return
+    known = " to ".join(f"{one:,.6g}" for one in held)
+    raise UsageError(
+        f"{key} = {asked:.6g}, but beyond ±{farthest:.6g} float32 is too coarse to take rewards off a return",
+        f"the returns in {record.dataset} are {known}" if held else "ask for a return that an episode may have",
+    )
+
+
+def warn_of_return(
+    what: str,
+    asked: float | None,
+    record: RunRecord,
+    on_warning: Callable[[str], None] | None,
+    *,
+    explores: bool = False,
+) -> None:
+    """Say when a return is asked for that is far from all that the data hold; explorers may aim at twice the best."""
     held = record.return_range
-    if target is None or held is None or on_warning is None:
+    if asked is None or held is None or on_warning is None:
         return
     low, high = held
     span = (high - low) or abs(high) or 1.0
-    if not low - span <= target <= high + span:
+    reach = max(span, abs(low), abs(high)) if explores else span
+    if not low - reach <= asked <= high + reach:
         on_warning(
-            f"the target return {target:,.6g} is far from the returns in {record.dataset}, "
-            f"which are {low:,.1f} to {high:,.1f}"
+            f"{what} {asked:,.6g} is far from the returns in {record.dataset}, which are {low:,.1f} to {high:,.1f}"
         )
 
 

@@ -158,6 +158,14 @@ def test_dry_run_writes_nothing(runs):
     assert sorted(runs.rglob("*")) == before
 
 
+def test_returns_far_from_the_datas_are_told(runs):
+    for words in ((), ("--dry-run",)):
+        aims = ("--exploration-return", 1e8, "--target-return", 1e7, "--iterations", 1, "--name", "n")
+        said = succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, *aims, *words).stderr
+        assert "the exploration return 1e+08 is far from" in said and "the target return 1e+07 is far from" in said
+    assert "is far from" not in succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "m").stderr
+
+
 def test_a_dry_run_makes_one_environment(runs, monkeypatch):
     made = []
     monkeypatch.setattr(vector, "make_env", lambda *args, **options: made.append(args) or make_env(*args, **options))
@@ -181,6 +189,8 @@ def test_a_dry_run_knows_force_and_the_lock(runs):
         (("odt-s42", "train.learning_rate=1"), "'train.learning_rate' cannot be changed when fine-tuning"),
         (("odt-s42", "online.update=1"), "unknown key 'online.update'"),
         (("odt-s42", "--exploration-return", "nan", "--name", "n"), "online.exploration_return"),
+        (("odt-s42", "--target-return", "1e300", "--name", "n"), "plan.target_return = 1e+300, but beyond ±1e+09"),
+        (("odt-s42", "--exploration-return", "1e10", "--name", "n"), "online.exploration_return = 1e+10, but beyond"),
         (("odt-s42", "--name", "odt-s42"), "is the run to begin from itself"),
         (("odt-s42", "--name", "n", "plan.max_context_transitions=9"), "a context of 9 steps was asked for"),
         (("absent",), "no run 'absent'"),

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 
 from seqrl_cli.config.presets import preset_names, resolve_config
 from seqrl_cli.data.d4rl import write_d4rl
@@ -165,6 +166,25 @@ def test_an_absurd_target_is_warned_about_with_the_range_of_the_data(seqrl):
     assert result.exit_code == 0
     assert "target return 1e+06 is far from the returns in sim/hopper-medium, which are" in result.stderr
     assert "warning" not in seqrl("plan", "odt-s42", *PLAY, "--target-return", 2500).stderr
+
+
+def test_a_target_that_float32_cannot_hold_is_refused(seqrl):
+    result = seqrl("plan", "odt-s42", *PLAY, "--target-return", 1e38)
+    assert_refused(result, 2, "plan.target_return = 1e+38, but beyond ±1e+09", "the returns in sim/hopper-medium are")
+
+
+def test_an_episode_that_blows_up_is_not_scored(seqrl, tmp_path, monkeypatch):
+    def blow_up(self, action):
+        observation, *rest = step(self, action)
+        return (np.full_like(observation, np.nan) if self.data.time > 0.03 else observation), *rest
+
+    step = HopperEnv.step
+    monkeypatch.setattr(HopperEnv, "step", blow_up)
+    message = "in Hopper-v4 has observations of step 4 that are not finite"
+    assert_refused(seqrl("plan", "odt-s42", *PLAY, "--seed", 1), 1, message, "another --seed")
+    words = ("collect", "hopper", "--policy", "sim/hopper-medium/odt-s42", "-n", 25, "--name", "collected/own")
+    assert_refused(seqrl(*words), 1, message, "another --seed")
+    assert not (tmp_path / "runs/collected/own/dataset.h5").exists()
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("odt", "dt"), ("dt", "odt"), ("bc", "dt"), ("odt", "bc")])

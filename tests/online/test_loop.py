@@ -133,9 +133,18 @@ def test_a_broken_environment_is_reported_and_the_buffer_is_intact(tmp_path, uni
 
 
 def test_an_iteration_whose_episodes_were_all_left_out_learns_from_the_buffer(tmp_path):
-    finetune(workplace(tmp_path, explore=lambda iteration, on_step: []), small_settings(2))
-    last = read_online_metrics(tmp_path / "metrics.jsonl")[-1]
-    assert (last.env_steps, last.buffer, last.exploration_return) == (0, 4, None) and last.loss > 0
+    place = workplace(tmp_path)
+    explore = place.explore
+    place = replace(place, explore=lambda iteration, on_step: explore(1, on_step) if iteration == 1 else [])
+    finetune(place, small_settings(2))
+    first, last = read_online_metrics(tmp_path / "metrics.jsonl")[-2:]
+    assert (last.env_steps, last.buffer, last.exploration_return) == (first.env_steps, 5, None) and last.loss > 0
+
+
+def test_exploration_that_only_blows_up_ends_it(tmp_path):
+    place = workplace(tmp_path, explore=lambda iteration, on_step: [])
+    with pytest.raises(SeqrlError, match="no exploration episode had finite numbers"):
+        finetune(place, small_settings(2))
 
 
 def test_a_damaged_segment_is_named(tmp_path, uninterrupted):
@@ -161,8 +170,9 @@ def test_a_state_without_its_counters_is_damage(tmp_path, key):
 def test_a_loss_that_is_not_finite_stops_it(tmp_path):
     place = workplace(tmp_path)
     place.offline[0].actions[:] = np.inf
+    explore = place.explore
     with pytest.raises(SeqrlError, match="the training loss is") as refusal:
-        finetune(replace(place, explore=lambda iteration, on_step: []), small_settings())
+        finetune(replace(place, explore=lambda *turn: explore(*turn)[:1]), small_settings())
     assert "with online.learning_rate=" in refusal.value.hint
 
 

@@ -56,4 +56,4 @@ def test_an_episode_with_numbers_that_are_not_finite_is_left_out(learner, monkey
 
     monkeypatch.setattr(player.vector, "step", blow_up)
     assert len(play(player, 1)) == 1
-    assert said == ["episode 2 has numbers that are not finite; it is left out"]
+    assert said == ["exploration episode 2 is left out: it has rewards of step 0 that are not finite"]
