@@ -182,3 +182,14 @@ def test_metrics_are_one_object_a_line_and_bad_lines_are_left_out(uninterrupted,
     bad = '[]\n{"iteration": 1}\n{"iteration": "x"}\nnonsense\n'
     (tmp_path / "metrics.jsonl").write_text(bad + text + text[:40])
     assert logged(tmp_path) == logged(uninterrupted)
+
+
+def test_another_number_of_threads_is_told_on_resuming(tmp_path):
+    finetune(workplace(tmp_path), small_settings(1))
+    threads, said = torch.get_num_threads(), []
+    torch.set_num_threads(threads + 1)
+    try:
+        finetune(workplace(tmp_path), small_settings(2), on_warning=said.append)
+    finally:
+        torch.set_num_threads(threads)
+    assert said == [f"resuming with {threads + 1} threads what began with {threads}: last digits may differ"]
