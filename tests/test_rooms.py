@@ -60,8 +60,9 @@ def test_every_module_imports_with_the_core_dependencies():
             importlib.import_module(module.name)
 
 
-# Others read these variables, and take no argument instead: BLAS when a process starts, gymnasium when it draws.
-READERS = {"behaviour/workers.py", "render/replay.py"}
+# Others read these variables, and take no argument instead: BLAS when a process starts, OpenMP when PyTorch loads,
+# gymnasium when it draws.
+READERS = {"__main__.py", "behaviour/workers.py", "render/replay.py"}
 
 
 def test_only_cli_reads_the_environment_and_the_command_line():
