@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.reports.results import EpisodeResult, group_episodes
+from seqrl_cli.reports.groups import group_episodes
+from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import paired_interval
 
 DELTA_NOTE = (
-    "− offline: difference of the means of a fine-tuned run and its parent, played alike; n counts pairs, and "
+    "− offline: difference of the means of a fine-tuned run and its parent, played alike; n counts seeds, and "
     "the 95 % interval is Student's t over them"
 )
 
@@ -23,7 +25,7 @@ class DeltaRow:
     Attributes:
         dataset: dataset id.
         method: for example ``"odt online ctx5 − offline"``.
-        pairs: how many runs were compared, each with its own parent.
+        pairs: how many seeds were compared, each with its own parent; several fine-tunes of one are averaged first.
         score: mean difference of the normalized score, in points of which 100 are the reference policy; None without
             reference scores.
         score_interval: 95 % interval of it over pairs; None for one pair.
@@ -47,35 +49,43 @@ def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[De
         episodes: all episodes, of fine-tuned runs and of their parents.
         by: as in ``group_episodes``.
     """
-    played: dict[tuple[str, str, str], list[EpisodeResult]] = {}
+    played: dict[tuple[str, str, str], list[EpisodeResult]] = defaultdict(list)
     for episode in episodes:
-        played.setdefault((episode.dataset, episode.run, episode.settings_label), []).append(episode)
+        played[episode.dataset, episode.run, episode.settings_label].append(episode)
     rows = []
     for (dataset, label), group in group_episodes(episodes, by).items():
-        keys = sorted({(dataset, e.run, e.settings_label, e.parent) for e in group if e.parent is not None})
-        pairs = [
-            (played[dataset, run, settings], played[dataset, parent, settings])
-            for _, run, settings, parent in keys
-            if parent and (dataset, parent, settings) in played
-        ]
+        pairs: dict[str, list[Pair]] = defaultdict(list)
+        for run in sorted({episode.run for episode in group if episode.parent}):
+            after = [episode for episode in group if episode.run == run]
+            before = played.get((dataset, after[0].parent or "", after[0].settings_label))
+            if before:
+                pairs[after[0].replicate].append((after, before))
         if pairs:
-            rows.append(_delta_row(dataset, f"{label} − offline", pairs))
+            rows.append(_delta_row(dataset, f"{label} − offline", list(pairs.values())))
     return rows
 
 
-def _delta_row(dataset: str, method: str, pairs: Sequence[tuple[list[EpisodeResult], list[EpisodeResult]]]) -> DeltaRow:
-    returns = [_mean_return(after) - _mean_return(before) for after, before in pairs]
-    scores = [_mean_score(after) - _mean_score(before) for after, before in pairs]
+Pair = tuple[Sequence[EpisodeResult], Sequence[EpisodeResult]]
+"""Episodes of a fine-tuned run, and of its parent."""
+
+
+def _delta_row(dataset: str, method: str, seeds: Sequence[Sequence[Pair]]) -> DeltaRow:
+    returns, scores = _differences(seeds, _mean_return), _differences(seeds, _mean_score)
     scored = bool(np.isfinite(scores).all())
     return DeltaRow(
         dataset,
         method,
-        len(pairs),
+        len(seeds),
         score=float(np.mean(scores)) if scored else None,
         score_interval=paired_interval(scores) if scored else None,
         return_=float(np.mean(returns)),
         return_interval=paired_interval(returns),
     )
+
+
+def _differences(seeds: Sequence[Sequence[Pair]], mean: Callable[[Sequence[EpisodeResult]], float]) -> Sequence[float]:
+    """One number a seed, however often it was fine-tuned: what is common to its fine-tunes is no news."""
+    return [float(np.mean([mean(after) - mean(before) for after, before in pairs])) for pairs in seeds]
 
 
 def _mean_return(episodes: Sequence[EpisodeResult]) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.reports.origins import Origin, origin_folder, read_origin
 from seqrl_cli.runs.record import SCHEMA_VERSION
 
 _OURS = "episode-*.json"
@@ -41,6 +42,9 @@ class EpisodeResult:
         recipe: what the model was made by, its seed left out; models of one recipe are seeds of one method. None in
             the originals' files.
         parent: the run that this one was fine-tuned from; None when it was trained from scratch.
+        model_seed: what the model was trained with; None when its run is not there.
+        iterations: of online fine-tuning when it was played; None when unknown, or never fine-tuned.
+        online_steps: environment steps that were explored by then.
     """
 
     dataset: str
@@ -57,6 +61,14 @@ class EpisodeResult:
     path: Path
     recipe: str | None = None
     parent: str | None = None
+    model_seed: int | None = None
+    iterations: int | None = None
+    online_steps: int | None = None
+
+    @property
+    def replicate(self) -> str:
+        """What is independent of the other models of the recipe: a seed, or a parent or run where that is unknown."""
+        return (self.parent or self.run) if self.model_seed is None else f"seed {self.model_seed}"
 
     @property
     def method(self) -> str:
@@ -91,9 +103,13 @@ def read_results(*folders: Path) -> Results:
         SeqrlError: one of ``folders`` is not a folder.
     """
     episodes, warnings = [], []
+    origins: dict[Path | None, Origin] = {}
     for path in sorted({path.resolve() for folder in folders for path in _episode_files(folder)}):
         try:
-            episodes.append(read_episode(path))
+            folder = origin_folder(path)
+            if folder not in origins:
+                origins[folder] = read_origin(folder)
+            episodes.append(read_episode(path, origins[folder]))
         except SeqrlError as error:
             warnings.append(f"left out: {error.message}")
     return Results(tuple(episodes), tuple(warnings))
@@ -107,35 +123,23 @@ def _episode_files(folder: Path) -> list[Path]:
     return [*folder.rglob(_OURS), *folder.rglob(_ORIGINAL)]
 
 
-def read_episode(path: Path) -> EpisodeResult:
+def read_episode(path: Path, origin: Origin | None = None) -> EpisodeResult:
     """Read one episode JSON; the file's name tells ours from the originals'.
+
+    Args:
+        path: the file.
+        origin: what is known of the run; None = what the folder says that the file lies in.
 
     Raises:
         SeqrlError: the file is not a whole episode record.
     """
     try:
         record = _load(path)
-        return _original_episode(record, path) if path.name == _ORIGINAL else _own_episode(record, path)
+        if path.name == _ORIGINAL:
+            return _original_episode(record, path)
+        return _own_episode(record, path, origin or read_origin(origin_folder(path)))
     except _Unreadable as error:
         raise SeqrlError(f"{path} is not a whole episode: {error}", "`seqrl plan --force` makes it anew") from error
-
-
-def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:
-    """Episodes by ``(dataset, method)``, or by ``(dataset, run and settings)`` with ``by="run"``.
-
-    Runs that were made by different recipes are not seeds of one method: they are kept apart by their names.
-    """
-    assert by in ("method", "run")
-    episodes = list(episodes)
-    recipes: dict[tuple[str, str], set[str | None]] = {}
-    for episode in episodes:
-        recipes.setdefault((episode.dataset, episode.method), set()).add(episode.recipe)
-    groups: dict[tuple[str, str], list[EpisodeResult]] = {}
-    for episode in episodes:
-        alike = len(recipes[episode.dataset, episode.method]) == 1
-        label = episode.method if by == "method" and alike else episode.run_method
-        groups.setdefault((episode.dataset, label), []).append(episode)
-    return groups
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -154,10 +158,12 @@ def _load(path: Path) -> dict[str, Any]:
     return record
 
 
-def _own_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
+def _own_episode(record: dict[str, Any], path: Path, origin: Origin) -> EpisodeResult:
     version = _whole(record, "schema_version")
     if version > SCHEMA_VERSION:
         raise _Unreadable(f"its schema_version is {version}, newer than {SCHEMA_VERSION}")
+    step = record.get("checkpoint_step")
+    iterations, online_steps = origin.explored(step if isinstance(step, int) else None)
     return EpisodeResult(
         dataset=_text(record, "dataset"),
         arch=_text(record, "arch"),
@@ -170,6 +176,9 @@ def _own_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
         path=path,
         recipe=_text(record, "recipe") if "recipe" in record else None,
         parent=_text(record, "parent") if record.get("parent") is not None else None,
+        model_seed=origin.seed,
+        iterations=iterations,
+        online_steps=online_steps,
     )
 
 

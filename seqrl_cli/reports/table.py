@@ -6,14 +6,15 @@ The formats (terminal, Markdown, CSV, LaTeX, JSON) print what is computed here a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from seqrl_cli.reports.deltas import DELTA_NOTE, DeltaRow, delta_rows
+from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order
 from seqrl_cli.reports.published import PublishedMethod, published_notes
-from seqrl_cli.reports.results import EpisodeResult, group_episodes
+from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, summarize
 
 QUALITIES = ("medium-expert", "medium", "medium-replay")
@@ -40,6 +41,9 @@ class ResultRow:
         steps: mean episode length.
         terminated: share of episodes that ended by failure.
         seconds_per_step: mean wall time of a planned step; None when no file says it.
+        runs: models behind it, of which those of one seed count as one.
+        iterations: of online fine-tuning, mean over runs; None for what was not fine-tuned.
+        online_steps: environment steps explored by then, mean over runs.
     """
 
     dataset: str
@@ -49,6 +53,9 @@ class ResultRow:
     steps: float
     terminated: float
     seconds_per_step: float | None
+    runs: int
+    iterations: float | None = None
+    online_steps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -165,12 +172,15 @@ def build_report(
         references: the datasets' own behaviour and random policies.
         published: figures to show beside ours.
     """
-    groups = group_episodes(episodes, by)
+    groups, repeats = group_episodes(episodes, by), list[str]()
+    for key, group in groups.items() if by == "method" else ():
+        groups[key], told = drop_repeats(group)
+        repeats += told
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
     rows = tuple(_result_row(dataset, method, groups[dataset, method], rng) for dataset, method in keys)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
     notes = [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas) + published_notes(published)
-    notes += _version_notes(episodes)
+    notes += [*sorted(set(repeats)), *_version_notes(episodes)]
     ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
     return Report(rows, ordered, compare(rows, published), bool(published), tuple(notes), deltas)
 
@@ -192,11 +202,6 @@ def dataset_order(dataset: str) -> tuple[int, int, str]:
     if dataset in D4RL_DATASETS:
         return (0, D4RL_DATASETS.index(dataset), dataset)
     return (1, 0, dataset)
-
-
-def natural_order(text: str) -> list[tuple[bool, int, str]]:
-    """Sort key that puts H5 before H15."""
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
 
 
 def dataset_titles(dataset: str) -> tuple[str, str]:
@@ -226,7 +231,7 @@ def _published_column(method: PublishedMethod, *, alone: bool) -> Column:
 
 
 def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: np.random.Generator) -> ResultRow:
-    runs = [episode.run for episode in episodes]
+    runs = [episode.replicate for episode in episodes]
     seconds = [episode.seconds_per_step for episode in episodes if episode.seconds_per_step is not None]
     return ResultRow(
         dataset=dataset,
@@ -236,7 +241,15 @@ def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: n
         steps=float(np.mean([episode.steps for episode in episodes])),
         terminated=float(np.mean([episode.terminated for episode in episodes])),
         seconds_per_step=float(np.mean(seconds)) if seconds else None,
+        runs=len(set(runs)),
+        iterations=_mean_over_runs({episode.run: episode.iterations for episode in episodes}),
+        online_steps=_mean_over_runs({episode.run: episode.online_steps for episode in episodes}),
     )
+
+
+def _mean_over_runs(values: Mapping[str, int | None]) -> float | None:
+    known = [value for value in values.values() if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def _summarize_scores(episodes: list[EpisodeResult], runs: list[str], rng: np.random.Generator) -> Summary | None:

@@ -14,9 +14,9 @@ import numpy as np
 
 from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.reports.curves import Dots, Mean, Panel, Series, mean_curve, mean_of_running_sums
+from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import summarize
-from seqrl_cli.reports.table import natural_order
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.training.metrics import read_metrics

@@ -14,9 +14,9 @@ from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.curves import Panel
+from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.plots import check_format, is_drawn, plot_panels
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table import natural_order
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore

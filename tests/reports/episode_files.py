@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import new_record, write_record
+
 
 def episode_record(**changes: Any) -> dict[str, Any]:
     """A whole record; ``changes`` replace or add keys."""
@@ -35,3 +38,10 @@ def write_episode(folder: Path, episode: int = 0, **changes: Any) -> Path:
     path = folder / f"episode-{episode:03d}.json"
     path.write_text(json.dumps(episode_record(episode=episode, **changes)), encoding="utf-8")
     return path
+
+
+def write_run_record(folder: Path, **changes: Any) -> None:
+    """Write the ``run.json`` of a finished run; ``changes`` replace or add facts."""
+    facts = {"dataset": "sim/hopper-medium", "env_id": "Hopper-v4", "arch": "odt", "name": folder.name, "seed": 42}
+    facts |= {"status": "finished", "argv": [], "device": "cpu", "threads": 1, "parameters": 1}
+    write_record(RunFolder(folder).record, new_record(**facts | {"tokens_fingerprint": "0"} | changes))

@@ -14,7 +14,7 @@ from seqrl_cli.reports.formats import to_markdown, to_rows
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.reports.table import Report, build_report
 from seqrl_cli.reports.terminal import print_report
-from tests.reports.episode_files import write_episode
+from tests.reports.episode_files import write_episode, write_run_record
 
 OFFLINE = {"odt-s1": (0.30, 0.34), "odt-s2": (0.40, 0.44), "odt-s3": (0.20, 0.30)}
 ONLINE = {"odt-s1": (0.50, 0.52), "odt-s2": (0.55, 0.45), "odt-s3": (0.47, 0.41)}
@@ -65,6 +65,27 @@ def test_one_seed_has_a_difference_but_no_interval(folder):
 def test_without_an_episode_of_the_parent_there_is_no_difference(folder):
     write(folder, "odt-s9-online", (0.5,), recipe="online", parent="odt-s9")
     assert report_of(folder).deltas == ()
+
+
+def test_fine_tunes_of_one_parent_are_one_seed(folder):
+    write_online(folder, seeds=2)
+    report = report_of(folder)
+    write(folder, "odt-s1-online-again", ONLINE["odt-s1"], recipe="online", parent="odt-s1")
+    again = report_of(folder)
+    assert again.rows == report.rows and again.deltas == report.deltas and again.rows[1].runs == 2
+    assert "sim/hopper-medium: odt-s1-online-again repeats odt-s1-online" in " ".join(again.notes)
+    write(folder, "odt-s1-online-other", (0.1, 0.2), recipe="online", parent="odt-s1")
+    (delta,), (_, row) = report_of(folder).deltas, report_of(folder).rows
+    assert delta.pairs == row.runs == 2 and row.return_.count == 6
+    assert delta.score == pytest.approx(np.mean([(19 + 19 - 17) / 3, 8]))
+
+
+def test_the_seed_of_a_run_tells_its_copy(folder):
+    for name in ("odt-s1", "odt-s1b"):
+        write(folder, name, OFFLINE["odt-s1"], recipe="offline")
+        write_run_record(folder / name, seed=1)
+    (row,) = report_of(folder).rows
+    assert row.runs == 3 and row.return_.count == 6
 
 
 def test_run_by_run(folder):

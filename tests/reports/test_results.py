@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.results import group_episodes, read_episode, read_results
+from seqrl_cli.reports.groups import group_episodes
+from seqrl_cli.reports.results import read_episode, read_results
 from tests.reports.episode_files import episode_record, write_episode
 
 
@@ -116,3 +117,19 @@ def test_runs_are_joined_by_method_or_kept_apart(tmp_path):
     assert list(group_episodes(episodes)) == [("sim/hopper-medium", "gpt H15-B128-ctx5")]
     labels = [label for _, label in group_episodes(episodes, by="run")]
     assert labels == ["gpt-s1 H15-B128-ctx5", "gpt-s2 H15-B128-ctx5"]
+
+
+def test_another_recipe_leaves_the_seeds_of_one_together(tmp_path):
+    for seed, recipe in ((1, "a"), (2, "a"), (3, "b"), (4, "c")):
+        write_episode(tmp_path / f"gpt-s{seed}", run=f"gpt-s{seed}", recipe=recipe)
+    write_episode(tmp_path / "mine", run="mine", recipe="c")
+    labels = {label: len(group) for (_, label), group in group_episodes(read_results(tmp_path).episodes).items()}
+    assert labels == {"gpt-s1,s2 H15-B128-ctx5": 2, "gpt-s3 H15-B128-ctx5": 1, "gpt-s4,mine H15-B128-ctx5": 2}
+
+
+def test_many_seeds_are_named_by_the_first_and_the_last(tmp_path):
+    for seed in (1, 2, 9, 10):
+        write_episode(tmp_path / f"odt-s{seed}-online", run=f"odt-s{seed}-online", recipe="a")
+    write_episode(tmp_path / "other", run="other", recipe="b")
+    labels = [label for _, label in group_episodes(read_results(tmp_path).episodes)]
+    assert "odt-s1…s10-online H15-B128-ctx5" in labels

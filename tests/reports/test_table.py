@@ -14,6 +14,7 @@ from rich.console import Console
 
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
+from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.latex import to_latex
 from seqrl_cli.reports.published import PublishedMethod, load_published
 from seqrl_cli.reports.results import read_results
@@ -25,7 +26,6 @@ from seqrl_cli.reports.table import (
     compare,
     dataset_order,
     dataset_titles,
-    natural_order,
 )
 from seqrl_cli.reports.terminal import print_report
 from tests.reports.episode_files import write_episode

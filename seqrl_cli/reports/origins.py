@@ -1,0 +1,48 @@
+"""What a run's folder tells of the episodes that were planned with it: its seed, and how far it was fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import read_record
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model behind an episode.
+
+    Attributes:
+        seed: that it was trained with; None when the run's record is not there.
+        log: its iterations of online fine-tuning; empty for a run that was trained from scratch.
+    """
+
+    seed: int | None = None
+    log: Sequence[OnlineMetrics] = ()
+
+    def explored(self, step: int | None) -> tuple[int | None, int | None]:
+        """Iterations, and environment steps explored, when the model had made ``step`` updates; None when unknown."""
+        reached = [line for line in self.log if step is not None and line.step <= step]
+        return (reached[-1].iteration, reached[-1].env_steps) if reached else (None, None)
+
+
+def origin_folder(episode: Path) -> Path | None:
+    """The run in whose ``plans/`` an episode file lies; None when it was moved out of it."""
+    folder = episode.parent.parent
+    return folder.parent if folder.name == "plans" else None
+
+
+def read_origin(folder: Path | None) -> Origin:
+    """What there is to know of a run; a damaged or missing record tells nothing."""
+    if folder is None:
+        return Origin()
+    run = RunFolder(folder)
+    try:
+        record = read_record(run.record)
+        return Origin(record.seed, read_online_metrics(run.metrics) if record.parent else ())
+    except SeqrlError:
+        return Origin()
