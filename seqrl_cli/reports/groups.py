@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from seqrl_cli.reports.results import EpisodeResult
@@ -38,7 +38,7 @@ def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dic
 
 def _kind_labels(kinds: Sequence[Sequence[EpisodeResult]]) -> list[str]:
     """A name for each kind of one method; one run that was played before and after it went on tells its iterations."""
-    names = [_run_names(sorted({episode.run for episode in kind}, key=natural_order)) for kind in kinds]
+    names = kind_names([{episode.run for episode in kind} for kind in kinds])
     labels = []
     for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
         label = f"{name} {kind[0].settings_label}".strip()
@@ -49,7 +49,21 @@ def _kind_labels(kinds: Sequence[Sequence[EpisodeResult]]) -> list[str]:
     return labels
 
 
-def _run_names(runs: Sequence[str]) -> str:
+def kind_names(kinds: Sequence[Collection[str]]) -> list[str]:
+    """A name for each kind of runs: the runs' own without their seeds, where no other kind has that; else all of them.
+
+    ``gpt-wide`` for the runs gpt-wide-s1 and gpt-wide-s2, ``gpt-s1,s2`` where gpt-s3 is of another kind.
+    """
+    stems = [{_SEED_IN_NAME.sub("", run, count=1) for run in kind} for kind in kinds]
+    names = []
+    for index, kind in enumerate(kinds):
+        others = set().union(*stems[:index], *stems[index + 1 :])
+        clear = len(kind) > 1 and len(stems[index]) == 1 and not stems[index] & others
+        names.append(next(iter(stems[index])) if clear else _listed(sorted(kind, key=natural_order)))
+    return names
+
+
+def _listed(runs: Sequence[str]) -> str:
     """``gpt-s1``; of several seeds ``gpt-s1,s2`` or ``gpt-s1…s9``; of other names ``mine,yours`` or ``mine +4``."""
     stems = {_SEED_IN_NAME.sub("-s*", run, count=1) for run in runs}
     if len(runs) == 1 or len(stems) > 1:

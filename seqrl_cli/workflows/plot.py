@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,14 +13,15 @@ from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.curves import Panel
-from seqrl_cli.reports.groups import natural_order
+from seqrl_cli.reports.groups import kind_names, natural_order
 from seqrl_cli.reports.plots import check_format, is_drawn, plot_panels
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import read_record
+from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.members import Member
 from seqrl_cli.workflows.models import recipe_of
-from seqrl_cli.workflows.panels import KINDS, Member, build_panels
+from seqrl_cli.workflows.panels import KINDS, build_panels
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _members(runs: Iterable[RunFolder], by: str, warn: Callable[[str], None]) ->
         for warning in results.warnings if results else ():
             warn(warning)
         members.append(Member(run, record, results.episodes if results else ()))
-        recipes.append((record.dataset, record.arch, record.parent is None, _recipe(run)))
+        recipes.append((record.dataset, record.arch, _recipe(run, record)))
     groups: dict[Any, list[Member]] = defaultdict(list)
     for member, recipe in zip(members, recipes, strict=True):
         groups[member.folder.path if by == "run" else recipe].append(member)
@@ -155,25 +155,23 @@ def _members(runs: Iterable[RunFolder], by: str, warn: Callable[[str], None]) ->
     return [labelled[id(member)] for member in members]
 
 
-def _recipe(run: RunFolder) -> str:
+def _recipe(run: RunFolder, record: RunRecord) -> str:
     """What a run shares with its other seeds; a run without a readable configuration is alone."""
     try:
-        return recipe_of(load_config(run.config))
+        return recipe_of(load_config(run.config), fine_tuned=record.parent is not None)
     except SeqrlError:
         return str(run.path)
 
 
 def _names(groups: Sequence[Sequence[Member]], by: str) -> list[str]:
-    """A name a group: the architecture where that tells it from the others, else its first run's, less the seed."""
-    firsts = [group[0] for group in groups]
-    archs = [(first.record.dataset, first.arch) for first in firsts]
-    several = len({first.record.dataset for first in firsts}) > 1
+    """A name a group: the architecture where that tells it from the others, else its runs'."""
+    own = kind_names([[member.folder.path.name for member in group] for group in groups])
+    archs = [(group[0].record.dataset, group[0].arch) for group in groups]
+    several = len({dataset for dataset, _ in archs}) > 1
     names = []
-    for group, first, arch in zip(groups, firsts, archs, strict=True):
-        own = first.folder.path.name
-        own = re.sub(r"-s\d+$", "", own) if len(group) > 1 else own
-        name = own if by == "run" or archs.count(arch) > 1 else first.arch
-        names.append(f"{first.record.dataset} {name}" if several else name)
+    for runs, (dataset, arch) in zip(own, archs, strict=True):
+        name = runs if by == "run" or archs.count((dataset, arch)) > 1 else arch
+        names.append(f"{dataset} {name}" if several else name)
     return names
 
 

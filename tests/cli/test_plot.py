@@ -22,9 +22,14 @@ GPT = "sim/hopper-medium/gpt-s42"
 
 def drawn(runs: Path, *words: object) -> dict:
     """What a plot shows, by kind."""
+    return {panel["kind"]: panel for panel in drawn_all(runs, *words)}
+
+
+def drawn_all(runs: Path, *words: object) -> list[dict]:
+    """All panels of a plot; some kinds have several."""
     report = json.loads(succeed(runs, "plot", *words, "--json", "--quiet").stdout)
     assert Path(report["path"]).exists()
-    return {panel["kind"]: panel for panel in report["panels"]}
+    return report["panels"]
 
 
 def add_seed(runs: Path, seed: int, shift: float, last_step: int) -> None:
@@ -99,7 +104,7 @@ def test_online_seeds_meet_at_the_places_of_all(runs):
     for name, steps in (("gpt-s42", [0, 100, 400]), ("gpt-s1", [0, 200, 300])):
         lines = [online_metrics(i, step, 1.0 * step) for i, step in enumerate(steps)]
         (runs / f"sim/hopper-medium/{name}/metrics.jsonl").write_text("".join(lines))
-    (line,) = drawn(runs, "sim/hopper-medium", "-k", "online")["online"]["series"]
+    (line,) = drawn_all(runs, "sim/hopper-medium", "-k", "online")[0]["series"]
     assert line["x"] == line["y"] == [0, 100, 200, 300]
 
 
@@ -113,9 +118,35 @@ def online_metrics(iteration: int, steps: int, evaluation_return: float | None) 
 def test_online_runs_show_returns_against_steps(runs):
     lines = [online_metrics(i, 100 * i, earned) for i, earned in enumerate([50.0, None, 70.0])]
     (runs / GPT / "metrics.jsonl").write_text("".join(lines))
-    panels = drawn(runs, "gpt-s42", "-k", "online")
-    (line,) = panels["online"]["series"]
-    assert (line["x"], line["y"]) == ([0, 200], [50, 70]) and panels["online"]["y_label"] == "return"
+    evaluated, entropy, temperature = drawn_all(runs, "gpt-s42", "-k", "online")
+    (line,) = evaluated["series"]
+    assert (line["x"], line["y"]) == ([0, 200], [50, 70]) and evaluated["y_label"] == "return"
+    assert entropy["series"][0]["y"] == [1.0] * 3 and temperature["series"][0]["y"] == [0.1] * 3
+    (loss,) = drawn_all(runs, "gpt-s42", "-k", "loss")
+    assert loss["series"][0]["x"] == [0, 10, 20] and loss["series"][0]["y"] == [0.4] * 3
+
+
+def fine_tuned(runs: Path, name: str, seed: int, iterations: int, earned: float) -> None:
+    """A child of the run, as far as its record, settings and log tell."""
+    add_seed(runs, seed, shift=0.0, last_step=0)
+    folder = (runs / f"sim/hopper-medium/gpt-s{seed}").rename(runs / f"sim/hopper-medium/{name}")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"parent": "gpt-s42"}))
+    config = f"dataset: sim/hopper-medium\nseed: {seed}\nmodel: {{arch: odt}}\ntrain: {{updates: 9}}\n"
+    (folder / "config.yaml").write_text(f"{config}online: {{iterations: {iterations}}}\n")
+    lines = [online_metrics(i, 100 * i, earned) for i in range(3)]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+
+
+def test_fine_tunes_of_other_settings_are_other_lines_and_repeats_of_a_seed_count_once(runs):
+    for name, seed, iterations, earned in (("a", 1, 5, 10.0), ("b", 1, 5, 20.0), ("c", 2, 5, 30.0), ("d", 1, 9, 90.0)):
+        fine_tuned(runs, name, seed, iterations, earned)
+    folders = [f"sim/hopper-medium/{name}" for name in "abcd"]
+    joined, alone = drawn_all(runs, *folders, "-k", "online")[0]["series"]
+    assert joined["label"] == "a,b,c, 2 seeds in 3 runs" and joined["count"] == 2
+    assert joined["y"] == [22.5] * 3 and alone["y"] == [90.0] * 3 and alone["label"] == "d"
+    (line,) = drawn_all(runs, *folders[:2], "-k", "online")[0]["series"]
+    assert line["low"] is None and line["label"] == "gpt online, 2 runs of a seed"
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.groups import group_episodes
+from seqrl_cli.reports.groups import group_episodes, kind_names
 from seqrl_cli.reports.results import read_episode, read_results
 from tests.reports.episode_files import episode_record, write_episode
 
@@ -130,6 +130,11 @@ def test_another_recipe_leaves_the_seeds_of_one_together(tmp_path):
 def test_many_seeds_are_named_by_the_first_and_the_last(tmp_path):
     for seed in (1, 2, 9, 10):
         write_episode(tmp_path / f"odt-s{seed}-online", run=f"odt-s{seed}-online", recipe="a")
-    write_episode(tmp_path / "other", run="other", recipe="b")
+    write_episode(tmp_path / "odt-s3-online", run="odt-s3-online", recipe="b")
     labels = [label for _, label in group_episodes(read_results(tmp_path).episodes)]
     assert "odt-s1…s10-online H15-B128-ctx5" in labels
+
+
+def test_names_without_seeds_where_they_are_clear():
+    assert kind_names([["gpt-s1", "gpt-s2"], ["mine"]]) == ["gpt", "mine"]
+    assert kind_names([["odt-s1-online8", "odt-s2-online8"], ["odt-s1-online"]]) == ["odt-online8", "odt-s1-online"]
