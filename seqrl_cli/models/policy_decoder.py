@@ -70,6 +70,17 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
     return TransformerDecoder(policy, context)
 
 
+def check_context(policy: Policy, context: int) -> None:
+    """Stop unless a policy can see so many steps.
+
+    Raises:
+        SeqrlError: it was made for fewer.
+    """
+    if isinstance(policy, DecisionTransformer) and not 1 <= context <= policy.context:
+        message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.context}"
+        raise SeqrlError(message, f"set plan.max_context_transitions to {policy.context} or less")
+
+
 class CloningDecoder:
     """Behaviour cloning, which looks at the current observation only."""
 
@@ -105,9 +116,7 @@ class TransformerDecoder:
     """
 
     def __init__(self, policy: DecisionTransformer, context: int) -> None:
-        if not 1 <= context <= policy.context:
-            message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.context}"
-            raise SeqrlError(message, f"set plan.max_context_transitions to {policy.context} or less")
+        check_context(policy, context)
         self.policy = policy
         self.context = context
         self.blocks = [_Layer(block) for block in policy.blocks if isinstance(block, Block)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,14 +11,6 @@ from seqrl_cli.models.policies import Policy
 from seqrl_cli.models.policy_decoder import History, build_policy_decoder
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Playing
-
-
-@dataclass
-class _Memory:
-    """What the policy sees of an episode, and the return that is still asked for."""
-
-    history: History
-    return_to_go: float
 
 
 class PolicyAgent:
@@ -56,7 +47,7 @@ class PolicyAgent:
 
     def begin(self, episode: Playing) -> None:
         """See :meth:`Agent.begin`."""
-        episode.memory = _Memory(History(), self.target_return)
+        episode.memory = History()
 
     def plans(self, episode: Playing) -> dict[str, np.ndarray]:
         """A policy does not look ahead."""
@@ -64,15 +55,12 @@ class PolicyAgent:
 
     def decide(self, episodes: Sequence[Playing]) -> Sequence[np.ndarray]:
         """See :meth:`Agent.decide`."""
-        for episode in episodes:
-            if episode.rewards:
-                episode.memory.return_to_go -= episode.rewards[-1]
         observations = self._tensor([episode.observations[-1] for episode in episodes])
         blank = np.zeros(len(self.units.action_low), np.float32)
         actions = self._tensor([episode.actions[-1] if episode.actions else blank for episode in episodes])
-        returns_to_go = self._tensor([np.float32(episode.memory.return_to_go) for episode in episodes])
+        returns_to_go = self._tensor([np.float32(self.target_return - sum(episode.rewards)) for episode in episodes])
         with self.profile.measure("decode"):
-            histories = [episode.memory.history for episode in episodes]
+            histories = [episode.memory for episode in episodes]
             distribution = self.decoder.decide(histories, observations, actions, returns_to_go)
             chosen = distribution.sample(self.noise * self._draws(episodes)) if self.stochastic else distribution.mode
             decided: np.ndarray = self.units.stretch(chosen).cpu().numpy()

@@ -15,6 +15,7 @@ from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
+from seqrl_cli.models.policy_decoder import check_context
 from seqrl_cli.models.retention import check_mode
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.profile import Profile
@@ -177,7 +178,7 @@ def _mind(
         policy = load_policy(run, device, request.checkpoint, on_warning)
         check_return("plan.target_return", config.plan.target_return, policy.record)
         mind = PolicyMind(policy, config.plan.target_return, config.plan.max_context_transitions)
-        mind.agent(1, Profile())  # refuses what the policy cannot see
+        check_context(policy.model, mind.context)
         warn_of_return("the target return", mind.target_return, policy.record, on_warning)
         return mind
     trained = load_model(run, device, request.checkpoint, on_warning)

@@ -15,7 +15,7 @@ from seqrl_cli.console import Console, Progress, duration
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.policies import Policy
-from seqrl_cli.models.policy_decoder import build_policy_decoder
+from seqrl_cli.models.policy_decoder import check_context
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
@@ -126,7 +126,7 @@ def warn_early(config: Config, job: TrainJob, console: Console) -> None:
         if isinstance(model, GPT | RetNet):
             plan_settings(config.plan).check_fits(model.block_size, model.transition_dim)
         elif isinstance(model, Policy):
-            build_policy_decoder(model, config.plan.max_context_transitions)
+            check_context(model, config.plan.max_context_transitions)
     except SeqrlError as error:
         console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
 
