@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.models import policies
 from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.gpt import GPT
@@ -53,9 +53,8 @@ def build_decoder(model: TokenModel, window: Window | None, precision: str = "fl
     if isinstance(model, RetNet):
         return RetNetDecoder(model, window, PRECISIONS[precision])
     if window is None:
-        raise SeqrlError(
-            "a gpt cannot carry its context from step to step: it sees a window", "use plan.context=window, or a retnet"
-        )
+        message = "a gpt cannot carry its context from step to step: it sees a window"
+        raise UsageError(message, "use plan.context=window, or a retnet")
     return GPTDecoder(model, window, PRECISIONS[precision])
 
 

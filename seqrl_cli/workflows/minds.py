@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from seqrl_cli.console import counted
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
@@ -59,7 +60,7 @@ class BeamSearch:
 
     def describe(self, slots: int) -> str:
         """See :class:`Mind`."""
-        search = f"horizon {self.settings.horizon}, {self.settings.beam_width} beams"
+        search = f"horizon {self.settings.horizon}, {counted(self.settings.beam_width, 'beam')}"
         return f"{search}, {_at_once(slots)}{self._memory(slots)}"
 
     def facts(self, slots: int) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_bad_settings(seqrl, words, message):
 
 def test_a_gpt_carries_nothing(seqrl):
     result = seqrl("plan", "gpt-s42", *TINY_PLAN, "plan.context=carry")
-    assert result.exit_code == 1 and "gpt cannot carry its context" in " ".join(result.output.split())
+    assert result.exit_code == 2 and "gpt cannot carry its context" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("gpt", "retnet"), ("retnet", "gpt")])
