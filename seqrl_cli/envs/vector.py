@@ -188,5 +188,5 @@ def _naming_failures(env: Environment, when: str) -> Iterator[None]:
     except Exception as error:  # whatever it is, it is the environment's
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-        hint = "the same command goes on from what was saved; SEQRL_DEBUG=1 shows where the environment failed"
+        hint = "SEQRL_DEBUG=1 shows where the environment failed"
         raise EnvironmentFailure(f"environment {name} failed {when}: {first_line}", hint) from error

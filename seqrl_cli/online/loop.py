@@ -45,7 +45,7 @@ class _Stopped(Exception):
 
 
 @dataclass
-class Progress:
+class Counters:
     """Counters of the run, all that is saved beside the learner and the buffer.
 
     Attributes:
@@ -67,7 +67,7 @@ def finetune(
     place: Workplace,
     settings: OnlineSettings,
     *,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Counters], None] | None = None,
     on_metrics: Callable[[OnlineMetrics], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -110,7 +110,7 @@ class FineTuner:
     def __init__(self, place: Workplace, settings: OnlineSettings, stop: Callable[[], bool]) -> None:
         self.place = place
         self.settings = settings
-        self.progress = Progress()
+        self.progress = Counters()
         self._stop = stop
         self._live: list[Segment] = []
         self._rng = np.random.default_rng([settings.seed, 2])
@@ -131,7 +131,7 @@ class FineTuner:
 
     def run(
         self,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[Counters], None] | None = None,
         on_metrics: Callable[[OnlineMetrics], None] | None = None,
     ) -> bool:
         """Iterate to the end; false when it was stopped before, with all saved from the first evaluation's end on."""
@@ -150,7 +150,7 @@ class FineTuner:
         return True
 
     def _iterate(
-        self, on_progress: Callable[[Progress], None] | None, on_metrics: Callable[[OnlineMetrics], None] | None
+        self, on_progress: Callable[[Counters], None] | None, on_metrics: Callable[[OnlineMetrics], None] | None
     ) -> None:
         """One iteration, or the rest of one that was stopped amid its updates."""
         if not self.progress.updated:
@@ -251,7 +251,7 @@ class FineTuner:
         state = found.state
         own = Checkpoint(found.step, found.model, found.optimizer, state["learner"])
         self.place.learner.restore(own, on_warning)
-        self.progress = Progress(**state["progress"])
+        self.progress = Counters(**state["progress"])
         self._tally.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
         self._live = [Segment(**values) for values in state["buffer"]["segments"]]

@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqrl_cli.config.presets import dump_config, load_config
-from seqrl_cli.console import Console, Progress, byte_size
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.console import Console, Progress, byte_size, counted
+from seqrl_cli.envs.vector import EnvironmentFailure, EpisodeVector
 from seqrl_cli.errors import Interrupted, SeqrlError
-from seqrl_cli.online.loop import Outcome, finetune
-from seqrl_cli.online.loop import Progress as Counters
+from seqrl_cli.online.loop import Counters, Outcome, finetune
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.online.settings import OnlineSettings
 from seqrl_cli.online.workplace import Workplace
@@ -28,7 +27,7 @@ from seqrl_cli.workflows.finetune_workplace import (
     made_environments,
     make_vector,
     make_workplace,
-    warn_of_returns,
+    warn_of_settings,
 )
 from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
@@ -53,11 +52,11 @@ class FinetuneReport:
 
     def text(self) -> str:
         """Three lines for a person."""
-        amount = f"{self.iterations:,} iterations, {self.env_steps:,} environment steps in {self.seconds:,.0f} s"
+        amount = f"{counted(self.iterations, 'iteration')}, {counted(self.env_steps, 'environment step')}"
         change = f"return {_figure(self.return_before)} before, {_figure(self.return_after)} after"
         if self.score_after is not None:
             change += f"; score {_figure(self.score_before)} before, {_figure(self.score_after)} after"
-        return f"{amount}\n{change}\n{self.run}"
+        return f"{amount} in {self.seconds:,.0f} s\n{change}\n{self.run}"
 
     def as_dict(self) -> dict[str, Any]:
         """The same for --json."""
@@ -107,8 +106,9 @@ def _planned(job: FinetuneJob) -> int:
 
 def _already(job: FinetuneJob, done: int) -> str:
     if job.record.status == "finished":
-        return f"{job.run.path} already has {done:,} iterations; more: --iterations, all again: --force"
-    return f"{job.run.path} already has {done:,} of its {_planned(job):,} iterations; without --iterations it goes on"
+        return f"{job.run.path} already has {counted(done, 'iteration')}; more: --iterations, all again: --force"
+    planned = counted(_planned(job), "iteration")
+    return f"{job.run.path} already has {done:,} of its {planned}; without --iterations it goes on"
 
 
 def iterations_done(run: RunFolder) -> int:
@@ -147,6 +147,11 @@ def _tune(job: FinetuneJob, place: Workplace, record: records.RunRecord, console
     except KeyboardInterrupt:
         status = "interrupted"
         raise
+    except EnvironmentFailure as error:
+        does = "goes on from what was saved" if saved_steps(job.run.checkpoints) else "begins again; nothing was saved"
+        raise EnvironmentFailure(
+            error.message, f"once that is mended, the same command {does}; {error.hint}"
+        ) from error
     finally:
         record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
@@ -168,9 +173,10 @@ def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
         done = iterations_done(job.run)
         console.note(f"{job.run.path}: going on from iteration {done:,} of {online.iterations:,}")
         return
+    iterations, episodes = counted(online.iterations, "iteration"), counted(online.envs, "episode")
     console.note(
-        f"{job.run.path}: {online.iterations:,} iterations of {online.envs} episodes in {job.env_id} that aim at "
-        f"{job.exploration_return:,.0f}, and {online.updates} updates; the buffer begins with the best "
+        f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {job.exploration_return:,.0f}, "
+        f"and {counted(online.updates, 'update')}; the buffer begins with the best "
         f"{len(place.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
         f"{job.target_return:,.0f}"
     )
@@ -252,7 +258,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     """
     job = settle(store, request, force=force)
     refuse_locked(job.run.path)
-    warn_of_returns(job, console.warn)
+    warn_of_settings(job, console.warn)
     with closing(make_vector(store, job, load_source(job, console), 1)) as one:
         buffer = _buffer_bytes(job, one)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)

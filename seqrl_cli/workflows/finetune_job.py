@@ -10,7 +10,7 @@ import torch
 
 from seqrl_cli.config.overrides import differences, dig, merge, nest
 from seqrl_cli.config.presets import load_config, validate
-from seqrl_cli.config.schema import Config
+from seqrl_cli.config.schema import Config, OnlineConfig
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
@@ -105,6 +105,8 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
     config = _pinned(validate(merge(base.model_dump(), nest(request.overrides))), parent)
     if goes_on:
         _check_same(run, base, config)
+    else:
+        _check_capacity(config.online)
     record = records.read_record((run if goes_on else parent).record)
     check_return("plan.target_return", config.plan.target_return, record)
     check_return("online.exploration_return", config.online.exploration_return, record)
@@ -126,6 +128,13 @@ def _pinned(config: Config, parent: RunFolder) -> Config:
         raise SeqrlError(f"{parent.config} states no plan.target_return", "give one: --target-return 3600")
     explored = target + (config.online.exploration_ratio - 1) * abs(target) if asked is None else asked
     return config.model_copy(update={"online": config.online.model_copy(update={"exploration_return": explored})})
+
+
+def _check_capacity(online: OnlineConfig) -> None:
+    """Stop at a buffer that would forget an iteration's episodes before anything was learned from them."""
+    if online.capacity < online.envs:
+        message = f"online.capacity = {online.capacity}, but an iteration explores online.envs = {online.envs} episodes"
+        raise UsageError(f"{message}, some of which would never be learned from", "make the buffer larger, 1000 say")
 
 
 def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunFolder]:

@@ -9,11 +9,12 @@ from functools import partial
 
 import numpy as np
 
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.policy_decoder import check_context
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.online.segments import SegmentFolder
@@ -43,7 +44,11 @@ def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
     Raises:
         SeqrlError: there is no whole checkpoint.
     """
-    return load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
+    trained = load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
+    if job.begins and trained.record.status != "finished":
+        made = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
+        console.warn(f"{job.parent.path} is unfinished: fine-tuning begins from {made}")
+    return trained
 
 
 @contextmanager
@@ -87,7 +92,7 @@ def make_workplace(
         SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
     """
     policy, capacity = trained.model, job.config.online.capacity
-    warn_of_returns(job, console.warn)
+    warn_of_settings(job, console.warn)
     learner = _make_learner(job, policy, console.warn)
     offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.begins else []
     explore, evaluate = _make_players(job, policy, environments, console.warn)
@@ -104,8 +109,14 @@ def make_workplace(
     )
 
 
-def warn_of_returns(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
-    """Say which of the returns aimed at are far from all that the data hold."""
+def warn_of_settings(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
+    """Say which returns aimed at are far from all that the data hold, and when a batch repeats a small buffer."""
+    capacity, batch = job.config.online.capacity, job.config.train.batch_size
+    if capacity < batch:
+        on_warning(
+            f"the buffer holds {counted(capacity, 'episode')}, fewer than train.batch_size = {batch:,}: "
+            "an update learns from the same ones several times"
+        )
     warn_of_return("the target return", job.target_return, job.record, on_warning)
     warn_of_return("the exploration return", job.exploration_return, job.record, on_warning, explores=True)
 
@@ -136,7 +147,7 @@ def _make_players(
     agent = partial(PolicyAgent, policy, context=job.config.plan.max_context_transitions)
     explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
     evaluator = partial(agent, target_return=job.target_return)
-    evaluator()  # refuses what it cannot play before anything is written
+    check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
     explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
     exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
     explore = Player(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)

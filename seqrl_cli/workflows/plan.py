@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from seqrl_cli.console import Console, counted
+from seqrl_cli.envs.vector import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
@@ -147,6 +148,10 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
     except KeyboardInterrupt as error:
         message = f"interrupted; {len(written)} of {len(episodes)} episodes were finished and kept"
         raise Interrupted(message, "the same command plays the missing ones") from error
+    except EnvironmentFailure as error:
+        kept = f"{len(written)} of {len(episodes)} episodes were finished and kept"
+        hint = f"{kept}; once that is mended, the same command plays the missing ones; {error.hint}"
+        raise EnvironmentFailure(error.message, hint) from error
     finally:
         vector.close()
 

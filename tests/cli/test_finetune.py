@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from safetensors.numpy import load_file
 
 from seqrl_cli.envs import vector
@@ -166,6 +167,38 @@ def test_returns_far_from_the_datas_are_told(runs):
     assert "is far from" not in succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "m").stderr
 
 
+def test_a_buffer_smaller_than_a_batch_is_told(runs):
+    words = ("finetune-online", "odt-s42", *TINY_TUNE, "--iterations", 1, "--name", "n", "online.capacity=2")
+    said = succeed(runs, *words).stderr
+    assert "the buffer holds 2 episodes, fewer than train.batch_size = 8" in said
+    assert "1 iteration of 2 episodes in Hopper-v4, aiming at" in said
+
+
+def test_an_unfinished_parent_is_told(runs):
+    record = tuned(runs, "odt-s42") / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+    shutil.rmtree(tuned(runs, "odt-s42") / "checkpoints/00000004")
+    said = succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--dry-run").stderr
+    assert "odt-s42 is unfinished: fine-tuning begins from 2 of its 4 updates" in said
+
+
+@pytest.mark.parametrize(
+    ("calls", "does"), [(0, "begins again; nothing was saved"), (30, "goes on from what was saved")]
+)
+def test_a_broken_environment_says_what_the_same_command_does(runs, monkeypatch, calls, does):
+    def step_until(self, action):
+        made.append(1)
+        if len(made) > calls:
+            raise RuntimeError("a gear is missing")
+        return step(self, action)
+
+    made, step = [], HopperEnv.step
+    monkeypatch.setattr(HopperEnv, "step", step_until)
+    result = invoke(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "n")
+    assert result.exit_code == 1 and "RuntimeError: a gear is missing" in result.stderr
+    assert f"the same command {does}" in result.stderr
+
+
 def test_a_dry_run_makes_one_environment(runs, monkeypatch):
     made = []
     monkeypatch.setattr(vector, "make_env", lambda *args, **options: made.append(args) or make_env(*args, **options))
@@ -191,6 +224,7 @@ def test_a_dry_run_knows_force_and_the_lock(runs):
         (("odt-s42", "--exploration-return", "nan", "--name", "n"), "online.exploration_return"),
         (("odt-s42", "--target-return", "1e300", "--name", "n"), "plan.target_return = 1e+300, but beyond ±1e+09"),
         (("odt-s42", "--exploration-return", "1e10", "--name", "n"), "online.exploration_return = 1e+10, but beyond"),
+        (("odt-s42", "--envs", 9, "online.capacity=8", "--name", "n"), "some of which would never be learned from"),
         (("odt-s42", "--name", "odt-s42"), "is the run to begin from itself"),
         (("odt-s42", "--name", "n", "plan.max_context_transitions=9"), "a context of 9 steps was asked for"),
         (("absent",), "no run 'absent'"),
