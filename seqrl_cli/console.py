@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.console import RenderableType
 
 _SPEED_SECONDS = 300.0  # that a rate is averaged over: a step of many plans may take half a minute
 _LEAST_FOLDED = 10  # characters that a column which folds keeps at least
@@ -151,7 +152,7 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, unit: str = "") -> Iterator[Progress]:
-        """A progress bar with rate and time left; where stderr is not a terminal, a line now and then.
+        """A progress bar with rate and time left, details below; a line now and then where stderr is no terminal.
 
         Yields:
             ``update(done, total, detail="")``; ``total`` may be None when it is not known.
@@ -165,6 +166,7 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
+        from rich.text import Text
 
         columns = (
             TextColumn("{task.description}"),
@@ -173,10 +175,19 @@ class Console:
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
         )
+
+        class BarsAndDetails(Bars):
+            """Bars, below which details have a line of their own: beside a bar there is no room for them."""
+
+            def get_renderables(self) -> Iterator[RenderableType]:
+                yield self.make_tasks_table(self.tasks)
+                for task in self.tasks:
+                    if detail := task.fields["detail"]:
+                        yield Text(f"  {detail}", no_wrap=True, overflow="ellipsis")
+
         rich = RichConsole(file=self.stderr)
-        bars = Bars(*columns, console=rich, transient=True, speed_estimate_period=_SPEED_SECONDS)
+        bars = BarsAndDetails(*columns, console=rich, transient=True, speed_estimate_period=_SPEED_SECONDS)
         with bars, self._above(rich):
             task = bars.add_task(label, total=None, detail="", rate="")
 

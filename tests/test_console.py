@@ -16,9 +16,9 @@ PROGRAM = """
 import time
 from seqrl_cli.console import Console
 console = Console()
-with console.progress("working", "steps") as update:
+with console.progress("working on odt-s1-online", "steps") as update:
     for done in range(1, 31):
-        update(done, 30, "detail")
+        update(done, 30, "return 11 · buffer 13 · steps 47,712")
         time.sleep(0.01)
         if done == 15:
             console.note("a line in between")
@@ -48,7 +48,8 @@ def run_on_terminal() -> str:
 def test_bars_have_rate_and_time_left_and_lines_stay_whole():
     lines = [line.strip() for line in run_on_terminal().splitlines()]
     bars = [line for line in lines if line.startswith("working")]
-    assert any("30/30" in line and "steps/s" in line and "detail" in line for line in bars)
+    assert any("30/30" in line and "steps/s" in line and re.search(r"\d:\d\d:\d\d$", line) for line in bars)
+    assert not any("…" in line for line in lines) and "return 11 · buffer 13 · steps 47,712" in lines
     assert "a line in between" in lines
     assert lines[-1] == "result" or "result" in lines
 
