@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -20,13 +21,14 @@ from seqrl_cli.data.d4rl_package import disagreements, installed_list
 from seqrl_cli.data.formats import read_attributes, read_dataset
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore, plan_folders
-from seqrl_cli.training.metrics import read_metrics
+from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.workflows.datasets import environment_or_none, locate, percent_score, reference_scores
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
@@ -48,8 +50,7 @@ def show_runs(store: RunStore, console: Console) -> None:
         console.show_rows(["dataset", "tokens", "MB"], cells)
     if rows:
         header = ["run", "status", "updates", "loss", "plans", "updated"]
-        keys = ["run", "status", "updates", "validation loss", "plans", "updated"]
-        console.show_rows(header, [["–" if row[key] is None else row[key] for key in keys] for row in rows])
+        console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
 
 
 def _size(folder: Any) -> float:
@@ -58,17 +59,25 @@ def _size(folder: Any) -> float:
 
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
-    lines = read_metrics(folder.metrics)
-    losses = [line.validation_loss for line in lines if line.validation_loss is not None]
+    lines = _log(folder, record)
+    held_out = [line.validation_loss for line in read_metrics(folder.metrics) if line.validation_loss is not None]
+    explored = [line.nll for line in lines if isinstance(line, OnlineMetrics) and line.nll is not None]
+    losses = explored or held_out
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
         "status": _status(folder, record),
         "updates": lines[-1].step if lines else None,
-        "validation loss": round(losses[-1], 4) if losses else None,
+        "validation loss": round(held_out[-1], 4) if held_out else None,
+        "loss": round(losses[-1], 4) if losses else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
+
+
+def _log(folder: RunFolder, record: RunRecord) -> Sequence[Metrics | OnlineMetrics]:
+    """What the run has logged: of a fine-tuned one its iterations."""
+    return read_online_metrics(folder.metrics) if record.parent else read_metrics(folder.metrics)
 
 
 def _status(folder: RunFolder, record: RunRecord) -> str:
@@ -87,7 +96,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     folder = store.find(spec)
     record = read_record(folder.record)
     config = _config_as_written(folder, console)
-    metrics = [asdict(line) for line in read_metrics(folder.metrics)]
+    metrics = [asdict(line) for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
     console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
