@@ -211,8 +211,11 @@ def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.margins(x=0.08)
-    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    shown = [x for row in rows for x in (*row.values, row.mean, *(row.interval or ())) if math.isfinite(x)]
+    low, high = min([0.0, *shown]), max([0.0, *shown])
+    margin = 0.06 * (high - low) or 0.5
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(_number))
 
 
