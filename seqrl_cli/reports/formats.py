@@ -8,14 +8,23 @@ from typing import Any
 
 from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table import OTHER_DATA, Cell, Column, ReferenceRow, Report, ResultRow, dataset_titles
+from seqrl_cli.reports.table import (
+    OTHER_DATA,
+    Cell,
+    Column,
+    ReferenceRow,
+    Report,
+    ResultRow,
+    dataset_titles,
+    explored_text,
+)
 
 MISSING = "–"
 _FIELDS = (
     *("kind", "dataset", "method", "episodes"),
     *("score_mean", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
     *("return_mean", "return_standard_error", "return_low", "return_high", "steps", "terminated", "seconds_per_step"),
-    "runs",
+    *("runs", "iterations", "online_steps"),
 )
 
 
@@ -59,16 +68,21 @@ def score_text(summary: Summary | None) -> str:
     return cell_text(Cell(summary.mean, summary.standard_error) if summary else None)
 
 
+def fixed(value: float, digits: int = 1) -> str:
+    """A number with so many digits, and never a negative zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
 def cell_text(cell: Cell | None) -> str:
     """A cell as text; a dash when there is no figure."""
     if cell is None:
         return MISSING
-    return f"{cell.mean:.1f}" + (f" ± {cell.error:.1f}" if cell.error is not None else "")
+    return fixed(cell.mean) + (f" ± {cell.error:.1f}" if cell.error is not None else "")
 
 
 def iqm_text(summary: Summary | None) -> str:
     """The interquartile mean; a dash without a score."""
-    return f"{summary.iqm:.1f}" if summary else MISSING
+    return fixed(summary.iqm) if summary else MISSING
 
 
 def score_interval_text(summary: Summary | None) -> str:
@@ -78,12 +92,15 @@ def score_interval_text(summary: Summary | None) -> str:
 
 def delta_text(difference: float | None, digits: int = 1) -> str:
     """A difference with its sign, ``"+12.3"``; a dash when there is none."""
-    return MISSING if difference is None else f"{difference:+.{digits}f}"
+    if difference is None:
+        return MISSING
+    text = fixed(difference, digits)
+    return f"+{text}" if float(text) > 0 else text
 
 
 def interval_text(interval: tuple[float, float] | None) -> str:
     """An interval as ``"[38.2, 61.0]"``; a dash when one value gives none."""
-    return f"[{interval[0]:.1f}, {interval[1]:.1f}]" if interval else MISSING
+    return f"[{fixed(interval[0])}, {fixed(interval[1])}]" if interval else MISSING
 
 
 def _record(kind: str, dataset: str, method: str, **values: Any) -> dict[str, Any]:
@@ -106,6 +123,9 @@ def _own_record(row: ResultRow) -> dict[str, Any]:
         steps=row.steps,
         terminated=row.terminated,
         seconds_per_step=row.seconds_per_step,
+        runs=row.runs,
+        iterations=row.iterations,
+        online_steps=row.online_steps,
     )
 
 
@@ -166,7 +186,7 @@ def _markdown_results(report: Report) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {row.dataset} | {row.method} | {row.return_.count} | {score_text(row.score)} "
+        f"| {row.dataset} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
         f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
         for row in report.rows
     ]
@@ -184,6 +204,11 @@ def _markdown_results(report: Report) -> str:
             f"| {reference.mean_return:.1f} | {MISSING} |"
         )
     return "\n".join(lines)
+
+
+def _method(row: ResultRow) -> str:
+    """The method, and how far it has explored."""
+    return row.method + (f", {explored}" if (explored := explored_text([row])) else "")
 
 
 def _titles(dataset: str) -> list[str]:

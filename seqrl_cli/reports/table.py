@@ -192,9 +192,20 @@ def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> 
     for method in methods:
         own = {row.dataset: row.score for row in rows if row.method == method}
         cells = {dataset: Cell(score.mean, score.standard_error) for dataset, score in own.items() if score}
-        columns.append(Column(method, method, cells, own=True))
+        explored = explored_text([row for row in rows if row.method == method])
+        title = f"{method} {explored}".strip()
+        columns.append(Column(title, title, cells, own=True))
     datasets = {row.dataset for row in rows} | (set(D4RL_DATASETS) if published else set())
     return Comparison(tuple(columns), _grouped(datasets))
+
+
+def explored_text(rows: Sequence[ResultRow]) -> str:
+    """``after 47,712 steps``: how far fine-tuned runs had explored their environments; empty for others."""
+    steps = sorted(row.online_steps for row in rows if row.online_steps is not None)
+    if not steps:
+        return ""
+    ends = dict.fromkeys((f"{steps[0]:,.0f}", f"{steps[-1]:,.0f}"))
+    return f"after {'–'.join(ends)} steps"
 
 
 def dataset_order(dataset: str) -> tuple[int, int, str]:

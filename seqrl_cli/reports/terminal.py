@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,7 @@ from seqrl_cli.reports.formats import (
     MISSING,
     cell_text,
     delta_text,
+    fixed,
     interval_text,
     iqm_text,
     score_interval_text,
@@ -30,6 +32,7 @@ from seqrl_cli.reports.table import (
     ResultRow,
     dataset_order,
     dataset_titles,
+    explored_text,
 )
 
 
@@ -53,7 +56,7 @@ _STATISTICS = (
     _Statistic(
         "score ± s.e.",
         lambda row: score_text(row.score),
-        lambda row: MISSING if row.score is None else f"{100 * row.score:.1f}",
+        lambda row: MISSING if row.score is None else fixed(100 * row.score),
         lambda row: delta_text(row.score),
     ),
     _Statistic(
@@ -64,8 +67,8 @@ _STATISTICS = (
     ),
     _Statistic(
         "return",
-        lambda row: f"{row.return_.mean:.0f}",
-        lambda row: f"{row.mean_return:.0f}",
+        lambda row: fixed(row.return_.mean, 0),
+        lambda row: fixed(row.mean_return, 0),
         lambda row: delta_text(row.return_, digits=0),
     ),
     _Statistic("IQM", lambda row: iqm_text(row.score)),
@@ -74,6 +77,7 @@ _STATISTICS = (
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),
 )
 _ESSENTIAL = 4
+_LEAST_ROOM = 12  # characters that a line of a method's name has at least
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -96,10 +100,19 @@ def _results_table(report: Report, console: Console) -> tuple[Table, list[str]]:
         table = _results_with(report, _STATISTICS[:kept])
         if _width(table, console) <= console.width:
             break
+    else:
+        room = _longest_name(report) - (_width(table, console) - console.width)
+        table = _results_with(report, _STATISTICS[:kept], max(room, _LEAST_ROOM))
     return table, [statistic.title for statistic in _STATISTICS[kept:]]
 
 
-def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
+def _longest_name(report: Report) -> int:
+    names = [f"  {row.method}" for row in report.rows] + [f"  {row.name}" for row in report.references]
+    return max(map(len, [*names, *(row.dataset for row in report.rows)]))
+
+
+def _results_with(report: Report, statistics: Sequence[_Statistic], room: int = 1000) -> Table:
+    """The table; a method's name goes on in lines of its own, further in, where it takes more than its ``room``."""
     table = _new_table(["method", *(statistic.title for statistic in statistics)])
     datasets = {row.dataset for row in report.rows} | {row.dataset for row in report.references}
     for index, dataset in enumerate(sorted(datasets, key=dataset_order)):
@@ -107,7 +120,12 @@ def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
             table.add_section()
         table.add_row(dataset, style="bold")
         for row in (row for row in report.rows if row.dataset == dataset):
-            table.add_row(f"  {row.method}", *(statistic.result(row) for statistic in statistics))
+            first, *others = _in_lines(row.method, room)
+            table.add_row(first, *(statistic.result(row) for statistic in statistics))
+            for line in others:
+                table.add_row(line)
+            if explored := explored_text([row]):
+                table.add_row(f"    {explored}", style="dim")
             for delta in report.deltas:
                 if (delta.dataset, delta.method) == (dataset, f"{row.method} − offline"):
                     values = (statistic.delta(delta) for statistic in statistics)
@@ -116,6 +134,17 @@ def _results_with(report: Report, statistics: Sequence[_Statistic]) -> Table:
             values = (statistic.reference(reference) for statistic in statistics)
             table.add_row(f"  {reference.name}", *values, style="dim")
     return table
+
+
+def _in_lines(name: str, room: int) -> list[str]:
+    """A name in lines of at most ``room`` characters, all but the first further in; long words are cut at hyphens."""
+    lines = ["  "]
+    for word in re.findall(r"\S+\s*", name):
+        for part in [word] if len(word.rstrip()) <= room - 3 else re.findall(r"[^-,]+[-,]?", word):
+            if len(lines[-1] + part.rstrip()) > room and lines[-1].strip():
+                lines.append("   ")
+            lines[-1] += part
+    return [line.rstrip() for line in lines]
 
 
 def _comparison_tables(comparison: Comparison, columns: Sequence[Column], console: Console) -> list[Table]:

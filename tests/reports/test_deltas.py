@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 from rich.console import Console
 from scipy.stats import ttest_rel
 
-from seqrl_cli.reports.formats import to_markdown, to_rows
+from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics
+from seqrl_cli.reports.formats import delta_text, interval_text, to_markdown, to_rows
+from seqrl_cli.reports.latex import to_latex
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.reports.table import Report, build_report
 from seqrl_cli.reports.terminal import print_report
+from seqrl_cli.runs.layout import RunFolder
 from tests.reports.episode_files import write_episode, write_run_record
 
 OFFLINE = {"odt-s1": (0.30, 0.34), "odt-s2": (0.40, 0.44), "odt-s3": (0.20, 0.30)}
@@ -104,3 +108,32 @@ def test_every_format_shows_it(folder):
     print_report(report, console)
     shown = " ".join(console.file.getvalue().split())
     assert "odt online RTG3000-ctx5 6 48.3" in shown and "− offline 3 +15.3 [-0.4, 31.1] +460" in shown
+
+
+def test_a_fine_tuned_row_says_how_far_it_explored(folder):
+    write_online(folder)
+    for seed, steps in ((1, 900), (2, 1100), (3, 1000)):
+        run = folder / f"odt-s{seed}-online"
+        write_run_record(run, seed=seed, parent=f"odt-s{seed}")
+        for iteration, (step, explored) in enumerate(((4000, 0), (5000, steps), (6000, 9999))):
+            append_online_metrics(RunFolder(run).metrics, online_metrics(iteration, step, explored))
+    report = report_of(folder)
+    offline, online = to_rows(report)[:2]
+    assert (online["online_steps"], online["iterations"], online["runs"]) == (1000, 1, 3)
+    assert offline["online_steps"] is None and offline["iterations"] is None
+    assert "| odt online RTG3000-ctx5, after 1,000 steps |" in to_markdown(report)
+    assert "after 1,000 steps" in to_latex(report.comparison)
+    console = Console(width=80, file=io.StringIO())
+    print_report(report, console)
+    assert "    after 1,000 steps" in console.file.getvalue()
+
+
+def online_metrics(iteration: int, step: int, env_steps: int) -> OnlineMetrics:
+    unknown = {field.name: None for field in fields(OnlineMetrics)}
+    known = {"iteration": iteration, "step": step, "env_steps": env_steps, "episodes": iteration, "buffer": 3}
+    return OnlineMetrics(**unknown | known)
+
+
+def test_no_difference_has_no_sign():
+    assert [delta_text(x) for x in (-0.04, 0.04, -0.06)] == ["0.0", "0.0", "-0.1"]
+    assert delta_text(-0.3, 0) == "0" and interval_text((-0.01, 0.2)) == "[0.0, 0.2]"

@@ -190,3 +190,13 @@ def test_own_latex_has_a_caption_and_no_empty_cell(tmp_path):
     own = build_report(read_results(tmp_path).episodes, np.random.default_rng(0))
     text = to_latex(own.comparison)
     assert r"\caption{Normalised scores" in text and r"local/mine & -- &" in text
+
+
+def test_long_names_go_on_further_in(tmp_path):
+    for episode in range(2):
+        folder = tmp_path / "plans/H5-B16-ctx5-kact40-cdfactnone-kobs1-prob-s0"
+        write_episode(folder, episode, score=0.2 * episode, **{"return": 1000.0 * episode})
+    lines = shown(build_report(read_results(tmp_path).episodes, np.random.default_rng(0)), 70).splitlines()
+    (place,) = [index for index, line in enumerate(lines) if line.startswith("   gpt H5-B16")]
+    assert "10.0 ± 7.1" in lines[place] and lines[place + 1].startswith("    ") and "kobs1-prob" in lines[place + 1]
+    assert max(map(len, lines)) <= 70
