@@ -215,7 +215,7 @@ def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
     low, high = min([0.0, *shown]), max([0.0, *shown])
     margin = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - margin, high + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(_number))
 
 
