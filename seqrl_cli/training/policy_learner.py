@@ -19,6 +19,7 @@ from seqrl_cli.models.action_distribution import ActionDistribution, Point
 from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.policies import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.compiling import compiled
 from seqrl_cli.training.generators import generator_states, restore_generators
 from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_learning_rate
@@ -91,7 +92,7 @@ class PolicyLearner:
             self._optimizer = Lamb(model.parameters(), lr=rate, betas=betas, weight_decay=decay)
         else:
             self._optimizer = make_optimizer(model, rate, betas, decay)
-        self._forward: Callable[..., ActionDistribution] = torch.compile(model) if settings.compile else model
+        self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
         self._dual = DualTemperature(settings, model.action_dim, self.device) if model.stochastic else None
 
     def update(self, batch: PolicyBatch) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.compiling import compiled
 from seqrl_cli.training.generators import generator_states, restore_generators
 from seqrl_cli.training.metrics import Metrics
 from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_learning_rate
@@ -53,7 +54,7 @@ class Trainer:
         chosen = min(settings.validation_windows, len(validation))
         self._validated = np.random.default_rng(validation_seed).choice(len(validation), chosen, replace=False)
         self._optimizer = make_optimizer(model, settings.learning_rate, settings.betas, settings.weight_decay)
-        self._forward = torch.compile(model) if settings.compile else model
+        self._forward = compiled(model) if settings.compile else model
         self._weights = target_weights(
             train.block_size,
             model.observation_dim,

@@ -6,6 +6,8 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+import torch
+from torch._inductor.exc import InductorError
 
 from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
@@ -353,6 +355,19 @@ def test_a_state_that_lacks_a_key_is_a_damaged_checkpoint(runs, seqrl):
         record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
         assert_refused(seqrl(*words), 1, f"state.json has no '{key}'", "remove that folder")
         where[key] = value
+
+
+def test_a_model_that_cannot_be_compiled(seqrl, monkeypatch):
+    def fails(model):
+        def forward(*inputs):
+            raise InductorError(RuntimeError("no compiler\nand more"), None)
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", fails)
+    result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--name", "c", "train.compile=true")
+    assert_refused(result, 1, "the model cannot be compiled: RuntimeError: no compiler", "without train.compile=true")
+    assert "and more" not in result.output
 
 
 def test_files_that_no_parser_takes_are_named(runs, seqrl):
