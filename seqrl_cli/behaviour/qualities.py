@@ -14,7 +14,7 @@ from seqrl_cli.behaviour.library import Behaviour, load_behaviour
 from seqrl_cli.behaviour.policies import PolicyFactory, linear_factory, uniform_factory
 from seqrl_cli.data.catalogue import QUALITIES, resolve
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import unknown
 
@@ -132,19 +132,12 @@ def describe(
         "mujoco_version": version("mujoco"),
         "gymnasium_version": version("gymnasium"),
     }
-    if (limit := _step_limit(env_id)) is not None:
+    if (limit := episode_limit(env_id)) is not None:
         attributes["max_episode_steps"] = limit
     if reference_min is not None and reference_max is not None:
         score = normalized_score(float(returns.mean()), reference_min, reference_max)
         attributes |= {"reference_min": reference_min, "reference_max": reference_max, "normalized_score": score}
     return attributes
-
-
-def _step_limit(env_id: str) -> int | None:
-    """Steps after which an episode ends at the latest; None where nobody knows."""
-    env = make_env(env_id)
-    env.close()
-    return env.spec.max_episode_steps if env.spec else None
 
 
 def _parts(behaviour: Behaviour, quality: str) -> list[Part]:
