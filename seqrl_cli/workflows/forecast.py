@@ -143,7 +143,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
         job = prepare(config, stand_ins, device)
-        warn_early(config, job, console)
+        warn_early(request, job, console)
         facts |= {"parameters": count_parameters(job.model), "updates": job.settings.updates}
         facts["estimated time"] = duration(estimate_seconds(job))
         new_tokens = 0 if data or not speaks_tokens else sizes.tokens_bytes(config.data.bins)

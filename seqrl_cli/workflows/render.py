@@ -83,7 +83,7 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
             reference_scores=_references(store, record),
             progress=update,
         )
-    console.note(f"{done.frames} frames of {record.stem}, drawn by {done.backend}")
+    console.note(f"{done.frames} frames of {record.with_suffix('')}, drawn by {done.backend}")
     if done.steps_shown < done.steps:
         console.note(f"steps 0 to {done.steps_shown} of {done.steps}; --every 2 shows more, an .mp4 shows all")
     return VideoReport(str(output), True, str(record), done.frames, done.backend)

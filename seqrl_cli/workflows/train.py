@@ -25,7 +25,7 @@ from seqrl_cli.runs.store import discard_run
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.metrics import Metrics, read_metrics
-from seqrl_cli.workflows.datasets import Located
+from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
 from seqrl_cli.workflows.policies import PolicyData
@@ -109,7 +109,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
         job = prepare(request.config, data, device)
-        warn_early(request.config, job, console)
+        warn_early(request, job, console)
         if force:
             discard_run(run)
         record = _start_record(run, request, job, device, threads)
@@ -117,9 +117,13 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
         return _fit(run, record, job, device, console)
 
 
-def warn_early(config: Config, job: TrainJob, console: Console) -> None:
+def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
     """Say before the training what would be found out after it: nothing to validate on, or a plan that is refused."""
-    model = job.model
+    config, model = request.config, job.model
+    if environment_or_none(request.located) is None:
+        name = request.located.id
+        tell = f"seqrl download {name} data.env_id=ID says which one"
+        console.warn(f"{name} does not say which environment it is from, so `seqrl plan` has nowhere to play; {tell}")
     if not job.validation:
         console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
     try:

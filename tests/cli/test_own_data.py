@@ -38,6 +38,15 @@ def test_from_a_path_to_a_plan(fresh, tmp_path, hoppers, what):
     assert json.loads(fresh("download", path, "--json").stdout)["fresh"] is False
 
 
+def test_data_of_no_known_environment_train_with_a_warning(fresh, tmp_path, hoppers):
+    told = fresh("train", FORMATS["npz"](tmp_path, hoppers), *TINY_TRAIN)
+    words = " ".join(told.stderr.split())
+    assert told.exit_code == 0 and "local/a does not say which environment it is from" in words
+    assert_refused(fresh("plan", *TINY_PLAN), 1, "does not say which environment", "data.env_id=")
+    assert fresh("download", "local/a", "data.env_id=Hopper-v4").exit_code == 0
+    assert fresh("plan", *TINY_PLAN).exit_code == 0
+
+
 def test_paths_as_people_write_them(fresh, tmp_path, monkeypatch, hoppers):
     home = tmp_path / "home of mine"
     home.mkdir()
