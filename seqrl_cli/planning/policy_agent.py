@@ -58,7 +58,7 @@ class PolicyAgent:
         observations = self._tensor([episode.observations[-1] for episode in episodes])
         blank = np.zeros(len(self.units.action_low), np.float32)
         actions = self._tensor([episode.actions[-1] if episode.actions else blank for episode in episodes])
-        returns_to_go = self._tensor([np.float32(self.target_return - sum(episode.rewards)) for episode in episodes])
+        returns_to_go = self._tensor([np.float32(self.target_return - episode.earned) for episode in episodes])
         with self.profile.measure("decode"):
             histories = [episode.memory for episode in episodes]
             distribution = self.decoder.decide(histories, observations, actions, returns_to_go)

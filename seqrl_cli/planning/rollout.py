@@ -82,6 +82,7 @@ class Playing:
     """An episode in a slot, up to now: one observation more than actions and rewards.
 
     Attributes:
+        earned: sum of the rewards.
         memory: the agent's own.
     """
 
@@ -92,6 +93,7 @@ class Playing:
     states: list[SimulatorState]
     actions: list[np.ndarray] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
+    earned: float = 0.0
     seconds: float = 0.0
     terminated: bool = False
     memory: Any = None
@@ -181,6 +183,7 @@ class Rollout:
         for index, slot in running.items():
             slot.actions.append(actions[index])
             slot.rewards.append(float(step.rewards[index]))
+            slot.earned += slot.rewards[-1]
             slot.observations.append(step.observations[index].astype(np.float32))
             slot.states.append(states[index])
             slot.terminated = bool(step.terminated[index])

@@ -123,7 +123,7 @@ def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(_number))
         axis.set_minor_formatter(NullFormatter())
