@@ -102,7 +102,7 @@ def collect_dataset(
     if folder.dataset.exists() and not force:
         console.note(f"{request.dataset} is already there; --force makes it again")
         return describe(locate(store, request.dataset))
-    play = make_player(store, request)
+    play = make_player(store, request, console.warn)
     stopped = when_interrupted("interrupted; nothing of it was kept", "the same command collects it anew")
     with locked(folder.path):
         console.note(f"collecting {request.dataset}: {request.transitions:,} transitions of {request.env_id}")
@@ -112,7 +112,9 @@ def collect_dataset(
     return describe(locate(store, request.dataset), fresh=True)
 
 
-def make_player(store: RunStore, request: CollectRequest) -> Callable[[Callable[..., None]], Episodes]:
+def make_player(
+    store: RunStore, request: CollectRequest, on_warning: Callable[[str], None] | None = None
+) -> Callable[[Callable[..., None]], Episodes]:
     """What collects the episodes, given a ``progress``; all that can be refused is refused before it is called.
 
     Raises:
@@ -126,7 +128,7 @@ def make_player(store: RunStore, request: CollectRequest) -> Callable[[Callable[
         parts = [Part(factory, 1.0)]
         size, seed, workers = request.transitions, request.seed, request.workers
         return lambda progress: collect(request.env_id, parts, size, seed, workers=workers, progress=progress)
-    planner = make_planner(store, PlanRequest(policy, seed=request.seed))
+    planner = make_planner(store, PlanRequest(policy, seed=request.seed), on_warning)
     if planner.env_id != request.env_id:
         message = f"{planner.run.path} plans in {planner.env_id}, not in {request.env_id}"
         raise SeqrlError(message, f"seqrl collect {planner.env_id} --policy {policy}")

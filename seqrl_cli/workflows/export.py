@@ -15,7 +15,7 @@ from seqrl_cli.interop.trajectory_transformer_folder import write_folder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.models import load_model
+from seqrl_cli.workflows.models import load_model, warn_unfinished
 
 FORMATS = ("trajectory-transformer",)
 
@@ -70,7 +70,9 @@ def export_run(
     if arch in POLICIES:
         message = f"{run.path} is {with_article(arch)}, which a {request.style} cannot be"
         raise SeqrlError(message, "export another run")
-    trained = load_model(run, torch.device("cpu"), request.checkpoint)
+    trained = load_model(run, torch.device("cpu"), request.checkpoint, console.warn)
+    if request.checkpoint is None:
+        warn_unfinished(run, trained.record, trained.step, console.warn)
     model, config = trained.model, trained.config
     if not isinstance(model, GPT) or not config.model.stop_token:
         what = "without a stop token" if isinstance(model, GPT) else f"of architecture {config.model.arch}"

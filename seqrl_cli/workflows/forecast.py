@@ -62,7 +62,7 @@ def show_acquisition(located: Located, config: Config, console: Console, *, forc
 
 def show_collection(store: RunStore, request: CollectRequest, console: Console) -> None:
     """What ``collect`` would do."""
-    make_player(store, request)
+    make_player(store, request, console.warn)
     folder = store.dataset(request.dataset)
     sizes = Sizes(request.transitions, *sizes_if_known(request.env_id), counted=True)
     facts = {

@@ -25,8 +25,8 @@ from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.state import state_of
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.workflows.datasets import environment_or_none, locate, percent_score, reference_scores
@@ -66,7 +66,7 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
-        "status": _status(folder, record),
+        "status": state_of(folder, record),
         "updates": lines[-1].step if lines else None,
         "validation loss": round(held_out[-1], 4) if held_out else None,
         "loss": round(losses[-1], 4) if losses else None,
@@ -80,13 +80,6 @@ def _log(folder: RunFolder, record: RunRecord) -> Sequence[Metrics | OnlineMetri
     return read_online_metrics(folder.metrics) if record.parent else read_metrics(folder.metrics)
 
 
-def _status(folder: RunFolder, record: RunRecord) -> str:
-    """How the run stands; one that says it is running, but whose process is gone, was killed."""
-    if record.status == "running" and not is_locked(folder.path):
-        return "killed"
-    return record.status
-
-
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     """One run: record, configuration, last metrics and plans; a bad configuration is warned of and shown as null.
 
@@ -95,6 +88,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     """
     folder = store.find(spec)
     record = read_record(folder.record)
+    record = record.model_copy(update={"status": state_of(folder, record)})
     config = _config_as_written(folder, console)
     metrics = [asdict(line) for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]

@@ -18,6 +18,7 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import TokenModel, build_model, load_weights
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.state import unfinished
 from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
 
 FALLBACK_MEMORY = 4 * 2**30  # assumed free where the system does not say
@@ -111,7 +112,9 @@ def read_weights(
     """
     steps = saved_steps(run.checkpoints)
     if not steps:
-        raise SeqrlError(f"{run.path} has no checkpoint yet", "let `seqrl train` run until its first checkpoint")
+        why = unfinished(run, read_record(run.record))
+        hint = "let it train until its first checkpoint, or name another run: `seqrl runs` lists them"
+        raise SeqrlError(f"{run.path}{f', which {why},' if why else ''} has no checkpoint yet", hint)
     if wanted is not None:
         if wanted not in steps:
             raise SeqrlError(f"{run.path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
@@ -125,6 +128,12 @@ def read_weights(
             if on_warning:
                 on_warning(f"{error.message}; using the checkpoint before it")
     raise AssertionError("the loop returns or raises")
+
+
+def warn_unfinished(run: RunFolder, record: RunRecord, step: int, on_warning: Callable[[str], None] | None) -> None:
+    """Say when the newest checkpoint, of update ``step``, is not the end of its run."""
+    if on_warning and (why := unfinished(run, record)):
+        on_warning(f"{run.path} {why}: its newest checkpoint is taken, of update {step:,}")
 
 
 def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:

@@ -26,7 +26,7 @@ from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
-from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model
+from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
 from seqrl_cli.workflows.sources import scores_of_environment
 
@@ -156,6 +156,8 @@ def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[st
     run = store.find(request.run)
     config = _plan_config(load_config(run.config), request.overrides)
     mind = _mind(run, config, request, on_warning)
+    if request.checkpoint is None:
+        warn_unfinished(run, mind.trained.record, mind.trained.step, on_warning)
     env_id, references = environment_of_run(store, mind.trained.record)
     kept = observation_size_of_run(store, mind.trained)
     return Planner(run, mind, config.plan, env_id, references, kept, request.seed, request.checkpoint)

@@ -18,6 +18,7 @@ from seqrl_cli.reports.plots import check_format, is_drawn, plot_panels
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.state import unfinished
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.members import Member
 from seqrl_cli.workflows.models import recipe_of
@@ -101,11 +102,24 @@ def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[l
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, members))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
-        names = ", ".join(store.name_of(member.folder.path) for member in members)
-        hint = "train it first: seqrl train" if not found and not missing else _HINTS[missing[0]]
-        raise SeqrlError(f"there is no plot of {' or '.join(missing or KINDS)} to make of {names}", hint)
+        raise _nothing(store, members, missing)
+    for member in members:
+        if why := unfinished(member.folder, member.record):
+            console.note(f"{store.name_of(member.folder.path)} {why}: it is drawn as far as it has got")
     output = request.output or _default_output([member.folder for member in members], request.kinds)
     return members, [panel for panels in found.values() for panel in panels], output
+
+
+def _nothing(store: RunStore, members: Sequence[Member], missing: Sequence[str]) -> SeqrlError:
+    """Why there is nothing to draw of some kinds, or nothing at all where ``missing`` is empty."""
+    standing = {store.name_of(member.folder.path): unfinished(member.folder, member.record) for member in members}
+    names = ", ".join(f"{name}, which {why}" if why else name for name, why in standing.items())
+    if missing:
+        return SeqrlError(f"there is no plot of {' or '.join(missing)} to make of {names}", _HINTS[missing[0]])
+    hint = "`seqrl runs` shows how far each run is, and seqrl plot RUN draws another"
+    return SeqrlError(
+        f"nothing is logged or planned yet of {names}", hint if any(standing.values()) else "plan first: seqrl plan"
+    )
 
 
 _HINTS = {

@@ -10,7 +10,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.render.video import render_episode
 from seqrl_cli.reports.results import EpisodeResult, read_episode, read_results
-from seqrl_cli.runs.layout import RunFolder, episode_record
+from seqrl_cli.runs.layout import episode_record
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.workflows.datasets import locate, reference_scores
 
@@ -22,7 +22,7 @@ class RenderRequest:
     """What ``seqrl render`` was asked for.
 
     Attributes:
-        run: a run, a plan folder, or an episode's file; None = the latest run's latest plan.
+        run: a run, a plan folder, or an episode's file; None = the latest run that has a plan, and its latest.
         episode: number of the episode; None = the one with the highest return.
         output: a ``.gif`` or ``.mp4`` file; None = a GIF in the run's videos.
         view: one of ``VIEWS``.
@@ -100,7 +100,7 @@ def _record(store: RunStore, request: RenderRequest) -> Path:
     named = Path(request.run) if request.run else None
     if named and named.suffix in (".json", ".h5"):
         return named.with_suffix(".json")
-    folder = named if named and any(named.glob("episode-*.json")) else _latest_plan(store.find(request.run))
+    folder = named if named and any(named.glob("episode-*.json")) else _latest_plan(store, request.run)
     if request.episode is not None:
         record = episode_record(folder, request.episode)
         if not record.exists():
@@ -114,11 +114,14 @@ def _what_there_is(folder: Path) -> str:
     return f"it has {', '.join(numbers)}" if numbers else "it has none; plan some first: seqrl plan"
 
 
-def _latest_plan(run: RunFolder) -> Path:
-    folders = plan_folders(run)
-    if not folders:
-        raise SeqrlError(f"{run.path} has no planned episode", "plan some first: seqrl plan")
-    return folders[-1]
+def _latest_plan(store: RunStore, spec: str | None) -> Path:
+    """The latest plan of a run; of the latest run that has one where none is named: another may be in training."""
+    run = store.find(spec)
+    candidates = [run] if spec is not None else [folder for folder, _ in reversed(store.runs())]
+    for candidate in candidates:
+        if folders := plan_folders(candidate):
+            return folders[-1]
+    raise SeqrlError(f"{run.path} has no planned episode", "plan some first: seqrl plan")
 
 
 def _best(folder: Path) -> EpisodeResult:

@@ -308,6 +308,20 @@ def test_no_run_yet(fresh):
     assert_refused(fresh("table"), 1, "no planned episodes", "seqrl plan")
 
 
+def test_a_run_that_is_not_finished(runs, seqrl):
+    later = shutil.copytree(runs / RUN, runs / "sim/hopper-medium/later")
+    shutil.rmtree(later / "plans")
+    record = json.loads((later / "run.json").read_text())
+    (later / "run.json").write_text(json.dumps({**record, "status": "interrupted", "updated": "9999"}))
+    assert "gpt-s42" in seqrl("render", "--dry-run", "--json").stdout  # the latest that has a plan
+    assert_refused(seqrl("render", "later"), 1, "later has no planned episode", "seqrl plan")
+    told = seqrl("plan", "--dry-run")
+    assert "later was interrupted in training: its newest checkpoint is taken, of update 4" in told.stderr
+    assert "interrupted" not in seqrl("plan", "--dry-run", "--checkpoint", 2).stderr
+    shutil.rmtree(later / "checkpoints")
+    assert_refused(seqrl("plan"), 1, "later, which was interrupted in training, has no checkpoint yet", "seqrl runs")
+
+
 def test_runs_dir_that_is_a_file(fresh, tmp_path):
     (tmp_path / "empty").write_text("in the way")
     result = fresh("download", "sim/hopper-random", "data.transitions=50")

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from seqrl_cli.online.metrics import OnlineMetrics
+from seqrl_cli.runs.lock import locked
 from tests.cli.conftest import invoke, succeed
 
 GPT = "sim/hopper-medium/gpt-s42"
@@ -162,6 +163,30 @@ def test_pictures_are_whole(runs, tmp_path, suffix):
     else:
         assert path.read_bytes().startswith(start[suffix])
     assert [file.name for file in tmp_path.glob("*picture*")] == [path.name]
+
+
+def leave(runs: Path, status: str) -> None:
+    """Let the run's record say how it stands."""
+    record = runs / GPT / "run.json"
+    record.write_text(record.read_text().replace('"finished"', f'"{status}"'))
+
+
+@pytest.mark.parametrize(("status", "said"), [("running", "was killed in training"), ("failed", "failed in training")])
+def test_an_unfinished_run_is_drawn_as_far_as_it_has_got(runs, status, said):
+    leave(runs, status)
+    assert f"{GPT} {said}: it is drawn as far as it has got" in succeed(runs, "plot").stderr
+
+
+def test_a_run_that_has_logged_nothing_yet(runs):
+    shutil.rmtree(runs / GPT / "plans")
+    (runs / GPT / "metrics.jsonl").unlink()
+    leave(runs, "running")
+    with locked(runs / GPT):
+        result = invoke(runs, "plot")
+        assert f"nothing is logged or planned yet of {GPT}, which is still training" in result.stderr
+        assert result.exit_code == 1 and "hint: `seqrl runs` shows how far" in result.stderr
+        result = invoke(runs, "plot", "--kind", "loss")
+        assert f"there is no plot of loss to make of {GPT}, which is still training" in result.stderr
 
 
 def test_the_same_command_twice_draws_once(runs):
