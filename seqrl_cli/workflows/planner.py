@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.config.architectures import POLICIES, TOKEN_MODELS, meaningful, with_article
+from seqrl_cli.config.architectures import POLICIES, meaningful, with_article
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
 from seqrl_cli.config.schema import Config, PlanConfig
@@ -27,28 +27,12 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
+from seqrl_cli.workflows.plan_names import plan_name
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
 from seqrl_cli.workflows.sources import scores_of_environment
 
 FARTHEST_RETURN = 1e9
 """From zero, that a policy may be asked for: float32 numbers lie 64 apart there, more than most rewards."""
-
-# How a setting that differs from the default is written in a plan folder's name.
-SHORT_NAMES = {
-    "n_expand": "expand",
-    "k_obs": "kobs",
-    "k_act": "kact",
-    "cdf_obs": "cdfobs",
-    "cdf_act": "cdfact",
-    "percentile": "p",
-    "prefix_context": "prefix",
-    "plan_freq": "freq",
-    "discount": "discount",
-    "window": "",
-    "context": "",
-    "precision": "",
-    "max_steps": "steps",
-}
 
 
 @dataclass(frozen=True)
@@ -270,33 +254,3 @@ def _plan_config(config: Config, overrides: Mapping[str, Any]) -> Config:
 def plan_settings(config: PlanConfig) -> PlanSettings:
     """The planner's settings out of the configuration."""
     return PlanSettings(**config.model_dump(exclude={"episodes", "envs", "max_steps", "target_return"}))
-
-
-def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None = None) -> str:
-    """The plan folder's name: ``H15-B128-ctx5-s0``, with every other setting that is not the default in between.
-
-    A policy's is ``RTG3600-ctx5-s0``, or ``mode-s0`` where it is asked for no return.
-    """
-    context = f"ctx{config.max_context_transitions}"
-    if arch in TOKEN_MODELS:
-        parts = [f"H{config.horizon}", f"B{config.beam_width}", context]
-    else:
-        parts = ["mode"] if config.target_return is None else [f"RTG{_digits(config.target_return)}", context]
-    for key, short in SHORT_NAMES.items():
-        value = getattr(config, key)
-        if value != PlanConfig.model_fields[key].default:
-            parts.append(f"{short}{_short(value)}")
-    if checkpoint is not None:
-        parts.append(f"step{checkpoint}")
-    return "-".join([*parts, f"s{seed}"])
-
-
-def _short(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "on", False: "off"}[value]
-    return str(value)
-
-
-def _digits(value: float) -> str:
-    """All digits that tell it from other numbers, and no more: ``3600``, ``3222.4``."""
-    return repr(value).removesuffix(".0")

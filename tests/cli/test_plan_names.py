@@ -1,7 +1,7 @@
 import pytest
 
 from seqrl_cli.config.schema import PlanConfig
-from seqrl_cli.workflows.planner import plan_name
+from seqrl_cli.workflows.plan_names import plan_name
 
 
 @pytest.mark.parametrize(
