@@ -124,6 +124,15 @@ class Comparison:
         """Whether a group holds data that published figures do not speak of, beside a group of which they do."""
         return group[0] not in D4RL_DATASETS and any(not column.own for column in self.columns)
 
+    def of_d4rl(self) -> Comparison:
+        """The same of D4RL's settings alone, without methods that were not played on any of them."""
+        columns = tuple(column for column in self.columns if not column.own or set(column.cells) & set(D4RL_DATASETS))
+        return Comparison(columns, tuple(group for group in self.groups if group[0] in D4RL_DATASETS))
+
+    def published(self) -> Comparison:
+        """The same without our columns."""
+        return Comparison(tuple(column for column in self.columns if not column.own), self.groups)
+
     def averages(self) -> list[tuple[str, list[float | None]]]:
         """The published table's last lines: over nine settings, and over twelve when a column has them all."""
         lines = []

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
+from rich.text import Text
 
 from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.formats import (
@@ -23,8 +20,10 @@ from seqrl_cli.reports.formats import (
     score_interval_text,
     score_text,
 )
+from seqrl_cli.reports.sheet import Row, in_lines, lay_out, sheet_width
 from seqrl_cli.reports.table import (
-    OTHER_DATA,
+    NINE_DATASETS,
+    Cell,
     Column,
     Comparison,
     ReferenceRow,
@@ -38,12 +37,13 @@ from seqrl_cli.reports.table import (
 
 @dataclass(frozen=True)
 class _Statistic:
-    """One numeric column: how it reads off a result, off a reference and off a difference."""
+    """One numeric column: how it reads off a result, a reference, a difference and a published figure."""
 
     title: str
     result: Callable[[ResultRow], str]
     reference: Callable[[ReferenceRow], str] = lambda row: ""
     delta: Callable[[DeltaRow], str] = lambda row: ""
+    published: Callable[[Cell], str] = lambda cell: ""
 
 
 _STATISTICS = (
@@ -58,6 +58,7 @@ _STATISTICS = (
         lambda row: score_text(row.score),
         lambda row: MISSING if row.score is None else fixed(100 * row.score),
         lambda row: delta_text(row.score),
+        cell_text,
     ),
     _Statistic(
         "95 % interval",
@@ -77,6 +78,7 @@ _STATISTICS = (
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),
 )
 _ESSENTIAL = 4
+_HEADING = 15  # characters a line of a method's name above its column
 _LEAST_ROOM = 12  # characters that a line of a method's name has at least
 
 
@@ -84,114 +86,111 @@ def print_report(report: Report, console: Console) -> None:
     """Print our results, then methods side by side when published figures are wanted, then the notes."""
     left_out: list[str] = []
     if report.rows or report.references:
-        table, left_out = _results_table(report, console)
-        console.print(table)
+        left_out += _print_results(report, console)
     if report.published:
-        for table in _comparison_tables(report.comparison, report.comparison.columns, console):
-            console.print(table)
+        left_out += _print_comparison(report, console)
     room = f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json have them"
     for note in [room] * bool(left_out) + list(report.notes):
         console.print(f"note: {note}", style="dim", highlight=False, markup=False)
 
 
-def _results_table(report: Report, console: Console) -> tuple[Table, list[str]]:
-    """The widest table that fits, and the columns beyond the essential ones that had to go, the last first."""
+def _print_results(report: Report, console: Console) -> list[str]:
+    """Print as many columns as fit; the titles of those beyond the essential ones that had to go."""
+    room, space = None, _space(console)
     for kept in range(len(_STATISTICS), _ESSENTIAL - 1, -1):
-        table = _results_with(report, _STATISTICS[:kept])
-        if _width(table, console) <= console.width:
+        header = ["method", *(statistic.title for statistic in _STATISTICS[:kept])]
+        rows = _result_rows(report, _STATISTICS[:kept])
+        too_wide = sheet_width(header, rows) - space
+        if too_wide <= 0:
             break
     else:
-        room = _longest_name(report) - (_width(table, console) - console.width)
-        table = _results_with(report, _STATISTICS[:kept], max(room, _LEAST_ROOM))
-    return table, [statistic.title for statistic in _STATISTICS[kept:]]
+        longest = max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1)
+        room = max(longest - too_wide, _LEAST_ROOM)
+    _print_sheet(lay_out(header, rows, space, room), console)
+    return [statistic.title for statistic in _STATISTICS[kept:]]
 
 
-def _longest_name(report: Report) -> int:
-    names = [f"  {row.method}" for row in report.rows] + [f"  {row.name}" for row in report.references]
-    return max(map(len, [*names, *(row.dataset for row in report.rows)]))
-
-
-def _results_with(report: Report, statistics: Sequence[_Statistic], room: int = 1000) -> Table:
-    """The table; a method's name goes on in lines of its own, further in, where it takes more than its ``room``."""
-    table = _new_table(["method", *(statistic.title for statistic in statistics)])
+def _result_rows(report: Report, statistics: Sequence[_Statistic]) -> list[Row]:
+    """Our results by dataset, each with what it is measured against."""
+    rows: list[Row] = []
     datasets = {row.dataset for row in report.rows} | {row.dataset for row in report.references}
-    for index, dataset in enumerate(sorted(datasets, key=dataset_order)):
-        if index:
-            table.add_section()
-        table.add_row(dataset, style="bold")
+    for dataset in sorted(datasets, key=dataset_order):
+        rows += [Row()] * bool(rows) + [Row((dataset,), "bold")]
         for row in (row for row in report.rows if row.dataset == dataset):
-            first, *others = _in_lines(row.method, room)
-            table.add_row(first, *(statistic.result(row) for statistic in statistics))
-            for line in others:
-                table.add_row(line)
-            if explored := explored_text([row]):
-                table.add_row(f"    {explored}", style="dim")
-            for delta in report.deltas:
-                if (delta.dataset, delta.method) == (dataset, f"{row.method} − offline"):
-                    values = (statistic.delta(delta) for statistic in statistics)
-                    table.add_row("    − offline", *values, style="bold")
+            rows += _own_rows(row, report.deltas, statistics)
         for reference in (reference for reference in report.references if reference.dataset == dataset):
-            values = (statistic.reference(reference) for statistic in statistics)
-            table.add_row(f"  {reference.name}", *values, style="dim")
-    return table
+            rows.append(Row((f"  {reference.name}", *(each.reference(reference) for each in statistics)), "dim"))
+        for column in report.comparison.published().columns:
+            if cell := column.cells.get(dataset):
+                rows.append(
+                    Row((f"  {column.title}, published", *(each.published(cell) for each in statistics)), "dim")
+                )
+    return rows
 
 
-def _in_lines(name: str, room: int) -> list[str]:
-    """A name in lines of at most ``room`` characters, all but the first further in; long words are cut at hyphens."""
-    lines = ["  "]
-    for word in re.findall(r"\S+\s*", name):
-        for part in [word] if len(word.rstrip()) <= room - 3 else re.findall(r"[^-,]+[-,]?", word):
-            if len(lines[-1] + part.rstrip()) > room and lines[-1].strip():
-                lines.append("   ")
-            lines[-1] += part
-    return [line.rstrip() for line in lines]
+def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_Statistic]) -> list[Row]:
+    """A method, how far it has explored, and what that changed."""
+    rows = [Row((f"  {row.method}", *(statistic.result(row) for statistic in statistics)))]
+    if explored := explored_text([row]):
+        rows.append(Row((f"    {explored}",), "dim"))
+    for delta in deltas:
+        if (delta.dataset, delta.method) == (row.dataset, f"{row.method} − offline"):
+            rows.append(Row(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))
+    return rows
 
 
-def _comparison_tables(comparison: Comparison, columns: Sequence[Column], console: Console) -> list[Table]:
-    """One table, or several with a part of the columns each where the console is too narrow."""
-    table = _comparison_with(comparison, columns)
-    if len(columns) == 1 or _width(table, console) <= console.width:
-        return [table]
-    fitting = next(
-        (n for n in range(len(columns) - 1, 1, -1) if _fits(comparison, columns[:n], console)),
-        1,
-    )
-    rest = _comparison_tables(comparison, columns[fitting:], console)
-    return [_comparison_with(comparison, columns[:fitting]), *rest]
+def _print_comparison(report: Report, console: Console) -> list[str]:
+    """Print the published settings, with our columns where all of them have room; what had to be left out.
+
+    Our results stand above already, those on D4RL's data with the published figures right below them.
+    """
+    comparison = report.comparison.of_d4rl()
+    if _fits(comparison.columns, comparison, console):
+        _print_columns(comparison.columns, comparison, console)
+        return []
+    _print_columns(comparison.published().columns, comparison, console)
+    averaged = any(column.own and column.average(NINE_DATASETS) is not None for column in comparison.columns)
+    return ["our averages"] * averaged
 
 
-def _fits(comparison: Comparison, columns: Sequence[Column], console: Console) -> bool:
-    return _width(_comparison_with(comparison, columns), console) <= console.width
+def _print_columns(columns: Sequence[Column], comparison: Comparison, console: Console) -> None:
+    """Print one sheet, or several with a part of the columns each where the console is too narrow."""
+    fitting = next((n for n in range(len(columns), 1, -1) if _fits(columns[:n], comparison, console)), 1)
+    header, rows = _comparison_rows(columns[:fitting], comparison)
+    _print_sheet(lay_out(header, rows, _space(console)), console)
+    if columns[fitting:]:
+        _print_columns(columns[fitting:], comparison, console)
 
 
-def _comparison_with(comparison: Comparison, columns: Sequence[Column]) -> Table:
-    table = _new_table(["", *(column.title.replace(" ", "\n") for column in columns)])
+def _fits(columns: Sequence[Column], comparison: Comparison, console: Console) -> bool:
+    return sheet_width(*_comparison_rows(columns, comparison)) <= _space(console)
+
+
+def _comparison_rows(columns: Sequence[Column], comparison: Comparison) -> tuple[list[str], list[Row]]:
+    """The header, and the rows of those settings that one of the columns has."""
+    header = ["", *("\n".join(map(str.strip, in_lines(column.title, _HEADING))) for column in columns)]
+    rows: list[Row] = []
     for group in comparison.groups:
-        heading = ""
-        if comparison.is_apart(group):
-            table.add_row(OTHER_DATA, style="bold")
-        for dataset in group:
-            if not any(dataset in column.cells for column in columns):
-                continue
-            quality, environment = dataset_titles(dataset)
-            if quality not in (dataset, heading):
-                heading = quality
-                table.add_row(heading, style="bold")
-            label = f"  {environment if heading else dataset}"
-            table.add_row(label, *(cell_text(column.cells.get(dataset)) for column in columns))
-        table.add_section()
+        shown = [dataset for dataset in group if any(dataset in column.cells for column in columns)]
+        if shown:
+            rows.append(Row((dataset_titles(shown[0])[0],), "bold"))
+        for dataset in shown:
+            cells = (cell_text(column.cells.get(dataset)) for column in columns)
+            rows.append(Row((f"  {dataset_titles(dataset)[1]}", *cells)))
+        rows += [Row()] * bool(shown)
     for title, values in Comparison(tuple(columns), comparison.groups).averages():
-        table.add_row(title, *(MISSING if value is None else f"{value:.1f}" for value in values), style="bold")
-    return table
+        rows.append(Row((title, *(MISSING if value is None else f"{value:.1f}" for value in values)), "bold"))
+    return header, rows
 
 
-def _new_table(titles: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for index, title in enumerate(titles):
-        justify: Literal["left", "right"] = "right" if index else "left"
-        table.add_column(title, justify=justify, no_wrap=bool(index), overflow="fold", vertical="bottom")
-    return table
+def _space(console: Console) -> int:
+    """Characters of a line, without the margins."""
+    return console.width - 2
 
 
-def _width(table: Table, console: Console) -> int:
-    return Measurement.get(console, console.options.update(width=1000), table).maximum
+def _print_sheet(lines: Sequence[Row], console: Console) -> None:
+    """Print lines with a margin, and an empty line above and below."""
+    console.print()
+    for line in lines:
+        console.print(Text(f" {''.join(line.cells)}".rstrip(), line.style), soft_wrap=True)
+    console.print()

@@ -179,10 +179,35 @@ def test_columns_without_room_are_named(report):
 
 def test_other_data_stands_apart_from_published_figures(report, published):
     mixed = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
-    for text in (shown(mixed, 200), to_markdown(mixed), to_latex(mixed.comparison)):
+    for text in (to_markdown(mixed), to_latex(mixed.comparison)):
         heading = text.index("Other data than D4RL's")
         assert text.index("sim/hopper-medium", heading) > heading and "Medium-Expert" in text[:heading]
     assert "Other data" not in to_markdown(report)
+    comparison = shown(mixed, 200).partition("Medium-Expert")[2]  # on a terminal it stands in the table above alone
+    assert "43.2" in comparison and "sim/hopper-medium" not in comparison and "46.0" not in comparison
+
+
+def test_published_figures_stand_below_ours_at_any_width(report, published):
+    beside = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
+    for width in (60, 80):
+        lines = [line.split() for line in shown(beside, width).splitlines()]
+        (ours,) = [index for index, words in enumerate(lines) if "43.2" in words]
+        below = [words[-3:] for words in lines[ours : ours + 12] if words]
+        assert ["61.1", "±", "3.6"] in below
+        assert max(len(line) for line in shown(beside, width).splitlines()) <= width
+
+
+def test_our_columns_beside_published_ones_come_all_or_not_at_all(report, published):
+    beside = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
+    for width, there in ((80, False), (90, True)):
+        assert ("H15-B128-ctx5" in shown(beside, width).rpartition("Medium-Expert")[0].rpartition("BC")[2]) == there
+
+
+def test_long_names_of_datasets_are_whole(tmp_path):
+    name = "minari/mujoco/halfcheetah/medium-replay-of-many"
+    write_episode(tmp_path, dataset=name)
+    lines = shown(build_report(read_results(tmp_path).episodes, np.random.default_rng(0)), 60).splitlines()
+    assert f" {name}" in lines and max(map(len, lines)) <= 60
 
 
 def test_own_latex_has_a_caption_and_no_empty_cell(tmp_path):
