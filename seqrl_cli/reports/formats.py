@@ -16,7 +16,7 @@ from seqrl_cli.reports.table import (
     Report,
     ResultRow,
     dataset_titles,
-    explored_text,
+    remarks,
 )
 
 MISSING = "–"
@@ -24,7 +24,7 @@ _FIELDS = (
     *("kind", "dataset", "method", "episodes"),
     *("score_mean", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
     *("return_mean", "return_standard_error", "return_low", "return_high", "steps", "terminated", "seconds_per_step"),
-    *("runs", "iterations", "online_steps"),
+    *("runs", "iterations", "online_steps", "cut_episodes"),
 )
 
 
@@ -126,6 +126,7 @@ def _own_record(row: ResultRow) -> dict[str, Any]:
         runs=row.runs,
         iterations=row.iterations,
         online_steps=row.online_steps,
+        cut_episodes=row.cut,
     )
 
 
@@ -207,8 +208,8 @@ def _markdown_results(report: Report) -> str:
 
 
 def _method(row: ResultRow) -> str:
-    """The method, and how far it has explored."""
-    return row.method + (f", {explored}" if (explored := explored_text([row])) else "")
+    """The method, and what has to be said of it."""
+    return ", ".join([row.method, *remarks([row])])
 
 
 def _titles(dataset: str) -> list[str]:

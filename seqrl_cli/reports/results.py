@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.origins import Origin, origin_folder, read_origin
 from seqrl_cli.runs.record import SCHEMA_VERSION
@@ -45,6 +46,7 @@ class EpisodeResult:
         model_seed: what the model was trained with; None when its run is not there.
         iterations: of online fine-tuning when it was played; None when unknown, or never fine-tuned.
         online_steps: environment steps that were explored by then.
+        cut_at: the plan's own step limit, where that ended the episode before its environment would have; else None.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class EpisodeResult:
     model_seed: int | None = None
     iterations: int | None = None
     online_steps: int | None = None
+    cut_at: int | None = None
 
     @property
     def replicate(self) -> str:
@@ -179,7 +182,18 @@ def _own_episode(record: dict[str, Any], path: Path, origin: Origin) -> EpisodeR
         model_seed=origin.seed,
         iterations=iterations,
         online_steps=online_steps,
+        cut_at=_cut_at(record),
     )
+
+
+def _cut_at(record: dict[str, Any]) -> int | None:
+    """``plan.max_steps`` where it ended the episode, and the environment's own limit would not have."""
+    settings = record.get("settings")
+    limit = settings.get("max_steps") if isinstance(settings, dict) else None
+    if not isinstance(limit, int) or record["term"] or record["step"] + 1 < limit:
+        return None
+    usual = episode_limit(record["env_id"])
+    return None if usual is not None and usual <= limit else limit
 
 
 def _original_episode(record: dict[str, Any], path: Path) -> EpisodeResult:

@@ -25,6 +25,10 @@ SCORE_NOTE = (
     "score: 0 is a random policy, 100 D4RL's reference policy; "
     "95 % interval: bootstrap of the mean, over seeds and their episodes"
 )
+CUT_NOTE = (
+    "cut after so many steps: plan.max_steps ended these episodes, so their returns and scores are those of a piece, "
+    "not to be compared with whole episodes'"
+)
 OTHER_DATA = "Other data than D4RL's"
 NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.startswith("ant-"))
 
@@ -44,6 +48,8 @@ class ResultRow:
         runs: models behind it, of which those of one seed count as one.
         iterations: of online fine-tuning, mean over runs; None for what was not fine-tuned.
         online_steps: environment steps explored by then, mean over runs.
+        cut: episodes that ``plan.max_steps`` ended before their environment would have.
+        cut_at: that number of steps; None when none was cut.
     """
 
     dataset: str
@@ -56,6 +62,8 @@ class ResultRow:
     runs: int
     iterations: float | None = None
     online_steps: float | None = None
+    cut: int = 0
+    cut_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,12 @@ def build_report(
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
     rows = tuple(_result_row(dataset, method, groups[dataset, method], rng) for dataset, method in keys)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
-    notes = [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas) + published_notes(published)
+    notes = (
+        [CUT_NOTE] * any(row.cut for row in rows)
+        + [SCORE_NOTE] * bool(rows)
+        + [DELTA_NOTE] * bool(deltas)
+        + published_notes(published)
+    )
     notes += [*sorted(set(repeats)), *_version_notes(episodes)]
     ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
     return Report(rows, ordered, compare(rows, published), bool(published), tuple(notes), deltas)
@@ -201,14 +214,25 @@ def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> 
     for method in methods:
         own = {row.dataset: row.score for row in rows if row.method == method}
         cells = {dataset: Cell(score.mean, score.standard_error) for dataset, score in own.items() if score}
-        explored = explored_text([row for row in rows if row.method == method])
-        title = f"{method} {explored}".strip()
+        title = " ".join([method, *remarks([row for row in rows if row.method == method])])
         columns.append(Column(title, title, cells, own=True))
     datasets = {row.dataset for row in rows} | (set(D4RL_DATASETS) if published else set())
     return Comparison(tuple(columns), _grouped(datasets))
 
 
-def explored_text(rows: Sequence[ResultRow]) -> str:
+def remarks(rows: Sequence[ResultRow]) -> list[str]:
+    """What has to be said of a method beside its name: how far it has explored, and that its episodes were cut."""
+    explored, cut = _explored_text(rows), [row for row in rows if row.cut]
+    remarks = [explored] if explored else []
+    if cut:
+        whole = all(row.cut == row.return_.count for row in rows)
+        count = "" if whole else f"{sum(row.cut for row in cut)} of {sum(row.return_.count for row in rows)} "
+        ends = dict.fromkeys(f"{row.cut_at:,}" for row in cut)
+        remarks.append(f"{count}cut after {'–'.join(ends)} steps")
+    return remarks
+
+
+def _explored_text(rows: Sequence[ResultRow]) -> str:
     """``after 47,712 steps``: how far fine-tuned runs had explored their environments; empty for others."""
     steps = sorted(row.online_steps for row in rows if row.online_steps is not None)
     if not steps:
@@ -264,6 +288,8 @@ def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: n
         runs=len(set(runs)),
         iterations=_mean_over_runs({episode.run: episode.iterations for episode in episodes}),
         online_steps=_mean_over_runs({episode.run: episode.online_steps for episode in episodes}),
+        cut=sum(episode.cut_at is not None for episode in episodes),
+        cut_at=max((episode.cut_at for episode in episodes if episode.cut_at is not None), default=None),
     )
 
 

@@ -31,7 +31,7 @@ from seqrl_cli.reports.table import (
     ResultRow,
     dataset_order,
     dataset_titles,
-    explored_text,
+    remarks,
 )
 
 
@@ -129,10 +129,9 @@ def _result_rows(report: Report, statistics: Sequence[_Statistic]) -> list[Row]:
 
 
 def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_Statistic]) -> list[Row]:
-    """A method, how far it has explored, and what that changed."""
+    """A method, what has to be said of it, and what fine-tuning changed."""
     rows = [Row((f"  {row.method}", *(statistic.result(row) for statistic in statistics)))]
-    if explored := explored_text([row]):
-        rows.append(Row((f"    {explored}",), "dim"))
+    rows += [Row((f"    {remark}",), "dim") for remark in remarks([row])]
     for delta in deltas:
         if (delta.dataset, delta.method) == (row.dataset, f"{row.method} − offline"):
             rows.append(Row(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))

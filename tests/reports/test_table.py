@@ -225,3 +225,18 @@ def test_long_names_go_on_further_in(tmp_path):
     (place,) = [index for index, line in enumerate(lines) if line.startswith("   gpt H5-B16")]
     assert "10.0 ± 7.1" in lines[place] and lines[place + 1].startswith("    ") and "kobs1-prob" in lines[place + 1]
     assert max(map(len, lines)) <= 70
+
+
+def test_cut_episodes_are_told_from_whole_ones(tmp_path):
+    settings = {"horizon": 15, "beam_width": 128, "max_context_transitions": 5}
+    plans = {"short": 20, "usual": 1000}  # of which the latter is Hopper's own limit
+    for name, limit in plans.items():
+        for episode, fell in enumerate((False, True)):
+            changes = {"run": name, "arch": name, "settings": settings | {"max_steps": limit}, "step": limit - 1}
+            write_episode(tmp_path / name, episode, term=fell, **changes)
+    report = build_report(read_results(tmp_path).episodes, np.random.default_rng(0))
+    assert [(row.cut, row.cut_at) for row in report.rows] == [(1, 20), (0, None)]
+    assert "short H15-B128-ctx5, 1 of 2 cut after 20 steps |" in to_markdown(report)
+    for text in (shown(report, 80), to_markdown(report)):
+        assert text.count("1 of 2 cut after 20 steps") == 1 and text.count("plan.max_steps ended these episodes") == 1
+    assert [row["cut_episodes"] for row in to_rows(report)] == [1, 0]
