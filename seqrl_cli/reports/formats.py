@@ -6,18 +6,10 @@ import csv
 import io
 from typing import Any
 
+from seqrl_cli.reports.comparison import OTHER_DATA, Cell, Column, dataset_titles
 from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table import (
-    OTHER_DATA,
-    Cell,
-    Column,
-    ReferenceRow,
-    Report,
-    ResultRow,
-    dataset_titles,
-    remarks,
-)
+from seqrl_cli.reports.table import ReferenceRow, Report, ResultRow, remarks
 
 MISSING = "–"
 _FIELDS = (

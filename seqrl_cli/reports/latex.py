@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqrl_cli.reports.table import OTHER_DATA, Cell, Column, Comparison, dataset_titles
+from seqrl_cli.reports.comparison import OTHER_DATA, Cell, Column, Comparison, dataset_titles
 
 CAPTION = "Normalised scores, mean and standard error over episodes: 0 is a random policy, 100 the reference policy."
 _MISSING = "$-$"

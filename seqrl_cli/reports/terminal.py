@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from seqrl_cli.reports.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.formats import (
     MISSING,
@@ -21,18 +22,7 @@ from seqrl_cli.reports.formats import (
     score_text,
 )
 from seqrl_cli.reports.sheet import Row, in_lines, lay_out, sheet_width
-from seqrl_cli.reports.table import (
-    NINE_DATASETS,
-    Cell,
-    Column,
-    Comparison,
-    ReferenceRow,
-    Report,
-    ResultRow,
-    dataset_order,
-    dataset_titles,
-    remarks,
-)
+from seqrl_cli.reports.table import ReferenceRow, Report, ResultRow, remarks
 
 
 @dataclass(frozen=True)

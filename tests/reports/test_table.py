@@ -13,20 +13,13 @@ import pytest
 from rich.console import Console
 
 from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.reports.comparison import D4RL_DATASETS, dataset_order, dataset_titles
 from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
 from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.latex import to_latex
 from seqrl_cli.reports.published import PublishedMethod, load_published
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table import (
-    D4RL_DATASETS,
-    ReferenceRow,
-    Report,
-    build_report,
-    compare,
-    dataset_order,
-    dataset_titles,
-)
+from seqrl_cli.reports.table import ReferenceRow, Report, build_report, compare
 from seqrl_cli.reports.terminal import print_report
 from tests.reports.episode_files import write_episode
 

@@ -1,0 +1,108 @@
+"""Methods side by side, as plain data: a column each, and D4RL's settings in the order of the published table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+QUALITIES = ("medium-expert", "medium", "medium-replay")
+FAMILIES = ("halfcheetah", "hopper", "walker2d", "ant")
+TITLES = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant"}
+D4RL_DATASETS = tuple(f"{family}-{quality}-v2" for quality in QUALITIES for family in FAMILIES)
+OTHER_DATA = "Other data than D4RL's"
+NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.startswith("ant-"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score (100 is the reference policy) and its standard error, where one is known."""
+
+    mean: float
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One method's cells by dataset id; ``own`` tells our results from published ones."""
+
+    title: str
+    latex_title: str
+    cells: dict[str, Cell]
+    own: bool
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any cell carries a standard error."""
+        return any(cell.error is not None for cell in self.cells.values())
+
+    def average(self, datasets: Iterable[str]) -> float | None:
+        """Mean over ``datasets``; None unless all of them are there."""
+        cells = [self.cells.get(dataset) for dataset in datasets]
+        found = [cell.mean for cell in cells if cell is not None]
+        return float(np.mean(found)) if len(found) == len(cells) else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods side by side.
+
+    Attributes:
+        columns: published methods first, then ours.
+        groups: dataset ids in the order of the table, cut where a rule is drawn.
+    """
+
+    columns: tuple[Column, ...]
+    groups: tuple[tuple[str, ...], ...]
+
+    def is_apart(self, group: tuple[str, ...]) -> bool:
+        """Whether a group holds data that published figures do not speak of, beside a group of which they do."""
+        return group[0] not in D4RL_DATASETS and any(not column.own for column in self.columns)
+
+    def of_d4rl(self) -> Comparison:
+        """The same of D4RL's settings alone, without methods that were not played on any of them."""
+        columns = tuple(column for column in self.columns if not column.own or set(column.cells) & set(D4RL_DATASETS))
+        return Comparison(columns, tuple(group for group in self.groups if group[0] in D4RL_DATASETS))
+
+    def published(self) -> Comparison:
+        """The same without our columns."""
+        return Comparison(tuple(column for column in self.columns if not column.own), self.groups)
+
+    def averages(self) -> list[tuple[str, list[float | None]]]:
+        """The published table's last lines: over nine settings, and over twelve when a column has them all."""
+        lines = []
+        for title, datasets in (("Average (without Ant)", NINE_DATASETS), ("Average (all settings)", D4RL_DATASETS)):
+            values = [column.average(datasets) for column in self.columns]
+            if any(value is not None for value in values):
+                lines.append((title, values))
+        return lines
+
+
+def dataset_order(dataset: str) -> tuple[int, int, str]:
+    """Sort key: the published table's settings in its order, then every other dataset by name."""
+    if dataset in D4RL_DATASETS:
+        return (0, D4RL_DATASETS.index(dataset), dataset)
+    return (1, 0, dataset)
+
+
+def dataset_titles(dataset: str) -> tuple[str, str]:
+    """Dataset and environment as the published table writes them; other datasets keep their own id."""
+    family = next((name for name in FAMILIES if re.search(rf"(?<![a-z]){name}", dataset)), None)
+    environment = TITLES[family] if family else ""
+    if dataset in D4RL_DATASETS:
+        quality = dataset.removeprefix(f"{family}-").removesuffix("-v2")
+        return "-".join(word.capitalize() for word in quality.split("-")), environment
+    return dataset, environment
+
+
+def grouped(datasets: set[str]) -> tuple[tuple[str, ...], ...]:
+    """Dataset ids in the order of the table, cut where a rule is drawn."""
+    known = [tuple(d for d in D4RL_DATASETS if d in datasets and _quality(d) == quality) for quality in QUALITIES]
+    others = tuple(sorted(datasets - set(D4RL_DATASETS)))
+    return tuple(group for group in [*known, others] if group)
+
+
+def _quality(dataset: str) -> str:
+    return dataset.split("-", 1)[1].removesuffix("-v2")
