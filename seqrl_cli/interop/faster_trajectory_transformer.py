@@ -26,6 +26,7 @@ from seqrl_cli.interop.checkpoint import (
     masks_values,
     whole_transitions,
 )
+from seqrl_cli.interop.names import rename
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
 
 CONFIG, DISCRETIZER, WEIGHTS = "config.yaml", "discretizer.pt", "model_last.pt"
@@ -127,14 +128,8 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
         elif name == "tok_emb.weight":
             converted["token_embedding.weight"] = functional.pad(tensor, (0, 0, 0, 1))
         elif not re.fullmatch(MASK, name):
-            converted[_rename(name)] = tensor
+            converted[rename(name, RENAMED)] = tensor
     return converted
-
-
-def _rename(name: str) -> str:
-    for pattern, replacement in RENAMED.items():
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:

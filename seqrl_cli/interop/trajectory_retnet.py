@@ -7,6 +7,8 @@ import re
 import torch
 from torch import Tensor
 
+from seqrl_cli.interop.names import rename
+
 RENAMED = {
     r"^embed_tokens\.": "token_embedding.",
     r"^output_projection\.": "head.",
@@ -39,12 +41,5 @@ def convert_retnet_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
             parts = [state[f"layers.{layer}.{part}.weight"] for part in JOINED[target]]
             converted[f"blocks.{layer}.{target}.weight"] = torch.cat(parts)
         elif not name.startswith(DERIVED):
-            converted[_rename(name)] = tensor
+            converted[rename(name, RENAMED)] = tensor
     return converted
-
-
-def _rename(name: str) -> str:
-    """Our name of one of the original's parameters."""
-    for pattern, replacement in RENAMED.items():
-        name = re.sub(pattern, replacement, name)
-    return name

@@ -8,6 +8,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor
 
+from seqrl_cli.interop.names import rename
 from seqrl_cli.models.gpt import GPT
 
 RENAMED = {
@@ -41,15 +42,8 @@ def convert_gpt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
         elif name == "pos_emb":
             converted["position_embedding"] = tensor[0]
         elif not re.search(r"\.attn\.(key|value|mask)\b", name):
-            converted[rename(name)] = tensor
+            converted[rename(name, RENAMED)] = tensor
     return converted
-
-
-def rename(name: str) -> str:
-    """Our name of one of the original's parameters."""
-    for pattern, replacement in RENAMED.items():
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def restore_gpt_state(model: GPT) -> OrderedDict[str, Tensor]:
