@@ -23,6 +23,8 @@ from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.envs.make import make_env, space_sizes
 
+_START_STREAM = 1  # beside a pair's direction: where its episodes start
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -137,7 +139,7 @@ def search(settings: SearchSettings, seed: int, workers: int) -> Iterator[Iterat
 
 def _play_pair(pair: _Pair) -> tuple[_Episode, _Episode]:
     delta = pair.settings.noise * _direction(pair.weights.shape, *pair.key)
-    start = int(np.random.default_rng([*pair.key, 1]).integers(2**31))
+    start = int(np.random.default_rng([*pair.key, _START_STREAM]).integers(2**31))
     plus, minus = (
         _play(pair.settings, LinearPolicy.whitened(pair.weights + sign * delta, pair.mean, pair.std), start)
         for sign in (1.0, -1.0)

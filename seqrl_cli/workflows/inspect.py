@@ -60,7 +60,8 @@ def _size(folder: Any) -> float:
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
     lines = _log(folder, record)
-    held_out = [line.validation_loss for line in read_metrics(folder.metrics) if line.validation_loss is not None]
+    offline = [line for line in lines if isinstance(line, Metrics)]
+    held_out = [line.validation_loss for line in offline if line.validation_loss is not None]
     explored = [line.nll for line in lines if isinstance(line, OnlineMetrics) and line.nll is not None]
     losses = explored or held_out
     return {

@@ -31,6 +31,9 @@ from seqrl_cli.workflows.models import make_model
 from seqrl_cli.workflows.policies import PolicyData, ensure_policy_data, make_policy
 from seqrl_cli.workflows.tokens import ensure_tokens
 
+HELD_OUT_STREAM = 1
+"""Number of the stream of a run's seed that says which episodes are held out; fine-tuning has streams 2 and 3."""
+
 TrainingData = TokenizedDataset | PolicyData
 """What models of tokens, and what policies are trained on; both know their environment and their fingerprint."""
 
@@ -86,7 +89,7 @@ def prepare(config: Config, data: TrainingData, device: torch.device) -> TrainJo
     Raises:
         SeqrlError: the configuration makes no model, or the dataset has no window.
     """
-    rng = np.random.default_rng([config.seed, 1])
+    rng = np.random.default_rng([config.seed, HELD_OUT_STREAM])
     if isinstance(data, PolicyData):
         return _policy_job(config, data, rng, device)
     return _token_job(config, data, rng, device)
