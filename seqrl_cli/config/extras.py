@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+CONSTRAINTS = "constraints.txt"
 
 MODULES = {
     "bullet": "pybullet_envs",
@@ -47,10 +54,30 @@ def installed_version(extra: str) -> str | None:
 
 
 def install_line(extra: str) -> str:
-    """The command that installs an extra's packages, with the versions that seqrl asks for."""
+    """The command that installs an extra's packages: with the constraints of the checkout that seqrl came from.
+
+    Where it came from elsewhere, a wheel for example, the packages are named that it asks for.
+    """
+    checkout, editable = _checkout()
+    constraints = f"-c {checkout / CONSTRAINTS} " if checkout else ""
+    if checkout and extra not in _WITHOUT_DEPENDENCIES:
+        return f"pip install {constraints}{'-e ' * editable}'{checkout}[{extra}]'"
     requirements = _requirements(extra) or [_DISTRIBUTIONS[extra]]
-    options = "--no-deps " if extra in _WITHOUT_DEPENDENCIES else ""
-    return f"pip install {options}" + " ".join(f"'{requirement}'" for requirement in requirements)
+    bare = "--no-deps " if extra in _WITHOUT_DEPENDENCIES else ""
+    return f"pip install {constraints}{bare}" + " ".join(f"'{requirement}'" for requirement in requirements)
+
+
+def _checkout() -> tuple[Path | None, bool]:
+    """The folder that seqrl was installed from, by pip's own note (PEP 610), and whether it is used as it stands there.
+
+    None when it was no checkout; ``.`` when the process is in it.
+    """
+    with suppress(metadata.PackageNotFoundError, ValueError, KeyError):
+        note = json.loads(metadata.distribution("seqrl").read_text("direct_url.json") or "")
+        folder = Path(url2pathname(urlsplit(note["url"]).path))
+        if (folder / CONSTRAINTS).is_file():
+            return Path() if folder.resolve() == Path.cwd() else folder, bool(note["dir_info"].get("editable"))
+    return None, False
 
 
 def _requirements(extra: str) -> list[str]:

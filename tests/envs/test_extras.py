@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from importlib import metadata
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
@@ -91,6 +94,19 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(env_id, monkeyp
 def test_install_lines():
     assert MODULES.keys() == PURPOSES.keys()
     assert all(install_line(extra).startswith("pip install ") for extra in MODULES)
+
+
+@pytest.mark.parametrize(("editable", "option"), [(False, ""), (True, "-e ")])
+def test_install_lines_take_the_constraints_of_the_checkout(monkeypatch, tmp_path, editable, option):
+    note = json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": editable}})
+    installed = SimpleNamespace(read_text=lambda name: note, requires=["pybullet>=3.2.5; extra == 'bullet'"])
+    monkeypatch.setattr(metadata, "distribution", lambda name: installed)
+    assert install_line("bullet") == "pip install 'pybullet>=3.2.5'"  # of a folder that is no checkout
+    (tmp_path / "constraints.txt").touch()
+    assert install_line("bullet") == f"pip install -c {tmp_path}/constraints.txt {option}'{tmp_path}[bullet]'"
+    assert install_line("d4rl").startswith(f"pip install -c {tmp_path}/constraints.txt --no-deps 'd4rl")
+    monkeypatch.chdir(tmp_path)
+    assert install_line("bullet") == f"pip install -c constraints.txt {option}'.[bullet]'"
 
 
 @bullet
