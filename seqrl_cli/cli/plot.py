@@ -9,6 +9,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.reports.pictures import check_format
 
 Runs = Annotated[
     list[str] | None,
@@ -50,6 +51,8 @@ def plot(
     Runs that differ only in their seed become one line, their mean, in a 95 % band. --json prints what is drawn.
     """
     with voice(quiet, as_json) as console:
+        if output is not None:
+            check_format(output)
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.plot import PlotRequest, plot_runs, show_plot
 

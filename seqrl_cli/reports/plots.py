@@ -17,11 +17,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
-from seqrl_cli.errors import UsageError
 from seqrl_cli.reports.curves import Dots, Panel, Series
+from seqrl_cli.reports.pictures import check_format
 from seqrl_cli.runs.atomic import atomic_path
 
-FORMATS = (".png", ".pdf", ".svg")
 # Okabe and Ito, "Color Universal Design": told apart by people with any common colour blindness; no yellow on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
@@ -45,15 +44,6 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def check_format(output: Path) -> None:
-    """Raise UsageError unless a picture can be written under this name."""
-    if output.suffix.lower() not in FORMATS:
-        raise UsageError(
-            f"cannot write a picture as {output.suffix or 'a file without extension'}: {output}",
-            f"end the name in one of {', '.join(FORMATS)}",
-        )
-
-
 def is_drawn(panels: Sequence[Panel], output: Path) -> bool:
     """Whether ``output`` is a PNG that ``plot_panels`` has made of these very panels."""
     try:
@@ -73,7 +63,7 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
 
     Args:
         panels: what to show.
-        output: a file that ends in one of ``FORMATS``.
+        output: a file of one of the formats of ``check_format``.
     """
     columns = min(2, len(panels))
     height = max(_height(panel) for panel in panels)

@@ -14,7 +14,8 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.curves import Panel
 from seqrl_cli.reports.groups import kind_names, natural_order
-from seqrl_cli.reports.plots import check_format, is_drawn, plot_panels
+from seqrl_cli.reports.pictures import check_format
+from seqrl_cli.reports.plots import is_drawn, plot_panels
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record

@@ -250,6 +250,15 @@ def test_nothing_to_draw_in_an_empty_place(tmp_path):
 
 
 def test_help_needs_no_matplotlib():
-    code = "import sys; from seqrl_cli.cli.app import app\ntry: app(['plot', '--help'])\nexcept SystemExit: pass\n"
+    assert imports_little("plot", "--help")
+
+
+def test_a_name_that_is_no_pictures_is_refused_at_once():
+    assert imports_little("plot", "-o", "x.jpg")
+
+
+def imports_little(*words: str) -> bool:
+    """Whether a command ends without importing what takes seconds."""
+    code = f"import sys; from seqrl_cli.cli.app import app\ntry: app({list(words)})\nexcept SystemExit: pass\n"
     code += "assert not {'matplotlib', 'torch', 'numpy'} & set(sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
