@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,15 @@ from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.runs.atomic import free_space
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.collect import CollectRequest, make_player
 from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.policies import policy_data
 from seqrl_cli.workflows.sizes import ASSUMED_TRANSITIONS, Sizes, foresee_sizes, sizes_if_known
 from seqrl_cli.workflows.tokens import current_tokens
-from seqrl_cli.workflows.train import TrainRequest, check_same, warn_early
+from seqrl_cli.workflows.train import TrainRequest, warn_early
+from seqrl_cli.workflows.train_again import check_same
 from seqrl_cli.workflows.train_job import (
     TrainingData,
     TrainJob,
@@ -126,7 +127,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
     if located.folder.dataset.exists():
         config = pinned(located, config, data)
     if data and run.record.exists() and not force:
-        check_same(run, replace(request, config=config), data)
+        check_same(run, config, data)
     speaks_tokens = config.model.arch in TOKEN_MODELS
     facts: dict[str, Any] = {
         "run": str(run.path),
@@ -145,7 +146,8 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
         job = prepare(config, stand_ins, device)
         warn_early(request, job, console)
         facts |= {"parameters": count_parameters(job.model), "updates": job.settings.updates}
-        facts["estimated time"] = duration(estimate_seconds(job))
+        done = 0 if force else max(saved_steps(run.checkpoints), default=0)
+        facts["estimated time"] = duration(estimate_seconds(job, done)) + (f" from update {done:,} on" if done else "")
         new_tokens = 0 if data or not speaks_tokens else sizes.tokens_bytes(config.data.bins)
         needed = _sum([_checkpoints(job, config), new_tokens, _missing_dataset(located, sizes)])
     facts["disk"] = _disk(run.path, needed)

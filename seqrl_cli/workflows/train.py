@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from seqrl_cli.config.overrides import differences, dig
-from seqrl_cli.config.presets import dump_config, load_config
+from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress, duration
 from seqrl_cli.errors import Interrupted, SeqrlError
@@ -29,8 +28,8 @@ from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
 from seqrl_cli.workflows.policies import PolicyData
+from seqrl_cli.workflows.train_again import check_same
 from seqrl_cli.workflows.train_job import (
-    TrainingData,
     TrainJob,
     count_parameters,
     ensure_data,
@@ -104,8 +103,8 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
     request = replace(request, config=pinned(request.located, request.config, data))
     with locked(run.path):
         if run.record.exists() and not force:
-            record = check_same(run, request, data)
-            if record.status == "finished":
+            record, differs = check_same(run, request.config, data)
+            if record.status == "finished" and not differs:
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
         job = prepare(request.config, data, device)
@@ -133,23 +132,6 @@ def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
             check_context(model, config.plan.max_context_transitions)
     except SeqrlError as error:
         console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
-
-
-def check_same(run: RunFolder, request: TrainRequest, data: TrainingData) -> records.RunRecord:
-    """Stop when the run that is there is not the one asked for; more updates of a finished run are another run, too."""
-    record = records.read_record(run.record)
-    if record.tokens_fingerprint != data.fingerprint:
-        what = "data" if isinstance(data, PolicyData) else "tokens"
-        raise SeqrlError(f"{run.path} was trained on other {what} than {request.located.id} has", "--force redoes it")
-    if not run.config.exists():
-        return record
-    there, asked = load_config(run.config), request.config
-    changed = differences(there.model_dump(exclude={"plan"}), asked.model_dump(exclude={"plan"}))
-    if changed:
-        old, new = there.model_dump(), asked.model_dump()
-        pairs = ", ".join(f"{key} {dig(old, key)} (asked: {dig(new, key)})" for key in changed[:3])
-        raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
-    return record
 
 
 def _start_record(

@@ -189,9 +189,10 @@ def policy_train_settings(config: Config) -> PolicyTrainSettings:
     )
 
 
-def estimate_seconds(job: TrainJob) -> float:
-    """Seconds that the whole run takes here, from a few updates of a copy of the model."""
-    return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer) * job.settings.updates
+def estimate_seconds(job: TrainJob, done: int = 0) -> float:
+    """Seconds that the updates after the first ``done`` take here, from a few updates of a copy of the model."""
+    left = max(0, job.settings.updates - done)
+    return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer) * left
 
 
 def count_parameters(model: nn.Module) -> int:

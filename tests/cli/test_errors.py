@@ -252,6 +252,11 @@ def test_a_run_with_other_settings_is_not_overwritten(seqrl):
     assert_refused(result, 1, "train.learning_rate 0.002 (asked: 0.5)", "--name")
 
 
+def test_more_updates_of_a_token_model_are_another_run(seqrl):
+    result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--updates", 9)
+    assert_refused(result, 1, "4 updates, over which its learning rate falls to a tenth", "--name gpt-s42-9")
+
+
 def test_tokens_with_other_settings_are_not_overwritten(seqrl):
     result = seqrl("discretize", "sim/hopper-medium", "data.bins=50")
     assert_refused(result, 1, "made with bins 100, not 50", "data.bins=50 --force")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
+from safetensors.numpy import load_file
 
 from seqrl_cli.config.presets import preset_names, resolve_config
 from seqrl_cli.data.d4rl import write_d4rl
@@ -49,6 +50,22 @@ def best_return(runs: Path) -> float:
     record = json.loads((runs / "sim/hopper-medium/odt-s42/run.json").read_text())
     assert record["return_range"][0] < record["return_range"][1]
     return round(record["return_range"][1], 1)
+
+
+@pytest.mark.parametrize("arch", POLICIES)
+def test_more_updates_go_on_to_the_same_weights(trained, seqrl, tmp_path, arch):
+    more = ("train", "sim/hopper-medium", "--arch", arch, *TINY, "--updates", 7)
+    told = seqrl(*more)
+    assert told.exit_code == 0 and "going on from update 4 of 7" in told.stderr
+    assert seqrl(*more, "--name", "whole").exit_code == 0
+    one, two = (
+        load_file(tmp_path / f"runs/sim/hopper-medium/{name}/checkpoints/00000007/model.safetensors")
+        for name in (f"{arch}-s42", "whole")
+    )
+    assert one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+    assert "already trained" in seqrl(*more).stderr
+    fewer = seqrl("train", "sim/hopper-medium", "--arch", arch, *TINY)
+    assert_refused(fewer, 1, "is a run of 7 updates, more than 4", "--name")
 
 
 @pytest.mark.parametrize("arch", POLICIES)

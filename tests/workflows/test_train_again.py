@@ -1,0 +1,49 @@
+"""Which longer runs are the shorter one that went on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seqrl_cli.config.presets import dump_config, resolve_config
+from seqrl_cli.config.schema import Config
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.workflows.train_again import check_same
+from tests.runs.test_store import make_run
+
+
+def config(arch: str, **train: Any) -> Config:
+    keys = {"model.arch": arch, **{f"train.{key}": value for key, value in train.items()}}
+    return resolve_config("sim/hopper-medium", size="paper", preset="base", overrides=keys)
+
+
+def goes_on(folder: Path, there: Config, asked: Config) -> bool:
+    run = RunFolder(make_run(folder / "runs", "sim/hopper-medium", "run").parent)
+    run.config.write_text(dump_config(there))
+    data: Any = SimpleNamespace(fingerprint="0")  # as the record says
+    return check_same(run, asked, data)[1]
+
+
+def test_the_papers_schedule_has_no_end(tmp_path):
+    short, long = config("gpt", n_epochs_ref=50), config("gpt", n_epochs_ref=60)
+    assert goes_on(tmp_path, short, long) and not goes_on(tmp_path, short, short)
+    with pytest.raises(SeqrlError, match="n_epochs_ref 60 .asked: 50"):
+        goes_on(tmp_path, long, short)
+
+
+def test_a_schedule_for_so_many_updates_has_one(tmp_path):
+    short, long = config("retnet", updates=1200), config("retnet", updates=3000)
+    with pytest.raises(SeqrlError, match="1,200 updates, over which its learning rate falls to a tenth: with 3,000"):
+        goes_on(tmp_path, short, long)
+    with pytest.raises(SeqrlError, match="has train.updates None"):
+        goes_on(tmp_path, config("retnet"), long)
+
+
+def test_a_policy_learns_at_one_rate(tmp_path):
+    assert goes_on(tmp_path, config("dt", updates=1200), config("dt", updates=3000))
+    with pytest.raises(SeqrlError, match="train.batch_size 64 .asked: 32., train.updates 1200"):
+        goes_on(tmp_path, config("dt", updates=1200, batch_size=64), config("dt", updates=3000, batch_size=32))
