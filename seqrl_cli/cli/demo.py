@@ -32,11 +32,12 @@ def demo(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.demo import run_demo, show_demo
+        from seqrl_cli.workflows.demo import run_demo
+        from seqrl_cli.workflows.demo_forecast import show_demo
 
         store = RunStore(runs_dir)
         if dry_run:
-            show_demo(store, dataset, seed, console)
+            show_demo(store, dataset, console, seed=seed, threads=threads, force=force)
             return
         report = run_demo(store, dataset, console, seed=seed, threads=threads, force=force, argv=sys.argv)
         console.emit(report.as_dict())

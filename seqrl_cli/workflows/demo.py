@@ -20,6 +20,8 @@ from seqrl_cli.workflows.table import TableRequest, tabulate
 from seqrl_cli.workflows.tokens import discretize
 from seqrl_cli.workflows.train import TrainRequest, train_model
 
+PLAN_SEED = 0  # of environments and samples
+
 
 @dataclass(frozen=True)
 class DemoReport:
@@ -63,7 +65,7 @@ def run_demo(
         SeqrlError: a step failed; the same command carries on from there.
     """
     start = time.perf_counter()
-    located, config = _configure(store, dataset, seed)
+    located, config = configure(store, dataset, seed)
     with _chapter(console, 1, "data"):
         data = datasets.acquire(located, config.data, console, force=force)
     with _chapter(console, 2, "tokens"):
@@ -73,7 +75,7 @@ def run_demo(
         trained = train_model(request, console, force=force)
     with _chapter(console, 4, "plans"):
         run = str(request.run.path)
-        planned = plan_episodes(store, PlanRequest(run, threads=threads), console, force=force)
+        planned = plan_episodes(store, PlanRequest(run, seed=PLAN_SEED, threads=threads), console, force=force)
     with _chapter(console, 5, "video"):
         video = render_plan(store, RenderRequest(planned.folder), console, force=force)
     report = tabulate(store, TableRequest([request.run.path]), console)
@@ -83,7 +85,7 @@ def run_demo(
     return DemoReport(data.as_dict(), trained.as_dict(), planned.as_dict(), report.as_dict(), video.path, seconds)
 
 
-def _configure(store: RunStore, dataset: str, seed: int) -> tuple[datasets.Located, Config]:
+def configure(store: RunStore, dataset: str, seed: int) -> tuple[datasets.Located, Config]:
     """The demo's dataset and configuration.
 
     Raises:
@@ -103,19 +105,3 @@ def _chapter(console: Console, number: int, name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     console.note(f"      {time.perf_counter() - start:.0f} s")
-
-
-def show_demo(store: RunStore, dataset: str, seed: int, console: Console) -> None:
-    """What ``demo`` would do, for --dry-run."""
-    located, config = _configure(store, dataset, seed)
-    run = TrainRequest(located, config).run
-    facts = {
-        "dataset": str(located.folder.dataset),
-        "tokens": str(located.folder.tokens),
-        "run": str(run.path),
-        "updates": config.train.updates,
-        "episodes": config.plan.episodes,
-        "videos": str(run.videos),
-    }
-    console.emit(facts)
-    console.show_facts(facts)

@@ -123,7 +123,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
     device, _ = choose_device(request.device), use_threads(request.threads)
     refuse_locked(run.path)
     sizes = foresee_sizes(located, config.data, console)
-    data = _current_data(located, config, console)
+    data = current_data(located, config, console)
     if located.folder.dataset.exists():
         config = pinned(located, config, data)
     if data and run.record.exists() and not force:
@@ -138,12 +138,12 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
         "transitions": sizes.text,
         "device": str(device),
     }
-    stand_ins = data or _stand_ins(located, config, sizes)
+    assumed = data or stand_ins(located, config, sizes)
     needed = None
-    if stand_ins is None:
+    if assumed is None:
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
-        job = prepare(config, stand_ins, device)
+        job = prepare(config, assumed, device)
         warn_early(request, job, console)
         facts |= {"parameters": count_parameters(job.model), "updates": job.settings.updates}
         done = 0 if force else max(saved_steps(run.checkpoints), default=0)
@@ -165,7 +165,7 @@ def _missing_dataset(located: Located, sizes: Sizes) -> int | None:
     return 0 if located.folder.dataset.exists() else sizes.dataset_bytes()
 
 
-def _current_data(located: Located, config: Config, console: Console) -> TrainingData | None:
+def current_data(located: Located, config: Config, console: Console) -> TrainingData | None:
     """What a model of this configuration is trained on, if it is there."""
     if config.model.arch in TOKEN_MODELS:
         return current_tokens(located, config.data, console)
@@ -174,7 +174,7 @@ def _current_data(located: Located, config: Config, console: Console) -> Trainin
     return policy_data(load_episodes(located), environment_or_none(located))
 
 
-def _stand_ins(located: Located, config: Config, sizes: Sizes) -> TrainingData | None:
+def stand_ins(located: Located, config: Config, sizes: Sizes) -> TrainingData | None:
     """Tokens or episodes of the expected sizes and of no meaning, in episodes of the usual length."""
     if sizes.observation_dim is None or sizes.action_dim is None or sizes.dims is None:
         return None

@@ -35,6 +35,12 @@ def test_training_is_foreseen_without_data(tmp_path):
     assert before["estimated time"].endswith(" s") and not before["tokens are there"]
 
 
+def test_the_demo_is_foreseen(tmp_path):
+    facts = told(tmp_path, "demo", "sim/hopper-medium")
+    assert facts["training_seconds"] > 10 and facts["planning_seconds"] > 10 and not list(tmp_path.iterdir())
+    assert " to train and at most " in facts["estimated time"]
+
+
 def test_paper_size_is_foreseen_for_data_that_would_be_fetched(tmp_path):
     small = ("model.n_layer=1", "model.width=16", "model.sequence_length=2", "train.batch_size=4")
     facts = told(tmp_path, "train", "hopper-medium-v2", *small)
