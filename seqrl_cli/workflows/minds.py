@@ -14,6 +14,7 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Agent
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.workflows.models import TrainedModel
+from seqrl_cli.workflows.plan_names import return_text
 from seqrl_cli.workflows.policies import TrainedPolicy
 
 
@@ -96,7 +97,7 @@ class PolicyMind:
         """See :class:`Mind`."""
         if self.target_return is None:
             return f"{_at_once(slots)}as the data did"
-        return f"{_at_once(slots)}asked for a return of {self.target_return:,.0f}"
+        return f"{_at_once(slots)}asked for a return of {return_text(self.target_return)}"
 
     def facts(self, slots: int) -> dict[str, str]:
         """See :class:`Mind`."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
+from seqrl_cli.config.architectures import TOKEN_MODELS
+from seqrl_cli.config.presets import load_config
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.curves import Dots, Panel, Series, mean_of_running_sums
 from seqrl_cli.reports.groups import drop_repeats, natural_order
 from seqrl_cli.reports.results import EpisodeResult
@@ -31,12 +34,24 @@ def _losses(members: Sequence[Member]) -> list[Panel]:
     """A panel for each quantity that is called loss: they cannot be compared."""
     by_unit: dict[str, list[Member]] = defaultdict(list)
     for member in members:
-        by_unit[_LOSSES.get(member.record.arch, "loss")].append(member)
+        by_unit[_unit(member)].append(member)
     return [panel for unit, alike in by_unit.items() if (panel := _loss(alike, unit))] + online_loss(members)
 
 
-_LOSSES = {
-    **dict.fromkeys(("gpt", "retnet"), "weighted cross-entropy (nats a token)"),
+def _unit(member: Member) -> str:
+    """What a run's loss is, and which tokens count more or less than others in it."""
+    if member.record.arch not in TOKEN_MODELS:
+        return _POLICY_LOSSES.get(member.record.arch, "loss")
+    try:
+        train = load_config(member.folder.config).train
+    except SeqrlError:
+        return "cross-entropy (nats a token), weighted"
+    weights = {"actions": train.action_weight, "rewards": train.reward_weight, "values": train.value_weight}
+    told = [f"{tokens} × {weight:g}" for tokens, weight in weights.items() if weight != 1]
+    return ", ".join(["cross-entropy (nats a token)", *told])
+
+
+_POLICY_LOSSES = {
     **dict.fromkeys(("dt", "bc"), "squared error of actions"),
     "odt": "negative log-likelihood of actions (nats)",
 }
@@ -56,12 +71,13 @@ def _loss(members: Sequence[Member], unit: str) -> Panel | None:
         series += [as_series(held_out, name, group)] if held_out else []
     if not series:
         return None
-    title = "Loss: held out, and in training (thin)" if any(each.faint for each in series) else "Training loss"
+    title = "Loss on held-out data, and in training (thin)" if any(each.faint for each in series) else "Training loss"
     return Panel("loss", title + bands(series, "seeds"), "updates", unit, tuple(series))
 
 
 def _training_loss(member: Member) -> Curve:
-    return [(line.step, line.loss) for line in read_metrics(member.folder.metrics)]
+    """What is held against the held-out loss: of a stochastic policy the loss without its entropy."""
+    return [(line.step, line.loss if line.nll is None else line.nll) for line in read_metrics(member.folder.metrics)]
 
 
 def _held_out_loss(member: Member) -> Curve:

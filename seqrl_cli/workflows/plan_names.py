@@ -1,4 +1,4 @@
-"""What a plan's folder is called: its settings, in short."""
+"""What a plan's folder is called: its settings, in short; and a return, as it is told everywhere else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
     if arch in TOKEN_MODELS:
         parts = [f"H{config.horizon}", f"B{config.beam_width}", context]
     else:
-        parts = ["mode"] if config.target_return is None else [f"RTG{_digits(config.target_return)}", context]
+        target = config.target_return
+        parts = ["mode"] if target is None else [f"RTG{return_text(target).replace(',', '')}", context]
     for key, short in SHORT_NAMES.items():
         value = getattr(config, key)
         if value != PlanConfig.model_fields[key].default:
@@ -48,6 +49,6 @@ def _short(value: object) -> str:
     return str(value)
 
 
-def _digits(value: float) -> str:
-    """All digits that tell it from other numbers, and no more: ``3600``, ``3222.4``."""
-    return repr(value).removesuffix(".0")
+def return_text(value: float) -> str:
+    """A return that is asked for, with all digits that tell it from others and no more: ``3,600``, ``2,965.2``."""
+    return f"{value:,}".removesuffix(".0")

@@ -27,7 +27,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
-from seqrl_cli.workflows.plan_names import plan_name
+from seqrl_cli.workflows.plan_names import plan_name, return_text
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
 from seqrl_cli.workflows.sources import scores_of_environment
 
@@ -216,9 +216,8 @@ def warn_of_return(
     span = (high - low) or abs(high) or 1.0
     reach = max(span, abs(low), abs(high)) if explores else span
     if not low - reach <= asked <= high + reach:
-        on_warning(
-            f"{what} {asked:,.6g} is far from the returns in {record.dataset}, which are {low:,.1f} to {high:,.1f}"
-        )
+        known = f"the returns in {record.dataset}, which are {low:,.1f} to {high:,.1f}"
+        on_warning(f"{what} {return_text(asked)} is far from {known}")
 
 
 def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:

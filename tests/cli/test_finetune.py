@@ -163,7 +163,7 @@ def test_returns_far_from_the_datas_are_told(runs):
     for words in ((), ("--dry-run",)):
         aims = ("--exploration-return", 1e8, "--target-return", 1e7, "--iterations", 1, "--name", "n")
         said = succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, *aims, *words).stderr
-        assert "the exploration return 1e+08 is far from" in said and "the target return 1e+07 is far from" in said
+        assert "the exploration return 100,000,000 is far" in said and "the target return 10,000,000 is far" in said
     assert "is far from" not in succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "m").stderr
 
 

@@ -97,7 +97,16 @@ def test_losses_that_cannot_be_compared_are_kept_apart(runs):
     record.write_text(record.read_text().replace('"gpt"', '"odt"'))
     panels = json.loads(succeed(runs, "plot", "gpt-s42", "gpt-s1", "-k", "loss", "--json").stdout)["panels"]
     units = [panel["y_label"] for panel in panels]
-    assert units == ["weighted cross-entropy (nats a token)", "negative log-likelihood of actions (nats)"]
+    assert units == ["cross-entropy (nats a token), actions × 5", "negative log-likelihood of actions (nats)"]
+
+
+def test_losses_with_other_weights_are_kept_apart(runs):
+    add_seed(runs, 1, shift=0.0, last_step=9)
+    config = runs / "sim/hopper-medium/gpt-s1/config.yaml"
+    text = config.read_text().replace("action_weight: 5.0", "action_weight: 1.0")
+    config.write_text(text.replace("value_weight: 1.0", "value_weight: 0.5"))
+    panels = json.loads(succeed(runs, "plot", "gpt-s42", "gpt-s1", "-k", "loss", "--json").stdout)["panels"]
+    assert [panel["y_label"].partition("), ")[2] for panel in panels] == ["actions × 5", "values × 0.5"]
 
 
 def test_online_seeds_meet_at_the_places_of_all(runs):

@@ -181,7 +181,7 @@ def test_a_context_that_the_model_does_not_have(seqrl):
 def test_an_absurd_target_is_warned_about_with_the_range_of_the_data(seqrl):
     result = seqrl("plan", "odt-s42", *PLAY, "--target-return", 1e6)
     assert result.exit_code == 0
-    assert "target return 1e+06 is far from the returns in sim/hopper-medium, which are" in result.stderr
+    assert "target return 1,000,000 is far from the returns in sim/hopper-medium, which are" in result.stderr
     assert "warning" not in seqrl("plan", "odt-s42", *PLAY, "--target-return", 2500).stderr
 
 
