@@ -42,7 +42,7 @@ def presets(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """List the presets and what each changes; or show one with every key: what `train` would use."""
+    """List sizes and presets, and what each changes; or show one with every key: what `train` would use."""
     with voice(quiet, as_json) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
@@ -52,4 +52,4 @@ def presets(
             show_preset(name or "base", arch, size, console)
         else:
             options.refuse_more(name, "seqrl presets list", f"seqrl presets show {name}")
-            show_presets(arch, console)
+            show_presets(arch, size, console)

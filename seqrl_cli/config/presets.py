@@ -21,6 +21,8 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 
+SIZES = ("paper", "laptop")
+
 
 @cache
 def _files() -> dict[str, dict[str, Any]]:
@@ -108,8 +110,8 @@ def resolve_config(
     """
     arch = str((overrides or {}).get("model.arch", "gpt"))
     size = size or default_size(dataset)
-    if size not in ("paper", "laptop"):
-        raise unknown("size", size, ["paper", "laptop"])
+    if size not in SIZES:
+        raise unknown("size", size, SIZES)
     preset = preset or preset_for(dataset, arch)
     layers = merge(preset_layers(preset, size, arch), nest(overrides or {}))
     config = validate({"dataset": dataset, "size": size, "preset": preset, **layers})

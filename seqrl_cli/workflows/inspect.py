@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -13,7 +14,7 @@ from seqrl_cli import __version__
 from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.config.extras import PURPOSES, install_line, installed_version, is_installed
 from seqrl_cli.config.overrides import differences, dig
-from seqrl_cli.config.presets import dump_config, preset_names, read_yaml, resolve_config
+from seqrl_cli.config.presets import SIZES, dump_config, preset_names, read_yaml, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets, resolve
 from seqrl_cli.data.columns import Reading
@@ -109,22 +110,44 @@ def _config_as_written(folder: RunFolder, console: Console) -> dict[str, Any] | 
         return None
 
 
-def show_presets(arch: str, console: Console) -> None:
-    """Every preset of an architecture and what it changes from the base, at the papers' size."""
-    own = {"model.arch": arch}
-    base = resolve_config("base", size="paper", preset="base", overrides=own).model_dump()
-    rows: list[dict[str, Any]] = []
-    for name in preset_names(arch):
-        config = resolve_config("base", size="paper", preset=name, overrides=own).model_dump()
-        changed = [key for key in differences(base, config) if key != "preset"]
-        rows.append({"preset": name, "changes": {key: dig(config, key) for key in changed}})
-    console.emit({"presets": rows})
-    cells = [[row["preset"], _changes(row["changes"])] for row in rows]
-    console.show_rows(["preset", "differs from base in"], cells)
+def show_presets(arch: str, size: str | None, console: Console) -> None:
+    """What each size is, and every preset of an architecture with what it changes from the base at one of them.
+
+    Raises:
+        UsageError: an unknown size.
+    """
+    size, bases = size or "paper", {name: _preset("base", name, arch) for name in SIZES}
+    base = _preset("base", size, arch)
+    sizes = {name: _difference(bases["paper"], values) for name, values in bases.items()}
+    changes = {name: _difference(base, _preset(name, size, arch)) for name in preset_names(arch)}
+    rows = [{"preset": name, "changes": changed} for name, changed in changes.items()]
+    console.emit({"sizes": sizes, "size": size, "presets": rows})
+    cells = [[name, _SIZE_OF[name], _changes(sizes[name])] for name in SIZES]
+    console.show_rows(["size", "default for", "base differs from the papers' in"], cells)
+    cells = [[name, _changes(changed)] for name, changed in changes.items()]
+    console.show_rows(["preset", f"differs from base at size {size} in"], cells)
+    console.note(
+        "simulated data take the preset of their D4RL counterpart, at laptop size: seqrl presets --size laptop"
+    )
+    console.note("all that a dataset is trained with: seqrl presets show sim/hopper-medium")
+
+
+_SIZE_OF = {"paper": "D4RL's names", "laptop": "sim/…, minari/…, files"}
+
+
+def _preset(name: str, size: str, arch: str) -> dict[str, Any]:
+    return resolve_config("base", size=size, preset=name, overrides={"model.arch": arch}).model_dump()
+
+
+def _difference(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What another preset or size has other than the base."""
+    return {key: dig(other, key) for key in differences(base, other) if key not in ("preset", "size")}
 
 
 def _changes(changes: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={'null' if value is None else value}" for key, value in changes.items()) or "–"
+    """As one would type it: ``plan.cdf_act=null, plan.k_act=40``."""
+    typed = {key: value if isinstance(value, str) else json.dumps(value) for key, value in changes.items()}
+    return ", ".join(f"{key}={value}" for key, value in typed.items()) or "–"
 
 
 def show_preset(name: str, arch: str, size: str | None, console: Console) -> None:

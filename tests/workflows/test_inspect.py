@@ -13,7 +13,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.inspect import show_run, show_runs
+from seqrl_cli.workflows.inspect import show_presets, show_run, show_runs
 from tests.runs.test_store import make_run
 
 
@@ -82,3 +82,15 @@ def test_a_fine_tuned_run_shows_what_its_iterations_logged(folder, tmp_path):
     (run,) = shown["runs"]
     assert (run["updates"], run["loss"], run["validation loss"]) == (40, -1.25, None)
     assert look(show_run, RunStore(tmp_path / "runs"), "gpt-s42")[0]["last_metrics"]["iteration"] == 1
+
+
+def test_presets_tell_what_the_sizes_are():
+    shown, said = look(show_presets, "gpt", None)
+    assert shown["size"] == "paper" and shown["sizes"]["paper"] == {}
+    assert shown["sizes"]["laptop"]["train.updates"] == 1600 and "size" not in shown["sizes"]["laptop"]
+    small, _ = look(show_presets, "gpt", "laptop")
+    changes = {row["preset"]: row["changes"] for row in small["presets"]}
+    assert changes["walker2d-medium-replay-v2"]["plan.k_act"] == 40 and changes["base"] == {}
+    assert "seqrl presets --size laptop" in said and "seqrl presets show sim/hopper-medium" in said
+    with pytest.raises(SeqrlError, match="unknown size 'huge'"):
+        look(show_presets, "gpt", "huge")
