@@ -109,6 +109,7 @@ def build_report(
     by: str = "method",
     references: Sequence[ReferenceRow] = (),
     published: Sequence[PublishedMethod] = (),
+    notes: Sequence[str] = (),
 ) -> Report:
     """Summarize episodes and set them beside references and published figures.
 
@@ -118,6 +119,7 @@ def build_report(
         by: ``"method"`` joins the runs of one architecture and settings; ``"run"`` keeps them apart.
         references: the datasets' own behaviour and random policies.
         published: figures to show beside ours.
+        notes: what else has to be said.
     """
     groups, repeats = group_episodes(episodes, by), list[str]()
     for key, group in groups.items() if by == "method" else ():
@@ -126,15 +128,10 @@ def build_report(
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
     rows = tuple(_result_row(dataset, method, groups[dataset, method], rng) for dataset, method in keys)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
-    notes = (
-        [CUT_NOTE] * any(row.cut for row in rows)
-        + [SCORE_NOTE] * bool(rows)
-        + [DELTA_NOTE] * bool(deltas)
-        + published_notes(published)
-    )
-    notes += [*sorted(set(repeats)), *_version_notes(episodes)]
+    general = [CUT_NOTE] * any(row.cut for row in rows) + [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas)
+    every = (*general, *notes, *published_notes(published), *sorted(set(repeats)), *_version_notes(episodes))
     ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
-    return Report(rows, ordered, compare(rows, published), bool(published), tuple(notes), deltas)
+    return Report(rows, ordered, compare(rows, published), bool(published), every, deltas)
 
 
 def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> Comparison:

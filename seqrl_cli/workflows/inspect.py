@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -30,7 +30,7 @@ from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.state import state_of
 from seqrl_cli.runs.store import RunStore, plan_folders
 from seqrl_cli.training.metrics import Metrics, read_metrics
-from seqrl_cli.workflows.datasets import environment_or_none, locate, percent_score, reference_scores
+from seqrl_cli.workflows.datasets import Located, environment_or_none, locate, percent_score, reference_scores
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
 
@@ -197,6 +197,13 @@ def _compare_with_d4rl(console: Console) -> None:
         console.note(f"{path} agrees with seqrl's catalogue")
 
 
+def _score(percent: float, located: Located, stated: Mapping[str, Any]) -> str:
+    """What the mean return scores, and what that rests on: nobody has checked the rewards of a user's own file."""
+    scale = f"0 is a random policy in {environment_or_none(located)}, 100 D4RL's reference policy"
+    own = stated.get("source", "file") == "file"
+    return f"{percent:.1f} ({scale}{'; if the file has the rewards of that environment' if own else ''})"
+
+
 def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     """What is in a dataset: one in the run directory, or a file by path.
 
@@ -215,7 +222,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     facts = {"dataset": located.id, "path": str(path), **asdict(summary), "score": score, "attributes": stated}
     console.emit(facts)
     console.show(f"{located.id}  ({path})")
-    scored = {} if score is None else {"score": f"{score:.1f} of an expert's 100"}
+    scored = {} if score is None else {"score": _score(score, located, stated)}
     shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
     console.show_facts({**dict(summary_rows(summary)), **scored, **shown})
     console.show("returns")

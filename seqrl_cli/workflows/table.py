@@ -12,6 +12,7 @@ import numpy as np
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
+from seqrl_cli.data.d4rl import read_attributes
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
@@ -80,12 +81,15 @@ def tabulate(store: RunStore, request: TableRequest, console: Console) -> TableR
     if request.by not in ("method", "run"):
         raise unknown("grouping", request.by, ("method", "run"))
     episodes = _episodes(store, request, console)
+    names = sorted({episode.dataset for episode in episodes})
+    located = [locate(store, name) for name in names if store.dataset(name).dataset.exists()]
     report = build_report(
         episodes,
         np.random.default_rng(BOOTSTRAP_SEED),
         by=request.by,
-        references=_references(store, episodes),
+        references=[row for one in located for row in (_behaviour(one), *_random_policy(one))],
         published=load_published(presets_folder() / "published") if request.published else (),
+        notes=[note for one in located for note in _claims(one)],
     )
     _deliver(report, request, console)
     return TableReport(to_rows(report), report.notes, str(request.output) if request.output else None)
@@ -110,14 +114,12 @@ def _folder(store: RunStore, source: Path) -> Path:
     return below or store.find(str(source)).path
 
 
-def _references(store: RunStore, episodes: Sequence[EpisodeResult]) -> list[ReferenceRow]:
-    """What the dataset earned and what a random policy earns, for each dataset that is here."""
-    rows = []
-    for dataset in sorted({episode.dataset for episode in episodes}):
-        if store.dataset(dataset).dataset.exists():
-            located = locate(store, dataset)
-            rows += [_behaviour(located), *_random_policy(located)]
-    return rows
+def _claims(located: Located) -> list[str]:
+    """What a score of the behaviour in a user's own file rests on."""
+    env_id = environment_or_none(located)
+    if read_attributes(located.folder.dataset).get("source") != "file" or reference_scores(located) is None:
+        return []
+    return [f"{located.id}: its behaviour is scored by the rewards in the file, as if they were those of {env_id}"]
 
 
 def _behaviour(located: Located) -> ReferenceRow:

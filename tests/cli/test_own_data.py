@@ -33,6 +33,9 @@ def test_from_a_path_to_a_plan(fresh, tmp_path, hoppers, what):
     assert told.exit_code == 0, told.output
     assert fresh("plan", *TINY_PLAN).exit_code == 0
     name = "local/a-folder" if "folder" in what else "local/a"
+    (note,) = [note for note in json.loads(fresh("table", "--json").stdout)["notes"] if note.startswith(name)]
+    assert note.endswith("its behaviour is scored by the rewards in the file, as if they were those of Hopper-v4")
+    assert "; if the file has the rewards of that environment)" in " ".join(fresh("info", name).stdout.split())
     told = json.loads(fresh("info", name, "--json").stdout)
     assert (told["episodes"], told["attributes"]["path"]) == (4, str(path))
     assert json.loads(fresh("download", path, "--json").stdout)["fresh"] is False
