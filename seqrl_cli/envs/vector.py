@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.mujoco import MujocoEnv
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from seqrl_cli.envs.make import Environment, make_env, space_sizes
-from seqrl_cli.errors import SeqrlError
-
-
-class EnvironmentFailure(SeqrlError):
-    """An environment broke while it was reset or stepped."""
+from seqrl_cli.envs.slots import LocalSlots, Setup, Slots
 
 
 @dataclass(frozen=True)
@@ -53,56 +44,50 @@ class EpisodeVector:
         slots: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
         observation_size: keep the first so many observation dimensions, as the data was cut; None keeps all.
+        hold: makes the environments, here or in a process of their own (``ProcessSlots``).
 
     Raises:
         SeqrlError: the environment cannot be made, or its observations or actions are not flat boxes.
     """
 
     def __init__(
-        self, env_id: str, slots: int, *, max_episode_steps: int | None = None, observation_size: int | None = None
+        self,
+        env_id: str,
+        slots: int,
+        *,
+        max_episode_steps: int | None = None,
+        observation_size: int | None = None,
+        hold: Callable[[Setup], Slots] = LocalSlots,
     ) -> None:
         assert slots > 0
-
-        def make() -> _Slot:
-            return _Slot(_first_dimensions(make_env(env_id, max_episode_steps=max_episode_steps), observation_size))
-
-        # On the step that ends an episode the vector resets the slot without a seed, which a slot takes as "wait".
-        self._vector = SyncVectorEnv(
-            [make for _ in range(slots)],
-            autoreset_mode=AutoresetMode.SAME_STEP,
-        )
-        self._vector.reset()
-        self.observation_dim, self.action_dim = space_sizes(self._slot(0))
+        self._slots = hold(Setup(env_id, slots, max_episode_steps, observation_size))
+        self._running = np.zeros(slots, np.bool_)
+        layout = self._slots.layout
+        self.observation_dim, self.action_dim = layout.observation_dim, layout.action_dim
+        self.max_episode_steps = layout.max_episode_steps
+        dtype = np.dtype(layout.action_dtype).type
+        low, high = np.array(layout.low, dtype), np.array(layout.high, dtype)
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=dtype)  # of one slot
 
     def __len__(self) -> int:
         """Number of slots."""
-        return self._vector.num_envs
-
-    @property
-    def max_episode_steps(self) -> int:
-        """The step limit."""
-        spec = self._slot(0).spec
-        assert spec is not None and spec.max_episode_steps is not None, "make_env sees to it"
-        return spec.max_episode_steps
-
-    @property
-    def action_space(self) -> gymnasium.spaces.Box:
-        """What one slot accepts as action."""
-        space = self._vector.single_action_space
-        assert isinstance(space, gymnasium.spaces.Box)
-        return space
+        return len(self._running)
 
     @property
     def active(self) -> np.ndarray:
         """``(E,)`` bool: the slots in the middle of an episode."""
-        return np.array([not self._slot(index).waiting for index in range(len(self))])
+        return self._running.copy()
 
     def start(self, slot: int, seed: int) -> np.ndarray:
-        """Start an episode in a slot, dropping what ran there; returns the observation ``(observation_dim,)``."""
-        mask = np.arange(len(self)) == slot
-        seeds = [seed if chosen else None for chosen in mask]
-        observations: np.ndarray = self._vector.reset(seed=seeds, options={"reset_mask": mask})[0]
-        return np.asarray(observations[slot])
+        """Start an episode in a slot, dropping what ran there; returns the observation ``(observation_dim,)``.
+
+        Raises:
+            EnvironmentFailure: the environment broke.
+        """
+        self._slots.start(slot, seed)
+        self._running[slot] = True
+        observation: np.ndarray = self._slots.rows["observation"][slot].copy()
+        return observation
 
     def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> Step:
         """Step the chosen slots; the others cost nothing.
@@ -110,83 +95,21 @@ class EpisodeVector:
         Args:
             actions: ``(E, action_dim)``; rows of slots that are not stepped are ignored.
             active: ``(E,)`` bool, the slots to step, all of them in an episode; by default every slot that is in one.
+
+        Raises:
+            EnvironmentFailure: an environment broke.
         """
-        running = self.active
-        chosen = running if active is None else np.asarray(active)
-        assert not (chosen & ~running).any(), "a slot was stepped that has no episode"
-        for index, on in enumerate(chosen):
-            self._slot(index).skipping = not on
-        observations, rewards, terminated, truncated, _ = self._vector.step(actions)
-        return Step(observations, rewards, terminated, truncated)
+        chosen = self.active if active is None else np.asarray(active)
+        assert not (chosen & ~self._running).any(), "a slot was stepped that has no episode"
+        self._slots.step(actions, chosen)
+        rows = self._slots.rows
+        self._running &= ~(rows["terminated"] | rows["truncated"])
+        return Step(*(rows[name].copy() for name in ("observation", "reward", "terminated", "truncated")))
 
     def states(self) -> list[SimulatorState]:
         """The simulator state of each slot, as copies; empty arrays where the environment is not a MuJoCo one."""
-        return [_simulator_state(self._slot(index).unwrapped) for index in range(len(self))]
+        return [SimulatorState(row["qpos"].copy(), row["qvel"].copy()) for row in self._slots.rows]
 
     def close(self) -> None:
         """Free the environments."""
-        self._vector.close()
-
-    def _slot(self, index: int) -> _Slot:
-        slot = self._vector.envs[index]
-        assert isinstance(slot, _Slot)
-        return slot
-
-
-def _simulator_state(env: Environment) -> SimulatorState:
-    if not isinstance(env, MujocoEnv):
-        return SimulatorState(np.empty(0), np.empty(0))
-    return SimulatorState(env.data.qpos.copy(), env.data.qvel.copy())
-
-
-def _first_dimensions(env: Environment, size: int | None) -> Environment:
-    space = env.observation_space
-    if size is None or space_sizes(env)[0] <= size:
-        return env
-    assert isinstance(space, gymnasium.spaces.Box) and space.dtype is not None
-    kept = gymnasium.spaces.Box(space.low[:size], space.high[:size], dtype=space.dtype.type)
-    return gymnasium.wrappers.TransformObservation(env, lambda observation: observation[:size], kept)
-
-
-class _Slot(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment that holds still between episodes."""
-
-    def __init__(self, env: Environment) -> None:
-        super().__init__(env)
-        self.waiting = True
-        self.skipping = False
-        self._observation = np.zeros(space_sizes(env)[0])
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode if there is a seed, otherwise wait with the observation as it is."""
-        self.waiting = seed is None
-        if seed is not None:
-            with _naming_failures(self.env, "when it was reset"):
-                self._observation, _ = self.env.reset(seed=seed, options=options)
-        return self._observation, {}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Step, unless the slot waits or is skipped."""
-        if self.waiting or self.skipping:
-            return self._observation, 0.0, False, False, {}
-        with _naming_failures(self.env, "in a step"):
-            self._observation, reward, terminated, truncated, _ = self.env.step(action)
-            return self._observation, float(reward), terminated, truncated, {}
-
-
-@contextmanager
-def _naming_failures(env: Environment, when: str) -> Iterator[None]:
-    """Tell whatever an environment raises as its failure.
-
-    Raises:
-        EnvironmentFailure: it raised something.
-    """
-    try:
-        yield
-    except Exception as error:  # whatever it is, it is the environment's
-        name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-        hint = "SEQRL_DEBUG=1 shows where the environment failed"
-        raise EnvironmentFailure(f"environment {name} failed {when}: {first_line}", hint) from error
+        self._slots.close()

@@ -8,7 +8,8 @@ from typing import Any
 
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, byte_size, counted
-from seqrl_cli.envs.vector import EnvironmentFailure, EpisodeVector
+from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.online.loop import Counters, Outcome, finetune
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from seqrl_cli.console import Console, counted
-from seqrl_cli.envs.vector import EnvironmentFailure
+from seqrl_cli.envs.slots import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord

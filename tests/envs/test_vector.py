@@ -6,7 +6,8 @@ from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.vector import EnvironmentFailure, EpisodeVector
+from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 
 
