@@ -79,8 +79,8 @@ class Slots(Protocol):
     Attributes:
         layout: of each of them.
         rows: ``(E,)`` of ``layout.row``, what each slot shows, brought up to date by ``start`` and ``step``: its last
-            observation and simulator state, and the reward and the end of the latest step, 0 and false where the
-            latest step was none of its own.
+            observation and simulator state, zeros before its first episode, and the reward and the end of the latest
+            step, 0 and false where that was none of its own.
     """
 
     layout: Layout
@@ -113,8 +113,6 @@ class LocalSlots:
             self._envs = [_made(setup) for _ in range(setup.slots)]
         self.layout = _layout(self._envs[0])
         self.rows = np.zeros(setup.slots, self.layout.row)
-        for slot in range(setup.slots):
-            self._note_state(slot)
 
     def start(self, slot: int, seed: int) -> None:
         """Reset one.
@@ -134,7 +132,7 @@ class LocalSlots:
             EnvironmentFailure: one raised something.
         """
         forget_step(self.rows)
-        for slot in np.flatnonzero(chosen):
+        for slot in np.flatnonzero(chosen).tolist():
             row = self.rows[slot]
             with self._naming_failures("in a step"):
                 observation, reward, row["terminated"], row["truncated"], _ = self._envs[slot].step(actions[slot])

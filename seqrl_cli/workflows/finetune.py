@@ -85,7 +85,7 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
             console.note(_already(job, done))
             return _report(job, job.record, fresh=False)
         trained = load_source(job, console)
-        with own_generators(job.device), made_environments(store, job, trained) as environments:
+        with own_generators(job.device), made_environments(store, job, trained, console) as environments:
             place = make_workplace(store, job, trained, environments, console)
             if force:
                 discard_run(job.run)
@@ -260,7 +260,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     job = settle(store, request, force=force)
     refuse_locked(job.run.path)
     warn_of_settings(job, console.warn)
-    with closing(make_vector(store, job, load_source(job, console), 1)) as one:
+    with closing(make_vector(store, job, load_source(job, console), 1, console)) as one:
         buffer = _buffer_bytes(job, one)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
     done = iterations_done(job.run) if job.goes_on else 0

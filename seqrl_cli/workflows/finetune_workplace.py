@@ -11,6 +11,7 @@ import numpy as np
 
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
+from seqrl_cli.envs.process import ProcessSlots
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.policies import Policy
@@ -52,7 +53,9 @@ def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
 
 
 @contextmanager
-def made_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy) -> Iterator[Environments]:
+def made_environments(
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, console: Console
+) -> Iterator[Environments]:
     """Environments to explore and to evaluate in, freed when the block ends.
 
     Raises:
@@ -60,20 +63,23 @@ def made_environments(store: RunStore, job: FinetuneJob, trained: TrainedPolicy)
     """
     online = job.config.online
     with (
-        closing(make_vector(store, job, trained, online.envs)) as exploration,
-        closing(make_vector(store, job, trained, online.eval_episodes)) as evaluation,
+        closing(make_vector(store, job, trained, online.envs, console)) as exploration,
+        closing(make_vector(store, job, trained, online.eval_episodes, console)) as evaluation,
     ):
         yield Environments(exploration, evaluation)
 
 
-def make_vector(store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int) -> EpisodeVector:
-    """So many environments, their observations cut as those of the data.
+def make_vector(
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
+) -> EpisodeVector:
+    """So many environments in a process of their own, their observations cut as those of the data.
 
     Raises:
         SeqrlError: the environment cannot be made, or is not the policy's.
     """
     limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
-    vector = EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept)
+    hold = partial(ProcessSlots, on_warning=console.warn)
+    vector = EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept, hold=hold)
     sizes = (vector.observation_dim, vector.action_dim)
     expected = (trained.model.observation_dim, trained.model.action_dim)
     if sizes != expected:

@@ -1,0 +1,232 @@
+"""Environments in a process of their own: when it dies, the program lives, starts another, and goes on.
+
+Environments compute in native code. Where that crashes, or the machine runs out of memory, a whole process ends, and
+nothing in it can say so. What is lost is little: an episode is its seed and its actions.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from seqrl_cli.envs.slots import EnvironmentFailure, Layout, Setup, forget_step
+from seqrl_cli.envs.wire import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
+
+Answer = TypeVar("Answer")
+
+_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from seqrl_cli.envs.worker import main; main(sys.argv[1])"
+_PATIENCE = 5.0  # seconds for a process to end by itself
+_SHOWN = ("observation", "qpos", "qvel")
+
+
+@dataclass
+class _Episode:
+    """All that an episode follows from."""
+
+    seed: int
+    actions: list[np.ndarray] = field(default_factory=list)
+
+
+class ProcessSlots:
+    """Environments in a process of their own, which is started again when it dies.
+
+    An environment is deterministic given a seed and actions. So a new process plays the episodes under way again, and
+    the results are those of a process that never died. There is no limit to the time of a step: who can tell a slow
+    one from one that hangs? Ctrl-C ends the waiting.
+
+    Args:
+        setup: which environments.
+        on_warning: told of a process that died.
+
+    Raises:
+        EnvironmentFailure: one broke when it was made.
+        SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
+    """
+
+    def __init__(self, setup: Setup, on_warning: Callable[[str], None] | None = None) -> None:
+        self._setup = setup
+        self._on_warning = on_warning
+        self._child: _Child | None = None
+        self._under_way: dict[int, _Episode] = {}
+        self.layout = self._insist(lambda: "when it was made", lambda child: child.layout)
+        self.rows = np.zeros(setup.slots, self.layout.row)
+
+    def start(self, slot: int, seed: int) -> None:
+        """Reset one.
+
+        Raises:
+            EnvironmentFailure: it broke, or took its process with it twice.
+        """
+        self._under_way.pop(slot, None)
+        rows = self._insist(lambda: "when it was reset", lambda child: child.start(slot, seed))
+        self._under_way[slot] = _Episode(seed)
+        forget_step(self.rows)
+        self.rows[slot] = rows[slot]
+
+    def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
+        """Step the chosen ones.
+
+        Raises:
+            EnvironmentFailure: one broke, or took their process with it twice.
+        """
+        slots = np.flatnonzero(chosen).tolist()
+        rows = self._insist(lambda: self._in_step(slots), lambda child: child.step(actions, chosen))
+        forget_step(self.rows)
+        self.rows[chosen] = rows[chosen]
+        for slot in slots:
+            self._under_way[slot].actions.append(actions[slot].copy())
+            if rows["terminated"][slot] or rows["truncated"][slot]:
+                del self._under_way[slot]
+
+    def close(self) -> None:
+        """Free the environments and end their process."""
+        if self._child:
+            self._child.close()
+            self._child = None
+
+    def _insist(self, when: Callable[[], str], ask: Callable[[_Child], Answer]) -> Answer:
+        """Ask the process, or another one in its place; what kills two in a row would kill any.
+
+        Raises:
+            EnvironmentFailure: it broke, or took two processes with it.
+        """
+        for is_last in (False, True):
+            try:
+                if self._child is None:
+                    self._child = _Child(self._setup)
+                    self._catch_up(self._child)
+                return ask(self._child)
+            except _Died as death:
+                self._child = None
+                what = f"the process of environment {self._setup.env_id} {death.how} {when()}"
+                if is_last:
+                    raise EnvironmentFailure(f"{what}, and again when it had been started anew", death.hint) from None
+                if self._on_warning:
+                    self._on_warning(f"{what}: it is started again")
+        raise AssertionError("the loop returns or raises")
+
+    def _in_step(self, slots: list[int]) -> str:
+        """Which step of their episodes these environments are in; which of them it was, nobody lived to tell."""
+        numbers = {len(self._under_way[slot].actions) + 1 for slot in slots}
+        first, last = min(numbers), max(numbers)
+        return f"in step {first:,}" if first == last else f"in steps {first:,} to {last:,} of its episodes"
+
+    def _catch_up(self, child: _Child) -> None:
+        """Play the episodes under way up to where they were.
+
+        Raises:
+            EnvironmentFailure: one is not what it was.
+        """
+        for slot, episode in self._under_way.items():
+            rows = child.start(slot, episode.seed)
+            actions, chosen = np.zeros((len(rows), self.layout.action_dim)), np.arange(len(rows)) == slot
+            for action in episode.actions:
+                actions = actions.astype(action.dtype, copy=False)
+                actions[slot] = action
+                rows = child.step(actions, chosen)
+            if any(rows[name][slot].tobytes() != self.rows[name][slot].tobytes() for name in _SHOWN):
+                raise EnvironmentFailure(
+                    f"the process of environment {self._setup.env_id} died, and its episode cannot go on: played again "
+                    f"with the same seed and actions, step {len(episode.actions):,} shows something else",
+                    "its episodes have to follow from the seed of reset and the actions alone",
+                )
+
+
+class _Died(Exception):
+    """A process is no more.
+
+    Attributes:
+        how: ``died of signal 6 (SIGABRT)``, ``ended with exit code 3``.
+        hint: what may help.
+    """
+
+    def __init__(self, code: int) -> None:
+        if code >= 0:
+            self.how = f"ended with exit code {code}"
+        else:
+            names = {each.value: each.name for each in signal.Signals}
+            self.how = f"died of signal {-code} ({names.get(-code, 'unnamed')})"
+        killed = code == -signal.SIGKILL
+        self.hint = "fewer environments need less memory" if killed else "PYTHONFAULTHANDLER=1 shows where in its code"
+
+
+class _Child:
+    """A running process and its environments.
+
+    Args:
+        setup: which environments.
+
+    Raises:
+        SeqrlError: they cannot be made.
+        _Died: the process did not survive it.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        command = [sys.executable, "-c", _PROGRAM, json.dumps(asdict(setup)), *sys.path]
+        try:
+            # a session of its own, because a terminal's Ctrl-C reaches every process of the session's foreground
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        except OSError as error:
+            message = f"no process for environment {setup.env_id} can be started: {error.strerror}"
+            raise EnvironmentFailure(message, "was memory short?") from error
+        assert process.stdin and process.stdout
+        self._process, self._requests, self._answers = process, process.stdin, process.stdout
+        try:
+            self.layout = Layout(**json.loads(self._answer()))
+            self._row = self.layout.row
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, slot: int, seed: int) -> np.ndarray:
+        """Reset an environment; the rows of all."""
+        return self._ask(START, pack_start(slot, seed))
+
+    def step(self, actions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Step the chosen environments; the rows of all."""
+        return self._ask(STEP, pack_step(actions, chosen))
+
+    def close(self) -> None:
+        """End the process, gently if it listens."""
+        with suppress(OSError):  # of what a dead process did not read
+            self._requests.close()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._answers.close()
+
+    def _ask(self, kind: bytes, body: bytes) -> np.ndarray:
+        with suppress(BrokenPipeError):  # the answer is missing, then
+            send(self._requests, kind, body)
+        return np.frombuffer(self._answer(), self._row)
+
+    def _answer(self) -> bytes:
+        """Wait for an answer.
+
+        Raises:
+            SeqrlError: what went wrong in the process.
+            _Died: it is no more.
+        """
+        try:
+            kind, body = receive(self._answers)
+        except EOFError:
+            self.close()
+            raise _Died(self._process.returncode) from None
+        except BaseException:  # Ctrl-C: its answer would be taken for that to another question
+            self._process.kill()
+            raise
+        if kind == FAILED:
+            raise unpack_failure(body)
+        return body

@@ -1,0 +1,89 @@
+"""What a program and the process that plays its environments say to each other: a kind, a length, and plain bytes."""
+
+from __future__ import annotations
+
+import json
+import struct
+import traceback
+from typing import IO
+
+import numpy as np
+
+from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.errors import SeqrlError
+
+START, STEP = b"b", b"s"  # requests
+DONE, FAILED = b"d", b"f"  # answers
+
+_HEADER = struct.Struct("<cI")
+_START = struct.Struct("<qQ")
+
+
+def send(stream: IO[bytes], kind: bytes, body: bytes) -> None:
+    """Write a message.
+
+    Raises:
+        BrokenPipeError: nobody is there to read it.
+    """
+    stream.write(_HEADER.pack(kind, len(body)) + body)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
+    """Wait for a message; its kind and its body.
+
+    Raises:
+        EOFError: the other end is gone.
+    """
+    header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        raise EOFError
+    kind, size = _HEADER.unpack(header)
+    body = stream.read(size)
+    if len(body) < size:
+        raise EOFError
+    return kind, body
+
+
+def pack_start(slot: int, seed: int) -> bytes:
+    """The body of START."""
+    return _START.pack(slot, seed)
+
+
+def unpack_start(body: bytes) -> tuple[int, int]:
+    """Slot and seed."""
+    slot, seed = _START.unpack(body)
+    return slot, seed
+
+
+def pack_step(actions: np.ndarray, chosen: np.ndarray) -> bytes:
+    """The body of STEP; actions keep their type, because environments compute with it."""
+    return actions.dtype.char.encode() + chosen.tobytes() + actions.tobytes()
+
+
+def unpack_step(body: bytes, slots: int) -> tuple[np.ndarray, np.ndarray]:
+    """Actions ``(E, action_dim)``, the environments' to change, and ``(E,)`` bool."""
+    chosen = np.frombuffer(body, np.bool_, slots, offset=1)
+    actions = np.frombuffer(body, body[:1].decode(), offset=1 + slots)
+    return actions.reshape(slots, -1).copy(), chosen
+
+
+def pack_failure(error: SeqrlError) -> bytes:
+    """The body of FAILED."""
+    kind, trace = isinstance(error, EnvironmentFailure), "".join(traceback.format_exception(error))
+    return json.dumps([kind, error.message, error.hint, trace]).encode()
+
+
+def unpack_failure(body: bytes) -> SeqrlError:
+    """The same error, caused by one that tells where it arose."""
+    is_environment, message, hint, trace = json.loads(body)
+    error = (EnvironmentFailure if is_environment else SeqrlError)(message, hint)
+    error.__cause__ = _Elsewhere(trace)
+    return error
+
+
+class _Elsewhere(Exception):
+    """Where an error arose in another process."""
+
+    def __str__(self) -> str:
+        return f'in the process of the environment:\n"""\n{self.args[0]}"""'

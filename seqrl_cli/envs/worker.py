@@ -1,0 +1,70 @@
+"""The process that plays environments for another one; ``process.py`` starts it and talks to it.
+
+It imports no more than the environments need, leaves Ctrl-C to the process that started it, and ends with that one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from contextlib import closing, suppress
+from dataclasses import asdict
+from typing import IO
+
+from seqrl_cli.envs.slots import EnvironmentFailure, LocalSlots, Setup
+from seqrl_cli.envs.wire import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
+from seqrl_cli.errors import SeqrlError
+
+_GRACE = 3.0  # seconds for a step to end when there is nobody left to tell
+
+
+def main(setup: str) -> None:
+    """Make the environments that the JSON ``setup`` asks for and play as stdin says, until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, answers = _own_streams()
+    threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
+    with suppress(EOFError, BrokenPipeError):
+        try:
+            slots = LocalSlots(Setup(**json.loads(setup)))
+        except SeqrlError as error:
+            send(answers, FAILED, pack_failure(error))
+            return
+        with closing(slots):
+            send(answers, DONE, json.dumps(asdict(slots.layout)).encode())
+            while True:
+                _answer(slots, *receive(requests), answers)
+
+
+def _answer(slots: LocalSlots, kind: bytes, body: bytes, answers: IO[bytes]) -> None:
+    try:
+        if kind == START:
+            slots.start(*unpack_start(body))
+        else:
+            slots.step(*unpack_step(body, len(slots.rows)))
+    except EnvironmentFailure as error:
+        send(answers, FAILED, pack_failure(error))
+    else:
+        send(answers, DONE, slots.rows.tobytes())
+
+
+def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
+    """Stdin and stdout, out of reach of environments that read or print; what they print goes to stderr."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return requests, answers
+
+
+def _end_with_parent(requests: IO[bytes]) -> None:
+    """End also amid a step that never does, when whoever asked for it was killed."""
+    watch = select.poll()
+    watch.register(requests, 0)  # nothing but the other end's closing
+    watch.poll()
+    time.sleep(_GRACE)
+    os._exit(1)

@@ -1,0 +1,186 @@
+"""Environments in a process of their own: the same numbers as here, whatever becomes of the process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+import psutil
+import pytest
+
+from seqrl_cli.envs.process import ProcessSlots
+from seqrl_cli.envs.slots import EnvironmentFailure, LocalSlots
+from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.errors import SeqrlError
+from tests.behaviour.test_workers import is_running
+from tests.envs.fragile import FICKLE, FRAGILE, plot_mischief
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRAGILE", str(tmp_path))
+    return tmp_path
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def vector(env_id, slots=2, *, hold=ProcessSlots, **options) -> EpisodeVector:
+    return EpisodeVector(env_id, slots, hold=hold, **options)
+
+
+def play(vector: EpisodeVector, steps: int = 30, on_step=lambda number: None) -> list[np.ndarray]:
+    """All that is to be seen of two slots that play episodes of their own, the second idle now and then."""
+    rng, seen, seeds = np.random.default_rng(0), [], iter(range(99))
+    with closing(vector):
+        for number in range(steps):
+            for slot in np.flatnonzero(~vector.active):
+                seen.append(vector.start(int(slot), next(seeds)))
+            on_step(number)
+            actions = rng.uniform(-1, 1, (len(vector), vector.action_dim)).astype(np.float32)
+            step = vector.step(actions, np.arange(len(vector)) < 1 + number % 3)
+            seen += [step.observations, step.rewards, step.terminated, step.truncated]
+            seen += [array for state in vector.states() for array in (state.qpos, state.qvel)]
+    return seen
+
+
+def assert_equal(ours: list[np.ndarray], theirs: list[np.ndarray]) -> None:
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+
+
+SAME = [("Hopper-v4", {"observation_size": 5}), ("Pendulum-v1", {}), (FRAGILE, {})]
+
+
+@pytest.mark.parametrize(("env_id", "options"), SAME)
+def test_a_process_gives_the_same_numbers_as_this_one(env_id, options, capfd):
+    there, here = (vector(env_id, max_episode_steps=8, hold=hold, **options) for hold in (ProcessSlots, LocalSlots))
+    assert there.action_space == here.action_space and there.max_episode_steps == here.max_episode_steps == 8
+    assert (there.observation_dim, there.action_dim) == (here.observation_dim, here.action_dim)
+    ours = play(there)
+    assert capfd.readouterr().out == ""  # what environments print is no result
+    assert_equal(ours, play(here))
+    assert not children()
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        ("abort", "died of signal 6 (SIGABRT)"),
+        ("kill", "died of signal 9 (SIGKILL)"),
+        ("exit", "ended with exit code 3"),
+    ],
+)
+def test_a_process_that_dies_is_started_again_and_nothing_is_lost(what, how):
+    whole, warnings = play(vector(FRAGILE, hold=LocalSlots)), []
+    plot_mischief(what, step=7)
+    assert_equal(play(vector(FRAGILE, hold=partial(ProcessSlots, on_warning=warnings.append))), whole)
+    assert warnings == [f"the process of environment {FRAGILE} {how} in step 7: it is started again"]
+    assert not children()
+
+
+def test_a_process_that_is_killed_between_steps_is_started_again():
+    def kill(number: int) -> None:
+        if number in (3, 4, 25):
+            (child,) = children()
+            child.kill()
+
+    assert_equal(play(vector("Hopper-v4"), on_step=kill), play(vector("Hopper-v4", hold=LocalSlots)))
+
+
+def test_what_kills_two_in_a_row_is_told():
+    warnings = []
+    plot_mischief("abort", step=3, once=False)
+    with pytest.raises(EnvironmentFailure) as caught:
+        play(vector(FRAGILE, 1, hold=partial(ProcessSlots, on_warning=warnings.append)))
+    death = f"the process of environment {FRAGILE} died of signal 6 (SIGABRT) in step 3"
+    assert warnings == [f"{death}: it is started again"]
+    assert str(caught.value) == f"{death}, and again when it had been started anew"
+    assert not children()
+
+
+def test_what_an_environment_raises_is_told_as_if_it_were_here():
+    plot_mischief("raise", step=3, once=False)
+    failures = []
+    for hold in (LocalSlots, ProcessSlots):
+        with pytest.raises(EnvironmentFailure, match="failed in a step: ValueError: a gear is missing$") as caught:
+            play(vector(FRAGILE, hold=hold))
+        failures.append((caught.value.message, caught.value.hint))
+    assert failures[0] == failures[1]
+    assert "in break_down" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("env_id", ["Hoper-v4", "nowhere:Hopper-v4", "CartPole-v1"])
+def test_what_cannot_be_made_is_refused_as_if_it_were_here(env_id):
+    errors = []
+    for hold in (LocalSlots, ProcessSlots):
+        with pytest.raises(SeqrlError) as caught:
+            vector(env_id, hold=hold)
+        errors.append((type(caught.value), caught.value.message, caught.value.hint))
+    assert errors[0] == errors[1] and not children()
+
+
+def test_an_episode_that_does_not_follow_from_its_seed_cannot_go_on():
+    plot_mischief("abort", step=7)
+    with pytest.raises(EnvironmentFailure, match="with the same seed and actions, step 6 shows something else"):
+        play(vector(FICKLE, 1))
+    assert not children()
+
+
+def test_modules_are_found_where_this_process_finds_them(tmp_path, monkeypatch):
+    lines = "import gymnasium, tests.envs.fragile\ngymnasium.register('Own-v0', tests.envs.fragile.Fragile)\n"
+    (tmp_path / "my_own_envs.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    vector("my_own_envs:Own-v0").close()
+
+
+@pytest.fixture
+def parent(folder):
+    """A program whose environment hangs in its third step; gives it and the environment's process id."""
+    plot_mischief("hang", step=3)
+    program = (
+        "import numpy as np\n"
+        "from seqrl_cli.envs.process import ProcessSlots\n"
+        "from seqrl_cli.envs.vector import EpisodeVector\n"
+        f"vector = EpisodeVector({FRAGILE!r}, 1, hold=ProcessSlots)\n"
+        "vector.start(0, 0)\n"
+        "while True: vector.step(np.zeros((1, 2)))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until(lambda: (folder / "hangs").exists() and (folder / "hangs").read_text())
+    yield process, int((folder / "hangs").read_text())
+    process.kill()
+    process.communicate()
+
+
+def until(true, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_ctrl_c_ends_the_waiting_for_a_step_and_its_process(parent):
+    process, pid = parent
+    os.kill(pid, signal.SIGINT)  # is not for it
+    assert is_running(pid)
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+    until(lambda: not is_running(pid))
+
+
+def test_no_process_outlives_a_killed_parent_even_amid_a_step(parent):
+    process, pid = parent
+    process.kill()
+    process.wait()
+    until(lambda: not is_running(pid), seconds=20)
