@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from safetensors.numpy import load_file
 
-from seqrl_cli.envs import vector
-from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.slots import LocalSlots
 from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.runs.lock import locked
+from seqrl_cli.workflows import finetune_workplace
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
 
@@ -182,28 +181,11 @@ def test_an_unfinished_parent_is_told(runs):
     assert "odt-s42 is unfinished: fine-tuning begins from 2 of its 4 updates" in said
 
 
-@pytest.mark.parametrize(
-    ("calls", "does"), [(0, "begins again; nothing was saved"), (30, "goes on from what was saved")]
-)
-def test_a_broken_environment_says_what_the_same_command_does(runs, monkeypatch, calls, does):
-    def step_until(self, action):
-        made.append(1)
-        if len(made) > calls:
-            raise RuntimeError("a gear is missing")
-        return step(self, action)
-
-    made, step = [], HopperEnv.step
-    monkeypatch.setattr(HopperEnv, "step", step_until)
-    result = invoke(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "n")
-    assert result.exit_code == 1 and "RuntimeError: a gear is missing" in result.stderr
-    assert f"the same command {does}" in result.stderr
-
-
 def test_a_dry_run_makes_one_environment(runs, monkeypatch):
     made = []
-    monkeypatch.setattr(vector, "make_env", lambda *args, **options: made.append(args) or make_env(*args, **options))
+    monkeypatch.setattr(finetune_workplace, "ProcessSlots", lambda setup, **_: made.append(setup) or LocalSlots(setup))
     succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--envs", 100_000, "--dry-run", "online.capacity=200000")
-    assert len(made) == 1
+    assert [setup.slots for setup in made] == [1]
 
 
 def test_a_dry_run_knows_force_and_the_lock(runs):
