@@ -27,6 +27,10 @@ def finetune_online(
         float | None,
         typer.Option("--exploration-return", help="Return aimed at when exploring (default: a multiple of that)."),
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", min=0, help="Of exploring, learning, evaluating (default: the run's)."),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")] = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -47,6 +51,7 @@ def finetune_online(
         run, overrides = options.split_words(words, "run")
         given = options.configuration(
             overrides,
+            online__seed=seed,
             online__iterations=iterations,
             online__envs=envs,
             online__updates=updates,

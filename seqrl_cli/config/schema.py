@@ -148,6 +148,7 @@ class OnlineConfig(Section):
     Defaults are the Online Decision Transformer's (Zheng et al., arXiv 2202.05607, and the facts of its release).
     """
 
+    seed: int | None = Field(None, ge=0, description="of exploring, learning and evaluating; null = the pretraining's")
     iterations: int = Field(1500, ge=1, description="rounds of exploring and learning; more may be added later")
     envs: int = Field(1, ge=1, description="exploration episodes an iteration, played at once")
     updates: int = Field(300, ge=1, description="gradient steps an iteration")

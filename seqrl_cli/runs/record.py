@@ -30,6 +30,7 @@ class RunRecord(BaseModel):
         tokens_fingerprint: hash of what was trained on: tokens, or a policy's episodes.
         return_range: worst and best return of a policy's episodes.
         parent: the run that this one was made from.
+        online_seed: what it was fine-tuned with; ``seed`` is that of the pretraining.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +52,7 @@ class RunRecord(BaseModel):
     tokens_fingerprint: str
     return_range: tuple[float, float] | None = None
     parent: str | None = None
+    online_seed: int | None = None
     created: str
     updated: str
 

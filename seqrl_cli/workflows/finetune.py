@@ -128,6 +128,7 @@ def _start_record(job: FinetuneJob, request: FinetuneRequest, threads: int) -> r
         env_id=job.env_id,
         name=job.run.path.name,
         parent=job.parent.path.name,
+        online_seed=job.seed,
         status="running",
         argv=list(request.argv),
         device=str(job.device),
@@ -187,7 +188,7 @@ def _loop(job: FinetuneJob, place: Workplace, console: Console, update: Progress
     online = job.config.online
     settings = OnlineSettings(
         iterations=online.iterations,
-        seed=job.config.seed,
+        seed=job.seed,
         episodes=online.envs,
         updates=online.updates,
         batch_size=job.config.train.batch_size,

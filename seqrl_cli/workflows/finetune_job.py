@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +31,7 @@ class FinetuneRequest:
     Attributes:
         run: the pretrained run, or a fine-tuned one to go on with, by path or name; None = the latest run.
         overrides: dotted keys below ``online.``, and ``plan.target_return``, over the run's configuration.
-        name: name of the new run; None = that of its parent and ``-online``.
+        name: name of the new run; None = that of its parent and ``-online``, and the seed where it is not the parent's.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
         argv: the command line, for the record.
@@ -74,6 +75,12 @@ class FinetuneJob:
         return not (self.goes_on and saved_steps(self.run.checkpoints))
 
     @property
+    def seed(self) -> int:
+        """Of exploring, learning and evaluating."""
+        assert self.config.online.seed is not None, "the configuration is pinned"
+        return self.config.online.seed
+
+    @property
     def target_return(self) -> float:
         """What evaluations aim at."""
         target = self.config.plan.target_return
@@ -102,9 +109,10 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
     run, parent = _lineage(store, request)
     goes_on = run.record.exists() and not force
     base = load_config((run if goes_on else parent).config)
-    config = _pinned(validate(merge(base.model_dump(), nest(request.overrides))), parent)
+    kept = {} if goes_on else _kept_seed(run)
+    config = _pinned(validate(merge(base.model_dump(), nest({**kept, **request.overrides}))), parent)
     if goes_on:
-        _check_same(run, base, config)
+        _check_same(run, _pinned(base, parent), config)
     else:
         _check_capacity(config.online)
     record = records.read_record((run if goes_on else parent).record)
@@ -115,7 +123,7 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
 
 
 def _pinned(config: Config, parent: RunFolder) -> Config:
-    """The configuration with both targets, so that it repeats the run.
+    """The configuration with its seed and both targets, so that it repeats the run.
 
     Pretraining wrote down the target of evaluations, by default the dataset's best. Exploration aims at a multiple of
     it, at twice as much in the original; where returns are negative, as far above it.
@@ -127,7 +135,16 @@ def _pinned(config: Config, parent: RunFolder) -> Config:
     if target is None:
         raise SeqrlError(f"{parent.config} states no plan.target_return", "give one: --target-return 3600")
     explored = target + (config.online.exploration_ratio - 1) * abs(target) if asked is None else asked
-    return config.model_copy(update={"online": config.online.model_copy(update={"exploration_return": explored})})
+    seed = config.seed if config.online.seed is None else config.online.seed
+    online = config.online.model_copy(update={"exploration_return": explored, "seed": seed})
+    return config.model_copy(update={"online": online})
+
+
+def _kept_seed(run: RunFolder) -> dict[str, Any]:
+    """The seed of a run that is to be redone, since its name may tell it; nothing where there is no such run."""
+    with suppress(SeqrlError):
+        return {"online.seed": load_config(run.config).online.seed}
+    return {}
 
 
 def _check_capacity(online: OnlineConfig) -> None:
@@ -149,8 +166,7 @@ def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunF
     if record.arch != "odt":
         _refuse(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
-    named = f"{found.path.name}-online" if record.parent is None else found.path.name
-    name = check_name("run", request.name or named)
+    name = check_name("run", request.name or _usual_name(found, record, request.overrides.get("online.seed")))
     if name == parent.path.name:
         raise UsageError(f"{name!r} is the run to begin from itself", "give the new run another --name")
     run = RunFolder(found.path.parent / name)
@@ -159,6 +175,13 @@ def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunF
             f"{run.path} is there, and was not begun from {parent.path}", "give the new run another --name"
         )
     return run, parent
+
+
+def _usual_name(found: RunFolder, record: records.RunRecord, seed: int | None) -> str:
+    """A fine-tuned run's own; of a child ``odt-s42-online``, or ``odt-s42-online-s7`` with another seed than that."""
+    if record.parent is not None:
+        return found.path.name
+    return f"{found.path.name}-online" + ("" if seed in (None, record.seed) else f"-s{seed}")
 
 
 def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import torch
 
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
@@ -138,6 +139,8 @@ def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], 
         assert pretrained is not None, "the policy was loaded from it"
         with reading_state(job.parent.checkpoints, pretrained):
             learner.restore(pretrained, on_warning)
+        if job.seed != job.config.seed:  # else dropout and entropy go on drawing where the pretraining ended
+            torch.manual_seed(job.seed)
     return learner
 
 
@@ -154,7 +157,7 @@ def _make_players(
     explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
     evaluator = partial(agent, target_return=job.target_return)
     check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
-    explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.config.seed, 3]).generate_state(2))
+    explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.seed, 3]).generate_state(2))
     exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
     explore = Player(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
     evaluate = Player(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)

@@ -145,7 +145,7 @@ def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
     """
     sections = {"dataset", "data", "model", "train"} | ({"policy"} if config.model.arch in POLICIES else set())
     sections |= {"online"} if fine_tuned else set()
-    parts = config.model_dump_json(include=sections)
+    parts = config.model_dump_json(include=sections, exclude={"online": {"seed"}})
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

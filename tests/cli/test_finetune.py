@@ -13,11 +13,13 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from seqrl_cli.config.presets import load_config
 from seqrl_cli.envs.slots import LocalSlots
 from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.workflows import finetune_workplace
+from seqrl_cli.workflows.models import recipe_of
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
 
@@ -91,6 +93,34 @@ def test_another_name_is_another_child_of_the_same_parent(runs):
     assert json.loads((tuned(runs, "again") / "run.json").read_text())["parent"] == "odt-s42"
     assert len(read_online_metrics(tuned(runs, "again") / "metrics.jsonl")) == 2
     assert len(read_online_metrics(tuned(runs) / "metrics.jsonl")) == 7
+
+
+def test_another_seed_is_another_child_of_the_same_parent(runs):
+    one, other = tuned(runs), tuned(runs, "odt-s42-online-s7")
+    succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--seed", 7)
+    record, config = json.loads((other / "run.json").read_text()), load_config(other / "config.yaml")
+    assert (record["seed"], record["online_seed"], config.online.seed) == (42, 7, 7)
+    assert not same_weights(one, other)
+    configs = config, load_config(one / "config.yaml")
+    assert len({recipe_of(each, fine_tuned=True) for each in configs}) == 1  # both are odt online, of one pretraining
+    before = weights(other)
+    succeed(runs, "finetune-online", "odt-s42-online-s7", *TINY_TUNE, "--force")
+    assert all(np.array_equal(array, weights(other)[name]) for name, array in before.items())
+    for words in (("odt-s42", "--seed", 7), ("odt-s42-online-s7",)):
+        assert "odt-s42-online-s7 already has 6" in succeed(runs, "finetune-online", *words).stderr
+
+
+def test_a_run_goes_on_with_its_seed_only(runs):
+    assert "odt-s42-online already has 6" in succeed(runs, "finetune-online", "odt-s42", "--seed", 42).stderr
+    config, record = tuned(runs) / "config.yaml", tuned(runs) / "run.json"
+    assert "  seed: 42\n" in config.read_text()  # of before fine-tuning had a seed of its own
+    config.write_text(config.read_text().replace("online:\n  seed: 42\n", "online:\n"))
+    values = json.loads(record.read_text())
+    record.write_text(json.dumps({key: value for key, value in values.items() if key != "online_seed"}))
+    result = invoke(runs, "finetune-online", "odt-s42-online", "--seed", 7)
+    assert result.exit_code == 1 and "has online.seed 42 (asked: 7)" in result.stderr and "--name" in result.stderr
+    succeed(runs, "finetune-online", "odt-s42", "--seed", 42, "--iterations", 7, "--threads", 1)
+    assert json.loads(record.read_text())["online_seed"] == 42
 
 
 def test_the_name_of_a_foreign_run_is_refused_even_with_force(runs):
