@@ -3,7 +3,8 @@
 Beside ours runs the official code's algorithm, written plainly (``plain_odt.py``), and the official code itself when
 the folder of a checkout is given. They take turns in one run, so that a busy machine slows all of them; the ratio is
 what to compare between machines. Times are those of each part's fastest round. The environment is HalfCheetah, whose
-episodes all last until the step limit.
+episodes all last until the step limit. Ours plays in a process of its own, whose processor time is not counted, and for
+comparison in one process with the policy.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import torch
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows, Trajectory
 from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.process import ProcessSlots
+from seqrl_cli.envs.slots import LocalSlots, Setup, Slots
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.models.decision_transformer import DecisionTransformer
 from seqrl_cli.planning.policy_agent import PolicyAgent
@@ -114,13 +117,15 @@ def rollouts(args: argparse.Namespace, size: Size) -> dict[str, Callable[[], int
         "plain": lambda: plain_rollout(plain, env, args.steps, TARGET, CONTEXT, EVALUATION_CONTEXT)
     }
     for envs in args.envs:
-        chosen[f"seqrl {envs} env{'s' * (envs > 1)}"] = our_rollout(size, envs, args.steps)
+        name = f"seqrl {envs} env{'s' * (envs > 1)}"
+        chosen[name] = our_rollout(size, envs, args.steps, ProcessSlots)
+        chosen[f"{name}, one process"] = our_rollout(size, envs, args.steps, LocalSlots)
     return chosen
 
 
-def our_rollout(size: Size, envs: int, steps: int) -> Callable[[], int]:
+def our_rollout(size: Size, envs: int, steps: int, hold: Callable[[Setup], Slots]) -> Callable[[], int]:
     """One episode in each of some environments at once."""
-    model, vector = our_model(size).eval(), EpisodeVector(ENVIRONMENT, envs, max_episode_steps=steps)
+    model, vector = our_model(size).eval(), EpisodeVector(ENVIRONMENT, envs, max_episode_steps=steps, hold=hold)
 
     def play() -> int:
         agent = PolicyAgent(model, target_return=TARGET, context=EVALUATION_CONTEXT, stochastic=True)
@@ -177,10 +182,10 @@ def main(arguments: list[str]) -> None:
     if args.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'size':8}{'unit':12}{'part':16}{'a second':>10}{'a CPU s':>10}{'x plain':>9}{'CPU':>7}")
+    print(f"{'size':8}{'unit':12}{'part':26}{'a second':>10}{'a CPU s':>10}{'x plain':>9}{'CPU':>7}")
     for row in rows:
         print(
-            f"{row['size']:8}{row['unit']:12}{row['part']:16}{row['per_second']:10.2f}{row['per_cpu_second']:10.2f}"
+            f"{row['size']:8}{row['unit']:12}{row['part']:26}{row['per_second']:10.2f}{row['per_cpu_second']:10.2f}"
             f"{row['ratio_to_plain']:9.2f}{row['cpu_ratio_to_plain']:7.2f}"
         )
 
