@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from seqrl_cli.console import printable
 from seqrl_cli.reports.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.deltas import DeltaRow
 from seqrl_cli.reports.formats import (
@@ -81,7 +82,7 @@ def print_report(report: Report, console: Console) -> None:
         left_out += _print_comparison(report, console)
     room = f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json have them"
     for note in [room] * bool(left_out) + list(report.notes):
-        console.print(f"note: {note}", style="dim", highlight=False, markup=False)
+        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
 
 
 def _print_results(report: Report, console: Console) -> list[str]:
@@ -181,5 +182,5 @@ def _print_sheet(lines: Sequence[Row], console: Console) -> None:
     """Print lines with a margin, and an empty line above and below."""
     console.print()
     for line in lines:
-        console.print(Text(f" {''.join(line.cells)}".rstrip(), line.style), soft_wrap=True)
+        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
     console.print()

@@ -233,3 +233,8 @@ def test_cut_episodes_are_told_from_whole_ones(tmp_path):
     for text in (shown(report, 80), to_markdown(report)):
         assert text.count("1 of 2 cut after 20 steps") == 1 and text.count("plan.max_steps ended these episodes") == 1
     assert [row["cut_episodes"] for row in to_rows(report)] == [1, 0]
+
+
+def test_names_in_foreign_files_do_not_steer_the_terminal(tmp_path):
+    write_episode(tmp_path, dataset="a\x1b[2Jb [bold]c")
+    assert " a\\x1b[2Jb [bold]c\n" in shown(build_report(read_results(tmp_path).episodes, np.random.default_rng(0)), 80)
