@@ -20,7 +20,7 @@ _OF_TOKENS: _Keys = {
     "train": ("n_epochs_ref", "schedule", "action_weight", "reward_weight", "value_weight"),
     "plan": (
         *("horizon", "beam_width", "n_expand", "k_obs", "k_act", "cdf_obs", "cdf_act", "percentile"),
-        *("prefix_context", "context", "plan_freq", "discount", "window"),
+        *("prefix_context", "context", "plan_freq", "discount", "window", "precision", "engine"),
     ),
 }
 _OF_TRANSFORMERS: _Keys = {"model": ("n_head", "sequence_length", "embedding_dropout", "attention_dropout")}

@@ -131,7 +131,10 @@ class PlanConfig(Section):
     discount: float = Field(0.99, gt=0.0, le=1.0)
     window: Literal["sliding", "growing"] = Field("sliding", description="what happens when the context is full")
     precision: Literal["float32", "bf16"] = Field(
-        "float32", description="of products with weights; bf16 plans faster and differ in some tokens"
+        "float32", description="of products with weights; bf16 plans differ in some tokens"
+    )
+    engine: Literal["auto", "native", "torch"] = Field(
+        "auto", description="native = C++ compiled for this processor (a gpt on a CPU); auto = native where it can be"
     )
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's")
 

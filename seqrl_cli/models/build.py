@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from seqrl_cli.models import policies
 from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.native.decoder import NativeGPTDecoder
+from seqrl_cli.models.native.library import CannotCompile
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.models.retnet_decoder import RetNetDecoder
 
@@ -39,23 +42,52 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
     return model
 
 
-def build_decoder(model: TokenModel, window: Window | None, precision: str = "float32") -> Decoder:
+def build_decoder(
+    model: TokenModel,
+    window: Window | None,
+    precision: str = "float32",
+    engine: str = "auto",
+    on_warning: Callable[[str], None] | None = None,
+) -> Decoder:
     """The decoder of a model.
 
     Args:
         model: on its device; its weights are copied.
         window: which part of a sequence is seen; None for all of it, from step to step of an episode.
         precision: of products with weights, a key of ``PRECISIONS``.
+        engine: ``native``, C++ compiled for this processor, or ``torch``; ``auto`` takes the first where it can.
+        on_warning: told if it could be native, but cannot be compiled.
 
     Raises:
-        SeqrlError: the model cannot hold the window, or not go without one.
+        SeqrlError: the model cannot hold the window, or not go without one, or the engine cannot be had.
     """
+    if why := _not_native(model, precision):
+        if engine == "native":
+            raise UsageError(f"plan.engine=native {why}", "use plan.engine=auto")
+        engine = "torch"
     if isinstance(model, RetNet):
         return RetNetDecoder(model, window, PRECISIONS[precision])
     if window is None:
         message = "a gpt cannot carry its context from step to step: it sees a window"
         raise UsageError(message, "use plan.context=window, or a retnet")
+    if engine != "torch":
+        try:
+            return NativeGPTDecoder(model, window)
+        except CannotCompile as error:
+            if engine == "native":
+                raise
+            if on_warning:
+                on_warning(f"{error.message}: plans are made with PyTorch, which takes two to four times as long")
     return GPTDecoder(model, window, PRECISIONS[precision])
+
+
+def _not_native(model: TokenModel, precision: str) -> str | None:
+    """Why there is no C++ for a model."""
+    if isinstance(model, RetNet):
+        return "is for a gpt, not for a retnet"
+    if device_of(model).type != "cpu":
+        return f"is for a CPU, not for {device_of(model)}"
+    return None if precision == "float32" else f"computes in float32, not in {precision}"
 
 
 def device_of(model: nn.Module) -> torch.device:

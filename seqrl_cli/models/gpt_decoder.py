@@ -27,13 +27,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.decoder_pages import Pages, Trunk, View
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_layer import Layer, fold_norm, normalize
+from seqrl_cli.models.gpt_tokens import check_window, embedding_by_dimension, kept_dimensions
 
 
 @dataclass
@@ -75,7 +75,7 @@ class GPTState:
         return self
 
 
-class GPTDecoder:
+class GPTDecoder(Decoder):
     """Decode with a GPT, a token at a time, to the same logits as if all of the window were encoded each time.
 
     Args:
@@ -88,23 +88,18 @@ class GPTDecoder:
     """
 
     def __init__(self, model: GPT, window: Window, precision: torch.dtype = torch.float32) -> None:
+        check_window(model, window)
         self.bins = model.bins
         self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
         self.transition_dim, self.block_size = model.transition_dim, model.block_size
-        if window.limit(self.transition_dim) > self.block_size:
-            raise SeqrlError(
-                f"{window.transitions} transitions of context do not fit the model's block of {self.block_size} tokens",
-                f"use at most {(self.block_size + 1) // self.transition_dim}",
-            )
         self.window, self.device = window, model.position_embedding.device
-        self.hides_values = not bool(model.visible[:, self.transition_dim - 1 :: self.transition_dim].any())
-        self.embedding = _embedding_by_dimension(model)
+        self.kept = kept_dimensions(model)
+        self.embedding = embedding_by_dimension(model)
         self.positions = model.position_embedding.detach().float().clone()
         self.layers = [Layer(block, precision) for block in model.blocks if isinstance(block, Block)]
         self.heads = [fold_norm(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
-        columns = sum(self._is_kept(dim) for dim in range(self.transition_dim))
         first = self.layers[0]
-        self.pages = Pages(len(self.layers), first.n_head, first.head_dim, columns, self.device)
+        self.pages = Pages(len(self.layers), first.n_head, first.head_dim, len(self.kept), self.device)
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor) -> tuple[Tensor, GPTState]:
@@ -128,7 +123,7 @@ class GPTDecoder:
         assert position < self.block_size, "the sequence outgrew the model's block"
         state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
         dim = position % self.transition_dim
-        column = state.filled if self._is_kept(dim) else None
+        column = state.filled if dim in self.kept else None
         state.filled += column is not None
         state.view = state.view or self.pages.view(state.table, state.trunk)
         past = state.view.up_to(state.filled)
@@ -153,10 +148,6 @@ class GPTDecoder:
         lists = 4 * rows * (transitions + 1) * (width + columns * self.layers[0].n_head)
         encoded = 12 * width * columns * closed if self.window.slides else 0
         return 4 * (pages + lists + encoded)
-
-    def _is_kept(self, dim: int) -> bool:
-        """Whether tokens of this dimension are ever attended to."""
-        return not (self.hides_values and dim == self.transition_dim - 1)
 
     def _settle(self, state: GPTState) -> None:
         """Make room for one more token: slide the window, close full pages, or let open pages follow their rows."""
@@ -207,15 +198,8 @@ class GPTDecoder:
 
     def _embed_kept(self, level: Level) -> Tensor:
         """Inputs of the first layer for a level's tokens, value tokens left out: (nodes, time, width)."""
-        kept = [i for i in range(level.tokens.shape[1]) if self._is_kept((level.first + i) % self.transition_dim)]
+        kept = [i for i in range(level.tokens.shape[1]) if (level.first + i) % self.transition_dim in self.kept]
         dims = [(level.first + i) % self.transition_dim for i in kept]
         rows = level.tokens[:, kept] + torch.tensor(dims, device=level.tokens.device) * (self.bins + 1)
         positions = self.positions[[level.first + i for i in kept]]
         return functional.embedding(rows, self.embedding.flatten(0, 1)) + positions
-
-
-def _embedding_by_dimension(model: GPT) -> Tensor:
-    """The token table as (transition_dim, bins + 1, width), the stop token's row repeated for each dimension."""
-    table = model.token_embedding.weight.detach().float()
-    stop = table[-1].expand(model.transition_dim, 1, -1)
-    return torch.cat([table[:-1].view(model.transition_dim, model.bins, -1), stop], dim=1)

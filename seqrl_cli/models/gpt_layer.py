@@ -110,9 +110,16 @@ def fold_norm(
     precision: torch.dtype = torch.float32,
 ) -> PackedLinear:
     """A linear layer (outputs, inputs) with the scale and shift of the norm before it, and a scale after it."""
+    return PackedLinear(*folded(norm, weight, bias, scale), precision)
+
+
+def folded(
+    norm: nn.LayerNorm, weight: Tensor, bias: Tensor | None, scale: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Weight (outputs, inputs) and bias (outputs,) of :func:`fold_norm`'s layer, float64."""
     wide = weight.detach().double()
     shift = wide @ norm.bias.detach().double() + (0 if bias is None else bias.detach().double())
     wide = wide * norm.weight.detach().double()
     if scale is not None:
         wide, shift = wide * scale[:, None], shift * scale
-    return PackedLinear(wide, shift, precision)
+    return wide, shift

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
 from seqrl_cli.models.retention import head_decays, leave, pair_angles, turns
 from seqrl_cli.models.retnet import NORM_EPS, Block, RetNet
@@ -40,7 +40,7 @@ FRAME = 512
 """Most tokens from a place to the frame it is seen from: with the fastest decay, g^-512 is 10 million."""
 
 
-class RetNetDecoder:
+class RetNetDecoder(Decoder):
     """Decode with a RetNet, a token at a time, to the same logits as if all of its context were encoded each time.
 
     Args:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import Decoder
-from seqrl_cli.planning.filters import likeliest, sample
+from seqrl_cli.models.decoder import Decoder, likeliest
+from seqrl_cli.planning.filters import sample
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
 
@@ -80,6 +80,12 @@ class Beams:
         self.write(tokens)
         self.read()
 
+    def append_likeliest(self, count: int) -> None:
+        """Put down the ``count`` likeliest tokens of each sequence, one after the other, and show the model."""
+        tokens, self.logits, self._state = self._decoder.greedy(self.logits, self._state, count)
+        self.tokens[:, :, self.length : self.length + count] = tokens.view(*self.tokens.shape[:2], count)
+        self.length += count
+
     def predict(self, step: int, worth: Tensor) -> None:
         """Note what the model predicts, (episodes * beams,), as a reward ``step`` steps ahead."""
         self.rewards[:, :, step] = worth.view(len(self.rewards), -1)
@@ -124,6 +130,9 @@ def beam_plan(decoder: Decoder, values: BinValues, context: Tensor, settings: Pl
         beams.keep_best(settings.beam_width, settings.discount)
         if t + 1 < settings.horizon:
             beams.read()
+            if settings.k_obs == 1:
+                beams.append_likeliest(decoder.observation_dim)
+                continue
             for uniforms in draws.observations[:, t].unbind(1):
                 beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_obs, cdf=settings.cdf_obs))
     return beams.tokens[:, 0].unflatten(1, (settings.horizon, -1))

@@ -36,7 +36,7 @@ class Profile:
             self._inside = before + elapsed
 
 
-class TimedDecoder:
+class TimedDecoder(Decoder):
     """A decoder that adds its time to a profile."""
 
     def __init__(self, decoder: Decoder, profile: Profile) -> None:
@@ -62,6 +62,11 @@ class TimedDecoder:
         """See :meth:`Decoder.step`."""
         with self._profile.measure("decode"):
             return self._decoder.step(tokens, state)
+
+    def greedy(self, logits: Tensor, state: Any, count: int) -> tuple[Tensor, Tensor, Any]:
+        """See :meth:`Decoder.greedy`."""
+        with self._profile.measure("decode"):
+            return self._decoder.greedy(logits, state, count)
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
         """See :meth:`Decoder.cache_bytes`."""

@@ -11,6 +11,7 @@ from seqrl_cli.models.decoder import Window
 WindowKind = Literal["sliding", "growing"]
 ContextPolicy = Literal["window", "carry"]
 Precision = Literal["float32", "bf16"]
+Engine = Literal["auto", "native", "torch"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class PlanSettings:
         window: whether what is seen slides with the plan or is cut once and then grows.
         context: whether the last transitions are encoded again at each step, or the model carries its own memory of the
             whole episode from step to step; then there is no window.
-        precision: of the products with a model's weights; bf16 is faster where the processor has units for it, and
-            plans then differ in some tokens.
+        precision: of the products with a model's weights; with bf16, plans differ in some tokens.
+        engine: what decodes: C++ compiled for the processor, PyTorch, or the first where it can.
     """
 
     horizon: int = 15
@@ -52,6 +53,7 @@ class PlanSettings:
     window: WindowKind = "sliding"
     context: ContextPolicy = "window"
     precision: Precision = "float32"
+    engine: Engine = "auto"
 
     def __post_init__(self) -> None:
         for name in ("horizon", "beam_width", "n_expand", "max_context_transitions", "plan_freq"):
@@ -68,6 +70,8 @@ class PlanSettings:
             raise unknown("context", self.context, get_args(ContextPolicy))
         if self.precision not in get_args(Precision):
             raise unknown("precision", self.precision, get_args(Precision))
+        if self.engine not in get_args(Engine):
+            raise unknown("engine", self.engine, get_args(Engine))
         if self.carries and not self.prefix_context:
             raise SeqrlError("context=carry needs the past, but prefix_context is off", "set prefix_context=true")
         self._check_percentile()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from seqrl_cli.console import counted
 from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.native.decoder import NativeGPTDecoder
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.policy_agent import PolicyAgent
@@ -28,6 +29,10 @@ class Mind(Protocol):
     @property
     def sizes(self) -> tuple[int, int]:
         """Numbers an observation and an action."""
+
+    @property
+    def engine(self) -> str:
+        """What computes: ``native``, which is compiled C++, or ``torch``."""
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """What decides for so many episodes at once; raises SeqrlError when memory is short."""
@@ -52,6 +57,11 @@ class BeamSearch:
     def sizes(self) -> tuple[int, int]:
         """See :class:`Mind`."""
         return self.trained.tokens.observation_dim, self.trained.tokens.action_dim
+
+    @property
+    def engine(self) -> str:
+        """See :class:`Mind`."""
+        return "native" if isinstance(self.decoder, NativeGPTDecoder) else "torch"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""
@@ -87,6 +97,11 @@ class PolicyMind:
     def sizes(self) -> tuple[int, int]:
         """See :class:`Mind`."""
         return self.trained.model.observation_dim, self.trained.model.action_dim
+
+    @property
+    def engine(self) -> str:
+        """See :class:`Mind`."""
+        return "torch"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""

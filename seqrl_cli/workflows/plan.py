@@ -214,6 +214,7 @@ def _write_episode(planner: Planner, record: EpisodeRecord) -> None:
         "parent": planner.trained.record.parent,
         "recipe": recipe_of(planner.trained.config, fine_tuned=planner.trained.record.parent is not None),
         "settings": {key: value for key, value in planner.settings.items() if key not in ("episodes", "envs")},
+        "engine": planner.mind.engine,
         "seconds_per_step": record.seconds_per_step,
         "versions": versions(),
     }

@@ -19,6 +19,7 @@ SHORT_NAMES = {
     "window": "",
     "context": "",
     "precision": "",
+    "engine": "",
     "max_steps": "steps",
 }
 

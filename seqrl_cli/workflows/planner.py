@@ -174,7 +174,8 @@ def _mind(
     settings = plan_settings(config.plan)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
     max_memory = request.max_memory or available_memory(device_of(trained.model)) // 2
-    return BeamSearch(trained, build_decoder(trained.model, settings.view, settings.precision), settings, max_memory)
+    decoder = build_decoder(trained.model, settings.view, settings.precision, settings.engine, on_warning)
+    return BeamSearch(trained, decoder, settings, max_memory)
 
 
 def _check_mode(arch: str, mode: str | None) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.gpt import GPT
 
 
@@ -38,7 +38,7 @@ class PlainState:
         return PlainState(self.groups, self.tokens[rows], [layer[:, rows] for layer in self.cache])
 
 
-class Reencoding:
+class Reencoding(Decoder):
     """Run the model on the whole window of every beam for every token, as the Trajectory Transformer does."""
 
     def __init__(self, model: GPT, window: Window) -> None:

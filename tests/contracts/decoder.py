@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +57,20 @@ def check_past_values_are_hidden(decoder: Decoder, *, past: int, steps: int) -> 
             torch.testing.assert_close(ours, theirs, atol=0, rtol=0, msg=f"after the token at {position}")
 
 
+def check_greedy(decoder: Decoder) -> None:
+    """Greedy decoding gives what taking the likeliest token again and again gives, wherever it begins and ends."""
+    transition_dim = decoder.observation_dim + decoder.action_dim + 2
+    tokens = torch.randint(0, decoder.bins, (2, 2 * transition_dim), generator=torch.Generator().manual_seed(3))
+    for past in range(1, 2 * transition_dim):
+        for count in (1, 3, transition_dim + 1):
+            (chosen, *ours), (expected, *theirs) = (
+                _greedy_logits(decoder, tokens[:, :past], count, method)
+                for method in (type(decoder).greedy, Decoder.greedy)
+            )
+            assert torch.equal(chosen, expected), f"{count} tokens after {past}"
+            assert all(map(torch.equal, ours, theirs)), f"{count} tokens after {past}"
+
+
 def check_groups_are_independent(decoder: Decoder, *, past: int, steps: int, beam: int = 5) -> None:
     """A group's logits are the same, bit for bit, alone and among four."""
     generator = torch.Generator().manual_seed(2)
@@ -77,6 +92,14 @@ def logits_along(decoder: Decoder, tokens: Tensor, past: int) -> list[Tensor]:
         logits, state = decoder.step(token, state)
         seen.append(logits)
     return seen
+
+
+def _greedy_logits(decoder: Decoder, past: Tensor, count: int, method: Callable[..., Any]) -> list[Tensor]:
+    """Tokens, logits after them, and after one more token, of rows that have branched."""
+    logits, state = decoder.prefill(past)
+    state = state.expand(2)
+    chosen, logits, state = method(decoder, logits.repeat_interleave(2, 0), state, count)
+    return [chosen, logits, decoder.step(torch.arange(len(chosen)), state)[0]]
 
 
 def _beam_logits(decoder: Decoder, tokens: Tensor, continued: Tensor, kept: Tensor) -> list[Tensor]:

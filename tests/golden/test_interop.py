@@ -23,7 +23,6 @@ from seqrl_cli.interop.faster_trajectory_transformer import read_discretizer
 from seqrl_cli.interop.pickle_writer import dump_object
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
@@ -119,10 +118,10 @@ def test_bins_of_the_faster_one(faster, golden_file):
     np.testing.assert_array_equal(discretizer.decode(arrays["tokens"]), arrays["reconstruction"])
 
 
-def test_the_faster_ones_decoder_never_stops(faster, golden_file):
+def test_the_faster_ones_decoder_never_stops(gpt_decoder, faster, golden_file):
     arrays = np.load(golden_file("faster_tt.npz"))
     tokens = torch.tensor(arrays["X"])
-    decoder = GPTDecoder(faster.model, Window(faster.config.model.sequence_length))
+    decoder = gpt_decoder(faster.model, Window(faster.config.model.sequence_length))
     known = decoder.transition_dim + 1
     first, state = decoder.prefill(tokens[:, :known])
     for time in range(known, tokens.shape[1]):
@@ -132,11 +131,11 @@ def test_the_faster_ones_decoder_never_stops(faster, golden_file):
 
 
 @pytest.mark.parametrize("filters", [{"k_act": None, "cdf_act": None}, {"k_act": 99, "cdf_act": 0.6, "k_obs": None}])
-def test_a_beam_search_with_the_faster_one(faster, golden_file, filters):
+def test_a_beam_search_with_the_faster_one(gpt_decoder, faster, golden_file, filters):
     known = faster.model.transition_dim + faster.model.observation_dim
     tokens = torch.tensor(np.load(golden_file("faster_tt.npz"))["X"])[:, :known]
     settings = PlanSettings(horizon=5, beam_width=8, max_context_transitions=2, **filters)
-    decoder = GPTDecoder(faster.model, settings.view)
+    decoder = gpt_decoder(faster.model, settings.view)
     draws = draw([np.random.default_rng(i) for i in range(len(tokens))], settings, decoder)
     values = BinValues(faster.tokens.discretizer.midpoints, "mean", CPU)
     plan = beam_plan(decoder, values, tokens, settings, draws)

@@ -10,7 +10,6 @@ import torch
 
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state
 from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.filters import filter_cdf, filter_top_k
 from seqrl_cli.planning.settings import PlanSettings
@@ -51,7 +50,7 @@ def values(golden_file) -> BinValues:
     return BinValues((thresholds[:-1] + thresholds[1:]) / 2, "mean", torch.device("cpu"))
 
 
-def test_greedy_plans_token_for_token(golden_file, model, values):
+def test_greedy_plans_token_for_token(gpt_decoder, golden_file, model, values):
     plans = np.load(golden_file("tt_greedy_plans.npz"))
     keys = [key for key in plans if not key.endswith("_prefix")]
     assert keys
@@ -61,7 +60,7 @@ def test_greedy_plans_token_for_token(golden_file, model, values):
             horizon=horizon, beam_width=4, n_expand=2, k_act=1, cdf_act=None, max_context_transitions=context
         )
         settings.check_fits(model.block_size, model.transition_dim)
-        decoder = GPTDecoder(model, settings.view)
+        decoder = gpt_decoder(model, settings.view)
         prefix = torch.from_numpy(plans[f"{key}_prefix"])[None]
         draws = draw([np.random.default_rng(0)], settings, decoder)
         plan = beam_plan(decoder, values, prefix, settings, draws)

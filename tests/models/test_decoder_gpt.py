@@ -1,4 +1,4 @@
-"""The GPT decoder keeps the contract, in every window and with and without hidden value tokens."""
+"""Both decoders of a GPT keep the contract, in every window and with and without hidden value tokens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from tests.contracts.decoder import (
     Reference,
     check_equals_reference,
+    check_greedy,
     check_groups_are_independent,
     check_past_values_are_hidden,
 )
@@ -51,29 +51,34 @@ def naive(model: GPT, window: Window) -> Reference:
 @pytest.mark.parametrize("mask_values", [True, False])
 @pytest.mark.parametrize("slides", [True, False])
 @pytest.mark.parametrize("past", [1, 3, 7, 10, 17, 21, 24, 50])
-def test_equals_full_encoding_at_every_position(mask_values, slides, past):
+def test_equals_full_encoding_at_every_position(gpt_decoder, mask_values, slides, past):
     model, window = make_model(mask_values), Window(3, slides)
-    check_equals_reference(GPTDecoder(model, window), naive(model, window), past=past, steps=4 * TRANSITION_DIM)
+    check_equals_reference(gpt_decoder(model, window), naive(model, window), past=past, steps=4 * TRANSITION_DIM)
 
 
 @pytest.mark.parametrize("slides", [True, False])
-def test_past_values_are_hidden(slides):
-    check_past_values_are_hidden(GPTDecoder(make_model(), Window(3, slides)), past=10, steps=30)
+def test_past_values_are_hidden(gpt_decoder, slides):
+    check_past_values_are_hidden(gpt_decoder(make_model(), Window(3, slides)), past=10, steps=30)
+
+
+@pytest.mark.parametrize("slides", [True, False])
+def test_greedy_takes_the_likeliest_token_each_time(gpt_decoder, slides):
+    check_greedy(gpt_decoder(make_model(), Window(3, slides)))
 
 
 @pytest.mark.parametrize(("slides", "threads", "steps"), [(True, 1, 15), (False, 1, 15), (True, 2, 5)])
-def test_groups_are_independent(slides, threads, steps):
+def test_groups_are_independent(gpt_decoder, slides, threads, steps):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        check_groups_are_independent(GPTDecoder(make_model(), Window(3, slides)), past=17, steps=steps)
+        check_groups_are_independent(gpt_decoder(make_model(), Window(3, slides)), past=17, steps=steps)
     finally:
         torch.set_num_threads(before)
 
 
-def test_training_after_it_was_made_does_not_reach_a_decoder():
+def test_training_after_it_was_made_does_not_reach_a_decoder(gpt_decoder):
     model = make_model()
-    decoder = GPTDecoder(model, Window(3))
+    decoder = gpt_decoder(model, Window(3))
     tokens = torch.zeros(1, 10, dtype=torch.int64)
     before, _ = decoder.prefill(tokens)
     for parameter in model.parameters():
@@ -82,6 +87,6 @@ def test_training_after_it_was_made_does_not_reach_a_decoder():
     assert torch.equal(before, after)
 
 
-def test_context_that_does_not_fit():
+def test_context_that_does_not_fit(gpt_decoder):
     with pytest.raises(SeqrlError, match="11 transitions"):
-        GPTDecoder(make_model(), Window(11))
+        gpt_decoder(make_model(), Window(11))

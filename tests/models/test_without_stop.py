@@ -7,7 +7,6 @@ import torch
 from seqrl_cli.models.decoder import Window
 from seqrl_cli.models.embedding import PositionHead
 from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.models.loss import target_weights, token_loss
 
 BINS = 5
@@ -34,12 +33,12 @@ def test_the_head_equals_one_with_a_stop_whose_logit_is_dropped():
         assert bool((logits[..., BINS] == -torch.inf).all())
 
 
-def test_the_decoder_equals_the_model():
+def test_the_decoder_equals_the_model(gpt_decoder):
     model, tokens = make_model(), random_tokens()
     expected = model(tokens)
-    logits, state = GPTDecoder(model, Window(3)).prefill(tokens[:, :6])
+    logits, state = gpt_decoder(model, Window(3)).prefill(tokens[:, :6])
     torch.testing.assert_close(logits, expected[:, 5])
-    decoder = GPTDecoder(model, Window(3))
+    decoder = gpt_decoder(model, Window(3))
     logits, state = decoder.prefill(tokens[:, :6])
     logits, _ = decoder.step(tokens[:, 6], state)
     torch.testing.assert_close(logits, expected[:, 6])

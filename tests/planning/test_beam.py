@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
@@ -41,13 +40,13 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("transitions", [0, 2, 5])
-def test_equals_naive_planning(model, case, transitions):
+def test_equals_naive_planning(gpt_decoder, model, case, transitions):
     settings = PlanSettings(**{"horizon": 5, "beam_width": 4, "max_context_transitions": 3, **CASES[case]})
     settings.check_fits(model.block_size, model.transition_dim)
     rng = np.random.default_rng(transitions)
     midpoints = np.sort(rng.normal(size=(BINS, TRANSITION_DIM)), axis=0)
     contexts = rng.integers(0, BINS, size=(2, transitions * TRANSITION_DIM + model.observation_dim))
-    decoder = GPTDecoder(model, settings.view)
+    decoder = gpt_decoder(model, settings.view)
     draws = draw([np.random.default_rng(episode) for episode in range(2)], settings, decoder)
     values = BinValues(midpoints, settings.percentile, decoder.device)
     plans = beam_plan(decoder, values, torch.from_numpy(contexts), settings, draws)

@@ -9,26 +9,32 @@ import torch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.native.decoder import NativeGPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
 
 
-def make_decoder(settings: PlanSettings) -> GPTDecoder:
+def make_decoder(settings: PlanSettings, decoder: type = GPTDecoder) -> GPTDecoder | NativeGPTDecoder:
     model = GPT(bins=9, observation_dim=3, action_dim=2, block_size=83, n_layer=2, n_head=2, width=16).eval()
-    return GPTDecoder(model, settings.view)
+    return decoder(model, settings.view)
+
+
+def cached_bytes(decoder: GPTDecoder | NativeGPTDecoder) -> int:
+    pools = decoder.pools if isinstance(decoder, NativeGPTDecoder) else [decoder.pages]
+    return sum(pool.memory.nbytes for pool in pools)
 
 
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 @pytest.mark.parametrize("episodes", [1, 3])
-def test_a_plan_takes_no_more_than_stated(window, episodes):
+def test_a_plan_takes_no_more_than_stated(gpt_decoder, window, episodes):
     settings = PlanSettings(horizon=6, beam_width=8, max_context_transitions=4, window=window)
-    decoder = make_decoder(settings)
+    decoder = make_decoder(settings, gpt_decoder)
     values = BinValues(np.zeros((9, 7)), "mean", decoder.device)
     draws = draw([np.random.default_rng(episode) for episode in range(episodes)], settings, decoder)
     beam_plan(decoder, values, torch.zeros(episodes, 3 * 7 + 3, dtype=torch.int64), settings, draws)
-    assert 0 < decoder.pages.memory.nbytes <= episodes * plan_bytes(decoder, settings)
+    assert 0 < cached_bytes(decoder) <= episodes * plan_bytes(decoder, settings)
 
 
 def test_episodes_that_fit():

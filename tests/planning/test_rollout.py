@@ -12,9 +12,9 @@ from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
@@ -54,7 +54,7 @@ def beam_rollout(
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
     settings = PlanSettings(**{**SETTINGS, **changes})
     vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=12)
-    rollout = beam_rollout(GPTDecoder(model(), settings.view), vector, settings, seed=5, max_memory=max_memory)
+    rollout = beam_rollout(build_decoder(model(), settings.view), vector, settings, seed=5, max_memory=max_memory)
     records: list[EpisodeRecord] = []
     try:
         rollout.play(episodes, records.append)
@@ -82,7 +82,7 @@ def test_an_episode_is_the_same_alone_and_among_four(window):
 def test_slots_take_the_next_episode_and_memory_splits_the_batch():
     together = play(3, [0, 1, 2, 3, 4])
     settings = PlanSettings(**SETTINGS)
-    one_plan = plan_bytes(GPTDecoder(model(), settings.view), settings)
+    one_plan = plan_bytes(build_decoder(model(), settings.view), settings)
     assert_same(together, play(2, [4, 2, 0, 1, 3], max_memory=one_plan))
 
 
@@ -125,7 +125,7 @@ def test_progress_counts_running_and_finished_episodes():
     vector = EpisodeVector("Hopper-v4", 2, max_episode_steps=3)
     settings = PlanSettings(**SETTINGS)
     seen: list[tuple[int, int]] = []
-    rollout = beam_rollout(GPTDecoder(model(), settings.view), vector, settings, seed=0)
+    rollout = beam_rollout(build_decoder(model(), settings.view), vector, settings, seed=0)
     rollout.play([0, 1, 2], lambda record: None, lambda *counts: seen.append(counts))
     assert seen == [(2, 0), (2, 0), (0, 2), (1, 2), (1, 2), (0, 3)]
     vector.close()

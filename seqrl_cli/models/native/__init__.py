@@ -1,0 +1,1 @@
+"""A GPT's decoder in C++, compiled for the processor that it runs on."""

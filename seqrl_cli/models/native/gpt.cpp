@@ -1,0 +1,313 @@
+// A GPT's forward pass for rows that decode.
+//
+// Rows come as units of `span` consecutive tokens of one sequence: one token a unit when beams take a step, a
+// transition's when a window is encoded anew. What a unit has seen is a list of closed pages, then perhaps a stem, the
+// first `split` columns of an open page that it shares with relatives, then columns from `split` on of a page of its
+// own, where its tokens' keys and values go.
+//
+// Nothing that a unit computes depends on the units beside it, so a thread takes a chunk of them through all layers
+// without waiting for others, and through several tokens if each is the likeliest one.
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <vector>
+
+#include "attention.h"
+
+extern "C" {
+
+struct Layer {
+    Linear qkv, projection, mlp_in, mlp_out;
+};
+
+struct Model {
+    int64_t layers, width;
+    Shape shape;
+    const Layer* layer;
+    const float *embedding, *positions;
+};
+
+struct Call {
+    int64_t units, span, steps;         // steps > 1: tokens after the first are the likeliest ones; then span is 1
+    const int32_t* order;               // (units,) the units so that relatives are neighbours
+    const int64_t* tokens;              // (units, span)
+    const int64_t *first_row, *position;  // (span * steps,) of a token's dimension in the embedding; in the sequence
+    const int32_t* table;               // (units, closed_pages)
+    const int32_t* stem;                // (units,) in `open`; unused if split is 0
+    const int32_t* own;                 // (units,) in `target`
+    int64_t closed_pages, split, column, keeps;  // column of the first token; whether tokens leave keys and values
+    Pages closed, open, target;
+    const Linear* heads;                // (steps,); null: only keys and values are wanted
+    int64_t outputs;
+    int64_t* chosen;                    // (units, steps - 1) the tokens after the first
+    float* logits;                      // (units, outputs) after the last token
+};
+}
+
+namespace {
+
+// Rows whose vectors stay in the first and second cache while they go through linear layers, or meet their past.
+constexpr int64_t BLOCK = 32;
+
+// Rows that a thread takes through a layer: its weights are fetched once for all of them. Rows that take several steps
+// are fewer, because then it is their past that is to stay in the third cache.
+constexpr int64_t CHUNK = 256, CHUNK_OF_STEPS = 32;
+
+// What to do with a linear layer's outputs: put them into a place, or add them to what is there.
+auto into(float* out, int64_t stride) {
+    return [=](int64_t row, int64_t output, Floats sums) { store(out + row * stride + output, sums); };
+}
+
+auto onto(float* out, int64_t stride) {
+    return [=](int64_t row, int64_t output, Floats sums) {
+        float* place = out + row * stride + output;
+        store(place, load(place) + sums);
+    };
+}
+
+// Memory for one chunk, kept from call to call by each thread.
+struct Scratch {
+    std::vector<float> memory;
+    float *x, *qkv, *mixed, *normed, *hidden, *scores;
+
+    // Room for the rows of a chunk, for those of a block, and for the scores of a block's units.
+    void reserve(const Model& model, const Call& call, int64_t rows, int64_t block, int64_t score_rows) {
+        const Layer& layer = model.layer[0];
+        const int64_t pages = call.closed_pages + 2, scores_width = model.shape.heads * pages * model.shape.lanes;
+        const int64_t hidden_width = std::max(layer.mlp_in.outputs, call.heads ? call.heads->outputs : 0);
+        const int64_t sizes[] = {rows * layer.projection.outputs, rows * layer.qkv.outputs,
+                                 rows * layer.projection.inputs,  block * layer.projection.outputs,
+                                 block * hidden_width,            score_rows * scores_width};
+        const int64_t total = std::accumulate(std::begin(sizes), std::end(sizes), int64_t(0));
+        if ((int64_t)memory.size() < total) memory.resize(total);
+        float** parts[] = {&x, &qkv, &mixed, &normed, &hidden, &scores};
+        float* next = memory.data();
+        for (int i = 0; i < 6; next += sizes[i++]) *parts[i] = next;
+    }
+};
+
+// A chunk of units on its way through the model, at one of its steps.
+struct Chunk {
+    const Model& model;
+    const Call& call;
+    const int32_t* units;  // (count,)
+    int64_t count, step;
+    const Scratch& at;
+
+    const Shape& shape = model.shape;
+    const int64_t span = call.span, rows = count * span, padded = up_to(rows, TILE);
+    const int64_t stride = model.layer[0].projection.outputs, qkv_stride = model.layer[0].qkv.outputs;
+    const int64_t mixed_stride = model.layer[0].projection.inputs, hidden_stride = model.layer[0].mlp_in.outputs;
+    const int64_t column = call.column + step;
+    const bool has_stem = call.split > 0, has_own = call.keeps || column > call.split;
+    const int64_t length = (call.closed_pages + has_stem + has_own) * shape.lanes;
+    const int64_t values_apart = shape.columns * shape.head_width;  // from a head's values to the next one's
+
+    void run() {
+        embed();
+        for (int64_t layer = 0; layer < model.layers; ++layer) {
+            project(layer);
+            if (call.keeps) keep(layer);
+            if (layer + 1 == model.layers && !call.heads) return;
+            attend(layer);
+            finish(layer);
+        }
+        predict();
+    }
+
+    // Calls `visit(first, count)` for blocks of rows, padded to whole tiles.
+    template <class Visit>
+    void by_block(Visit visit) const {
+        for (int64_t first = 0; first < padded; first += BLOCK) visit(first, std::min(BLOCK, padded - first));
+    }
+
+    void embed() {
+        std::fill(at.x, at.x + padded * stride, 0.0f);
+        for (int64_t row = 0; row < rows; ++row) {
+            const int64_t i = row % span, unit = units[row / span];
+            const int64_t token = step ? call.chosen[unit * (call.steps - 1) + step - 1] : call.tokens[unit * span + i];
+            const float* embedded = model.embedding + (call.first_row[step + i] + token) * model.width;
+            const float* position = model.positions + call.position[step + i] * model.width;
+            for (int64_t j = 0; j < model.width; ++j) at.x[row * stride + j] = embedded[j] + position[j];
+        }
+    }
+
+    // Queries, keys and values.
+    void project(int64_t layer) {
+        by_block([&](int64_t first, int64_t count) {
+            normalize(at.x + first * stride, at.normed, count, model.width, stride);
+            apply(model.layer[layer].qkv, at.normed, stride, count, into(at.qkv + first * qkv_stride, qkv_stride));
+        });
+    }
+
+    // What follows attention: its projection, the feed-forward network, and both residuals.
+    void finish(int64_t layer) {
+        const Layer& weights = model.layer[layer];
+        by_block([&](int64_t first, int64_t count) {
+            float* x = at.x + first * stride;
+            apply(weights.projection, at.mixed + first * mixed_stride, mixed_stride, count, onto(x, stride));
+            normalize(x, at.normed, count, model.width, stride);
+            apply(weights.mlp_in, at.normed, stride, count, [this](int64_t row, int64_t output, Floats sums) {
+                store(at.hidden + row * hidden_stride + output, gelu(sums));
+            });
+            apply(weights.mlp_out, at.hidden, hidden_stride, count, onto(x, stride));
+        });
+    }
+
+    // The token after each unit's last one: the likeliest if there is another step, else its logits.
+    void predict() {
+        const Linear& head = call.heads[step];
+        by_block([&](int64_t first, int64_t count) {
+            normalize(at.x + first * stride, at.normed, count, model.width, stride);
+            apply(head, at.normed, stride, count, into(at.hidden, head.outputs));
+            for (int64_t row = first; row < std::min(first + count, rows); ++row) {
+                const float* logits = at.hidden + (row - first) * head.outputs;
+                const int64_t unit = units[row / span];
+                if (step + 1 < call.steps)
+                    call.chosen[unit * (call.steps - 1) + step] =
+                        std::max_element(logits, logits + call.outputs) - logits;
+                else if (row % span == span - 1)
+                    std::copy(logits, logits + call.outputs, call.logits + unit * call.outputs);
+            }
+        });
+    }
+
+    float* own(int64_t layer, int64_t unit) const { return call.target.at(shape, layer, call.own[units[unit]]); }
+
+    // The end of the columns of its own page that a row sees.
+    int64_t end(int64_t row) const { return column + (call.keeps ? row % span + 1 : 0); }
+
+    const float* query(int64_t row, int64_t head) const { return at.qkv + row * qkv_stride + head * shape.head_width; }
+
+    float* mixed(int64_t row, int64_t head) const { return at.mixed + row * mixed_stride + head * shape.head_width; }
+
+    // Scores are kept for one block of units at a time, which starts at `start`.
+    float* scores(int64_t row, int64_t start, int64_t head, int64_t part) const {
+        return at.scores + ((row - start) * shape.heads + head) * length + part * shape.lanes;
+    }
+
+    // Stores the rows' keys and values, which lie behind the queries.
+    void keep(int64_t layer) {
+        for (int64_t row = 0; row < rows; ++row) {
+            float* page = own(layer, row / span);
+            for (int64_t head = 0; head < shape.heads; ++head)
+                write_token(shape, page, call.target.closed, head, column + row % span,
+                            query(row, shape.heads + head), query(row, 2 * shape.heads + head));
+        }
+    }
+
+    void attend(int64_t layer) {
+        const int64_t each = std::max<int64_t>(1, BLOCK / span);
+        for (int64_t unit = 0; unit < count; unit += each) {
+            const int64_t last_unit = std::min(unit + each, count), first = unit * span, last = last_unit * span;
+            over_past(layer, unit, last_unit, [&](auto... seen) { score(first, seen...); });
+            for (int64_t row = first; row < last; ++row) {
+                for (int64_t head = 0; head < shape.heads; ++head) softmax(scores(row, first, head, 0), length);
+                std::fill(mixed(row, 0), mixed(row, shape.heads), 0.0f);
+            }
+            over_past(layer, unit, last_unit, [&](auto... seen) { mix(first, seen...); });
+        }
+    }
+
+    // Calls `visit(pages, page, first row, row after the last, part, first column, column after the last)` for whatever
+    // the rows of units [first, last) see; rows that see the same come together.
+    template <class Visit>
+    void over_past(int64_t layer, int64_t first, int64_t last, Visit visit) {
+        for (int64_t part = 0; part < call.closed_pages; ++part)
+            by_page(first, last, call.table + part, call.closed_pages, [&](int32_t page, int64_t from, int64_t to) {
+                visit(call.closed, call.closed.at(shape, layer, page), from, to, part, 0, shape.columns);
+            });
+        if (has_stem)
+            by_page(first, last, call.stem, 1, [&](int32_t page, int64_t from, int64_t to) {
+                visit(call.open, call.open.at(shape, layer, page), from, to, call.closed_pages, 0, call.split);
+            });
+        for (int64_t row = first * span; has_own && row < last * span; ++row)
+            visit(call.target, own(layer, row / span), row, row + 1, call.closed_pages + has_stem, call.split, end(row));
+    }
+
+    // Calls `visit(page, first row, row after the last)` for neighbours that share a page.
+    template <class Visit>
+    void by_page(int64_t first, int64_t last, const int32_t* pages, int64_t apart, Visit visit) const {
+        for (int64_t next = first; first < last; first = next) {
+            const int32_t page = pages[units[first] * apart];
+            while (next < last && pages[units[next] * apart] == page) ++next;
+            visit(page, first * span, next * span);
+        }
+    }
+
+    // Scores of rows that share a page, of which they see columns [from, to).
+    void score(int64_t start, const Pages& pages, const float* page, int64_t first, int64_t last, int64_t part,
+               int64_t from, int64_t to) {
+        for (int64_t head = 0; head < shape.heads; ++head) {
+            const float* keys = page + head * (pages.closed ? shape.head_dim * shape.lanes : values_apart);
+            if (pages.closed)
+                in_groups(first, last, [&](int64_t row, auto group) {
+                    score_components<group()>(shape, query(row, head), qkv_stride, keys,
+                                              scores(row, start, head, part), shape.heads * length);
+                });
+            for (int64_t row = first; row < last; ++row) {
+                float* place = scores(row, start, head, part);
+                if (!pages.closed) score_tokens(shape, query(row, head), keys, from, to, place);
+                for (int64_t c = 0; c < from; ++c) place[c] = -INFINITY;
+                for (int64_t c = to; c < shape.lanes; ++c) place[c] = -INFINITY;
+            }
+        }
+    }
+
+    // Adds the values of a page that rows share to what they have mixed.
+    void mix(int64_t start, const Pages& pages, const float* page, int64_t first, int64_t last, int64_t part,
+             int64_t from, int64_t to) {
+        const float* values = page + shape.keys(pages.closed);
+        for (int64_t head = 0; head < shape.heads; ++head, values += values_apart)
+            in_groups(first, last, [&](int64_t row, auto group) {
+                mix_values<group()>(shape, scores(row, start, head, part), shape.heads * length, values, from, to,
+                                    mixed(row, head), mixed_stride);
+            });
+    }
+};
+
+// Takes (count,) units through all layers, as often as there are steps.
+void run_chunk(const Model& model, const Call& call, const int32_t* units, int64_t count) {
+    static thread_local Scratch scratch;
+    const int64_t rows = up_to(count * call.span, TILE), score_units = std::max<int64_t>(1, BLOCK / call.span);
+    scratch.reserve(model, call, rows, std::min(rows, BLOCK), std::min(count, score_units) * call.span);
+    for (int64_t step = 0; step < call.steps; ++step) Chunk{model, call, units, count, step, scratch}.run();
+}
+
+}  // namespace
+
+extern "C" {
+
+int64_t lanes() { return LANES; }
+
+int64_t panel() { return PANEL; }
+
+// Takes units through the model.
+void forward(const Model* model, const Call* call, int threads) {
+    const int64_t share = (call->units + threads - 1) / threads;
+    const int64_t most = (call->steps > 1 ? CHUNK_OF_STEPS : CHUNK) / call->span;
+    const int64_t each = std::max<int64_t>(1, std::min(share, most)), chunks = (call->units + each - 1) / each;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (int64_t chunk = 0; chunk < chunks; ++chunk)
+        run_chunk(*model, *call, call->order + chunk * each, std::min(each, call->units - chunk * each));
+}
+
+// Page to[i] of `into` gets the first `split` columns of page stem[i] and columns [split, filled) of page own[i], both
+// open.
+void join(const Model* model, const Pages* open, const Pages* into, int64_t count, const int32_t* stem,
+          const int32_t* own, const int32_t* to, int64_t split, int64_t filled, int threads) {
+    const Shape& shape = model->shape;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t job = 0; job < count * model->layers; ++job) {
+        const int64_t layer = job / count, i = job % count;
+        for (int64_t c = 0; c < filled; ++c) {
+            const float *keys = open->at(shape, layer, c < split ? stem[i] : own[i]), *values = keys + shape.keys(false);
+            for (int64_t head = 0; head < shape.heads; ++head) {
+                const int64_t place = (head * shape.columns + c) * shape.head_width;
+                write_token(shape, into->at(shape, layer, to[i]), into->closed, head, c, keys + place, values + place);
+            }
+        }
+    }
+}
+}

@@ -1,0 +1,71 @@
+// Linear layers and norms over a block of rows that stays in the nearest caches.
+//
+// A row is added up in the same order whatever rows are beside it, so its result is the same bit for bit in any block.
+
+#pragma once
+
+#include "simd.h"
+
+// Outputs and rows that are added up together, as many as the registers hold.
+constexpr int PANEL = 2 * LANES;
+constexpr int TILE = LANES == 16 ? 8 : 4;
+
+inline int64_t up_to(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+// Weights of a linear layer: panels of PANEL outputs, each (inputs, PANEL); outputs are a multiple of PANEL.
+struct Linear {
+    const float* weights;
+    const float* bias;
+    int64_t inputs, outputs;
+};
+
+// Sums of one panel for TILE rows: (TILE, 2 vectors). A function of its own, so that all of them stay in registers.
+__attribute__((noinline)) inline void add_up(const float* panel, const float* bias, int64_t inputs, const float* x,
+                                             int64_t stride, Floats (*out)[2]) {
+    Floats sums[TILE][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < TILE; ++r) sums[r][0] = load(bias), sums[r][1] = load(bias + LANES);
+    for (int64_t k = 0; k < inputs; ++k, panel += PANEL) {
+        const Floats left = load(panel), right = load(panel + LANES);
+#pragma GCC unroll 8
+        for (int r = 0; r < TILE; ++r) {
+            const Floats factor = all(x[r * stride + k]);
+            sums[r][0] += factor * left;
+            sums[r][1] += factor * right;
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < TILE; ++r) out[r][0] = sums[r][0], out[r][1] = sums[r][1];
+}
+
+// x (rows, inputs) @ weights + bias; `finish(row, output, sums)` gets LANES outputs at a time.
+// rows must be a multiple of TILE: who has fewer pads.
+template <class Finish>
+inline void apply(const Linear& layer, const float* x, int64_t stride, int64_t rows, Finish finish) {
+    for (int64_t output = 0; output < layer.outputs; output += PANEL)
+        for (int64_t row = 0; row < rows; row += TILE) {
+            Floats sums[TILE][2];
+            add_up(layer.weights + output * layer.inputs, layer.bias + output, layer.inputs, x + row * stride, stride,
+                   sums);
+            for (int r = 0; r < TILE; ++r) {
+                finish(row + r, output, sums[r][0]);
+                finish(row + r, output + LANES, sums[r][1]);
+            }
+        }
+}
+
+// Layer norm without scale and shift. Columns of x from `width` to `stride` are zero; those of `normed` mean nothing.
+inline void normalize(const float* x, float* normed, int64_t rows, int64_t width, int64_t stride) {
+    for (; rows > 0; --rows, x += stride, normed += stride) {
+        Floats total{}, squares{};
+        for (int64_t i = 0; i < stride; i += LANES) total += load(x + i);
+        const float mean = sum(total) / width;
+        for (int64_t i = 0; i < stride; i += LANES) {
+            const Floats distance = load(x + i) - mean;
+            squares += distance * distance;
+        }
+        const float variance = (sum(squares) - (stride - width) * mean * mean) / width;
+        const float scale = 1 / std::sqrt(variance + 1e-5f);
+        for (int64_t i = 0; i < stride; i += LANES) store(normed + i, (load(x + i) - mean) * scale);
+    }
+}

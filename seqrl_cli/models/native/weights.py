@@ -1,0 +1,79 @@
+"""A GPT's weights laid out as the C++ reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seqrl_cli.models.block import Block
+from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt_layer import folded
+from seqrl_cli.models.native import library
+
+
+class Weights:
+    """Copies of a model's weights, norms folded into the linear layers, sizes rounded up to whole vectors.
+
+    Args:
+        model: on the CPU.
+        embedding: (transition_dim, bins + 1, width) float32, the embedding of each token by dimension.
+        columns: tokens of a transition that are attended to.
+
+    Attributes:
+        shape: sizes of a page.
+        model: what the C++ takes.
+        heads: the linear layer of each dimension's logits.
+    """
+
+    def __init__(self, model: GPT, embedding: Tensor, columns: int) -> None:
+        compiled = library.load()
+        self._lanes, self._panel = compiled.lanes(), compiled.panel()
+        self._kept: list[Tensor] = []  # alive as long as there are pointers to them
+        blocks = [block for block in model.blocks if isinstance(block, Block)]
+        width = model.position_embedding.shape[1]
+        heads, head_dim = blocks[0].n_head, width // blocks[0].n_head
+        self.shape = library.Shape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
+        self._layers = (library.Layer * len(blocks))(*map(self._layer, blocks))
+        positions = model.position_embedding.detach().float().clone()
+        self._kept += [embedding, positions]
+        self.model = library.Model(
+            len(blocks), width, self.shape, self._layers, embedding.data_ptr(), positions.data_ptr()
+        )
+        by_dim = [self._linear(*folded(model.norm, *model.head.linear(dim))) for dim in range(model.transition_dim)]
+        self.heads = (library.Linear * len(by_dim))(*by_dim)
+
+    def _layer(self, block: Block) -> library.Layer:
+        """One block; queries come out scaled."""
+        width = block.projection.in_features
+        scale = torch.ones(3, width, dtype=torch.float64)
+        scale[0] /= math.sqrt(self.shape.head_dim)
+        weight, bias = folded(block.norm_attention, block.qkv.weight, block.qkv.bias, scale.flatten())
+        into_heads = (self.shape.heads, self.shape.head_dim)
+        qkv = self._linear(self._widen(weight, 0, (3, *into_heads)), self._widen(bias, 0, (3, *into_heads)))
+        projection = self._linear(self._widen(block.projection.weight, 1, into_heads), block.projection.bias)
+        mlp_in = self._linear(*folded(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias))
+        return library.Layer(qkv, projection, mlp_in, self._linear(block.mlp_out.weight, block.mlp_out.bias))
+
+    def _widen(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+        """Zeros after each head's components along an axis, so that a head is whole vectors."""
+        apart = x.detach().movedim(axis, -1).unflatten(-1, sizes)
+        apart = functional.pad(apart, (0, self.shape.head_width - self.shape.head_dim))
+        return apart.flatten(-len(sizes)).movedim(-1, axis)
+
+    def _linear(self, weight: Tensor, bias: Tensor) -> library.Linear:
+        """A linear layer (outputs, inputs) in panels, (outputs / panel, inputs, panel)."""
+        outputs, inputs = weight.shape
+        missing = -outputs % self._panel
+        rows = functional.pad(weight.detach().float(), (0, 0, 0, missing)).unflatten(0, (-1, self._panel))
+        panels = rows.transpose(1, 2).contiguous()
+        padded = functional.pad(bias.detach().float(), (0, missing)).clone()
+        self._kept += [panels, padded]
+        return library.Linear(panels.data_ptr(), padded.data_ptr(), inputs, outputs + missing)
+
+    def _rounded(self, count: int) -> int:
+        """Up to whole vectors."""
+        return -(-count // self._lanes) * self._lanes
