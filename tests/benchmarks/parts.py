@@ -9,6 +9,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 PARTS = {
+    "compiled steps": ("seqrl::forward",),
+    "compiled reordering": ("seqrl::join",),
     "products with weights": ("aten::mm", "aten::addmm", "aten::addmm_"),
     "attention to closed pages": ("aten::_embedding_bag_forward_only",),
     "attention to open pages and the context": ("aten::bmm",),
@@ -30,6 +32,7 @@ def seconds_by_part(plan: Callable[[], object], operations: float) -> dict[str, 
         plan()
     spent = {event.key: event.self_cpu_time_total / 1e6 for event in recorded.key_averages()}
     parts = {part: sum(spent.get(name, 0.0) for name in names) for part, names in PARTS.items()}
+    parts = {part: seconds for part, seconds in parts.items() if seconds}
     parts["dispatch and all else"] = sum(spent.values()) - sum(parts.values())
     parts["floor of products with weights"] = operations / peak_rate()
     return parts

@@ -20,12 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seqrl_cli.models.build import PRECISIONS
+from seqrl_cli.models.build import PRECISIONS, build_decoder
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.models.retnet import RetNet
-from seqrl_cli.models.retnet_decoder import RetNetDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
@@ -36,6 +34,7 @@ from tests.benchmarks.plain_decoders import PLAIN
 SIZES = {"hopper": (11, 3), "halfcheetah": (17, 6), "walker2d": (17, 6)}
 BINS = 100
 OURS = "seqrl"
+ENGINES = ("native", "torch")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -49,7 +48,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["float32"], help="of ours")
+    parser.add_argument("--engine", choices=ENGINES, nargs="+", default=["native"], help="of ours")
+    parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["float32"], help="of ours, by PyTorch")
     parser.add_argument("--against", nargs="*", choices=[*PLAIN, "retnet"], default=["plain"], help="what else to time")
     parser.add_argument("--parts", action="store_true", help="where our time goes, and how little it could be")
     parser.add_argument("--tt-folder", type=Path, help="a copy of jannerm/trajectory-transformer")
@@ -83,14 +83,13 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
         return lambda: beam_plan(decoder, values, context, settings, draws)
 
     chosen = {
-        OURS if precision == "float32" else f"{OURS}, {precision}": planner(
-            GPTDecoder(model, settings.view, PRECISIONS[precision])
-        )
+        _name(engine, precision): planner(build_decoder(model, settings.view, precision, engine))
         for precision in args.precision
+        for engine in (args.engine if precision == "float32" else ["torch"])
     }
     for name in args.against:
         retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval()
-        other = RetNetDecoder(retnet, settings.view) if name == "retnet" else PLAIN[name](model, settings.view)
+        other = build_decoder(retnet, settings.view) if name == "retnet" else PLAIN[name](model, settings.view)
         chosen[name] = planner(other)
     originals = {"trajectory-transformer": (args.tt_folder, trajectory_transformer)}
     originals |= {"faster-trajectory-transformer": (args.ftt_folder, faster_trajectory_transformer)}
@@ -99,6 +98,12 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
             one = load(folder, settings, observation_dim, action_dim, block, context[:1])
             chosen[name] = lambda one=one: [one() for _ in range(envs)]  # they plan for one environment
     return chosen
+
+
+def _name(engine: str, precision: str) -> str:
+    """What one of ours is called: ``seqrl``, ``seqrl, torch``, ``seqrl, bf16``, which only PyTorch has."""
+    special = precision if precision != "float32" else engine
+    return OURS if special == "native" else f"{OURS}, {special}"
 
 
 def operations(args: argparse.Namespace, size: str, envs: int, layers: int = 4, width: int = 128) -> float:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from seqrl_cli.models.decoder import Decoder, Window, likeliest
 from seqrl_cli.models.decoder_prefixes import prefix_levels
@@ -185,18 +186,10 @@ class NativeGPTDecoder(Decoder):
         distinct, number = torch.unique(origin, return_inverse=True)
         own, pages = state.own[distinct], pool.take(len(distinct))
         stem = state.stem[distinct] if state.split else own
-        self._library.join(
-            self._weights.model,
-            self._open.pages,
-            pool.pages,
-            len(distinct),
-            stem.data_ptr(),
-            own.data_ptr(),
-            pages.data_ptr(),
-            state.split,
-            state.filled,
-            torch.get_num_threads(),
-        )
+        lists = (len(distinct), stem.data_ptr(), own.data_ptr(), pages.data_ptr())
+        columns, threads = (state.split, state.filled), torch.get_num_threads()
+        with record_function("seqrl::join"):
+            self._library.join(self._weights.model, self._open.pages, pool.pages, *lists, *columns, threads)
         return pages[number]
 
     def _encode(self, groups: int, tokens: Tensor) -> NativeState:
@@ -271,4 +264,5 @@ class NativeGPTDecoder(Decoder):
             call.outputs, call.logits = logits.shape[1], logits.data_ptr()
         if chosen is not None:
             call.chosen = chosen.data_ptr()
-        self._library.forward(self._weights.model, call, torch.get_num_threads())
+        with record_function("seqrl::forward"):
+            self._library.forward(self._weights.model, call, torch.get_num_threads())
