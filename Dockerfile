@@ -1,9 +1,9 @@
 # docker build -t seqrl . && docker run --rm -v "$PWD/runs:/data/runs" seqrl demo
 FROM python:3.11-slim
 
-# EGL lets MuJoCo draw without a display; without it seqrl draws the robots itself.
+# EGL lets MuJoCo draw without a display; without it seqrl draws the robots itself. The compiler makes planning fast.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libegl1 libgl1 libglvnd0 \
+    && apt-get install -y --no-install-recommends g++ libegl1 libgl1 libglvnd0 \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /opt/seqrl
