@@ -133,8 +133,10 @@ class PlanConfig(Section):
     precision: Literal["float32", "bf16"] = Field(
         "float32", description="of products with weights; bf16 plans differ in some tokens"
     )
-    engine: Literal["auto", "native", "torch"] = Field(
-        "auto", description="native = C++ compiled for this processor (a gpt on a CPU); auto = native where it can be"
+    engine: Literal["auto", "native", "torch", "graph"] = Field(
+        "auto",
+        description="native = C++ compiled for this processor (a gpt on a CPU); graph = CUDA graphs (a gpt on a GPU); "
+        "auto = native, else torch",
     )
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's")
 

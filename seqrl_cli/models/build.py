@@ -55,22 +55,23 @@ def build_decoder(
         model: on its device; its weights are copied.
         window: which part of a sequence is seen; None for all of it, from step to step of an episode.
         precision: of products with weights, a key of ``PRECISIONS``.
-        engine: ``native``, C++ compiled for this processor, or ``torch``; ``auto`` takes the first where it can.
+        engine: ``native``, C++ compiled for this processor, ``torch``, or ``graph``, whose plans can be CUDA
+            graphs; ``auto`` takes the first where it can, else the second.
         on_warning: told if it could be native, but cannot be compiled.
 
     Raises:
         SeqrlError: the model cannot hold the window, or not go without one, or the engine cannot be had.
     """
-    if why := _not_native(model, precision):
-        if engine == "native":
-            raise UsageError(f"plan.engine=native {why}", "use plan.engine=auto")
+    if why := _not_native(model, precision) if engine != "graph" else _not_graph(model):
+        if engine in ("native", "graph"):
+            raise UsageError(f"plan.engine={engine} {why}", "use plan.engine=auto")
         engine = "torch"
     if isinstance(model, RetNet):
         return RetNetDecoder(model, window, PRECISIONS[precision])
     if window is None:
         message = "a gpt cannot carry its context from step to step: it sees a window"
         raise UsageError(message, "use plan.context=window, or a retnet")
-    if engine != "torch":
+    if engine in ("auto", "native"):
         try:
             return NativeGPTDecoder(model, window)
         except CannotCompile as error:
@@ -78,7 +79,7 @@ def build_decoder(
                 raise
             if on_warning:
                 on_warning(f"{error.message}: plans are made with PyTorch, which takes two to four times as long")
-    return GPTDecoder(model, window, PRECISIONS[precision])
+    return GPTDecoder(model, window, PRECISIONS[precision], shares=engine != "graph")
 
 
 def _not_native(model: TokenModel, precision: str) -> str | None:
@@ -88,6 +89,13 @@ def _not_native(model: TokenModel, precision: str) -> str | None:
     if device_of(model).type != "cpu":
         return f"is for a CPU, not for {device_of(model)}"
     return None if precision == "float32" else f"computes in float32, not in {precision}"
+
+
+def _not_graph(model: TokenModel) -> str | None:
+    """Why a model's plans cannot be CUDA graphs."""
+    if isinstance(model, RetNet):
+        return "is for a gpt, not for a retnet"
+    return None if device_of(model).type == "cuda" else f"is for a GPU, not for {device_of(model)}"
 
 
 def device_of(model: nn.Module) -> torch.device:

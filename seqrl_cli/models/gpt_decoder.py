@@ -82,17 +82,19 @@ class GPTDecoder(Decoder):
         model: the weights; they are copied, so later training does not reach the decoder.
         window: which part of the sequence is seen.
         precision: of products with the layers' weights; attention, norms, sums and logits are float32 in any case.
+        shares: whether beams that begin alike are encoded once when the window slides. Without, no shape depends on the
+            tokens, and nothing waits for a GPU to tell them: a whole plan can be captured as one CUDA graph.
 
     Raises:
         SeqrlError: the model cannot hold the window.
     """
 
-    def __init__(self, model: GPT, window: Window, precision: torch.dtype = torch.float32) -> None:
+    def __init__(self, model: GPT, window: Window, precision: torch.dtype = torch.float32, shares: bool = True) -> None:
         check_window(model, window)
         self.bins = model.bins
         self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
         self.transition_dim, self.block_size = model.transition_dim, model.block_size
-        self.window, self.device = window, model.position_embedding.device
+        self.window, self.device, self.shares = window, model.position_embedding.device, shares
         self.kept = kept_dimensions(model)
         self.embedding = embedding_by_dimension(model)
         self.positions = model.position_embedding.detach().float().clone()
@@ -168,7 +170,7 @@ class GPTDecoder(Decoder):
 
     def _encode(self, state: GPTState) -> None:
         """Fill pages anew with all of a state's tokens, sequences that begin alike once."""
-        levels, node = prefix_levels(state.tokens, self.transition_dim)
+        levels, node = prefix_levels(state.tokens, self.transition_dim, self.shares)
         inputs = [self._embed_kept(level) for level in levels]
         counts = [each.shape[:2] for each in inputs]
         last = counts[-1][1]
@@ -198,8 +200,6 @@ class GPTDecoder(Decoder):
 
     def _embed_kept(self, level: Level) -> Tensor:
         """Inputs of the first layer for a level's tokens, value tokens left out: (nodes, time, width)."""
-        kept = [i for i in range(level.tokens.shape[1]) if (level.first + i) % self.transition_dim in self.kept]
-        dims = [(level.first + i) % self.transition_dim for i in kept]
-        rows = level.tokens[:, kept] + torch.tensor(dims, device=level.tokens.device) * (self.bins + 1)
-        positions = self.positions[[level.first + i for i in kept]]
-        return functional.embedding(rows, self.embedding.flatten(0, 1)) + positions
+        count = min(level.tokens.shape[1], len(self.kept))
+        rows = level.tokens[:, :count] + torch.arange(count, device=self.device) * (self.bins + 1)
+        return functional.embedding(rows, self.embedding.flatten(0, 1)) + self.positions[level.first :][:count]

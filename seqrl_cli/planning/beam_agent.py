@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.planning.beam import beam_plan, draw
+from seqrl_cli.planning.captured import CapturedPlans
 from seqrl_cli.planning.memory import episodes_that_fit
 from seqrl_cli.planning.profile import Profile, TimedDecoder
 from seqrl_cli.planning.rollout import Playing
@@ -50,6 +51,7 @@ class BeamAgent:
         episodes: most episodes that it is asked about at once.
         profile: where time is added up.
         max_memory: bytes that one batch of plans may take; what does not fit is planned in several batches.
+        capturable: makes decoders for plans that are captured as CUDA graphs; None to plan without.
 
     Raises:
         SeqrlError: one episode alone does not fit into the memory.
@@ -64,11 +66,13 @@ class BeamAgent:
         episodes: int,
         profile: Profile | None = None,
         max_memory: int | None = None,
+        capturable: Callable[[], Decoder] | None = None,
     ) -> None:
         self.profile = profile or Profile()
         self.decoder = TimedDecoder(decoder, self.profile)
         self.discretizer, self.settings = discretizer, settings
         self.values = BinValues(discretizer.midpoints, settings.percentile, decoder.device)
+        self._captured = CapturedPlans(capturable, self.values, settings) if capturable else None
         self.batch = episodes_that_fit(decoder, settings, episodes, max_memory)
         first = decoder.observation_dim
         self._action = slice(first, first + decoder.action_dim)  # the action's dimensions in a transition
@@ -116,8 +120,12 @@ class BeamAgent:
                 decoder = self._carry_on([one.memory for one in group]) if self.settings.carries else self.decoder
                 context = torch.from_numpy(np.stack([self._context(one) for one in group])).to(self.decoder.device)
                 draws = draw([one.generator for one in group], self.settings, self.decoder)
-                plans = beam_plan(decoder, self.values, context, self.settings, draws).cpu().numpy()
-                for one, plan in zip(group, plans, strict=True):
+                if self._captured:
+                    with self.profile.measure("decode"):  # from outside, a graph has no parts
+                        plans = self._captured(context, draws).cpu()
+                else:
+                    plans = beam_plan(decoder, self.values, context, self.settings, draws).cpu()
+                for one, plan in zip(group, plans.numpy(), strict=True):
                     one.memory.pending = plan
 
     def _carry_on(self, memories: list[_Memory]) -> TimedDecoder:

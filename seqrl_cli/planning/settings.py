@@ -11,7 +11,7 @@ from seqrl_cli.models.decoder import Window
 WindowKind = Literal["sliding", "growing"]
 ContextPolicy = Literal["window", "carry"]
 Precision = Literal["float32", "bf16"]
-Engine = Literal["auto", "native", "torch"]
+Engine = Literal["auto", "native", "torch", "graph"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class PlanSettings:
         context: whether the last transitions are encoded again at each step, or the model carries its own memory of the
             whole episode from step to step; then there is no window.
         precision: of the products with a model's weights; with bf16, plans differ in some tokens.
-        engine: what decodes: C++ compiled for the processor, PyTorch, or the first where it can.
+        engine: what decodes: C++ compiled for the processor, PyTorch, the first where it can, or on a GPU PyTorch with
+            each plan as one CUDA graph.
     """
 
     horizon: int = 15

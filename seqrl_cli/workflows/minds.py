@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class Mind(Protocol):
 
     @property
     def engine(self) -> str:
-        """What computes: ``native``, which is compiled C++, or ``torch``."""
+        """What computes: ``native``, which is compiled C++, ``torch``, or ``graph``, CUDA graphs of it."""
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """What decides for so many episodes at once; raises SeqrlError when memory is short."""
@@ -46,12 +47,13 @@ class Mind(Protocol):
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """A model of tokens and the search in it."""
+    """A model of tokens and the search in it; with ``capturable``, which makes decoders, by CUDA graphs."""
 
     trained: TrainedModel
     decoder: Decoder
     settings: PlanSettings
     max_memory: int
+    capturable: Callable[[], Decoder] | None = None
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -61,13 +63,21 @@ class BeamSearch:
     @property
     def engine(self) -> str:
         """See :class:`Mind`."""
+        if self.capturable:
+            return "graph"
         return "native" if isinstance(self.decoder, NativeGPTDecoder) else "torch"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""
-        discretizer = self.trained.tokens.discretizer
-        limits = {"episodes": slots, "max_memory": self.max_memory}
-        return BeamAgent(self.decoder, discretizer, self.settings, profile=profile, **limits)
+        return BeamAgent(
+            self.decoder,
+            self.trained.tokens.discretizer,
+            self.settings,
+            episodes=slots,
+            profile=profile,
+            max_memory=self.max_memory,
+            capturable=self.capturable,
+        )
 
     def describe(self, slots: int) -> str:
         """See :class:`Mind`."""

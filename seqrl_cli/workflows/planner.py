@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +175,8 @@ def _mind(
     settings = plan_settings(config.plan)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
     max_memory = request.max_memory or available_memory(device_of(trained.model)) // 2
-    decoder = build_decoder(trained.model, settings.view, settings.precision, settings.engine, on_warning)
-    return BeamSearch(trained, decoder, settings, max_memory)
+    build = partial(build_decoder, trained.model, settings.view, settings.precision, settings.engine, on_warning)
+    return BeamSearch(trained, build(), settings, max_memory, build if settings.engine == "graph" else None)
 
 
 def _check_mode(arch: str, mode: str | None) -> None:

@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.beam import beam_plan, draw
+from seqrl_cli.planning.captured import CapturedPlans
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
 from tests.benchmarks.originals import CORES, faster_trajectory_transformer, trajectory_transformer
@@ -34,7 +36,7 @@ from tests.benchmarks.plain_decoders import PLAIN
 SIZES = {"hopper": (11, 3), "halfcheetah": (17, 6), "walker2d": (17, 6)}
 BINS = 100
 OURS = "seqrl"
-ENGINES = ("native", "torch")
+ENGINES = ("native", "torch", "graph")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -48,7 +50,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--engine", choices=ENGINES, nargs="+", default=["native"], help="of ours")
+    parser.add_argument("--device", default="cpu", help="cuda: seconds are the device's own, by events")
+    parser.add_argument("--engine", choices=ENGINES, nargs="+", help="of ours [native; on a GPU graph]")
     parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["float32"], help="of ours, by PyTorch")
     parser.add_argument("--against", nargs="*", choices=[*PLAIN, "retnet"], default=["plain"], help="what else to time")
     parser.add_argument("--parts", action="store_true", help="where our time goes, and how little it could be")
@@ -56,6 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--ftt-folder", type=Path, help="a copy of Howuhh/faster-trajectory-transformer")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(arguments)
+    args.engine = args.engine or ["native" if args.device == "cpu" else "graph"]
     for option, core in CORES.items():
         folder = getattr(args, option)
         if folder and not (folder / core).is_file():
@@ -73,22 +77,31 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
     transitions = max(10, args.context if args.window == "sliding" else args.context + args.horizon)
     block = transitions * transition_dim - 1
     model = GPT(bins=BINS, observation_dim=observation_dim, action_dim=action_dim, block_size=block).eval()
-    rng = np.random.default_rng(0)
-    values = BinValues(np.sort(rng.normal(size=(BINS, transition_dim)), axis=0), "mean", torch.device("cpu"))
+    rng, device = np.random.default_rng(0), torch.device(args.device)
+    values = BinValues(np.sort(rng.normal(size=(BINS, transition_dim)), axis=0), "mean", device)
     length = (args.context - 1) * transition_dim + observation_dim
-    context = torch.from_numpy(rng.integers(0, BINS, size=(envs, length)))
+    context = torch.from_numpy(rng.integers(0, BINS, size=(envs, length))).to(device)
+    model.to(device)
 
     def planner(decoder: Decoder) -> Callable[[], object]:
         draws = draw([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
         return lambda: beam_plan(decoder, values, context, settings, draws)
 
+    def ours(engine: str, precision: str) -> Callable[[], object]:
+        make = partial(build_decoder, model, settings.view, precision, engine)
+        if engine != "graph":
+            return planner(make())
+        captured, decoder = CapturedPlans(make, values, settings), make()
+        draws = draw([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
+        return lambda: captured(context, draws)
+
     chosen = {
-        _name(engine, precision): planner(build_decoder(model, settings.view, precision, engine))
+        _name(engine, precision): ours(engine, precision)
         for precision in args.precision
-        for engine in (args.engine if precision == "float32" else ["torch"])
+        for engine in (args.engine if precision == "float32" or args.device != "cpu" else ["torch"])
     }
     for name in args.against:
-        retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval()
+        retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval().to(device)
         other = build_decoder(retnet, settings.view) if name == "retnet" else PLAIN[name](model, settings.view)
         chosen[name] = planner(other)
     originals = {"trajectory-transformer": (args.tt_folder, trajectory_transformer)}
@@ -125,10 +138,8 @@ def measure(args: argparse.Namespace, size: str, envs: int, threads: int) -> lis
             plan()  # the first plan allocates the cache
     for _ in range(args.repeats):
         for name, plan in chosen.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            with torch.no_grad():
-                plan()
-            seconds[name].append((time.perf_counter() - wall) / envs)
+            cpu = time.process_time()
+            seconds[name].append(_seconds(plan, args.device) / envs)
             processor[name].append((time.process_time() - cpu) / envs)
     ours = next(iter(seconds))
     setting = {"size": size, "horizon": args.horizon, "beam": args.beam, "window": args.window, "envs": envs}
@@ -149,6 +160,21 @@ def measure(args: argparse.Namespace, size: str, envs: int, threads: int) -> lis
         }
         for name, times in seconds.items()
     ]
+
+
+@torch.no_grad()
+def _seconds(plan: Callable[[], object], device: str) -> float:
+    """Of one call: the clock's, or those between two events of a GPU."""
+    if device == "cpu":
+        start = time.perf_counter()
+        plan()
+        return time.perf_counter() - start
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    first.record()
+    plan()
+    last.record()
+    torch.cuda.synchronize()
+    return first.elapsed_time(last) / 1000
 
 
 def show(results: list[dict[str, object]]) -> None:

@@ -96,5 +96,7 @@ def test_the_engine_is_chosen():
     assert isinstance(build_decoder(gpt(), Window(2), "bf16"), GPTDecoder)
     with pytest.raises(UsageError, match="not in bf16"):
         build_decoder(gpt(), Window(2), "bf16", "native")
+    with pytest.raises(UsageError, match="is for a GPU, not for cpu"):
+        build_decoder(gpt(), Window(2), engine="graph")
     with pytest.raises(UsageError, match="not for a retnet"):
         build_decoder(build_model("retnet", **SIZES), Window(2), engine="native")
