@@ -29,7 +29,7 @@ _OF_DECISION_TRANSFORMERS: _Keys = {"policy": ("return_scale", "time_embedding")
 _OF_ODT: _Keys = {
     "policy": ("stochastic_tanh", "entropy_samples", "target_entropy", "initial_temperature", "temperature_rate"),
     "online": (
-        *("iterations", "envs", "updates", "capacity", "exploration_return", "exploration_ratio"),
+        *("seed", "iterations", "envs", "updates", "capacity", "exploration_return", "exploration_ratio"),
         *("noise", "learning_rate"),
         *("eval_every", "eval_episodes", "checkpoint_every", "max_steps"),
     ),

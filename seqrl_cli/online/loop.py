@@ -25,6 +25,7 @@ from seqrl_cli.training.checkpoints import (
 )
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
+from seqrl_cli.training.streams import Stream
 from seqrl_cli.training.tally import Tally
 
 
@@ -113,7 +114,7 @@ class FineTuner:
         self.progress = Counters()
         self._stop = stop
         self._live: list[Segment] = []
-        self._rng = np.random.default_rng([settings.seed, 2])
+        self._rng = np.random.default_rng([settings.seed, Stream.REPLAY])
         self._tally = Tally(place.learner.settings.learning_rate, "online.learning_rate")
         self._saved: tuple[int, int] | None = None  # iteration and updates of the newest checkpoint
 

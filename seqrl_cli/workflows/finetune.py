@@ -32,6 +32,7 @@ from seqrl_cli.workflows.finetune_workplace import (
 )
 from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
+from seqrl_cli.workflows.plan_names import return_text
 
 
 @dataclass(frozen=True)
@@ -177,10 +178,10 @@ def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
         return
     iterations, episodes = counted(online.iterations, "iteration"), counted(online.envs, "episode")
     console.note(
-        f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {job.exploration_return:,.0f}, "
+        f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {return_text(job.exploration_return)}, "
         f"and {counted(online.updates, 'update')}; the buffer begins with the best "
         f"{len(place.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
-        f"{job.target_return:,.0f}"
+        f"{return_text(job.target_return)}"
     )
 
 

@@ -25,6 +25,7 @@ from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
+from seqrl_cli.training.streams import Stream
 from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
 from seqrl_cli.workflows.finetune_job import FinetuneJob
 from seqrl_cli.workflows.planner import observation_size_of_run, warn_of_return
@@ -157,7 +158,8 @@ def _make_players(
     explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
     evaluator = partial(agent, target_return=job.target_return)
     check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
-    explore_seed, evaluate_seed = (int(n) for n in np.random.SeedSequence([job.seed, 3]).generate_state(2))
+    seeds = np.random.SeedSequence([job.seed, Stream.EPISODES]).generate_state(2)
+    explore_seed, evaluate_seed = (int(seed) for seed in seeds)
     exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
     explore = Player(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
     evaluate = Player(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)

@@ -25,14 +25,12 @@ from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
 from seqrl_cli.training.settings import TrainSettings
+from seqrl_cli.training.streams import Stream
 from seqrl_cli.training.trainer import Trainer
 from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import make_model
 from seqrl_cli.workflows.policies import PolicyData, ensure_policy_data, make_policy
 from seqrl_cli.workflows.tokens import ensure_tokens
-
-HELD_OUT_STREAM = 1
-"""Number of the stream of a run's seed that says which episodes are held out; fine-tuning has streams 2 and 3."""
 
 TrainingData = TokenizedDataset | PolicyData
 """What models of tokens, and what policies are trained on; both know their environment and their fingerprint."""
@@ -89,7 +87,7 @@ def prepare(config: Config, data: TrainingData, device: torch.device) -> TrainJo
     Raises:
         SeqrlError: the configuration makes no model, or the dataset has no window.
     """
-    rng = np.random.default_rng([config.seed, HELD_OUT_STREAM])
+    rng = np.random.default_rng([config.seed, Stream.HELD_OUT])
     if isinstance(data, PolicyData):
         return _policy_job(config, data, rng, device)
     return _token_job(config, data, rng, device)
