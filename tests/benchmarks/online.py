@@ -29,7 +29,14 @@ from seqrl_cli.models.decision_transformer import DecisionTransformer
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
-from tests.benchmarks.plain_odt import PlainODT, official_update, plain_rollout, plain_update
+from tests.benchmarks.plain_odt import (
+    PlainODT,
+    official_model,
+    official_rollout,
+    official_update,
+    plain_rollout,
+    plain_update,
+)
 
 ENVIRONMENT, OBSERVATION_DIM, ACTION_DIM, CONTEXT, EVALUATION_CONTEXT, TARGET = "HalfCheetah-v4", 17, 6, 20, 5, 6000.0
 
@@ -51,7 +58,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--envs", type=int, nargs="+", default=[1, 4], help="environments at once, of ours")
+    parser.add_argument("--envs", type=int, nargs="+", default=[1, 4], help="environments at once, but for plain")
     parser.add_argument("--steps", type=int, default=60, help="steps of an episode")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2)
@@ -105,7 +112,7 @@ def updates(args: argparse.Namespace, size: Size) -> dict[str, Callable[[], None
     chosen = {"plain": plain_update(plain, batch)}
     chosen |= {f"seqrl {precision}": our_update(size, windows, precision) for precision in ("float32", "auto")}
     if args.checkout:
-        chosen["official"] = official_update(args.checkout, size.width, size.layers, size.heads, batch)
+        chosen["official"] = official_update(_official(args.checkout, size), batch)
     return chosen
 
 
@@ -120,7 +127,16 @@ def rollouts(args: argparse.Namespace, size: Size) -> dict[str, Callable[[], int
         name = f"seqrl {envs} env{'s' * (envs > 1)}"
         chosen[name] = our_rollout(size, envs, args.steps, ProcessSlots)
         chosen[f"{name}, one process"] = our_rollout(size, envs, args.steps, LocalSlots)
+        if args.checkout:
+            several = [make_env(ENVIRONMENT, max_episode_steps=args.steps) for _ in range(envs)]
+            chosen[name.replace("seqrl", "official")] = official_rollout(
+                args.checkout, _official(args.checkout, size), several, args.steps, TARGET
+            )
     return chosen
+
+
+def _official(checkout: Path, size: Size) -> torch.nn.Module:
+    return official_model(checkout, size.width, size.layers, size.heads, OBSERVATION_DIM, ACTION_DIM, CONTEXT)
 
 
 def our_rollout(size: Size, envs: int, steps: int, hold: Callable[[Setup], Slots]) -> Callable[[], int]:

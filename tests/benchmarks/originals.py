@@ -56,14 +56,15 @@ def faster_trajectory_transformer(
     folder: Path, settings: PlanSettings, observation_dim: int, action_dim: int, block: int, context: Tensor
 ) -> Callable[[], object]:
     """One plan of Howuhh/faster-trajectory-transformer, with separate heads as in its configurations."""
-    beam, gpt = _load(folder, "planning.beam", "models.gpt.gpt")
+    bars = ModuleType("tqdm.auto")  # seqrl does not need it
+    bars.trange = lambda steps, leave: range(steps)  # type: ignore[attr-defined]
+    beam, gpt = _load(folder, "planning.beam", "models.gpt.gpt", stubs={"tqdm.auto": bars})
     transition_dim = observation_dim + action_dim + 2
     model = gpt.GPT(
         BINS, transition_dim, observation_dim, action_dim, block + 1, WIDTH, LAYERS, HEADS, use_sep_heads=True
     ).eval()
     values = torch.linspace(-1, 1, BINS)
     reader = SimpleNamespace(expectation=lambda masses, subslice: masses @ values)
-    beam.trange = lambda steps, leave: range(steps)
 
     def plan() -> object:
         return beam.beam_plan(
@@ -83,17 +84,18 @@ def _load(folder: Path, *names: str, stubs: dict[str, ModuleType] | None = None)
     """Modules of the folder's package ``trajectory``.
 
     Packages are entered without running their ``__init__``, which would import simulators. Both originals use the same
-    package name, so nothing of it stays imported.
+    package name, so nothing of it stays imported, nor do the stubs.
     """
+    stubs = stubs or {}
     for name in {f"trajectory.{name}" for name in names}:
         parents = name.split(".")[:-1]
         for depth in range(1, len(parents) + 1):
             package = ModuleType(".".join(parents[:depth]))
             package.__path__ = [str(folder.joinpath(*parents[:depth]))]
             sys.modules.setdefault(package.__name__, package)
-    sys.modules.update(stubs or {})
+    sys.modules.update(stubs)
     try:
         return [importlib.import_module(f"trajectory.{name}") for name in names]
     finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "trajectory"]:
+        for name in [name for name in sys.modules if name.split(".")[0] == "trajectory" or name in stubs]:
             del sys.modules[name]

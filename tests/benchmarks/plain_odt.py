@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -124,29 +125,33 @@ def plain_update(model: PlainODT, batch: PolicyBatch) -> Callable[[], None]:
     return _update(model, measure, actions.shape[-1])
 
 
-def official_update(folder: Path, width: int, layers: int, heads: int, batch: PolicyBatch) -> Callable[[], None]:
-    """The update of a checkout's own model, on one batch over and over; ``folder`` is the repository's root."""
-    sys.path.insert(0, str(folder))
-    module = importlib.import_module("decision_transformer.models.decision_transformer")
-    observations, actions, returns, timesteps, mask = map(
-        torch.from_numpy,
-        (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps, batch.mask),
-    )
+def official_model(
+    folder: Path, width: int, layers: int, heads: int, observation_dim: int, action_dim: int, context: int
+) -> nn.Module:
+    """A checkout's own model with random weights; ``folder`` is the repository's root."""
     sizes = {"n_layer": layers, "n_head": heads, "n_inner": 4 * width, "n_positions": 1024}
-    model = module.DecisionTransformer(
-        state_dim=observations.shape[-1],
-        act_dim=actions.shape[-1],
+    return _from_checkout(folder, "decision_transformer.models.decision_transformer").DecisionTransformer(
+        state_dim=observation_dim,
+        act_dim=action_dim,
         hidden_size=width,
         action_range=[-1 + 1e-6, 1 - 1e-6],
-        max_length=observations.shape[1],
+        max_length=context,
         eval_context_length=5,
         stochastic_policy=True,
         init_temperature=0.1,
-        target_entropy=-actions.shape[-1],
+        target_entropy=-action_dim,
         activation_function="relu",
         resid_pdrop=DROPOUT,
         attn_pdrop=DROPOUT,
         **sizes,
+    )
+
+
+def official_update(model: nn.Module, batch: PolicyBatch) -> Callable[[], None]:
+    """The update of a checkout's own model, on one batch over and over."""
+    observations, actions, returns, timesteps, mask = map(
+        torch.from_numpy,
+        (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps, batch.mask),
     )
     targets, scaled = actions.clamp(-1 + 1e-6, 1 - 1e-6), returns[..., None] * RETURN_SCALE
 
@@ -155,6 +160,54 @@ def official_update(folder: Path, width: int, layers: int, heads: int, batch: Po
         return policy.log_likelihood(targets)[mask].mean(), policy.entropy().mean()
 
     return _update(model, measure, actions.shape[-1])
+
+
+def official_rollout(
+    folder: Path, model: nn.Module, envs: Sequence[Environment], steps: int, target: float
+) -> Callable[[], int]:
+    """Sample one episode in each environment with a checkout's own loop and model; returns the steps."""
+    side_by_side, play = _SideBySide(envs), _from_checkout(folder, "evaluation").vec_evaluate_episode_rtg
+    size, action_dim = envs[0].observation_space.shape[0], envs[0].action_space.shape[0]
+    mean, deviation = np.zeros(size, np.float32), np.ones(size, np.float32)
+
+    def rollout() -> int:
+        targets = [target * RETURN_SCALE] * len(envs)
+        _, lengths, _ = play(
+            side_by_side,
+            size,
+            action_dim,
+            model,
+            targets,
+            max_ep_len=steps,
+            reward_scale=RETURN_SCALE,
+            state_mean=mean,
+            state_std=deviation,
+            device="cpu",
+        )
+        return int(lengths.sum())
+
+    return rollout
+
+
+class _SideBySide:
+    """Environments in this process as the official loop steps them, none of which ends before the others."""
+
+    def __init__(self, envs: Sequence[Environment]) -> None:
+        self.num_envs, self._envs = len(envs), envs
+
+    def reset(self) -> np.ndarray:
+        return np.stack([env.reset(seed=seed)[0] for seed, env in enumerate(self._envs)]).astype(np.float32)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, None]:
+        results = [env.step(action) for env, action in zip(self._envs, actions, strict=True)]
+        observations, rewards, terminated, truncated, _ = map(np.array, zip(*results, strict=True))
+        return observations.astype(np.float32), rewards.astype(np.float32), terminated | truncated, None
+
+
+def _from_checkout(folder: Path, name: str) -> ModuleType:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return importlib.import_module(name)
 
 
 def _update(model: nn.Module, measure: Callable[[], tuple[Tensor, Tensor]], action_dim: int) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -43,3 +44,17 @@ def test_a_folder_without_the_original(option, tmp_path, capsys):
     with pytest.raises(SystemExit):
         planning.main([option, str(tmp_path)])
     assert f"{option}: {tmp_path} is no copy of that project: it has no trajectory/" in capsys.readouterr().err
+
+
+def test_a_copy_of_an_original_that_shows_progress(tmp_path, capsys):
+    for name, code in {
+        "planning/beam.py": "from tqdm.auto import trange\ndef beam_plan(*_, **__): return [*trange(2, leave=False)]",
+        "models/gpt/gpt.py": "import torch\nclass GPT(torch.nn.Identity): pass",
+    }.items():
+        file = tmp_path / "trajectory" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(code)
+    planning.main([*TINY.split(), "--against", "--ftt-folder", str(tmp_path)])
+    planners = [each["planner"] for each in json.loads(capsys.readouterr().out)]
+    assert planners == ["seqrl", "faster-trajectory-transformer"]
+    assert "tqdm.auto" not in sys.modules
