@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from seqrl_cli.models.native import library
+from seqrl_cli.models.native.linear import NativeLinear
 
 SMALLEST_INVARIANT_BATCH = 32
 """Rows from which a product gives a row bit for bit the same result in any batch; fewer take other code.
@@ -91,6 +96,21 @@ class PackedLinear:
             return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])[:, : self.outputs]
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._half, None, "none", [], "")
         return product
+
+
+MakeLinear = Callable[[Tensor, Tensor | None], PackedLinear | NativeLinear]
+"""Makes a layer of a weight (outputs, inputs) and a bias (outputs,) or None."""
+
+
+def fastest_linear(device: torch.device) -> MakeLinear:
+    """The faster kind of layer for float32 weights on a device: C++ on a CPU, where it can be had, else PyTorch."""
+    if device.type != "cpu":
+        return PackedLinear
+    try:
+        library.load()
+    except library.CannotCompile:
+        return PackedLinear
+    return NativeLinear
 
 
 def _has_half_units(weight: Tensor) -> bool:

@@ -1,1 +1,1 @@
-"""A GPT's decoder in C++, compiled for the processor that it runs on."""
+"""A GPT's decoder, and linear layers, in C++ that is compiled for the processor that it runs on."""

@@ -117,11 +117,10 @@ def _compile(compiler: str, path: Path) -> None:
     a second team that would compete with the first.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        parts, whole = Path(folder) / "gpt.o", Path(folder) / "gpt.so"
-        for command in (
-            [compiler, *FLAGS, str(FOLDER / "gpt.cpp"), "-o", str(parts)],
-            [compiler, "-shared", str(parts), "-o", str(whole)],
-        ):
+        whole = Path(folder) / "whole.so"
+        parts = {source: str(Path(folder) / f"{source.stem}.o") for source in sorted(FOLDER.glob("*.cpp"))}
+        commands = [[compiler, *FLAGS, str(source), "-o", part] for source, part in parts.items()]
+        for command in (*commands, [compiler, "-shared", *parts.values(), "-o", str(whole)]):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
@@ -139,7 +138,9 @@ def _open(path: Path) -> ctypes.CDLL:
     pages, model = ctypes.POINTER(Pages), ctypes.POINTER(Model)
     library.forward.argtypes = [model, ctypes.POINTER(Call), ctypes.c_int]
     library.join.argtypes = [model, pages, pages, Count, Address, Address, Address, Count, Count, ctypes.c_int]
-    library.forward.restype = library.join.restype = None
+    rows, result = (Address, Count, Count), (Address, Address, Count, Count)
+    library.multiply.argtypes = [ctypes.POINTER(Linear), *rows, *result, ctypes.c_int]
+    library.forward.restype = library.join.restype = library.multiply.restype = None
     return library
 
 

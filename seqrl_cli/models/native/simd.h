@@ -87,3 +87,9 @@ inline Floats gelu(Floats x) {
     Floats tail = 0.5f * series * t * exponential(-z * z);  // Phi(-|x|)
     return x * (x < 0.0f ? tail : 1.0f - tail);
 }
+
+// SiLU, x / (1 + e^-x).
+inline Floats silu(Floats x) {
+    Floats tail = exponential(-absolute(x)), share = 1.0f / (1.0f + tail);
+    return x * (x < 0.0f ? tail * share : share);
+}

@@ -13,6 +13,7 @@ from seqrl_cli.models.block import Block
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_layer import folded
 from seqrl_cli.models.native import library
+from seqrl_cli.models.native.linear import Panels
 
 
 class Weights:
@@ -30,8 +31,7 @@ class Weights:
     """
 
     def __init__(self, model: GPT, embedding: Tensor, columns: int) -> None:
-        compiled = library.load()
-        self._lanes, self._panel = compiled.lanes(), compiled.panel()
+        self._lanes = library.load().lanes()
         self._kept: list[Tensor] = []  # alive as long as there are pointers to them
         blocks = [block for block in model.blocks if isinstance(block, Block)]
         width = model.position_embedding.shape[1]
@@ -65,14 +65,10 @@ class Weights:
         return apart.flatten(-len(sizes)).movedim(-1, axis)
 
     def _linear(self, weight: Tensor, bias: Tensor) -> library.Linear:
-        """A linear layer (outputs, inputs) in panels, (outputs / panel, inputs, panel)."""
-        outputs, inputs = weight.shape
-        missing = -outputs % self._panel
-        rows = functional.pad(weight.detach().float(), (0, 0, 0, missing)).unflatten(0, (-1, self._panel))
-        panels = rows.transpose(1, 2).contiguous()
-        padded = functional.pad(bias.detach().float(), (0, missing)).clone()
-        self._kept += [panels, padded]
-        return library.Linear(panels.data_ptr(), padded.data_ptr(), inputs, outputs + missing)
+        """A linear layer (outputs, inputs)."""
+        panels = Panels(weight, bias)
+        self._kept += [panels.weights, panels.bias]
+        return panels.layer
 
     def _rounded(self, count: int) -> int:
         """Up to whole vectors."""

@@ -1,0 +1,94 @@
+"""Linear layers on a CPU by the C++ in linear.cpp."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seqrl_cli.models.native import library
+
+ACTIVATIONS = {name: number for number, name in enumerate(("none", "relu", "gelu", "silu"))}
+
+
+class Panels:
+    """A linear layer's weights laid out as the C++ reads them; the tensors live as long as ``layer`` is in use.
+
+    Args:
+        weight: (outputs, inputs), on the CPU; copied.
+        bias: (outputs,), or None.
+
+    Attributes:
+        weights: (outputs / panel, inputs, panel) float32, outputs rounded up.
+        bias: (outputs,) float32, likewise.
+        layer: what the C++ takes.
+
+    Raises:
+        CannotCompile: the C++ cannot be compiled on this machine.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        outputs, inputs = weight.shape
+        panel = library.load().panel()
+        missing = -outputs % panel
+        rows = functional.pad(weight.detach().float(), (0, 0, 0, missing)).unflatten(0, (-1, panel))
+        self.weights = rows.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        self.bias = torch.zeros(outputs + missing)
+        if bias is not None:
+            self.bias[:outputs] = bias.detach()
+        self.layer = library.Linear(self.weights.data_ptr(), self.bias.data_ptr(), inputs, outputs + missing)
+
+
+class NativeLinear:
+    """What :class:`~seqrl_cli.models.decoder_linear.PackedLinear` is, at the speed of the memory for few rows too.
+
+    Args:
+        weight: (outputs, inputs), on the CPU; copied.
+        bias: (outputs,), or None.
+
+    Raises:
+        CannotCompile: the C++ cannot be compiled on this machine.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self.outputs, self.inputs = weight.shape
+        self._panels = Panels(weight, bias)
+        self._multiply = library.load().multiply
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> (rows, outputs), a new tensor."""
+        return self._image(x)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> GELU, in its exact form, of (rows, outputs)."""
+        return self._image(x, "gelu")
+
+    def silu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> SiLU of (rows, outputs)."""
+        return self._image(x, "silu")
+
+    def relu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> ReLU of (rows, outputs)."""
+        return self._image(x, "relu")
+
+    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
+        """``residual`` (rows, outputs) plus the image of ``x`` (rows, inputs), a new tensor."""
+        residual = residual.contiguous()
+        assert residual.shape == (x.shape[0], self.outputs) and residual.dtype == torch.float32
+        return self._image(x, start=residual)
+
+    def times(self, factor: Tensor, x: Tensor) -> Tensor:
+        """``factor`` (rows, outputs) times the image of ``x`` (rows, inputs), number by number."""
+        return self._image(x).mul_(factor)
+
+    def _image(self, x: Tensor, activation: str = "none", start: Tensor | None = None) -> Tensor:
+        """The activation of the product with the weights plus bias, plus ``start`` if there is one."""
+        rows, inputs = x.shape
+        assert inputs == self.inputs and x.dtype == torch.float32
+        if x.stride(1) != 1:
+            x = x.contiguous()
+        out = torch.empty(rows, self.outputs)
+        into, onto = out.data_ptr(), None if start is None else start.data_ptr()
+        columns, kind, threads = self.outputs, ACTIVATIONS[activation], torch.get_num_threads()
+        self._multiply(self._panels.layer, x.data_ptr(), x.stride(0), rows, onto, into, columns, kind, threads)
+        return out
