@@ -1,7 +1,7 @@
 """Policies step by step: what a policy does next in many episodes at once, without gradients.
 
 An episode's answer is bit for bit the same whatever episodes are beside it, on a CPU, because every product treats its
-rows alike (see :class:`PackedLinear`) and episodes attend apart.
+rows alike (see :mod:`~seqrl_cli.models.decoder_linear`) and episodes attend apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from seqrl_cli.models.action_distribution import ActionDistribution, Point
 from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision_transformer import TOKENS, DecisionTransformer
-from seqrl_cli.models.decoder_linear import PackedLinear
+from seqrl_cli.models.decoder_linear import MakeLinear, fastest_linear
 from seqrl_cli.models.policies import Policy
 
 
@@ -86,8 +86,10 @@ class CloningDecoder:
 
     def __init__(self, policy: BehaviourCloning) -> None:
         self.units = policy.units
-        self.layers = [_packed(module) for module in policy.hidden.modules() if isinstance(module, nn.Linear)]
-        self.head = _packed(policy.head)
+        make = fastest_linear(policy.head.weight.device)
+        linear = [module for module in policy.hidden.modules() if isinstance(module, nn.Linear)]
+        self.layers = [make(module.weight, module.bias) for module in linear]
+        self.head = make(policy.head.weight, policy.head.bias)
 
     @torch.no_grad()
     def decide(
@@ -119,11 +121,14 @@ class TransformerDecoder:
         check_context(policy, context)
         self.policy = policy
         self.context = context
-        self.blocks = [_Layer(block) for block in policy.blocks if isinstance(block, Block)]
-        self.embed_return = _packed(policy.embed_return)
-        self.embed_observation = _packed(policy.embed_observation)
-        self.embed_action = _packed(policy.embed_action)
-        self.head = _packed(policy.head)
+        device, longest = policy.head.weight.device, TOKENS * context
+        self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
+        make = fastest_linear(device)
+        self.blocks = [_Layer(block, make) for block in policy.blocks if isinstance(block, Block)]
+        self.embed_return, self.embed_observation, self.embed_action, self.head = (
+            make(linear.weight, linear.bias)
+            for linear in (policy.embed_return, policy.embed_observation, policy.embed_action, policy.head)
+        )
 
     @torch.no_grad()
     def decide(
@@ -185,52 +190,54 @@ class TransformerDecoder:
             kept: each episode's keys and values of the tokens before, by block; empty when there are none.
         """
         cache = []
+        past = kept[0][0][0].shape[1] if kept and kept[0] else 0
+        hidden: Tensor | None = self.hidden[past:, : past + x.shape[1]][: x.shape[1]]
         for number, block in enumerate(self.blocks):
             normed = block.norm_attention(x)
             key, value = block.keys_and_values(normed)
-            if kept and kept[0]:
+            if past:
                 key = torch.cat([torch.stack([blocks[number][0] for blocks in kept]), key], dim=2)
                 value = torch.cat([torch.stack([blocks[number][1] for blocks in kept]), value], dim=2)
             cache.append((key, value))
             if number == len(self.blocks) - 1:  # only the last token is asked about the action
-                x, normed = x[:, -1:], normed[:, -1:]
-            x = block(x, normed, key, value)
+                x, normed, hidden = x[:, -1:], normed[:, -1:], None
+            x = block(x, normed, key, value, hidden)
         return x[:, 0], cache
 
 
 class _Layer:
-    """A transformer block on packed weights; episodes' rows go through them together."""
+    """A transformer block whose linear layers take all episodes' rows together."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, make: MakeLinear) -> None:
         width = block.qkv.in_features
         self.n_head = block.n_head
         self.norm_attention, self.norm_mlp = block.norm_attention, block.norm_mlp
-        self.query = PackedLinear(block.qkv.weight[:width], block.qkv.bias[:width])
-        self.key_value = PackedLinear(block.qkv.weight[width:], block.qkv.bias[width:])
-        self.projection = _packed(block.projection)
-        self.mlp_in, self.mlp_out = _packed(block.mlp_in), _packed(block.mlp_out)
+        self.query = make(block.qkv.weight[:width], block.qkv.bias[:width])
+        self.key_value = make(block.qkv.weight[width:], block.qkv.bias[width:])
+        self.projection, self.mlp_in, self.mlp_out = (
+            make(linear.weight, linear.bias) for linear in (block.projection, block.mlp_in, block.mlp_out)
+        )
 
     def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Two (episodes, heads, tokens, head_dim) of (episodes, tokens, width)."""
         key, value = self.key_value(normed.flatten(0, 1)).view(*normed.shape[:2], -1).chunk(2, dim=-1)
         return self._heads(key), self._heads(value)
 
-    def __call__(self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """The block's output at the last tokens, (episodes, tokens, width), given all keys and values."""
-        episodes, tokens, width = x.shape
-        query = self._heads(self.query(normed.flatten(0, 1)).view(episodes, tokens, width))
-        past = key.shape[2] - tokens
-        visible = torch.ones(tokens, key.shape[2], dtype=torch.bool, device=x.device).tril(past)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible)
-        rows = attended.transpose(1, 2).reshape(episodes * tokens, width)
-        x = self.projection.add_to(x.reshape(episodes * tokens, width), rows)
-        x = self.mlp_out.add_to(x, self.mlp_in.relu(self.norm_mlp(x)))
-        return x.view(episodes, tokens, width)
+    def __call__(self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None) -> Tensor:
+        """The block's output at the last tokens.
+
+        Args:
+            x: (episodes, tokens, width).
+            normed: likewise.
+            key: of all tokens, (episodes, heads, past + tokens, head_dim).
+            value: likewise.
+            hidden: (tokens, past + tokens), minus infinity where a token must not look; None if it may anywhere.
+        """
+        query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
+        rows = self.projection.add_to(x.flatten(0, 1), attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        return self.mlp_out.add_to(rows, self.mlp_in.relu(self.norm_mlp(rows))).view(x.shape)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(episodes, tokens, width) -> (episodes, heads, tokens, head_dim)."""
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
-
-
-def _packed(linear: nn.Linear) -> PackedLinear:
-    return PackedLinear(linear.weight, linear.bias)

@@ -8,6 +8,8 @@ import torch
 
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models import policy_decoder
+from seqrl_cli.models.decoder_linear import PackedLinear
 from seqrl_cli.models.policies import POLICIES
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
@@ -15,6 +17,13 @@ from tests.models.policies import make_policy
 
 TARGET = 1000.0
 STEPS = 14
+
+
+@pytest.fixture(params=["fastest", "torch"])
+def linear(request, monkeypatch):
+    """Whether linear layers are compiled, where they can be, or PyTorch's."""
+    if request.param == "torch":
+        monkeypatch.setattr(policy_decoder, "fastest_linear", lambda device: PackedLinear)
 
 
 def policy_of(arch: str, **changes):
@@ -50,6 +59,7 @@ def encoded_anew(policy, record: EpisodeRecord, context: int) -> np.ndarray:
     return np.clip(actions, -1, 1)
 
 
+@pytest.mark.usefixtures("linear")
 @pytest.mark.parametrize("context", [1, 3, 6])
 @pytest.mark.parametrize(
     ("arch", "changes"), [("odt", {}), ("odt", {"squash": False}), ("dt", {"max_timestep": 9}), ("bc", {})], ids=str
@@ -61,6 +71,7 @@ def test_actions_equal_encoding_the_window_anew(arch, changes, context):
     np.testing.assert_allclose(record.actions, encoded_anew(policy, record, context), atol=2e-5)
 
 
+@pytest.mark.usefixtures("linear")
 @pytest.mark.parametrize("stochastic", [False, True])
 @pytest.mark.parametrize("arch", POLICIES)
 def test_an_episode_is_the_same_alone_and_among_others(arch, stochastic):
