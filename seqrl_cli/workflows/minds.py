@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from seqrl_cli.console import counted
+from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoder_linear import PackedLinear, fastest_linear
 from seqrl_cli.models.native.decoder import NativeGPTDecoder
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
@@ -111,7 +113,7 @@ class PolicyMind:
     @property
     def engine(self) -> str:
         """See :class:`Mind`."""
-        return "torch"
+        return "torch" if fastest_linear(device_of(self.trained.model)) is PackedLinear else "native"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""
