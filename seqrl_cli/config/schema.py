@@ -135,7 +135,7 @@ class PlanConfig(Section):
     )
     engine: Literal["auto", "native", "torch", "graph"] = Field(
         "auto",
-        description="native = C++ compiled for this processor (a gpt on a CPU); graph = CUDA graphs (a gpt on a GPU); "
+        description="native = C++ compiled for this processor (on a CPU); graph = CUDA graphs (a gpt on a GPU); "
         "auto = native, else torch",
     )
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's")

@@ -66,26 +66,33 @@ def build_decoder(
         if engine in ("native", "graph"):
             raise UsageError(f"plan.engine={engine} {why}", "use plan.engine=auto")
         engine = "torch"
-    if isinstance(model, RetNet):
-        return RetNetDecoder(model, window, PRECISIONS[precision])
-    if window is None:
+    if isinstance(model, GPT) and window is None:
         message = "a gpt cannot carry its context from step to step: it sees a window"
         raise UsageError(message, "use plan.context=window, or a retnet")
     if engine in ("auto", "native"):
         try:
-            return NativeGPTDecoder(model, window)
+            return _compiled(model, window)
         except CannotCompile as error:
             if engine == "native":
                 raise
             if on_warning:
-                on_warning(f"{error.message}: plans are made with PyTorch, which takes two to four times as long")
+                on_warning(f"{error.message}: plans are made with PyTorch, which takes up to four times as long")
+    if isinstance(model, RetNet):
+        return RetNetDecoder(model, window, PRECISIONS[precision])
+    assert window is not None
     return GPTDecoder(model, window, PRECISIONS[precision], shares=engine != "graph")
+
+
+def _compiled(model: TokenModel, window: Window | None) -> Decoder:
+    """The decoder of a model on a CPU in C++, or with linear layers in C++; raises CannotCompile."""
+    if isinstance(model, RetNet):
+        return RetNetDecoder(model, window, compiled=True)
+    assert window is not None
+    return NativeGPTDecoder(model, window)
 
 
 def _not_native(model: TokenModel, precision: str) -> str | None:
     """Why there is no C++ for a model."""
-    if isinstance(model, RetNet):
-        return "is for a gpt, not for a retnet"
     if device_of(model).type != "cpu":
         return f"is for a CPU, not for {device_of(model)}"
     return None if precision == "float32" else f"computes in float32, not in {precision}"

@@ -98,7 +98,9 @@ class PackedLinear:
         return product
 
 
-MakeLinear = Callable[[Tensor, Tensor | None], PackedLinear | NativeLinear]
+DecoderLinear = PackedLinear | NativeLinear
+
+MakeLinear = Callable[[Tensor, Tensor | None], DecoderLinear]
 """Makes a layer of a weight (outputs, inputs) and a bias (outputs,) or None."""
 
 

@@ -24,13 +24,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.decoder import Decoder, Window
+from seqrl_cli.models.decoder_linear import MakeLinear, PackedLinear
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
+from seqrl_cli.models.native.linear import NativeLinear
 from seqrl_cli.models.retention import head_decays, leave, pair_angles, turns
 from seqrl_cli.models.retnet import NORM_EPS, Block, RetNet
 from seqrl_cli.models.retnet_layer import Layer, Stretch, fold_norm, normalize
@@ -47,13 +50,23 @@ class RetNetDecoder(Decoder):
         model: the weights; they are copied, so later training does not reach the decoder.
         window: which part of the sequence is seen; None for all of it, however long.
         precision: of products with the layers' weights; retention, norms, sums and logits are float32 in any case.
+        compiled: whether linear layers are C++; for weights on a CPU, in float32.
 
     Attributes:
+        compiled: as given.
         mode: form of retention in which the known past is encoded: in one piece (of at most ``FRAME`` tokens), in the
             model's chunks, or token by token, the slow reference.
     """
 
-    def __init__(self, model: RetNet, window: Window | None, precision: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: RetNet,
+        window: Window | None,
+        precision: torch.dtype = torch.float32,
+        *,
+        compiled: bool = False,
+    ) -> None:
+        self.compiled = compiled
         self.bins = model.bins
         self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
         self.transition_dim = model.transition_dim
@@ -61,9 +74,11 @@ class RetNetDecoder(Decoder):
         self.remembered = model.remembers(torch.arange(self.transition_dim, device=self.device))
         self.is_remembered = self.remembered.tolist()
         self.embedding = _embedding_by_dimension(model)
-        self.layers = [Layer(block, precision) for block in model.blocks if isinstance(block, Block)]
+        make: MakeLinear = NativeLinear if compiled else partial(PackedLinear, precision=precision)
+        self.layers = [Layer(block, make) for block in model.blocks if isinstance(block, Block)]
         maps = [model.head.linear(dim) for dim in range(self.transition_dim)]
-        self.heads = [fold_norm(model.norm, weight, bias) for weight, bias in maps]
+        make_head: MakeLinear = NativeLinear if compiled else PackedLinear
+        self.heads = [fold_norm(model.norm, weight, bias, make_head) for weight, bias in maps]
         self.n_head, self.key_dim = model.n_head, model.key_dim
         self.value_dim = self.layers[0].value_width // model.n_head
         self.mode, self.chunk_size = model.mode, model.chunk_size

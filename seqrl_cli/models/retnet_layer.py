@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.models.decoder_linear import PackedLinear
+from seqrl_cli.models.decoder_linear import DecoderLinear, MakeLinear
 from seqrl_cli.models.retention import leave
 from seqrl_cli.models.retnet import NORM_EPS, Block
 
@@ -41,21 +41,21 @@ class Layer:
 
     Args:
         block: the weights.
-        precision: of products with weights.
+        make: makes its linear layers.
     """
 
-    def __init__(self, block: Block, precision: torch.dtype = torch.float32) -> None:
+    def __init__(self, block: Block, make: MakeLinear) -> None:
         self.n_head = block.n_head
         self.width, self.value_width = block.sizes[0], block.sizes[2]
         query, key, value, gate = block.qkvg.weight.split(block.sizes)
-        self.qkv = fold_norm(block.norm_retention, torch.cat([query, key, value]), precision=precision)
-        self.key_value = fold_norm(block.norm_retention, torch.cat([key, value]), precision=precision)
-        self.gate = fold_norm(block.norm_retention, gate, precision=precision)
-        self.projection = PackedLinear(block.projection.weight, precision=precision)
+        self.qkv = fold_norm(block.norm_retention, torch.cat([query, key, value]), None, make)
+        self.key_value = fold_norm(block.norm_retention, torch.cat([key, value]), None, make)
+        self.gate = fold_norm(block.norm_retention, gate, None, make)
+        self.projection = make(block.projection.weight, None)
         self.mlp_in, self.mlp_gate = (
-            fold_norm(block.norm_mlp, part, precision=precision) for part in block.mlp_in.weight.chunk(2)
+            fold_norm(block.norm_mlp, part, None, make) for part in block.mlp_in.weight.chunk(2)
         )
-        self.mlp_out = PackedLinear(block.mlp_out.weight, precision=precision)
+        self.mlp_out = make(block.mlp_out.weight, None)
 
     def project(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Query, key and value (rows, heads, dim) of one token a row, and gate (rows, value_width).
@@ -164,8 +164,6 @@ def normalize(x: Tensor, eps: Tensor | float = NORM_EPS) -> Tensor:
     return x * length.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
 
 
-def fold_norm(
-    norm: nn.RMSNorm, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype = torch.float32
-) -> PackedLinear:
+def fold_norm(norm: nn.RMSNorm, weight: Tensor, bias: Tensor | None, make: MakeLinear) -> DecoderLinear:
     """A linear layer (outputs, inputs) with the scale of the norm before it."""
-    return PackedLinear(weight.detach().double() * norm.weight.detach().double(), bias, precision)
+    return make(weight.detach().double() * norm.weight.detach().double(), bias)

@@ -11,6 +11,7 @@ from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decoder import Decoder
 from seqrl_cli.models.decoder_linear import PackedLinear, fastest_linear
 from seqrl_cli.models.native.decoder import NativeGPTDecoder
+from seqrl_cli.models.retnet_decoder import RetNetDecoder
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.policy_agent import PolicyAgent
@@ -67,7 +68,8 @@ class BeamSearch:
         """See :class:`Mind`."""
         if self.capturable:
             return "graph"
-        return "native" if isinstance(self.decoder, NativeGPTDecoder) else "torch"
+        compiled = isinstance(self.decoder, RetNetDecoder) and self.decoder.compiled
+        return "native" if compiled or isinstance(self.decoder, NativeGPTDecoder) else "torch"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.native.library import find_compiler
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.models.retnet_decoder import FRAME, RetNetDecoder
 from tests.contracts.decoder import (
@@ -31,6 +32,14 @@ def make_model(**changes) -> RetNet:
     return model.eval()
 
 
+@pytest.fixture(params=[False, True], ids=["torch", "compiled"])
+def compiled(request) -> bool:
+    """Whether linear layers are C++, where there is a compiler."""
+    if request.param and find_compiler() is None:
+        pytest.skip("no C++ compiler")
+    return request.param
+
+
 def naive(model: RetNet, window: Window | None) -> Reference:
     """Encode the whole window again for every token."""
 
@@ -49,9 +58,10 @@ def random_tokens(*shape: int, seed: int = 3) -> Tensor:
 @pytest.mark.parametrize("mask_values", [True, False])
 @pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
 @pytest.mark.parametrize("past", [1, 3, 7, 10, 17, 21, 24, 50, 130])
-def test_equals_full_encoding_at_every_position(mask_values, window, past):
+def test_equals_full_encoding_at_every_position(mask_values, window, past, compiled):
     model = make_model(mask_values=mask_values)
-    check_equals_reference(RetNetDecoder(model, window), naive(model, window), past=past, steps=4 * TRANSITION_DIM)
+    decoder = RetNetDecoder(model, window, compiled=compiled)
+    check_equals_reference(decoder, naive(model, window), past=past, steps=4 * TRANSITION_DIM)
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
@@ -61,15 +71,17 @@ def test_past_values_are_hidden(window):
 
 @pytest.mark.parametrize("sizes", [{}, PAPER_SIZES], ids=["small", "paper"])
 @pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
-def test_groups_are_independent(window, sizes):
-    check_groups_are_independent(RetNetDecoder(make_model(**sizes), window), past=10, steps=15)
+def test_groups_are_independent(window, sizes, compiled):
+    decoder = RetNetDecoder(make_model(**sizes), window, compiled=compiled)
+    check_groups_are_independent(decoder, past=10, steps=15)
 
 
-def test_groups_are_independent_on_two_threads():
+def test_groups_are_independent_on_two_threads(compiled):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        check_groups_are_independent(RetNetDecoder(make_model(**PAPER_SIZES), Window(3)), past=10, steps=9)
+        decoder = RetNetDecoder(make_model(**PAPER_SIZES), Window(3), compiled=compiled)
+        check_groups_are_independent(decoder, past=10, steps=9)
     finally:
         torch.set_num_threads(before)
 

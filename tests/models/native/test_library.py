@@ -98,5 +98,7 @@ def test_the_engine_is_chosen():
         build_decoder(gpt(), Window(2), "bf16", "native")
     with pytest.raises(UsageError, match="is for a GPU, not for cpu"):
         build_decoder(gpt(), Window(2), engine="graph")
-    with pytest.raises(UsageError, match="not for a retnet"):
-        build_decoder(build_model("retnet", **SIZES), Window(2), engine="native")
+    retnet = build_model("retnet", **SIZES)
+    found = [build_decoder(retnet, None, engine=engine).compiled for engine in ("auto", "native", "torch")]
+    assert found == [True, True, False]
+    assert not build_decoder(retnet, None, "bf16").compiled
