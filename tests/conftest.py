@@ -42,10 +42,10 @@ def gpt_decoder(request):
     """Each of the classes that decode a GPT; the compiled one where there is a compiler."""
     from seqrl_cli.models.gpt_decoder import GPTDecoder
     from seqrl_cli.models.native.decoder import NativeGPTDecoder
-    from seqrl_cli.models.native.library import find_compiler
+    from seqrl_cli.models.native.library import available
 
     if request.param == "torch":
         return GPTDecoder
-    if find_compiler() is None:
+    if not available():
         pytest.skip("no C++ compiler")
     return NativeGPTDecoder

@@ -75,8 +75,9 @@ def build_decoder(
         except CannotCompile as error:
             if engine == "native":
                 raise
-            if on_warning:
-                on_warning(f"{error.message}: plans are made with PyTorch, which takes up to four times as long")
+            if on_warning and error.hint:
+                slower = "plans are made with PyTorch, which takes two to four times as long"
+                on_warning(f"{error.message}: {slower} ({error.hint})")
     if isinstance(model, RetNet):
         return RetNetDecoder(model, window, PRECISIONS[precision])
     assert window is not None

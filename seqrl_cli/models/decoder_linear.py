@@ -106,13 +106,7 @@ MakeLinear = Callable[[Tensor, Tensor | None], DecoderLinear]
 
 def fastest_linear(device: torch.device) -> MakeLinear:
     """The faster kind of layer for float32 weights on a device: C++ on a CPU, where it can be had, else PyTorch."""
-    if device.type != "cpu":
-        return PackedLinear
-    try:
-        library.load()
-    except library.CannotCompile:
-        return PackedLinear
-    return NativeLinear
+    return NativeLinear if device.type == "cpu" and library.available() else PackedLinear
 
 
 def _has_half_units(weight: Tensor) -> bool:

@@ -22,7 +22,7 @@ from seqrl_cli.data.d4rl_package import disagreements, installed_list
 from seqrl_cli.data.formats import read_attributes, read_dataset
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.native.library import find_compiler
+from seqrl_cli.models.native import library
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
@@ -166,14 +166,12 @@ def show_machine(store: RunStore, console: Console) -> None:
     """Versions, devices, and what draws pictures here; with a hint for what is missing."""
     import torch
 
-    backend, compiler = find_backend(), find_compiler()
+    backend, compiler = find_backend(), library.find_compiler()
     facts = {
         "seqrl": __version__,
         "cores": available_cores(),
         "devices": ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())],
-        "planning": f"native, compiled with {compiler}"
-        if compiler
-        else "PyTorch; faster with a C++ compiler, such as g++",
+        "planning": f"native, compiled with {compiler}" if library.available() else "PyTorch; faster with g++",
         "drawing": f"MuJoCo with {backend.upper()}" if backend else "software",
         "runs directory": str(store.root.resolve()),
         **{package: metadata.version(package) for package in CORE},

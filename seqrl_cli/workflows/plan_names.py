@@ -19,7 +19,6 @@ SHORT_NAMES = {
     "window": "",
     "context": "",
     "precision": "",
-    "engine": "",
     "max_steps": "steps",
 }
 

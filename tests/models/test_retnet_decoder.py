@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.native.library import find_compiler
+from seqrl_cli.models.native.library import available
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.models.retnet_decoder import FRAME, RetNetDecoder
 from tests.contracts.decoder import (
@@ -35,7 +35,7 @@ def make_model(**changes) -> RetNet:
 @pytest.fixture(params=[False, True], ids=["torch", "compiled"])
 def compiled(request) -> bool:
     """Whether linear layers are C++, where there is a compiler."""
-    if request.param and find_compiler() is None:
+    if request.param and not available():
         pytest.skip("no C++ compiler")
     return request.param
 

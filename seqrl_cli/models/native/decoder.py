@@ -21,7 +21,7 @@ from seqrl_cli.models.decoder import Decoder, Window, likeliest
 from seqrl_cli.models.decoder_prefixes import prefix_levels
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_tokens import check_window, embedding_by_dimension, kept_dimensions
-from seqrl_cli.models.native import library
+from seqrl_cli.models.native import library, structs
 from seqrl_cli.models.native.pages import Pool
 from seqrl_cli.models.native.weights import Weights
 
@@ -70,6 +70,8 @@ class NativeState:
 class NativeGPTDecoder(Decoder):
     """Decode with a GPT, a token at a time, to the same logits as if all of the window were encoded each time.
 
+    Not for several Python threads at once; it has threads of its own, as many as PyTorch.
+
     Args:
         model: the weights, on the CPU; they are copied, so later training does not reach the decoder.
         window: which part of the sequence is seen.
@@ -113,8 +115,9 @@ class NativeGPTDecoder(Decoder):
     def greedy(self, logits: Tensor, state: NativeState, count: int) -> tuple[Tensor, Tensor, NativeState]:
         """See :meth:`Decoder.greedy`."""
         state = self._make_room(state)
-        dim = state.tokens.shape[1] % self.transition_dim
-        if dim + count > len(self._kept):  # a transition would end in between
+        length = state.tokens.shape[1]
+        slides = self.window.slides and self.window.overflow(length + count, self.transition_dim)
+        if slides or length % self.transition_dim + count > len(self._kept):  # or a transition would end in between
             return super().greedy(logits, state, count)
         first = likeliest(logits)
         logits, others = self._consume(first, state, count)
@@ -145,13 +148,15 @@ class NativeGPTDecoder(Decoder):
         Returns:
             Logits of the token after them (rows, bins + 1), and the tokens after the first, (rows, count - 1) int64.
         """
+        low, high = torch.aminmax(tokens)
+        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
         first = state.tokens.shape[1]
         assert first + count <= self.block_size, "the sequence outgrew the model's block"
         keeps = first % self.transition_dim in self._kept
         if keeps and state.filled == state.split:
             state.own = self._open.take(len(tokens))
         logits = torch.empty(len(tokens), self.bins + 1)
-        chosen = tokens.new_empty(len(tokens), count - 1)
+        chosen = torch.empty(len(tokens), count - 1, dtype=torch.int64)
         tokens = tokens[:, None].contiguous()
         positions = range(first, first + count)
         self._forward(state, tokens, positions, self._open, keeps=keeps, logits=logits, chosen=chosen)
@@ -236,11 +241,13 @@ class NativeGPTDecoder(Decoder):
             logits: (rows, bins + 1), takes the last token's.
             chosen: (rows, steps - 1) int64, takes the likeliest tokens after the first.
         """
+        low, high = torch.aminmax(tokens)
+        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
         dims = [position % self.transition_dim for position in positions]
         first_row, places = torch.tensor(dims) * (self.bins + 1), torch.tensor(positions)
         table = state.table.contiguous()
         steps = 1 if chosen is None else chosen.shape[1] + 1
-        call = library.Call(
+        call = structs.Call(
             units=len(tokens),
             span=tokens.shape[1],
             steps=steps,

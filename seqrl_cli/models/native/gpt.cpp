@@ -283,6 +283,12 @@ int64_t lanes() { return LANES; }
 
 int64_t panel() { return PANEL; }
 
+int64_t page_size(const Shape* shape, bool closed) { return shape->page(closed); }
+
+int64_t call_size() { return sizeof(Call); }
+
+int64_t model_size() { return sizeof(Model); }
+
 // Takes units through the model.
 void forward(const Model* model, const Call* call, int threads) {
     const int64_t share = (call->units + threads - 1) / threads;

@@ -8,7 +8,9 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 
@@ -16,98 +18,84 @@ import torch
 from filelock import FileLock
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.native.structs import Address, Call, Count, Linear, Model, Pages, Shape
 
 FOLDER = Path(__file__).parent
 
 FLAGS = ["-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-fopenmp", "-c"]
 """Nothing that lets sums be reordered: a row must come out the same, bit for bit, in any block."""
 
-Address, Count = ctypes.c_void_p, ctypes.c_int64
+HINT = "install g++, or use plan.engine=torch"
+
+PATIENCE = 120.0
+"""Seconds that a compiler may take, a hundred times what one needs; others wait for it as long."""
+
+KEPT_DAYS = 30
+"""How long libraries of other versions stay in the cache."""
 
 
 class CannotCompile(SeqrlError):
     """There is no compiler, or it cannot compile or link this."""
 
 
-class Linear(ctypes.Structure):
-    """``Linear`` of linear.h."""
-
-    _fields_ = [("weights", Address), ("bias", Address), ("inputs", Count), ("outputs", Count)]
-
-
-class Layer(ctypes.Structure):
-    """``Layer`` of gpt.cpp."""
-
-    _fields_ = [(name, Linear) for name in ("qkv", "projection", "mlp_in", "mlp_out")]
-
-
-class Shape(ctypes.Structure):
-    """``Shape`` of attention.h."""
-
-    _fields_ = [(name, Count) for name in ("heads", "head_dim", "head_width", "columns", "lanes")]
-
-
-class Pages(ctypes.Structure):
-    """``Pages`` of attention.h."""
-
-    _fields_ = [("memory", Address), ("capacity", Count), ("closed", Count)]
-
-
-class Model(ctypes.Structure):
-    """``Model`` of gpt.cpp."""
-
-    _fields_ = [
-        ("layers", Count),
-        ("width", Count),
-        ("shape", Shape),
-        ("layer", ctypes.POINTER(Layer)),
-        ("embedding", Address),
-        ("positions", Address),
-    ]
-
-
-class Call(ctypes.Structure):
-    """``Call`` of gpt.cpp."""
-
-    _fields_ = [
-        *[(name, Count) for name in ("units", "span", "steps")],
-        *[(name, Address) for name in ("order", "tokens", "first_row", "position", "table", "stem", "own")],
-        *[(name, Count) for name in ("closed_pages", "split", "column", "keeps")],
-        *[(name, Pages) for name in ("closed", "open", "target")],
-        ("heads", ctypes.POINTER(Linear)),
-        ("outputs", Count),
-        ("chosen", Address),
-        ("logits", Address),
-    ]
-
-
-@cache
 def load() -> ctypes.CDLL:
     """The library.
 
     Raises:
-        CannotCompile: it cannot be had on this machine.
+        CannotCompile: it cannot be had on this machine; the hint is empty where nobody can do anything about it.
     """
+    outcome = _outcome()
+    if isinstance(outcome, CannotCompile):
+        raise outcome
+    return outcome
+
+
+def available() -> bool:
+    """Whether it can be had on this machine."""
+    return not isinstance(_outcome(), CannotCompile)
+
+
+@cache
+def _outcome() -> ctypes.CDLL | CannotCompile:
+    """The library, or why there is none, found out once a process."""
+    if sys.platform != "linux":
+        return CannotCompile("C++ is compiled on Linux only")
     compiler = find_compiler()
     if compiler is None:
-        raise CannotCompile(
-            "there is no C++ compiler on this machine", "install g++ or clang++, or use plan.engine=torch"
-        )
-    path = _cache_folder() / f"seqrl-{_fingerprint(compiler)}.so"
-    with FileLock(path.with_suffix(".lock")):
+        return CannotCompile("there is no C++ compiler", HINT)
+    troubles = (OSError, RuntimeError, subprocess.SubprocessError)
+    try:
+        try:
+            return _library_in(_cache_folder(), compiler)
+        except troubles:  # no home, or one that cannot be written or run from
+            with tempfile.TemporaryDirectory(prefix="seqrl-") as folder:
+                return _library_in(Path(folder), compiler)
+    except CannotCompile as error:
+        return error
+    except troubles as error:
+        return CannotCompile(f"the C++ cannot be compiled: {error}", HINT)
+
+
+def forget() -> None:
+    """Look for the library anew when it is next asked for."""
+    _outcome.cache_clear()
+
+
+def find_compiler() -> str | None:
+    """The path of the C++ compiler; Clang does not know the vectors' shuffles as GCC does."""
+    return shutil.which("g++")
+
+
+def _library_in(folder: Path, compiler: str) -> ctypes.CDLL:
+    """Load the library from a folder, compiled first if it is not there."""
+    path = folder / f"seqrl-{_fingerprint(compiler)}.so"
+    with FileLock(path.with_suffix(".lock"), timeout=PATIENCE):
         try:
             return _open(path)
         except OSError:  # not there, or cut short, or not for this machine after all
             _compile(compiler, path)
-    try:
-        return _open(path)
-    except OSError as error:
-        raise CannotCompile(f"the compiled decoder cannot be loaded: {error}", "use plan.engine=torch") from error
-
-
-def find_compiler() -> str | None:
-    """The C++ compiler's path, the first of the usual names'."""
-    return next((found for name in ("g++", "clang++", "c++") if (found := shutil.which(name))), None)
+            _sweep(folder)
+    return _open(path)
 
 
 def _compile(compiler: str, path: Path) -> None:
@@ -118,14 +106,26 @@ def _compile(compiler: str, path: Path) -> None:
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole = Path(folder) / "whole.so"
-        parts = {source: str(Path(folder) / f"{source.stem}.o") for source in sorted(FOLDER.glob("*.cpp"))}
-        commands = [[compiler, *FLAGS, str(source), "-o", part] for source, part in parts.items()]
-        for command in (*commands, [compiler, "-shared", *parts.values(), "-o", str(whole)]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        objects = {source: str(Path(folder) / f"{source.stem}.o") for source in sorted(FOLDER.glob("*.cpp"))}
+        commands = [[compiler, *FLAGS, str(source), "-o", made] for source, made in objects.items()]
+        for command in (*commands, [compiler, "-shared", *objects.values(), "-o", str(whole)]):
+            done = _run(command)
             if done.returncode:
-                reason = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
-                raise CannotCompile(f"{compiler} cannot compile the decoder: {reason}", "use plan.engine=torch")
+                lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+                reason = next((line for line in lines if "error" in line), lines[-1])
+                raise CannotCompile(f"{compiler} failed: {reason}", HINT)
         whole.replace(path)
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what other versions, and compilers that were killed, left behind long ago."""
+    for old in (*folder.glob("seqrl-*"), *folder.glob("tmp*")):
+        if time.time() - old.stat().st_mtime > KEPT_DAYS * 86400:
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> ctypes.CDLL:
@@ -133,8 +133,10 @@ def _open(path: Path) -> ctypes.CDLL:
     if path.stat().st_uid != os.getuid():
         raise PermissionError(f"{path} belongs to somebody else")
     library = ctypes.CDLL(str(path))
-    for name in ("lanes", "panel"):
+    for name in ("lanes", "panel", "page_size", "call_size", "model_size"):
         getattr(library, name).restype = Count
+    assert library.call_size() == ctypes.sizeof(Call) and library.model_size() == ctypes.sizeof(Model)
+    library.page_size.argtypes = [ctypes.POINTER(Shape), ctypes.c_bool]
     pages, model = ctypes.POINTER(Pages), ctypes.POINTER(Model)
     library.forward.argtypes = [model, ctypes.POINTER(Call), ctypes.c_int]
     library.join.argtypes = [model, pages, pages, Count, Address, Address, Address, Count, Count, ctypes.c_int]
@@ -149,27 +151,24 @@ def _fingerprint(compiler: str) -> str:
     known = hashlib.sha256()
     for source in sorted(FOLDER.glob("*.h")) + sorted(FOLDER.glob("*.cpp")):
         known.update(source.read_bytes())
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    version = _run([compiler, "--version"]).stdout
     known.update(repr([FLAGS, version, _processor(), torch.__version__]).encode())
     return known.hexdigest()[:16]
 
 
 def _processor() -> str:
-    """What ``-march=native`` goes by, as far as the system tells."""
+    """What ``-march=native`` goes by, as far as the system tells; without /proc, this machine's name."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
-        return platform.platform()
+        return f"{platform.platform()} {platform.node()}"
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
 def _cache_folder() -> Path:
-    """Where compiled libraries are kept; a temporary folder where the cache cannot be written."""
+    """Where compiled libraries are kept; raises OSError or RuntimeError if there is no such place."""
     folder = Path.home() / ".cache" / "seqrl"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="seqrl-"))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK) or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} is not for this user to write")
+    return folder

@@ -60,12 +60,11 @@ inline void normalize(const float* x, float* normed, int64_t rows, int64_t width
         Floats total{}, squares{};
         for (int64_t i = 0; i < stride; i += LANES) total += load(x + i);
         const float mean = sum(total) / width;
-        for (int64_t i = 0; i < stride; i += LANES) {
-            const Floats distance = load(x + i) - mean;
-            squares += distance * distance;
-        }
-        const float variance = (sum(squares) - (stride - width) * mean * mean) / width;
-        const float scale = 1 / std::sqrt(variance + 1e-5f);
-        for (int64_t i = 0; i < stride; i += LANES) store(normed + i, (load(x + i) - mean) * scale);
+        int64_t i = 0;
+        for (; i + LANES <= width; i += LANES) squares += (load(x + i) - mean) * (load(x + i) - mean);
+        float rest = 0;
+        for (; i < width; ++i) rest += (x[i] - mean) * (x[i] - mean);
+        const float scale = 1 / std::sqrt((sum(squares) + rest) / width + 1e-5f);
+        for (int64_t j = 0; j < stride; j += LANES) store(normed + j, (load(x + j) - mean) * scale);
     }
 }

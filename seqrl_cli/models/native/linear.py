@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqrl_cli.models.native import library
+from seqrl_cli.models.native import library, structs
 
 ACTIVATIONS = {name: number for number, name in enumerate(("none", "relu", "gelu", "silu"))}
 
@@ -36,7 +36,7 @@ class Panels:
         self.bias = torch.zeros(outputs + missing)
         if bias is not None:
             self.bias[:outputs] = bias.detach()
-        self.layer = library.Linear(self.weights.data_ptr(), self.bias.data_ptr(), inputs, outputs + missing)
+        self.layer = structs.Linear(self.weights.data_ptr(), self.bias.data_ptr(), inputs, outputs + missing)
 
 
 class NativeLinear:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.native import library
+from seqrl_cli.models.native import library, structs
 
 
 class Pool:
@@ -21,11 +21,9 @@ class Pool:
         memory: (layers, capacity, numbers a page) float32.
     """
 
-    def __init__(self, layers: int, shape: library.Shape, *, closed: bool) -> None:
-        keys = shape.head_dim * shape.lanes if closed else shape.columns * shape.head_width
-        page = shape.heads * (keys + shape.columns * shape.head_width)
+    def __init__(self, layers: int, shape: structs.Shape, *, closed: bool) -> None:
         self.used, self._closed = 0, closed
-        self.memory = torch.zeros(layers, 0, page)
+        self.memory = torch.zeros(layers, 0, library.load().page_size(shape, closed))
 
     def clear(self) -> None:
         """Give all pages back; their memory is kept for later ones."""
@@ -47,6 +45,6 @@ class Pool:
         return 4 * layers * count * page
 
     @property
-    def pages(self) -> library.Pages:
+    def pages(self) -> structs.Pages:
         """Where they are, until more are taken."""
-        return library.Pages(self.memory.data_ptr(), self.memory.shape[1], self._closed)
+        return structs.Pages(self.memory.data_ptr(), self.memory.shape[1], self._closed)

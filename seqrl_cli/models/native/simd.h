@@ -1,4 +1,4 @@
-// Vectors of floats as wide as the processor's, by the vector extension of GCC and Clang, and functions of them.
+// Vectors of floats as wide as the processor's, by GCC's vector extension, and functions of them.
 
 #pragma once
 

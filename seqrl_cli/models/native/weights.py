@@ -12,7 +12,7 @@ from torch.nn import functional
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_layer import folded
-from seqrl_cli.models.native import library
+from seqrl_cli.models.native import library, structs
 from seqrl_cli.models.native.linear import Panels
 
 
@@ -36,17 +36,17 @@ class Weights:
         blocks = [block for block in model.blocks if isinstance(block, Block)]
         width = model.position_embedding.shape[1]
         heads, head_dim = blocks[0].n_head, width // blocks[0].n_head
-        self.shape = library.Shape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
-        self._layers = (library.Layer * len(blocks))(*map(self._layer, blocks))
+        self.shape = structs.Shape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
+        self._layers = (structs.Layer * len(blocks))(*map(self._layer, blocks))
         positions = model.position_embedding.detach().float().clone()
         self._kept += [embedding, positions]
-        self.model = library.Model(
+        self.model = structs.Model(
             len(blocks), width, self.shape, self._layers, embedding.data_ptr(), positions.data_ptr()
         )
         by_dim = [self._linear(*folded(model.norm, *model.head.linear(dim))) for dim in range(model.transition_dim)]
-        self.heads = (library.Linear * len(by_dim))(*by_dim)
+        self.heads = (structs.Linear * len(by_dim))(*by_dim)
 
-    def _layer(self, block: Block) -> library.Layer:
+    def _layer(self, block: Block) -> structs.Layer:
         """One block; queries come out scaled."""
         width = block.projection.in_features
         scale = torch.ones(3, width, dtype=torch.float64)
@@ -56,7 +56,7 @@ class Weights:
         qkv = self._linear(self._widen(weight, 0, (3, *into_heads)), self._widen(bias, 0, (3, *into_heads)))
         projection = self._linear(self._widen(block.projection.weight, 1, into_heads), block.projection.bias)
         mlp_in = self._linear(*folded(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias))
-        return library.Layer(qkv, projection, mlp_in, self._linear(block.mlp_out.weight, block.mlp_out.bias))
+        return structs.Layer(qkv, projection, mlp_in, self._linear(block.mlp_out.weight, block.mlp_out.bias))
 
     def _widen(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
         """Zeros after each head's components along an axis, so that a head is whole vectors."""
@@ -64,7 +64,7 @@ class Weights:
         apart = functional.pad(apart, (0, self.shape.head_width - self.shape.head_dim))
         return apart.flatten(-len(sizes)).movedim(-1, axis)
 
-    def _linear(self, weight: Tensor, bias: Tensor) -> library.Linear:
+    def _linear(self, weight: Tensor, bias: Tensor) -> structs.Linear:
         """A linear layer (outputs, inputs)."""
         panels = Panels(weight, bias)
         self._kept += [panels.weights, panels.bias]

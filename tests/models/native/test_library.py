@@ -16,16 +16,16 @@ from seqrl_cli.models.native.decoder import NativeGPTDecoder
 
 SIZES = dict(bins=5, observation_dim=2, action_dim=1, n_layer=1, n_head=1, width=8)
 
-pytestmark = pytest.mark.skipif(library.find_compiler() is None, reason="no C++ compiler")
+pytestmark = pytest.mark.skipif(not library.available(), reason="no C++ compiler")
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     """An empty cache, and nothing loaded."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    library.load.cache_clear()
+    library.forget()
     yield tmp_path / ".cache" / "seqrl"
-    library.load.cache_clear()
+    library.forget()
 
 
 def gpt():
@@ -47,7 +47,7 @@ def test_compiled_once(cache, tmp_path, monkeypatch):
     assert len(list(cache.glob("*.so"))) == 1
     calls = log.read_text()
     assert "-shared" in calls
-    library.load.cache_clear()
+    library.forget()
     library.load()
     assert "-shared" not in log.read_text().removeprefix(calls)
 
@@ -64,7 +64,7 @@ def test_a_library_that_cannot_be_trusted_is_compiled_again(cache, damage, tmp_p
             pytest.skip("only root can give files away")
         os.chown(path, 12345, -1)
     monkeypatch.setenv("HOME", str(tmp_path / "other"))
-    library.load.cache_clear()
+    library.forget()
     library.load()
     assert path.stat().st_size == whole.stat().st_size and path.stat().st_uid == os.getuid()
 
@@ -73,21 +73,54 @@ def test_without_a_compiler_pytorch_decodes(cache, monkeypatch):
     monkeypatch.setattr(library, "find_compiler", lambda: None)
     warnings: list[str] = []
     assert isinstance(build_decoder(gpt(), Window(2), on_warning=warnings.append), GPTDecoder)
-    assert "no C++ compiler" in warnings[0]
+    assert "no C++ compiler" in warnings[0] and "install g++" in warnings[0]
     with pytest.raises(library.CannotCompile, match="no C\\+\\+ compiler"):
         build_decoder(gpt(), Window(2), engine="native")
 
 
-def test_a_compiler_that_fails_is_quoted(cache, tmp_path, monkeypatch):
-    compiler_that('echo "gpt.cpp:1: error: out of luck" >&2; exit 1', tmp_path, monkeypatch)
-    with pytest.raises(library.CannotCompile, match="out of luck"):
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ('echo "gpt.cpp:1: error: out of luck" >&2; exit 1', "out of luck"),
+        ("printf 'gpt.cpp:1: Fehler: \\344\\n' >&2; exit 1", "Fehler"),
+        ("exit 3", "exit code 3"),
+    ],
+)
+def test_a_compiler_that_fails_is_quoted(cache, tmp_path, monkeypatch, script, reason):
+    compiler_that(script, tmp_path, monkeypatch)
+    with pytest.raises(library.CannotCompile, match=reason):
         library.load()
     assert not list(cache.glob("*.so"))
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(cache, tmp_path, monkeypatch):
-    (tmp_path / ".cache").write_text("a file where the folder should be")
+def test_a_compiler_that_hangs_is_given_up(cache, tmp_path, monkeypatch):
+    compiler_that("exec sleep 60", tmp_path, monkeypatch)
+    monkeypatch.setattr(library, "PATIENCE", 0.1)
+    with pytest.raises(library.CannotCompile, match="timed out"):
+        library.load()
+
+
+def test_a_compiler_that_cannot_be_run(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "find_compiler", lambda: str(tmp_path / "nowhere"))
+    with pytest.raises(library.CannotCompile, match="nowhere"):
+        library.load()
+
+
+@pytest.mark.parametrize("home", ["a file in the way", "nobody's"])
+def test_a_cache_that_cannot_be_written_is_done_without(cache, tmp_path, monkeypatch, home):
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(aside))
+    if home == "nobody's":
+        monkeypatch.setattr(Path, "home", homeless)
+    else:
+        (tmp_path / ".cache").write_text("a file where the folder should be")
     library.load()
+    assert not list(aside.iterdir())
+
+
+def homeless() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_the_engine_is_chosen():
