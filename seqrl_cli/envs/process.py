@@ -7,6 +7,7 @@ nothing in it can say so. What is lost is little: an episode is its seed and its
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -203,9 +204,16 @@ class _Child:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            self._process.kill()
+            self._kill()
             self._process.wait()
             self._answers.close()
+
+    def _kill(self) -> None:
+        """End the process at once, and whatever it has forked, which is of its group."""
+        if hasattr(os, "killpg"):  # not on Windows
+            with suppress(OSError):  # there is none left
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
 
     def _ask(self, kind: bytes, body: bytes) -> np.ndarray:
         with suppress(BrokenPipeError):  # the answer is missing, then
@@ -225,7 +233,7 @@ class _Child:
             self.close()
             raise _Died(self._process.returncode) from None
         except BaseException:  # Ctrl-C: its answer would be taken for that to another question
-            self._process.kill()
+            self._kill()
             raise
         if kind == FAILED:
             raise unpack_failure(body)

@@ -14,6 +14,8 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import asdict
+from functools import partial
+from io import BufferedReader, BufferedWriter
 from typing import IO
 
 from seqrl_cli.envs.slots import EnvironmentFailure, LocalSlots, Setup
@@ -52,13 +54,21 @@ def _answer(slots: LocalSlots, kind: bytes, body: bytes, answers: IO[bytes]) -> 
         send(answers, DONE, slots.rows.tobytes())
 
 
-def _own_streams() -> tuple[IO[bytes], IO[bytes]]:
+def _own_streams() -> tuple[BufferedReader, BufferedWriter]:
     """Stdin and stdout, out of reach of environments that read or print; what they print goes to stderr."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+        os.register_at_fork(after_in_child=partial(_let_go, requests, answers))
     return requests, answers
+
+
+def _let_go(requests: BufferedReader, answers: BufferedWriter) -> None:
+    """In a process that an environment forks: else the pipe would stay open, and nobody notice that this one died."""
+    for stream in (requests, answers):
+        stream.raw.close()  # without the buffer, whose lock a thread may hold that was not forked along
 
 
 def _end_with_parent(requests: IO[bytes]) -> None:

@@ -28,12 +28,29 @@ def hang() -> None:
     time.sleep(600)
 
 
+def fork_helper() -> None:
+    """Leave a process that has no end of its own, or at least none within the time of a test."""
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(120)
+        while True:
+            signal.pause()
+    (folder() / "helper").write_text(str(pid))
+
+
+def fork_and_die() -> None:
+    fork_helper()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 WHATS = {
     "abort": os.abort,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: sys.exit(3),
     "raise": break_down,
     "hang": hang,
+    "fork": fork_helper,
+    "fork and die": fork_and_die,
 }
 
 

@@ -86,6 +86,22 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(what, how):
     assert not children()
 
 
+def test_the_death_of_a_process_is_noticed_though_what_it_forked_lives_on(folder):
+    whole, warnings = play(vector(FRAGILE, hold=LocalSlots)), []
+    plot_mischief("fork and die", step=7)
+    began = time.monotonic()
+    assert_equal(play(vector(FRAGILE, hold=partial(ProcessSlots, on_warning=warnings.append))), whole)
+    assert len(warnings) == 1 and time.monotonic() - began < 60  # the helper lives for two minutes
+    until(lambda: not is_running(int((folder / "helper").read_text())))
+
+
+def test_what_a_process_forked_ends_with_it(folder):
+    plot_mischief("fork", step=3)
+    play(vector(FRAGILE))
+    until(lambda: not is_running(int((folder / "helper").read_text())))
+    assert not children()
+
+
 def test_a_process_that_is_killed_between_steps_is_started_again():
     def kill(number: int) -> None:
         if number in (3, 4, 25):
