@@ -79,6 +79,9 @@ class ProcessSlots:
             EnvironmentFailure: one broke, or took their process with it twice.
         """
         slots = np.flatnonzero(chosen).tolist()
+        if not slots:  # nothing to ask a process for, nor a step that it could die in
+            forget_step(self.rows)
+            return
         rows = self._insist(lambda: self._in_step(slots), lambda child: child.step(actions, chosen))
         forget_step(self.rows)
         self.rows[chosen] = rows[chosen]

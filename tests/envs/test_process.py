@@ -111,6 +111,19 @@ def test_a_process_that_is_killed_between_steps_is_started_again():
     assert_equal(play(vector("Hopper-v4"), on_step=kill), play(vector("Hopper-v4", hold=LocalSlots)))
 
 
+def test_a_step_of_no_slot_needs_no_process():
+    with closing(vector(FRAGILE)) as there, closing(vector(FRAGILE, hold=LocalSlots)) as here:
+        seen = []
+        for each in (there, here):
+            each.start(0, 5)
+            each.step(np.ones((2, 2), np.float32))
+            for child in children():
+                child.kill()
+            step = each.step(np.ones((2, 2), np.float32), np.zeros(2, np.bool_))
+            seen.append([step.observations, step.rewards, step.terminated, step.truncated])
+        assert_equal(*seen)
+
+
 def test_what_kills_two_in_a_row_is_told():
     warnings = []
     plot_mischief("abort", step=3, once=False)
