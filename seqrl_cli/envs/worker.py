@@ -18,7 +18,7 @@ from functools import partial
 from io import BufferedReader, BufferedWriter
 from typing import IO
 
-from seqrl_cli.envs.slots import EnvironmentFailure, LocalSlots, Setup
+from seqrl_cli.envs.slots import LocalSlots, Setup
 from seqrl_cli.envs.wire import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
 from seqrl_cli.errors import SeqrlError
 
@@ -48,7 +48,7 @@ def _answer(slots: LocalSlots, kind: bytes, body: bytes, answers: IO[bytes]) -> 
             slots.start(*unpack_start(body))
         else:
             slots.step(*unpack_step(body, len(slots.rows)))
-    except EnvironmentFailure as error:
+    except SeqrlError as error:  # an environment's failure, or a mistake of the user's that it tells of
         send(answers, FAILED, pack_failure(error))
     else:
         send(answers, DONE, slots.rows.tobytes())

@@ -16,11 +16,17 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 
+from seqrl_cli.errors import SeqrlError
+
 FRAGILE, FICKLE = "tests.envs.fragile:Fragile-v0", "tests.envs.fragile:Fickle-v0"
 
 
 def break_down() -> None:
     raise ValueError("a gear is missing\nand more")
+
+
+def refuse() -> None:
+    raise SeqrlError("there is no oil", "buy some")
 
 
 def hang() -> None:
@@ -48,6 +54,7 @@ WHATS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: sys.exit(3),
     "raise": break_down,
+    "refuse": refuse,
     "hang": hang,
     "fork": fork_helper,
     "fork and die": fork_and_die,

@@ -146,6 +146,17 @@ def test_what_an_environment_raises_is_told_as_if_it_were_here():
     assert "in break_down" in str(caught.value.__cause__)
 
 
+def test_a_mistake_that_an_environment_tells_of_is_no_death_of_its_process():
+    plot_mischief("refuse", step=3, once=False)
+    warnings = []
+    for hold in (LocalSlots, partial(ProcessSlots, on_warning=warnings.append)):
+        with pytest.raises(SeqrlError) as caught:
+            play(vector(FRAGILE, hold=hold))
+        assert type(caught.value) is SeqrlError
+        assert (caught.value.message, caught.value.hint) == ("there is no oil", "buy some")
+    assert not warnings and not children()
+
+
 @pytest.mark.parametrize("env_id", ["Hoper-v4", "nowhere:Hopper-v4", "CartPole-v1"])
 def test_what_cannot_be_made_is_refused_as_if_it_were_here(env_id):
     errors = []
