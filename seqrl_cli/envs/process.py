@@ -105,8 +105,7 @@ class ProcessSlots:
         for is_last in (False, True):
             try:
                 if self._child is None:
-                    self._child = _Child(self._setup)
-                    self._catch_up(self._child)
+                    self._child = self._caught_up()
                 return ask(self._child)
             except _Died as death:
                 self._child = None
@@ -122,6 +121,21 @@ class ProcessSlots:
         numbers = {len(self._under_way[slot].actions) + 1 for slot in slots}
         first, last = min(numbers), max(numbers)
         return f"in step {first:,}" if first == last else f"in steps {first:,} to {last:,} of its episodes"
+
+    def _caught_up(self) -> _Child:
+        """A new process where the old one was.
+
+        Raises:
+            EnvironmentFailure: an episode under way is not what it was, or an environment broke.
+            _Died: the process did not survive it.
+        """
+        child = _Child(self._setup)
+        try:
+            self._catch_up(child)
+        except BaseException:  # of no use half-way
+            child.close()
+            raise
+        return child
 
     def _catch_up(self, child: _Child) -> None:
         """Play the episodes under way up to where they were.
@@ -200,6 +214,8 @@ class _Child:
 
     def close(self) -> None:
         """End the process, gently if it listens."""
+        if self._answers.closed:  # it has ended before, and its number may be another's by now
+            return
         with suppress(OSError):  # of what a dead process did not read
             self._requests.close()
         try:
