@@ -198,7 +198,7 @@ class _Child:
         assert process.stdin and process.stdout
         self._process, self._requests, self._answers = process, process.stdin, process.stdout
         try:
-            self.layout = Layout(**json.loads(self._answer()))
+            self.layout = Layout(**json.loads(self._ask()))  # told unasked
             self._row = self.layout.row
         except BaseException:
             self.close()
@@ -206,11 +206,11 @@ class _Child:
 
     def start(self, slot: int, seed: int) -> np.ndarray:
         """Reset an environment; the rows of all."""
-        return self._ask(START, pack_start(slot, seed))
+        return np.frombuffer(self._ask(START, pack_start(slot, seed)), self._row)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Step the chosen environments; the rows of all."""
-        return self._ask(STEP, pack_step(actions, chosen))
+        return np.frombuffer(self._ask(STEP, pack_step(actions, chosen)), self._row)
 
     def close(self) -> None:
         """End the process, gently if it listens."""
@@ -234,19 +234,17 @@ class _Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
-    def _ask(self, kind: bytes, body: bytes) -> np.ndarray:
-        with suppress(BrokenPipeError):  # the answer is missing, then
-            send(self._requests, kind, body)
-        return np.frombuffer(self._answer(), self._row)
-
-    def _answer(self) -> bytes:
-        """Wait for an answer.
+    def _ask(self, *question: bytes) -> bytes:
+        """Send a message's kind and body, or nothing, and wait for the answer.
 
         Raises:
             SeqrlError: what went wrong in the process.
             _Died: it is no more.
         """
         try:
+            if question:
+                with suppress(BrokenPipeError):  # the answer is missing, then
+                    send(self._requests, *question)
             kind, body = receive(self._answers)
         except EOFError:
             self.close()

@@ -12,9 +12,11 @@ import numpy as np
 import psutil
 import pytest
 
+from seqrl_cli.envs import process
 from seqrl_cli.envs.process import ProcessSlots
 from seqrl_cli.envs.slots import EnvironmentFailure, LocalSlots
 from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.wire import send
 from seqrl_cli.errors import SeqrlError
 from tests.behaviour.test_workers import is_running
 from tests.envs.fragile import FICKLE, FRAGILE, plot_mischief
@@ -223,6 +225,21 @@ def test_ctrl_c_ends_the_waiting_for_a_step_and_its_process(parent):
     errors = process.communicate(timeout=60)[1]
     assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
     until(lambda: not is_running(pid))
+
+
+def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch):
+    def send_and_press(*message) -> None:
+        send(*message)
+        raise KeyboardInterrupt
+
+    def press(number: int) -> None:
+        if number == 4:
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(process, "send", send_and_press)
+                there.step(-np.ones((2, 3), np.float32))
+
+    there, here = vector("Hopper-v4"), vector("Hopper-v4", hold=LocalSlots)
+    assert_equal(play(there, on_step=press), play(here))
 
 
 def test_no_process_outlives_a_killed_parent_even_amid_a_step(parent):
