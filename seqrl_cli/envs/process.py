@@ -172,7 +172,7 @@ class _Died(Exception):
         else:
             names = {each.value: each.name for each in signal.Signals}
             self.how = f"died of signal {-code} ({names.get(-code, 'unnamed')})"
-        killed = code == -signal.SIGKILL
+        killed = self.how.endswith("(SIGKILL)")  # which Windows has no number for
         self.hint = "fewer environments need less memory" if killed else "PYTHONFAULTHANDLER=1 shows where in its code"
 
 

@@ -29,7 +29,8 @@ def main(setup: str) -> None:
     """Make the environments that the JSON ``setup`` asks for and play as stdin says, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _own_streams()
-    threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
+    if hasattr(select, "poll"):  # not on Windows: a step that never ends outlives a killed parent there
+        threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
     with suppress(EOFError, BrokenPipeError):
         try:
             slots = LocalSlots(Setup(**json.loads(setup)))

@@ -189,6 +189,14 @@ def test_modules_are_found_where_this_process_finds_them(tmp_path, monkeypatch):
     vector("my_own_envs:Own-v0").close()
 
 
+def test_a_system_without_poll_and_fork_plays_too(tmp_path, monkeypatch, capfd):
+    (tmp_path / "sitecustomize.py").write_text("import os, select\ndel select.poll, os.fork, os.register_at_fork\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    plot_mischief("exit", step=7)
+    assert_equal(play(vector(FRAGILE)), play(vector(FRAGILE, hold=LocalSlots)))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.fixture
 def parent(folder):
     """A program whose environment hangs in its third step; gives it and the environment's process id."""
