@@ -86,7 +86,8 @@ def decoding_steps(form: str, length: int, rows: int, rounds: int) -> Callable[[
         for each in tokens:
             _, state = decoder.step(each, state)
         seconds = (time.perf_counter() - start) / len(tokens)
-        return {"seconds": seconds, "bytes": tensor_bytes([state, getattr(decoder, "pages", None)])}
+        cached = sum(pool.bytes_of(pool.used) for pool in getattr(decoder, "pools", ()))  # room to grow left out
+        return {"seconds": seconds, "bytes": cached + tensor_bytes([state, getattr(decoder, "pages", None)])}
 
     return steps
 
