@@ -118,8 +118,8 @@ inline void mix_part(const Shape& shape, const float* weights, int64_t weight_st
 }
 
 template <int ROWS>
-inline void mix_values(const Shape& shape, const float* weights, int64_t weight_stride, const float* values, int64_t first,
-                int64_t last, float* mixed, int64_t stride) {
+inline void mix_values(const Shape& shape, const float* weights, int64_t weight_stride, const float* values,
+                       int64_t first, int64_t last, float* mixed, int64_t stride) {
     int64_t d = 0;
     for (; d + 2 * LANES <= shape.head_width; d += 2 * LANES)
         mix_part<ROWS, 2>(shape, weights, weight_stride, values + d, first, last, mixed + d, stride);

@@ -3,7 +3,12 @@
 // Rows come as units of `span` consecutive tokens of one sequence: one token a unit when beams take a step, a
 // transition's when a window is encoded anew. What a unit has seen is a list of closed pages, then perhaps a stem, the
 // first `split` columns of an open page that it shares with relatives, then columns from `split` on of a page of its
-// own, where its tokens' keys and values go.
+// own, where its tokens' keys and values go:
+//
+//     | closed pages, a transition each   | stem         | own      |
+//     | table[0]  table[1] ...            | 0 ... split  | split... |
+//     | shared with all that descend from | shared with  | this     |
+//     | the same rows                     | its siblings | unit's   |
 //
 // Nothing that a unit computes depends on the units beside it, so a thread takes a chunk of them through all layers
 // without waiting for others, and through several tokens if each is the likeliest one.
@@ -29,19 +34,19 @@ struct Model {
 };
 
 struct Call {
-    int64_t units, span, steps;         // steps > 1: tokens after the first are the likeliest ones; then span is 1
-    const int32_t* order;               // (units,) the units so that relatives are neighbours
-    const int64_t* tokens;              // (units, span)
+    int64_t units, span, steps;           // steps > 1: tokens after the first are the likeliest ones; then span is 1
+    const int32_t* order;                 // (units,) the units so that relatives are neighbours
+    const int64_t* tokens;                // (units, span)
     const int64_t *first_row, *position;  // (span * steps,) of a token's dimension in the embedding; in the sequence
-    const int32_t* table;               // (units, closed_pages)
-    const int32_t* stem;                // (units,) in `open`; unused if split is 0
-    const int32_t* own;                 // (units,) in `target`
+    const int32_t* table;                 // (units, closed_pages)
+    const int32_t* stem;                  // (units,) in `open`; unused if split is 0
+    const int32_t* own;                   // (units,) in `target`
     int64_t closed_pages, split, column, keeps;  // column of the first token; whether tokens leave keys and values
     Pages closed, open, target;
-    const Linear* heads;                // (steps,); null: only keys and values are wanted
+    const Linear* heads;  // (steps,); null: only keys and values are wanted
     int64_t outputs;
-    int64_t* chosen;                    // (units, steps - 1) the tokens after the first
-    float* logits;                      // (units, outputs) after the last token
+    int64_t* chosen;  // (units, steps - 1) the tokens after the first
+    float* logits;    // (units, outputs) after the last token
 };
 }
 
@@ -76,9 +81,9 @@ struct Scratch {
         const Layer& layer = model.layer[0];
         const int64_t pages = call.closed_pages + 2, scores_width = model.shape.heads * pages * model.shape.lanes;
         const int64_t hidden_width = std::max(layer.mlp_in.outputs, call.heads ? call.heads->outputs : 0);
-        const int64_t sizes[] = {rows * layer.projection.outputs, rows * layer.qkv.outputs,
-                                 rows * layer.projection.inputs,  block * layer.projection.outputs,
-                                 block * hidden_width,            score_rows * scores_width};
+        const int64_t sizes[] = {
+            rows * layer.projection.outputs,  rows * layer.qkv.outputs, rows * layer.projection.inputs,
+            block * layer.projection.outputs, block * hidden_width,     score_rows * scores_width};
         const int64_t total = std::accumulate(std::begin(sizes), std::end(sizes), int64_t(0));
         if ((int64_t)memory.size() < total) memory.resize(total);
         float** parts[] = {&x, &qkv, &mixed, &normed, &hidden, &scores};
@@ -93,7 +98,7 @@ struct Chunk {
     const Call& call;
     const int32_t* units;  // (count,)
     int64_t count, step;
-    const Scratch& at;
+    const Scratch& scratch;
 
     const Shape& shape = model.shape;
     const int64_t span = call.span, rows = count * span, padded = up_to(rows, TILE);
@@ -123,21 +128,22 @@ struct Chunk {
     }
 
     void embed() {
-        std::fill(at.x, at.x + padded * stride, 0.0f);
+        std::fill(scratch.x, scratch.x + padded * stride, 0.0f);
         for (int64_t row = 0; row < rows; ++row) {
             const int64_t i = row % span, unit = units[row / span];
             const int64_t token = step ? call.chosen[unit * (call.steps - 1) + step - 1] : call.tokens[unit * span + i];
             const float* embedded = model.embedding + (call.first_row[step + i] + token) * model.width;
             const float* position = model.positions + call.position[step + i] * model.width;
-            for (int64_t j = 0; j < model.width; ++j) at.x[row * stride + j] = embedded[j] + position[j];
+            for (int64_t j = 0; j < model.width; ++j) scratch.x[row * stride + j] = embedded[j] + position[j];
         }
     }
 
     // Queries, keys and values.
     void project(int64_t layer) {
         by_block([&](int64_t first, int64_t count) {
-            normalize(at.x + first * stride, at.normed, count, model.width, stride);
-            apply(model.layer[layer].qkv, at.normed, stride, count, into(at.qkv + first * qkv_stride, qkv_stride));
+            normalize(scratch.x + first * stride, scratch.normed, count, model.width, stride);
+            apply(model.layer[layer].qkv, scratch.normed, stride, count,
+                  into(scratch.qkv + first * qkv_stride, qkv_stride));
         });
     }
 
@@ -145,13 +151,13 @@ struct Chunk {
     void finish(int64_t layer) {
         const Layer& weights = model.layer[layer];
         by_block([&](int64_t first, int64_t count) {
-            float* x = at.x + first * stride;
-            apply(weights.projection, at.mixed + first * mixed_stride, mixed_stride, count, onto(x, stride));
-            normalize(x, at.normed, count, model.width, stride);
-            apply(weights.mlp_in, at.normed, stride, count, [this](int64_t row, int64_t output, Floats sums) {
-                store(at.hidden + row * hidden_stride + output, gelu(sums));
+            float* x = scratch.x + first * stride;
+            apply(weights.projection, scratch.mixed + first * mixed_stride, mixed_stride, count, onto(x, stride));
+            normalize(x, scratch.normed, count, model.width, stride);
+            apply(weights.mlp_in, scratch.normed, stride, count, [this](int64_t row, int64_t output, Floats sums) {
+                store(scratch.hidden + row * hidden_stride + output, gelu(sums));
             });
-            apply(weights.mlp_out, at.hidden, hidden_stride, count, onto(x, stride));
+            apply(weights.mlp_out, scratch.hidden, hidden_stride, count, onto(x, stride));
         });
     }
 
@@ -159,10 +165,10 @@ struct Chunk {
     void predict() {
         const Linear& head = call.heads[step];
         by_block([&](int64_t first, int64_t count) {
-            normalize(at.x + first * stride, at.normed, count, model.width, stride);
-            apply(head, at.normed, stride, count, into(at.hidden, head.outputs));
+            normalize(scratch.x + first * stride, scratch.normed, count, model.width, stride);
+            apply(head, scratch.normed, stride, count, into(scratch.hidden, head.outputs));
             for (int64_t row = first; row < std::min(first + count, rows); ++row) {
-                const float* logits = at.hidden + (row - first) * head.outputs;
+                const float* logits = scratch.hidden + (row - first) * head.outputs;
                 const int64_t unit = units[row / span];
                 if (step + 1 < call.steps)
                     call.chosen[unit * (call.steps - 1) + step] =
@@ -178,13 +184,17 @@ struct Chunk {
     // The end of the columns of its own page that a row sees.
     int64_t end(int64_t row) const { return column + (call.keeps ? row % span + 1 : 0); }
 
-    const float* query(int64_t row, int64_t head) const { return at.qkv + row * qkv_stride + head * shape.head_width; }
+    const float* query(int64_t row, int64_t head) const {
+        return scratch.qkv + row * qkv_stride + head * shape.head_width;
+    }
 
-    float* mixed(int64_t row, int64_t head) const { return at.mixed + row * mixed_stride + head * shape.head_width; }
+    float* mixed(int64_t row, int64_t head) const {
+        return scratch.mixed + row * mixed_stride + head * shape.head_width;
+    }
 
     // Scores are kept for one block of units at a time, which starts at `start`.
     float* scores(int64_t row, int64_t start, int64_t head, int64_t part) const {
-        return at.scores + ((row - start) * shape.heads + head) * length + part * shape.lanes;
+        return scratch.scores + ((row - start) * shape.heads + head) * length + part * shape.lanes;
     }
 
     // Stores the rows' keys and values, which lie behind the queries.
@@ -192,8 +202,8 @@ struct Chunk {
         for (int64_t row = 0; row < rows; ++row) {
             float* page = own(layer, row / span);
             for (int64_t head = 0; head < shape.heads; ++head)
-                write_token(shape, page, call.target.closed, head, column + row % span,
-                            query(row, shape.heads + head), query(row, 2 * shape.heads + head));
+                write_token(shape, page, call.target.closed, head, column + row % span, query(row, shape.heads + head),
+                            query(row, 2 * shape.heads + head));
         }
     }
 
@@ -223,7 +233,8 @@ struct Chunk {
                 visit(call.open, call.open.at(shape, layer, page), from, to, call.closed_pages, 0, call.split);
             });
         for (int64_t row = first * span; has_own && row < last * span; ++row)
-            visit(call.target, own(layer, row / span), row, row + 1, call.closed_pages + has_stem, call.split, end(row));
+            visit(call.target, own(layer, row / span), row, row + 1, call.closed_pages + has_stem, call.split,
+                  end(row));
     }
 
     // Calls `visit(page, first row, row after the last)` for neighbours that share a page.
@@ -243,8 +254,8 @@ struct Chunk {
             const float* keys = page + head * (pages.closed ? shape.head_dim * shape.lanes : values_apart);
             if (pages.closed)
                 in_groups(first, last, [&](int64_t row, auto group) {
-                    score_components<group()>(shape, query(row, head), qkv_stride, keys,
-                                              scores(row, start, head, part), shape.heads * length);
+                    score_components<group()>(shape, query(row, head), qkv_stride, keys, scores(row, start, head, part),
+                                              shape.heads * length);
                 });
             for (int64_t row = first; row < last; ++row) {
                 float* place = scores(row, start, head, part);
@@ -308,7 +319,8 @@ void join(const Model* model, const Pages* open, const Pages* into, int64_t coun
     for (int64_t job = 0; job < count * model->layers; ++job) {
         const int64_t layer = job / count, i = job % count;
         for (int64_t c = 0; c < filled; ++c) {
-            const float *keys = open->at(shape, layer, c < split ? stem[i] : own[i]), *values = keys + shape.keys(false);
+            const float *keys = open->at(shape, layer, c < split ? stem[i] : own[i]),
+                        *values = keys + shape.keys(false);
             for (int64_t head = 0; head < shape.heads; ++head) {
                 const int64_t place = (head * shape.columns + c) * shape.head_width;
                 write_token(shape, into->at(shape, layer, to[i]), into->closed, head, c, keys + place, values + place);

@@ -1,9 +1,9 @@
 // A linear layer on its own, for models whose parts are put together in Python.
 
+#include "linear.h"
+
 #include <algorithm>
 #include <vector>
-
-#include "linear.h"
 
 namespace {
 
@@ -17,10 +17,14 @@ enum Activation : int64_t { NONE, RELU, GELU, SILU };
 
 Floats activate(Activation activation, Floats x) {
     switch (activation) {
-        case RELU: return x < 0.0f ? Floats{} : x;  // not a number stays so
-        case GELU: return gelu(x);
-        case SILU: return silu(x);
-        default: return x;
+        case RELU:
+            return x < 0.0f ? Floats{} : x;  // not a number stays so
+        case GELU:
+            return gelu(x);
+        case SILU:
+            return silu(x);
+        default:
+            return x;
     }
 }
 
@@ -52,8 +56,7 @@ void multiply(const Linear* layer, const float* x, int64_t stride, int64_t rows,
     std::vector<float> rest(whole < rows ? TILE * inputs : 0);  // rows that fill no tile, and zeros
     for (int64_t row = whole; row < rows; ++row)
         std::copy(x + row * stride, x + row * stride + inputs, rest.begin() + (row - whole) * inputs);
-#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) \
-    if (rows * inputs * outputs >= WORTH_THREADS)
+#pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (rows * inputs * outputs >= WORTH_THREADS)
     for (int64_t first = 0; first < rows; first += BLOCK)
         for (int64_t column = 0; column < layer->outputs; column += PANEL) {
             const Linear panel{layer->weights + column * inputs, layer->bias + column, inputs, PANEL};

@@ -74,7 +74,8 @@ inline Floats exponential(Floats x) {
     Floats shifted = x * 1.44269504f + magic, whole = shifted - magic;
     Floats rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;  // ln 2 in two parts, the first exact
     Floats series = all(1.0f / 5040);
-    for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) series = series * rest + factor;
+    for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
+        series = series * rest + factor;
     Ints power = ((Ints)shifted - (Ints)magic) << 23;
     return x < -87.0f ? Floats{} : (Floats)((Ints)series + power);
 }
