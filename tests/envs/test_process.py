@@ -29,7 +29,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def children() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    """Living environment processes of this one, which may have others, of Python's own workers for example."""
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if any("seqrl_cli.envs.worker" in word for word in child.cmdline())]
 
 
 def vector(env_id, slots=2, *, hold=ProcessSlots, **options) -> EpisodeVector:
