@@ -114,8 +114,8 @@ class PlanSettings:
             raise SeqrlError(
                 f"a {self.window} window of context {self.max_context_transitions} and horizon {self.horizon} needs "
                 f"{needed} transitions, but the model holds {holds}",
-                "shorten max_context_transitions or the horizon"
-                + (", or use window=sliding" if self.window == "growing" else ""),
+                "shorten plan.max_context_transitions or --horizon"
+                + (", or use plan.window=sliding" if self.window == "growing" else ""),
             )
 
     def _check_percentile(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows import datasets
 from seqrl_cli.workflows.plan import plan_episodes
@@ -18,7 +18,7 @@ from seqrl_cli.workflows.planner import PlanRequest
 from seqrl_cli.workflows.render import RenderRequest, render_plan
 from seqrl_cli.workflows.table import TableRequest, tabulate
 from seqrl_cli.workflows.tokens import discretize
-from seqrl_cli.workflows.train import TrainRequest, train_model
+from seqrl_cli.workflows.train import TrainReport, TrainRequest, train_model
 
 PLAN_SEED = 0  # of environments and samples
 
@@ -72,7 +72,7 @@ def run_demo(
         discretize(located, config, console, force=force)
     with _chapter(console, 3, "model"):
         request = TrainRequest(located, config, threads=threads, argv=argv)
-        trained = train_model(request, console, force=force)
+        trained = _train(request, console, force=force)
     with _chapter(console, 4, "plans"):
         run = str(request.run.path)
         planned = plan_episodes(store, PlanRequest(run, seed=PLAN_SEED, threads=threads), console, force=force)
@@ -83,6 +83,17 @@ def run_demo(
     console.show(f"video: {video.path}")
     console.note(f"the whole chain took {seconds:.0f} s; look around with: seqrl runs")
     return DemoReport(data.as_dict(), trained.as_dict(), planned.as_dict(), report.as_dict(), video.path, seconds)
+
+
+def _train(request: TrainRequest, console: Console, *, force: bool) -> TrainReport:
+    """The demo's model; a run of other settings in its place is told with what the demo can do about it."""
+    try:
+        return train_model(request, console, force=force)
+    except SeqrlError as error:
+        if "--name" not in error.hint:
+            raise
+        hint = "seqrl demo --runs-dir FOLDER does it elsewhere, seqrl demo --force does all of it again here"
+        raise SeqrlError(error.message, hint) from error
 
 
 def configure(store: RunStore, dataset: str, seed: int) -> tuple[datasets.Located, Config]:

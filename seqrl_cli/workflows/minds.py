@@ -96,7 +96,7 @@ class BeamSearch:
         """Most memory that so many episodes take, and whether they are planned in several batches for it."""
         batch = episodes_that_fit(self.decoder, self.settings, slots, self.max_memory)
         taken = f"{plan_bytes(self.decoder, self.settings) * batch / 2**20:,.0f} MiB"
-        return taken if batch == slots else f"{taken} ({batch} plans a batch)"
+        return taken if batch == slots else f"{taken} ({counted(batch, 'plan')} a batch)"
 
 
 @dataclass(frozen=True)

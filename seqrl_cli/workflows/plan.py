@@ -74,16 +74,14 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
     profile = Profile()
     start = time.perf_counter()
     with locked(folder):
-        if force:
-            _discard_episodes(folder)
-        missing = [i for i in range(wanted) if not _is_there(planner, i)]
+        missing = [i for i in range(wanted) if force or not _is_there(planner, i)]
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
             if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
             _announce(planner, missing, console)
-            _play(planner, missing, profile, console)
+            _play(planner, missing, profile, console, discard=force)
         return _report(planner, len(missing), time.perf_counter() - start, profile)
 
 
@@ -129,11 +127,15 @@ def _announce(planner: Planner, missing: list[int], console: Console) -> None:
     console.note(f"planning {count} of {planner.env_id} with {planner.run.path}: {settings}")
 
 
-def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console) -> None:
+def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, discard: bool) -> None:
+    """Play and write episodes; ``discard`` those that are there, once nothing more stands in the way of new ones."""
     slots = min(planner.config.envs, len(episodes))
     vector = planner.make_vector(slots, planner.config.max_steps)
     written: list[int] = []
     try:
+        rollout = planner.rollout(vector, profile)
+        if discard:
+            _discard_episodes(planner.folder)
         with console.progress("planning", "steps") as update:
             tally = _Tally(update, len(episodes), vector.max_episode_steps)
 
@@ -144,7 +146,7 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
                 tally.finished(record)
                 console.note(_line(planner, record))
 
-            planner.rollout(vector, profile).play(episodes, on_episode, tally.stepped)
+            rollout.play(episodes, on_episode, tally.stepped)
     except KeyboardInterrupt as error:
         message = f"interrupted; {len(written)} of {len(episodes)} episodes were finished and kept"
         raise Interrupted(message, "the same command plays the missing ones") from error

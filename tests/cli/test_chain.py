@@ -199,6 +199,14 @@ def test_commands_find_the_latest_run_by_themselves(runs, seqrl):
     assert "behaviour (dataset)" in methods and "random policy" in methods
 
 
+def test_force_takes_nothing_away_before_new_episodes_can_be_played(runs, seqrl):
+    assert seqrl("plan", *TINY_PLAN).exit_code == 0
+    there = sorted(path.name for path in (runs / RUN).glob("plans/*/episode-*"))
+    refused = seqrl("plan", *TINY_PLAN, "--max-memory", "0.000001", "--force")
+    assert refused.exit_code == 1 and "one plan needs" in refused.stderr
+    assert there and sorted(path.name for path in (runs / RUN).glob("plans/*/episode-*")) == there
+
+
 def test_a_trained_run_collects_a_dataset(runs, seqrl):
     words = ("collect", "hopper", "--policy", RUN, "-n", 25, "--name", "collected/own")
     told = json.loads(seqrl(*words, "--json").stdout)

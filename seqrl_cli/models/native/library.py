@@ -114,6 +114,7 @@ def _compile(compiler: str, path: Path) -> None:
                 lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
                 reason = next((line for line in lines if "error" in line), lines[-1])
                 raise CannotCompile(f"{compiler} failed: {reason}", HINT)
+        path.with_suffix(".sha256").write_text(_digest(whole))
         whole.replace(path)
 
 
@@ -129,9 +130,11 @@ def _sweep(folder: Path) -> None:
 
 
 def _open(path: Path) -> ctypes.CDLL:
-    """Load the library, if it is the user's own; raises OSError."""
+    """Load the library, if it is the user's own and whole, since a part of one could crash; raises OSError."""
     if path.stat().st_uid != os.getuid():
         raise PermissionError(f"{path} belongs to somebody else")
+    if _digest(path) != path.with_suffix(".sha256").read_text():
+        raise OSError(f"{path} is not as it was made")
     library = ctypes.CDLL(str(path))
     for name in ("lanes", "panel", "page_size", "call_size", "model_size"):
         getattr(library, name).restype = Count
@@ -144,6 +147,10 @@ def _open(path: Path) -> ctypes.CDLL:
     library.multiply.argtypes = [ctypes.POINTER(Linear), *rows, *result, ctypes.c_int]
     library.forward.restype = library.join.restype = library.multiply.restype = None
     return library
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _fingerprint(compiler: str) -> str:

@@ -52,13 +52,14 @@ def test_compiled_once(cache, tmp_path, monkeypatch):
     assert "-shared" not in log.read_text().removeprefix(calls)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "foreign"])
+@pytest.mark.parametrize("damage", ["truncate", "cut", "foreign"])
 def test_a_library_that_cannot_be_trusted_is_compiled_again(cache, damage, tmp_path, monkeypatch):
     library.load()
     (whole,) = cache.glob("*.so")
     path = tmp_path / "other" / ".cache" / "seqrl" / whole.name
     path.parent.mkdir(parents=True)
-    path.write_bytes(whole.read_bytes()[: 100 if damage == "truncate" else None])
+    path.write_bytes(whole.read_bytes()[: {"truncate": 100, "cut": 1000}.get(damage)])
+    path.with_suffix(".sha256").write_bytes(whole.with_suffix(".sha256").read_bytes())
     if damage == "foreign":
         if os.getuid():
             pytest.skip("only root can give files away")
