@@ -200,9 +200,10 @@ def test_commands_find_the_latest_run_by_themselves(runs, seqrl):
 
 
 def test_force_takes_nothing_away_before_new_episodes_can_be_played(runs, seqrl):
-    assert seqrl("plan", *TINY_PLAN).exit_code == 0
+    words = ("plan", *TINY_PLAN, "--beam-width", "256")
+    assert seqrl(*words).exit_code == 0
     there = sorted(path.name for path in (runs / RUN).glob("plans/*/episode-*"))
-    refused = seqrl("plan", *TINY_PLAN, "--max-memory", "0.000001", "--force")
+    refused = seqrl(*words, "--max-memory", "0.001", "--force")
     assert refused.exit_code == 1 and "one plan needs" in refused.stderr
     assert there and sorted(path.name for path in (runs / RUN).glob("plans/*/episode-*")) == there
 
