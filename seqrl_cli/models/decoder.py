@@ -95,6 +95,12 @@ class Decoder(Protocol):
         """
 
 
+def rows_kept(index: Tensor, rows: int) -> Tensor:
+    """Numbers of the rows, of so many in all, that ``index`` (groups, kept) keeps of each group: (groups * kept,)."""
+    first = torch.arange(len(index), device=index.device)[:, None] * (rows // len(index))
+    return (index + first).flatten()
+
+
 def likeliest(logits: Tensor) -> Tensor:
     """The likeliest token of each row, the lowest one among equals: (rows, tokens) -> (rows,) int64."""
     return logits.max(dim=-1).indices  # half the time of argmax

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder import Decoder, Window
+from seqrl_cli.models.decoder import Decoder, Window, rows_kept
 from seqrl_cli.models.decoder_pages import Pages, Trunk, View
 from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
 from seqrl_cli.models.gpt import GPT
@@ -41,7 +41,6 @@ class GPTState:
     """Rows of a GPT decoder.
 
     Attributes:
-        groups: episodes.
         tokens: (rows, time) int64, the tokens in the window.
         table: (rows, pages) int64, the closed pages that each row has seen after the trunk, oldest first.
         filled: columns in use of the rows' open pages.
@@ -50,7 +49,6 @@ class GPTState:
         trunk: keys and values of the context, as long as the window has not slid.
     """
 
-    groups: int
     tokens: Tensor
     table: Tensor
     filled: int = 0
@@ -64,8 +62,7 @@ class GPTState:
 
     def select(self, index: Tensor) -> GPTState:
         """Keep rows ``index`` (groups, kept) of each group."""
-        first = torch.arange(self.groups, device=index.device)[:, None] * (len(self.tokens) // self.groups)
-        return self._follow((index + first).flatten())
+        return self._follow(rows_kept(index, len(self.tokens)))
 
     def _follow(self, rows: Tensor) -> GPTState:
         """Make row ``i`` what row ``rows[i]`` was; keys and values of the open pages follow with the next step."""
@@ -110,7 +107,7 @@ class GPTDecoder(Decoder):
         A decoder has one cache: this ends the use of states from earlier calls.
         """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
-        state = GPTState(len(tokens), tokens[:, :-1], tokens[:, :0])
+        state = GPTState(tokens[:, :-1], tokens[:, :0])
         if tokens.shape[1] > 1:
             self._encode(state)
         if state.table.shape[1]:

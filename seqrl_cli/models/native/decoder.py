@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from seqrl_cli.models.decoder import Decoder, Window, likeliest
+from seqrl_cli.models.decoder import Decoder, Window, likeliest, rows_kept
 from seqrl_cli.models.decoder_prefixes import prefix_levels
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_tokens import check_window, embedding_by_dimension, kept_dimensions
@@ -31,7 +31,6 @@ class NativeState:
     """Rows of a native decoder; all but ``tokens`` as they were before rows moved to where ``origin`` says.
 
     Attributes:
-        groups: episodes.
         tokens: (rows, time) int64, the tokens in the window.
         order: (rows,) int32, the rows so that relatives are neighbours.
         table: (rows, pages) int32, the closed pages that each row has seen, oldest first.
@@ -42,7 +41,6 @@ class NativeState:
         origin: (rows,) int64, the row whose past each row continues; None when it is its own.
     """
 
-    groups: int
     tokens: Tensor
     order: Tensor
     table: Tensor
@@ -58,8 +56,7 @@ class NativeState:
 
     def select(self, index: Tensor) -> NativeState:
         """Keep rows ``index`` (groups, kept) of each group."""
-        first = torch.arange(self.groups)[:, None] * (len(self.tokens) // self.groups)
-        return self._follow((index + first).flatten())
+        return self._follow(rows_kept(index, len(self.tokens)))
 
     def _follow(self, rows: Tensor) -> NativeState:
         self.tokens = self.tokens[rows]
@@ -102,7 +99,7 @@ class NativeGPTDecoder(Decoder):
         A decoder has one cache: this ends the use of states from earlier calls.
         """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
-        return self.step(tokens[:, -1], self._encode(len(tokens), tokens[:, :-1]))
+        return self.step(tokens[:, -1], self._encode(tokens[:, :-1]))
 
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: NativeState) -> tuple[Tensor, NativeState]:
@@ -138,7 +135,7 @@ class NativeGPTDecoder(Decoder):
         """Slide the window if it has no room for one more token, or bring the pages up to date."""
         overflow = self.window.overflow(state.tokens.shape[1] + 1, self.transition_dim) if self.window.slides else 0
         if overflow:
-            return self._encode(state.groups, state.tokens[:, overflow:])
+            return self._encode(state.tokens[:, overflow:])
         self._settle(state)
         return state
 
@@ -197,27 +194,43 @@ class NativeGPTDecoder(Decoder):
             self._library.join(self._weights.model, self._open.pages, pool.pages, *lists, *columns, threads)
         return pages[number]
 
-    def _encode(self, groups: int, tokens: Tensor) -> NativeState:
+    def _encode(self, tokens: Tensor) -> NativeState:
         """Fill pages anew with (rows, time) tokens, sequences that begin alike once."""
         self._closed.clear()
         self._open.clear()
         none = torch.empty(0, dtype=torch.int32)
         if tokens.shape[1] == 0:
             rows = torch.arange(len(tokens), dtype=torch.int32)
-            return NativeState(groups, tokens, rows, none.expand(len(tokens), 0), none, none)
+            return NativeState(tokens, rows, none.expand(len(tokens), 0), none, none)
         levels, node = prefix_levels(tokens, self.transition_dim)
         past = none.expand(1, 0)
         for level in levels:
             kept = [i for i in range(level.tokens.shape[1]) if i in self._kept]
             pool = self._closed if len(kept) == len(self._kept) else self._open
             nodes, pages = torch.arange(len(level.tokens), dtype=torch.int32), pool.take(len(level.tokens))
-            state = NativeState(groups, level.tokens, nodes, past[level.parent], none, pages)
+            state = NativeState(level.tokens, nodes, past[level.parent], none, pages)
             self._forward(state, level.tokens[:, kept].contiguous(), [level.first + i for i in kept], pool, keeps=True)
             past = torch.cat([state.table, state.own[:, None]], dim=1)
         order = torch.argsort(node, stable=True).int()
         if pool is self._closed:
-            return NativeState(groups, tokens, order, past[node], none, none)
-        return NativeState(groups, tokens, order, state.table[node], state.own[node], none, len(kept), len(kept))
+            return NativeState(tokens, order, past[node], none, none)
+        return NativeState(tokens, order, state.table[node], state.own[node], none, len(kept), len(kept))
+
+    def _call(self, state: NativeState, target: Pool) -> structs.Call:
+        """A call with all that a state says; the state and the pools must outlive it."""
+        state.table = state.table.contiguous()
+        return structs.Call(
+            order=state.order.data_ptr(),
+            table=state.table.data_ptr(),
+            stem=state.stem.data_ptr(),
+            own=state.own.data_ptr(),
+            closed_pages=state.table.shape[1],
+            split=state.split,
+            column=state.filled,
+            closed=self._closed.pages,
+            open=self._open.pages,
+            target=target.pages,
+        )
 
     def _forward(
         self,
@@ -245,27 +258,10 @@ class NativeGPTDecoder(Decoder):
         assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
         dims = [position % self.transition_dim for position in positions]
         first_row, places = torch.tensor(dims) * (self.bins + 1), torch.tensor(positions)
-        table = state.table.contiguous()
         steps = 1 if chosen is None else chosen.shape[1] + 1
-        call = structs.Call(
-            units=len(tokens),
-            span=tokens.shape[1],
-            steps=steps,
-            order=state.order.data_ptr(),
-            tokens=tokens.data_ptr(),
-            first_row=first_row.data_ptr(),
-            position=places.data_ptr(),
-            table=table.data_ptr(),
-            stem=state.stem.data_ptr(),
-            own=state.own.data_ptr(),
-            closed_pages=table.shape[1],
-            split=state.split,
-            column=state.filled,
-            keeps=keeps,
-            closed=self._closed.pages,
-            open=self._open.pages,
-            target=target.pages,
-        )
+        call = self._call(state, target)
+        call.units, call.span, call.steps, call.keeps = *tokens.shape, steps, keeps
+        call.tokens, call.first_row, call.position = (each.data_ptr() for each in (tokens, first_row, places))
         if logits is not None:
             call.heads = ctypes.pointer(self._weights.heads[dims[-steps]])
             call.outputs, call.logits = logits.shape[1], logits.data_ptr()
