@@ -9,7 +9,6 @@ import json
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -118,28 +117,29 @@ def compute(case: Case, folder: Path) -> dict[str, np.ndarray]:
     write_tiny_dataset(source)
     succeed(runs, "train", source, "data.env_id=Hopper-v4", *TRAIN, *case.train, "--name", "one", "--threads", 1)
     run = runs / "local" / "tiny" / "one"
-    found = dict(_metrics(run, "train", ("loss", "validation_loss", "learning_rate")))
+    found = read_metrics(run, "train", ("loss", "validation_loss", "learning_rate"))
     plans = {name: words for name, words in case.plans.items() if name != "native" or COMPILER}
     for name, words in plans.items():
         # --force: engines share a folder, for their plans are the same but for rounding
         succeed(runs, "plan", "one", *PLAY, *words, "--force", "--threads", 1)
         (plan,) = sorted((run / "plans").iterdir())
-        found |= _plan(plan, f"plan/{name}")
+        found |= read_plan(plan, f"plan/{name}")
         plan.rename(folder / f"plan of {name}")
     if case.online is not None:
         succeed(runs, "finetune-online", "one", *case.online, "--name", "tuned", "--threads", 1)
-        found |= dict(_metrics(run.parent / "tuned", "online", ("loss", "exploration_return", "evaluation_return")))
+        found |= read_metrics(run.parent / "tuned", "online", ("loss", "exploration_return", "evaluation_return"))
         found |= _buffer(run.parent / "tuned" / "buffer")
     return found
 
 
-def _metrics(run: Path, prefix: str, keys: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def read_metrics(run: Path, prefix: str, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Columns of a run's ``metrics.jsonl`` in float64, by ``PREFIX/KEY``; NaN where a line has nothing."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    for key in keys:
-        yield f"{prefix}/{key}", np.array([np.nan if line[key] is None else line[key] for line in lines])
+    return {f"{prefix}/{key}": np.array([line[key] for line in lines], np.float64) for key in keys}
 
 
-def _plan(folder: Path, prefix: str) -> dict[str, np.ndarray]:
+def read_plan(folder: Path, prefix: str) -> dict[str, np.ndarray]:
+    """A plan's episodes, by ``PREFIX/EPISODE/KEY``."""
     found = {}
     for path in sorted(folder.glob("episode-*.h5")):
         number = int(path.stem.partition("-")[2])
@@ -158,3 +158,29 @@ def _buffer(folder: Path) -> dict[str, np.ndarray]:
             for key, parts in explored.items():
                 parts.append(file[key][:])
     return {f"online/{key}": np.concatenate(parts) for key, parts in explored.items()}
+
+
+def load_recorded(name: str) -> dict[str, np.ndarray]:
+    """What was recorded of a case."""
+    with np.load(FOLDER / f"{name}.npz") as file:
+        return {key: file[key] for key in file if COMPILER or not key.startswith("plan/native/")}
+
+
+def assert_as_recorded(now: dict[str, np.ndarray], recorded: dict[str, np.ndarray]) -> None:
+    """Bit for bit on the machine that recorded, within tolerances elsewhere."""
+    assert now.keys() == recorded.keys()
+    same_machine = machine() == json.loads(MACHINE.read_text(encoding="utf-8"))
+    for name, array in recorded.items():
+        if same_machine:
+            np.testing.assert_array_equal(now[name], array, err_msg=name, strict=True)
+        else:
+            _assert_close(name, now[name], array)
+
+
+def _assert_close(name: str, now: np.ndarray, recorded: np.ndarray) -> None:
+    assert now.shape == recorded.shape, name
+    if name.startswith("train/"):
+        np.testing.assert_allclose(now, recorded, rtol=1e-4, err_msg=name)
+    elif not name.endswith("/return"):
+        half = len(recorded) // 2
+        np.testing.assert_allclose(now[:half], recorded[:half], rtol=1e-3, atol=1e-3, err_msg=name)

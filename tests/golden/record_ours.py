@@ -1,4 +1,4 @@
-"""Write anew what `test_ours` compares with: ``python -m tests.golden.record_ours [CASE ...]``.
+"""Write anew what `test_ours` and `test_old_runs` compare with: ``python -m tests.golden.record_ours [CASE ...]``.
 
 Only for a change that is meant to change numbers; its commit message says which and why.
 """
@@ -12,18 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.golden.old_runs import copy_runs, go_on
 from tests.golden.ours import CASES, FOLDER, MACHINE, compute, machine
+
+OLD = "old-runs"
 
 
 def main(names: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    here = json.dumps(machine(), indent=2) + "\n"
-    if names and here != MACHINE.read_text(encoding="utf-8"):
+    this_machine = json.dumps(machine(), indent=2) + "\n"
+    if names and this_machine != MACHINE.read_text(encoding="utf-8"):
         sys.exit("the others were recorded on another machine: record all")
-    MACHINE.write_text(here, encoding="utf-8")
-    for name in names or CASES:
+    MACHINE.write_text(this_machine, encoding="utf-8")
+    for name in names or (*CASES, OLD):
         with tempfile.TemporaryDirectory() as folder:
-            np.savez_compressed(FOLDER / f"{name}.npz", **compute(CASES[name], Path(folder)))
+            empty = Path(folder)
+            found = go_on(copy_runs(empty)) if name == OLD else compute(CASES[name], empty)
+        np.savez_compressed(FOLDER / f"{name}.npz", **found)
         print(f"{name}: {(FOLDER / f'{name}.npz').stat().st_size:,} bytes")
 
 

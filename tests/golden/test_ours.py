@@ -13,33 +13,11 @@ Without a compiler the plans of the compiled engine are left out.
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pytest
 
-from tests.golden.ours import CASES, COMPILER, FOLDER, MACHINE, compute, machine
-
-
-def assert_close(name: str, now: np.ndarray, recorded: np.ndarray) -> None:
-    """As on another machine."""
-    assert now.shape == recorded.shape, name
-    if name.startswith("train/"):
-        np.testing.assert_allclose(now, recorded, rtol=1e-4, err_msg=name)
-    elif not name.endswith("/return"):
-        half = len(recorded) // 2
-        np.testing.assert_allclose(now[:half], recorded[:half], rtol=1e-3, atol=1e-3, err_msg=name)
+from tests.golden.ours import CASES, assert_as_recorded, compute, load_recorded
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_numbers(case, tmp_path):
-    with np.load(FOLDER / f"{case}.npz") as file:
-        recorded = {name: file[name] for name in file if COMPILER or not name.startswith("plan/native/")}
-    now = compute(CASES[case], tmp_path)
-    assert now.keys() == recorded.keys()
-    same_machine = machine() == json.loads(MACHINE.read_text(encoding="utf-8"))
-    for name, array in recorded.items():
-        if same_machine:
-            np.testing.assert_array_equal(now[name], array, err_msg=name, strict=True)
-        else:
-            assert_close(name, now[name], array)
+    assert_as_recorded(compute(CASES[case], tmp_path), load_recorded(case))
