@@ -33,6 +33,10 @@ class UsageError(SeqrlError):
     exit_code = 2
 
 
+class RunConflictError(SeqrlError):
+    """A run of other settings or data is in the place of the one that is asked for."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """The option spelled most like ``name``, or None when nothing is close."""
     matches = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)

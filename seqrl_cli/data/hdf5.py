@@ -42,9 +42,9 @@ def _reason(path: Path, error: Exception) -> str:
         return "permission denied"
     if path.stat().st_size == 0:
         return "the file is empty"
-    if "unable to lock file" in str(error):
+    if isinstance(error, BlockingIOError):
         return "another program is writing it"
-    if "truncated" in str(error):
+    if "truncated" in str(error):  # HDF5 has no other way to say so
         return "the file is truncated"
     if not h5py.is_hdf5(path):
         return "it is not an HDF5 file"

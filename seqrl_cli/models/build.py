@@ -14,7 +14,7 @@ from seqrl_cli.models.decoder import Decoder, Window
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_decoder import GPTDecoder
 from seqrl_cli.models.native.decoder import NativeGPTDecoder
-from seqrl_cli.models.native.library import CannotCompile
+from seqrl_cli.models.native.library import CannotCompile, UnsupportedSystemError
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.models.retnet_decoder import RetNetDecoder
 
@@ -75,7 +75,7 @@ def build_decoder(
         except CannotCompile as error:
             if engine == "native":
                 raise
-            if on_warning and error.hint:
+            if on_warning and not isinstance(error, UnsupportedSystemError):
                 slower = "plans are made with PyTorch, which takes two to four times as long"
                 on_warning(f"{error.message}: {slower} ({error.hint})")
     if isinstance(model, RetNet):

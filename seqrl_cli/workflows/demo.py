@@ -10,7 +10,7 @@ from typing import Any
 
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import RunConflictError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows import datasets
 from seqrl_cli.workflows.plan import plan_episodes
@@ -89,11 +89,9 @@ def _train(request: TrainRequest, console: Console, *, force: bool) -> TrainRepo
     """The demo's model; a run of other settings in its place is told with what the demo can do about it."""
     try:
         return train_model(request, console, force=force)
-    except SeqrlError as error:
-        if "--name" not in error.hint:
-            raise
+    except RunConflictError as error:
         hint = "seqrl demo --runs-dir FOLDER does it elsewhere, seqrl demo --force does all of it again here"
-        raise SeqrlError(error.message, hint) from error
+        raise RunConflictError(error.message, hint) from error
 
 
 def configure(store: RunStore, dataset: str, seed: int) -> tuple[datasets.Located, Config]:

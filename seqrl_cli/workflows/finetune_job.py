@@ -12,7 +12,7 @@ import torch
 from seqrl_cli.config.overrides import differences, dig, merge, nest
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config, OnlineConfig
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
@@ -171,7 +171,7 @@ def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunF
         raise UsageError(f"{name!r} is the run to begin from itself", "give the new run another --name")
     run = RunFolder(found.path.parent / name)
     if run.record.exists() and records.read_record(run.record).parent != parent.path.name:
-        raise SeqrlError(
+        raise RunConflictError(
             f"{run.path} is there, and was not begun from {parent.path}", "give the new run another --name"
         )
     return run, parent
@@ -204,4 +204,4 @@ def _check_same(run: RunFolder, there: Config, asked: Config) -> None:
     changed = [key for key in differences(one, other) if key not in FREE_KEYS]
     if changed:
         pairs = ", ".join(f"{key} {dig(one, key)} (asked: {dig(other, key)})" for key in changed[:3])
-        raise SeqrlError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
+        raise RunConflictError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")

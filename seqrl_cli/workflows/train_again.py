@@ -7,7 +7,7 @@ from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import counted
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.workflows.policies import PolicyData
@@ -23,12 +23,13 @@ def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRe
     neither: there a longer run is the shorter one that went on, to the bit.
 
     Raises:
-        SeqrlError: it is not the run that is asked for.
+        RunConflictError: it is not the run that is asked for.
+        SeqrlError: its record or its configuration cannot be read.
     """
     record = read_record(run.record)
     if record.tokens_fingerprint != data.fingerprint:
         what = "data" if isinstance(data, PolicyData) else "tokens"
-        raise SeqrlError(f"{run.path} was trained on other {what} than {asked.dataset} has", "--force redoes it")
+        raise RunConflictError(f"{run.path} was trained on other {what} than {asked.dataset} has", "--force redoes it")
     if not run.config.exists():
         return record, False
     there = load_config(run.config)
@@ -38,7 +39,7 @@ def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRe
         _check_updates(run, there, there.train.updates, asked.train.updates)
     elif changed and not (changed == ["train.n_epochs_ref"] and _has_more_epochs(there, asked)):
         pairs = ", ".join(f"{key} {dig(old, key)} (asked: {dig(new, key)})" for key in changed[:3])
-        raise SeqrlError(f"{run.path} has {pairs}", _OTHERWISE)
+        raise RunConflictError(f"{run.path} has {pairs}", _OTHERWISE)
     return record, bool(changed)
 
 
@@ -46,16 +47,16 @@ def _check_updates(run: RunFolder, there: Config, had: int, asked: int) -> None:
     """Stop at another number of updates than a run had, unless it may go on to it.
 
     Raises:
-        SeqrlError: it has that many already, or its learning rate was laid out for another number.
+        RunConflictError: it has that many already, or its learning rate was laid out for another number.
     """
     if there.model.arch not in POLICIES:
-        raise SeqrlError(
+        raise RunConflictError(
             f"{run.path} is a run of {counted(had, 'update')}, over which its learning rate falls to a tenth: "
             f"with {asked:,} it would have been another run from the start",
             f"add --name {run.path.name}-{asked} for a run beside it, or --force to redo it",
         )
     if asked < had:
-        raise SeqrlError(f"{run.path} is a run of {counted(had, 'update')}, more than {asked:,}", _OTHERWISE)
+        raise RunConflictError(f"{run.path} is a run of {counted(had, 'update')}, more than {asked:,}", _OTHERWISE)
 
 
 def _has_more_epochs(there: Config, asked: Config) -> bool:

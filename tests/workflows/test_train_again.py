@@ -10,7 +10,7 @@ import pytest
 
 from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.schema import Config
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.workflows.train_again import check_same
 from tests.runs.test_store import make_run
@@ -47,3 +47,15 @@ def test_a_policy_learns_at_one_rate(tmp_path):
     assert goes_on(tmp_path, config("dt", updates=1200), config("dt", updates=3000))
     with pytest.raises(SeqrlError, match="train.batch_size 64 .asked: 32., train.updates 1200"):
         goes_on(tmp_path, config("dt", updates=1200, batch_size=64), config("dt", updates=3000, batch_size=32))
+
+
+def test_every_run_that_is_in_the_way_is_a_conflict(tmp_path):
+    short, long = config("gpt", updates=1200), config("gpt", updates=3000)
+    other = config("gpt", updates=1200, learning_rate=1e-3)
+    for asked in (long, other):
+        with pytest.raises(RunConflictError):
+            goes_on(tmp_path, short, asked)
+    run = RunFolder(make_run(tmp_path / "runs", "sim/hopper-medium", "run").parent)
+    elsewhere: Any = SimpleNamespace(fingerprint="1")
+    with pytest.raises(RunConflictError, match="was trained on other tokens"):
+        check_same(run, short, elsewhere)

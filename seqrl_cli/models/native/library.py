@@ -38,11 +38,15 @@ class CannotCompile(SeqrlError):
     """There is no compiler, or it cannot compile or link this."""
 
 
+class UnsupportedSystemError(CannotCompile):
+    """Nothing is compiled on this system, and its user can do nothing about it."""
+
+
 def load() -> ctypes.CDLL:
     """The library.
 
     Raises:
-        CannotCompile: it cannot be had on this machine; the hint is empty where nobody can do anything about it.
+        CannotCompile: it cannot be had on this machine.
     """
     outcome = _outcome()
     if isinstance(outcome, CannotCompile):
@@ -59,7 +63,7 @@ def available() -> bool:
 def _outcome() -> ctypes.CDLL | CannotCompile:
     """The library, or why there is none, found out once a process."""
     if sys.platform != "linux":
-        return CannotCompile("C++ is compiled on Linux only")
+        return UnsupportedSystemError("C++ is compiled on Linux only")
     compiler = find_compiler()
     if compiler is None:
         return CannotCompile("there is no C++ compiler", HINT)

@@ -1,0 +1,40 @@
+"""What the demo makes of a run that is in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from seqrl_cli.console import Console
+from seqrl_cli.errors import RunConflictError, SeqrlError
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows import demo
+
+
+@pytest.fixture
+def demo_fails_with(tmp_path, monkeypatch):
+    """Run the demo with a training that ends in an error, and return what the user is told."""
+    monkeypatch.setattr(demo.datasets, "acquire", lambda *_, **__: None)
+    monkeypatch.setattr(demo, "discretize", lambda *_, **__: None)
+
+    def told(error: SeqrlError) -> SeqrlError:
+        def train_model(*_: Any, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(demo, "train_model", train_model)
+        with pytest.raises(SeqrlError) as caught:
+            demo.run_demo(RunStore(tmp_path), "sim/hopper-medium", Console(quiet=True), seed=0)
+        return caught.value
+
+    return told
+
+
+def test_a_run_in_the_way_is_told_with_what_the_demo_can_do(demo_fails_with):
+    told = demo_fails_with(RunConflictError("there is another run", "in whichever words"))
+    assert told.message == "there is another run" and "seqrl demo --runs-dir FOLDER" in told.hint
+
+
+def test_any_other_failure_keeps_its_hint_whatever_it_names(demo_fails_with):
+    told = demo_fails_with(SeqrlError("the disk is full", "make room, or give a shorter --name"))
+    assert told.hint == "make room, or give a shorter --name"
