@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,61 +36,64 @@ class RunStore:
         return [DatasetFolder(path.parent) for path in self._walk("dataset.h5")]
 
     def runs(self) -> list[tuple[RunFolder, RunRecord]]:
-        """Every readable run, the one written last at the end; damaged ones are left out (see ``damaged``)."""
-        found = []
+        """Every readable run, the one written last at the end; unreadable ones are left out (see ``read_runs``)."""
+        return self.read_runs()[0]
+
+    def read_runs(self) -> tuple[list[tuple[RunFolder, RunRecord]], list[tuple[RunFolder, SeqrlError]]]:
+        """Every readable run, the one written last at the end; and every unreadable one, with what is wrong with it."""
+        found, unreadable = [], []
         for path in self._walk("run.json"):
             try:
                 found.append((RunFolder(path.parent), read_record(path)))
-            except SeqrlError:
-                continue
-        return sorted(found, key=lambda run: run[1].updated)
-
-    def damaged(self) -> list[SeqrlError]:
-        """Why each unreadable run.json was left out."""
-        errors = []
-        for path in self._walk("run.json"):
-            try:
-                read_record(path)
             except SeqrlError as error:
-                errors.append(error)
-        return errors
+                unreadable.append((RunFolder(path.parent), error))
+        return sorted(found, key=lambda run: run[1].updated), unreadable
 
     def name_of(self, folder: Path) -> str:
         """A folder's path below the root, as a user would write it."""
         return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
 
-    def find(self, spec: str | None) -> RunFolder:
+    def find(self, spec: str | None, on_warning: Callable[[str], None]) -> RunFolder:
         """The run that a user means.
 
         Args:
             spec: a folder, a path below the root, a run's own name, a dataset (its latest run), or None = the latest.
+            on_warning: told of runs whose record cannot be read, where one of them may be the latest.
 
         Raises:
-            SeqrlError: there is none, or the name fits several.
+            SeqrlError: there is none, the name fits several, or the record of the only one that it fits is unreadable.
         """
         if spec is not None:
             for candidate in (Path(spec), self.root / spec):
                 if (candidate / "run.json").exists():
                     return RunFolder(candidate)
-        runs = self.runs()
+        runs, unreadable = self.read_runs()
         if spec is None:
-            return self._latest(runs)
-        matching = [folder for folder, record in runs if spec in (folder.path.name, record.dataset)]
-        below = [folder for folder in matching if folder.path.name == spec]
-        if len(below) > 1:
-            names = ", ".join(self.name_of(folder.path) for folder in below)
+            if not runs and not unreadable:
+                raise SeqrlError(f"no run in {self.root}", "train one first: seqrl train sim/hopper-medium")
+            return self._latest([folder for folder, _ in runs], [error for _, error in unreadable], on_warning)
+        named = [folder for folder, _ in (*runs, *unreadable) if folder.path.name == spec]
+        if len(named) > 1:
+            names = ", ".join(self.name_of(folder.path) for folder in named)
             raise SeqrlError(f"{spec!r} fits several runs: {names}", "write the path of the one you mean")
-        if matching:
-            return matching[-1]
+        matching = [folder for folder, record in runs if folder in named or record.dataset == spec]
+        damaged = [error for folder, error in unreadable if folder in named or self.name_of(folder.path.parent) == spec]
+        if matching or damaged:
+            return self._latest(matching, damaged, on_warning)
         names_known = [self.name_of(folder.path) for folder, _ in runs]
         close = nearest(spec, names_known)
         hint = f"did you mean {close!r}?" if close else "`seqrl runs` lists the runs"
         raise SeqrlError(f"no run {spec!r} in {self.root}", hint)
 
-    def _latest(self, runs: list[tuple[RunFolder, RunRecord]]) -> RunFolder:
+    def _latest(
+        self, runs: Sequence[RunFolder], damaged: Sequence[SeqrlError], on_warning: Callable[[str], None]
+    ) -> RunFolder:
+        """The last of some runs; that one of the damaged may be later is said aloud."""
         if not runs:
-            raise SeqrlError(f"no run in {self.root}", "train one first: seqrl train sim/hopper-medium")
-        return runs[-1][0]
+            raise damaged[0]
+        for error in damaged:
+            on_warning(f"{error.message}; the latest run that can be read is {self.name_of(runs[-1].path)}")
+        return runs[-1]
 
     def _walk(self, name: str) -> list[Path]:
         """Paths of all files of a name below the root, without entering checkpoints, plans, plots and videos."""

@@ -113,7 +113,7 @@ def collect_dataset(
 
 
 def make_player(
-    store: RunStore, request: CollectRequest, on_warning: Callable[[str], None] | None = None
+    store: RunStore, request: CollectRequest, on_warning: Callable[[str], None]
 ) -> Callable[[Callable[..., None]], Episodes]:
     """What collects the episodes, given a ``progress``; all that can be refused is refused before it is called.
 

@@ -65,7 +65,7 @@ def export_run(
     """
     if request.style not in FORMATS:
         raise unknown("format", request.style, FORMATS)
-    run = store.find(request.run)
+    run = store.find(request.run, console.warn)
     arch = read_record(run.record).arch
     if arch in POLICIES:
         message = f"{run.path} is {with_article(arch)}, which a {request.style} cannot be"

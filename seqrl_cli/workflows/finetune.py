@@ -78,7 +78,7 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
         SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
     """
     threads = use_threads(request.threads)
-    job = settle(store, request, force=force)
+    job = settle(store, request, console.warn, force=force)
     refuse_locked(job.run.path)
     with locked(job.run.path):
         done = iterations_done(job.run) if job.goes_on else 0
@@ -259,7 +259,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     Raises:
         SeqrlError: as ``finetune_run`` before it writes.
     """
-    job = settle(store, request, force=force)
+    job = settle(store, request, console.warn, force=force)
     refuse_locked(job.run.path)
     warn_of_settings(job, console.warn)
     with closing(make_vector(store, job, load_source(job, console), 1, console)) as one:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,8 +95,10 @@ class FinetuneJob:
         return target
 
 
-def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) -> FinetuneJob:
-    """Find the runs and settle the configuration.
+def settle(
+    store: RunStore, request: FinetuneRequest, on_warning: Callable[[str], None], *, force: bool = False
+) -> FinetuneJob:
+    """Find the runs and settle the configuration; ``on_warning`` is told of runs whose record cannot be read.
 
     Raises:
         UsageError: a key that is not about fine-tuning, or a bad value.
@@ -106,7 +108,7 @@ def settle(store: RunStore, request: FinetuneRequest, *, force: bool = False) ->
     if foreign:
         hint = "keys that finetune-online takes start with online.; all others are those of the pretraining"
         raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
-    run, parent = _lineage(store, request)
+    run, parent = _lineage(store, request, on_warning)
     goes_on = run.record.exists() and not force
     base = load_config((run if goes_on else parent).config)
     kept = {} if goes_on else _kept_seed(run)
@@ -154,14 +156,16 @@ def _check_capacity(online: OnlineConfig) -> None:
         raise UsageError(f"{message}, some of which would never be learned from", "make the buffer larger, 1000 say")
 
 
-def _lineage(store: RunStore, request: FinetuneRequest) -> tuple[RunFolder, RunFolder]:
+def _lineage(
+    store: RunStore, request: FinetuneRequest, on_warning: Callable[[str], None]
+) -> tuple[RunFolder, RunFolder]:
     """The fine-tuned run and its parent, whichever of the two was named; another --name is another child of it.
 
     Raises:
         UsageError: the name is the parent's own.
         SeqrlError: the run named is no odt, or another run bears the name.
     """
-    found = store.find(request.run)
+    found = store.find(request.run, on_warning)
     record = records.read_record(found.record)
     if record.arch != "odt":
         _refuse(store, found, record)

@@ -38,11 +38,11 @@ CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors",
 
 def show_runs(store: RunStore, console: Console) -> None:
     """List datasets and runs, the newest run last, and warn of damaged ones."""
-    runs = store.runs()
+    runs, unreadable = store.read_runs()
     folders = store.dataset_folders()
     rows = [_run_row(store, folder, record) for folder, record in runs]
     console.emit({"datasets": [store.name_of(folder.path) for folder in folders], "runs": rows})
-    for error in store.damaged():
+    for _, error in unreadable:
         console.warn(error.message)
     if not runs and not folders:
         console.show(f"nothing in {store.root} yet; start with: seqrl demo")
@@ -89,7 +89,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     Raises:
         SeqrlError: there is no such run, or its run.json is damaged.
     """
-    folder = store.find(spec)
+    folder = store.find(spec, console.warn)
     record = read_record(folder.record)
     record = record.model_copy(update={"status": state_of(folder, record)})
     config = _config_as_written(folder, console)

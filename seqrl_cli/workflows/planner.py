@@ -131,14 +131,14 @@ class Planner:
         return Rollout(self.mind.agent(len(vector), profile), vector, seed=self.seed, profile=profile)
 
 
-def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None] | None = None) -> Planner:
+def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None]) -> Planner:
     """Find the run, load its model and settle the plan's settings.
 
     Raises:
         UsageError: a key that is not about planning, or a bad value.
         SeqrlError: there is no such run, or the model cannot hold the plan.
     """
-    run = store.find(request.run)
+    run = store.find(request.run, on_warning)
     config = _plan_config(load_config(run.config), request.overrides)
     mind = _mind(run, config, request, on_warning)
     if request.checkpoint is None:

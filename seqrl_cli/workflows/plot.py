@@ -99,7 +99,7 @@ def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[l
         raise unknown("grouping", request.by, ("method", "run"))
     if request.output is not None:
         check_format(request.output)
-    members = _members(find_runs(store, request.runs), request.by, console.warn)
+    members = _members(find_runs(store, request.runs, console.warn), request.by, console.warn)
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, members))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
@@ -130,21 +130,25 @@ _HINTS = {
 }
 
 
-def find_runs(store: RunStore, names: Sequence[str]) -> list[RunFolder]:
+def find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str], None]) -> list[RunFolder]:
     """Runs in the order they are named; a dataset or folder stands for all runs below it.
 
     Raises:
         SeqrlError: there is none of a name.
     """
     if not names:
-        return [store.find(None)]
+        return [store.find(None, on_warning)]
     found: dict[Path, RunFolder] = {}
     for name in names:
         folders = [
             path for path in (Path(name), store.root / name) if path.is_dir() and not (path / "run.json").exists()
         ]
-        below = [run for folder in folders for run, _ in RunStore(folder).runs()]
-        for run in sorted(below, key=lambda run: natural_order(str(run.path))) or [store.find(name)]:
+        below = []
+        for runs, unreadable in (RunStore(folder).read_runs() for folder in folders):
+            below += [run for run, _ in runs]
+            for _, error in unreadable:
+                on_warning(f"left out: {error.message}")
+        for run in sorted(below, key=lambda run: natural_order(str(run.path))) or [store.find(name, on_warning)]:
             found.setdefault(run.path.resolve(), run)
     return list(found.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
     """
     if request.view not in VIEWS:
         raise unknown("view", request.view, VIEWS)
-    record = _record(store, request)
+    record = _record(store, request, console.warn)
     output = request.output or _default_output(record)
     usual = (request.output, request.view, request.size, request.every) == (None, "auto", RenderRequest.size, None)
     if output.exists() and usual and not force and output.stat().st_mtime >= record.stat().st_mtime:
@@ -95,12 +96,12 @@ def _references(store: RunStore, record: Path) -> tuple[float, float] | None:
     return reference_scores(locate(store, dataset)) if store.dataset(dataset).dataset.exists() else None
 
 
-def _record(store: RunStore, request: RenderRequest) -> Path:
+def _record(store: RunStore, request: RenderRequest, on_warning: Callable[[str], None]) -> Path:
     """The JSON of the episode to draw."""
     named = Path(request.run) if request.run else None
     if named and named.suffix in (".json", ".h5"):
         return named.with_suffix(".json")
-    folder = named if named and any(named.glob("episode-*.json")) else _latest_plan(store, request.run)
+    folder = named if named and any(named.glob("episode-*.json")) else _latest_plan(store, request.run, on_warning)
     if request.episode is not None:
         record = episode_record(folder, request.episode)
         if not record.exists():
@@ -114,9 +115,9 @@ def _what_there_is(folder: Path) -> str:
     return f"it has {', '.join(numbers)}" if numbers else "it has none; plan some first: seqrl plan"
 
 
-def _latest_plan(store: RunStore, spec: str | None) -> Path:
+def _latest_plan(store: RunStore, spec: str | None, on_warning: Callable[[str], None]) -> Path:
     """The latest plan of a run; of the latest run that has one where none is named: another may be in training."""
-    run = store.find(spec)
+    run = store.find(spec, on_warning)
     candidates = [run] if spec is not None else [folder for folder, _ in reversed(store.runs())]
     for candidate in candidates:
         if folders := plan_folders(candidate):
@@ -139,7 +140,7 @@ def _default_output(record: Path) -> Path:
 
 def show_render(store: RunStore, request: RenderRequest, console: Console) -> None:
     """What ``render`` would do, for --dry-run."""
-    record = _record(store, request)
+    record = _record(store, request, console.warn)
     output = request.output or _default_output(record)
     facts = {"episode": str(record), "to": str(output), "there already": output.exists(), "view": request.view}
     console.emit(facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def tabulate(store: RunStore, request: TableRequest, console: Console) -> TableR
 
 
 def _episodes(store: RunStore, request: TableRequest, console: Console) -> tuple[EpisodeResult, ...]:
-    folders = [_folder(store, source) for source in request.sources]
+    folders = [_folder(store, source, console.warn) for source in request.sources]
     if not folders and store.root.is_dir():
         folders = [store.root]
     results = read_results(*folders)
@@ -108,10 +108,10 @@ def _episodes(store: RunStore, request: TableRequest, console: Console) -> tuple
     return results.episodes
 
 
-def _folder(store: RunStore, source: Path) -> Path:
+def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) -> Path:
     """A folder by its path or by its name below the root (a dataset's holds all its runs), else a run by its name."""
     below = next((path for path in (source, store.root / source) if path.is_dir()), None)
-    return below or store.find(str(source)).path
+    return below or store.find(str(source), on_warning).path
 
 
 def _claims(located: Located) -> list[str]:

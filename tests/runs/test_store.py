@@ -32,6 +32,10 @@ def make_run(root, dataset, name):
     return path
 
 
+def refuse_warnings(message):
+    raise AssertionError(f"warned of {message!r}")
+
+
 def test_record_round_trip(tmp_path):
     path = make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
     record = read_record(path)
@@ -44,26 +48,26 @@ def test_find_takes_nothing_a_name_a_dataset_and_a_path(tmp_path):
     first = make_run(tmp_path, "sim/hopper-medium", "gpt-s42").parent
     second = make_run(tmp_path, "sim/hopper-medium", "gpt-s43").parent
     other = make_run(tmp_path, "hopper-medium-v2", "other").parent
-    assert store.find(None).path == other
-    assert store.find("gpt-s42").path == first
-    assert store.find("sim/hopper-medium").path == second
-    assert store.find("sim/hopper-medium/gpt-s42").path == first
-    assert store.find(str(first)).path == first
+    assert store.find(None, refuse_warnings).path == other
+    assert store.find("gpt-s42", refuse_warnings).path == first
+    assert store.find("sim/hopper-medium", refuse_warnings).path == second
+    assert store.find("sim/hopper-medium/gpt-s42", refuse_warnings).path == first
+    assert store.find(str(first), refuse_warnings).path == first
     assert store.name_of(first) == "sim/hopper-medium/gpt-s42"
 
 
 def test_find_says_what_is_near_or_ambiguous(tmp_path):
     store = RunStore(tmp_path)
     with pytest.raises(SeqrlError, match="no run in") as caught:
-        store.find(None)
+        store.find(None, refuse_warnings)
     assert "seqrl train" in caught.value.hint
     make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
     with pytest.raises(SeqrlError, match="no run 'hopper-medium-v2/gpt-s41'") as caught:
-        store.find("hopper-medium-v2/gpt-s41")
+        store.find("hopper-medium-v2/gpt-s41", refuse_warnings)
     assert "did you mean 'hopper-medium-v2/gpt-s42'?" in caught.value.hint
     make_run(tmp_path, "walker2d-medium-v2", "gpt-s42")
     with pytest.raises(SeqrlError, match="fits several runs"):
-        store.find("gpt-s42")
+        store.find("gpt-s42", refuse_warnings)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,35 @@ def test_damaged_foreign_and_newer_records_are_named_and_left_out(tmp_path, cont
     assert str(bad) in caught.value.message
     store = RunStore(tmp_path)
     assert [folder.path for folder, _ in store.runs()] == [good]
-    assert [error.message for error in store.damaged()] == [caught.value.message]
+    assert [(folder.path, error.message) for folder, error in store.read_runs()[1]] == [
+        (bad.parent, caught.value.message)
+    ]
+
+
+def test_find_says_aloud_when_an_unreadable_run_may_be_the_latest(tmp_path):
+    store, said = RunStore(tmp_path), []
+    older = make_run(tmp_path, "sim/hopper-medium", "older").parent
+    newest = make_run(tmp_path, "sim/hopper-medium", "newest")
+    other = make_run(tmp_path, "hopper-medium-v2", "other").parent
+    newest.write_text("{")
+    assert store.find(None, said.append).path == other and store.find("sim/hopper-medium", said.append).path == older
+    assert said == [
+        f"{newest} is damaged; the latest run that can be read is hopper-medium-v2/other",
+        f"{newest} is damaged; the latest run that can be read is sim/hopper-medium/older",
+    ]
+    assert store.find("hopper-medium-v2", refuse_warnings).path == other
+    assert store.find("older", refuse_warnings).path == older
+
+
+def test_find_names_an_unreadable_run_that_is_the_only_one(tmp_path):
+    path = make_run(tmp_path, "sim/hopper-medium", "gpt-s42")
+    path.write_text("{")
+    for spec in (None, "gpt-s42", "sim/hopper-medium"):
+        with pytest.raises(SeqrlError, match="gpt-s42/run.json is damaged"):
+            RunStore(tmp_path).find(spec, refuse_warnings)
+    make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
+    with pytest.raises(SeqrlError, match="'gpt-s42' fits several runs"):
+        RunStore(tmp_path).find("gpt-s42", refuse_warnings)
 
 
 def test_plan_folders_newest_last_and_empty_ones_left_out(tmp_path):

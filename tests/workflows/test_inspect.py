@@ -32,6 +32,14 @@ def folder(tmp_path) -> Path:
     return folder
 
 
+def test_a_damaged_newest_run_is_named_with_the_one_that_is_shown(folder, tmp_path):
+    make_run(tmp_path / "runs", "sim/hopper-medium", "newest").write_text("{")
+    shown, said = look(show_run, RunStore(tmp_path / "runs"), None)
+    assert shown["run"]["name"] == "gpt-s42"
+    words = " ".join(said.split())
+    assert "newest/run.json is damaged" in words and "run that can be read is sim/hopper-medium/gpt-s42" in words
+
+
 def test_a_run_is_shown(folder, tmp_path):
     shown, said = look(show_run, RunStore(tmp_path / "runs"), "gpt-s42")
     assert shown["run"]["name"] == "gpt-s42"
