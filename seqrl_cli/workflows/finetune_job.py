@@ -19,6 +19,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.models import choose_device
 from seqrl_cli.workflows.planner import check_return, environment_of_run
+from seqrl_cli.workflows.policies import pin_target
 
 OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")  # that fine-tuning takes beside online.…
 FREE_KEYS = ("online.iterations",)  # that may be changed of a run that is there already
@@ -112,30 +113,28 @@ def settle(
     goes_on = run.record.exists() and not force
     base = load_config((run if goes_on else parent).config)
     kept = {} if goes_on else _kept_seed(run)
-    config = _pinned(validate(merge(base.model_dump(), nest({**kept, **request.overrides}))), parent)
+    source = (run if goes_on else parent).record
+    record = records.read_record(source)
+    asked = validate(merge(base.model_dump(), nest({**kept, **request.overrides})))
+    config = _pinned(pin_target(asked, record.return_range, source))
     if goes_on:
-        _check_same(run, _pinned(base, parent), config)
+        _check_same(run, _pinned(pin_target(base, record.return_range, source)), config)
     else:
         _check_capacity(config.online)
-    record = records.read_record((run if goes_on else parent).record)
     check_return("plan.target_return", config.plan.target_return, record)
     check_return("online.exploration_return", config.online.exploration_return, record)
     env_id, references = environment_of_run(store, record)
     return FinetuneJob(run, parent, config, record, goes_on, env_id, references, choose_device(request.device))
 
 
-def _pinned(config: Config, parent: RunFolder) -> Config:
-    """The configuration with its seed and both targets, so that it repeats the run.
+def _pinned(config: Config) -> Config:
+    """The configuration with its seed and the return that exploration aims at, so that it repeats the run.
 
-    Pretraining wrote down the target of evaluations, by default the dataset's best. Exploration aims at a multiple of
-    it, at twice as much in the original; where returns are negative, as far above it.
-
-    Raises:
-        SeqrlError: no target is written down.
+    That return is a multiple of the evaluations' target, twice as much in the original; where returns are negative, it
+    is as far above the target.
     """
     target, asked = config.plan.target_return, config.online.exploration_return
-    if target is None:
-        raise SeqrlError(f"{parent.config} states no plan.target_return", "give one: --target-return 3600")
+    assert target is not None, "the target is pinned"
     explored = target + (config.online.exploration_ratio - 1) * abs(target) if asked is None else asked
     seed = config.seed if config.online.seed is None else config.online.seed
     online = config.online.model_copy(update={"exploration_return": explored, "seed": seed})

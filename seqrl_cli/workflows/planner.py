@@ -23,13 +23,13 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import RunRecord
+from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
 from seqrl_cli.workflows.plan_names import plan_name, return_text
-from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
+from seqrl_cli.workflows.policies import TrainedPolicy, load_policy, pin_target
 from seqrl_cli.workflows.sources import scores_of_environment
 
 FARTHEST_RETURN = 1e9
@@ -140,6 +140,8 @@ def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[st
     """
     run = store.find(request.run, on_warning)
     config = _plan_config(load_config(run.config), request.overrides)
+    if config.plan.target_return is None and config.model.arch in POLICIES:
+        config = pin_target(config, read_record(run.record).return_range, run.record)
     mind = _mind(run, config, request, on_warning)
     if request.checkpoint is None:
         warn_unfinished(run, mind.trained.record, mind.trained.step, on_warning)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqrl_cli.config.architectures import OWNERS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console
@@ -116,6 +117,26 @@ def _box(env_id: str) -> tuple[np.ndarray, np.ndarray] | None:
         return action_bounds(env)
     finally:
         env.close()
+
+
+def pin_target(config: Config, return_range: tuple[float, float] | None, source: object) -> Config:
+    """The configuration with the return that a policy is to be asked for, in the place of null: the data's best.
+
+    Args:
+        config: the run's; of an architecture that is asked for no return it stays as it is.
+        return_range: worst and best return of the data's episodes; None = not known.
+        source: what should know them, to be named in errors.
+
+    Raises:
+        SeqrlError: the return is null, and those of the data are not known.
+    """
+    if config.model.arch not in OWNERS["plan.target_return"] or config.plan.target_return is not None:
+        return config
+    if return_range is None:
+        message = f"plan.target_return is null, which stands for the dataset's best, but {source} does not state it"
+        raise SeqrlError(message, "give one: --target-return 3600")
+    best = round(return_range[1], 1)
+    return config.model_copy(update={"plan": config.plan.model_copy(update={"target_return": best})})
 
 
 def make_policy(config: Config, data: PolicyData) -> Policy:

@@ -29,7 +29,7 @@ from seqrl_cli.training.streams import Stream
 from seqrl_cli.training.trainer import Trainer
 from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import make_model
-from seqrl_cli.workflows.policies import PolicyData, ensure_policy_data, make_policy
+from seqrl_cli.workflows.policies import PolicyData, ensure_policy_data, make_policy, pin_target
 from seqrl_cli.workflows.tokens import ensure_tokens
 
 TrainingData = TokenizedDataset | PolicyData
@@ -75,10 +75,7 @@ def pinned(located: Located, config: Config, data: TrainingData | None = None) -
     if located.spec.source == "sim":
         settled |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
     config = config.model_copy(update={"data": config.data.model_copy(update=settled)})
-    if isinstance(data, PolicyData) and config.model.arch != "bc" and config.plan.target_return is None:
-        best = round(data.return_range[1], 1)
-        config = config.model_copy(update={"plan": config.plan.model_copy(update={"target_return": best})})
-    return config
+    return pin_target(config, data.return_range, located.id) if isinstance(data, PolicyData) else config
 
 
 def prepare(config: Config, data: TrainingData, device: torch.device) -> TrainJob:

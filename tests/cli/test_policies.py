@@ -130,6 +130,20 @@ def test_played_again_with_force_or_another_target(seqrl, tmp_path):
         assert not np.array_equal(file["actions"][0], actions[0])
 
 
+@pytest.mark.parametrize("arch", ["dt", "odt"])
+def test_null_asks_for_the_best_return_of_the_data(seqrl, trained, tmp_path, arch):
+    told = json.loads(seqrl("plan", f"{arch}-s42", *PLAY, "plan.target_return=null", "--json").stdout)
+    assert Path(told["folder"]).name == FOLDERS[arch].format(best=best_return(trained)) and told["fresh"] == 0
+
+
+def test_null_is_refused_where_the_best_return_is_not_known(seqrl, tmp_path):
+    record = tmp_path / "runs/sim/hopper-medium/odt-s42/run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"return_range": None}))
+    for command in ("plan", "finetune-online"):
+        result = seqrl(command, "odt-s42", "plan.target_return=null")
+        assert_refused(result, 1, "plan.target_return is null, which stands for the dataset's best", "--target-return")
+
+
 def test_percentile_cloning_trains_on_the_best_steps(seqrl, tmp_path):
     words = ("train", "sim/hopper-medium", "--arch", "bc", *TINY)
     shares = {}
