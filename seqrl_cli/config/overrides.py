@@ -90,7 +90,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = 
 def sentence(error: ValidationError) -> str:
     """The first fault of a pydantic error as half a sentence: key, value, reason."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "configuration"
+    parts = (str(part) for part in first["loc"])
+    key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # not which of a union's types
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":
         close = nearest(str(first["input"]), re.findall("'([^']+)'", first["ctx"]["expected"]))

@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from seqrl_cli.config.architectures import POLICIES, foreign_key, meaningful
+from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.overrides import merge, nest, sentence
+from seqrl_cli.config.owners import foreign_key, meaningful
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError, unknown

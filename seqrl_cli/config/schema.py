@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from seqrl_cli.config.architectures import OWNERS, POLICIES, foreign_key, with_article
+from seqrl_cli.config.architectures import POLICIES, with_article
+from seqrl_cli.config.owners import OWNERS, foreign_key
+from seqrl_cli.config.plan import PlanConfig
+from seqrl_cli.config.section import Section
 
 Size = Literal["paper", "laptop"]
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -106,45 +103,6 @@ class PolicyConfig(Section):
     target_entropy: float | None = Field(None, description="odt: what holds the entropy up; null = -action dimensions")
     initial_temperature: float = Field(0.1, gt=0.0, description="odt: weight of the entropy at the start")
     temperature_rate: float = Field(1e-4, gt=0.0, description="odt: learning rate of the temperature's logarithm")
-
-
-class PlanConfig(Section):
-    """Closed-loop rollouts, of a planner that searches or of a policy."""
-
-    episodes: int = Field(15, ge=1, description="episodes to play")
-    envs: int = Field(4, ge=1, description="episodes planned at once")
-    horizon: int = Field(15, ge=1, description="transitions planned ahead")
-    beam_width: int = Field(128, ge=1)
-    n_expand: int = Field(2, ge=1, description="samples a beam and transition")
-    k_obs: int | None = Field(1, ge=1, description="observation tokens sampled from; 1 = greedy")
-    k_act: int | None = Field(None, ge=1, description="action tokens sampled from")
-    cdf_obs: float | None = Field(None, ge=0.0, lt=1.0, description="least likely observation mass dropped")
-    cdf_act: float | None = Field(0.6, ge=0.0, lt=1.0, description="least likely action mass dropped")
-    percentile: Literal["mean"] | float = Field("mean", description="reward and value estimate: mean, or a percentile")
-    max_context_transitions: int = Field(5, ge=1, description="transitions the model sees")
-    target_return: float | None = Field(None, description="dt, odt: the return asked for; null = the dataset's best")
-    prefix_context: bool = Field(True, description="plan from past transitions, not from the observation alone")
-    context: Literal["window", "carry"] = Field(
-        "window", description="window = the last transitions, encoded again; carry = a retnet's memory of the episode"
-    )
-    plan_freq: int = Field(1, ge=1, description="environment steps between plans")
-    discount: float = Field(0.99, gt=0.0, le=1.0)
-    window: Literal["sliding", "growing"] = Field("sliding", description="what happens when the context is full")
-    precision: Literal["float32", "bf16"] = Field(
-        "float32", description="of products with weights; bf16 plans differ in some tokens"
-    )
-    engine: Literal["auto", "native", "torch", "graph"] = Field(
-        "auto",
-        description="native = C++ compiled for this processor (on a CPU); graph = CUDA graphs (a gpt on a GPU); "
-        "auto = native, else torch",
-    )
-    max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's")
-
-    @model_validator(mode="after")
-    def _replan_within_the_plan(self) -> PlanConfig:
-        if self.plan_freq > self.horizon:
-            raise ValueError(f"plan_freq {self.plan_freq} exceeds the horizon {self.horizon}")
-        return self
 
 
 class OnlineConfig(Section):

@@ -8,6 +8,7 @@ from statistics import median
 
 from torch import nn
 
+from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
@@ -25,7 +26,6 @@ from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.demo import PLAN_SEED, configure
 from seqrl_cli.workflows.forecast import current_data, stand_ins
 from seqrl_cli.workflows.models import choose_device, use_threads
-from seqrl_cli.workflows.plan_names import plan_name
 from seqrl_cli.workflows.planner import plan_settings
 from seqrl_cli.workflows.sizes import foresee_sizes
 from seqrl_cli.workflows.train import TrainRequest

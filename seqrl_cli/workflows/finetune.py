@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, byte_size, counted
 from seqrl_cli.envs.slots import EnvironmentFailure
@@ -32,7 +33,6 @@ from seqrl_cli.workflows.finetune_workplace import (
 )
 from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
-from seqrl_cli.workflows.plan_names import return_text
 
 
 @dataclass(frozen=True)

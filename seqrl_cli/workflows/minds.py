@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.console import counted
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decoder import Decoder
@@ -19,7 +20,6 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Agent
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.workflows.models import TrainedModel
-from seqrl_cli.workflows.plan_names import return_text
 from seqrl_cli.workflows.policies import TrainedPolicy
 
 

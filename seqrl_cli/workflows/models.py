@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from seqrl_cli.config.architectures import POLICIES, RETNET_KEYS
+from seqrl_cli.config.architectures import POLICIES
+from seqrl_cli.config.owners import RETNET_KEYS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.tokens import TokenizedDataset, load_tokens

@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.config.architectures import POLICIES, meaningful, with_article
+from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.owners import meaningful
+from seqrl_cli.config.plan import PlanConfig, SearchConfig
+from seqrl_cli.config.plan_names import plan_name, return_text
 from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
-from seqrl_cli.config.schema import Config, PlanConfig
+from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -28,7 +31,6 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
-from seqrl_cli.workflows.plan_names import plan_name, return_text
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy, pin_target
 from seqrl_cli.workflows.sources import scores_of_environment
 
@@ -256,4 +258,4 @@ def _plan_config(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 def plan_settings(config: PlanConfig) -> PlanSettings:
     """The planner's settings out of the configuration."""
-    return PlanSettings(**config.model_dump(exclude={"episodes", "envs", "max_steps", "target_return"}))
+    return PlanSettings(**config.model_dump(include=set(SearchConfig.model_fields)))

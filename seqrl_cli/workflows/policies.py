@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.config.architectures import OWNERS
+from seqrl_cli.config.owners import OWNERS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config, DataConfig
 from seqrl_cli.console import Console

@@ -122,7 +122,7 @@ def _name(engine: str, precision: str) -> str:
 def operations(args: argparse.Namespace, size: str, envs: int, layers: int = 4, width: int = 128) -> float:
     """Of the products with weights if each token of each sequence is shown to the model once, heads not counted."""
     observation_dim, action_dim = SIZES[size]
-    expanded = args.horizon * (action_dim + 1) * args.beam * PlanSettings.n_expand
+    expanded = args.horizon * (action_dim + 1) * args.beam * PlanSettings().n_expand
     kept = (args.horizon - 1) * (observation_dim + 1) * args.beam
     return 2.0 * 12 * width**2 * layers * (expanded + kept) * envs
 

@@ -57,5 +57,5 @@ def test_an_episode_is_the_same_alone_and_among_four(context):
 def test_settings_that_contradict_themselves():
     with pytest.raises(SeqrlError, match="prefix_context is off"):
         PlanSettings(context="carry", prefix_context=False)
-    with pytest.raises(SeqrlError, match="unknown context 'cary'"):
+    with pytest.raises(SeqrlError, match="context = 'cary'.*did you mean 'carry'"):
         PlanSettings(context="cary")

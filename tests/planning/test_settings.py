@@ -11,16 +11,16 @@ from seqrl_cli.planning.settings import PlanSettings
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"beam_width": 0}, "beam_width is 0"),
-        ({"horizon": 0}, "horizon is 0"),
-        ({"k_act": 0}, "k_act is 0"),
-        ({"cdf_act": 1.5}, "cdf_act is 1.5"),
-        ({"percentile": "median"}, "percentile is 'median'"),
+        ({"beam_width": 0}, "beam_width = 0"),
+        ({"horizon": 0}, "horizon = 0"),
+        ({"k_act": 0}, "k_act = 0"),
+        ({"cdf_act": 1.5}, "cdf_act = 1.5"),
+        ({"percentile": "median"}, "plan: percentile = 'median'"),
         ({"percentile": 75}, "percentile is 75"),
-        ({"plan_freq": 16}, "plan_freq 16 is longer than the horizon 15"),
+        ({"plan_freq": 16}, "plan_freq 16 exceeds the horizon 15"),
         ({"max_context_transitions": 1}, "1 transition cannot plan 15"),
-        ({"window": "slidng"}, "unknown window 'slidng'"),
-        ({"precision": "fp8"}, "unknown precision 'fp8'"),
+        ({"window": "slidng"}, "window = 'slidng'.*did you mean 'sliding'"),
+        ({"precision": "fp8"}, "precision = 'fp8'"),
     ],
 )
 def test_refused(changes, message):

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from seqrl_cli.config.architectures import TOKEN_MODELS
-from seqrl_cli.config.schema import PlanConfig
+from seqrl_cli.config.plan import PlanConfig
+from seqrl_cli.config.section import InName, NotInName, marks
 
-# How a setting that differs from the default is written in a plan folder's name.
-SHORT_NAMES = {
-    "n_expand": "expand",
-    "k_obs": "kobs",
-    "k_act": "kact",
-    "cdf_obs": "cdfobs",
-    "cdf_act": "cdfact",
-    "percentile": "p",
-    "prefix_context": "prefix",
-    "plan_freq": "freq",
-    "discount": "discount",
-    "window": "",
-    "context": "",
-    "precision": "",
-    "max_steps": "steps",
-}
+_MARKS = marks(PlanConfig, InName)
+_HARMLESS = marks(PlanConfig, NotInName)
 
 
 def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None = None) -> str:
@@ -28,19 +15,25 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
 
     A policy's is ``RTG3600-ctx5-s0``, or ``mode-s0`` where it is asked for no return.
     """
-    context = f"ctx{config.max_context_transitions}"
-    if arch in TOKEN_MODELS:
-        parts = [f"H{config.horizon}", f"B{config.beam_width}", context]
-    else:
-        target = config.target_return
-        parts = ["mode"] if target is None else [f"RTG{return_text(target).replace(',', '')}", context]
-    for key, short in SHORT_NAMES.items():
+    parts = _beginning(config, arch)
+    for key, field in PlanConfig.model_fields.items():
+        mark = _MARKS.get(key, InName(key))
         value = getattr(config, key)
-        if value != PlanConfig.model_fields[key].default:
-            parts.append(f"{short}{_short(value)}")
+        if not mark.always and key not in _HARMLESS and value != field.default:
+            parts.append(f"{mark.prefix}{_short(value)}")
     if checkpoint is not None:
         parts.append(f"step{checkpoint}")
     return "-".join([*parts, f"s{seed}"])
+
+
+def _beginning(config: PlanConfig, arch: str) -> list[str]:
+    """What a name always tells, at the defaults too."""
+    context = f"{_MARKS['max_context_transitions'].prefix}{config.max_context_transitions}"
+    if arch in TOKEN_MODELS:
+        return [*(f"{_MARKS[key].prefix}{getattr(config, key)}" for key in ("horizon", "beam_width")), context]
+    if config.target_return is None:
+        return ["mode"]
+    return [_MARKS["target_return"].prefix + return_text(config.target_return).replace(",", ""), context]
 
 
 def _short(value: object) -> str:

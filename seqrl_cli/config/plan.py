@@ -1,0 +1,94 @@
+"""The section ``plan``: each key with its type, its default, its owners and how the plan's folder tells it.
+
+This is the one place of a key. The planner's settings, the folder's name and the list of keys that an architecture has
+are derived from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from seqrl_cli.config.architectures import TOKEN_MODELS
+from seqrl_cli.config.section import InName, NotInName, Owned, Section
+
+_SEARCH = Owned(TOKEN_MODELS)
+
+WindowKind = Literal["sliding", "growing"]
+ContextPolicy = Literal["window", "carry"]
+Precision = Literal["float32", "bf16"]
+Engine = Literal["auto", "native", "torch", "graph"]
+
+
+class SearchConfig(Section):
+    """How plans are searched for; of these keys a policy has the context alone.
+
+    Beam search as in the Trajectory Transformer (Janner et al. 2021, algorithm 1), with its base preset as default.
+    """
+
+    horizon: Annotated[int, _SEARCH, InName("H", always=True)] = Field(
+        15, ge=1, description="transitions planned ahead"
+    )
+    beam_width: Annotated[int, _SEARCH, InName("B", always=True)] = Field(128, ge=1)
+    n_expand: Annotated[int, _SEARCH, InName("expand")] = Field(2, ge=1, description="samples a beam and transition")
+    k_obs: Annotated[int | None, _SEARCH, InName("kobs")] = Field(
+        1, ge=1, description="observation tokens sampled from; 1 = greedy"
+    )
+    k_act: Annotated[int | None, _SEARCH, InName("kact")] = Field(None, ge=1, description="action tokens sampled from")
+    cdf_obs: Annotated[float | None, _SEARCH, InName("cdfobs")] = Field(
+        None, ge=0.0, lt=1.0, description="least likely observation mass dropped"
+    )
+    cdf_act: Annotated[float | None, _SEARCH, InName("cdfact")] = Field(
+        0.6, ge=0.0, lt=1.0, description="least likely action mass dropped"
+    )
+    percentile: Annotated[Literal["mean"] | float, _SEARCH, InName("p")] = Field(
+        "mean", description="reward and value estimate: mean, or a percentile"
+    )
+    max_context_transitions: Annotated[int, InName("ctx", always=True)] = Field(
+        5, ge=1, description="transitions the model sees"
+    )
+    prefix_context: Annotated[bool, _SEARCH, InName("prefix")] = Field(
+        True, description="plan from past transitions, not from the observation alone"
+    )
+    plan_freq: Annotated[int, _SEARCH, InName("freq")] = Field(1, ge=1, description="environment steps between plans")
+    discount: Annotated[float, _SEARCH] = Field(0.99, gt=0.0, le=1.0)
+    window: Annotated[WindowKind, _SEARCH, InName("")] = Field(
+        "sliding", description="what happens when the context is full"
+    )
+    context: Annotated[ContextPolicy, _SEARCH, InName("")] = Field(
+        "window", description="window = the last transitions, encoded again; carry = a retnet's memory of the episode"
+    )
+    precision: Annotated[Precision, _SEARCH, InName("")] = Field(
+        "float32", description="of products with weights; bf16 plans differ in some tokens"
+    )
+    engine: Annotated[Engine, _SEARCH, NotInName("engines differ in how fast they are; an episode states its own")] = (
+        Field(
+            "auto",
+            description="native = C++ compiled for this processor (on a CPU); graph = CUDA graphs (a gpt on a GPU); "
+            "auto = native, else torch",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _replan_within_the_plan(self) -> SearchConfig:
+        if self.plan_freq > self.horizon:
+            raise ValueError(f"plan_freq {self.plan_freq} exceeds the horizon {self.horizon}")
+        return self
+
+
+class PlanConfig(SearchConfig):
+    """Closed-loop rollouts, of a planner that searches or of a policy."""
+
+    episodes: Annotated[int, NotInName("more episodes go beside those that are there")] = Field(
+        15, ge=1, description="episodes to play"
+    )
+    envs: Annotated[int, NotInName("an episode does not depend on those that are played beside it")] = Field(
+        4, ge=1, description="episodes planned at once"
+    )
+    target_return: Annotated[float | None, Owned(("dt", "odt")), InName("RTG", always=True)] = Field(
+        None, description="dt, odt: the return asked for; null = the dataset's best"
+    )
+    max_steps: Annotated[int | None, InName("steps")] = Field(
+        None, ge=1, description="step limit of an episode; null = the environment's"
+    )
