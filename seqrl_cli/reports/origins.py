@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqrl_cli.config.presets import load_config
+from seqrl_cli.config.recipe import is_current, recipe_of
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
+from seqrl_cli.training.checkpoints import saved_steps
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,24 @@ class Origin:
 
     Attributes:
         seed: that it was trained with; None when the run's record is not there.
+        recipe: what its configuration makes; None when that is not there or cannot be read.
+        step: updates of its newest checkpoint; None when there is none.
         log: its iterations of online fine-tuning; empty for a run that was trained from scratch.
     """
 
     seed: int | None = None
     log: Sequence[OnlineMetrics] = ()
+    recipe: str | None = None
+    step: int | None = None
+
+    def recipe_of(self, stated: str | None, step: object) -> str | None:
+        """The recipe of an episode that states one and was played with the checkpoint of update ``step``.
+
+        An older version made other hashes. The run's own configuration tells the present one of its newest checkpoint;
+        an earlier checkpoint may be of before the run was made longer, so its episodes keep what they state.
+        """
+        old = stated is not None and not is_current(stated)
+        return self.recipe if old and self.recipe and step == self.step else stated
 
     def explored(self, step: int | None) -> tuple[int | None, int | None]:
         """Iterations, and environment steps explored, when the model had made ``step`` updates; None when unknown."""
@@ -43,6 +59,15 @@ def read_origin(folder: Path | None) -> Origin:
     run = RunFolder(folder)
     try:
         record = read_record(run.record)
-        return Origin(record.seed, read_online_metrics(run.metrics) if record.parent else ())
+        log = read_online_metrics(run.metrics) if record.parent else ()
     except SeqrlError:
         return Origin()
+    step = max(saved_steps(run.checkpoints), default=None)
+    return Origin(record.seed, log, _recipe(run, fine_tuned=record.parent is not None), step)
+
+
+def _recipe(run: RunFolder, *, fine_tuned: bool) -> str | None:
+    try:
+        return recipe_of(load_config(run.config), fine_tuned=fine_tuned)
+    except SeqrlError:
+        return None

@@ -177,7 +177,7 @@ def _own_episode(record: dict[str, Any], path: Path, origin: Origin) -> EpisodeR
         seconds_per_step=_number(record, "seconds_per_step") if "seconds_per_step" in record else None,
         env_id=_text(record, "env_id"),
         path=path,
-        recipe=_text(record, "recipe") if "recipe" in record else None,
+        recipe=origin.recipe_of(_text(record, "recipe") if "recipe" in record else None, step),
         parent=_text(record, "parent") if record.get("parent") is not None else None,
         model_seed=origin.seed,
         iterations=iterations,

@@ -11,6 +11,7 @@ import torch
 
 from seqrl_cli.config.overrides import differences, dig, merge, nest
 from seqrl_cli.config.presets import load_config, validate
+from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config, OnlineConfig
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
 from seqrl_cli.runs import record as records
@@ -204,7 +205,7 @@ def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> Non
 def _check_same(run: RunFolder, there: Config, asked: Config) -> None:
     """Stop when other settings are asked for than those of the run that is there; it may have more iterations."""
     one, other = there.model_dump(), asked.model_dump()
-    changed = [key for key in differences(one, other) if key not in FREE_KEYS]
+    changed = [key for key in differences(one, other) if key not in (*FREE_KEYS, *BOOKKEEPING)]
     if changed:
         pairs = ", ".join(f"{key} {dig(one, key)} (asked: {dig(other, key)})" for key in changed[:3])
         raise RunConflictError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")

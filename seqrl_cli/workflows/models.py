@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 
-from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.owners import RETNET_KEYS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
@@ -135,19 +133,6 @@ def warn_unfinished(run: RunFolder, record: RunRecord, step: int, on_warning: Ca
     """Say when the newest checkpoint, of update ``step``, is not the end of its run."""
     if on_warning and (why := unfinished(run, record)):
         on_warning(f"{run.path} {why}: its newest checkpoint is taken, of update {step:,}")
-
-
-def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
-    """A hash of all that makes a model but its seed: equal for the seeds of one experiment.
-
-    Args:
-        config: the run's.
-        fine_tuned: whether the run went on online, so that those settings count, too.
-    """
-    sections = {"dataset", "data", "model", "train"} | ({"policy"} if config.model.arch in POLICIES else set())
-    sections |= {"online"} if fine_tuned else set()
-    parts = config.model_dump_json(include=sections, exclude={"online": {"seed"}})
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 def choose_device(name: str) -> torch.device:

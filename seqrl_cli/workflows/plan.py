@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.console import Console, counted
 from seqrl_cli.envs.slots import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
@@ -23,7 +24,7 @@ from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import percent_score
-from seqrl_cli.workflows.models import recipe_of, use_threads
+from seqrl_cli.workflows.models import use_threads
 from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
 
 

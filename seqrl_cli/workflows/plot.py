@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.config.presets import load_config
+from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.curves import Panel
@@ -22,7 +23,6 @@ from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.state import unfinished
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.members import Member
-from seqrl_cli.workflows.models import recipe_of
 from seqrl_cli.workflows.panels import KINDS, build_panels
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import load_config
+from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import counted
 from seqrl_cli.errors import RunConflictError
@@ -18,6 +19,8 @@ _OTHERWISE = "give this one another --name, or redo it with --force"
 
 def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRecord, bool]:
     """The record of the run that is there, and whether it is to become longer than it was to be.
+
+    It may keep its books otherwise: how often it logs or saves changes no number.
 
     A policy's learning rate does not depend on when training ends, and that of a token model at the papers' size
     neither: there a longer run is the shorter one that went on, to the bit.
@@ -34,7 +37,7 @@ def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRe
         return record, False
     there = load_config(run.config)
     old, new = there.model_dump(exclude={"plan"}), asked.model_dump(exclude={"plan"})
-    changed = differences(old, new)
+    changed = [key for key in differences(old, new) if key not in BOOKKEEPING]
     if changed == ["train.updates"] and there.train.updates and asked.train.updates:
         _check_updates(run, there, there.train.updates, asked.train.updates)
     elif changed and not (changed == ["train.n_epochs_ref"] and _has_more_epochs(there, asked)):

@@ -14,12 +14,12 @@ import yaml
 from safetensors.numpy import load_file
 
 from seqrl_cli.config.presets import load_config
+from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.envs.slots import LocalSlots
 from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.workflows import finetune_workplace
-from seqrl_cli.workflows.models import recipe_of
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from seqrl_cli.config.presets import dump_config, resolve_config
+from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.groups import group_episodes, kind_names
 from seqrl_cli.reports.results import read_episode, read_results
-from tests.reports.episode_files import episode_record, write_episode
+from tests.reports.episode_files import episode_record, write_episode, write_run_record
 
 
 def write_rollout(folder: Path, **record: object) -> Path:
@@ -138,3 +140,21 @@ def test_many_seeds_are_named_by_the_first_and_the_last(tmp_path):
 def test_names_without_seeds_where_they_are_clear():
     assert kind_names([["gpt-s1", "gpt-s2"], ["mine"]]) == ["gpt", "mine"]
     assert kind_names([["odt-s1-online8", "odt-s2-online8"], ["odt-s1-online"]]) == ["odt-online8", "odt-s1-online"]
+
+
+def test_episodes_of_before_the_recipes_had_a_version_are_of_their_runs_recipe(tmp_path):
+    """Two seeds, one of them played before and after; a third was made longer since it was played."""
+    asked = {"model.arch": "gpt", "train.updates": 5000}
+    config = resolve_config("sim/hopper-medium", size="laptop", preset="base", overrides=asked)
+    present = recipe_of(config)
+    for name, seed, stated, step in (("gpt-s1", 1, "old", 5000), ("gpt-s2", 2, present, 5000), ("gpt-s3", 3, "x", 900)):
+        run = tmp_path / name
+        write_run_record(run, arch="gpt", seed=seed)
+        (run / "config.yaml").write_text(dump_config(config))
+        (run / "checkpoints/00005000").mkdir(parents=True)
+        folder = run / "plans/H15-B128-ctx5-s0"
+        write_episode(folder, run=name, recipe=stated, checkpoint_step=step)
+        write_episode(folder, 1, run=name, recipe=present, checkpoint_step=5000)
+    found = {(one.run, one.path.name): one.recipe for one in read_results(tmp_path).episodes}
+    assert found.pop(("gpt-s3", "episode-000.json")) == "x"
+    assert set(found.values()) == {present} and len(found) == 5

@@ -59,3 +59,8 @@ def test_every_run_that_is_in_the_way_is_a_conflict(tmp_path):
     elsewhere: Any = SimpleNamespace(fingerprint="1")
     with pytest.raises(RunConflictError, match="was trained on other tokens"):
         check_same(run, short, elsewhere)
+
+
+def test_a_run_may_go_on_with_other_bookkeeping(tmp_path):
+    short = config("gpt", updates=1200)
+    assert not goes_on(tmp_path, short, config("gpt", updates=1200, log_every=7, keep_checkpoints=9, compile=True))
