@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from seqrl_cli.config.architectures import TOKEN_MODELS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import read_array
 from seqrl_cli.reports.curves import Dots, Panel, Series, mean_of_running_sums
 from seqrl_cli.reports.groups import drop_repeats, natural_order, summarize_episodes
 from seqrl_cli.reports.results import EpisodeResult
@@ -117,7 +117,7 @@ def _reward(members: Sequence[Member]) -> list[Panel]:
     """Reward earned so far in planned episodes."""
     series = []
     for plans in _plans(members):
-        rewards = [found for episode in plans.episodes if (found := _read_rewards(episode)) is not None]
+        rewards = [found for episode in plans.episodes if (found := read_array(episode.path, "rewards")) is not None]
         if rewards:
             series.append(as_series(mean_of_running_sums(rewards), plans.label, [plans.first], dash=plans.dash))
     title = "Reward of planned episodes" + bands(series, "episodes")
@@ -169,15 +169,6 @@ _BUILDERS: dict[str, Callable[[Sequence[Member]], list[Panel]]] = {
     "time": _time,
 }
 KINDS = tuple(_BUILDERS)
-
-
-def _read_rewards(episode: EpisodeResult) -> np.ndarray | None:
-    """Rewards of an episode, (steps,); None when its states are not there."""
-    try:
-        with h5py.File(episode.path.with_suffix(".h5")) as file:
-            return np.asarray(file["rewards"][:], dtype=np.float64)
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def _from_points(points: Sequence[tuple[float, float]], label: str, colour: int) -> Series:
