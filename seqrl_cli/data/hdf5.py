@@ -51,6 +51,26 @@ def _reason(path: Path, error: Exception) -> str:
     return f"the file is damaged ({error.args[-1]})"
 
 
+def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray:
+    """Read one array of the file as float64.
+
+    Args:
+        file: from :func:`open_hdf5`.
+        name: of the array.
+        axes: how many axes it must have.
+        hint: what the user can do when it is not so.
+
+    Raises:
+        SeqrlError: it is missing, or has other axes, or contains no numbers.
+    """
+    stored = file.get(name)
+    if not isinstance(stored, h5py.Dataset):
+        raise SeqrlError(f"{file.filename} has no {name}", hint)
+    if stored.ndim != axes or stored.dtype.kind not in "fiu":
+        raise SeqrlError(f"{name} in {file.filename} has shape {stored.shape}, not {axes} axes of numbers", hint)
+    return np.asarray(stored[...], dtype=np.float64)
+
+
 def write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
     """Store an array without time stamps, so that the same data makes the same bytes."""
     group.create_dataset(name, data=array, track_times=False)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from PIL import Image
 
-from seqrl_cli.data.hdf5 import open_hdf5
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import EpisodeFile, EpisodeStates
 from seqrl_cli.render.mujoco_view import find_backend
-from seqrl_cli.render.record import EpisodeRecord
 
 _TOLERANCE = 1e-3
+_HINT = "plan again: seqrl plan --force"
 
 
 @dataclass(frozen=True)
@@ -36,16 +34,17 @@ class Replay:
     dt: float
 
 
-def must_be_replayed(record: EpisodeRecord) -> bool:
+def must_be_replayed(episode: EpisodeFile, states: EpisodeStates) -> bool:
     """Whether an episode's picture cannot be made from its recorded states.
 
     Mazes, kitchens and hands have observations that do not fix a pose, and pybullet keeps no MuJoCo state.
     """
-    return needed_extra(record.env_id) is not None or record.qpos.shape[1] == 0
+    return needed_extra(episode.plan.env_id) is not None or states.qpos.shape[1] == 0
 
 
 def replay(
-    record: EpisodeRecord,
+    episode: EpisodeFile,
+    states: EpisodeStates,
     choose: Callable[[float], Iterable[int]],
     size: int,
     progress: Callable[[int, int], None] | None = None,
@@ -53,7 +52,8 @@ def replay(
     """Play an episode again and draw it.
 
     Args:
-        record: the episode.
+        episode: the episode.
+        states: what was recorded of it.
         choose: gives the steps to draw, knowing the seconds of one.
         size: pixels of a picture's side.
         progress: called with pictures done and in all.
@@ -61,8 +61,12 @@ def replay(
     Raises:
         SeqrlError: the environment cannot draw here, is not installed, or does not do again what it did.
     """
-    seed, actions = _recipe(record.path)
-    with _opengl(record.env_id), closing(make_env(record.env_id, render_mode="rgb_array")) as env:
+    seed, actions, env_id = episode.environment_seed, states.actions, episode.plan.env_id
+    if seed is None:
+        raise SeqrlError(f"{episode.path} does not state the environment's seed", _HINT)
+    if actions is None:
+        raise SeqrlError(f"{episode.states_path} has no actions to play again", _HINT)
+    with _opengl(env_id), closing(make_env(env_id, render_mode="rgb_array")) as env:
         dt = 1 / float(env.metadata.get("render_fps", 25))
         wanted = set(choose(dt))
         pictures: dict[int, np.ndarray] = {}
@@ -73,7 +77,7 @@ def replay(
                 if progress:
                     progress(len(pictures), len(wanted))
             if step < max(wanted):
-                _check(record, step, float(env.step(actions[step])[1]))
+                _check(episode.states_path, step, float(states.rewards[step]), float(env.step(actions[step])[1]))
         return Replay(pictures, dt)
 
 
@@ -104,26 +108,11 @@ def _opengl(env_id: str) -> Iterator[None]:
             os.environ["MUJOCO_GL"] = before
 
 
-def _check(record: EpisodeRecord, step: int, reward: float) -> None:
+def _check(path: Path, step: int, then: float, reward: float) -> None:
     """Stop when the environment does not earn what was recorded."""
-    then = float(record.rewards[step])
     if abs(reward - then) > _TOLERANCE * (1 + abs(then)):
-        message = f"{record.path} cannot be played again: step {step} earned {then:.4g} then and {reward:.4g} now"
+        message = f"{path} cannot be played again: step {step} earned {then:.4g} then and {reward:.4g} now"
         raise SeqrlError(message, "other versions of the simulator than those that recorded it? plan again: seqrl plan")
-
-
-def _recipe(path: Path) -> tuple[int, np.ndarray]:
-    """What an episode was made of: the environment's seed and the actions ``(T, action_dim)``."""
-    hint = "plan again: seqrl plan --force"
-    try:
-        seed = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["environment_seed"]
-        with open_hdf5(path, hint) as file:
-            actions = np.asarray(file["actions"], np.float32) if isinstance(file.get("actions"), h5py.Dataset) else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SeqrlError(f"{path.with_suffix('.json')} does not state the environment's seed", hint) from error
-    if actions is None or not isinstance(seed, int):
-        raise SeqrlError(f"{path} has no actions to play again", hint)
-    return seed, actions
 
 
 def _square(picture: np.ndarray, size: int) -> np.ndarray:

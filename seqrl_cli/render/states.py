@@ -19,12 +19,14 @@ class Body:
     Attributes:
         model: the MuJoCo model.
         dt: seconds of one environment step: simulation step times frame skip.
-        hidden: leading positions that observations leave out: x, and y for a body that moves freely.
+        hidden: leading positions that observations leave out: x, and y for a body that moves in a plane or freely.
+        readable: whether observations begin with all other positions and all velocities, so that plans can be drawn.
     """
 
     model: Any
     dt: float
     hidden: int
+    readable: bool = True
 
     @property
     def observed(self) -> int:
@@ -43,11 +45,21 @@ def load_body(env_id: str) -> Body:
     try:
         if not hasattr(simulation, "model") or not hasattr(simulation, "frame_skip"):
             raise SeqrlError(f"environment {env_id!r} is not a MuJoCo environment, so it cannot be drawn")
-        model = simulation.model
-        free = model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
-        return Body(model, float(model.opt.timestep * simulation.frame_skip), 2 if free else 1)
+        observation, _ = env.reset(seed=0)
+        hidden = _hidden_positions(simulation.data, observation)
+        dt = float(simulation.model.opt.timestep * simulation.frame_skip)
+        return Body(simulation.model, dt, hidden or 0, readable=hidden is not None)
     finally:
         env.close()
+
+
+def _hidden_positions(data: mujoco.MjData, observation: np.ndarray) -> int | None:
+    """How many leading positions an observation leaves out; None when it does not begin with the state's others."""
+    for hidden in range(3):
+        state = np.concatenate([data.qpos[hidden:], data.qvel])
+        if len(observation) >= len(state) and np.allclose(observation[: len(state)], state):
+            return hidden
+    return None
 
 
 def imagined_positions(body: Body, observations: np.ndarray, start: np.ndarray) -> np.ndarray:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.planning.episode_files import EpisodeFile, EpisodeStates, read_states
 from seqrl_cli.render.compose import compose, plan_poses
 from seqrl_cli.render.encode import check_format, write_video
 from seqrl_cli.render.mujoco_view import MujocoView, find_backend
-from seqrl_cli.render.record import EpisodeRecord, read_record
 from seqrl_cli.render.replay import must_be_replayed, replay
 from seqrl_cli.render.software_view import SoftwareView
 from seqrl_cli.render.states import Body, check_fits, imagined_positions, load_body
@@ -48,7 +48,8 @@ class RenderReport:
 class _Film:
     """An episode that is ready to be drawn."""
 
-    record: EpisodeRecord
+    episode: EpisodeFile
+    states: EpisodeStates
     body: Body
     view: View
     lead: float
@@ -56,22 +57,22 @@ class _Film:
 
     def frame(self, step: int) -> np.ndarray:
         """The frame at an environment step, from 0 to T."""
-        record = self.record
-        now = record.qpos[step]
+        states, played = self.states, self.episode.plan
+        now = states.qpos[step]
         centre = np.array([now[0] + self.lead, now[1] if self.body.hidden == 2 else 0.0])
         panels, titles = [self.view.draw([Pose(now)], centre)], ["simulation"]
-        notes = [_progress(record, step, self.reference_scores)]
-        if record.plan_observations is not None:
-            plan = plan_at(self.body, record.qpos, record.plan_observations, step)
+        notes = [progress_lines(self.episode, states, step, self.reference_scores)]
+        if states.plan_observations is not None:
+            plan = plan_at(self.body, states.qpos, states.plan_observations, step)
             ahead = max(len(plan) - 1, 0)
             panels.append(self.view.draw(plan_poses(now, plan), centre))
             titles.append(f"imagined: {_seconds(ahead, self.body.dt)}" if ahead else "imagined: no plan")
-            notes.append([record.dataset, f"{record.run}, episode {record.episode}"])
+            notes.append([played.dataset, f"{played.run}, episode {self.episode.episode}"])
         return compose(panels, titles, notes)
 
 
 def render_episode(
-    record_path: Path,
+    episode: EpisodeFile,
     output: Path,
     *,
     view: str = "auto",
@@ -85,7 +86,7 @@ def render_episode(
     """Draw one recorded episode.
 
     Args:
-        record_path: the episode's JSON or HDF5 file.
+        episode: what its JSON file says; the HDF5 file is read here.
         output: a ``.gif`` or ``.mp4`` file.
         view: ``"mujoco"``, ``"software"``, or ``"auto"`` for the first of them that works here.
         size: pixels of a panel's side.
@@ -100,28 +101,33 @@ def render_episode(
         SeqrlError: a file is missing, damaged or foreign, or the wanted view does not work on this machine.
     """
     suffix = check_format(output)
-    record = read_record(record_path)
-    if must_be_replayed(record):
-        limit = max_frames or (GIF_FRAMES if suffix == ".gif" else record.steps + 1)
-        return _render_replay(record, output, size, every, limit, speed, reference_scores, progress)
-    body = load_body(record.env_id)
-    check_fits(body, record.qpos, record.plan_observations, str(record.path))
+    states = read_states(episode)
+    steps = len(states.rewards)
+    limit = max_frames or (GIF_FRAMES if suffix == ".gif" else steps + 1)
+    if must_be_replayed(episode, states):
+        return _render_replay(episode, states, output, size, every, limit, speed, reference_scores, progress)
+    body = load_body(episode.plan.env_id)
+    hides_plan = not body.readable and states.plan_observations is not None
+    if hides_plan:
+        states = replace(states, plan_observations=None)
+    check_fits(body, states.qpos, states.plan_observations, str(episode.states_path))
     every = every or max(1, round(speed / (FRAMES_A_SECOND * body.dt)))
-    limit = max_frames or (GIF_FRAMES if suffix == ".gif" else record.steps + 1)
-    steps = _chosen_steps(record.steps, every, limit)
+    chosen = _chosen_steps(steps, every, limit)
     fps = speed / (every * body.dt)
-    lead = _lead(body, record)
-    drawing = open_view(view, body, follow(body, record.qpos, lead), size)
+    lead = _lead(body, states)
+    drawing = open_view(view, body, follow(body, states.qpos, lead), size)
     try:
-        film = _Film(record, body, drawing, lead, reference_scores)
-        write_video(_counted(lambda index: film.frame(steps[index]), len(steps), progress), len(steps), output, fps)
+        film = _Film(episode, states, body, drawing, lead, reference_scores)
+        write_video(_counted(lambda index: film.frame(chosen[index]), len(chosen), progress), len(chosen), output, fps)
     finally:
         drawing.close()
-    return RenderReport(output, len(steps), fps, drawing.name, steps[-1], record.steps)
+    backend = f"{drawing.name}, without the plan" if hides_plan else drawing.name
+    return RenderReport(output, len(chosen), fps, backend, chosen[-1], steps)
 
 
 def _render_replay(
-    record: EpisodeRecord,
+    episode: EpisodeFile,
+    states: EpisodeStates,
     output: Path,
     size: int,
     every: int | None,
@@ -131,21 +137,22 @@ def _render_replay(
     progress: Callable[[int, int], None] | None,
 ) -> RenderReport:
     """A video of what the environment itself draws; what the model imagined has no picture there."""
+    total = len(states.rewards)
 
     def choose(dt: float) -> list[int]:
-        return _chosen_steps(record.steps, every or max(1, round(speed / (FRAMES_A_SECOND * dt))), limit)
+        return _chosen_steps(total, every or max(1, round(speed / (FRAMES_A_SECOND * dt))), limit)
 
-    played = replay(record, choose, size, progress)
+    played = replay(episode, states, choose, size, progress)
     steps = sorted(played.pictures)
 
     def frame(index: int) -> np.ndarray:
-        notes = _progress(record, steps[index], reference_scores)
+        notes = progress_lines(episode, states, steps[index], reference_scores)
         return compose([played.pictures[steps[index]]], ["simulation"], [notes])
 
     stride = steps[1] - steps[0] if len(steps) > 1 else 1
     fps = speed / (stride * played.dt)
     write_video(frame, len(steps), output, fps)
-    return RenderReport(output, len(steps), fps, "the environment itself, without the plan", steps[-1], record.steps)
+    return RenderReport(output, len(steps), fps, "the environment itself, without the plan", steps[-1], total)
 
 
 def open_view(view: str, body: Body, camera: Camera, size: int) -> View:
@@ -190,26 +197,31 @@ def _chosen_steps(steps: int, every: int, limit: int) -> list[int]:
     return chosen[:limit]
 
 
-def _lead(body: Body, record: EpisodeRecord) -> float:
+def _lead(body: Body, states: EpisodeStates) -> float:
     """How far ahead the camera looks: half the way that plans go, so that they stay in the picture."""
-    if record.plan_observations is None:
+    if states.plan_observations is None:
         return 0.0
-    ways = []
-    for step in range(0, record.steps, max(1, record.steps // 50)):
-        plan = plan_at(body, record.qpos, record.plan_observations, step)
+    ways, steps = [], len(states.rewards)
+    for step in range(0, steps, max(1, steps // 50)):
+        plan = plan_at(body, states.qpos, states.plan_observations, step)
         if len(plan):
             ways.append(float(plan[-1, 0] - plan[0, 0]))
     return float(np.median(ways)) / 2 if ways else 0.0
 
 
-def _progress(record: EpisodeRecord, step: int, reference_scores: tuple[float, float] | None) -> list[str]:
-    earned = float(record.rewards[:step].sum())
+def progress_lines(
+    episode: EpisodeFile, states: EpisodeStates, step: int, reference_scores: tuple[float, float] | None
+) -> list[str]:
+    """Step, return and score so far; the return at the end where nobody defined a score."""
+    earned = float(states.rewards[:step].sum())
     if reference_scores:
         low, high = reference_scores
-        score = f"score {100 * (earned - low) / (high - low):.1f}"
+        outcome = f"score {100 * (earned - low) / (high - low):.1f}"
+    elif episode.score is not None:
+        outcome = f"score at the end {100 * episode.score:.1f}"
     else:
-        score = f"score at the end {100 * record.score:.1f}"
-    return [f"step {step} of {record.steps}", f"return {round(earned)}   {score}"]
+        outcome = f"at the end {round(episode.return_)}"
+    return [f"step {step} of {len(states.rewards)}", f"return {round(earned)}   {outcome}"]
 
 
 def _seconds(steps: int, dt: float) -> str:

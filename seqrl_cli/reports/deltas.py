@@ -24,7 +24,7 @@ class DeltaRow:
 
     Attributes:
         dataset: dataset id.
-        method: for example ``"odt online ctx5 − offline"``.
+        method: the method of the fine-tuned runs, as in their own row of the table.
         pairs: how many seeds were compared, each with its own parent; several fine-tunes of one are averaged first.
         score: mean difference of the normalized score, in points of which 100 are the reference policy; None without
             reference scores.
@@ -40,6 +40,11 @@ class DeltaRow:
     score_interval: tuple[float, float] | None
     return_: float
     return_interval: tuple[float, float] | None
+
+    @property
+    def label(self) -> str:
+        """What the row is called, for example ``"odt online ctx5 − offline"``."""
+        return f"{self.method} − offline"
 
 
 def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[DeltaRow]:
@@ -61,7 +66,7 @@ def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[De
             if before:
                 pairs[after[0].replicate].append((after, before))
         if pairs:
-            rows.append(_delta_row(dataset, f"{label} − offline", list(pairs.values())))
+            rows.append(_delta_row(dataset, label, list(pairs.values())))
     return rows
 
 

@@ -144,7 +144,7 @@ def _delta_record(row: DeltaRow) -> dict[str, Any]:
     return _record(
         "delta",
         row.dataset,
-        row.method,
+        row.label,
         runs=row.pairs,
         score_mean=row.score,
         score_low=score_low,
@@ -184,7 +184,7 @@ def _markdown_results(report: Report) -> str:
         for row in report.rows
     ]
     lines += [
-        f"| {row.dataset} | **{row.method}** | {row.pairs} | {delta_text(row.score)} "
+        f"| {row.dataset} | **{row.label}** | {row.pairs} | {delta_text(row.score)} "
         f"| {interval_text(row.score_interval)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
         for row in report.deltas
     ]

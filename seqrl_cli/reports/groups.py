@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from seqrl_cli.reports.results import EpisodeResult
+from seqrl_cli.reports.statistics import Summary, named_generator, summarize
 
 _SEED_IN_NAME = re.compile(r"-s\d+(?=-|$)")
 _MOST_NAMED = 3  # seeds that a row names one by one
@@ -92,3 +93,17 @@ def drop_repeats(group: Iterable[EpisodeResult]) -> tuple[list[EpisodeResult], l
         f"{dataset}: {run} repeats {earlier}, of the same recipe and seed: equal episodes count once"
         for (dataset, run), earlier in repeats.items()
     ]
+
+
+def summarize_episodes(values: Sequence[float], episodes: Sequence[EpisodeResult]) -> Summary:
+    """Summarize one number per episode of a group, such as its scores.
+
+    The bootstrap's generator is made from the dataset and the method. So the interval is the same whatever other groups
+    there are, and the same in tables and plots.
+
+    Args:
+        values: ``(n,)``, at least one.
+        episodes: the n episodes of one dataset and method behind them.
+    """
+    first = episodes[0]
+    return summarize(values, [episode.replicate for episode in episodes], named_generator(first.dataset, first.method))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
 from seqrl_cli.reports.origins import Origin, origin_folder, read_origin
-from seqrl_cli.runs.record import SCHEMA_VERSION
+from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
 
-_OURS = "episode-*.json"
 _ORIGINAL = "rollout.json"
 _ORIGINAL_SETTINGS = re.compile(r"^(?:(?P<arch>[a-z]+)_)?freq(?P<freq>\d+)_H(?P<horizon>\d+)_beam(?P<beam>\d+)$")
 _ORIGINAL_DATASET = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)+-v\d+$")
@@ -93,12 +90,8 @@ class Results:
     warnings: tuple[str, ...]
 
 
-class _Unreadable(Exception):
-    """Why one file is not a whole episode."""
-
-
 def read_results(*folders: Path) -> Results:
-    """Read every ``episode-*.json`` and every original ``rollout.json`` below the folders, each file once.
+    """Read every episode of ``seqrl plan`` and every original ``rollout.json`` below the folders, each file once.
 
     A damaged, truncated or foreign file is named in ``warnings`` and left out.
 
@@ -112,7 +105,7 @@ def read_results(*folders: Path) -> Results:
             folder = origin_folder(path)
             if folder not in origins:
                 origins[folder] = read_origin(folder)
-            episodes.append(read_episode(path, origins[folder]))
+            episodes.append(read_result(path, origins[folder]))
         except SeqrlError as error:
             warnings.append(f"left out: {error.message}")
     return Results(tuple(episodes), tuple(warnings))
@@ -123,10 +116,10 @@ def _episode_files(folder: Path) -> list[Path]:
         raise SeqrlError(
             f"there is no folder {folder} to read results from", "`seqrl plan` writes results below ./runs"
         )
-    return [*folder.rglob(_OURS), *folder.rglob(_ORIGINAL)]
+    return [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
 
 
-def read_episode(path: Path, origin: Origin | None = None) -> EpisodeResult:
+def read_result(path: Path, origin: Origin | None = None) -> EpisodeResult:
     """Read one episode JSON; the file's name tells ours from the originals'.
 
     Args:
@@ -136,69 +129,52 @@ def read_episode(path: Path, origin: Origin | None = None) -> EpisodeResult:
     Raises:
         SeqrlError: the file is not a whole episode record.
     """
+    if path.name != _ORIGINAL:
+        return _own_episode(read_episode(path), origin or read_origin(origin_folder(path)))
     try:
-        record = _load(path)
-        if path.name == _ORIGINAL:
-            return _original_episode(record, path)
-        return _own_episode(record, path, origin or read_origin(origin_folder(path)))
-    except _Unreadable as error:
-        raise SeqrlError(f"{path} is not a whole episode: {error}", "`seqrl plan --force` makes it anew") from error
+        return _original_episode(path)
+    except JsonFieldError as error:
+        raise SeqrlError(f"{path} is not a whole episode: {error}", "copy it anew") from error
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _Unreadable(f"it cannot be opened ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise _Unreadable("it is not text") from error
-    except json.JSONDecodeError as error:
-        raise _Unreadable(f"it is truncated or not JSON (line {error.lineno})") from error
-    except ValueError as error:
-        raise _Unreadable("it holds a number of too many digits") from error
-    if not isinstance(record, dict):
-        raise _Unreadable("it does not hold one JSON object")
-    return record
-
-
-def _own_episode(record: dict[str, Any], path: Path, origin: Origin) -> EpisodeResult:
-    version = _whole(record, "schema_version")
-    if version > SCHEMA_VERSION:
-        raise _Unreadable(f"its schema_version is {version}, newer than {SCHEMA_VERSION}")
-    step = record.get("checkpoint_step")
-    iterations, online_steps = origin.explored(step if isinstance(step, int) else None)
+def _own_episode(file: EpisodeFile, origin: Origin) -> EpisodeResult:
+    plan = file.plan
+    iterations, online_steps = origin.explored(plan.checkpoint_step)
     return EpisodeResult(
-        dataset=_text(record, "dataset"),
-        arch=_text(record, "arch"),
-        run=_text(record, "run"),
-        settings_label=_settings_label(record.get("settings"), path),
-        **_outcome(record),
-        seed=_whole(record, "seed"),
-        seconds_per_step=_number(record, "seconds_per_step") if "seconds_per_step" in record else None,
-        env_id=_text(record, "env_id"),
-        path=path,
-        recipe=origin.recipe_of(_text(record, "recipe") if "recipe" in record else None, step),
-        parent=_text(record, "parent") if record.get("parent") is not None else None,
+        dataset=plan.dataset,
+        arch=plan.arch,
+        run=plan.run,
+        settings_label=_settings_label(plan.settings, file.path),
+        score=file.score,
+        return_=file.return_,
+        steps=file.steps,
+        terminated=file.terminated,
+        seed=plan.seed,
+        seconds_per_step=file.seconds_per_step,
+        env_id=plan.env_id,
+        path=file.path,
+        recipe=origin.recipe_of(plan.recipe, plan.checkpoint_step),
+        parent=plan.parent,
         model_seed=origin.seed,
         iterations=iterations,
         online_steps=online_steps,
-        cut_at=_cut_at(record),
+        cut_at=_cut_at(file),
     )
 
 
-def _cut_at(record: dict[str, Any]) -> int | None:
+def _cut_at(file: EpisodeFile) -> int | None:
     """``plan.max_steps`` where it ended the episode, and the environment's own limit would not have."""
-    settings = record.get("settings")
-    limit = settings.get("max_steps") if isinstance(settings, dict) else None
-    if not isinstance(limit, int) or record["term"] or record["step"] + 1 < limit:
+    limit = file.plan.settings.get("max_steps")
+    if not isinstance(limit, int) or file.terminated or file.steps < limit:
         return None
-    usual = episode_limit(record["env_id"])
+    usual = episode_limit(file.plan.env_id)
     return None if usual is not None and usual <= limit else limit
 
 
-def _original_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
+def _original_episode(path: Path) -> EpisodeResult:
+    record = read_object(path)
     if "gpt_epoch" not in record and "model_epoch" not in record:
-        raise _Unreadable("it has neither gpt_epoch nor model_epoch, as a rollout.json of the originals has")
+        raise JsonFieldError("it has neither gpt_epoch nor model_epoch, as a rollout.json of the originals has")
     match = next(_settings_matches(path), None)
     label = ""
     if match:
@@ -209,7 +185,10 @@ def _original_episode(record: dict[str, Any], path: Path) -> EpisodeResult:
         arch=arch,
         run=arch,
         settings_label=label,
-        **_outcome(record),
+        score=None if record.get("score", "") is None else number_field(record, "score"),
+        return_=number_field(record, "return"),
+        steps=count_field(record, "step") + 1,  # which is the last index, from 0
+        terminated=flag_field(record, "term"),
         seed=None,
         seconds_per_step=None,
         env_id=None,
@@ -228,54 +207,15 @@ def _original_dataset(path: Path) -> str:
     for parent in path.parents:
         if _ORIGINAL_DATASET.match(parent.name):
             return parent.name
-    raise _Unreadable("no folder above it is named like a dataset, such as hopper-medium-v2")
+    raise JsonFieldError("no folder above it is named like a dataset, such as hopper-medium-v2")
 
 
-def _settings_label(settings: Any, path: Path) -> str:
+def _settings_label(settings: Mapping[str, Any], path: Path) -> str:
     """The plan folder's name without the seed, which has every setting that is not the default.
 
     A record that was moved out of ``plans/…`` is labelled by horizon, beam and context, as far as it has them.
     """
-    if not isinstance(settings, dict):
-        raise _Unreadable("it has no settings")
     if path.parent.parent.name == "plans" or not {"horizon", "beam_width"} <= settings.keys():
         return _SEED_SUFFIX.sub("", path.parent.name)
     context = settings.get("max_context_transitions")
     return f"H{settings['horizon']}-B{settings['beam_width']}" + (f"-ctx{context}" if context is not None else "")
-
-
-def _outcome(record: dict[str, Any]) -> dict[str, Any]:
-    """What both kinds of file say in the same words; ``step`` is the last 0-based index."""
-    if not isinstance(record.get("term"), bool):
-        raise _Unreadable("its term is missing or not true or false")
-    return {
-        "score": None if record.get("score", "") is None else _number(record, "score"),
-        "return_": _number(record, "return"),
-        "steps": _whole(record, "step") + 1,
-        "terminated": record["term"],
-    }
-
-
-def _text(record: dict[str, Any], key: str) -> str:
-    value = record.get(key)
-    if not isinstance(value, str) or not value:
-        raise _Unreadable(f"its {key} is missing or not a name")
-    return value
-
-
-def _number(record: dict[str, Any], key: str) -> float:
-    value = record.get(key)
-    number = math.nan
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        with suppress(OverflowError):
-            number = float(value)
-    if not math.isfinite(number):
-        raise _Unreadable(f"its {key} is missing or not a finite number")
-    return number
-
-
-def _whole(record: dict[str, Any], key: str) -> int:
-    value = record.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _Unreadable(f"its {key} is missing or not a whole number")
-    return value

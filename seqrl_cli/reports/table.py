@@ -12,10 +12,10 @@ import numpy as np
 
 from seqrl_cli.reports.comparison import D4RL_DATASETS, Cell, Column, Comparison, dataset_order, grouped
 from seqrl_cli.reports.deltas import DELTA_NOTE, DeltaRow, delta_rows
-from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order
+from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order, summarize_episodes
 from seqrl_cli.reports.published import PublishedMethod, published_notes
 from seqrl_cli.reports.results import EpisodeResult
-from seqrl_cli.reports.statistics import Summary, summarize
+from seqrl_cli.reports.statistics import Summary
 
 SCORE_NOTE = (
     "score: 0 is a random policy, 100 D4RL's reference policy; "
@@ -104,7 +104,6 @@ class Report:
 
 def build_report(
     episodes: Sequence[EpisodeResult],
-    rng: np.random.Generator,
     *,
     by: str = "method",
     references: Sequence[ReferenceRow] = (),
@@ -115,7 +114,6 @@ def build_report(
 
     Args:
         episodes: from :func:`seqrl_cli.reports.results.read_results`.
-        rng: source of the bootstrap's resamples.
         by: ``"method"`` joins the runs of one architecture and settings; ``"run"`` keeps them apart.
         references: the datasets' own behaviour and random policies.
         published: figures to show beside ours.
@@ -126,7 +124,7 @@ def build_report(
         groups[key], told = drop_repeats(group)
         repeats += told
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
-    rows = tuple(_result_row(dataset, method, groups[dataset, method], rng) for dataset, method in keys)
+    rows = tuple(_result_row(dataset, method, groups[dataset, method]) for dataset, method in keys)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
     general = [CUT_NOTE] * any(row.cut for row in rows) + [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas)
     every = (*general, *notes, *published_notes(published), *sorted(set(repeats)), *_version_notes(episodes))
@@ -174,18 +172,17 @@ def _published_column(method: PublishedMethod, *, alone: bool) -> Column:
     return Column(method.name, method.latex_name if alone else method.name, cells, own=False)
 
 
-def _result_row(dataset: str, method: str, episodes: list[EpisodeResult], rng: np.random.Generator) -> ResultRow:
-    runs = [episode.replicate for episode in episodes]
+def _result_row(dataset: str, method: str, episodes: list[EpisodeResult]) -> ResultRow:
     seconds = [episode.seconds_per_step for episode in episodes if episode.seconds_per_step is not None]
     return ResultRow(
         dataset=dataset,
         method=method,
-        score=_summarize_scores(episodes, runs, rng),
-        return_=summarize([episode.return_ for episode in episodes], runs, rng),
+        score=_summarize_scores(episodes),
+        return_=summarize_episodes([episode.return_ for episode in episodes], episodes),
         steps=float(np.mean([episode.steps for episode in episodes])),
         terminated=float(np.mean([episode.terminated for episode in episodes])),
         seconds_per_step=float(np.mean(seconds)) if seconds else None,
-        runs=len(set(runs)),
+        runs=len({episode.replicate for episode in episodes}),
         iterations=_mean_over_runs({episode.run: episode.iterations for episode in episodes}),
         online_steps=_mean_over_runs({episode.run: episode.online_steps for episode in episodes}),
         cut=sum(episode.cut_at is not None for episode in episodes),
@@ -198,9 +195,9 @@ def _mean_over_runs(values: Mapping[str, int | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def _summarize_scores(episodes: list[EpisodeResult], runs: list[str], rng: np.random.Generator) -> Summary | None:
+def _summarize_scores(episodes: list[EpisodeResult]) -> Summary | None:
     scores = [episode.score for episode in episodes if episode.score is not None]
-    return summarize([100.0 * score for score in scores], runs, rng) if len(scores) == len(episodes) else None
+    return summarize_episodes([100.0 * score for score in scores], episodes) if len(scores) == len(episodes) else None
 
 
 def _version_notes(episodes: Sequence[EpisodeResult]) -> list[str]:

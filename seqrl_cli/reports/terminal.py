@@ -124,7 +124,7 @@ def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_
     rows = [Row((f"  {row.method}", *(statistic.result(row) for statistic in statistics)))]
     rows += [Row((f"    {remark}",), "dim") for remark in remarks([row])]
     for delta in deltas:
-        if (delta.dataset, delta.method) == (row.dataset, f"{row.method} − offline"):
+        if (delta.dataset, delta.method) == (row.dataset, row.method):
             rows.append(Row(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))
     return rows
 

@@ -113,8 +113,3 @@ class RunFolder:
     def dataset_folder(self) -> DatasetFolder:
         """The dataset that the model was trained on."""
         return DatasetFolder(self.path.parent)
-
-
-def episode_record(plan_folder: Path, episode: int) -> Path:
-    """The JSON of one planned episode; its states are beside it, ending in ``.h5``."""
-    return plan_folder / f"episode-{episode:03d}.json"

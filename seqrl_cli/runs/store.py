@@ -105,18 +105,6 @@ class RunStore:
         return found
 
 
-def plan_folders(run: RunFolder) -> list[Path]:
-    """The run's plan folders that hold an episode, the one written last at the end."""
-    if not run.plans.is_dir():
-        return []
-    newest = {}
-    for folder in run.plans.iterdir():
-        times = [path.stat().st_mtime for path in folder.glob("episode-*.json")]
-        if times:
-            newest[folder] = max(times)
-    return sorted(newest, key=lambda folder: newest[folder])
-
-
 def discard_run(run: RunFolder) -> None:
     """Empty a run's folder for one that takes its place; the caller holds its lock.
 

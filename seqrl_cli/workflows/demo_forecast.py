@@ -19,6 +19,7 @@ from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.retnet import RetNet
 from seqrl_cli.planning.beam_agent import BeamAgent
+from seqrl_cli.planning.episode_files import episode_paths
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
@@ -67,7 +68,7 @@ def show_demo(
 
 def _episodes_there(run: RunFolder, config: Config) -> int:
     folder = run.plans / plan_name(config.plan, config.model.arch, PLAN_SEED)
-    return len(list(folder.glob("episode-*.json")))
+    return len(episode_paths(folder))
 
 
 def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, there: int) -> float:

@@ -24,12 +24,13 @@ from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.native import library
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
+from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.state import state_of
-from seqrl_cli.runs.store import RunStore, plan_folders
+from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.workflows.datasets import Located, environment_or_none, locate, percent_score, reference_scores
 

@@ -7,21 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 
 from seqrl_cli.config.architectures import TOKEN_MODELS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import read_array
 from seqrl_cli.reports.curves import Dots, Panel, Series, mean_of_running_sums
-from seqrl_cli.reports.groups import drop_repeats, natural_order
+from seqrl_cli.reports.groups import drop_repeats, natural_order, summarize_episodes
 from seqrl_cli.reports.results import EpisodeResult
-from seqrl_cli.reports.statistics import summarize
 from seqrl_cli.training.metrics import read_metrics
 from seqrl_cli.workflows.members import Curve, Member, as_series, bands, mean_of_seeds, methods, named
 from seqrl_cli.workflows.online_panels import online_loss, online_panels
 
-BOOTSTRAP_SEED = 0
 _HORIZON = re.compile(r"^H(\d+)-?")
 
 
@@ -110,7 +108,7 @@ def _plans(members: Sequence[Member]) -> list[_Plans]:
             for episode in member.episodes:
                 by_setting[episode.settings_label].append(episode)
         for dash, setting in enumerate(sorted(by_setting, key=natural_order)):
-            episodes, _ = drop_repeats(by_setting[setting])
+            episodes, _ = drop_repeats(sorted(by_setting[setting], key=lambda episode: episode.path))
             found.append(_Plans(f"{group[0].method} {setting}".strip(), group[0], dash, episodes))
     return found
 
@@ -119,7 +117,7 @@ def _reward(members: Sequence[Member]) -> list[Panel]:
     """Reward earned so far in planned episodes."""
     series = []
     for plans in _plans(members):
-        rewards = [found for episode in plans.episodes if (found := _read_rewards(episode)) is not None]
+        rewards = [found for episode in plans.episodes if (found := read_array(episode.path, "rewards")) is not None]
         if rewards:
             series.append(as_series(mean_of_running_sums(rewards), plans.label, [plans.first], dash=plans.dash))
     title = "Reward of planned episodes" + bands(series, "episodes")
@@ -132,10 +130,11 @@ def _score(members: Sequence[Member]) -> list[Panel]:
     if not found:
         return []
     scored = all(episode.score is not None for plans in found for episode in plans.episodes)
-    rows, rng = [], np.random.default_rng(BOOTSTRAP_SEED)
+    rows = []
     for plans in found:
-        values = [100.0 * (e.score or 0.0) if scored else e.return_ for e in plans.episodes]
-        summary = summarize(values, [episode.replicate for episode in plans.episodes], rng)
+        scores = [100.0 * episode.score for episode in plans.episodes if episode.score is not None]
+        values = scores if scored else [episode.return_ for episode in plans.episodes]
+        summary = summarize_episodes(values, plans.episodes)
         rows.append(Dots(plans.label, tuple(values), summary.mean, summary.mean_interval, plans.first.colour))
     unit = "normalized score (%)" if scored else "return"
     return [Panel("score", "Planned episodes: each, mean and 95 % interval", unit, "", dots=tuple(rows))]
@@ -170,15 +169,6 @@ _BUILDERS: dict[str, Callable[[Sequence[Member]], list[Panel]]] = {
     "time": _time,
 }
 KINDS = tuple(_BUILDERS)
-
-
-def _read_rewards(episode: EpisodeResult) -> np.ndarray | None:
-    """Rewards of an episode, (steps,); None when its states are not there."""
-    try:
-        with h5py.File(episode.path.with_suffix(".h5")) as file:
-            return np.asarray(file["rewards"][:], dtype=np.float64)
-    except (OSError, KeyError, ValueError):
-        return None
 
 
 def _from_points(points: Sequence[tuple[float, float]], label: str, colour: int) -> Series:

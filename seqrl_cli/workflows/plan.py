@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.console import Console, counted
 from seqrl_cli.envs.slots import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.planning.episode_files import (
+    DamagedEpisodeError,
+    discard_staged,
+    episode_path,
+    episode_paths,
+    is_whole,
+    read_episode,
+    replace_episodes,
+    write_episode,
+)
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
-from seqrl_cli.runs.atomic import atomic_path, write_json_atomic, writing
-from seqrl_cli.runs.layout import episode_record
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import percent_score
 from seqrl_cli.workflows.models import use_threads
@@ -82,44 +85,26 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
             if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
             _announce(planner, missing, console)
-            _play(planner, missing, profile, console, discard=force)
+            _play(planner, missing, profile, console, replace=bool(force and episode_paths(folder)))
         return _report(planner, len(missing), time.perf_counter() - start, profile)
 
 
 def _is_there(planner: Planner, episode: int) -> bool:
-    """Whether a whole record of this episode, made by this checkpoint, is there.
+    """Whether a whole episode of this number, played by this checkpoint, is there.
 
     Raises:
-        SeqrlError: a record is there that another checkpoint made, or a newer seqrl.
+        SeqrlError: an episode is there that another checkpoint played, or a newer seqrl.
     """
-    path = episode_record(planner.folder, episode)
+    path = episode_path(planner.folder, episode)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        refuse_newer_schema(path, values)
-        step = values["checkpoint_step"]
-    except (OSError, ValueError, KeyError, TypeError):
+        there = read_episode(path)
+    except DamagedEpisodeError:
         return False
-    if step != planner.trained.step:
+    step = there.plan.checkpoint_step
+    if step is not None and step != planner.trained.step:
         message = f"{path} was played with checkpoint {step}, not {planner.trained.step}"
         raise SeqrlError(message, "play again with --force, or plan with the old one: --checkpoint")
-    return _has_states(path.with_suffix(".h5"), values.get("step"))
-
-
-def _has_states(path: Path, step: object) -> bool:
-    """Whether the states of all steps, the last of index ``step``, can be read."""
-    try:
-        with h5py.File(path) as file:
-            return isinstance(step, int) and len(file["actions"]) == step + 1
-    except (OSError, KeyError, RuntimeError):
-        return False
-
-
-def _discard_episodes(folder: Path) -> None:
-    """Remove all episodes, so that new and old are never mixed; JSON first, because it vouches for states."""
-    with writing(folder):
-        for suffix in ("json", "h5"):
-            for path in folder.glob(f"episode-*.{suffix}"):
-                path.unlink()
+    return step is not None and is_whole(there)
 
 
 def _announce(planner: Planner, missing: list[int], console: Console) -> None:
@@ -128,35 +113,46 @@ def _announce(planner: Planner, missing: list[int], console: Console) -> None:
     console.note(f"planning {count} of {planner.env_id} with {planner.run.path}: {settings}")
 
 
-def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, discard: bool) -> None:
-    """Play and write episodes; ``discard`` those that are there, once nothing more stands in the way of new ones."""
+def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
+    """Play episodes and write each when it ends; with ``replace`` they take the place of all others in the end."""
     slots = min(planner.config.envs, len(episodes))
     vector = planner.make_vector(slots, planner.config.max_steps)
+    facts = planner.facts()
     written: list[int] = []
     try:
+        discard_staged(planner.folder)
         rollout = planner.rollout(vector, profile)
-        if discard:
-            _discard_episodes(planner.folder)
         with console.progress("planning", "steps") as update:
             tally = _Tally(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
                 planner.refuse_broken(record)
-                _write_episode(planner, record)
+                write_episode(planner.folder, facts, record, _score(planner, record), staged=replace)
                 written.append(record.episode)
                 tally.finished(record)
                 console.note(_line(planner, record))
 
             rollout.play(episodes, on_episode, tally.stepped)
     except KeyboardInterrupt as error:
-        message = f"interrupted; {len(written)} of {len(episodes)} episodes were finished and kept"
-        raise Interrupted(message, "the same command plays the missing ones") from error
+        kept, hint = _what_is_kept(len(written), len(episodes), replace)
+        raise Interrupted(f"interrupted; {kept}", hint) from error
     except EnvironmentFailure as error:
-        kept = f"{len(written)} of {len(episodes)} episodes were finished and kept"
-        hint = f"{kept}; once that is mended, the same command plays the missing ones; {error.hint}"
-        raise EnvironmentFailure(error.message, hint) from error
+        kept, hint = _what_is_kept(len(written), len(episodes), replace)
+        raise EnvironmentFailure(error.message, f"{kept}; once that is mended, {hint}; {error.hint}") from error
     finally:
         vector.close()
+        if replace and len(written) < len(episodes):
+            discard_staged(planner.folder)
+    if replace:
+        replace_episodes(planner.folder)
+
+
+def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
+    """What is left of a plan that was stopped, and what the next one does."""
+    if replace:
+        return "the episodes of before are kept as they were", "the same command plays all episodes again"
+    kept = f"{written} of {wanted} episodes were finished and kept"
+    return kept, "the same command, without --force, plays the missing ones"
 
 
 @dataclass
@@ -191,53 +187,22 @@ def _line(planner: Planner, record: EpisodeRecord) -> str:
     return f"episode {record.episode}: return {record.total_reward:,.1f}{score}, {steps}"
 
 
-def _write_episode(planner: Planner, record: EpisodeRecord) -> None:
-    """States first, then the JSON: where the JSON is, the episode is whole."""
-    path = episode_record(planner.folder, record.episode)
-    with atomic_path(path.with_suffix(".h5")) as temporary, h5py.File(temporary, "w", track_order=True) as file:
-        file.attrs.update(env_id=planner.env_id, dataset=planner.trained.record.dataset, schema_version=SCHEMA_VERSION)
-        for name, array in asdict(record).items():
-            if isinstance(array, np.ndarray):
-                file.create_dataset(name, data=array, compression="gzip", track_times=False)
+def _score(planner: Planner, record: EpisodeRecord) -> float | None:
     percent = percent_score(record.total_reward, planner.references)
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "score": None if percent is None else percent / 100,
-        "return": record.total_reward,
-        "step": len(record.actions) - 1,
-        "term": record.terminated,
-        "episode": record.episode,
-        "seed": planner.seed,
-        "environment_seed": record.seed,
-        "dataset": planner.trained.record.dataset,
-        "env_id": planner.env_id,
-        "run": planner.run.path.name,
-        "arch": planner.trained.record.arch,
-        "checkpoint_step": planner.trained.step,
-        "parent": planner.trained.record.parent,
-        "recipe": recipe_of(planner.trained.config, fine_tuned=planner.trained.record.parent is not None),
-        "settings": {key: value for key, value in planner.settings.items() if key not in ("episodes", "envs")},
-        "engine": planner.mind.engine,
-        "seconds_per_step": record.seconds_per_step,
-        "versions": versions(),
-    }
-    write_json_atomic(path, content)
+    return None if percent is None else percent / 100
 
 
 def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> PlanReport:
-    records = [
-        json.loads(episode_record(planner.folder, i).read_text(encoding="utf-8"))
-        for i in range(planner.config.episodes)
-    ]
-    returns = np.array([record["return"] for record in records])
+    episodes = [read_episode(episode_path(planner.folder, i)) for i in range(planner.config.episodes)]
+    returns = np.array([episode.return_ for episode in episodes])
     return PlanReport(
         folder=str(planner.folder),
-        episodes=len(records),
+        episodes=len(episodes),
         fresh=fresh,
         mean_return=float(returns.mean()),
         standard_error=float(returns.std() / np.sqrt(len(returns))),
         mean_score=percent_score(float(returns.mean()), planner.references),
-        mean_steps=float(np.mean([record["step"] + 1 for record in records])),
+        mean_steps=float(np.mean([episode.steps for episode in episodes])),
         seconds=seconds,
         profile=profile.seconds,
     )
@@ -252,7 +217,7 @@ def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
         "checkpoint": planner.trained.step,
         "environment": planner.env_id,
         "to": str(planner.folder),
-        "episodes there": len(list(planner.folder.glob("episode-*.json"))),
+        "episodes there": len(episode_paths(planner.folder)),
         **planner.mind.facts(planner.config.envs),
         **{f"plan.{key}": value for key, value in planner.settings.items()},
     }

@@ -14,6 +14,7 @@ from seqrl_cli.config.owners import meaningful
 from seqrl_cli.config.plan import PlanConfig, SearchConfig
 from seqrl_cli.config.plan_names import plan_name, return_text
 from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
+from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.envs.vector import EpisodeVector
@@ -22,6 +23,7 @@ from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.policy_decoder import check_context
 from seqrl_cli.models.retention import check_mode
 from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.planning.episode_files import PlanFacts
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.settings import PlanSettings
@@ -102,6 +104,22 @@ class Planner:
         """The settings that mean something to the run's architecture, as plain values."""
         plan: dict[str, Any] = meaningful({"plan": self.config.model_dump()}, self.trained.config.model.arch)["plan"]
         return plan
+
+    def facts(self) -> PlanFacts:
+        """What all episodes of the plan have in common."""
+        record = self.trained.record
+        return PlanFacts(
+            dataset=record.dataset,
+            env_id=self.env_id,
+            run=self.run.path.name,
+            arch=record.arch,
+            seed=self.seed,
+            settings={key: value for key, value in self.settings.items() if key not in ("episodes", "envs")},
+            checkpoint_step=self.trained.step,
+            parent=record.parent,
+            recipe=recipe_of(self.trained.config, fine_tuned=record.parent is not None),
+            engine=self.mind.engine,
+        )
 
     def make_vector(self, slots: int, max_steps: int | None) -> EpisodeVector:
         """Environments to play in, their observations cut as those of the data."""

@@ -9,10 +9,16 @@ from typing import Any
 
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
+from seqrl_cli.planning.episode_files import (
+    EpisodeFile,
+    episode_numbers,
+    episode_path,
+    episode_paths,
+    plan_folders,
+    read_episode,
+)
 from seqrl_cli.render.video import render_episode
-from seqrl_cli.reports.results import EpisodeResult, read_episode, read_results
-from seqrl_cli.runs.layout import episode_record
-from seqrl_cli.runs.store import RunStore, plan_folders
+from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.datasets import locate, reference_scores
 
 VIEWS = ("auto", "mujoco", "software")
@@ -67,52 +73,53 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
     """
     if request.view not in VIEWS:
         raise unknown("view", request.view, VIEWS)
-    record = _record(store, request, console.warn)
-    output = request.output or _default_output(record)
+    path = _episode_to_draw(store, request, console.warn)
+    output = request.output or _default_output(path)
     usual = (request.output, request.view, request.size, request.every) == (None, "auto", RenderRequest.size, None)
-    if output.exists() and usual and not force and output.stat().st_mtime >= record.stat().st_mtime:
+    if output.exists() and usual and not force and output.stat().st_mtime >= path.stat().st_mtime:
         console.note(f"{output} is already there; --force draws it again")
-        return VideoReport(str(output), False, str(record), None, None)
+        return VideoReport(str(output), False, str(path), None, None)
+    episode = read_episode(path)
     stopped = when_interrupted(f"interrupted; {output} was not written", "the same command draws it anew")
-    with stopped, console.progress(f"drawing {record.stem}", "frames") as update:
+    with stopped, console.progress(f"drawing {path.stem}", "frames") as update:
         done = render_episode(
-            record,
+            episode,
             output,
             view=request.view,
             size=request.size,
             every=request.every,
-            reference_scores=_references(store, record),
+            reference_scores=_references(store, episode),
             progress=update,
         )
-    console.note(f"{done.frames} frames of {record.with_suffix('')}, drawn by {done.backend}")
+    console.note(f"{done.frames} frames of {path.with_suffix('')}, drawn by {done.backend}")
     if done.steps_shown < done.steps:
         console.note(f"steps 0 to {done.steps_shown} of {done.steps}; --every 2 shows more, an .mp4 shows all")
-    return VideoReport(str(output), True, str(record), done.frames, done.backend)
+    return VideoReport(str(output), True, str(path), done.frames, done.backend)
 
 
-def _references(store: RunStore, record: Path) -> tuple[float, float] | None:
+def _references(store: RunStore, episode: EpisodeFile) -> tuple[float, float] | None:
     """Reference scores of the dataset that the episode's model was trained on, if it is here."""
-    dataset = read_episode(record).dataset
+    dataset = episode.plan.dataset
     return reference_scores(locate(store, dataset)) if store.dataset(dataset).dataset.exists() else None
 
 
-def _record(store: RunStore, request: RenderRequest, on_warning: Callable[[str], None]) -> Path:
+def _episode_to_draw(store: RunStore, request: RenderRequest, on_warning: Callable[[str], None]) -> Path:
     """The JSON of the episode to draw."""
     named = Path(request.run) if request.run else None
     if named and named.suffix in (".json", ".h5"):
         return named.with_suffix(".json")
-    folder = named if named and any(named.glob("episode-*.json")) else _latest_plan(store, request.run, on_warning)
+    folder = named if named and episode_paths(named) else _latest_plan(store, request.run, on_warning)
     if request.episode is not None:
-        record = episode_record(folder, request.episode)
-        if not record.exists():
+        path = episode_path(folder, request.episode)
+        if not path.exists():
             raise SeqrlError(f"{folder} has no episode {request.episode}", _what_there_is(folder))
-        return record
-    return folder / _best(folder).path.name  # as the user spells the folder
+        return path
+    return _best(folder)
 
 
 def _what_there_is(folder: Path) -> str:
-    numbers = [str(int(path.stem[8:])) for path in sorted(folder.glob("episode-*.json")) if path.stem[8:].isdecimal()]
-    return f"it has {', '.join(numbers)}" if numbers else "it has none; plan some first: seqrl plan"
+    numbers = ", ".join(map(str, episode_numbers(folder)))
+    return f"it has {numbers}" if numbers else "it has none; plan some first: seqrl plan"
 
 
 def _latest_plan(store: RunStore, spec: str | None, on_warning: Callable[[str], None]) -> Path:
@@ -125,23 +132,30 @@ def _latest_plan(store: RunStore, spec: str | None, on_warning: Callable[[str], 
     raise SeqrlError(f"{run.path} has no planned episode", "plan some first: seqrl plan")
 
 
-def _best(folder: Path) -> EpisodeResult:
-    results = read_results(folder)
-    if not results.episodes:
-        raise SeqrlError(f"no episode in {folder} can be read: {results.warnings[0]}", "plan again: seqrl plan --force")
-    return max(results.episodes, key=lambda episode: episode.return_)
+def _best(folder: Path) -> Path:
+    """The JSON of the readable episode with the highest return."""
+    readable: list[EpisodeFile] = []
+    errors: list[SeqrlError] = []
+    for path in episode_paths(folder):
+        try:
+            readable.append(read_episode(path))
+        except SeqrlError as error:
+            errors.append(error)
+    if not readable:
+        raise SeqrlError(f"no episode in {folder} can be read: {errors[0].message}", "plan again: seqrl plan --force")
+    return max(readable, key=lambda episode: episode.return_).path
 
 
-def _default_output(record: Path) -> Path:
+def _default_output(path: Path) -> Path:
     """``videos/<plan>-<episode>.gif`` beside the run's ``plans``."""
-    plan = record.parent
-    return plan.parent.parent / "videos" / f"{plan.name}-{record.stem}.gif"
+    plan = path.parent
+    return plan.parent.parent / "videos" / f"{plan.name}-{path.stem}.gif"
 
 
 def show_render(store: RunStore, request: RenderRequest, console: Console) -> None:
     """What ``render`` would do, for --dry-run."""
-    record = _record(store, request, console.warn)
-    output = request.output or _default_output(record)
-    facts = {"episode": str(record), "to": str(output), "there already": output.exists(), "view": request.view}
+    path = _episode_to_draw(store, request, console.warn)
+    output = request.output or _default_output(path)
+    facts = {"episode": str(path), "to": str(output), "there already": output.exists(), "view": request.view}
     console.emit(facts)
     console.show_facts(facts)

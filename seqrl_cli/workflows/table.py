@@ -85,7 +85,6 @@ def tabulate(store: RunStore, request: TableRequest, console: Console) -> TableR
     located = [locate(store, name) for name in names if store.dataset(name).dataset.exists()]
     report = build_report(
         episodes,
-        np.random.default_rng(BOOTSTRAP_SEED),
         by=request.by,
         references=[row for one in located for row in (_behaviour(one), *_random_policy(one))],
         published=load_published(presets_folder() / "published") if request.published else (),

@@ -1,6 +1,7 @@
 """The chain from data to table: what it writes, what it says, and what doing it again means."""
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -8,6 +9,10 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning import episode_files
+from seqrl_cli.planning.episode_files import PlanFacts
+from seqrl_cli.planning.rollout import EpisodeRecord
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, succeed
 
 RUN = "sim/hopper-medium/gpt-s42"
@@ -206,6 +211,34 @@ def test_force_takes_nothing_away_before_new_episodes_can_be_played(runs, seqrl)
     refused = seqrl(*words, "--max-memory", "0.001", "--force")
     assert refused.exit_code == 1 and "one plan needs" in refused.stderr
     assert there and sorted(path.name for path in (runs / RUN).glob("plans/*/episode-*")) == there
+
+
+@pytest.mark.parametrize(("stop", "code"), [(SeqrlError("the disk is full"), 1), (KeyboardInterrupt(), 130)])
+def test_force_takes_nothing_away_when_the_new_episodes_cannot_all_be_written(runs, seqrl, monkeypatch, stop, code):
+    folder = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write_episode = episode_files.write_episode
+
+    def fails(folder: Path, facts: PlanFacts, record: EpisodeRecord, score: float | None, **how: bool) -> Path:
+        if record.episode == 1:
+            raise stop
+        return write_episode(folder, facts, record, score, **how)
+
+    monkeypatch.setattr("seqrl_cli.workflows.plan.write_episode", fails)
+    stopped = seqrl("plan", *TINY_PLAN, "--force")
+    assert stopped.exit_code == code
+    if code == 130:
+        assert "the episodes of before are kept as they were" in stopped.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_force_leaves_new_episodes_and_none_of_before(runs, seqrl):
+    folder = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0"
+    assert seqrl("plan", *TINY_PLAN, "--episodes", 3).exit_code == 0
+    times = {path.name: path.stat().st_mtime_ns for path in folder.glob("episode-*")}
+    assert seqrl("plan", *TINY_PLAN, "--force").exit_code == 0
+    new = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name in times}
+    assert len(times) == 6 and len(new) == 4 and all(times[name] < new[name] for name in new)
 
 
 def test_a_trained_run_collects_a_dataset(runs, seqrl):

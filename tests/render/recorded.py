@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from seqrl_cli.envs.make import make_env
+from seqrl_cli.planning.episode_files import PlanFacts, write_episode
+from seqrl_cli.planning.rollout import EpisodeRecord
 
 FAMILIES = ("Hopper-v4", "HalfCheetah-v4", "Walker2d-v4", "Ant-v4")
 
@@ -35,24 +36,44 @@ def play(env_id: str, steps: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: np.asarray(values) for name, values in arrays.items()}
 
 
-def write_record(
-    folder: Path, env_id: str = "Hopper-v4", steps: int = 40, horizon: int = 6, noise: float = 0.01
+FACTS = PlanFacts(
+    dataset="sim/hopper-medium",
+    env_id="Hopper-v4",
+    run="gpt-s42",
+    arch="gpt",
+    checkpoint_step=5000,
+    settings={},
+    seed=0,
+)
+
+
+def write_recorded(
+    folder: Path,
+    env_id: str = "Hopper-v4",
+    steps: int = 40,
+    horizon: int = 6,
+    noise: float = 0.01,
+    score: float | None = 0.25,
+    **arrays: np.ndarray,
 ) -> Path:
-    """Write ``episode-000.json`` and ``episode-000.h5``; returns the JSON's path."""
-    episode = play(env_id, steps)
+    """Write episode 0 of a plan folder; returns the JSON's path.
+
+    Args:
+        folder: the plan folder.
+        env_id: a MuJoCo environment.
+        steps: how many.
+        horizon: of the plans; 0 for a model that does not plan.
+        noise: of the plans.
+        score: as a fraction.
+        **arrays: replace what was played.
+    """
+    played = play(env_id, steps)
     rng = np.random.default_rng(1)
-    observations = episode["observations"]
+    observations = played["observations"]
     plans = np.full((steps, horizon, observations.shape[1]), np.nan, dtype=np.float32)
     for step in range(steps):
         future = observations[step : step + horizon]
         plans[step, : len(future)] = future + noise * rng.standard_normal(future.shape)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "episode-000.json"
-    with h5py.File(path.with_suffix(".h5"), "w") as file:
-        file.attrs.update(env_id=env_id, dataset="sim/hopper-medium")
-        for name, values in episode.items():
-            file[name] = values
-        file["plan_observations"] = plans
-    outcome = {"score": 0.25, "return": 800.0, "episode": 0, "dataset": "sim/hopper-medium", "run": "gpt-s42"}
-    path.write_text(json.dumps(outcome), encoding="utf-8")
-    return path
+    values = {**played, "plan_observations": plans if horizon else None, "actions": np.zeros((steps, 3)), **arrays}
+    record = EpisodeRecord(0, seed=7, terminated=False, seconds_per_step=0.01, **values)
+    return write_episode(folder, replace(FACTS, env_id=env_id), record, score)

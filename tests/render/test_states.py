@@ -10,7 +10,7 @@ from seqrl_cli.render.states import check_fits, imagined_positions, load_body
 from tests.render.recorded import FAMILIES, play
 
 
-@pytest.mark.parametrize("env_id", FAMILIES)
+@pytest.mark.parametrize("env_id", [*FAMILIES, "Swimmer-v4"])
 def test_a_perfect_plan_passes_through_the_true_positions(env_id):
     body, episode = load_body(env_id), play(env_id, 30)
     true = episode["qpos"][10:25]
@@ -21,10 +21,18 @@ def test_a_perfect_plan_passes_through_the_true_positions(env_id):
     assert np.abs(imagined[:, : body.hidden] - true[:, : body.hidden]).max() < 0.1 * way
 
 
-@pytest.mark.parametrize(("env_id", "dt", "hidden"), [("Hopper-v4", 0.008, 1), ("Ant-v4", 0.05, 2)])
+@pytest.mark.parametrize(
+    ("env_id", "dt", "hidden"), [("Hopper-v4", 0.008, 1), ("Ant-v4", 0.05, 2), ("Swimmer-v4", 0.04, 2)]
+)
 def test_bodies_know_their_step_and_what_observations_hide(env_id, dt, hidden):
     body = load_body(env_id)
-    assert (body.dt, body.hidden) == (pytest.approx(dt), hidden)
+    assert (body.dt, body.hidden, body.readable) == (pytest.approx(dt), hidden, True)
+
+
+@pytest.mark.parametrize(("env_id", "hidden"), [("InvertedPendulum-v4", 0), ("Reacher-v4", None)])
+def test_what_observations_hide_is_looked_up_not_guessed(env_id, hidden):
+    body = load_body(env_id)
+    assert (body.hidden if body.readable else None) == hidden
 
 
 def test_contact_forces_after_the_state_are_not_looked_at():

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import h5py
+from dataclasses import replace
+
 import imageio.v2 as imageio
 import numpy as np
 import pytest
 from PIL import Image
 
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.planning.episode_files import read_episode, read_states
 from seqrl_cli.render.compose import GAP, GHOSTS, compose, plan_poses
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.render.states import load_body
-from seqrl_cli.render.video import plan_at, render_episode
-from tests.render.recorded import write_record
+from seqrl_cli.render.video import plan_at, progress_lines, render_episode
+from tests.render.recorded import write_recorded
 
 SIZE = 96
 
 
 @pytest.fixture
-def path(tmp_path):
-    return write_record(tmp_path / "plans", steps=40, horizon=6)
+def episode(tmp_path):
+    return read_episode(write_recorded(tmp_path / "plans", steps=40, horizon=6))
 
 
-def test_gif_shows_truth_and_plan_to_the_end(path, tmp_path):
+def test_gif_shows_truth_and_plan_to_the_end(episode, tmp_path):
     seen = []
     report = render_episode(
-        path, tmp_path / "out.gif", view="software", size=SIZE, progress=lambda *counts: seen.append(counts)
+        episode, tmp_path / "out.gif", view="software", size=SIZE, progress=lambda *counts: seen.append(counts)
     )
     gif = Image.open(report.path)
     assert (report.backend, report.steps_shown, report.steps) == ("software", 40, 40)
@@ -44,35 +46,44 @@ def test_gif_shows_truth_and_plan_to_the_end(path, tmp_path):
     assert bluish[1] > 50 > bluish[0]
 
 
-def test_mp4_plays_in_real_time(path, tmp_path):
-    report = render_episode(path, tmp_path / "out.mp4", view="software", size=SIZE, every=4, speed=0.5)
+def test_mp4_plays_in_real_time(episode, tmp_path):
+    report = render_episode(episode, tmp_path / "out.mp4", view="software", size=SIZE, every=4, speed=0.5)
     with imageio.get_reader(report.path) as reader:
         assert reader.get_meta_data()["fps"] == pytest.approx(0.5 / (4 * 0.008), abs=0.01)
     assert report.frames == 11
 
 
-def test_every_and_max_frames_bound_the_video_and_the_report_says_so(path, tmp_path):
-    report = render_episode(path, tmp_path / "out.gif", view="software", size=SIZE, every=3, max_frames=4)
+def test_every_and_max_frames_bound_the_video_and_the_report_says_so(episode, tmp_path):
+    report = render_episode(episode, tmp_path / "out.gif", view="software", size=SIZE, every=3, max_frames=4)
     assert (report.frames, report.steps_shown, report.steps) == (4, 9, 40)
 
 
-def test_a_model_that_does_not_plan_has_one_panel(path, tmp_path):
-    with h5py.File(path.with_suffix(".h5"), "a") as file:
-        del file["plan_observations"]
-    report = render_episode(path, tmp_path / "out.gif", view="software", size=SIZE, max_frames=2)
+def test_a_model_that_does_not_plan_has_one_panel(tmp_path):
+    episode = read_episode(write_recorded(tmp_path / "plans", horizon=0))
+    report = render_episode(episode, tmp_path / "out.gif", view="software", size=SIZE, max_frames=2)
     assert Image.open(report.path).width == SIZE
 
 
-def test_auto_says_what_drew(path, tmp_path):
-    report = render_episode(path, tmp_path / "out.gif", size=SIZE, max_frames=2)
+@pytest.mark.parametrize(
+    ("score", "references", "last_line"),
+    [(0.25, None, "score at the end 25.0"), (None, None, "at the end 804"), (None, (0.0, 800.0), "score 0.4")],
+)
+def test_the_return_stands_where_there_is_no_score(episode, score, references, last_line):
+    episode, states = replace(episode, score=score, return_=803.6), read_states(episode)
+    states = replace(states, rewards=np.full(40, 3.0))
+    assert progress_lines(episode, states, 1, references) == ["step 1 of 40", f"return 3   {last_line}"]
+
+
+def test_auto_says_what_drew(episode, tmp_path):
+    report = render_episode(episode, tmp_path / "out.gif", size=SIZE, max_frames=2)
     assert report.backend.startswith("MuJoCo" if find_backend() else "software")
 
 
-def test_mujoco_is_an_error_where_it_cannot_draw(path, tmp_path):
+def test_mujoco_is_an_error_where_it_cannot_draw(episode, tmp_path):
     if find_backend():
         pytest.skip("MuJoCo draws on this machine")
     with pytest.raises(SeqrlError, match="neither EGL nor OSMesa"):
-        render_episode(path, tmp_path / "out.gif", view="mujoco", size=SIZE)
+        render_episode(episode, tmp_path / "out.gif", view="mujoco", size=SIZE)
 
 
 def test_the_newest_plan_is_shown_from_where_it_has_come_to():
@@ -107,15 +118,14 @@ def test_frames_have_even_sides_titles_above_and_notes_in_the_corner():
 
 
 @pytest.mark.parametrize("keyword", [{"view": "holodeck"}, {"output": "out.avi"}])
-def test_unknown_views_and_formats_are_usage_errors(path, tmp_path, keyword):
+def test_unknown_views_and_formats_are_usage_errors(episode, tmp_path, keyword):
     output = tmp_path / str(keyword.pop("output", "out.gif"))
     with pytest.raises(UsageError):
-        render_episode(path, output, size=SIZE, **keyword)
+        render_episode(episode, output, size=SIZE, **keyword)
     assert not output.exists()
 
 
-def test_states_of_another_environment_are_refused(path, tmp_path):
-    with h5py.File(path.with_suffix(".h5"), "a") as file:
-        file.attrs["env_id"] = "Walker2d-v4"
+def test_states_of_another_environment_are_refused(episode, tmp_path):
+    episode = replace(episode, plan=replace(episode.plan, env_id="Walker2d-v4"))
     with pytest.raises(SeqrlError, match=r"episode-000\.h5 has 6 positions a state, but its environment has 9"):
-        render_episode(path, tmp_path / "out.gif", view="software", size=SIZE)
+        render_episode(episode, tmp_path / "out.gif", view="software", size=SIZE)

@@ -36,7 +36,7 @@ def write_online(folder: Path, seeds: int = 3) -> None:
 
 
 def report_of(folder: Path, by: str = "method") -> Report:
-    return build_report(read_results(folder).episodes, np.random.default_rng(0), by=by)
+    return build_report(read_results(folder).episodes, by=by)
 
 
 @pytest.fixture
@@ -51,7 +51,8 @@ def test_offline_row_online_row_and_their_difference_over_seeds(folder):
     report = report_of(folder)
     assert [row.method for row in report.rows] == ["odt RTG3000-ctx5", "odt online RTG3000-ctx5"]
     (delta,) = report.deltas
-    assert (delta.method, delta.pairs) == ("odt online RTG3000-ctx5 − offline", 3)
+    assert (delta.method, delta.label) == ("odt online RTG3000-ctx5", "odt online RTG3000-ctx5 − offline")
+    assert delta.pairs == 3
     before = [100 * np.mean(scores) for scores in OFFLINE.values()]
     after = [100 * np.mean(scores) for scores in ONLINE.values()]
     assert delta.score == pytest.approx(np.mean(after) - np.mean(before))
@@ -94,8 +95,8 @@ def test_the_seed_of_a_run_tells_its_copy(folder):
 
 def test_run_by_run(folder):
     write_online(folder)
-    methods = [delta.method for delta in report_of(folder, by="run").deltas]
-    assert methods == [f"odt-s{seed}-online RTG3000-ctx5 − offline" for seed in (1, 2, 3)]
+    labels = [delta.label for delta in report_of(folder, by="run").deltas]
+    assert labels == [f"odt-s{seed}-online RTG3000-ctx5 − offline" for seed in (1, 2, 3)]
 
 
 def test_every_format_shows_it(folder):

@@ -11,8 +11,8 @@ from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.groups import group_episodes, kind_names
-from seqrl_cli.reports.results import read_episode, read_results
-from tests.reports.episode_files import episode_record, write_episode, write_run_record
+from seqrl_cli.reports.results import read_result, read_results
+from tests.reports.episode_files import write_episode, write_run_record
 
 
 def write_rollout(folder: Path, **record: object) -> Path:
@@ -60,29 +60,31 @@ def test_original_rollouts_without_an_arch_are_gpt_and_other_frequencies_are_nam
 
 def test_unbelievable_files_are_named_and_left_out(tmp_path):
     good = write_episode(tmp_path, 0)
+    whole = json.loads(good.read_text())
     bad = {
         1: good.read_text()[:60],
         2: "",
         3: "[]",
         4: '{"hello": "world"}',
-        5: json.dumps(episode_record(score=float("nan"))),
-        6: json.dumps(episode_record(term="yes")),
-        7: json.dumps(episode_record(schema_version=2)),
-        8: json.dumps(episode_record(step=True)),
-        9: json.dumps(episode_record(settings=None)),
+        5: json.dumps(whole | {"score": float("nan")}),
+        6: json.dumps(whole | {"term": "yes"}),
+        8: json.dumps(whole | {"step": True}),
+        9: json.dumps(whole | {"settings": None}),
     }
     for number, key in enumerate(("return", "step", "term", "score", "dataset", "seed"), start=20):
-        bad[number] = json.dumps({name: value for name, value in episode_record().items() if name != key})
-    bad[30] = json.dumps(episode_record() | {"return": 10**400})
+        bad[number] = json.dumps({name: value for name, value in whole.items() if name != key})
+    bad[30] = json.dumps(whole | {"return": 10**400})
     bad[31] = bad[30].replace("0" * 400, "0" * 5000)
     for number, text in bad.items():
         (tmp_path / f"episode-{number:03d}.json").write_text(text)
+    write_episode(tmp_path, 7, schema_version=2)
     (tmp_path / "episode-010.json").write_bytes(b"\x89HDF\xff\xfe")
     write_rollout(tmp_path / "hopper-medium-v2")
     write_rollout(tmp_path / "somewhere", gpt_epoch=3)
     results = read_results(tmp_path)
     assert [episode.path for episode in results.episodes] == [good]
-    assert len(results.warnings) == len(bad) + 3
+    assert len(results.warnings) == len(bad) + 4
+    assert any("episode-007.json was written by a newer seqrl" in warning for warning in results.warnings)
     for number in [*bad, 10]:
         assert sum(f"episode-{number:03d}.json is not a whole episode" in warning for warning in results.warnings) == 1
 
@@ -104,7 +106,7 @@ def test_overlapping_folders_count_each_file_once(tmp_path):
 def test_one_unbelievable_file_asked_for_by_name_is_an_error(tmp_path):
     path = write_episode(tmp_path, score="high")
     with pytest.raises(SeqrlError, match=r"episode-000\.json is not a whole episode: its score"):
-        read_episode(path)
+        read_result(path)
 
 
 def test_a_missing_folder_is_an_error(tmp_path):

@@ -1,11 +1,10 @@
 import json
-import os
 
 import pytest
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.record import SCHEMA_VERSION, RunRecord, git_state, now, read_record, versions, write_record
-from seqrl_cli.runs.store import RunStore, plan_folders
+from seqrl_cli.runs.store import RunStore
 
 
 def make_run(root, dataset, name):
@@ -118,14 +117,3 @@ def test_find_names_an_unreadable_run_that_is_the_only_one(tmp_path):
     make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
     with pytest.raises(SeqrlError, match="'gpt-s42' fits several runs"):
         RunStore(tmp_path).find("gpt-s42", refuse_warnings)
-
-
-def test_plan_folders_newest_last_and_empty_ones_left_out(tmp_path):
-    run = RunStore(tmp_path).dataset("d").run("r")
-    for index, name in enumerate(("b", "a", "empty")):
-        (run.plans / name).mkdir(parents=True)
-        if name != "empty":
-            record = run.plans / name / "episode-000.json"
-            record.write_text("{}")
-            os.utime(record, (index, index))
-    assert [folder.name for folder in plan_folders(run)] == ["b", "a"]
