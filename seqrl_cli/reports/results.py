@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.origins import Origin, origin_folder, read_origin
+from seqrl_cli.reports.origins import Origin, origin_folder, read_origin, step_limit_of
 from seqrl_cli.runs.record import SCHEMA_VERSION
 
 _OURS = "episode-*.json"
@@ -182,17 +181,17 @@ def _own_episode(record: dict[str, Any], path: Path, origin: Origin) -> EpisodeR
         model_seed=origin.seed,
         iterations=iterations,
         online_steps=online_steps,
-        cut_at=_cut_at(record),
+        cut_at=_cut_at(record, path),
     )
 
 
-def _cut_at(record: dict[str, Any]) -> int | None:
+def _cut_at(record: dict[str, Any], path: Path) -> int | None:
     """``plan.max_steps`` where it ended the episode, and the environment's own limit would not have."""
     settings = record.get("settings")
     limit = settings.get("max_steps") if isinstance(settings, dict) else None
     if not isinstance(limit, int) or record["term"] or record["step"] + 1 < limit:
         return None
-    usual = episode_limit(record["env_id"])
+    usual = step_limit_of(record["env_id"], path)
     return None if usual is not None and usual <= limit else limit
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.console import Console, counted
+from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.slots import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.profile import Profile
@@ -23,7 +24,6 @@ from seqrl_cli.runs.layout import episode_record
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import percent_score
 from seqrl_cli.workflows.models import use_threads
 from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
 
