@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
@@ -17,11 +19,11 @@ def ensure_tokens(located: DatasetRef, data: DataConfig, console: Console, *, fo
         SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
     """
     located.ensure(data, console)
-    if not force and (tokens := current_tokens(located, data, console)):
+    if not force and (tokens := current_tokens(located, data)):
         return tokens
     path = located.folder.tokens
     with locked(located.folder.path, on_wait=console.note):
-        if not force and (tokens := current_tokens(located, data, console)):
+        if not force and (tokens := current_tokens(located, data, console.warn)):
             return tokens
         console.note(f"discretizing {located.id}: {data.bins} {data.discretizer} bins a dimension")
         stopped = when_interrupted(
@@ -44,8 +46,15 @@ def ensure_tokens(located: DatasetRef, data: DataConfig, console: Console, *, fo
     return tokens
 
 
-def current_tokens(located: DatasetRef, data: DataConfig, console: Console) -> TokenizedDataset | None:
+def current_tokens(
+    located: DatasetRef, data: DataConfig, on_warning: Callable[[str], None] | None = None
+) -> TokenizedDataset | None:
     """The tokens that are there, if they are those of the dataset that is there.
+
+    Args:
+        located: the dataset.
+        data: settings that the tokens must have.
+        on_warning: told when they are another dataset's.
 
     Raises:
         SeqrlError: they are damaged, or were made with other settings.
@@ -69,7 +78,8 @@ def current_tokens(located: DatasetRef, data: DataConfig, console: Console) -> T
     )
     if content == tokens.fingerprint:
         return tokens
-    console.warn(f"{located.id} has changed since it was discretized; runs trained on the old tokens cannot plan now")
+    if on_warning:
+        on_warning(f"{located.id} has changed since it was discretized; runs trained on the old tokens cannot plan now")
     return None
 
 

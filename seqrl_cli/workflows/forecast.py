@@ -96,7 +96,7 @@ def _fetched(size: int | None) -> str:
 def show_tokens(located: DatasetRef, config: Config, console: Console, *, force: bool = False) -> None:
     """What ``discretize`` would do."""
     sizes = estimate_sizes(located, config.data, console)
-    there = not force and current_tokens(located, config.data, console) is not None
+    there = not force and current_tokens(located, config.data, console.warn) is not None
     needed = _sum([0 if there else sizes.tokens_bytes(config.data.bins), _missing_dataset(located, sizes)])
     facts = {
         "dataset": located.id,
@@ -168,7 +168,7 @@ def _missing_dataset(located: DatasetRef, sizes: Sizes) -> int | None:
 def current_data(located: DatasetRef, config: Config, console: Console) -> TrainingData | None:
     """What a model of this configuration is trained on, if it is there."""
     if config.model.arch in TOKEN_MODELS:
-        return current_tokens(located, config.data, console)
+        return current_tokens(located, config.data, console.warn)
     if not located.folder.dataset.exists():
         return None
     return policy_data(located, located.load_episodes())
