@@ -17,6 +17,7 @@ ROOMS = [
     {"reports", "render", "interop"},
     {"online"},
     {"planning"},
+    {"artifacts"},
     {"training"},
     {"models", "behaviour"},
     {"envs"},

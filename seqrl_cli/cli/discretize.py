@@ -23,12 +23,13 @@ def discretize(
     Gets the dataset first if it is not there. For other bins: data.bins=50 data.discretizer=uniform.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows import datasets, tokens
+        from seqrl_cli.artifacts.locate import dataset_config
+        from seqrl_cli.workflows.discretize import discretize as discretize_dataset
         from seqrl_cli.workflows.forecast import show_tokens
 
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)
-        located, config = datasets.dataset_config(
+        located, config = dataset_config(
             options.store(runs_dir, options.network(mirrors, offline)),
             dataset,
             size=size,
@@ -38,4 +39,4 @@ def discretize(
         if dry_run:
             show_tokens(located, config, console, force=force)
         else:
-            tell(console, tokens.discretize(located, config, console, force=force))
+            tell(console, discretize_dataset(located, config, console, force=force))

@@ -30,9 +30,10 @@ def download(
     PATTERN` shows what has a name; `seqrl export` writes a dataset for D4RL's and Minari's own loaders.
     """
     with voice(quiet, as_json) as console:
+        from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.data.pretrained import PREFIX
-        from seqrl_cli.workflows import datasets
         from seqrl_cli.workflows.catalogue import show_catalogue
+        from seqrl_cli.workflows.download import acquire
         from seqrl_cli.workflows.forecast import show_acquisition
         from seqrl_cli.workflows.pretrained import download_pretrained, show_pretrained
 
@@ -49,8 +50,8 @@ def download(
                 tell(console, download_pretrained(store, dataset, console, force=force, argv=sys.argv))
             return
         given = options.configuration(overrides, data__seed=seed)
-        located, config = datasets.dataset_config(store, dataset, overrides=given)
+        located, config = dataset_config(store, dataset, overrides=given)
         if dry_run:
             show_acquisition(located, config, console, force=force)
         else:
-            tell(console, datasets.acquire(located, config.data, console, force=force))
+            tell(console, acquire(located, config.data, console, force=force))

@@ -65,13 +65,14 @@ def train(
     Interrupted? The same command carries on from the newest checkpoint. Finished? It says so and stops.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows import datasets, forecast
+        from seqrl_cli.artifacts.locate import dataset_config
+        from seqrl_cli.workflows import forecast
         from seqrl_cli.workflows.train import TrainRequest, train_model
 
         dataset, overrides = options.split_words(words, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
         given = options.configuration(overrides, seed=seed, **daily)
-        located, config = datasets.dataset_config(
+        located, config = dataset_config(
             options.store(runs_dir, options.network(mirrors, offline)),
             dataset,
             size=size,

@@ -7,12 +7,22 @@ ones. The simulated sets, ``sim/…``, are our own data from those same environm
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from seqrl_cli.data.listing import QUALITIES, DatasetSpec, Source, named_datasets
 from seqrl_cli.errors import SeqrlError, unknown
 
-__all__ = ["EPISODE_STEPS", "QUALITIES", "DatasetSpec", "Source", "list_datasets", "resolve"]
+__all__ = [
+    "EPISODE_STEPS",
+    "QUALITIES",
+    "DatasetSpec",
+    "Source",
+    "list_datasets",
+    "resolve",
+    "scores_of_environment",
+    "spec_of_file",
+]
 
 EPISODE_STEPS = 1000
 
@@ -25,6 +35,14 @@ _ATTRIBUTE_HINT = "correct the attribute in the file, or remove it"
 def list_datasets() -> list[DatasetSpec]:
     """Every dataset that has a name: the simulated ones, then D4RL's, then Minari's."""
     return list(named_datasets().values())
+
+
+def scores_of_environment(env_id: object) -> tuple[float, float] | None:
+    """D4RL's reference returns of an environment; None for one that D4RL does not have."""
+    for spec in list_datasets():
+        if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
+            return spec.reference_min, spec.reference_max
+    return None
 
 
 def resolve(dataset_id: str) -> DatasetSpec:
@@ -42,15 +60,19 @@ def resolve(dataset_id: str) -> DatasetSpec:
         return named[dataset_id]
     path = Path(dataset_id).expanduser()
     if path.suffix.lower() in FILE_SUFFIXES or path.exists():
-        return _from_file(dataset_id, path)
+        # Shell completion lists names through this module and must not wait for h5py.
+        from seqrl_cli.data.formats import read_attributes
+
+        return spec_of_file(dataset_id, path, read_attributes(path))
     raise unknown("dataset", dataset_id, named, "seqrl download --list")
 
 
-def _from_file(dataset_id: str, path: Path) -> DatasetSpec:
-    # Shell completion lists names through this module and must not wait for h5py.
-    from seqrl_cli.data.formats import read_attributes
+def spec_of_file(dataset_id: str, path: Path, stated: Mapping[str, str | int | float | bool]) -> DatasetSpec:
+    """What a dataset file is, by the attributes that it states.
 
-    stated = read_attributes(path)
+    Raises:
+        SeqrlError: they are impossible.
+    """
 
     def text(name: str) -> str | None:
         value = stated.get(name)

@@ -54,6 +54,7 @@ class TokenizedDataset:
         env_id: gymnasium id of its environment; None when the file does not say.
         observation_slice: how many observation dimensions were kept of a longer observation; None means all.
         fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
+        episodes_sha256: hash of all the dataset's arrays, as the dataset states it; None where it does not.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -68,6 +69,7 @@ class TokenizedDataset:
     env_id: str | None
     observation_slice: int | None
     fingerprint: str
+    episodes_sha256: str | None = None
 
     @property
     def dims(self) -> int:
@@ -98,6 +100,7 @@ def tokenize(
     discount: float = 0.99,
     termination_penalty: float | None = -100.0,
     observation_slice: int | None = None,
+    episodes_sha256: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenizedDataset:
     """Place bins by a dataset and encode it, one dimension at a time.
@@ -111,6 +114,7 @@ def tokenize(
         discount: factor a step in the value target.
         termination_penalty: reward at true terminals; None keeps the data's own.
         observation_slice: kept with the tokens.
+        episodes_sha256: kept with the tokens.
         progress: called with (dimensions done, dimensions) after each dimension.
 
     Raises:
@@ -138,6 +142,7 @@ def tokenize(
         fingerprint=fingerprint(
             episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
         ),
+        episodes_sha256=episodes_sha256,
     )
 
 
@@ -160,6 +165,7 @@ def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
         "env_id": dataset.env_id,
         "observation_slice": dataset.observation_slice,
         "fingerprint": dataset.fingerprint,
+        "episodes_sha256": dataset.episodes_sha256,
     }
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         write_array(file, "tokens", dataset.tokens)
@@ -200,6 +206,7 @@ def load_tokens(path: Path) -> TokenizedDataset:
         env_id=optional("env_id", str),
         observation_slice=optional("observation_slice", int),
         fingerprint=stated("fingerprint", str),
+        episodes_sha256=optional("episodes_sha256", str),
     )
     _check_consistency(path, dataset)
     return dataset

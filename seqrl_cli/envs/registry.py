@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -21,9 +22,20 @@ from seqrl_cli.errors import SeqrlError
 _ROBOTICS = ("AntMaze_", "PointMaze_", "FrankaKitchen", "AdroitHand", "Fetch", "Hand")
 
 
+@cache
+def _environment_facts() -> dict[str, Any]:
+    return read_facts(presets_folder() / "datasets" / "environments.yaml")
+
+
+def robotics_steps() -> dict[str, int]:
+    """Step limits of gymnasium-robotics' environments in the catalogue, by id; the package need not be installed."""
+    steps: dict[str, int] = _environment_facts()["robotics"]["steps"]
+    return steps
+
+
 def register_d4rl() -> None:
     """Make gymnasium know D4RL's environments; again is harmless."""
-    facts = read_facts(presets_folder() / "datasets" / "environments.yaml")
+    facts = _environment_facts()
     for robot, name in facts["bullet"]["robots"].items():
         _register(f"bullet-{robot}-v0", "bullet:BulletEnv", facts["bullet"]["steps"], robot=name)
     for task, about in facts["adroit"]["tasks"].items():

@@ -20,3 +20,8 @@ def normalized_score(return_: Returns, minimum: float, maximum: float) -> Return
         maximum: the expert's mean return.
     """
     return (return_ - minimum) / (maximum - minimum)
+
+
+def percent_score(return_: float, references: tuple[float, float] | None) -> float | None:
+    """A normalised score in percent, or None without reference scores."""
+    return None if references is None else 100 * normalized_score(return_, *references)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqrl_cli.artifacts.facts import DatasetFile
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import is_current, recipe_of
+from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
-from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.training.checkpoints import saved_steps
 
@@ -71,3 +74,15 @@ def _recipe(run: RunFolder, *, fine_tuned: bool) -> str | None:
         return recipe_of(load_config(run.config), fine_tuned=fine_tuned)
     except SeqrlError:
         return None
+
+
+def step_limit_of(env_id: str, episode: Path) -> int | None:
+    """The step limit of an episode's environment: what the run's dataset says, else what is known of it here."""
+    run = origin_folder(episode)
+    dataset = None if run is None else DatasetFolder(run.parent).dataset
+    if dataset is not None and dataset.exists():
+        with suppress(SeqrlError):
+            facts = DatasetFile(dataset).read()
+            if facts.env_id == env_id and facts.step_limit is not None:
+                return facts.step_limit
+    return known_step_limit(env_id)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
-from seqrl_cli.reports.origins import Origin, origin_folder, read_origin
+from seqrl_cli.reports.origins import Origin, origin_folder, read_origin, step_limit_of
 from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
 
 _ORIGINAL = "rollout.json"
@@ -167,7 +166,7 @@ def _cut_at(file: EpisodeFile) -> int | None:
     limit = file.plan.settings.get("max_steps")
     if not isinstance(limit, int) or file.terminated or file.steps < limit:
         return None
-    usual = episode_limit(file.plan.env_id)
+    usual = step_limit_of(file.plan.env_id, file.path)
     return None if usual is not None and usual <= limit else limit
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from seqrl_cli.artifacts.facts import write_dataset
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.behaviour.qualities import describe as describe_collection
 from seqrl_cli.behaviour.qualities import named_policy
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets
-from seqrl_cli.data.d4rl import write_d4rl
+from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
@@ -25,9 +26,8 @@ from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import DatasetReport, describe, locate
+from seqrl_cli.workflows.download import DatasetReport, describe
 from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
-from seqrl_cli.workflows.sources import scores_of_environment
 
 SHIPPED = ("expert", "medium")
 
@@ -108,7 +108,7 @@ def collect_dataset(
         console.note(f"collecting {request.dataset}: {request.transitions:,} transitions of {request.env_id}")
         with stopped, console.progress(f"collecting {request.dataset}", "steps") as update:
             episodes = play(update)
-        write_d4rl(folder.dataset, episodes, _attributes(request, episodes))
+        write_dataset(folder.dataset, episodes, _attributes(request, episodes))
     return describe(locate(store, request.dataset), fresh=True)
 
 

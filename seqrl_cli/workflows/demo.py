@@ -8,16 +8,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.errors import RunConflictError, UsageError
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows import datasets
+from seqrl_cli.workflows.discretize import discretize
+from seqrl_cli.workflows.download import acquire
 from seqrl_cli.workflows.plan import plan_episodes
 from seqrl_cli.workflows.planner import PlanRequest
 from seqrl_cli.workflows.render import RenderRequest, render_plan
 from seqrl_cli.workflows.table import TableRequest, tabulate
-from seqrl_cli.workflows.tokens import discretize
 from seqrl_cli.workflows.train import TrainReport, TrainRequest, train_model
 
 PLAN_SEED = 0  # of environments and samples
@@ -67,7 +69,7 @@ def run_demo(
     start = time.perf_counter()
     located, config = configure(store, dataset, seed)
     with _chapter(console, 1, "data"):
-        data = datasets.acquire(located, config.data, console, force=force)
+        data = acquire(located, config.data, console, force=force)
     with _chapter(console, 2, "tokens"):
         discretize(located, config, console, force=force)
     with _chapter(console, 3, "model"):
@@ -94,13 +96,13 @@ def _train(request: TrainRequest, console: Console, *, force: bool) -> TrainRepo
         raise RunConflictError(error.message, hint) from error
 
 
-def configure(store: RunStore, dataset: str, seed: int) -> tuple[datasets.Located, Config]:
+def configure(store: RunStore, dataset: str, seed: int) -> tuple[DatasetRef, Config]:
     """The demo's dataset and configuration.
 
     Raises:
         UsageError: the dataset is not simulated here.
     """
-    located, config = datasets.dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
+    located, config = dataset_config(store, dataset, size="laptop", overrides={"seed": seed})
     if located.spec.source != "sim":
         hint = f"for the same steps on it: seqrl train {dataset} --size laptop; seqrl plan; seqrl render; seqrl table"
         raise UsageError(f"the demo simulates its data, and {dataset} is not a simulated dataset", hint)

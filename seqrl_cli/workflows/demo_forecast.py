@@ -8,12 +8,11 @@ from statistics import median
 
 from torch import nn
 
+from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
-from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.tokens import TokenizedDataset
-from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.gpt import GPT
@@ -25,10 +24,9 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.demo import PLAN_SEED, configure
-from seqrl_cli.workflows.forecast import current_data, stand_ins
+from seqrl_cli.workflows.forecast import current_data, placeholder_data
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
-from seqrl_cli.workflows.sizes import foresee_sizes
 from seqrl_cli.workflows.train import TrainRequest
 from seqrl_cli.workflows.train_job import TrainJob, estimate_seconds, prepare
 
@@ -47,11 +45,11 @@ def show_demo(
     located, config = configure(store, dataset, seed)
     run = TrainRequest(located, config).run
     data = current_data(located, config, console)
-    data = data or stand_ins(located, config, foresee_sizes(located, config.data, console))
+    data = data or placeholder_data(located, config, estimate_sizes(located, config.data, console))
     assert isinstance(data, TokenizedDataset), "the sizes of simulated datasets are known"
-    job = prepare(config, data, choose_device("auto"))
+    job = prepare(config, data, located.step_limit, choose_device("auto"))
     training = estimate_seconds(job, 0 if force else max(saved_steps(run.checkpoints), default=0))
-    planning = _planning_seconds(job, data, config, 0 if force else _episodes_there(run, config))
+    planning = _planning_seconds(job, data, config, located.step_limit, 0 if force else _episodes_there(run, config))
     facts = {
         "dataset": str(located.folder.dataset),
         "tokens": str(located.folder.tokens),
@@ -71,13 +69,13 @@ def _episodes_there(run: RunFolder, config: Config) -> int:
     return len(episode_paths(folder))
 
 
-def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, there: int) -> float:
+def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, step_limit: int, there: int) -> float:
     """Seconds that the episodes which are not there take here if all of them last to the limit."""
     missing = max(0, config.plan.episodes - there)
     if not missing or data.env_id is None:
         return 0.0
     rounds = math.ceil(missing / config.plan.envs)
-    steps = config.plan.max_steps or episode_limit(data.env_id) or EPISODE_STEPS
+    steps = config.plan.max_steps or step_limit
     return rounds * steps * _seconds_per_step(job.model, data, config, data.env_id)
 
 

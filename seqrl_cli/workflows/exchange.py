@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
@@ -29,7 +31,6 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore, discard_run
 from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes, locate, observation_slice
 from seqrl_cli.workflows.models import make_model
 
 
@@ -79,7 +80,7 @@ class Converted:
     """Everything of a run that is to be written."""
 
     checkpoint: ForeignCheckpoint
-    located: Located
+    located: DatasetRef
     run: RunFolder
     tokens: TokenizedDataset
     config: Config
@@ -169,7 +170,7 @@ def convert(store: RunStore, request: ImportRequest, console: Console) -> Conver
     )
 
 
-def _dataset(store: RunStore, request: ImportRequest, checkpoint: ForeignCheckpoint) -> Located:
+def _dataset(store: RunStore, request: ImportRequest, checkpoint: ForeignCheckpoint) -> DatasetRef:
     """The dataset that the user names, else the one that the folder names."""
     if request.dataset is not None:
         return locate(store, request.dataset)
@@ -184,7 +185,7 @@ def _dataset(store: RunStore, request: ImportRequest, checkpoint: ForeignCheckpo
         raise SeqrlError(message, hint) from error
 
 
-def _tokens(checkpoint: ForeignCheckpoint, located: Located) -> TokenizedDataset:
+def _tokens(checkpoint: ForeignCheckpoint, located: DatasetRef) -> TokenizedDataset:
     """The model's bins, as a dataset without transitions."""
     discretizer = checkpoint.discretizer or _fit(checkpoint, located)
     sizes = (checkpoint.observation_dim, checkpoint.action_dim, checkpoint.bins)
@@ -199,19 +200,19 @@ def _tokens(checkpoint: ForeignCheckpoint, located: Located) -> TokenizedDataset
         discount=checkpoint.discount,
         termination_penalty=checkpoint.termination_penalty,
         dataset_id=located.id,
-        env_id=environment_or_none(located),
-        observation_slice=observation_slice(located),
+        env_id=located.env_id,
+        observation_slice=located.observation_slice,
         fingerprint=digest.hexdigest(),
     )
 
 
-def _fit(checkpoint: ForeignCheckpoint, located: Located) -> Discretizer:
+def _fit(checkpoint: ForeignCheckpoint, located: DatasetRef) -> Discretizer:
     """Place bins by the dataset, as the Trajectory Transformer does whenever it loads a model."""
     folder = checkpoint.weights.parent
     if not located.folder.dataset.exists():
         message = f"{folder} holds no bin edges, and {located.id}, which they are placed by, is not here"
         raise SeqrlError(message, f"seqrl download {located.id}; or name a dataset that is here with --dataset")
-    episodes = _without_last_row(load_episodes(located))
+    episodes = _without_last_row(located.load_episodes())
     sizes = (episodes.observation_dim, episodes.action_dim)
     if sizes != (checkpoint.observation_dim, checkpoint.action_dim):
         wanted = (checkpoint.observation_dim, checkpoint.action_dim)
@@ -233,7 +234,7 @@ def _without_last_row(episodes: Episodes) -> Episodes:
     )
 
 
-def _config(checkpoint: ForeignCheckpoint, located: Located, path: Path) -> Config:
+def _config(checkpoint: ForeignCheckpoint, located: DatasetRef, path: Path) -> Config:
     """The dataset's preset with all that the folder says over it."""
     values = {f"model.{key}": value for key, value in checkpoint.model.items()}
     values |= {f"plan.{key}": value for key, value in checkpoint.plan.items()}

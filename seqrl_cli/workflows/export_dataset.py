@@ -11,22 +11,17 @@ import gymnasium
 import numpy as np
 
 from seqrl_cli import __version__
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.facts import carried_attributes
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data.d4rl import read_attributes, write_d4rl
+from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.minari import ID_PATTERN, METADATA, MinariFacts, write_minari
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import (
-    Located,
-    ensure_dataset,
-    environment_or_none,
-    load_episodes,
-    locate,
-    reference_scores,
-)
 
 FORMATS = ("d4rl", "minari")
 
@@ -87,23 +82,21 @@ def export_dataset(
     done = DatasetExportReport(located.id, request.style, str(target), False, minari_id)
     if dry_run:
         return done
-    ensure_dataset(located, DataConfig(), console)
+    located.ensure(DataConfig(), console)
     if not force and there.exists():
         if there.stat().st_mtime_ns < located.folder.dataset.stat().st_mtime_ns:
             raise SeqrlError(f"{target} is older than {located.id}", "replace it with --force, or choose another -o")
         console.note(f"{target} is already there; --force writes it again")
         return done
     if minari_id:
-        episodes = load_episodes(located)
+        episodes = located.load_episodes()
         write_minari(target, episodes, _minari_facts(located, minari_id, episodes, console))
     else:
-        stated = read_attributes(located.folder.dataset)
-        stated.pop("path", None)  # where it was on this machine is nobody else's business
-        write_d4rl(target, load_episodes(located, whole=True), stated)
+        write_d4rl(target, located.load_episodes(whole=True), carried_attributes(located.file.read()))
     return DatasetExportReport(located.id, request.style, str(target), True, minari_id)
 
 
-def _target(located: Located, request: DatasetExportRequest, minari_id: str | None) -> Path:
+def _target(located: DatasetRef, request: DatasetExportRequest, minari_id: str | None) -> Path:
     if minari_id:
         return (request.output or located.folder.path / "minari") / minari_id
     name = f"{located.id.replace('/', '-')}.hdf5"
@@ -117,16 +110,16 @@ def _minari_id(dataset: str) -> str:
     return name if re.fullmatch(ID_PATTERN, name) else f"{name}-v0"
 
 
-def _minari_facts(located: Located, minari_id: str, episodes: Episodes, console: Console) -> MinariFacts:
-    stated = read_attributes(located.folder.dataset)
-    references = reference_scores(located) or (None, None)
+def _minari_facts(located: DatasetRef, minari_id: str, episodes: Episodes, console: Console) -> MinariFacts:
+    stated = located.file.read().attributes
+    references = located.reference_scores or (None, None)
     others = {
         "ref_min_score": references[0],
         "ref_max_score": references[1],
         "algorithm_name": stated.get("policy"),
         "description": f"{located.id}, written by seqrl {__version__}.",
     }
-    env_id = environment_or_none(located)
+    env_id = located.env_id
     try:
         low, high, env_spec = _environment(env_id) if env_id else _unknown(episodes)
     except SeqrlError as error:

@@ -10,9 +10,11 @@ from functools import partial
 import numpy as np
 import torch
 
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
 from seqrl_cli.envs.process import ProcessSlots
+from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.policies import Policy
@@ -26,7 +28,6 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
 from seqrl_cli.training.streams import Stream
-from seqrl_cli.workflows.datasets import ensure_dataset, load_episodes, locate, percent_score
 from seqrl_cli.workflows.finetune_job import FinetuneJob
 from seqrl_cli.workflows.planner import observation_size_of_run, warn_of_return
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy
@@ -173,8 +174,8 @@ def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Co
         SeqrlError: they are not of the model's sizes.
     """
     located = locate(store, job.record.dataset)
-    ensure_dataset(located, job.config.data, console)
-    episodes = load_episodes(located)
+    located.ensure(job.config.data, console)
+    episodes = located.load_episodes()
     sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
     if sizes != expected:
         message = f"{located.id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"

@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.policy_data import policy_data
+from seqrl_cli.artifacts.sizes import ASSUMED_TRANSITIONS, Sizes, estimate_sizes, sizes_if_known
+from seqrl_cli.artifacts.tokens import current_tokens
 from seqrl_cli.config.architectures import TOKEN_MODELS
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
@@ -21,11 +25,7 @@ from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.collect import CollectRequest, make_player
-from seqrl_cli.workflows.datasets import Located, environment_or_none, load_episodes
 from seqrl_cli.workflows.models import choose_device, use_threads
-from seqrl_cli.workflows.policies import policy_data
-from seqrl_cli.workflows.sizes import ASSUMED_TRANSITIONS, Sizes, foresee_sizes, sizes_if_known
-from seqrl_cli.workflows.tokens import current_tokens
 from seqrl_cli.workflows.train import TrainRequest, warn_early
 from seqrl_cli.workflows.train_again import check_same
 from seqrl_cli.workflows.train_job import (
@@ -40,10 +40,10 @@ from seqrl_cli.workflows.train_job import (
 OPTIMIZER_STATE_BYTES = 2 * 4  # AdamW's two moments of each weight, float32
 
 
-def show_acquisition(located: Located, config: Config, console: Console, *, force: bool = False) -> None:
+def show_acquisition(located: DatasetRef, config: Config, console: Console, *, force: bool = False) -> None:
     """What ``download`` would do."""
     spec, there = located.spec, located.folder.dataset.exists()
-    sizes = foresee_sizes(located, config.data, console)
+    sizes = estimate_sizes(located, config.data, console)
     needed = 0 if there and not force else sizes.dataset_bytes()
     # What comes over the network is kept until it was read.
     more = f"; while it is fetched, {_fetched(spec.size)} besides" if spec.url and (force or not there) else ""
@@ -80,12 +80,12 @@ def show_collection(store: RunStore, request: CollectRequest, console: Console) 
     console.show_facts(facts)
 
 
-def _origin(located: Located) -> str:
+def _origin(located: DatasetRef) -> str:
     """Where the data would come from."""
     spec = located.spec
     if not spec.files:
         return str(spec.path) if spec.path else "MuJoCo, on this machine"
-    places = locations(spec.files[0], spec.source, located.supply.network)
+    places = locations(spec.files[0], spec.source, located.store.network)
     return places[0] if places else f"nowhere: {spec.url} is on the network, which --offline forbids"
 
 
@@ -93,10 +93,10 @@ def _fetched(size: int | None) -> str:
     return "as much as the server sends" if size is None else byte_size(size)
 
 
-def show_tokens(located: Located, config: Config, console: Console, *, force: bool = False) -> None:
+def show_tokens(located: DatasetRef, config: Config, console: Console, *, force: bool = False) -> None:
     """What ``discretize`` would do."""
-    sizes = foresee_sizes(located, config.data, console)
-    there = not force and current_tokens(located, config.data, console) is not None
+    sizes = estimate_sizes(located, config.data, console)
+    there = not force and current_tokens(located, config.data, console.warn) is not None
     needed = _sum([0 if there else sizes.tokens_bytes(config.data.bins), _missing_dataset(located, sizes)])
     facts = {
         "dataset": located.id,
@@ -122,7 +122,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
     located, config, run = request.located, request.config, request.run
     device, _ = choose_device(request.device), use_threads(request.threads)
     refuse_locked(run.path)
-    sizes = foresee_sizes(located, config.data, console)
+    sizes = estimate_sizes(located, config.data, console)
     data = current_data(located, config, console)
     if located.folder.dataset.exists():
         config = pinned(located, config, data)
@@ -138,12 +138,12 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
         "transitions": sizes.text,
         "device": str(device),
     }
-    assumed = data or stand_ins(located, config, sizes)
+    assumed = data or placeholder_data(located, config, sizes)
     needed = None
     if assumed is None:
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
-        job = prepare(config, assumed, device)
+        job = prepare(config, assumed, located.step_limit, device)
         warn_early(request, job, console)
         facts |= {"parameters": count_parameters(job.model), "updates": job.settings.updates}
         done = 0 if force else max(saved_steps(run.checkpoints), default=0)
@@ -161,20 +161,20 @@ def _checkpoints(job: TrainJob, config: Config) -> int:
     return count_parameters(job.model) * (4 + OPTIMIZER_STATE_BYTES) * (config.train.keep_checkpoints + 1)
 
 
-def _missing_dataset(located: Located, sizes: Sizes) -> int | None:
+def _missing_dataset(located: DatasetRef, sizes: Sizes) -> int | None:
     return 0 if located.folder.dataset.exists() else sizes.dataset_bytes()
 
 
-def current_data(located: Located, config: Config, console: Console) -> TrainingData | None:
+def current_data(located: DatasetRef, config: Config, console: Console) -> TrainingData | None:
     """What a model of this configuration is trained on, if it is there."""
     if config.model.arch in TOKEN_MODELS:
-        return current_tokens(located, config.data, console)
+        return current_tokens(located, config.data, console.warn)
     if not located.folder.dataset.exists():
         return None
-    return policy_data(load_episodes(located), environment_or_none(located))
+    return policy_data(located, located.load_episodes())
 
 
-def stand_ins(located: Located, config: Config, sizes: Sizes) -> TrainingData | None:
+def placeholder_data(located: DatasetRef, config: Config, sizes: Sizes) -> TrainingData | None:
     """Tokens or episodes of the expected sizes and of no meaning, in episodes of the usual length."""
     if sizes.observation_dim is None or sizes.action_dim is None or sizes.dims is None:
         return None
@@ -185,7 +185,7 @@ def stand_ins(located: Located, config: Config, sizes: Sizes) -> TrainingData | 
         blank = np.zeros((transitions, sizes.observation_dim + sizes.action_dim + 1), np.float32)
         observations, actions, rewards = np.split(blank, [sizes.observation_dim, blank.shape[1] - 1], axis=1)
         episodes = Episodes.from_flags(observations, actions, rewards[:, 0], ends & False, ends)
-        return policy_data(episodes, located.spec.env_id)
+        return policy_data(located, episodes)
     return TokenizedDataset(
         tokens=np.zeros((transitions, sizes.dims), token_dtype(bins)),
         offsets=offsets,

@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 from seqrl_cli import __version__
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.config.extras import PURPOSES, install_line, installed_version, is_installed
 from seqrl_cli.config.overrides import differences, dig
@@ -32,7 +34,6 @@ from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.state import state_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.metrics import Metrics, read_metrics
-from seqrl_cli.workflows.datasets import Located, environment_or_none, locate, percent_score, reference_scores
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
 
@@ -200,9 +201,9 @@ def _compare_with_d4rl(console: Console) -> None:
         console.note(f"{path} agrees with seqrl's catalogue")
 
 
-def _score(percent: float, located: Located, stated: Mapping[str, Any]) -> str:
+def _score(percent: float, located: DatasetRef, stated: Mapping[str, Any]) -> str:
     """What the mean return scores, and what that rests on: nobody has checked the rewards of a user's own file."""
-    scale = f"0 is a random policy in {environment_or_none(located)}, 100 D4RL's reference policy"
+    scale = f"0 is a random policy in {located.env_id}, 100 D4RL's reference policy"
     own = stated.get("source", "file") == "file"
     return f"{percent:.1f} ({scale}{'; if the file has the rewards of that environment' if own else ''})"
 
@@ -219,9 +220,9 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
         raise SeqrlError(f"{located.id} is not in {store.root} yet", f"seqrl download {dataset}")
     # NaN and infinities, which no other command takes, are counted here.
     summary = summarize_dataset(read_dataset(path, Reading(located.spec.observation_size, finite=False)))
-    stated = read_attributes(path)
+    stated = located.facts.attributes if located.facts else read_attributes(path)
     mean_return = summary.returns.mean
-    score = None if mean_return is None else percent_score(mean_return, reference_scores(located))
+    score = None if mean_return is None else located.percent_score(mean_return)
     facts = {"dataset": located.id, "path": str(path), **asdict(summary), "score": score, "attributes": stated}
     console.emit(facts)
     console.show(f"{located.id}  ({path})")
@@ -230,7 +231,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     console.show_facts({**dict(summary_rows(summary)), **scored, **shown})
     console.show("returns")
     console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))
-    env_id = environment_or_none(located)
+    env_id = located.env_id
     extra = needed_extra(env_id) if env_id else None
     if extra and not is_installed(extra):
         console.note(f"{env_id}, to plan in, needs the extra {extra}: {install_line(extra)}")

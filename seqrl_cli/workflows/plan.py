@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.console import Console, counted
+from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.slots import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.episode_files import (
@@ -26,7 +27,6 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import percent_score
 from seqrl_cli.workflows.models import use_threads
 from seqrl_cli.workflows.planner import Planner, PlanRequest, make_planner
 

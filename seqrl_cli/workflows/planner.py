@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.owners import meaningful
@@ -16,7 +17,7 @@ from seqrl_cli.config.plan_names import plan_name, return_text
 from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.catalogue import list_datasets
+from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
@@ -30,11 +31,9 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import environment_of, locate, reference_scores
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy, pin_target
-from seqrl_cli.workflows.sources import scores_of_environment
 
 FARTHEST_RETURN = 1e9
 """From zero, that a policy may be asked for: float32 numbers lie 64 apart there, more than most rewards."""
@@ -252,7 +251,7 @@ def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[f
     """
     if store.dataset(record.dataset).dataset.exists() or record.env_id is None:
         located = locate(store, record.dataset)
-        return environment_of(located), reference_scores(located)
+        return located.environment(), located.reference_scores
     return record.env_id, scores_of_environment(record.env_id)
 
 

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqrl_cli.artifacts.fetch import fetch_file
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.download import file_sha256
@@ -16,9 +18,7 @@ from seqrl_cli.runs.ledger import LEDGER_NAME, knows_below, record_hash, recorde
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import ensure_dataset, locate
 from seqrl_cli.workflows.exchange import ImportReport, ImportRequest, import_checkpoint
-from seqrl_cli.workflows.fetching import Supply, fetch_file
 
 _HINT = "if you have it, import its folder: seqrl import FOLDER; or name a mirror: SEQRL_MIRRORS=pretrained=FOLDER"
 
@@ -57,7 +57,7 @@ def download_pretrained(
         console.note(f"{there.run} is already imported; --force does it again")
         return there
     if not checkpoint.has_bins:
-        ensure_dataset(locate(store, checkpoint.dataset), DataConfig(), console)
+        locate(store, checkpoint.dataset).ensure(DataConfig(), console)
     folder = unpacked_folder(checkpoint, store.network)
     if folder is not None:
         console.note(f"{name} is unpacked in {folder}")
@@ -68,7 +68,7 @@ def download_pretrained(
     with stopped, locked(folder.parent, on_wait=console.note):
         if force:
             _forget(checkpoint, folder, store.root)
-        _obtain(checkpoint, folder, Supply(store.root, store.network), console)
+        _obtain(checkpoint, folder, store, console)
         request = ImportRequest(folder, dataset=checkpoint.dataset, argv=argv)
         try:
             report = import_checkpoint(store, request, console, force=force)
@@ -130,16 +130,16 @@ def _archive(checkpoint: Pretrained, folder: Path) -> Path:
     return folder.parent / Path(checkpoint.files[0].path).name
 
 
-def _obtain(checkpoint: Pretrained, folder: Path, supply: Supply, console: Console) -> None:
+def _obtain(checkpoint: Pretrained, folder: Path, store: RunStore, console: Console) -> None:
     """Fill a folder with the checkpoint's files, and compare them with what they were at first."""
     if checkpoint.folder is None:
         for file in checkpoint.files:
-            fetch_file(file, "pretrained", folder / Path(file.path).name, supply, console, _HINT)
+            fetch_file(file, "pretrained", folder / Path(file.path).name, store, console, _HINT)
     else:
         (file,) = checkpoint.files
         archive = _archive(checkpoint, folder)
         # Dropbox packs anew whenever it is asked: the archive's own hash says nothing, those of the files in it do.
-        fetch_file(file, "pretrained", archive, supply, console, _HINT)
+        fetch_file(file, "pretrained", archive, store, console, _HINT)
         try:
             unpack(archive, checkpoint.folder, folder)
         except SeqrlError:
@@ -148,13 +148,13 @@ def _obtain(checkpoint: Pretrained, folder: Path, supply: Supply, console: Conso
         console.note(f"{archive} is kept for the other checkpoints in it")
     for path in _files(folder):
         url, digest = _url(checkpoint, path), file_sha256(path)
-        first = recorded_hash(supply.root, url)
+        first = recorded_hash(store.root, url)
         if first not in (None, digest):
             shutil.rmtree(folder)
             if checkpoint.folder is not None:
                 _archive(checkpoint, folder).unlink(missing_ok=True)
             message = f"{url} has changed: its SHA-256 is {digest}, and was {first} when it was fetched first"
-            raise SeqrlError(message, f"if you trust the new one, remove its line from {supply.root / LEDGER_NAME}")
+            raise SeqrlError(message, f"if you trust the new one, remove its line from {store.root / LEDGER_NAME}")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.planning.episode_files import (
@@ -19,7 +20,6 @@ from seqrl_cli.planning.episode_files import (
 )
 from seqrl_cli.render.video import render_episode
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import locate, reference_scores
 
 VIEWS = ("auto", "mujoco", "software")
 
@@ -100,7 +100,7 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
 def _references(store: RunStore, episode: EpisodeFile) -> tuple[float, float] | None:
     """Reference scores of the dataset that the episode's model was trained on, if it is here."""
     dataset = episode.plan.dataset
-    return reference_scores(locate(store, dataset)) if store.dataset(dataset).dataset.exists() else None
+    return locate(store, dataset).reference_scores if store.dataset(dataset).dataset.exists() else None
 
 
 def _episode_to_draw(store: RunStore, request: RenderRequest, on_warning: Callable[[str], None]) -> Path:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
-from seqrl_cli.data.d4rl import read_attributes
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
@@ -24,14 +25,6 @@ from seqrl_cli.reports.table import ReferenceRow, Report, build_report
 from seqrl_cli.reports.terminal import print_report
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import (
-    Located,
-    environment_or_none,
-    load_episodes,
-    locate,
-    percent_score,
-    reference_scores,
-)
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 BOOTSTRAP_SEED = 0
@@ -113,18 +106,18 @@ def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) ->
     return below or store.find(str(source), on_warning).path
 
 
-def _claims(located: Located) -> list[str]:
+def _claims(located: DatasetRef) -> list[str]:
     """What a score of the behaviour in a user's own file rests on."""
-    env_id = environment_or_none(located)
-    if read_attributes(located.folder.dataset).get("source") != "file" or reference_scores(located) is None:
+    env_id = located.env_id
+    if located.file.read().source != "file" or located.reference_scores is None:
         return []
     return [f"{located.id}: its behaviour is scored by the rewards in the file, as if they were those of {env_id}"]
 
 
-def _behaviour(located: Located) -> ReferenceRow:
+def _behaviour(located: DatasetRef) -> ReferenceRow:
     """The policy that made the dataset, by the dataset's own episodes."""
-    returns = load_episodes(located).returns
-    references = reference_scores(located)
+    returns = located.load_episodes().returns
+    references = located.reference_scores
     row = ReferenceRow(located.id, "behaviour (dataset)", float(returns.mean()), None, len(returns))
     if references is None:
         return row
@@ -134,14 +127,14 @@ def _behaviour(located: Located) -> ReferenceRow:
     return replace(row, score=float(scores.mean()), interval=interval)
 
 
-def _random_policy(located: Located) -> list[ReferenceRow]:
+def _random_policy(located: DatasetRef) -> list[ReferenceRow]:
     """The random policy's return as it was measured for our own random dataset of the same environment."""
-    env_id = environment_or_none(located)
+    env_id = located.env_id
     for family in list_families():
         behaviour = load_behaviour(family)
         if behaviour.env_id == env_id:
             random = behaviour.datasets["random"]
-            percent = percent_score(random["mean_return"], reference_scores(located))
+            percent = located.percent_score(random["mean_return"])
             score = None if percent is None else percent / 100
             episodes = round(random["transitions"] / random["mean_length"])
             return [ReferenceRow(located.id, "random policy", random["mean_return"], score, episodes)]

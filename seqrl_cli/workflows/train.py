@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress, duration
@@ -24,10 +26,8 @@ from seqrl_cli.runs.store import discard_run
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.metrics import Metrics, read_metrics
-from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
-from seqrl_cli.workflows.policies import PolicyData
 from seqrl_cli.workflows.train_again import check_same
 from seqrl_cli.workflows.train_job import (
     TrainJob,
@@ -52,7 +52,7 @@ class TrainRequest:
         argv: the command line, for the record.
     """
 
-    located: Located
+    located: DatasetRef
     config: Config
     name: str | None = None
     device: str = "auto"
@@ -107,7 +107,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
             if record.status == "finished" and not differs:
                 console.note(f"{run.path} is already trained; --force trains it again")
                 return _report(run, record)
-        job = prepare(request.config, data, device)
+        job = prepare(request.config, data, request.located.step_limit, device)
         warn_early(request, job, console)
         if force:
             discard_run(run)
@@ -119,7 +119,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
 def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
     """Say before the training what would be found out after it: nothing to validate on, or a plan that is refused."""
     config, model = request.config, job.model
-    if environment_or_none(request.located) is None:
+    if request.located.env_id is None:
         name = request.located.id
         tell = f"seqrl download {name} data.env_id=ID says which one"
         console.warn(f"{name} does not say which environment it is from, so `seqrl plan` has nowhere to play; {tell}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import load_config
@@ -11,7 +12,6 @@ from seqrl_cli.console import counted
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
-from seqrl_cli.workflows.policies import PolicyData
 from seqrl_cli.workflows.train_job import TrainingData
 
 _OTHERWISE = "give this one another --name, or redo it with --force"

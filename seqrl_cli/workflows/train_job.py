@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.policy_data import PolicyData, ensure_policy_data
+from seqrl_cli.artifacts.tokens import ensure_tokens
 from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.d4rl import read_attributes
 from seqrl_cli.data.policy_windows import PolicyWindows, best_share
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
-from seqrl_cli.envs.make import episode_limit
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import MakeTraining, Pace
 from seqrl_cli.training.policy_learner import PolicySettings
@@ -27,10 +27,8 @@ from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_sc
 from seqrl_cli.training.settings import TrainSettings
 from seqrl_cli.training.streams import Stream
 from seqrl_cli.training.trainer import Trainer
-from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import make_model
-from seqrl_cli.workflows.policies import PolicyData, ensure_policy_data, make_policy, pin_target
-from seqrl_cli.workflows.tokens import ensure_tokens
+from seqrl_cli.workflows.policies import make_policy, pin_target
 
 TrainingData = TokenizedDataset | PolicyData
 """What models of tokens, and what policies are trained on; both know their environment and their fingerprint."""
@@ -57,7 +55,7 @@ class TrainJob:
     data: TrainingData
 
 
-def ensure_data(located: Located, config: Config, console: Console) -> TrainingData:
+def ensure_data(located: DatasetRef, config: Config, console: Console) -> TrainingData:
     """The data that a configuration trains on, made if it is missing.
 
     Raises:
@@ -68,45 +66,54 @@ def ensure_data(located: Located, config: Config, console: Console) -> TrainingD
     return ensure_tokens(located, config.data, console)
 
 
-def pinned(located: Located, config: Config, data: TrainingData | None = None) -> Config:
+def pinned(located: DatasetRef, config: Config, data: TrainingData | None = None) -> Config:
     """The configuration with what the dataset at hand settles, so that it repeats the run elsewhere."""
-    stated = read_attributes(located.folder.dataset)
-    settled: dict[str, Any] = {"env_id": environment_or_none(located)}
+    stated = located.file.read().attributes
+    settled: dict[str, Any] = {"env_id": located.env_id}
     if located.spec.source == "sim":
         settled |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
     config = config.model_copy(update={"data": config.data.model_copy(update=settled)})
     return pin_target(config, data.return_range, located.id) if isinstance(data, PolicyData) else config
 
 
-def prepare(config: Config, data: TrainingData, device: torch.device) -> TrainJob:
+def prepare(config: Config, data: TrainingData, step_limit: int, device: torch.device) -> TrainJob:
     """Model, windows and settings of a run; the same request gives the same job.
+
+    Args:
+        config: of the run.
+        data: what to train on.
+        step_limit: most steps of an episode in its environment.
+        device: where to put the model.
 
     Raises:
         SeqrlError: the configuration makes no model, or the dataset has no window.
     """
     rng = np.random.default_rng([config.seed, Stream.HELD_OUT])
     if isinstance(data, PolicyData):
-        return _policy_job(config, data, rng, device)
-    return _token_job(config, data, rng, device)
+        return _policy_job(config, data, step_limit, rng, device)
+    return _token_job(config, data, step_limit, rng, device)
 
 
-def _token_job(config: Config, tokens: TokenizedDataset, rng: np.random.Generator, device: torch.device) -> TrainJob:
+def _token_job(
+    config: Config, tokens: TokenizedDataset, step_limit: int, rng: np.random.Generator, device: torch.device
+) -> TrainJob:
     parts = split_episodes(len(tokens.returns), config.train.validation_share, rng)
     length = config.model.sequence_length
-    limit = (episode_limit(tokens.env_id) if tokens.env_id else None) or EPISODE_STEPS
     train, validation = (
-        Windows(tokens.tokens, tokens.offsets, length, tokens.bins, limit, episodes=episodes) for episodes in parts
+        Windows(tokens.tokens, tokens.offsets, length, tokens.bins, step_limit, episodes=episodes) for episodes in parts
     )
     model = make_model(config, tokens).to(device)
     return TrainJob(model, train, validation, train_settings(config, len(train), train.block_size), Trainer, tokens)
 
 
-def _policy_job(config: Config, data: PolicyData, rng: np.random.Generator, device: torch.device) -> TrainJob:
+def _policy_job(
+    config: Config, data: PolicyData, step_limit: int, rng: np.random.Generator, device: torch.device
+) -> TrainJob:
     used = best_share(data.trajectories, config.policy.top_share)
     kept, held_out = (
         [used[index] for index in part] for part in split_episodes(len(used), config.train.validation_share, rng)
     )
-    policy = make_policy(config, data)
+    policy = make_policy(config, data, step_limit)
     low, high = data.action_bounds
     policy.units.fit(np.concatenate([one.observations for one in kept]), low, high)
     train = PolicyWindows(kept, policy.context)

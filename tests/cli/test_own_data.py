@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
+from seqrl_cli.artifacts import sources
 from seqrl_cli.data.d4rl import read_d4rl
 from seqrl_cli.data.formats import read_dataset
-from seqrl_cli.workflows import sources
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
 from tests.cli.test_errors import assert_refused, write_file
 from tests.data.test_d4rl import assert_equal

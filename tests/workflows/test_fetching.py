@@ -10,6 +10,8 @@ import h5py
 import numpy as np
 import pytest
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
@@ -21,8 +23,7 @@ from seqrl_cli.data.remote import RemoteFile
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.network import Mirror, Network
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.datasets import Located, acquire, locate
-from seqrl_cli.workflows.fetching import Supply
+from seqrl_cli.workflows.download import acquire
 from tests.data.server import Manner, serving
 
 
@@ -46,15 +47,15 @@ def published(tmp_path) -> Path:
     return path
 
 
-def located(tmp_path, path: Path, **facts) -> Located:
+def located(tmp_path, path: Path, **facts) -> DatasetRef:
     """``hopper-random-v1``, published in a folder of this machine."""
     store = RunStore(tmp_path / "runs")
     spec = resolve("hopper-random-v1")
     file = replace(spec.files[0], url=path.as_uri(), alternatives=(), size=None, **facts)
-    return Located(spec.id, replace(spec, files=(file,)), store.dataset(spec.id), Supply(store.root))
+    return DatasetRef.of(spec.id, replace(spec, files=(file,)), store)
 
 
-def get(where: Located, *, force: bool = False):
+def get(where: DatasetRef, *, force: bool = False):
     return acquire(where, DataConfig(), Console(quiet=True), force=force)
 
 
@@ -133,7 +134,7 @@ def test_offline_says_what_stands_in(tmp_path, name, stand_in):
     assert stand_in in error.value.hint and where.spec.url in error.value.message
 
 
-def mirrored_minari(tmp_path, stated: str) -> Located:
+def mirrored_minari(tmp_path, stated: str) -> DatasetRef:
     """``minari/mujoco/hopper/medium-v0`` from a mirror, where it states an id."""
     folder = tmp_path / "root" / "mujoco" / "hopper" / "medium-v0"
     bounds = np.ones(3, np.float32)
@@ -151,14 +152,14 @@ def test_another_minari_dataset_is_refused_and_not_remembered(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("step", ["sources.read_dataset", "datasets.write_d4rl"])
+@pytest.mark.parametrize("step", ["sources.read_dataset", "dataset.write_dataset"])
 def test_what_was_fetched_outlives_a_stop(tmp_path, published, monkeypatch, step, stop):
     def stopped(*_arguments):
         raise stop
 
     where = located(tmp_path, published)
     with monkeypatch.context() as patch, pytest.raises(stop):
-        patch.setattr(f"seqrl_cli.workflows.{step}", stopped)
+        patch.setattr(f"seqrl_cli.artifacts.{step}", stopped)
         get(where)
     raw = where.folder.path / ".download"
     assert raw.is_dir() and not where.folder.dataset.exists()

@@ -5,31 +5,29 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from seqrl_cli.artifacts.fetch import fetch_file, without_network
 from seqrl_cli.behaviour.qualities import collect_quality
 from seqrl_cli.config.extras import is_installed
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import DatasetSpec, list_datasets
+from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.columns import DEFAULT_EPISODE_STEPS, Reading
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.data.remote import RemoteFile
-from seqrl_cli.envs.make import make_env, space_sizes
+from seqrl_cli.envs.fit import LoadedDataset, environment_sizes, fit_environment, misfit
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.ledger import record_hash
-from seqrl_cli.workflows.fetching import Supply, fetch_file, without_network
-
-Obtained = tuple[Episodes, dict[str, Any]]
+from seqrl_cli.runs.store import RunStore
 
 
-def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: Console, supply: Supply) -> Obtained:
+def load_source(
+    spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: Console, store: RunStore
+) -> LoadedDataset:
     """A dataset's episodes and the attributes to store with them.
 
     Args:
@@ -37,19 +35,19 @@ def obtain(spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: 
         folder: where an unfinished download may lie.
         data: size and seed of a simulated one, environment of a file.
         console: hears what happens.
-        supply: where files come from.
+        store: where files come from, and what is known of them.
 
     Raises:
         UsageError: another environment was named for a dataset of the catalogue.
         SeqrlError: it cannot be had, or is not in D4RL's layout.
     """
     if spec.source == "file":
-        return _take_in(spec, data.env_id)
+        return read_user_file(spec, data.env_id)
     refuse_other_environment(spec, data.env_id)
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
     else:
-        episodes, facts = _download(spec, folder, console, supply)
+        episodes, facts = _download(spec, folder, console, store)
     known = {"env_id": spec.env_id, "reference_min": spec.reference_min, "reference_max": spec.reference_max}
     known = {name: value for name, value in known.items() if value is not None or name not in facts}
     return episodes, {**facts, **known, "source": spec.source}
@@ -61,7 +59,7 @@ def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
         raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
 
 
-def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained:
+def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
     assert spec.family is not None and spec.quality is not None
     console.note(f"simulating {spec.id} in MuJoCo")
     stopped = when_interrupted(f"interrupted; nothing of {spec.id} was kept", "the same command simulates it anew")
@@ -72,16 +70,16 @@ def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> Obtained
     return collected.episodes, collected.attributes
 
 
-def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, supply: Supply) -> Obtained:
+def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store: RunStore) -> LoadedDataset:
     """Fetch what is missing of a dataset's files, read them, and only then remember their hashes.
 
-    Files that are no such dataset are deleted; good ones stay until the dataset is in place (`discard_download`).
+    Files that are no such dataset are deleted; good ones stay until the dataset is in place (`remove_download`).
     """
     raw = _raw(folder)
     stopped = when_interrupted(f"interrupted; what came of {spec.id} is kept", "the same command goes on from there")
     with stopped:
         digests = {
-            file.url: fetch_file(file, spec.source, _place(raw, spec, file), supply, console, without_network(spec))
+            file.url: fetch_file(file, spec.source, _place(raw, spec, file), store, console, without_network(spec))
             for file in spec.files
         }
     facts: dict[str, Any] = {"url": spec.url, "sha256": digests[spec.files[0].url], "licence": spec.licence}
@@ -96,14 +94,14 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, supply
             facts = {**stated, **facts}
         _check_fits(spec, episodes, sizes)
     except SeqrlError:
-        discard_download(folder)
+        remove_download(folder)
         raise
     for url, digest in digests.items():
-        record_hash(supply.root, url, digest)
+        record_hash(store.root, url, digest)
     return episodes, facts
 
 
-def discard_download(folder: DatasetFolder) -> None:
+def remove_download(folder: DatasetFolder) -> None:
     """Delete the files that a dataset was made of, if it was fetched."""
     shutil.rmtree(_raw(folder), ignore_errors=True)
 
@@ -137,10 +135,19 @@ def _check_fits(spec: DatasetSpec, episodes: Episodes, sizes: tuple[int, int] | 
     """Stop at data whose sizes are not its environment's."""
     kept = min(spec.observation_size or episodes.observation_dim, episodes.observation_dim)
     if spec.env_id is not None and sizes not in (None, (kept, episodes.action_dim)):
-        raise _misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
+        raise misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
 
 
-def _take_in(spec: DatasetSpec, env_id: str | None) -> Obtained:
+def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
+    """Read a file or folder of the user's, which must stay as it is meanwhile.
+
+    Args:
+        spec: which.
+        env_id: gymnasium id of its environment; None = what the file says.
+
+    Raises:
+        SeqrlError: it is missing or damaged, changes, or is not data of the environment.
+    """
     path = spec.path
     if path is None:
         raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
@@ -180,61 +187,3 @@ def _unchanged(path: Path) -> Iterator[None]:
             raise changed
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
-
-
-def fit_environment(episodes: Episodes, env_id: str, name: str) -> Obtained:
-    """Check that data can be from an environment; ant's and kitchen's last dimensions are cut off, as the originals do.
-
-    Args:
-        episodes: the data.
-        env_id: gymnasium id.
-        name: of the data, for the error.
-
-    Returns:
-        The episodes, and attributes that state the environment and its reference scores.
-
-    Raises:
-        SeqrlError: there is no such environment, or its sizes are others.
-    """
-    facts: dict[str, Any] = {"env_id": env_id}
-    known = next((spec for spec in list_datasets() if spec.env_id == env_id), None)
-    kept = known.observation_size if known else None
-    if kept and episodes.observation_dim > kept:
-        episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
-        facts["observation_slice"] = kept
-    if (episodes.observation_dim, episodes.action_dim) != environment_sizes(env_id, kept):
-        hint = "name the environment that the data is from: data.env_id=…"
-        raise _misfit(name, episodes.observation_dim, episodes.action_dim, env_id, hint)
-    references = scores_of_environment(env_id)
-    if references:
-        facts |= {"reference_min": references[0], "reference_max": references[1]}
-    return episodes, facts
-
-
-def environment_sizes(env_id: str, kept: int | None = None) -> tuple[int, int]:
-    """Observation and action size of an environment, of whose observations only the first ``kept`` may count.
-
-    Raises:
-        SeqrlError: there is no such environment, or it is not installed.
-    """
-    env = make_env(env_id)
-    try:
-        observation_dim, action_dim = space_sizes(env)
-    finally:
-        env.close()
-    return min(observation_dim, kept or observation_dim), action_dim
-
-
-def _misfit(name: str, observation_dim: int, action_dim: int, env_id: str, hint: str) -> SeqrlError:
-    """Data and environment that do not belong together."""
-    theirs = environment_sizes(env_id)
-    sizes = f"{observation_dim} and {action_dim}, {env_id} of {theirs[0]} and {theirs[1]}"
-    return SeqrlError(f"{name} has observations and actions of sizes {sizes}", hint)
-
-
-def scores_of_environment(env_id: object) -> tuple[float, float] | None:
-    """D4RL's reference returns of an environment; None for one that D4RL does not have."""
-    for spec in list_datasets():
-        if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
-            return spec.reference_min, spec.reference_max
-    return None

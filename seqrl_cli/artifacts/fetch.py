@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.console import Console
@@ -11,23 +10,10 @@ from seqrl_cli.data.download import fetch
 from seqrl_cli.data.remote import RemoteFile, is_remote, locations
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.ledger import LEDGER_NAME, recorded_hash
-from seqrl_cli.runs.network import Network
+from seqrl_cli.runs.store import RunStore
 
 
-@dataclass(frozen=True)
-class Supply:
-    """Where files come from and where what is known of them is kept.
-
-    Attributes:
-        root: the run directory, which remembers the hashes.
-        network: mirrors, and whether the network may be used at all.
-    """
-
-    root: Path
-    network: Network = Network()
-
-
-def fetch_file(file: RemoteFile, source: str, destination: Path, supply: Supply, console: Console, hint: str) -> str:
+def fetch_file(file: RemoteFile, source: str, destination: Path, store: RunStore, console: Console, hint: str) -> str:
     """Fetch one file, from a mirror if one has it.
 
     The hash must be the published one, else the one that the file had when it was fetched first. It is the caller who
@@ -37,7 +23,7 @@ def fetch_file(file: RemoteFile, source: str, destination: Path, supply: Supply,
         file: which.
         source: whose, for example ``d4rl``.
         destination: the file to make.
-        supply: mirrors and memory.
+        store: mirrors, and the hashes that are remembered.
         console: hears what happens.
         hint: what the user can do without it.
 
@@ -47,13 +33,13 @@ def fetch_file(file: RemoteFile, source: str, destination: Path, supply: Supply,
     Raises:
         SeqrlError: it cannot be had, or has changed since it was fetched first.
     """
-    places = locations(file, source, supply.network)
+    places = locations(file, source, store.network)
     if not places:
         raise SeqrlError(f"{file.url} is on the network, which --offline forbids, and no mirror here has it", hint)
     label = Path(file.path).name
-    first = None if file.sha256 else recorded_hash(supply.root, file.url)
+    first = None if file.sha256 else recorded_hash(store.root, file.url)
     if first:
-        forget = f"if it may have changed since, remove its line from {supply.root / LEDGER_NAME}"
+        forget = f"if it may have changed since, remove its line from {store.root / LEDGER_NAME}"
         hint = f"its SHA-256 was {first} when it was fetched first; {forget}; {hint}"
     console.note(f"fetching {label} from {places[0]}" + ("" if is_remote(places[0]) else f", in place of {file.url}"))
     with console.progress(f"fetching {label}", "MB") as update:

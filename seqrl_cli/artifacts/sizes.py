@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.sources import load_source, refuse_other_environment
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
+from seqrl_cli.envs.fit import environment_sizes
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.workflows.datasets import Located, check_dataset, load_episodes
-from seqrl_cli.workflows.sources import environment_sizes, obtain, refuse_other_environment
 
 ASSUMED_TRANSITIONS = 1_000_000
 
@@ -61,7 +62,7 @@ class Sizes:
         return self.dims * (self.transitions * token_dtype(bins).itemsize + 8 * (bins + 1))
 
 
-def foresee_sizes(located: Located, data: DataConfig, console: Console) -> Sizes:
+def estimate_sizes(located: DatasetRef, data: DataConfig, console: Console) -> Sizes:
     """Count a dataset that is here, or say what to expect of one that is not.
 
     A file of the user's is read and checked whole, as it would be when it is taken in.
@@ -71,10 +72,10 @@ def foresee_sizes(located: Located, data: DataConfig, console: Console) -> Sizes
     """
     spec = located.spec
     if located.folder.dataset.exists():
-        check_dataset(located, data)
-        episodes = load_episodes(located)
+        located.check(data)
+        episodes = located.load_episodes()
     elif spec.source == "file":
-        episodes, _ = obtain(spec, located.folder, data, console, located.supply)
+        episodes, _ = load_source(spec, located.folder, data, console, located.store)
     else:
         refuse_other_environment(spec, data.env_id)
         observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
@@ -82,7 +83,7 @@ def foresee_sizes(located: Located, data: DataConfig, console: Console) -> Sizes
     return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
 
 
-def _expected_transitions(located: Located, data: DataConfig) -> int | None:
+def _expected_transitions(located: DatasetRef, data: DataConfig) -> int | None:
     spec = located.spec
     if spec.source == "sim" and spec.family and spec.quality:
         return data.transitions or int(load_behaviour(spec.family).datasets[spec.quality]["transitions"])

@@ -1,0 +1,165 @@
+"""What ``dataset.h5`` states of itself: nobody else reads or writes its attributes.
+
+Training needs to know how long an episode of the dataset's environment lasts and which actions it takes. Both are
+stored when the dataset is made, so that what is installed later does not change what is trained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.d4rl import read_attributes, write_d4rl
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.hdf5 import Scalar
+from seqrl_cli.envs.limits import ActionBounds, environment_limits
+
+# Attributes that are found anew whenever a dataset is written, whatever the file that it is made of says.
+_FOUND = ("step_limit", "action_low", "action_high", "episodes_sha256")
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What a ``dataset.h5`` states of itself; None where it does not.
+
+    Attributes:
+        env_id: gymnasium id of its environment.
+        source: ``d4rl``, ``minari``, ``sim``, ``collected`` or ``file``.
+        reference_scores: returns that score 0 and 1.
+        observation_slice: how many dimensions of longer observations were kept when it was made.
+        step_limit: most steps of an episode in its environment; datasets made by older versions do not say.
+        action_bounds: finite, float64; datasets made by older versions do not say.
+        episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; datasets of older versions do not say.
+        attributes: all that is stated, by name.
+    """
+
+    env_id: str | None
+    source: str | None
+    reference_scores: tuple[float, float] | None
+    observation_slice: int | None
+    step_limit: int | None
+    action_bounds: ActionBounds | None
+    episodes_sha256: str | None
+    attributes: Mapping[str, Scalar]
+
+    @classmethod
+    def from_attributes(cls, stated: Mapping[str, Scalar]) -> DatasetFacts:
+        """Facts out of a file's attributes; of what has another type than it should, nothing is known."""
+        low, high = _number(stated, "reference_min"), _number(stated, "reference_max")
+        lowest, highest = _vector(stated, "action_low"), _vector(stated, "action_high")
+        return cls(
+            env_id=_text(stated, "env_id"),
+            source=_text(stated, "source"),
+            reference_scores=None if low is None or high is None else (low, high),
+            observation_slice=_whole(stated, "observation_slice"),
+            step_limit=_whole(stated, "step_limit"),
+            action_bounds=None if lowest is None or highest is None else (lowest, highest),
+            episodes_sha256=_text(stated, "episodes_sha256"),
+            attributes=stated,
+        )
+
+
+class DatasetFile:
+    """A ``dataset.h5``, whose facts are read once for as long as the file stays the same.
+
+    Args:
+        path: the file, there already or not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._facts: DatasetFacts | None = None
+        self._stamp: tuple[int, int, int] | None = None  # of the file when its facts were read
+
+    def read(self) -> DatasetFacts:
+        """What the file states of itself.
+
+        Raises:
+            SeqrlError: the file is missing or damaged.
+        """
+        stamp = self._current_stamp()
+        if self._facts is None or stamp != self._stamp:
+            self._facts, self._stamp = DatasetFacts.from_attributes(read_attributes(self.path)), stamp
+        return self._facts
+
+    def _current_stamp(self) -> tuple[int, int, int] | None:
+        if not self.path.exists():
+            return None
+        state = self.path.stat()
+        return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any]) -> None:
+    """Write a ``dataset.h5`` with the limits of its environment and a hash of its arrays.
+
+    Args:
+        path: the file to make or replace.
+        episodes: the data.
+        attributes: further facts; ``env_id`` among them names the environment.
+
+    Raises:
+        SeqrlError: the environment's actions are not a box, the folder cannot be written, or the disk is full.
+    """
+    env_id = attributes.get("env_id")
+    limits = environment_limits(env_id, episodes.action_dim) if isinstance(env_id, str) else None
+    low, high = finite_bounds(episodes.actions, limits.action_bounds if limits else None)
+    found = {
+        "step_limit": (limits.step_limit or EPISODE_STEPS) if limits else None,
+        "action_low": json.dumps([float(number) for number in low]),
+        "action_high": json.dumps([float(number) for number in high]),
+        "episodes_sha256": episodes.fingerprint(),
+    }
+    write_d4rl(path, episodes, {**attributes, **found})
+
+
+def carried_attributes(facts: DatasetFacts) -> dict[str, Scalar]:
+    """The attributes that go with the episodes into another file: not where they were on this machine."""
+    return {name: value for name, value in facts.attributes.items() if name not in ("path", *_FOUND)}
+
+
+def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds:
+    """The bounds between which a policy's actions lie: the environment's, and what the data span where it has none.
+
+    Args:
+        actions: (transitions, action_dim) of the data.
+        box: the environment's bounds, (action_dim,) each, perhaps infinite; None where they are not known.
+
+    Returns:
+        Lowest and highest action, (action_dim,) each.
+    """
+    low, high = actions.min(axis=0), actions.max(axis=0)
+    flat = high - low < 1e-6  # an action that the data never vary
+    low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
+    if box is not None:
+        low, high = (np.where(np.isfinite(wall), wall, seen) for wall, seen in zip(box, (low, high), strict=True))
+    return low, high
+
+
+def _text(stated: Mapping[str, Scalar], name: str) -> str | None:
+    value = stated.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _number(stated: Mapping[str, Scalar], name: str) -> float | None:
+    value = stated.get(name)
+    return None if value is None or isinstance(value, str) else float(value)
+
+
+def _whole(stated: Mapping[str, Scalar], name: str) -> int | None:
+    value = stated.get(name)
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _vector(stated: Mapping[str, Scalar], name: str) -> np.ndarray | None:
+    """An array of finite numbers that is stated as JSON."""
+    try:
+        values = np.asarray(json.loads(_text(stated, name) or ""), np.float64)
+    except (ValueError, TypeError):
+        return None
+    return values if values.ndim == 1 and np.isfinite(values).all() else None

@@ -1,0 +1,97 @@
+"""From what a user types to a dataset, there already or not, and to the configuration for it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.facts import DatasetFile
+from seqrl_cli.artifacts.sources import path_text
+from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.presets import load_config, resolve_config, validate
+from seqrl_cli.config.schema import Config
+from seqrl_cli.data.catalogue import DatasetSpec, resolve, spec_of_file
+from seqrl_cli.data.listing import named_datasets
+from seqrl_cli.errors import UsageError
+from seqrl_cli.runs.layout import RESERVED
+from seqrl_cli.runs.store import RunStore
+
+
+def locate(store: RunStore, dataset: str) -> DatasetRef:
+    """Find a dataset by catalogue name, by the name of one that is in the run directory, or by path.
+
+    Raises:
+        UsageError: there is no such dataset; the nearest name is offered.
+        SeqrlError: the path leads to no dataset.
+    """
+    known = named_datasets()
+    dataset = dataset if dataset in known else _held_name(store, dataset)
+    folder = store.dataset(dataset)
+    if dataset not in known and folder.dataset.exists():
+        file = DatasetFile(folder.dataset)
+        spec = spec_of_file(dataset, folder.dataset, file.read().attributes)
+        return DatasetRef(dataset, replace(spec, path=None), folder, store, file)
+    spec = resolve(dataset)
+    if spec.path is not None:
+        return _locate_file(store, spec, spec.path)
+    return DatasetRef.of(spec.run_folder, spec, store)
+
+
+def _held_name(store: RunStore, dataset: str) -> str:
+    """The name of a dataset that is given by its folder's path in the run directory; others stay as they are."""
+    folder = Path(dataset).resolve()
+    if store.dataset(folder).dataset.is_file() and folder.is_relative_to(store.root.resolve()):
+        return folder.relative_to(store.root.resolve()).as_posix()
+    return dataset.rstrip("/")
+
+
+def _locate_file(store: RunStore, spec: DatasetSpec, path: Path) -> DatasetRef:
+    """``local/<stem>`` for a file or folder of the user's; with a mark where another of that stem is there already."""
+    named = path.resolve()
+    if named.name == "data" and named.is_dir():
+        named = named.parent  # a Minari dataset's own folder says more
+    stem = named.name if named.is_dir() else named.stem
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
+    located = DatasetRef.of(f"local/{'dataset' if plain in ('', *RESERVED) else plain}", spec, store)
+    if located.facts is None or located.facts.attributes.get("path") in (None, path_text(path)):
+        return located
+    return DatasetRef.of(f"{located.id}-{hashlib.sha256(path_text(path).encode()).hexdigest()[:8]}", spec, store)
+
+
+def dataset_config(
+    store: RunStore,
+    dataset: str | None,
+    *,
+    size: str | None = None,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    config_file: Path | None = None,
+) -> tuple[DatasetRef, Config]:
+    """Find the dataset and resolve the configuration for it.
+
+    Args:
+        store: the run directory, and what may be fetched into it.
+        dataset: what the user named; may be left out with ``config_file``.
+        size: ``paper`` or ``laptop``; None = by the dataset's name.
+        preset: None = by the dataset's name.
+        overrides: dotted keys, strongest of all.
+        config_file: a run's config.yaml to start from, in place of size and preset.
+
+    Raises:
+        UsageError: unknown dataset, size, preset or key, a bad value, or no dataset at all.
+    """
+    base = load_config(config_file) if config_file else None
+    if base and (size or preset):
+        raise UsageError("--config already settles size and preset", "leave --size and --preset out")
+    dataset = dataset or (base.dataset if base else None)
+    if dataset is None:
+        raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
+    located = locate(store, dataset)
+    if base:
+        return located, validate(merge(base.model_dump(), {"dataset": located.id}, nest(overrides or {})))
+    return located, resolve_config(located.id, size=size, preset=preset, overrides=overrides)

@@ -1,0 +1,57 @@
+"""What an environment allows: how long an episode lasts, and which actions it takes; known without its package, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.envs.make import action_bounds, episode_limit, make_env
+from seqrl_cli.envs.registry import needed_extra, robotics_steps
+from seqrl_cli.errors import SeqrlError
+
+ActionBounds = tuple[np.ndarray, np.ndarray]
+"""Lowest and highest action, (action_dim,) each."""
+
+
+@dataclass(frozen=True)
+class EnvironmentLimits:
+    """What an environment allows.
+
+    Attributes:
+        step_limit: most steps of an episode; None where that is not known.
+        action_bounds: infinite where there is no bound; None where they are not known.
+    """
+
+    step_limit: int | None = None
+    action_bounds: ActionBounds | None = None
+
+
+def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
+    """The limits of an environment, which is made for it; of one that is not installed, what is known anyway.
+
+    The environments that an extra brings all take actions between -1 and 1.
+
+    Args:
+        env_id: gymnasium id.
+        action_dim: numbers in one action.
+
+    Raises:
+        SeqrlError: its spaces are not flat boxes.
+    """
+    try:
+        env = make_env(env_id)
+    except SeqrlError:
+        unit = np.ones(action_dim)
+        return EnvironmentLimits(known_step_limit(env_id), (-unit, unit) if needed_extra(env_id) else None)
+    try:
+        limit = env.spec.max_episode_steps if env.spec else None
+        return EnvironmentLimits(limit or EPISODE_STEPS, action_bounds(env))
+    finally:
+        env.close()
+
+
+def known_step_limit(env_id: str) -> int | None:
+    """The step limit of an environment, which need not be installed; None where that is not known."""
+    return episode_limit(env_id) or robotics_steps().get(env_id)
