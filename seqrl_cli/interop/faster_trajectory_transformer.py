@@ -28,6 +28,7 @@ from seqrl_cli.interop.checkpoint import (
 )
 from seqrl_cli.interop.names import rename
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
+from seqrl_cli.models.block import split_joined
 
 CONFIG, DISCRETIZER, WEIGHTS = "config.yaml", "discretizer.pt", "model_last.pt"
 MAX_CONFIG_BYTES = 2**20
@@ -129,7 +130,7 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
             converted["token_embedding.weight"] = functional.pad(tensor, (0, 0, 0, 1))
         elif not re.fullmatch(MASK, name):
             converted[rename(name, RENAMED)] = tensor
-    return converted
+    return split_joined(converted)
 
 
 def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:

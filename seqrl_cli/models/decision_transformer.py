@@ -17,7 +17,7 @@ from seqrl_cli.models.action_distribution import (
     SquashedGaussian,
     bounded_log_std,
 )
-from seqrl_cli.models.block import Block
+from seqrl_cli.models.block import Block, initialize_layers
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.units import Units
@@ -153,13 +153,7 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
         model: overwritten.
         generator: source of the weights; the global one when None.
     """
-    for module in model.modules():
-        if isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-        elif isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02, generator=generator)
-        if isinstance(module, nn.Linear | nn.LayerNorm):
-            nn.init.zeros_(module.bias)
+    initialize_layers(model, generator)
     for embedding in (model.embed_return, model.embed_observation, model.embed_action):
         bound = embedding.in_features**-0.5
         nn.init.uniform_(embedding.weight, -bound, bound, generator=generator)

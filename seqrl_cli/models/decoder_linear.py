@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.native import library
@@ -96,6 +97,43 @@ class PackedLinear:
             return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])[:, : self.outputs]
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._half, None, "none", [], "")
         return product
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """A module that stands in for a linear layer and computes what one linear layer computes, an adapter for one."""
+
+    def merged_weight(self) -> Tensor:
+        """(outputs, inputs) of that layer."""
+
+    def merged_bias(self) -> Tensor | None:
+        """(outputs,) of that layer, if it has one."""
+
+
+def merged_weight(layer: nn.Module) -> Tensor:
+    """The weight (outputs, inputs) that a linear layer, or what stands in for it, multiplies with."""
+    weight = layer.merged_weight() if isinstance(layer, Mergeable) else layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def merged_bias(layer: nn.Module) -> Tensor | None:
+    """The bias (outputs,) that a linear layer, or what stands in for it, adds; None for none."""
+    bias = layer.merged_bias() if isinstance(layer, Mergeable) else layer.bias
+    assert bias is None or isinstance(bias, Tensor)
+    return bias
+
+
+def merged(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a linear layer, or of what stands in for it."""
+    return merged_weight(layer), merged_bias(layer)
+
+
+def joined(*layers: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of one linear layer that computes, one after the other, what several with a bias compute."""
+    biases = [bias for layer in layers if (bias := merged_bias(layer)) is not None]
+    assert len(biases) == len(layers), "all have a bias"
+    return torch.cat([merged_weight(layer) for layer in layers]), torch.cat(biases)
 
 
 DecoderLinear = PackedLinear | NativeLinear

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.block import Block
+from seqrl_cli.models.block import Block, initialize_layers
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
@@ -122,14 +122,7 @@ def initialize(model: GPT, generator: torch.Generator | None = None) -> None:
         model: any GPT; overwritten.
         generator: source of the weights; the global one when None.
     """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02, generator=generator)
-        elif isinstance(module, PositionHead):
-            bound = 1 / math.sqrt(module.weight.shape[2])
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-        elif isinstance(module, nn.LayerNorm):
-            nn.init.ones_(module.weight)
-        if isinstance(module, nn.Linear | nn.LayerNorm):
-            nn.init.zeros_(module.bias)
+    initialize_layers(model, generator)
+    bound = 1 / math.sqrt(model.head.weight.shape[2])
+    nn.init.uniform_(model.head.weight, -bound, bound, generator=generator)
     nn.init.zeros_(model.position_embedding)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder_linear import PackedLinear
+from seqrl_cli.models.decoder_linear import PackedLinear, joined, merged
 
 
 class Layer:
@@ -22,16 +22,15 @@ class Layer:
     """
 
     def __init__(self, block: Block, precision: torch.dtype = torch.float32) -> None:
-        width = block.projection.in_features
+        weight, bias = joined(block.query, block.key, block.value)
+        width = weight.shape[1]
         self.n_head, self.head_dim = block.n_head, width // block.n_head
-        scale = torch.ones(3, width, dtype=torch.float64, device=block.qkv.weight.device)
+        scale = torch.ones(3, width, dtype=torch.float64, device=weight.device)
         scale[0] /= math.sqrt(self.head_dim)
-        self.qkv = fold_norm(
-            block.norm_attention, block.qkv.weight, block.qkv.bias, scale.flatten(), precision=precision
-        )
-        self.projection = PackedLinear(block.projection.weight, block.projection.bias, precision)
-        self.mlp_in = fold_norm(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias, precision=precision)
-        self.mlp_out = PackedLinear(block.mlp_out.weight, block.mlp_out.bias, precision)
+        self.qkv = fold_norm(block.norm_attention, weight, bias, scale.flatten(), precision=precision)
+        self.projection = PackedLinear(*merged(block.projection), precision)
+        self.mlp_in = fold_norm(block.norm_mlp, *merged(block.mlp_in), precision=precision)
+        self.mlp_out = PackedLinear(*merged(block.mlp_out), precision)
 
     def project(self, x: Tensor) -> Tensor:
         """Query (scaled), key and value of inputs (rows, width): (rows, 3, heads, head_dim)."""

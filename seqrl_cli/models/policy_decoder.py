@@ -20,7 +20,7 @@ from seqrl_cli.models.action_distribution import ActionDistribution, Point
 from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision_transformer import TOKENS, DecisionTransformer
-from seqrl_cli.models.decoder_linear import MakeLinear, fastest_linear
+from seqrl_cli.models.decoder_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
 from seqrl_cli.models.policies import Policy
 
 
@@ -86,10 +86,10 @@ class CloningDecoder:
 
     def __init__(self, policy: BehaviourCloning) -> None:
         self.units = policy.units
-        make = fastest_linear(policy.head.weight.device)
-        linear = [module for module in policy.hidden.modules() if isinstance(module, nn.Linear)]
-        self.layers = [make(module.weight, module.bias) for module in linear]
-        self.head = make(policy.head.weight, policy.head.bias)
+        make = fastest_linear(self.units.action_low.device)
+        hidden = [layer for layer in policy.hidden if isinstance(layer, nn.Sequential)]
+        self.layers = [make(*merged(linear)) for linear, *_ in hidden]
+        self.head = make(*merged(policy.head))
 
     @torch.no_grad()
     def decide(
@@ -121,12 +121,13 @@ class TransformerDecoder:
         check_context(policy, context)
         self.policy = policy
         self.context = context
-        device, longest = policy.head.weight.device, TOKENS * context
+        device, longest = policy.units.action_low.device, TOKENS * context
+        self.outputs = len(merged_weight(policy.head))
         self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
         make = fastest_linear(device)
         self.blocks = [_Layer(block, make) for block in policy.blocks if isinstance(block, Block)]
         self.embed_return, self.embed_observation, self.embed_action, self.head = (
-            make(linear.weight, linear.bias)
+            make(*merged(linear))
             for linear in (policy.embed_return, policy.embed_observation, policy.embed_action, policy.head)
         )
 
@@ -138,7 +139,7 @@ class TransformerDecoder:
         groups: dict[int, list[int]] = defaultdict(list)
         for index, history in enumerate(histories):
             groups[min(history.steps, self.context)].append(index)
-        numbers = observations.new_empty(len(histories), self.policy.head.out_features)
+        numbers = observations.new_empty(len(histories), self.outputs)
         embedded = self._embed(histories, observations, actions, returns_to_go)
         for rows in groups.values():
             hidden = self._advance([histories[row] for row in rows], embedded[rows])
@@ -209,13 +210,11 @@ class _Layer:
     """A transformer block whose linear layers take all episodes' rows together."""
 
     def __init__(self, block: Block, make: MakeLinear) -> None:
-        width = block.qkv.in_features
         self.n_head = block.n_head
         self.norm_attention, self.norm_mlp = block.norm_attention, block.norm_mlp
-        self.query = make(block.qkv.weight[:width], block.qkv.bias[:width])
-        self.key_value = make(block.qkv.weight[width:], block.qkv.bias[width:])
+        self.query, self.key_value = make(*merged(block.query)), make(*joined(block.key, block.value))
         self.projection, self.mlp_in, self.mlp_out = (
-            make(linear.weight, linear.bias) for linear in (block.projection, block.mlp_in, block.mlp_out)
+            make(*merged(linear)) for linear in (block.projection, block.mlp_in, block.mlp_out)
         )
 
     def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.models.decoder_linear import DecoderLinear, MakeLinear
+from seqrl_cli.models.decoder_linear import DecoderLinear, MakeLinear, merged, merged_weight
 from seqrl_cli.models.retention import leave
 from seqrl_cli.models.retnet import NORM_EPS, Block
 
@@ -47,15 +47,15 @@ class Layer:
     def __init__(self, block: Block, make: MakeLinear) -> None:
         self.n_head = block.n_head
         self.width, self.value_width = block.sizes[0], block.sizes[2]
-        query, key, value, gate = block.qkvg.weight.split(block.sizes)
+        query, key, value, gate = merged_weight(block.qkvg).split(block.sizes)
         self.qkv = fold_norm(block.norm_retention, torch.cat([query, key, value]), None, make)
         self.key_value = fold_norm(block.norm_retention, torch.cat([key, value]), None, make)
         self.gate = fold_norm(block.norm_retention, gate, None, make)
-        self.projection = make(block.projection.weight, None)
+        self.projection = make(*merged(block.projection))
         self.mlp_in, self.mlp_gate = (
-            fold_norm(block.norm_mlp, part, None, make) for part in block.mlp_in.weight.chunk(2)
+            fold_norm(block.norm_mlp, part, None, make) for part in merged_weight(block.mlp_in).chunk(2)
         )
-        self.mlp_out = make(block.mlp_out.weight, None)
+        self.mlp_out = make(*merged(block.mlp_out))
 
     def project(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Query, key and value (rows, heads, dim) of one token a row, and gate (rows, value_width).

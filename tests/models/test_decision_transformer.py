@@ -28,7 +28,7 @@ def plain_forward(policy, observations, actions, returns_to_go, timesteps):
             tokens.append(policy.norm_embedding(embedded + time))
     x = torch.stack(tokens)
     for block in policy.blocks:
-        query, key, value = block.qkv(block.norm_attention(x)).chunk(3, dim=-1)
+        query, key, value = (layer(block.norm_attention(x)) for layer in (block.query, block.key, block.value))
         mixed = torch.zeros_like(x)
         size = x.shape[1] // block.n_head
         for head in range(block.n_head):

@@ -39,7 +39,7 @@ def naive_logits(model: GPT, tokens: Tensor) -> Tensor:
     ]
     x = model.token_embedding.weight[torch.tensor(rows)] + model.position_embedding[: tokens.shape[1]]
     for block in model.blocks:
-        query, key, value = block.qkv(block.norm_attention(x)).chunk(3, dim=2)
+        query, key, value = (layer(block.norm_attention(x)) for layer in (block.query, block.key, block.value))
         x = x + block.projection(naive_attention(query, key, value, heads=2))
         x = x + block.mlp_out(functional.gelu(block.mlp_in(block.norm_mlp(x))))
     x = model.norm(x)
@@ -135,7 +135,8 @@ def test_initial_weights():
     assert weights["head.weight"].std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
     for name in (
         "token_embedding.weight",
-        "blocks.0.qkv.weight",
+        "blocks.0.query.weight",
+        "blocks.0.value.weight",
         "blocks.3.mlp_out.weight",
         "blocks.1.projection.weight",
     ):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
+from seqrl_cli.models.decoder_linear import joined, merged
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.gpt_layer import folded
 from seqrl_cli.models.native import library, structs
@@ -48,15 +49,16 @@ class Weights:
 
     def _layer(self, block: Block) -> structs.Layer:
         """One block; queries come out scaled."""
-        width = block.projection.in_features
-        scale = torch.ones(3, width, dtype=torch.float64)
+        weight, bias = joined(block.query, block.key, block.value)
+        scale = torch.ones(3, weight.shape[1], dtype=torch.float64)
         scale[0] /= math.sqrt(self.shape.head_dim)
-        weight, bias = folded(block.norm_attention, block.qkv.weight, block.qkv.bias, scale.flatten())
+        weight, bias = folded(block.norm_attention, weight, bias, scale.flatten())
         into_heads = (self.shape.heads, self.shape.head_dim)
         qkv = self._linear(self._widen(weight, 0, (3, *into_heads)), self._widen(bias, 0, (3, *into_heads)))
-        projection = self._linear(self._widen(block.projection.weight, 1, into_heads), block.projection.bias)
-        mlp_in = self._linear(*folded(block.norm_mlp, block.mlp_in.weight, block.mlp_in.bias))
-        return structs.Layer(qkv, projection, mlp_in, self._linear(block.mlp_out.weight, block.mlp_out.bias))
+        weight, bias_after = merged(block.projection)
+        projection = self._linear(self._widen(weight, 1, into_heads), bias_after)
+        mlp_in = self._linear(*folded(block.norm_mlp, *merged(block.mlp_in)))
+        return structs.Layer(qkv, projection, mlp_in, self._linear(*merged(block.mlp_out)))
 
     def _widen(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
         """Zeros after each head's components along an axis, so that a head is whole vectors."""
@@ -64,7 +66,7 @@ class Weights:
         apart = functional.pad(apart, (0, self.shape.head_width - self.shape.head_dim))
         return apart.flatten(-len(sizes)).movedim(-1, axis)
 
-    def _linear(self, weight: Tensor, bias: Tensor) -> structs.Linear:
+    def _linear(self, weight: Tensor, bias: Tensor | None) -> structs.Linear:
         """A linear layer (outputs, inputs)."""
         panels = Panels(weight, bias)
         self._kept += [panels.weights, panels.bias]
