@@ -119,8 +119,8 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
         block_size: positions to keep. The original has one more than a window of whole transitions has inputs.
 
     Returns:
-        A state dict for ``seqrl_cli.models.gpt.GPT`` with ``stop_token=False``. The table's row for the stop token,
-        which such a model is never given, is zero.
+        A state dict for :class:`~seqrl_cli.models.gpt.model.GPT` with ``stop_token=False``. The table's row for
+        the stop token, which such a model is never given, is zero.
     """
     converted = {}
     for name, tensor in state.items():

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from torch import Tensor
 
 from seqrl_cli.interop.names import rename
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 
 RENAMED = {
     r"^tok_emb\.": "token_embedding.",
@@ -30,7 +30,7 @@ def convert_gpt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state: the original's state dict; its attention masks are dropped, for ours follow from the sizes.
 
     Returns:
-        A state dict for ``seqrl_cli.models.gpt.GPT``.
+        A state dict for ``seqrl_cli.models.gpt.model.GPT``.
     """
     converted = {}
     for name, tensor in state.items():

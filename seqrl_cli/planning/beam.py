@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import Decoder, likeliest
+from seqrl_cli.models.decoding.interface import Decoder, likeliest
 from seqrl_cli.planning.filters import sample
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.discretizer import Discretizer
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.captured import CapturedPlans
 from seqrl_cli.planning.memory import episodes_that_fit

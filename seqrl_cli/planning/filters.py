@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import likeliest
+from seqrl_cli.models.decoding.interface import likeliest
 
 
 def filter_cdf(logits: Tensor, cdf: float) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from seqrl_cli.models.decoder import CarryingDecoder, Decoder
+from seqrl_cli.models.decoding.interface import CarryingDecoder, Decoder
 
 
 class Profile:

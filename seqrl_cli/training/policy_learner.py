@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.action_distribution import ActionDistribution, Point
-from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.block import joined_parameters
-from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
+from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.compiling import compiled
 from seqrl_cli.training.generators import generator_states, restore_generators

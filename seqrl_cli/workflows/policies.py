@@ -20,7 +20,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
 from seqrl_cli.envs.make import action_bounds, episode_limit, make_env
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.policies import Policy, build_policy, load_policy_weights, policy_sizes
+from seqrl_cli.models.decision.build import Policy, build_policy, load_policy_weights, policy_sizes
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.training.checkpoints import step_folder

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder import Decoder, Window
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Decoder, Window
+from seqrl_cli.models.gpt.model import GPT
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows, Trajectory
-from seqrl_cli.models.policies import Policy, build_policy
+from seqrl_cli.models.decision.build import Policy, build_policy
 
 OBSERVATION_DIM, ACTION_DIM, CONTEXT = 4, 2, 6
 SMALL = {"n_layer": 2, "n_head": 2, "width": 16, "context": CONTEXT}

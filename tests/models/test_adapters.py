@@ -7,8 +7,8 @@ import torch
 
 from seqrl_cli.models.block import joined_parameters, split_joined
 from seqrl_cli.models.build import build_decoder, build_model
-from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.policy_decoder import History, build_policy_decoder
+from seqrl_cli.models.decision.decoder import History, build_policy_decoder
+from seqrl_cli.models.decoding.interface import Window
 from tests.models.adapters import adapt
 from tests.models.policies import make_batch, make_policy, tensors
 

@@ -8,9 +8,9 @@ import torch
 
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models import policy_decoder
-from seqrl_cli.models.decoder_linear import PackedLinear
-from seqrl_cli.models.policies import POLICIES
+from seqrl_cli.models.decision import decoder as policy_decoder
+from seqrl_cli.models.decision.build import POLICIES
+from seqrl_cli.models.decoding.invariant_linear import PackedLinear
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from tests.models.policies import make_policy

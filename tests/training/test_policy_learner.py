@@ -10,8 +10,8 @@ import torch
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
+from seqrl_cli.models.decision.build import POLICIES, Policy
 from seqrl_cli.models.dropout import Dropout
-from seqrl_cli.models.policies import POLICIES, Policy
 from seqrl_cli.training import policy_learner
 from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings
 from tests.models.policies import ACTION_DIM, CONTEXT, make_batch, make_policy, tensors

@@ -40,7 +40,9 @@ class Panels:
 
 
 class NativeLinear:
-    """What :class:`~seqrl_cli.models.decoder_linear.PackedLinear` is, at the speed of the memory for few rows too.
+    """A linear layer that treats a row the same in any batch, at the speed of the memory for few rows too.
+
+    It can stand in for :class:`~seqrl_cli.models.decoding.invariant_linear.PackedLinear`.
 
     Args:
         weight: (outputs, inputs), on the CPU; copied.

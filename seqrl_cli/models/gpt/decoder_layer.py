@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder_linear import PackedLinear, joined, merged
+from seqrl_cli.models.decoding.invariant_linear import PackedLinear, joined, merged
 
 
 class Layer:

@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.attention import masked_attention
+from seqrl_cli.models.block import masked_attention
 from seqrl_cli.models.build import build_model
 from seqrl_cli.models.dropout import Dropout, keep_mask, keep_scale
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
-from seqrl_cli.models.gpt import GPT, initialize, visible_keys
+from seqrl_cli.models.gpt.model import GPT, initialize, visible_keys
 
 SIZES = dict(bins=10, observation_dim=4, action_dim=2, block_size=31, n_layer=2, n_head=2, width=16)
 TRANSITION_DIM = 8

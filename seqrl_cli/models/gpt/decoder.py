@@ -14,8 +14,8 @@ Layer norms' scale and shift, the queries' scale and the values' bias are folded
 keys' bias adds the same to all scores of a query, which softmax ignores.
 
 Why an episode's plan is the same, bit for bit, whatever is planned beside it: each operation treats its rows (linear
-layers, see :class:`~seqrl_cli.models.decoder_linear.PackedLinear`; norms, softmax, GELU) or its groups (batched
-products, whose shape within a group depends on that group alone) independently, and in the same order of additions.
+layers, see :mod:`~seqrl_cli.models.decoding.invariant_linear`; norms, softmax, GELU) or its groups (batched products,
+whose shape within a group depends on that group alone) independently, and in the same order of additions.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder import Decoder, Window, rows_kept
-from seqrl_cli.models.decoder_pages import Pages, Trunk, View
-from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_layer import Layer, fold_norm, normalize
-from seqrl_cli.models.gpt_tokens import check_window, embedding_by_dimension, kept_dimensions
+from seqrl_cli.models.decoding.interface import Decoder, Window, rows_kept
+from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
+from seqrl_cli.models.gpt.cache_layout import check_window, embedding_by_dimension, kept_dimensions
+from seqrl_cli.models.gpt.decoder_layer import Layer, fold_norm, normalize
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.gpt.paged_cache import Pages, Trunk, View
 
 
 @dataclass

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder_linear import joined, merged
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_layer import folded
+from seqrl_cli.models.decoding.invariant_linear import joined, merged
+from seqrl_cli.models.gpt.decoder_layer import folded
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.native import library, structs
 from seqrl_cli.models.native.linear import Panels
 

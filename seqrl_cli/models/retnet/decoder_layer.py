@@ -1,8 +1,8 @@
 """One block of a RetNet as its decoder computes it: for one token a row, and for a tree of sequences.
 
 Retention is scaled by 1/sqrt(key_dim) and by what has been seen so far, and then divided by its own length (see
-:func:`~seqrl_cli.models.retnet.make_timing`). All of these scales cancel but for the epsilon of that norm, so a decoder
-leaves them out and is handed the epsilon that makes up for it.
+:func:`~seqrl_cli.models.retnet.model.make_timing`). All of these scales cancel but for the epsilon of that norm, so a
+decoder leaves them out and is handed the epsilon that makes up for it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.models.decoder_linear import DecoderLinear, MakeLinear, merged, merged_weight
-from seqrl_cli.models.retention import leave
-from seqrl_cli.models.retnet import NORM_EPS, Block
+from seqrl_cli.models.decoding.invariant_linear import DecoderLinear, MakeLinear, merged, merged_weight
+from seqrl_cli.models.retnet.model import NORM_EPS, Block
+from seqrl_cli.models.retnet.retention import leave
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.models.action_distribution import Point
 from seqrl_cli.models.checks import require_fractions, require_positive
+from seqrl_cli.models.decision.action_distribution import Point
+from seqrl_cli.models.decision.normalizer import Units
 from seqrl_cli.models.dropout import Dropout
-from seqrl_cli.models.units import Units
 
 
 class BehaviourCloning(nn.Module):

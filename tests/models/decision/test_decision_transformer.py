@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.action_distribution import Gaussian, Point, SquashedGaussian
-from seqrl_cli.models.policies import build_policy, load_policy_weights
+from seqrl_cli.models.decision.action_distribution import Gaussian, Point, SquashedGaussian
+from seqrl_cli.models.decision.build import build_policy, load_policy_weights
 from tests.models.policies import ACTION_DIM, CONTEXT, OBSERVATION_DIM, make_batch, make_policy, tensors
 
 

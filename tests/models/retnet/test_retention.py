@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
+from seqrl_cli.models.retnet.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
 
 BATCH, HEADS, KEY_DIM, VALUE_DIM = 2, 3, 4, 5
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}

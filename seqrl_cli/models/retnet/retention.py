@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError, unknown
-from seqrl_cli.models.fused_retention import fused_kernel, retain_fused
+from seqrl_cli.models.retnet.fused_retention import fused_kernel, retain_fused
 
 MODES = ("parallel", "chunkwise", "recurrent")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from seqrl_cli.models.decoder_prefixes import prefix_levels
+from seqrl_cli.models.decoding.prefix_tree import prefix_levels
 
 
 def test_paths_spell_the_rows():

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
 
-from seqrl_cli.models.action_distribution import LARGEST_ACTION, Gaussian, Point, SquashedGaussian, bounded_log_std
+from seqrl_cli.models.decision.action_distribution import (
+    LARGEST_ACTION,
+    Gaussian,
+    Point,
+    SquashedGaussian,
+    bounded_log_std,
+)
 
 
 def parameters(dtype=torch.float32):

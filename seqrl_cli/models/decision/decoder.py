@@ -1,7 +1,7 @@
 """Policies step by step: what a policy does next in many episodes at once, without gradients.
 
 An episode's answer is bit for bit the same whatever episodes are beside it, on a CPU, because every product treats its
-rows alike (see :mod:`~seqrl_cli.models.decoder_linear`) and episodes attend apart.
+rows alike (see :mod:`~seqrl_cli.models.decoding.invariant_linear`) and episodes attend apart.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.action_distribution import ActionDistribution, Point
-from seqrl_cli.models.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decision_transformer import TOKENS, DecisionTransformer
-from seqrl_cli.models.decoder_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
-from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decision_transformer import TOKENS, DecisionTransformer
+from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
 
 
 @dataclass

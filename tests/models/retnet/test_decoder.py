@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.native.library import available
-from seqrl_cli.models.retnet import RetNet
-from seqrl_cli.models.retnet_decoder import FRAME, RetNetDecoder
+from seqrl_cli.models.retnet.decoder import FRAME, RetNetDecoder
+from seqrl_cli.models.retnet.model import RetNet
 from tests.contracts.decoder import (
     Reference,
     check_equals_reference,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Window
+from seqrl_cli.models.gpt.model import GPT
 from tests.contracts.decoder import (
     Reference,
     check_equals_reference,

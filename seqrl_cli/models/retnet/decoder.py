@@ -1,12 +1,12 @@
 """A RetNet as a decoder: a memory of constant size, shared by rows until they diverge.
 
-Rows share what they have in common, and a step copies none of it (see :mod:`~seqrl_cli.models.retnet_state`).
+Rows share what they have in common, and a step copies none of it (see :mod:`~seqrl_cli.models.retnet.decoder_state`).
 
 Time does not touch a memory either. It is kept in the frame of one place: as the token at that place would see it. A
 token at p steps from there has its key scaled by g^-p and turned by p steps, and its query turned likewise; that its
-query should be scaled by g^p the norm after retention undoes (see :mod:`~seqrl_cli.models.retnet_layer`). Only every
-``FRAME`` tokens, long before the powers grow large, do memories move to the frame of the newest place; see
-:mod:`~seqrl_cli.models.retention` for what a memory means.
+query should be scaled by g^p the norm after retention undoes (see :mod:`~seqrl_cli.models.retnet.decoder_layer`).
+Only every ``FRAME`` tokens, long before the powers grow large, do memories move to the frame of the newest place; see
+:mod:`~seqrl_cli.models.retnet.retention` for what a memory means.
 
 What is not computed:
 
@@ -30,14 +30,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqrl_cli.models.decoder import Decoder, Window
-from seqrl_cli.models.decoder_linear import MakeLinear, PackedLinear
-from seqrl_cli.models.decoder_prefixes import Level, prefix_levels
+from seqrl_cli.models.decoding.interface import Decoder, Window
+from seqrl_cli.models.decoding.invariant_linear import MakeLinear, PackedLinear
+from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
 from seqrl_cli.models.native.linear import NativeLinear
-from seqrl_cli.models.retention import head_decays, leave, pair_angles, turns
-from seqrl_cli.models.retnet import NORM_EPS, Block, RetNet
-from seqrl_cli.models.retnet_layer import Layer, Stretch, fold_norm, normalize
-from seqrl_cli.models.retnet_state import EpisodeMemory, RetNetState
+from seqrl_cli.models.retnet.decoder_layer import Layer, Stretch, fold_norm, normalize
+from seqrl_cli.models.retnet.decoder_state import EpisodeMemory, RetNetState
+from seqrl_cli.models.retnet.model import NORM_EPS, Block, RetNet
+from seqrl_cli.models.retnet.retention import head_decays, leave, pair_angles, turns
 
 FRAME = 512
 """Most tokens from a place to the frame it is seen from: with the fastest decay, g^-512 is 10 million."""

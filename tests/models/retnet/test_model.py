@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import build_decoder, build_model, load_weights
-from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.retnet import RetNet, initialize
+from seqrl_cli.models.decoding.interface import Window
+from seqrl_cli.models.retnet.model import RetNet, initialize
 
 SIZES = dict(bins=10, observation_dim=4, action_dim=2, n_layer=2, n_head=2, width=16, value_width=12, ffn_width=20)
 TRANSITION_DIM = 8

@@ -18,7 +18,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
-from seqrl_cli.models.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
+from seqrl_cli.models.retnet.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
 
 NORM_EPS = 1e-6
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seqrl_cli.models.build import build_decoder, build_model
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoding.interface import Window
 from tests.contracts.decoder import check_groups_are_independent, logits_along
 
 

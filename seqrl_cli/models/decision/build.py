@@ -8,8 +8,8 @@ from torch import Tensor
 
 from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.errors import SeqrlError, unknown
-from seqrl_cli.models.behaviour_cloning import BehaviourCloning
-from seqrl_cli.models.decision_transformer import DecisionTransformer
+from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
+from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 
 Policy = DecisionTransformer | BehaviourCloning
 """A model that maps windows of steps to what it does at each of them, in units of the action box."""

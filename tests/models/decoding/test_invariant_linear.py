@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seqrl_cli.models.decoder_linear import PackedLinear, fastest_linear
+from seqrl_cli.models.decoding.invariant_linear import PackedLinear, fastest_linear
 from seqrl_cli.models.native import library
 from seqrl_cli.models.native.linear import NativeLinear
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from seqrl_cli.models.decoder import Decoder, Window, likeliest, rows_kept
-from seqrl_cli.models.decoder_prefixes import prefix_levels
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_tokens import check_window, embedding_by_dimension, kept_dimensions
+from seqrl_cli.models.decoding.interface import Decoder, Window, likeliest, rows_kept
+from seqrl_cli.models.decoding.prefix_tree import prefix_levels
+from seqrl_cli.models.gpt.cache_layout import check_window, embedding_by_dimension, kept_dimensions
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.gpt.native_weights import Weights
 from seqrl_cli.models.native import library, structs
 from seqrl_cli.models.native.pages import Pool
-from seqrl_cli.models.native.weights import Weights
 
 
 @dataclass

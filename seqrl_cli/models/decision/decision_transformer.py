@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.action_distribution import (
+from seqrl_cli.models.block import Block, initialize_layers
+from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
+from seqrl_cli.models.decision.action_distribution import (
     ActionDistribution,
     Gaussian,
     Point,
     SquashedGaussian,
     bounded_log_std,
 )
-from seqrl_cli.models.block import Block, initialize_layers
-from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
+from seqrl_cli.models.decision.normalizer import Units
 from seqrl_cli.models.dropout import Dropout
-from seqrl_cli.models.units import Units
 
 TOKENS = 3  # a step's return-to-go, observation and action
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Window
+from seqrl_cli.models.gpt.model import GPT
 
 
 def check_window(model: GPT, window: Window) -> None:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.fused_retention import agrees, fused_kernel, retain_fused
-from seqrl_cli.models.retention import head_decays, retain_parallel
-from tests.models.test_retention import random_inputs
+from seqrl_cli.models.retnet.fused_retention import agrees, fused_kernel, retain_fused
+from seqrl_cli.models.retnet.retention import head_decays, retain_parallel
+from tests.models.retnet.test_retention import random_inputs
 
 CPU = torch.device("cpu")
 
