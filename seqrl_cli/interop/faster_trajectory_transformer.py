@@ -28,7 +28,7 @@ from seqrl_cli.interop.checkpoint import (
 )
 from seqrl_cli.interop.names import rename
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
-from seqrl_cli.models.block import split_joined
+from seqrl_cli.models.old_names import current_names
 
 CONFIG, DISCRETIZER, WEIGHTS = "config.yaml", "discretizer.pt", "model_last.pt"
 MAX_CONFIG_BYTES = 2**20
@@ -130,7 +130,7 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
             converted["token_embedding.weight"] = functional.pad(tensor, (0, 0, 0, 1))
         elif not re.fullmatch(MASK, name):
             converted[rename(name, RENAMED)] = tensor
-    return split_joined(converted)
+    return current_names(converted)
 
 
 def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:

@@ -26,8 +26,8 @@ class Block(nn.Module):
     Args:
         width: length of the hidden vectors.
         n_head: attention heads; divides ``width``.
-        residual_dropout: share dropped of what each half adds.
-        attention_dropout: share of attention weights dropped.
+        residual_dropout: fraction dropped of what each half adds.
+        attention_dropout: fraction of attention weights dropped.
         activation: between the two layers of the feed-forward half.
     """
 
@@ -111,7 +111,7 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor,
         key: (batch, heads, keys, head_dim).
         value: (batch, heads, keys, head_dim).
         visible: (queries, keys) bool, at least one key a query.
-        dropout: share of attention weights to drop.
+        dropout: fraction of attention weights to drop.
 
     Returns:
         (batch, heads, queries, head_dim).
@@ -176,22 +176,3 @@ def initialize_layers(model: nn.Module, generator: torch.Generator | None, std: 
             nn.init.ones_(module.weight)
         if isinstance(module, nn.Linear | nn.LayerNorm):
             nn.init.zeros_(module.bias)
-
-
-def split_joined(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors by parameter name, where query, key and value may be joined as ``qkv``: each on its own.
-
-    Args:
-        tensors: a state dict, or the moments of an optimizer, which are moments of single numbers: they are split like
-            the parameters, and counts of steps hold for all three.
-    """
-    split = {}
-    for name, tensor in tensors.items():
-        before, joined, after = name.partition(".qkv.")
-        if not joined:
-            split[name] = tensor
-            continue
-        parts = tensor.chunk(3) if tensor.dim() else [tensor] * 3
-        for projection, part in zip(("query", "key", "value"), parts, strict=True):
-            split[f"{before}.{projection}.{after}"] = part.clone()
-    return split

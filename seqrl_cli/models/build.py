@@ -133,6 +133,6 @@ def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) ->
 
 def _architecture_of(state: dict[str, Tensor]) -> str:
     """Which architecture weights belong to, by names that only some have."""
-    if "units.action_low" in state:
+    if "normalizer.action_low" in state:
         return policies.architecture_of(state)
     return "retnet" if "blocks.0.norm_retention.weight" in state else "gpt"

@@ -17,11 +17,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.block import split_joined
+from seqrl_cli.models.old_names import current_names
 from seqrl_cli.runs.atomic import fsync, make_folder, write_text_atomic, writing
 
 SCHEMA_VERSION = 2
-"""1: query, key and value of a transformer block are one parameter. 2: they are three."""
+"""2: query, key and value of a transformer block are three parameters; a policy's normalizer has that name."""
 
 MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, LAST_FILE = "model.safetensors", "optimizer.safetensors", "state.json", "last"
 
@@ -224,7 +224,7 @@ def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, T
         data = (folder / name).read_bytes()
         if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
             raise _damaged(folder, name, f"does not have the contents that {STATE_FILE} records")
-        return split_joined(load(data))
+        return current_names(load(data))
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, name, "cannot be read") from error
 

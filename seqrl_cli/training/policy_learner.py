@@ -164,7 +164,11 @@ class PolicyLearner:
         observations, actions, returns_to_go, timesteps = (torch.from_numpy(array).to(self.device) for array in arrays)
         with autocast(self.precision, self.device):
             distribution = self._forward(observations, actions, returns_to_go, timesteps)
-        return distribution, self.model.units.shrink(actions), torch.from_numpy(batch.mask).to(self.device).float()
+        return (
+            distribution,
+            self.model.normalizer.normalize_action(actions),
+            torch.from_numpy(batch.mask).to(self.device).float(),
+        )
 
     @staticmethod
     def _distance(distribution: ActionDistribution, actions: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.console import counted
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decoding.interface import Decoder
-from seqrl_cli.models.decoding.invariant_linear import PackedLinear, fastest_linear
+from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fastest_linear
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.planning.beam_agent import BeamAgent
@@ -115,7 +115,7 @@ class PolicyMind:
     @property
     def engine(self) -> str:
         """See :class:`Mind`."""
-        return "torch" if fastest_linear(device_of(self.trained.model)) is PackedLinear else "native"
+        return "torch" if fastest_linear(device_of(self.trained.model)) is BatchInvariantLinear else "native"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""

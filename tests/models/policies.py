@@ -22,7 +22,7 @@ def make_policy(
     for parameter in policy.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
     rng = np.random.default_rng(seed)
-    policy.units.fit(rng.normal(1, 2, (50, observation_dim)), [-2.0] * action_dim, [1.0] * action_dim)
+    policy.normalizer.fit(rng.normal(1, 2, (50, observation_dim)), [-2.0] * action_dim, [1.0] * action_dim)
     return policy.eval()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqrl_cli.models.block import joined_parameters, split_joined
+from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.build import build_decoder, build_model
 from seqrl_cli.models.decision.decoder import History, build_policy_decoder
 from seqrl_cli.models.decoding.interface import Window
@@ -62,17 +62,6 @@ def test_the_decoder_of_a_policy_sees_adapters(arch):
     histories = [History() for _ in observations]
     decided = build_policy_decoder(policy, 3).decide(histories, observations[:, 0], actions[:, 0], returns_to_go[:, 0])
     torch.testing.assert_close(decided.mode, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_projections_of_an_older_version_are_split():
-    weight = torch.arange(18.0).view(6, 3)
-    old = {"blocks.0.qkv.weight": weight, "blocks.0.qkv.weight.step": torch.tensor(7.0), "norm.bias": torch.ones(2)}
-    new = split_joined(old)
-    assert torch.equal(new["blocks.0.key.weight"], weight[2:4]) and new["blocks.0.value.weight.step"] == 7
-    assert set(new) == {
-        *(f"blocks.0.{part}.weight{kind}" for part in ("query", "key", "value") for kind in ("", ".step")),
-        "norm.bias",
-    }
 
 
 def test_query_key_and_value_are_one_layer_to_layerwise_optimizers():

@@ -53,7 +53,7 @@ def test_the_loss_is_likelihood_and_entropy_of_the_real_steps():
     without_dropout(learner.model)
     distribution = learner.model(*tensors(batch))
     noise = torch.randn(5, *batch.actions.shape)
-    actions = learner.model.units.shrink(torch.from_numpy(batch.actions))
+    actions = learner.model.normalizer.normalize_action(torch.from_numpy(batch.actions))
     likelihood = np.mean([distribution.log_prob(actions)[row, step].item() for row, step in np.argwhere(batch.mask)])
     entropies = distribution.entropy(noise)
     entropy = np.mean([entropies[row, step].item() for row, step in np.argwhere(batch.mask)])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seqrl_cli.models.checks import require_fractions, require_positive
 from seqrl_cli.models.decision.action_distribution import Point
-from seqrl_cli.models.decision.normalizer import Units
+from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
 
 
@@ -22,7 +22,7 @@ class BehaviourCloning(nn.Module):
         action_dim: numbers an action.
         n_layer: hidden layers.
         width: numbers a hidden layer.
-        dropout: share of hidden numbers dropped in training.
+        dropout: fraction of hidden numbers dropped in training.
         generator: source of the initial weights; the global one when None.
 
     Raises:
@@ -47,7 +47,7 @@ class BehaviourCloning(nn.Module):
         require_fractions(dropout=dropout)
         self.observation_dim = observation_dim
         self.action_dim = action_dim
-        self.units = Units(observation_dim, action_dim)
+        self.normalizer = Normalizer(observation_dim, action_dim)
         sizes = [observation_dim, *[width] * n_layer]
         hidden = [
             nn.Sequential(nn.Linear(size, following), nn.ReLU(), Dropout(dropout))
@@ -63,5 +63,5 @@ class BehaviourCloning(nn.Module):
 
     def forward(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> Point:
         """Actions (batch, time, action_dim), scaled to [-1, 1], out of ``observations`` alone."""
-        hidden = self.hidden(self.units.standardise(observations))
+        hidden = self.hidden(self.normalizer.normalize_observation(observations))
         return Point(torch.tanh(self.head(hidden).float()))

@@ -40,7 +40,10 @@ def policy_sizes(arch: str, state: dict[str, Tensor], source: object) -> dict[st
     """
     if architecture_of(state) != arch:
         raise _foreign(arch, architecture_of(state), source)
-    sizes = {"observation_dim": len(state["units.observation_mean"]), "action_dim": len(state["units.action_low"])}
+    sizes = {
+        "observation_dim": len(state["normalizer.observation_mean"]),
+        "action_dim": len(state["normalizer.action_low"]),
+    }
     if "embed_time.weight" in state:
         sizes["max_timestep"] = len(state["embed_time.weight"])
     return sizes

@@ -19,7 +19,7 @@ from seqrl_cli.models.decision.action_distribution import (
     SquashedGaussian,
     bounded_log_std,
 )
-from seqrl_cli.models.decision.normalizer import Units
+from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
 
 TOKENS = 3  # a step's return-to-go, observation and action
@@ -41,9 +41,9 @@ class DecisionTransformer(nn.Module):
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
-        embedding_dropout: share of embedded numbers dropped in training.
-        residual_dropout: share dropped of what each half block adds.
-        attention_dropout: share of attention weights dropped in training.
+        embedding_dropout: fraction of embedded numbers dropped in training.
+        residual_dropout: fraction dropped of what each half block adds.
+        attention_dropout: fraction of attention weights dropped in training.
         generator: source of the initial weights; the global one when None.
 
     Raises:
@@ -76,7 +76,7 @@ class DecisionTransformer(nn.Module):
         self.observation_dim, self.action_dim, self.context = observation_dim, action_dim, context
         self.stochastic, self.squash, self.return_scale = stochastic, squash, return_scale
 
-        self.units = Units(observation_dim, action_dim)
+        self.normalizer = Normalizer(observation_dim, action_dim)
         self.embed_return = nn.Linear(1, width)
         self.embed_observation = nn.Linear(observation_dim, width)
         self.embed_action = nn.Linear(action_dim, width)
@@ -124,8 +124,8 @@ class DecisionTransformer(nn.Module):
         returns = (returns_to_go * self.return_scale).unsqueeze(-1)
         embedded = [
             self.embed_return(returns),
-            self.embed_observation(self.units.standardise(observations)),
-            self.embed_action(self.units.shrink(actions)),
+            self.embed_observation(self.normalizer.normalize_observation(observations)),
+            self.embed_action(self.normalizer.normalize_action(actions)),
         ]
         tokens = torch.stack(embedded, dim=2)  # (batch, time, 3, width)
         if self.embed_time is not None:

@@ -85,8 +85,8 @@ class CloningDecoder:
     """Behaviour cloning, which looks at the current observation only."""
 
     def __init__(self, policy: BehaviourCloning) -> None:
-        self.units = policy.units
-        make = fastest_linear(self.units.action_low.device)
+        self.normalizer = policy.normalizer
+        make = fastest_linear(self.normalizer.action_low.device)
         hidden = [layer for layer in policy.hidden if isinstance(layer, nn.Sequential)]
         self.layers = [make(*merged(linear)) for linear, *_ in hidden]
         self.head = make(*merged(policy.head))
@@ -96,7 +96,7 @@ class CloningDecoder:
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> ActionDistribution:
         """See :meth:`PolicyDecoder.decide`."""
-        x = self.units.standardise(observations)
+        x = self.normalizer.normalize_observation(observations)
         for layer in self.layers:
             x = layer.relu(x)
         return Point(torch.tanh(self.head(x)))
@@ -121,11 +121,11 @@ class TransformerDecoder:
         check_context(policy, context)
         self.policy = policy
         self.context = context
-        device, longest = policy.units.action_low.device, TOKENS * context
+        device, longest = policy.normalizer.action_low.device, TOKENS * context
         self.outputs = len(merged_weight(policy.head))
         self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
         make = fastest_linear(device)
-        self.blocks = [_Layer(block, make) for block in policy.blocks if isinstance(block, Block)]
+        self.blocks = [_PolicyLayer(block, make) for block in policy.blocks if isinstance(block, Block)]
         self.embed_return, self.embed_observation, self.embed_action, self.head = (
             make(*merged(linear))
             for linear in (policy.embed_return, policy.embed_observation, policy.embed_action, policy.head)
@@ -150,11 +150,11 @@ class TransformerDecoder:
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> Tensor:
         """First block inputs (episodes, 3, width): the action before, the return-to-go, the observation."""
-        units = self.policy.units
+        normalizer = self.policy.normalizer
         parts = [
-            self.embed_action(units.shrink(actions)),
+            self.embed_action(normalizer.normalize_action(actions)),
             self.embed_return((returns_to_go * self.policy.return_scale).unsqueeze(-1)),
-            self.embed_observation(units.standardise(observations)),
+            self.embed_observation(normalizer.normalize_observation(observations)),
         ]
         tokens = torch.stack(parts, dim=1)
         if self.policy.embed_time is not None:
@@ -206,7 +206,7 @@ class TransformerDecoder:
         return x[:, 0], cache
 
 
-class _Layer:
+class _PolicyLayer:
     """A transformer block whose linear layers take all episodes' rows together."""
 
     def __init__(self, block: Block, make: MakeLinear) -> None:
@@ -234,8 +234,8 @@ class _Layer:
         """
         query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
-        rows = self.projection.add_to(x.flatten(0, 1), attended.transpose(1, 2).flatten(2).flatten(0, 1))
-        return self.mlp_out.add_to(rows, self.mlp_in.relu(self.norm_mlp(rows))).view(x.shape)
+        rows = self.projection.add_residual(x.flatten(0, 1), attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        return self.mlp_out.add_residual(rows, self.mlp_in.relu(self.norm_mlp(rows))).view(x.shape)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(episodes, tokens, width) -> (episodes, heads, tokens, head_dim)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 SMALLEST_STD = 1e-6  # a dimension that moves less is centred and not blown up
 
 
-class Units(nn.Module):
+class Normalizer(nn.Module):
     """What turns an environment's numbers into a network's, kept in the weights so that they travel together.
 
     Args:
@@ -43,16 +43,16 @@ class Units(nn.Module):
         for buffer, value in zip(self.buffers(), values, strict=True):
             buffer.copy_(torch.as_tensor(np.asarray(value), dtype=torch.float32))
 
-    def standardise(self, observations: Tensor) -> Tensor:
+    def normalize_observation(self, observations: Tensor) -> Tensor:
         """Observations (..., observation_dim) with mean 0 and deviation 1 over the training data."""
         return (observations - self.observation_mean) / self.observation_std
 
-    def shrink(self, actions: Tensor) -> Tensor:
+    def normalize_action(self, actions: Tensor) -> Tensor:
         """Actions (..., action_dim) of the environment's box, scaled to [-1, 1]."""
         low, high = self.action_low, self.action_high
         return (actions - low) * (2 / (high - low)) - 1
 
-    def stretch(self, actions: Tensor) -> Tensor:
-        """The inverse of ``shrink``."""
+    def denormalize_action(self, actions: Tensor) -> Tensor:
+        """The inverse of ``normalize_action``."""
         low, high = self.action_low, self.action_high
         return low + (actions + 1) * ((high - low) / 2)

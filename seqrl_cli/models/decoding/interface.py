@@ -81,7 +81,7 @@ class Decoder(Protocol):
         """
         tokens = []
         for _ in range(count):
-            tokens.append(likeliest(logits))
+            tokens.append(greedy_token(logits))
             logits, state = self.step(tokens[-1], state)
         return torch.stack(tokens, dim=1), logits, state
 
@@ -101,22 +101,22 @@ def rows_kept(index: Tensor, rows: int) -> Tensor:
     return (index + first).flatten()
 
 
-def likeliest(logits: Tensor) -> Tensor:
+def greedy_token(logits: Tensor) -> Tensor:
     """The likeliest token of each row, the lowest one among equals: (rows, tokens) -> (rows,) int64."""
     return logits.max(dim=-1).indices  # half the time of argmax
 
 
-class CarryingDecoder(Decoder, Protocol):
+class RecurrentDecoder(Decoder, Protocol):
     """A decoder whose model can keep all of an episode's past in a memory of constant size.
 
     Such a memory outlives the states: it is made from what really happened, one an episode, and a plan starts from it
     instead of from the last transitions. Not every model can; a GPT cannot.
     """
 
-    def after(self, memories: Sequence[Any]) -> Self:
-        """This decoder for sequences that follow on memories, one a group of ``prefill`` and ``remember``."""
+    def with_state(self, memories: Sequence[Any]) -> Self:
+        """This decoder for sequences that follow on memories, one a group of ``prefill`` and ``update_state``."""
 
-    def remember(self, tokens: Tensor) -> list[Any]:
+    def update_state(self, tokens: Tensor) -> list[Any]:
         """Consume whole transitions.
 
         Args:

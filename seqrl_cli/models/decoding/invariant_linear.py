@@ -25,7 +25,7 @@ LARGEST_INVARIANT_INPUT = 256
 """Inputs up to which it does: longer sums are cut into parts, and where depends on the batch and on the threads."""
 
 
-class PackedLinear:
+class BatchInvariantLinear:
     """``x @ weight.T + bias`` with the weights laid out as a matrix product reads them, (inputs, outputs).
 
     That the result of a row depends on nothing else makes an episode's plan independent of the episodes planned beside
@@ -50,8 +50,8 @@ class PackedLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs), a new tensor."""
-        image = self._product(x)
-        return image if self.bias is None else image.add_(self.bias)
+        output = self._product(x)
+        return output if self.bias is None else output.add_(self.bias)
 
     def gelu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> GELU, in its exact form, of (rows, outputs)."""
@@ -62,35 +62,35 @@ class PackedLinear:
 
         By the hyperbolic tangent: PyTorch's SiLU is not the same, bit for bit, at a tensor's end as in its middle.
         """
-        image = self(x)
-        return (0.5 * image).tanh_().mul_(0.5).add_(0.5).mul_(image)
+        output = self(x)
+        return (0.5 * output).tanh_().mul_(0.5).add_(0.5).mul_(output)
 
     def relu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> ReLU of (rows, outputs)."""
         return self(x).relu_()
 
-    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        """``residual`` (rows, outputs) plus the image of ``x`` (rows, inputs), a new tensor."""
-        image = self._product(x, residual)
-        return image if self.bias is None else image.add_(self.bias)
+    def add_residual(self, residual: Tensor, x: Tensor) -> Tensor:
+        """``residual`` (rows, outputs) plus the output for ``x`` (rows, inputs), a new tensor."""
+        output = self._product(x, residual)
+        return output if self.bias is None else output.add_(self.bias)
 
-    def times(self, factor: Tensor, x: Tensor) -> Tensor:
-        """``factor`` (rows, outputs) times the image of ``x`` (rows, inputs), number by number."""
+    def gated(self, factor: Tensor, x: Tensor) -> Tensor:
+        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), number by number."""
         return self(x).mul_(factor)
 
     def _product(self, x: Tensor, start: Tensor | None = None) -> Tensor:
         """``start`` (rows, outputs), nothing if None, plus the product of ``x`` (rows, inputs) with the weights."""
         if self.precision != torch.float32:
-            image = self._half_product(x.to(self.precision)).float()
-            return image if start is None else image.add_(start)
+            output = self._half_product(x.to(self.precision)).float()
+            return output if start is None else output.add_(start)
         columns, (first, *others) = self.parts[0].shape[1], _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1)
         if start is None:
-            image = torch.mm(first, self.parts[0])
+            output = torch.mm(first, self.parts[0])
         else:
-            image = torch.addmm(_pad(start, columns), first, self.parts[0])
+            output = torch.addmm(_pad(start, columns), first, self.parts[0])
         for part, weights in zip(others, self.parts[1:], strict=True):
-            image.addmm_(part, weights)
-        return image[: len(x), : self.outputs].contiguous()  # a copy only of what was padded
+            output.addmm_(part, weights)
+        return output[: len(x), : self.outputs].contiguous()  # a copy only of what was padded
 
     def _half_product(self, x: Tensor) -> Tensor:
         if self._half is None:
@@ -136,7 +136,7 @@ def joined(*layers: nn.Module) -> tuple[Tensor, Tensor]:
     return torch.cat([merged_weight(layer) for layer in layers]), torch.cat(biases)
 
 
-DecoderLinear = PackedLinear | NativeLinear
+DecoderLinear = BatchInvariantLinear | NativeLinear
 
 MakeLinear = Callable[[Tensor, Tensor | None], DecoderLinear]
 """Makes a layer of a weight (outputs, inputs) and a bias (outputs,) or None."""
@@ -144,7 +144,7 @@ MakeLinear = Callable[[Tensor, Tensor | None], DecoderLinear]
 
 def fastest_linear(device: torch.device) -> MakeLinear:
     """The faster kind of layer for float32 weights on a device: C++ on a CPU, where it can be had, else PyTorch."""
-    return NativeLinear if device.type == "cpu" and library.available() else PackedLinear
+    return NativeLinear if device.type == "cpu" and library.available() else BatchInvariantLinear
 
 
 def _has_half_units(weight: Tensor) -> bool:

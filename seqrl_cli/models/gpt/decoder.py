@@ -31,7 +31,7 @@ from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.interface import Decoder, Window, rows_kept
 from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
 from seqrl_cli.models.gpt.cache_layout import check_window, embedding_by_dimension, kept_dimensions
-from seqrl_cli.models.gpt.decoder_layer import Layer, fold_norm, normalize
+from seqrl_cli.models.gpt.decoder_layer import GPTLayer, fold_norm, normalize
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.paged_cache import Pages, Trunk, View
 
@@ -95,7 +95,7 @@ class GPTDecoder(Decoder):
         self.kept = kept_dimensions(model)
         self.embedding = embedding_by_dimension(model)
         self.positions = model.position_embedding.detach().float().clone()
-        self.layers = [Layer(block, precision) for block in model.blocks if isinstance(block, Block)]
+        self.layers = [GPTLayer(block, precision) for block in model.blocks if isinstance(block, Block)]
         self.heads = [fold_norm(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
         first = self.layers[0]
         self.pages = Pages(len(self.layers), first.n_head, first.head_dim, len(self.kept), self.device)

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoding.invariant_linear import PackedLinear, joined, merged
+from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, joined, merged
 
 
-class Layer:
+class GPTLayer:
     """One block of a GPT with its norms folded into its linear layers.
 
     Args:
@@ -28,9 +28,9 @@ class Layer:
         scale = torch.ones(3, width, dtype=torch.float64, device=weight.device)
         scale[0] /= math.sqrt(self.head_dim)
         self.qkv = fold_norm(block.norm_attention, weight, bias, scale.flatten(), precision=precision)
-        self.projection = PackedLinear(*merged(block.projection), precision)
+        self.projection = BatchInvariantLinear(*merged(block.projection), precision)
         self.mlp_in = fold_norm(block.norm_mlp, *merged(block.mlp_in), precision=precision)
-        self.mlp_out = PackedLinear(*merged(block.mlp_out), precision)
+        self.mlp_out = BatchInvariantLinear(*merged(block.mlp_out), precision)
 
     def project(self, x: Tensor) -> Tensor:
         """Query (scaled), key and value of inputs (rows, width): (rows, 3, heads, head_dim)."""
@@ -38,8 +38,8 @@ class Layer:
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """The block after attention: projection, feed-forward network, and both residuals; all (rows, width)."""
-        x = self.projection.add_to(x, mixed)
-        return self.mlp_out.add_to(x, self.mlp_in.gelu(normalize(x)))
+        x = self.projection.add_residual(x, mixed)
+        return self.mlp_out.add_residual(x, self.mlp_in.gelu(normalize(x)))
 
     def encode(
         self, x: Tensor, counts: list[torch.Size], parents: list[Tensor], is_last: bool
@@ -107,9 +107,9 @@ def fold_norm(
     bias: Tensor | None,
     scale: Tensor | None = None,
     precision: torch.dtype = torch.float32,
-) -> PackedLinear:
+) -> BatchInvariantLinear:
     """A linear layer (outputs, inputs) with the scale and shift of the norm before it, and a scale after it."""
-    return PackedLinear(*folded(norm, weight, bias, scale), precision)
+    return BatchInvariantLinear(*folded(norm, weight, bias, scale), precision)
 
 
 def folded(

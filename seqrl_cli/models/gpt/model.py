@@ -25,9 +25,9 @@ class GPT(nn.Module):
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
-        embedding_dropout: share of embedded numbers dropped in training.
-        residual_dropout: share dropped of what each half block adds.
-        attention_dropout: share of attention weights dropped in training.
+        embedding_dropout: fraction of embedded numbers dropped in training.
+        residual_dropout: fraction dropped of what each half block adds.
+        attention_dropout: fraction of attention weights dropped in training.
         mask_values: hide value tokens from all queries, so that a plan does not depend on values it was not given.
         stop_token: predict the end of an episode, too; imported models may not.
         generator: source of the initial weights; the global one when None.

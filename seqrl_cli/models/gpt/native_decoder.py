@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from seqrl_cli.models.decoding.interface import Decoder, Window, likeliest, rows_kept
+from seqrl_cli.models.decoding.interface import Decoder, Window, greedy_token, rows_kept
 from seqrl_cli.models.decoding.prefix_tree import prefix_levels
 from seqrl_cli.models.gpt.cache_layout import check_window, embedding_by_dimension, kept_dimensions
 from seqrl_cli.models.gpt.model import GPT
@@ -116,7 +116,7 @@ class NativeGPTDecoder(Decoder):
         slides = self.window.slides and self.window.overflow(length + count, self.transition_dim)
         if slides or length % self.transition_dim + count > len(self._kept):  # or a transition would end in between
             return super().greedy(logits, state, count)
-        first = likeliest(logits)
+        first = greedy_token(logits)
         logits, others = self._consume(first, state, count)
         return torch.cat([first[:, None], others], dim=1), logits, state
 

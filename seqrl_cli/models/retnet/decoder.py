@@ -31,13 +31,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.decoding.interface import Decoder, Window
-from seqrl_cli.models.decoding.invariant_linear import MakeLinear, PackedLinear
+from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, MakeLinear
 from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
 from seqrl_cli.models.native.linear import NativeLinear
-from seqrl_cli.models.retnet.decoder_layer import Layer, Stretch, fold_norm, normalize
-from seqrl_cli.models.retnet.decoder_state import EpisodeMemory, RetNetState
-from seqrl_cli.models.retnet.model import NORM_EPS, Block, RetNet
-from seqrl_cli.models.retnet.retention import head_decays, leave, pair_angles, turns
+from seqrl_cli.models.retnet.decoder_layer import RetNetLayer, TreeLevel, fold_norm, normalize
+from seqrl_cli.models.retnet.decoder_state import EpisodeState, RetNetState
+from seqrl_cli.models.retnet.model import NORM_EPS, RetentionBlock, RetNet
+from seqrl_cli.models.retnet.retention import head_decays, pair_angles, rotary_phases, rotate_state
 
 FRAME = 512
 """Most tokens from a place to the frame it is seen from: with the fastest decay, g^-512 is 10 million."""
@@ -74,32 +74,32 @@ class RetNetDecoder(Decoder):
         self.remembered = model.remembers(torch.arange(self.transition_dim, device=self.device))
         self.is_remembered = self.remembered.tolist()
         self.embedding = _embedding_by_dimension(model)
-        make: MakeLinear = NativeLinear if compiled else partial(PackedLinear, precision=precision)
-        self.layers = [Layer(block, make) for block in model.blocks if isinstance(block, Block)]
+        make: MakeLinear = NativeLinear if compiled else partial(BatchInvariantLinear, precision=precision)
+        self.layers = [RetNetLayer(block, make) for block in model.blocks if isinstance(block, RetentionBlock)]
         maps = [model.head.linear(dim) for dim in range(self.transition_dim)]
-        make_head: MakeLinear = NativeLinear if compiled else PackedLinear
+        make_head: MakeLinear = NativeLinear if compiled else BatchInvariantLinear
         self.heads = [fold_norm(model.norm, weight, bias, make_head) for weight, bias in maps]
         self.n_head, self.key_dim = model.n_head, model.key_dim
         self.value_dim = self.layers[0].value_width // model.n_head
         self.mode, self.chunk_size = model.mode, model.chunk_size
-        self.memories: Sequence[EpisodeMemory] | None = None
+        self.memories: Sequence[EpisodeState] | None = None
         self._tabulate()
 
-    def after(self, memories: Sequence[EpisodeMemory]) -> RetNetDecoder:
+    def with_state(self, memories: Sequence[EpisodeState]) -> RetNetDecoder:
         """This decoder for sequences that follow on so many memories: ``prefill`` takes a group for each."""
         continued = copy.copy(self)
         continued.memories = memories
         return continued
 
     @torch.inference_mode()
-    def remember(self, tokens: Tensor) -> list[EpisodeMemory]:
+    def update_state(self, tokens: Tensor) -> list[EpisodeState]:
         """Consume whole transitions, (groups, time), that follow on the memories; the memories then."""
         state = self._begin(len(tokens))
         self._consume(state, tokens)
         self._move_on(state)
         past = state.past.expand(len(tokens)).tolist()
         layers = zip(*state.bases, strict=True)
-        return [EpisodeMemory(each, count) for each, count in zip(layers, past, strict=True)]
+        return [EpisodeState(each, count) for each, count in zip(layers, past, strict=True)]
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor) -> tuple[Tensor, RetNetState]:
@@ -123,7 +123,7 @@ class RetNetDecoder(Decoder):
         for number, layer in enumerate(self.layers):
             query, key, value, gate = layer.project(x, turned)
             if self.is_remembered[dim]:
-                state.remember(number, key, value)
+                state.update_state(number, key, value)
             x = layer.finish(x, state.read(number, query), gate, eps)
         state.passed += 1
         state.dim = (dim + 1) % self.transition_dim
@@ -170,7 +170,7 @@ class RetNetDecoder(Decoder):
         """See the bases of folded rows from the newest place."""
         if state.passed:
             passing = self._passing(state.passed)
-            state.start([leave(base, passing).contiguous() for base in state.bases], state.rows)
+            state.start([rotate_state(base, passing).contiguous() for base in state.bases], state.rows)
             state.past, state.passed = state.past + state.passed, 0
 
     def _consume(self, state: RetNetState, tokens: Tensor) -> None:
@@ -197,7 +197,7 @@ class RetNetDecoder(Decoder):
             inputs.append(functional.embedding(tokens, self.embedding.flatten(0, 1)).flatten(0, 1))
             turned = self.turned[:, FRAME + places - frame].transpose(1, 2)[:, None]
             moved = self._passing(frame - passing) if frame > passing else None
-            tree.append(Stretch(len(tokens), len(places), level.parent, turned, moved))
+            tree.append(TreeLevel(len(tokens), len(places), level.parent, turned, moved))
             eps.append(self._eps(state.past, places, frame).expand(len(tokens), -1, -1, -1).flatten(0, 1))
         x, scales, bases = torch.cat(inputs), torch.cat(eps), []
         for number, layer in enumerate(self.layers):
@@ -231,13 +231,13 @@ class RetNetDecoder(Decoder):
         """What queries and keys are multiplied by at -FRAME to FRAME tokens from a frame's place."""
         self.decay, self.angles = head_decays(self.n_head, self.device), pair_angles(self.key_dim, self.device)
         steps = torch.arange(-FRAME, FRAME + 1, device=self.device)
-        turned = turns(self.angles, steps)[:, None].expand(-1, self.n_head, -1)
+        turned = rotary_phases(self.angles, steps)[:, None].expand(-1, self.n_head, -1)
         shrunk = (self.decay ** -steps[:, None])[..., None]
         self.turned = torch.stack([turned, turned * shrunk]).to(torch.complex64)  # (2, places, heads, pairs)
 
     def _passing(self, steps: int) -> Tensor:
         """What a memory is multiplied by to be seen so many tokens later, (heads, 1, pairs) complex."""
-        turned = turns(self.angles, torch.tensor(-steps, device=self.device))
+        turned = rotary_phases(self.angles, torch.tensor(-steps, device=self.device))
         return ((self.decay**steps)[:, None, None] * turned).to(torch.complex64)
 
     def _newest_eps(self, state: RetNetState) -> Tensor:

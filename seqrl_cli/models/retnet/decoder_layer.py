@@ -1,8 +1,8 @@
 """One block of a RetNet as its decoder computes it: for one token a row, and for a tree of sequences.
 
 Retention is scaled by 1/sqrt(key_dim) and by what has been seen so far, and then divided by its own length (see
-:func:`~seqrl_cli.models.retnet.model.make_timing`). All of these scales cancel but for the epsilon of that norm, so a
-decoder leaves them out and is handed the epsilon that makes up for it.
+:func:`~seqrl_cli.models.retnet.model.position_factors`). All of these scales cancel but for the epsilon of that norm,
+so a decoder leaves them out and is handed the epsilon that makes up for it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.models.decoding.invariant_linear import DecoderLinear, MakeLinear, merged, merged_weight
-from seqrl_cli.models.retnet.model import NORM_EPS, Block
-from seqrl_cli.models.retnet.retention import leave
+from seqrl_cli.models.retnet.model import NORM_EPS, RetentionBlock
+from seqrl_cli.models.retnet.retention import rotate_state
 
 
 @dataclass(frozen=True)
-class Stretch:
+class TreeLevel:
     """A level of a prefix tree, and what the places of its tokens do to them; the same in all layers.
 
     Attributes:
@@ -36,7 +36,7 @@ class Stretch:
     passing: Tensor | None
 
 
-class Layer:
+class RetNetLayer:
     """One block of a RetNet with its norms folded into its linear layers.
 
     Args:
@@ -44,7 +44,7 @@ class Layer:
         make: makes its linear layers.
     """
 
-    def __init__(self, block: Block, make: MakeLinear) -> None:
+    def __init__(self, block: RetentionBlock, make: MakeLinear) -> None:
         self.n_head = block.n_head
         self.width, self.value_width = block.sizes[0], block.sizes[2]
         query, key, value, gate = merged_weight(block.qkvg).split(block.sizes)
@@ -82,12 +82,12 @@ class Layer:
         Returns:
             (rows, width).
         """
-        x = self.projection.add_to(x, normalize(mixed, eps).flatten(1) * gate)
+        x = self.projection.add_residual(x, normalize(mixed, eps).flatten(1) * gate)
         normed = normalize(x)
-        return self.mlp_out.add_to(x, self.mlp_gate.times(self.mlp_in.gelu(normed), normed))
+        return self.mlp_out.add_residual(x, self.mlp_gate.gated(self.mlp_in.gelu(normed), normed))
 
     def encode(
-        self, x: Tensor, root: Tensor | None, tree: list[Stretch], eps: Tensor, is_last: bool
+        self, x: Tensor, root: Tensor | None, tree: list[TreeLevel], eps: Tensor, is_last: bool
     ) -> tuple[Tensor, Tensor]:
         """Transform all tokens of a prefix tree.
 
@@ -114,7 +114,7 @@ class Layer:
         assert memory is not None
         return x, memory
 
-    def _heads(self, part: Tensor, level: Stretch) -> tuple[Tensor, Tensor]:
+    def _heads(self, part: Tensor, level: TreeLevel) -> tuple[Tensor, Tensor]:
         """Keys, after queries if there are any, turned, (1 or 2, nodes, heads, time, key_dim); values likewise.
 
         They are laid out alike however many nodes there are, so that products of them add in the same order.
@@ -129,12 +129,12 @@ class Layer:
         return torch.view_as_real(turned).flatten(4), value
 
 
-def _continued(memory: Tensor | None, level: Stretch) -> Tensor | None:
+def _continued(memory: Tensor | None, level: TreeLevel) -> Tensor | None:
     """What a level's nodes remember of the levels before."""
     if memory is None:
         return None
     if level.passing is not None:
-        memory = leave(memory, level.passing).contiguous()
+        memory = rotate_state(memory, level.passing).contiguous()
     return memory[level.parent]
 
 

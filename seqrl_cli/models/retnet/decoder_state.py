@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class EpisodeMemory:
+class EpisodeState:
     """What a RetNet remembers of one episode.
 
     Attributes:
@@ -74,7 +74,7 @@ class RetNetState:
         self.bases, self.columns, self.rows = bases, [[] for _ in bases], rows
         self.kept, self.copies = None, 1
 
-    def remember(self, number: int, key: Tensor, value: Tensor) -> None:
+    def update_state(self, number: int, key: Tensor, value: Tensor) -> None:
         """Add the newest token's (rows, heads, dim) to a layer's memory."""
         if len(self.bases[number]) == self.rows:
             add_outer(self.bases[number], key, value)

@@ -18,13 +18,21 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
-from seqrl_cli.models.retnet.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
+from seqrl_cli.models.retnet.retention import (
+    check_mode,
+    head_decays,
+    pair_angles,
+    retain,
+    rotary_phases,
+    rotate,
+    rotate_state,
+)
 
 NORM_EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Memory:
+class RecurrentState:
     """What a RetNet remembers of the tokens it has consumed; its size does not depend on their number.
 
     Attributes:
@@ -37,7 +45,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Timing:
+class PositionFactors:
     """What the places of a call's tokens do to queries, keys and memory; the same in all layers.
 
     Attributes:
@@ -53,7 +61,9 @@ class Timing:
     decay: Tensor
 
 
-def make_timing(n_head: int, key_dim: int, past: Tensor, remembered: Tensor, dtype: torch.dtype) -> Timing:
+def position_factors(
+    n_head: int, key_dim: int, past: Tensor, remembered: Tensor, dtype: torch.dtype
+) -> PositionFactors:
     """What happens to tokens that follow on others.
 
     Queries are scaled by 1/sqrt(key_dim) and by 1/sqrt(1 + g + ... + g^n), where n tokens came before and g is the
@@ -69,14 +79,14 @@ def make_timing(n_head: int, key_dim: int, past: Tensor, remembered: Tensor, dty
     decay, angles = head_decays(n_head, past.device), pair_angles(key_dim, past.device)
     steps = torch.arange(len(remembered), device=past.device)
     seen = (1 - decay[:, None] ** (past[:, None, None] + steps + 1)) / (1 - decay[:, None])
-    turned = turns(angles, steps)
+    turned = rotary_phases(angles, steps)
     query = turned * (seen * key_dim).rsqrt()[..., None]
     complex_ = torch.complex128 if dtype == torch.float64 else torch.complex64
-    after = turns(angles, steps.new_tensor(-len(steps)))
-    return Timing(query.to(complex_), (turned * remembered[:, None]).to(complex_), after.to(complex_), decay)
+    after = rotary_phases(angles, steps.new_tensor(-len(steps)))
+    return PositionFactors(query.to(complex_), (turned * remembered[:, None]).to(complex_), after.to(complex_), decay)
 
 
-class Block(nn.Module):
+class RetentionBlock(nn.Module):
     """A pre-norm block: ``x + retention(norm(x))``, then ``x + mlp(norm(x))`` with a gated network."""
 
     def __init__(
@@ -101,18 +111,18 @@ class Block(nn.Module):
         self.mixed_dropout = Dropout(attention_dropout)
 
     def forward(
-        self, x: Tensor, timing: Timing, memory: Tensor | None, mode: str, chunk_size: int
+        self, x: Tensor, factors: PositionFactors, memory: Tensor | None, mode: str, chunk_size: int
     ) -> tuple[Tensor, Tensor]:
         """Transform ``x`` (batch, time, width) and a memory (batch, heads, key_dim, value_dim)."""
         *parts, gate = self.qkvg(self.norm_retention(x)).split(self.sizes, dim=2)
         query, key, value = (part.unflatten(2, (self.n_head, -1)).transpose(1, 2) for part in parts)
-        query, key = rotate(query, timing.query), rotate(key, timing.key)
-        mixed, memory = retain(mode, query, key, value, timing.decay, memory, chunk_size=chunk_size)
+        query, key = rotate(query, factors.query), rotate(key, factors.key)
+        mixed, memory = retain(mode, query, key, value, factors.decay, memory, chunk_size=chunk_size)
         # per head, so that heads whose memories are of different lengths weigh the same: the paper's group norm
         mixed = functional.rms_norm(mixed, mixed.shape[-1:], eps=NORM_EPS).transpose(1, 2).flatten(2)
         x = x + self.dropout(self.projection(self.mixed_dropout(functional.silu(gate) * mixed)))
         x = x + self.dropout(self.mlp(self.norm_mlp(x)))
-        return x, leave(memory, timing.after)
+        return x, rotate_state(memory, factors.after)
 
     def mlp(self, x: Tensor) -> Tensor:
         """The gated feed-forward half on normed inputs (batch, time, width)."""
@@ -135,10 +145,10 @@ class RetNet(nn.Module):
         width: length of the hidden vectors, and of all heads' queries together.
         value_width: length of all heads' values together; None is ``width``. The paper has twice the width.
         ffn_width: inner length of the gated networks; None is what makes a block as large as a GPT's.
-        embedding_dropout: share of embedded numbers dropped in training.
-        residual_dropout: share dropped of what each half block adds.
-        attention_dropout: share dropped of what retention hands to its projection. Weights of pairs of tokens, which a
-            GPT would drop, exist in one of the three forms only.
+        embedding_dropout: fraction of embedded numbers dropped in training.
+        residual_dropout: fraction dropped of what each half block adds.
+        attention_dropout: fraction dropped of what retention hands to its projection. Weights of pairs of tokens, which
+            a GPT would drop, exist in one of the three forms only.
         mask_values: value tokens add nothing to the memory, so that a plan does not depend on values it was not given.
         stop_token: predict the end of an episode, too.
         mode: form of retention, ``parallel``, ``chunkwise`` or ``recurrent``; may be changed at any time.
@@ -190,7 +200,8 @@ class RetNet(nn.Module):
         self.token_embedding = TokenEmbedding(bins, self.transition_dim, width)
         self.dropout = Dropout(embedding_dropout)
         self.blocks = nn.ModuleList(
-            Block(width, n_head, value_width, ffn_width, residual_dropout, attention_dropout) for _ in range(n_layer)
+            RetentionBlock(width, n_head, value_width, ffn_width, residual_dropout, attention_dropout)
+            for _ in range(n_layer)
         )
         self.norm = nn.RMSNorm(width, eps=NORM_EPS)
         self.head = PositionHead(bins, self.transition_dim, width, stop_token)
@@ -207,7 +218,7 @@ class RetNet(nn.Module):
         """
         return self.advance(tokens)[0]
 
-    def advance(self, tokens: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+    def advance(self, tokens: Tensor, memory: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
         """Consume tokens that follow on what a memory holds.
 
         Args:
@@ -220,13 +231,13 @@ class RetNet(nn.Module):
         position = memory.position if memory else 0
         x = self.dropout(self.token_embedding(tokens, position))
         places = torch.arange(position, position + tokens.shape[1], device=x.device)
-        timing = make_timing(self.n_head, self.key_dim, places[:1], self.remembers(places), x.dtype)
+        factors = position_factors(self.n_head, self.key_dim, places[:1], self.remembers(places), x.dtype)
         after = []
         for block, before in zip(self.blocks, memory.layers if memory else [None] * len(self.blocks), strict=True):
-            x, layer = block(x, timing, before, self.mode, self.chunk_size)
+            x, layer = block(x, factors, before, self.mode, self.chunk_size)
             after.append(layer)
         logits: Tensor = self.head(self.norm(x), position)
-        return logits, Memory(tuple(after), position + tokens.shape[1])
+        return logits, RecurrentState(tuple(after), position + tokens.shape[1])
 
     def remembers(self, positions: Tensor) -> Tensor:
         """Whether the tokens at ``positions`` add to the memory, bool."""
@@ -264,7 +275,7 @@ def initialize(model: RetNet, generator: torch.Generator | None = None) -> None:
     nn.init.normal_(model.token_embedding.weight, generator=generator)
     _uniform(model.head.weight, generator)
     for block in model.blocks:
-        assert isinstance(block, Block)
+        assert isinstance(block, RetentionBlock)
         for part in block.qkvg.weight.split(block.sizes):
             nn.init.xavier_uniform_(part, gain=2**-2.5, generator=generator)
         nn.init.xavier_uniform_(block.projection.weight, generator=generator)

@@ -6,8 +6,8 @@ of each pair of key dimensions by its angle t. So S is always what the *next* to
 there is no position that could grow large or jump.
 
 The forms here work in a frame that stands still while a call's tokens pass: :func:`rotate` turns queries and keys by
-the angle of their place in the call, which leaves only the decay to the forms, and :func:`leave` turns the memory for
-what comes next. All forms take
+the angle of their place in the call, which leaves only the decay to the forms, and :func:`rotate_state` turns the
+memory for what comes next. All forms take
 
 - query (batch, heads, time, key_dim) and key (batch, heads, time, key_dim), rotated,
 - value (batch, heads, time, value_dim),
@@ -50,7 +50,7 @@ def causal_decay(decay: Tensor, time: int, dtype: torch.dtype) -> Tensor:
     return table[:, (steps[:, None] - steps).clamp(min=0)].tril()
 
 
-def turns(angles: Tensor, steps: Tensor) -> Tensor:
+def rotary_phases(angles: Tensor, steps: Tensor) -> Tensor:
     """Rotations of each pair over so many steps, of length 1: (*steps.shape, pairs) complex128."""
     turned = steps[..., None] * angles
     return torch.polar(torch.ones_like(turned), turned)
@@ -67,7 +67,7 @@ def rotate(x: Tensor, turned: Tensor) -> Tensor:
     return torch.view_as_real(pairs * turned).flatten(-2)
 
 
-def leave(memory: Tensor, turned: Tensor) -> Tensor:
+def rotate_state(memory: Tensor, turned: Tensor) -> Tensor:
     """Turn the key axis of a memory (..., key_dim, value_dim) by (key_dim / 2,) complex."""
     return rotate(memory.mT.contiguous(), turned).mT
 
@@ -82,10 +82,10 @@ def retain_parallel(
     if memory is not None:
         from_the_start = powers(decay, time)[..., None].to(query.dtype)
         mixed = mixed + (query * from_the_start) @ memory
-    return mixed, remember(key, value, decay, memory)
+    return mixed, update_state(key, value, decay, memory)
 
 
-def remember(key: Tensor, value: Tensor, decay: Tensor, memory: Tensor | None = None) -> Tensor:
+def update_state(key: Tensor, value: Tensor, decay: Tensor, memory: Tensor | None = None) -> Tensor:
     """The memory alone, for tokens whose own outputs nobody needs."""
     time = torch.arange(key.shape[2], device=key.device)
     to_the_end = powers(decay, len(time) - time)[..., None].to(key.dtype)

@@ -21,7 +21,9 @@ def plain_forward(policy, observations, actions, returns_to_go, timesteps):
     ):
         for embedded in (
             policy.embed_return(policy.return_scale * return_to_go.reshape(1)),
-            policy.embed_observation((observation - policy.units.observation_mean) / policy.units.observation_std),
+            policy.embed_observation(
+                (observation - policy.normalizer.observation_mean) / policy.normalizer.observation_std
+            ),
             policy.embed_action((action + 2) / 1.5 - 1),
         ):
             time = 0 if policy.embed_time is None else policy.embed_time.weight[timestep]
@@ -60,9 +62,9 @@ def test_dt_is_a_point_in_the_box():
     assert isinstance(found, Point) and found.mode.abs().max() < 1
     plain = plain_forward(policy, *(part[0] for part in batch))
     torch.testing.assert_close(found.mode[0], plain.tanh(), rtol=1e-4, atol=1e-5)
-    executed = policy.units.stretch(found.mode)
+    executed = policy.normalizer.denormalize_action(found.mode)
     assert executed.min() >= -2 and executed.max() <= 1
-    torch.testing.assert_close(policy.units.shrink(executed), found.mode)
+    torch.testing.assert_close(policy.normalizer.normalize_action(executed), found.mode)
 
 
 @torch.no_grad()
@@ -124,11 +126,13 @@ def test_units_stand_still_where_the_data_do():
     policy = make_policy("dt")
     observations = np.random.default_rng(0).normal(size=(100, OBSERVATION_DIM))
     observations[:, 1] = 3.0
-    policy.units.fit(observations, [-1.0, -2.0], [1.0, 4.0])
-    standard = policy.units.standardise(torch.from_numpy(observations).float())
+    policy.normalizer.fit(observations, [-1.0, -2.0], [1.0, 4.0])
+    standard = policy.normalizer.normalize_observation(torch.from_numpy(observations).float())
     torch.testing.assert_close(standard.std(dim=0, correction=0), torch.tensor([1.0, 0.0, 1.0, 1.0]))
-    assert policy.units.standardise(torch.full((OBSERVATION_DIM,), 3.1))[1].item() == pytest.approx(0.1, abs=1e-5)
-    assert policy.units.stretch(torch.tensor([1.0, 0.0])).tolist() == [1.0, 1.0]
+    assert policy.normalizer.normalize_observation(torch.full((OBSERVATION_DIM,), 3.1))[1].item() == pytest.approx(
+        0.1, abs=1e-5
+    )
+    assert policy.normalizer.denormalize_action(torch.tensor([1.0, 0.0])).tolist() == [1.0, 1.0]
 
 
 def test_bad_arguments_and_foreign_weights():

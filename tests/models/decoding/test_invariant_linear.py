@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from seqrl_cli.models.decoding.invariant_linear import PackedLinear, fastest_linear
+from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fastest_linear
 from seqrl_cli.models.native import library
 from seqrl_cli.models.native.linear import NativeLinear
 
 SIZES = [(1, 48), (16, 10), (16, 48), (128, 101), (513, 7), (512, 128), (1000, 60), (512, 1024)]
 
 
-@pytest.fixture(params=[PackedLinear, NativeLinear])
+@pytest.fixture(params=[BatchInvariantLinear, NativeLinear])
 def linear(request):
     """Each kind of layer; the compiled one where there is a compiler."""
     if request.param is NativeLinear and not library.available():
@@ -38,7 +38,7 @@ def make_weights(inputs: int, outputs: int) -> tuple[torch.Tensor, torch.Tensor]
 def images(layer, x: torch.Tensor, other: torch.Tensor) -> list[torch.Tensor]:
     """All that a layer computes of ``x`` (rows, inputs), and with ``other`` (rows, outputs)."""
     alone = [layer(x), layer.gelu(x), layer.silu(x), layer.relu(x)]
-    return [*alone, layer.add_to(other, x), layer.times(other, x)]
+    return [*alone, layer.add_residual(other, x), layer.gated(other, x)]
 
 
 def plain_images(image: torch.Tensor, other: torch.Tensor) -> list[torch.Tensor]:
@@ -95,7 +95,7 @@ def test_inputs_need_not_lie_together():
     for strange in (apart, turned):
         for ours, expected in zip(images(layer, strange, other), images(layer, x, other), strict=True):
             assert torch.equal(ours, expected)
-    assert torch.equal(layer.add_to(other.T.contiguous().T, x), layer.add_to(other, x))
+    assert torch.equal(layer.add_residual(other.T.contiguous().T, x), layer.add_residual(other, x))
     assert layer(x[:0]).shape == (0, 50)
 
 
@@ -110,6 +110,6 @@ def test_activations_of_large_numbers_and_of_none():
 def test_the_fastest_kind_is_the_compiled_one_where_it_can_be_had(monkeypatch):
     if library.available():
         assert fastest_linear(torch.device("cpu")) is NativeLinear
-    assert fastest_linear(torch.device("cuda")) is PackedLinear
+    assert fastest_linear(torch.device("cuda")) is BatchInvariantLinear
     monkeypatch.setattr(library, "available", lambda: False)
-    assert fastest_linear(torch.device("cpu")) is PackedLinear
+    assert fastest_linear(torch.device("cpu")) is BatchInvariantLinear

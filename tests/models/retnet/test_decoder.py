@@ -93,7 +93,7 @@ def test_carried_memories_equal_full_encoding(cuts):
     past, rest = random_tokens(2, 5 * TRANSITION_DIM), random_tokens(2, 10, seed=4)
     carried = decoder
     for part in past.split([cut * TRANSITION_DIM for cut in cuts], dim=1):
-        carried = decoder.after(carried.remember(part))
+        carried = decoder.with_state(carried.update_state(part))
     logits, state = carried.prefill(rest[:, :4])
     for time in range(4, 11):
         with torch.no_grad():
@@ -104,12 +104,14 @@ def test_carried_memories_equal_full_encoding(cuts):
 
 def test_episodes_of_different_age_share_a_batch():
     decoder = RetNetDecoder(make_model(), None)
-    old = decoder.after(decoder.remember(random_tokens(1, 9 * TRANSITION_DIM))).remember(random_tokens(1, 14, seed=5))
-    young = decoder.remember(random_tokens(1, TRANSITION_DIM, seed=6))
+    old = decoder.with_state(decoder.update_state(random_tokens(1, 9 * TRANSITION_DIM))).update_state(
+        random_tokens(1, 14, seed=5)
+    )
+    young = decoder.update_state(random_tokens(1, TRANSITION_DIM, seed=6))
     tokens, continued = random_tokens(2, 3, seed=7), random_tokens(12, 2, 3, seed=8)
 
     def decode(memories: list, groups: list[int]) -> Tensor:
-        logits, state = decoder.after(memories).prefill(tokens[groups])
+        logits, state = decoder.with_state(memories).prefill(tokens[groups])
         state, seen = state.expand(3), [logits.repeat_interleave(3, 0)]
         for each in continued[:, groups]:
             logits, state = decoder.step(each.flatten(), state)
@@ -128,7 +130,7 @@ def test_other_forms_of_prefill(mode, window):
         check_equals_reference(RetNetDecoder(model, window), naive(model, window), past=past, steps=8)
     past, rest = random_tokens(1, 5 * TRANSITION_DIM), random_tokens(1, 3, seed=4)
     decoder, usual = RetNetDecoder(model, None), RetNetDecoder(make_model(), None)
-    ours, theirs = (each.after(each.remember(past)).prefill(rest)[0] for each in (decoder, usual))
+    ours, theirs = (each.with_state(each.update_state(past)).prefill(rest)[0] for each in (decoder, usual))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
@@ -144,10 +146,12 @@ def test_far_from_where_it_began(copies):
         logits, state = decoder.step(token.expand(copies), state)
     with torch.no_grad():
         torch.testing.assert_close(logits, model(tokens)[:, -1].expand(copies, -1), atol=1e-4, rtol=0)
-    (memory,) = decoder.remember(tokens[:, : 2 * FRAME // TRANSITION_DIM * TRANSITION_DIM])
+    (memory,) = decoder.update_state(tokens[:, : 2 * FRAME // TRANSITION_DIM * TRANSITION_DIM])
     rest = tokens[:, memory.past :]
     with torch.no_grad():
-        torch.testing.assert_close(decoder.after([memory]).prefill(rest)[0], model(tokens)[:, -1], atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            decoder.with_state([memory]).prefill(rest)[0], model(tokens)[:, -1], atol=1e-4, rtol=0
+        )
 
 
 def test_a_step_costs_no_more_memory_after_a_long_past():

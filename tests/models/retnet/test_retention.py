@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.retnet.retention import check_mode, head_decays, leave, pair_angles, retain, rotate, turns
+from seqrl_cli.models.retnet.retention import (
+    check_mode,
+    head_decays,
+    pair_angles,
+    retain,
+    rotary_phases,
+    rotate,
+    rotate_state,
+)
 
 BATCH, HEADS, KEY_DIM, VALUE_DIM = 2, 3, 4, 5
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -77,10 +85,10 @@ def test_a_rotated_memory_continues_where_it_was_left(first):
     query, key, value, memory = random_inputs(11, torch.float64)
 
     def call(part: slice, memory: Tensor) -> tuple[Tensor, Tensor]:
-        turned = turns(angles, torch.arange(len(range(11)[part])))
+        turned = rotary_phases(angles, torch.arange(len(range(11)[part])))
         rotated = rotate(query[:, :, part], turned), rotate(key[:, :, part], turned)
         mixed, after = retain("parallel", *rotated, value[:, :, part], decay, memory, chunk_size=4)
-        return mixed, leave(after, turns(angles, torch.tensor(-turned.shape[0])))
+        return mixed, rotate_state(after, rotary_phases(angles, torch.tensor(-turned.shape[0])))
 
     whole, end = call(slice(None), memory)
     start, middle = call(slice(first), memory)
