@@ -22,7 +22,7 @@ def make_decoder(settings: PlanSettings, decoder: type = GPTDecoder) -> GPTDecod
 
 
 def cached_bytes(decoder: GPTDecoder | NativeGPTDecoder) -> int:
-    pools = decoder.pools if isinstance(decoder, NativeGPTDecoder) else [decoder.pages]
+    pools = decoder.pools if isinstance(decoder, NativeGPTDecoder) else [decoder.cache]
     return sum(pool.memory.nbytes for pool in pools)
 
 

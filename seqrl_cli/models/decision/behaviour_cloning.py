@@ -1,4 +1,7 @@
-"""Behaviour cloning: the baseline of the Decision Transformer, a perceptron from observation to action."""
+"""Behaviour cloning: the baseline of the Decision Transformer, a perceptron from observation to action.
+
+What is unusual about it: it is called like a Decision Transformer, and ignores all but the observations.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +58,23 @@ class BehaviourCloning(nn.Module):
         ]
         self.hidden = nn.Sequential(*hidden)
         self.head = nn.Linear(width, action_dim)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                bound = module.in_features**-0.5
-                nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        initialize(self, generator)
 
     def forward(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> Point:
         """Actions (batch, time, action_dim), scaled to [-1, 1], out of ``observations`` alone."""
         hidden = self.hidden(self.normalizer.normalize_observation(observations))
         return Point(torch.tanh(self.head(hidden).float()))
+
+
+def initialize(model: BehaviourCloning, generator: torch.Generator | None = None) -> None:
+    """Set all weights and biases to uniform ones within 1/sqrt(inputs).
+
+    Args:
+        model: overwritten.
+        generator: source of the weights; the global one when None.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            bound = module.in_features**-0.5
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(module.bias, -bound, bound, generator=generator)

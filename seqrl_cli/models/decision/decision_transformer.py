@@ -1,6 +1,13 @@
 """Decision Transformers: actions out of returns-to-go and observations, by a causal transformer.
 
 Deterministic (Chen et al. 2021, arXiv 2106.01345) or stochastic (Zheng et al. 2022, arXiv 2202.05607).
+
+What is unusual about it:
+
+- an action is read at its observation's token, so the last block computes these tokens only;
+- the observations' mean and the actions' bounds are buffers, so that they travel with the weights;
+- where a token stands is told by the causal mask alone, unless there is a time embedding;
+- embeddings are normalised before the first block.
 """
 
 from __future__ import annotations
@@ -144,7 +151,14 @@ class DecisionTransformer(nn.Module):
 
 
 def initialize(model: DecisionTransformer, generator: torch.Generator | None = None) -> None:
-    """Set every weight: small normal ones in the blocks, orthogonal ones in the head, uniform ones in the embeddings.
+    """Set every weight.
+
+    ====================================  =============================================
+    blocks, time embedding                normal, deviation 0.02; biases zero
+    embeddings of numbers                 uniform within 1/sqrt(inputs), biases too
+    head                                  orthogonal, mean and deviation each; bias zero
+    scales of norms                       one
+    ====================================  =============================================
 
     The embeddings of numbers keep random biases: normalised without one, a return's embedding would not depend on how
     large the return is.

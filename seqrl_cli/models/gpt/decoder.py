@@ -2,8 +2,8 @@
 
 What is not computed:
 
-- The past once a beam. The cache is a list of segments; a segment holds a stretch of the sequence for groups of rows
-  that share it (an episode's context, a beam's past for the beam's children), and a group's rows attend to it together.
+- The past once per beam. Beams that descend from one another share the pages of their past (see
+  :mod:`~seqrl_cli.models.gpt.paged_cache`), and all of an episode's beams attend to its context together.
 - Keys and values of value tokens, which nothing attends to. The token itself is still a query: its output predicts the
   next observation.
 - Logits of other dimensions than the next token's, or of tokens that are known.
@@ -30,10 +30,9 @@ from torch.nn import functional
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.interface import Decoder, Window, rows_kept
 from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
-from seqrl_cli.models.gpt.cache_layout import check_window, embedding_by_dimension, kept_dimensions
 from seqrl_cli.models.gpt.decoder_layer import GPTLayer, fold_norm, normalize
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.models.gpt.paged_cache import Pages, Trunk, View
+from seqrl_cli.models.gpt.paged_cache import CacheView, PagedCache, SharedPrefix, check_window, kept_dimensions
 
 
 @dataclass
@@ -42,19 +41,21 @@ class GPTState:
 
     Attributes:
         tokens: (rows, time) int64, the tokens in the window.
-        table: (rows, pages) int64, the closed pages that each row has seen after the trunk, oldest first.
+        block_table: (rows, pages) int64, the closed pages that each row has seen after the shared prefix, oldest first.
         filled: columns in use of the rows' open pages.
         origin: (rows,) int64, the open page that each row continues; None when it is its own.
         view: where the rows' keys and values lie, until rows or pages change.
-        trunk: keys and values of the context, as long as the window has not slid.
+        shared_prefix: keys and values of the context, as long as the window has not slid.
+        generation: which ``prefill`` of the decoder the state is of.
     """
 
     tokens: Tensor
-    table: Tensor
+    block_table: Tensor
     filled: int = 0
     origin: Tensor | None = None
-    view: View | None = None
-    trunk: Trunk | None = None
+    view: CacheView | None = None
+    shared_prefix: SharedPrefix | None = None
+    generation: int = 0
 
     def expand(self, copies: int) -> GPTState:
         """Make each row ``copies`` rows."""
@@ -66,7 +67,7 @@ class GPTState:
 
     def _follow(self, rows: Tensor) -> GPTState:
         """Make row ``i`` what row ``rows[i]`` was; keys and values of the open pages follow with the next step."""
-        self.tokens, self.table = self.tokens[rows], self.table[rows]
+        self.tokens, self.block_table = self.tokens[rows], self.block_table[rows]
         self.origin = rows if self.origin is None else self.origin[rows]
         self.view = None
         return self
@@ -93,12 +94,13 @@ class GPTDecoder(Decoder):
         self.transition_dim, self.block_size = model.transition_dim, model.block_size
         self.window, self.device, self.shares = window, model.position_embedding.device, shares
         self.kept = kept_dimensions(model)
-        self.embedding = embedding_by_dimension(model)
+        self.embedding = model.token_embedding.by_dimension()
         self.positions = model.position_embedding.detach().float().clone()
         self.layers = [GPTLayer(block, precision) for block in model.blocks if isinstance(block, Block)]
         self.heads = [fold_norm(model.norm, *model.head.linear(dim)) for dim in range(self.transition_dim)]
         first = self.layers[0]
-        self.pages = Pages(len(self.layers), first.n_head, first.head_dim, len(self.kept), self.device)
+        self.generation = 0
+        self.cache = PagedCache(len(self.layers), first.n_head, first.head_dim, len(self.kept), self.device)
 
     @torch.inference_mode()
     def prefill(self, tokens: Tensor) -> tuple[Tensor, GPTState]:
@@ -107,31 +109,35 @@ class GPTDecoder(Decoder):
         A decoder has one cache: this ends the use of states from earlier calls.
         """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
-        state = GPTState(tokens[:, :-1], tokens[:, :0])
+        self.generation += 1
+        state = GPTState(tokens[:, :-1], tokens[:, :0], generation=self.generation)
         if tokens.shape[1] > 1:
             self._encode(state)
-        if state.table.shape[1]:
-            state.trunk, state.table = self.pages.to_trunk(state.table), state.table[:, :0]
+        if state.block_table.shape[1]:
+            state.shared_prefix = self.cache.to_shared_prefix(state.block_table)
+            state.block_table = state.block_table[:, :0]
         return self.step(tokens[:, -1], state)
 
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: GPTState) -> tuple[Tensor, GPTState]:
         """Consume (rows,) tokens; logits (rows, bins + 1)."""
+        assert state.generation == self.generation, "a later prefill has taken this state's cache"
         self._settle(state)
         position = state.tokens.shape[1]
         assert position < self.block_size, "the sequence outgrew the model's block"
         state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
         dim = position % self.transition_dim
         column = state.filled if dim in self.kept else None
-        state.filled += column is not None
-        state.view = state.view or self.pages.view(state.table, state.trunk)
+        if column is not None:
+            state.filled += 1
+        state.view = state.view or self.cache.view(state.block_table, state.shared_prefix)
         past = state.view.up_to(state.filled)
         x = functional.embedding(tokens, self.embedding[dim]) + self.positions[position]
         for number, layer in enumerate(self.layers):
             heads = layer.project(x)
             if column is not None:
-                self.pages.write(number, column, heads[:, 1:])
-            x = layer.finish(x, self.pages.attend(number, heads[:, 0], past))
+                self.cache.write(number, column, heads[:, 1:])
+            x = layer.finish(x, self.cache.attend(number, heads[:, 0], past))
         return self.heads[dim](normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
@@ -141,7 +147,7 @@ class GPTDecoder(Decoder):
         vectors of a window that is encoded anew.
         """
         transitions = self.window.transitions if self.window.slides else horizon
-        width, columns = self.layers[0].n_head * self.layers[0].head_dim, self.pages.columns
+        width, columns = self.layers[0].n_head * self.layers[0].head_dim, self.cache.columns
         rows, closed = beam_width * n_expand, beam_width * (transitions - 1) + self.window.transitions
         pages = 2 * len(self.layers) * width * columns * (2 * rows + 3 * closed)
         lists = 4 * rows * (transitions + 1) * (width + columns * self.layers[0].n_head)
@@ -155,14 +161,14 @@ class GPTDecoder(Decoder):
         if overflow:
             state.tokens = state.tokens[:, overflow:]
             self._encode(state)
-        elif state.filled == self.pages.columns:
+        elif state.filled == self.cache.columns:
             rows = len(state.tokens)
             origin = torch.arange(rows, device=self.device) if state.origin is None else state.origin
-            state.table = torch.cat([state.table, self.pages.close(origin)[:, None]], dim=1)
+            state.block_table = torch.cat([state.block_table, self.cache.close(origin)[:, None]], dim=1)
             state.filled, state.view = 0, None
         elif state.origin is not None and state.filled:
-            self.pages.reorder(state.origin, state.filled)
-        self.pages.reserve(len(state.tokens), 0)
+            self.cache.reorder(state.origin, state.filled)
+        self.cache.reserve(len(state.tokens), 0)
         state.origin = None
 
     def _encode(self, state: GPTState) -> None:
@@ -171,27 +177,27 @@ class GPTDecoder(Decoder):
         inputs = [self._embed_kept(level) for level in levels]
         counts = [each.shape[:2] for each in inputs]
         last = counts[-1][1]
-        is_open = last < self.pages.columns
+        is_open = last < self.cache.columns
         closed = counts[:-1] if is_open else counts
-        self.pages.clear()
-        self.pages.reserve(len(node), sum(nodes for nodes, _ in closed))
-        places = [self.pages.append(nodes) for nodes, _ in closed]
+        self.cache.clear()
+        self.cache.reserve(len(node), sum(nodes for nodes, _ in closed))
+        places = [self.cache.append(nodes) for nodes, _ in closed]
         x = torch.cat([each.flatten(0, 1) for each in inputs])
         for number, layer in enumerate(self.layers):
             x, keys, values = layer.encode(x, counts, [level.parent for level in levels], layer is self.layers[-1])
             for place, key, value in zip(places, keys, values, strict=False):
-                self.pages.fill_closed(number, place, key, value)
+                self.cache.fill_closed(number, place, key, value)
             if is_open:
-                self.pages.fill(number, slice(len(node)), keys[-1][node], values[-1][node])
-        state.filled, state.view, state.trunk = last if is_open else 0, None, None
-        state.table = self._paths(levels, places, node)
+                self.cache.fill(number, slice(len(node)), keys[-1][node], values[-1][node])
+        state.filled, state.view, state.shared_prefix = last if is_open else 0, None, None
+        state.block_table = self._paths(levels, places, node)
 
     def _paths(self, levels: list[Level], places: list[slice], node: Tensor) -> Tensor:
         """Closed pages of sequences that end at the last level's nodes ``node`` (rows,): (rows, pages)."""
         pages = []
         for level, place in reversed(list(zip_longest(levels, places))):
             if place is not None:
-                pages.append(node + place.start - self.pages.rows)
+                pages.append(node + place.start - self.cache.rows)
             node = level.parent[node]
         return torch.stack(pages[::-1], dim=1) if pages else node.new_empty(len(node), 0)
 

@@ -1,4 +1,12 @@
-"""The Trajectory Transformer: a GPT over the tokens of transitions (Janner et al. 2021, section 3.1)."""
+"""The Trajectory Transformer: a GPT over the tokens of transitions (Janner et al. 2021, section 3.1).
+
+What is unusual about it:
+
+- each dimension of a transition has a vocabulary, an embedding and an output matrix of its own, without bias;
+- value tokens are hidden from all queries, so that a plan does not depend on values it was not given;
+- position embeddings are learnt and start at zero;
+- a sequence always starts with the first token of a transition.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +124,14 @@ def visible_keys(block_size: int, transition_dim: int, mask_values: bool) -> Ten
 
 
 def initialize(model: GPT, generator: torch.Generator | None = None) -> None:
-    """Set every weight as the original does; biases and position embeddings start at zero, norms at one.
+    """Set every weight as the original does.
+
+    ====================================  =============================================
+    token embedding, linear layers        normal, deviation 0.02
+    head                                  uniform within 1/sqrt(width)
+    scales of norms                       one
+    biases, position embedding            zero
+    ====================================  =============================================
 
     Args:
         model: any GPT; overwritten.

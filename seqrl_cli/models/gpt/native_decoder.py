@@ -19,9 +19,9 @@ from torch.profiler import record_function
 
 from seqrl_cli.models.decoding.interface import Decoder, Window, greedy_token, rows_kept
 from seqrl_cli.models.decoding.prefix_tree import prefix_levels
-from seqrl_cli.models.gpt.cache_layout import check_window, embedding_by_dimension, kept_dimensions
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_weights import Weights
+from seqrl_cli.models.gpt.paged_cache import check_window, kept_dimensions
 from seqrl_cli.models.native import library, structs
 from seqrl_cli.models.native.pages import Pool
 
@@ -33,22 +33,24 @@ class NativeState:
     Attributes:
         tokens: (rows, time) int64, the tokens in the window.
         order: (rows,) int32, the rows so that relatives are neighbours.
-        table: (rows, pages) int32, the closed pages that each row has seen, oldest first.
+        block_table: (rows, pages) int32, the closed pages that each row has seen, oldest first.
         stem: (rows,) int32, the open page whose first ``split`` columns each row has seen after them.
         own: (rows,) int32, the open page whose columns from ``split`` to ``filled`` each row has written.
         split: columns of the stem.
         filled: columns of the transition that are stored.
         origin: (rows,) int64, the row whose past each row continues; None when it is its own.
+        generation: which ``prefill`` of the decoder the state is of.
     """
 
     tokens: Tensor
     order: Tensor
-    table: Tensor
+    block_table: Tensor
     stem: Tensor
     own: Tensor
     split: int = 0
     filled: int = 0
     origin: Tensor | None = None
+    generation: int = 0
 
     def expand(self, copies: int) -> NativeState:
         """Make each row ``copies`` rows."""
@@ -86,10 +88,11 @@ class NativeGPTDecoder(Decoder):
         self.window, self.device = window, model.position_embedding.device
         self._kept = kept_dimensions(model)
         self._library = library.load()
-        self._weights = Weights(model, embedding_by_dimension(model), len(self._kept))
+        self._weights = Weights(model, model.token_embedding.by_dimension(), len(self._kept))
         layers = len(model.blocks)
         shape = self._weights.shape
         self._closed, self._open = Pool(layers, shape, closed=True), Pool(layers, shape, closed=False)
+        self.generation = 0
         self.pools = (self._closed, self._open)
 
     @torch.inference_mode()
@@ -99,6 +102,7 @@ class NativeGPTDecoder(Decoder):
         A decoder has one cache: this ends the use of states from earlier calls.
         """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
+        self.generation += 1
         return self.step(tokens[:, -1], self._encode(tokens[:, :-1]))
 
     @torch.inference_mode()
@@ -133,6 +137,7 @@ class NativeGPTDecoder(Decoder):
 
     def _make_room(self, state: NativeState) -> NativeState:
         """Slide the window if it has no room for one more token, or bring the pages up to date."""
+        assert state.generation == self.generation, "a later prefill has taken this state's cache"
         overflow = self.window.overflow(state.tokens.shape[1] + 1, self.transition_dim) if self.window.slides else 0
         if overflow:
             return self._encode(state.tokens[:, overflow:])
@@ -158,7 +163,8 @@ class NativeGPTDecoder(Decoder):
         positions = range(first, first + count)
         self._forward(state, tokens, positions, self._open, keeps=keeps, logits=logits, chosen=chosen)
         state.tokens = torch.cat([state.tokens, tokens, chosen], dim=1)
-        state.filled += keeps * count
+        if keeps:
+            state.filled += count
         return logits, chosen
 
     def _settle(self, state: NativeState) -> None:
@@ -171,9 +177,9 @@ class NativeGPTDecoder(Decoder):
             origin = torch.arange(len(state.tokens))
         rank = torch.empty_like(state.order).scatter_(0, state.order.long(), torch.arange(len(state.order)).int())
         state.order = torch.argsort(rank[origin], stable=True).int()
-        state.table = state.table[origin]
+        state.block_table = state.block_table[origin]
         if full:
-            state.table = torch.cat([state.table, self._join(state, origin, self._closed)[:, None]], dim=1)
+            state.block_table = torch.cat([state.block_table, self._join(state, origin, self._closed)[:, None]], dim=1)
             state.split = state.filled = 0
             self._open.clear()
         elif state.filled == state.split:
@@ -201,7 +207,7 @@ class NativeGPTDecoder(Decoder):
         none = torch.empty(0, dtype=torch.int32)
         if tokens.shape[1] == 0:
             rows = torch.arange(len(tokens), dtype=torch.int32)
-            return NativeState(tokens, rows, none.expand(len(tokens), 0), none, none)
+            return NativeState(tokens, rows, none.expand(len(tokens), 0), none, none, generation=self.generation)
         levels, node = prefix_levels(tokens, self.transition_dim)
         past = none.expand(1, 0)
         for level in levels:
@@ -210,21 +216,22 @@ class NativeGPTDecoder(Decoder):
             nodes, pages = torch.arange(len(level.tokens), dtype=torch.int32), pool.take(len(level.tokens))
             state = NativeState(level.tokens, nodes, past[level.parent], none, pages)
             self._forward(state, level.tokens[:, kept].contiguous(), [level.first + i for i in kept], pool, keeps=True)
-            past = torch.cat([state.table, state.own[:, None]], dim=1)
+            past = torch.cat([state.block_table, state.own[:, None]], dim=1)
         order = torch.argsort(node, stable=True).int()
         if pool is self._closed:
-            return NativeState(tokens, order, past[node], none, none)
-        return NativeState(tokens, order, state.table[node], state.own[node], none, len(kept), len(kept))
+            return NativeState(tokens, order, past[node], none, none, generation=self.generation)
+        stem, seen, filled = state.own[node], state.block_table[node], len(kept)
+        return NativeState(tokens, order, seen, stem, none, filled, filled, generation=self.generation)
 
     def _call(self, state: NativeState, target: Pool) -> structs.Call:
         """A call with all that a state says; the state and the pools must outlive it."""
-        state.table = state.table.contiguous()
+        state.block_table = state.block_table.contiguous()
         return structs.Call(
             order=state.order.data_ptr(),
-            table=state.table.data_ptr(),
+            table=state.block_table.data_ptr(),
             stem=state.stem.data_ptr(),
             own=state.own.data_ptr(),
-            closed_pages=state.table.shape[1],
+            closed_pages=state.block_table.shape[1],
             split=state.split,
             column=state.filled,
             closed=self._closed.pages,

@@ -10,7 +10,8 @@ which sums weighted rows of a table picked by index, in one pass and without gat
 So a closed page, which never changes again, holds its keys by component. An open page holds them by column, as they
 come: to spread one token's keys over all components would touch a cache line for each number.
 
-What all rows of a group share for good, an episode's context, is its trunk: its keys meet all rows in one product.
+What all rows of a group share for good, an episode's context, is its shared prefix: one product takes its keys to
+all rows.
 
 Each bag is summed on its own and in order, and the products of one group have the same shape whatever the other groups,
 so a row's result does not depend on the groups beside its own, bit for bit.
@@ -23,17 +24,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.decoding.interface import Window
+from seqrl_cli.models.gpt.model import GPT
+
 
 @dataclass(frozen=True)
-class Trunk:
+class SharedPrefix:
     """What all rows of a group have seen first.
 
     Attributes:
-        table: (groups, pages) int64, closed pages, which hold the values.
+        block_table: (groups, pages) int64, closed pages, which hold the values.
         keys: (layers, groups, heads, head_dim, time) float32, their keys.
     """
 
-    table: Tensor
+    block_table: Tensor
     keys: Tensor
 
     def score(self, layer: int, query: Tensor) -> Tensor:
@@ -46,34 +51,34 @@ class Trunk:
 
 
 @dataclass(frozen=True)
-class View:
+class CacheView:
     """Where the keys and values of some rows lie.
 
     Attributes:
-        trunk: what the rows' groups have seen first, if anything is kept apart.
+        shared_prefix: what the rows' groups have seen first, if anything is kept apart.
         closed: closed pages a row has seen after it.
-        known: tokens in trunk and closed pages.
+        known: tokens in shared prefix and closed pages.
         key_index: (rows * heads * closed * head_dim,) int32, rows of the key table, a bag a head and page.
         key_offsets: (rows * heads * closed,) int32, where each bag starts.
         value_index: (rows * heads, known + columns) int32, rows of the value table, a bag a head.
     """
 
-    trunk: Trunk | None
+    shared_prefix: SharedPrefix | None
     closed: int
     known: int
     key_index: Tensor
     key_offsets: Tensor
     value_index: Tensor
 
-    def up_to(self, filled: int) -> Past:
+    def up_to(self, filled: int) -> CacheSlice:
         """Everything, but only the first ``filled`` columns of the open page."""
         index = self.value_index[:, : self.known + filled].flatten()
         offsets = torch.arange(0, len(index), self.known + filled, dtype=torch.int32, device=index.device)
-        return Past(self, filled, index, offsets)
+        return CacheSlice(self, filled, index, offsets)
 
 
 @dataclass(frozen=True)
-class Past:
+class CacheSlice:
     """The part of a view that is in use.
 
     Attributes:
@@ -83,13 +88,13 @@ class Past:
         value_offsets: (rows * heads,) int32, where each bag starts.
     """
 
-    view: View
+    view: CacheView
     filled: int
     value_index: Tensor
     value_offsets: Tensor
 
 
-class Pages:
+class PagedCache:
     """Keys and values of all layers.
 
     The first pages are open, one a row, and take the tokens of the transition that is being decoded; the others are
@@ -166,36 +171,43 @@ class Pages:
             self.fill_closed(layer, place, keys, values)
         return torch.arange(first, self.closed, device=origin.device)
 
-    def view(self, table: Tensor, trunk: Trunk | None) -> View:
-        """Where rows find what they have seen: the trunk, closed pages ``table`` (rows, pages), and their open page."""
-        rows, device = len(table), table.device
+    def view(self, block_table: Tensor, shared_prefix: SharedPrefix | None) -> CacheView:
+        """Where rows find what they have seen.
+
+        Args:
+            block_table: (rows, pages), the closed pages of each row; its open page follows on them.
+            shared_prefix: what comes before them, if anything.
+        """
+        rows, device = len(block_table), block_table.device
         heads, columns, components = (
             torch.arange(count, dtype=torch.int32, device=device) for count in (self.heads, self.columns, self.head_dim)
         )
-        closed, own = (table + self.rows).int(), torch.arange(rows, dtype=torch.int32, device=device)[:, None]
+        closed, own = (block_table + self.rows).int(), torch.arange(rows, dtype=torch.int32, device=device)[:, None]
         bags = closed[:, None] * (2 * self.heads) + heads[:, None]
         key_index = (bags[..., None] * self.head_dim + components).flatten()
         key_offsets = torch.arange(0, len(key_index), self.head_dim, dtype=torch.int32, device=device)
         pages = [closed, own]
-        if trunk is not None:
-            shared = (trunk.table + self.rows).int()
+        if shared_prefix is not None:
+            shared = (shared_prefix.block_table + self.rows).int()
             pages = [shared.repeat_interleave(rows // len(shared), 0), *pages]
         every = torch.cat(pages, dim=1)[:, None]
         tokens = ((every * 2 + 1) * self.heads + heads[:, None])[..., None] * self.columns + columns
         known = (every.shape[2] - 1) * self.columns
-        return View(trunk, table.shape[1], known, key_index, key_offsets, tokens.flatten(2).flatten(0, 1))
+        return CacheView(
+            shared_prefix, block_table.shape[1], known, key_index, key_offsets, tokens.flatten(2).flatten(0, 1)
+        )
 
     def write(self, layer: int, column: int, both: Tensor) -> None:
         """Store one token's keys and values, (rows, 2, heads, head_dim), in the rows' open pages."""
         self._by_column(layer, slice(len(both)))[:, :, :, column] = both
 
-    def to_trunk(self, table: Tensor) -> Trunk:
-        """The closed pages ``table`` (groups, pages) as a trunk."""
-        chosen = self.memory[:, (table + self.rows).flatten(), 0]
-        keys = chosen.view(len(chosen), *table.shape, self.heads, self.head_dim, self.columns)
-        return Trunk(table, keys.permute(0, 1, 3, 4, 2, 5).flatten(4).contiguous())
+    def to_shared_prefix(self, block_table: Tensor) -> SharedPrefix:
+        """The closed pages ``block_table`` (groups, pages) as a shared prefix."""
+        chosen = self.memory[:, (block_table + self.rows).flatten(), 0]
+        keys = chosen.view(len(chosen), *block_table.shape, self.heads, self.head_dim, self.columns)
+        return SharedPrefix(block_table, keys.permute(0, 1, 3, 4, 2, 5).flatten(4).contiguous())
 
-    def attend(self, layer: int, query: Tensor, past: Past) -> Tensor:
+    def attend(self, layer: int, query: Tensor, past: CacheSlice) -> Tensor:
         """Attention of one query a row to all that the row has seen.
 
         Args:
@@ -207,8 +219,8 @@ class Pages:
             (rows, heads * head_dim).
         """
         view, scores = past.view, []
-        if view.trunk is not None:
-            scores.append(view.trunk.score(layer, query))
+        if view.shared_prefix is not None:
+            scores.append(view.shared_prefix.score(layer, query))
         if view.closed:
             scores.append(self._closed_scores(layer, query, view))
         if past.filled:
@@ -218,7 +230,7 @@ class Pages:
         table = self.memory[layer].view(-1, self.head_dim)
         return _bags(table, past.value_index, past.value_offsets, weights.flatten()).view(len(query), -1)
 
-    def _closed_scores(self, layer: int, query: Tensor, view: View) -> Tensor:
+    def _closed_scores(self, layer: int, query: Tensor, view: CacheView) -> Tensor:
         """Products of queries (rows, heads, head_dim) with the keys of their closed pages, (rows, heads, length)."""
         repeated = query[:, :, None].expand(-1, -1, view.closed, -1).flatten()
         table = self.memory[layer].view(-1, self.columns)
@@ -237,3 +249,22 @@ def _bags(table: Tensor, index: Tensor, offsets: Tensor, weights: Tensor) -> Ten
     """Weighted sums of rows of a table (count, width): (bags, width)."""
     sums: Tensor = torch.embedding_bag(table, index, offsets, False, 0, False, weights)[0]
     return sums
+
+
+def check_window(model: GPT, window: Window) -> None:
+    """Stop at a window that a model cannot hold.
+
+    Raises:
+        SeqrlError: it is too long.
+    """
+    if window.limit(model.transition_dim) > model.block_size:
+        raise SeqrlError(
+            f"{window.transitions} transitions of context do not fit the model's block of {model.block_size} tokens",
+            f"use at most {(model.block_size + 1) // model.transition_dim}",
+        )
+
+
+def kept_dimensions(model: GPT) -> range:
+    """Dimensions of a transition whose tokens are ever attended to: all, or all but the value."""
+    hides_values = not bool(model.visible[:, model.transition_dim - 1 :: model.transition_dim].any())
+    return range(model.transition_dim - hides_values)

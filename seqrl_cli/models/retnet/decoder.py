@@ -73,7 +73,7 @@ class RetNetDecoder(Decoder):
         self.window, self.device = window, model.head.weight.device
         self.remembered = model.remembers(torch.arange(self.transition_dim, device=self.device))
         self.is_remembered = self.remembered.tolist()
-        self.embedding = _embedding_by_dimension(model)
+        self.embedding = model.token_embedding.by_dimension()
         make: MakeLinear = NativeLinear if compiled else partial(BatchInvariantLinear, precision=precision)
         self.layers = [RetNetLayer(block, make) for block in model.blocks if isinstance(block, RetentionBlock)]
         maps = [model.head.linear(dim) for dim in range(self.transition_dim)]
@@ -259,10 +259,3 @@ class RetNetDecoder(Decoder):
         seen = (1 - self.decay ** (past[:, None] + places + 1)[..., None]) / (1 - self.decay)
         eps = NORM_EPS * self.key_dim * seen * self.decay ** (2 * (frame - places))[:, None]
         return eps[..., None].float()
-
-
-def _embedding_by_dimension(model: RetNet) -> Tensor:
-    """The token table as (transition_dim, bins + 1, width), the stop token's row repeated for each dimension."""
-    table = model.token_embedding.weight.detach().float()
-    stop = table[-1].expand(model.transition_dim, 1, -1)
-    return torch.cat([table[:-1].view(model.transition_dim, model.bins, -1), stop], dim=1)

@@ -1,5 +1,12 @@
 """The Trajectory RetNet: retention over the tokens of transitions (Sun et al. 2023, arXiv 2307.08621, section 2).
 
+What is unusual about it:
+
+- nothing depends on an absolute position, so it takes sequences of any length and carries a state of constant size;
+- query, key, value and gate are one linear layer, and no linear layer has a bias;
+- a norm per head follows retention, so that no scale before it matters but for its epsilon;
+- each dimension of a transition has a vocabulary, an embedding and an output matrix of its own, as in the GPT.
+
 What a value token does: nothing, for others. With ``mask_values`` its key is zero, so it adds nothing to the memory;
 time passes at it as at any token, so everything older decays and turns by one more step, and distances are the same
 with and without the mask. The token itself still reads the memory, because it predicts the next observation.
@@ -266,7 +273,15 @@ def check_heads(n_head: int, width: int, value_width: int, ffn_width: int) -> No
 
 
 def initialize(model: RetNet, generator: torch.Generator | None = None) -> None:
-    """Set every weight as the original does: small projections into retention, embeddings of unit variance.
+    """Set every weight as the original does.
+
+    ====================================  =============================================
+    token embedding                       normal, deviation 1
+    query, key, value, gate               Xavier uniform, gain 2^-2.5
+    projection                            Xavier uniform
+    feed-forward layers, head             uniform within 1/sqrt(inputs)
+    scales of norms                       one
+    ====================================  =============================================
 
     Args:
         model: any RetNet; overwritten.

@@ -90,3 +90,12 @@ def test_training_after_it_was_made_does_not_reach_a_decoder(gpt_decoder):
 def test_context_that_does_not_fit(gpt_decoder):
     with pytest.raises(SeqrlError, match="11 transitions"):
         gpt_decoder(make_model(), Window(11))
+
+
+def test_a_state_of_an_earlier_prefill_is_refused(gpt_decoder):
+    decoder, tokens = gpt_decoder(make_model(), Window(3)), torch.zeros(1, 10, dtype=torch.int64)
+    _, earlier = decoder.prefill(tokens)
+    _, later = decoder.prefill(tokens)
+    decoder.step(tokens[:, 0], later)
+    with pytest.raises(AssertionError, match="later prefill"):
+        decoder.step(tokens[:, 0], earlier)
