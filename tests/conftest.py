@@ -38,8 +38,8 @@ def golden_file() -> Callable[[str], Path]:
 @pytest.fixture(params=["torch", "native"])
 def gpt_decoder(request):
     """Each of the classes that decode a GPT; the compiled one where there is a compiler."""
-    from seqrl_cli.models.gpt_decoder import GPTDecoder
-    from seqrl_cli.models.native.decoder import NativeGPTDecoder
+    from seqrl_cli.models.gpt.decoder import GPTDecoder
+    from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
     from seqrl_cli.models.native.library import available
 
     if request.param == "torch":

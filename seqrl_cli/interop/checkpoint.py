@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.gpt import visible_keys
+from seqrl_cli.models.gpt.model import visible_keys
 
 MAX_SIZE = 65_000
 MAX_LAYERS = 1_000

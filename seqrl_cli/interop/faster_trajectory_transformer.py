@@ -28,6 +28,7 @@ from seqrl_cli.interop.checkpoint import (
 )
 from seqrl_cli.interop.names import rename
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
+from seqrl_cli.models.old_names import current_names
 
 CONFIG, DISCRETIZER, WEIGHTS = "config.yaml", "discretizer.pt", "model_last.pt"
 MAX_CONFIG_BYTES = 2**20
@@ -118,8 +119,8 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
         block_size: positions to keep. The original has one more than a window of whole transitions has inputs.
 
     Returns:
-        A state dict for ``seqrl_cli.models.gpt.GPT`` with ``stop_token=False``. The table's row for the stop token,
-        which such a model is never given, is zero.
+        A state dict for :class:`~seqrl_cli.models.gpt.model.GPT` with ``stop_token=False``. The table's row for
+        the stop token, which such a model is never given, is zero.
     """
     converted = {}
     for name, tensor in state.items():
@@ -129,7 +130,7 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
             converted["token_embedding.weight"] = functional.pad(tensor, (0, 0, 0, 1))
         elif not re.fullmatch(MASK, name):
             converted[rename(name, RENAMED)] = tensor
-    return converted
+    return current_names(converted)
 
 
 def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:

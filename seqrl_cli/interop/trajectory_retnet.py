@@ -30,7 +30,7 @@ def convert_retnet_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state: the original's state dict; its decays and angles are dropped, for ours follow from the sizes.
 
     Returns:
-        A state dict for ``seqrl_cli.models.retnet.RetNet``, with ``mask_values=False``.
+        A state dict for ``seqrl_cli.models.retnet.model.RetNet``, with ``mask_values=False``.
     """
     converted = {}
     joined = {part: name for name, parts in JOINED.items() for part in parts}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 
-import torch
 from torch import Tensor
 
 from seqrl_cli.interop.names import rename
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 
 RENAMED = {
     r"^tok_emb\.": "token_embedding.",
     r"^ln_f\.": "norm.",
     r"\.ln1\.": ".norm_attention.",
     r"\.ln2\.": ".norm_mlp.",
+    r"\.attn\.(query|key|value)\.": r".\1.",
     r"\.attn\.proj\.": ".projection.",
     r"\.mlp\.0\.": ".mlp_in.",
     r"\.mlp\.2\.": ".mlp_out.",
@@ -24,24 +24,19 @@ KINDS = ("weight", "bias")
 
 
 def convert_gpt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the parameters of jannerm/trajectory-transformer's GPT and join query, key and value into one matrix.
+    """Rename the parameters of jannerm/trajectory-transformer's GPT.
 
     Args:
         state: the original's state dict; its attention masks are dropped, for ours follow from the sizes.
 
     Returns:
-        A state dict for ``seqrl_cli.models.gpt.GPT``.
+        A state dict for ``seqrl_cli.models.gpt.model.GPT``.
     """
     converted = {}
     for name, tensor in state.items():
-        joined = re.fullmatch(r"(blocks\.\d+)\.attn\.query\.(weight|bias)", name)
-        if joined:
-            block, kind = joined.groups()
-            parts = [state[f"{block}.attn.{part}.{kind}"] for part in ("query", "key", "value")]
-            converted[f"{block}.qkv.{kind}"] = torch.cat(parts)
-        elif name == "pos_emb":
+        if name == "pos_emb":
             converted["position_embedding"] = tensor[0]
-        elif not re.search(r"\.attn\.(key|value|mask)\b", name):
+        elif not re.search(r"\.attn\.mask\b", name):
             converted[rename(name, RENAMED)] = tensor
     return converted
 
@@ -65,12 +60,11 @@ def restore_gpt_state(model: GPT) -> OrderedDict[str, Tensor]:
 
 
 def _restore_block(state: dict[str, Tensor], block: str, visible: Tensor) -> dict[str, Tensor]:
-    query_key_value = {kind: state[f"{block}.qkv.{kind}"].chunk(3) for kind in KINDS}
     restored = {f"{block}.ln1.{kind}": state[f"{block}.norm_attention.{kind}"] for kind in KINDS}
     restored |= {f"{block}.ln2.{kind}": state[f"{block}.norm_mlp.{kind}"] for kind in KINDS}
     restored[f"{block}.attn.mask"] = visible.float()[None, None]
-    for part, index in {"key": 1, "query": 0, "value": 2}.items():
-        restored |= {f"{block}.attn.{part}.{kind}": query_key_value[kind][index] for kind in KINDS}
+    for part in ("key", "query", "value"):
+        restored |= {f"{block}.attn.{part}.{kind}": state[f"{block}.{part}.{kind}"] for kind in KINDS}
     for theirs, ours in {"attn.proj": "projection", "mlp.0": "mlp_in", "mlp.2": "mlp_out"}.items():
         restored |= {f"{block}.{theirs}.{kind}": state[f"{block}.{ours}.{kind}"] for kind in KINDS}
     return restored

@@ -25,7 +25,7 @@ from seqrl_cli.interop.pickle_writer import Plain, dump_object
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.interop.trajectory_retnet import convert_retnet_state
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state, restore_gpt_state
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.runs.atomic import atomic_path
 
 MODEL_CONFIG, DATA_CONFIG = "model_config.pkl", "data_config.pkl"

@@ -1,14 +1,23 @@
-"""The transformer block that the Trajectory Transformer and the Decision Transformers share."""
+"""The transformer block that the Trajectory Transformer and the Decision Transformers share.
+
+What is unusual about it:
+
+- query, key and value are three layers in the model, one matrix to initialisation and to optimizers
+  (:func:`initialize_layers`, :func:`joined_parameters`), as they are in the originals;
+- attention with dropout is written out on a CPU, where that is faster than PyTorch's own (:func:`masked_attention`);
+- a last block can be asked for some positions only (:meth:`Block.forward_rows`).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqrl_cli.models.attention import masked_attention
-from seqrl_cli.models.dropout import Dropout
+from seqrl_cli.models.dropout import Dropout, keep_mask, keep_scale
 
 
 class Block(nn.Module):
@@ -17,8 +26,8 @@ class Block(nn.Module):
     Args:
         width: length of the hidden vectors.
         n_head: attention heads; divides ``width``.
-        residual_dropout: share dropped of what each half adds.
-        attention_dropout: share of attention weights dropped.
+        residual_dropout: fraction dropped of what each half adds.
+        attention_dropout: fraction of attention weights dropped.
         activation: between the two layers of the feed-forward half.
     """
 
@@ -35,7 +44,9 @@ class Block(nn.Module):
         self.n_head = n_head
         self.attention_dropout = attention_dropout
         self.norm_attention = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
         self.projection = nn.Linear(width, width)
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp_in = nn.Linear(width, 4 * width)
@@ -50,10 +61,7 @@ class Block(nn.Module):
 
     def split_heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (batch, heads, time, head_dim) of normed inputs (batch, time, width)."""
-        batch, time, width = x.shape
-        joined = self.qkv(x).view(batch, time, 3, self.n_head, width // self.n_head)
-        query, key, value = joined.permute(2, 0, 3, 1, 4)
-        return query, key, value
+        return self._heads(self.query(x)), self._heads(self.key(x)), self._heads(self.value(x))
 
     def attend(self, x: Tensor, visible: Tensor) -> Tensor:
         """Masked attention over normed inputs (batch, time, width), heads joined but not yet projected."""
@@ -78,12 +86,8 @@ class Block(nn.Module):
             (batch, rows, width).
         """
         normed, kept = self.norm_attention(x), x[:, rows]
-        width = x.shape[-1]
-        weight, bias = self.qkv.weight, self.qkv.bias
-        query = self._heads(functional.linear(normed[:, rows], weight[:width], bias[:width]))
-        key, value = (
-            self._heads(part) for part in functional.linear(normed, weight[width:], bias[width:]).chunk(2, -1)
-        )
+        query = self._heads(self.query(normed[:, rows]))
+        key, value = self._heads(self.key(normed)), self._heads(self.value(normed))
         dropout = self.attention_dropout if self.training else 0.0
         attended = masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
         kept = kept + self.dropout(self.projection(attended))
@@ -92,3 +96,83 @@ class Block(nn.Module):
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, time, width) -> (batch, heads, time, head_dim)."""
         return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)
+
+    @property
+    def joined(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+        """Query, key and value, which are the rows of one matrix in the originals."""
+        return self.query, self.key, self.value
+
+
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, dropout: float = 0.0) -> Tensor:
+    """Scaled dot-product attention over the keys that each query may see (Vaswani et al. 2017, equation 1).
+
+    Args:
+        query: (batch, heads, queries, head_dim).
+        key: (batch, heads, keys, head_dim).
+        value: (batch, heads, keys, head_dim).
+        visible: (queries, keys) bool, at least one key a query.
+        dropout: fraction of attention weights to drop.
+
+    Returns:
+        (batch, heads, queries, head_dim).
+    """
+    if query.is_cpu and (dropout > 0 or query.dtype == torch.bfloat16):
+        return _explicit_attention(query, key, value, visible, dropout)
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
+
+
+def _explicit_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, dropout: float) -> Tensor:
+    """The same, written out, where PyTorch's CPU kernel is slower than its parts.
+
+    It has no dropout and falls back to a path half as fast as this; in bfloat16 its gradients take four times as long.
+    """
+    batch, heads, queries, head_dim = query.shape
+    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+    hidden = torch.zeros(visible.shape, dtype=query.dtype).masked_fill_(~visible, -math.inf)
+    scores = torch.baddbmm(hidden.unsqueeze(0), query, key.transpose(1, 2), alpha=head_dim**-0.5)
+    weights = torch.softmax(scores, dim=-1)
+    if dropout > 0:
+        # the values carry the scale of the kept weights: they are fewer
+        weights, value = weights * keep_mask(weights, dropout), value * keep_scale(dropout)
+    mixed = torch.bmm(weights, value)
+    return mixed.view(batch, heads, queries, head_dim)
+
+
+def joined_parameters(model: nn.Module) -> list[tuple[nn.Parameter, ...]]:
+    """Parameters that make up one layer of the originals, for optimizers whose steps are sized layer by layer.
+
+    Returns:
+        The weights of a block's query, key and value, and their biases, for all blocks.
+    """
+    together = [
+        tuple(own for layer in block.joined if isinstance(own := getattr(layer, kind, None), nn.Parameter))
+        for block in model.modules()
+        if isinstance(block, Block)
+        for kind in ("weight", "bias")
+    ]
+    return [parameters for parameters in together if len(parameters) > 1]
+
+
+def initialize_layers(model: nn.Module, generator: torch.Generator | None, std: float = 0.02) -> None:
+    """Set linear layers and embeddings to small normal weights, norms to one, and the biases of both to zero.
+
+    Query, key and value are drawn as one matrix, so that a seed's weights are those that it has always given.
+
+    Args:
+        model: overwritten, module by module in their order.
+        generator: source of the weights; the global one when None.
+        std: of the weights.
+    """
+    drawn: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module, Block):
+            joined = torch.empty_like(torch.cat([layer.weight for layer in module.joined]))
+            for layer, weight in zip(module.joined, nn.init.normal_(joined, 0.0, std, generator).chunk(3), strict=True):
+                layer.weight.data.copy_(weight)
+            drawn.update(module.joined)
+        elif isinstance(module, nn.Linear | nn.Embedding) and module not in drawn:
+            nn.init.normal_(module.weight, std=std, generator=generator)
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            nn.init.zeros_(module.bias)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
-from seqrl_cli.models import policies
-from seqrl_cli.models.decoder import Decoder, Window
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
-from seqrl_cli.models.native.decoder import NativeGPTDecoder
+from seqrl_cli.models.decision import build as policies
+from seqrl_cli.models.decoding.interface import Decoder, Window
+from seqrl_cli.models.gpt.decoder import GPTDecoder
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.models.native.library import CannotCompile, UnsupportedSystemError
-from seqrl_cli.models.retnet import RetNet
-from seqrl_cli.models.retnet_decoder import RetNetDecoder
+from seqrl_cli.models.retnet.decoder import RetNetDecoder
+from seqrl_cli.models.retnet.model import RetNet
 
 ARCHITECTURES = {"gpt": GPT, "retnet": RetNet}
 
@@ -133,6 +133,6 @@ def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) ->
 
 def _architecture_of(state: dict[str, Tensor]) -> str:
     """Which architecture weights belong to, by names that only some have."""
-    if "units.action_low" in state:
+    if "normalizer.action_low" in state:
         return policies.architecture_of(state)
     return "retnet" if "blocks.0.norm_retention.weight" in state else "gpt"

@@ -1,4 +1,4 @@
-"""Sizes and shares that make no model, told in one sentence."""
+"""Sizes and fractions that make no model, told in one sentence."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ def require_positive(**sizes: int) -> None:
             raise SeqrlError(f"{name} is {size}, but a model needs at least 1", f"set {name} to a positive number")
 
 
-def require_fractions(**shares: float) -> None:
-    """Raise SeqrlError for the first dropout share outside [0, 1)."""
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise SeqrlError(f"{name} is {share}, but a share to drop lies in [0, 1)", f"set {name} to 0.1, say")
+def require_fractions(**fractions: float) -> None:
+    """Raise SeqrlError for the first dropout fraction outside [0, 1)."""
+    for name, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise SeqrlError(f"{name} is {fraction}, but a fraction to drop lies in [0, 1)", f"set {name} to 0.1, say")
 
 
 def require_dropouts(embedding_dropout: float, residual_dropout: float, attention_dropout: float) -> None:
-    """Raise SeqrlError for the first of a transformer's dropout shares outside [0, 1)."""
+    """Raise SeqrlError for the first of a transformer's dropout fractions outside [0, 1)."""
     require_fractions(
         embedding_dropout=embedding_dropout,
         residual_dropout=residual_dropout,

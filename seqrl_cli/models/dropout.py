@@ -10,38 +10,38 @@ LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Drop a share of the numbers in training and scale the rest up; do nothing in evaluation.
+    """Drop a fraction of the numbers in training and scale the rest up; do nothing in evaluation.
 
     Args:
-        share: what to drop, in [0, 1); rounded to a multiple of 2**-16 on a CPU.
+        p: the fraction, in [0, 1); rounded to a multiple of 2**-16 on a CPU.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, p: float) -> None:
         super().__init__()
-        self.share = share
+        self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop from ``x`` (any shape)."""
-        if not self.training or self.share == 0:
+        if not self.training or self.p == 0:
             return x
         if not x.is_cpu:
-            return functional.dropout(x, self.share)
-        return x * keep_mask(x, self.share).mul_(keep_scale(self.share))
+            return functional.dropout(x, self.p)
+        return x * keep_mask(x, self.p).mul_(keep_scale(self.p))
 
 
-def keep_mask(like: Tensor, share: float) -> Tensor:
+def keep_mask(like: Tensor, p: float) -> Tensor:
     """Ones where a number is kept and zeros where it is dropped, from 16 random bits of the global CPU generator each.
 
     Args:
         like: gives shape and type; a mask of the same type multiplies several times faster than one of bool.
-        share: expected share of zeros.
+        p: expected fraction of zeros.
     """
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits
     draws = words.view(torch.int16)[: like.numel()].view(like.shape)
     mask = torch.empty(like.shape, dtype=like.dtype)
-    return torch.ge(draws, round(share * LEVELS) - LEVELS // 2, out=mask)
+    return torch.ge(draws, round(p * LEVELS) - LEVELS // 2, out=mask)
 
 
-def keep_scale(share: float) -> float:
+def keep_scale(p: float) -> float:
     """What kept numbers are multiplied by, so that the expectation stays the same."""
-    return LEVELS / (LEVELS - round(share * LEVELS))
+    return LEVELS / (LEVELS - round(p * LEVELS))

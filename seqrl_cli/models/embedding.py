@@ -38,6 +38,12 @@ class TokenEmbedding(nn.Embedding):
         rows = rows.masked_fill(tokens == self.bins, self.bins * self.transition_dim)
         return super().forward(rows)
 
+    def by_dimension(self) -> Tensor:
+        """A float32 copy as (transition_dim, bins + 1, width), the stop token's row repeated for each dimension."""
+        table = self.weight.detach().float()
+        stop = table[-1].expand(self.transition_dim, 1, -1)
+        return torch.cat([table[:-1].view(self.transition_dim, self.bins, -1), stop], dim=1)
+
 
 class PositionHead(nn.Module):
     """One linear map a dimension, without bias: the map at position ``t`` predicts the token at ``t + 1``.

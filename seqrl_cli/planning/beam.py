@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import Decoder, likeliest
+from seqrl_cli.models.decoding.interface import Decoder, greedy_token
 from seqrl_cli.planning.filters import sample
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues
@@ -124,9 +124,9 @@ def beam_plan(decoder: Decoder, values: BinValues, context: Tensor, settings: Pl
         for uniforms in draws.actions[:, t].unbind(1):
             beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_act, cdf=settings.cdf_act))
         beams.predict(t, values(beams.logits, REWARD))
-        beams.append(likeliest(beams.logits))
+        beams.append(greedy_token(beams.logits))
         beams.predict(t + 1, values(beams.logits, VALUE))
-        beams.write(likeliest(beams.logits))
+        beams.write(greedy_token(beams.logits))
         beams.keep_best(settings.beam_width, settings.discount)
         if t + 1 < settings.horizon:
             beams.read()

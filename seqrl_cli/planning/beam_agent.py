@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.discretizer import Discretizer
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.captured import CapturedPlans
 from seqrl_cli.planning.memory import episodes_that_fit
@@ -132,17 +132,17 @@ class BeamAgent:
         """Move the episodes' latest transitions, equally many each, into what is carried; the decoder after them."""
         if memories[0].tokens:
             past = np.stack([np.concatenate(memory.tokens) for memory in memories]).astype(np.int64)
-            carried = self._after(memories).remember(torch.from_numpy(past).to(self.decoder.device))
+            carried = self._with_state(memories).update_state(torch.from_numpy(past).to(self.decoder.device))
             for memory, state in zip(memories, carried, strict=True):
                 memory.carried = state
                 memory.tokens.clear()
-        return self._after(memories)
+        return self._with_state(memories)
 
-    def _after(self, memories: list[_Memory]) -> TimedDecoder:
+    def _with_state(self, memories: list[_Memory]) -> TimedDecoder:
         """The decoder for what follows on what is carried, if anything is."""
         if memories[0].carried is None:
             return self.decoder
-        return self.decoder.after([memory.carried for memory in memories])
+        return self.decoder.with_state([memory.carried for memory in memories])
 
     def _groups(self, episodes: list[Playing]) -> Iterator[list[Playing]]:
         by_history: dict[tuple[int, bool], list[Playing]] = defaultdict(list)

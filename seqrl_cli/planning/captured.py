@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import Draws, beam_plan
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues

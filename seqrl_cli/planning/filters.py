@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import likeliest
+from seqrl_cli.models.decoding.interface import greedy_token
 
 
 def filter_cdf(logits: Tensor, cdf: float) -> Tensor:
@@ -60,7 +60,7 @@ def sample(logits: Tensor, uniforms: Tensor, *, k: int | None = None, cdf: float
         (rows,) int64.
     """
     if k == 1:
-        return likeliest(logits)
+        return greedy_token(logits)
     if cdf is not None:
         logits = filter_cdf(logits, cdf)
     if k is not None:

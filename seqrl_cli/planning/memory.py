@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.settings import PlanSettings
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from seqrl_cli.models.policies import Policy
-from seqrl_cli.models.policy_decoder import History, build_policy_decoder
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import History, build_policy_decoder
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Playing
 
@@ -39,7 +39,7 @@ class PolicyAgent:
         noise: float = 1.0,
         profile: Profile | None = None,
     ) -> None:
-        self.units = policy.units
+        self.normalizer = policy.normalizer
         self.decoder = build_policy_decoder(policy, context)
         self.target_return, self.stochastic, self.noise = target_return, stochastic, noise
         self.device = policy.head.weight.device
@@ -56,18 +56,18 @@ class PolicyAgent:
     def decide(self, episodes: Sequence[Playing]) -> Sequence[np.ndarray]:
         """See :meth:`Agent.decide`."""
         observations = self._tensor([episode.observations[-1] for episode in episodes])
-        blank = np.zeros(len(self.units.action_low), np.float32)
+        blank = np.zeros(len(self.normalizer.action_low), np.float32)
         actions = self._tensor([episode.actions[-1] if episode.actions else blank for episode in episodes])
         returns_to_go = self._tensor([np.float32(self.target_return - episode.earned) for episode in episodes])
         with self.profile.measure("decode"):
             histories = [episode.memory for episode in episodes]
             distribution = self.decoder.decide(histories, observations, actions, returns_to_go)
             chosen = distribution.sample(self.noise * self._draws(episodes)) if self.stochastic else distribution.mode
-            decided: np.ndarray = self.units.stretch(chosen).cpu().numpy()
+            decided: np.ndarray = self.normalizer.denormalize_action(chosen).cpu().numpy()
         return list(decided)
 
     def _draws(self, episodes: Sequence[Playing]) -> torch.Tensor:
-        size = len(self.units.action_low)
+        size = len(self.normalizer.action_low)
         return self._tensor([episode.generator.standard_normal(size, dtype=np.float32) for episode in episodes])
 
     def _tensor(self, rows: Sequence[np.ndarray | np.float32]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from seqrl_cli.models.decoder import CarryingDecoder, Decoder
+from seqrl_cli.models.decoding.interface import Decoder, RecurrentDecoder
 
 
 class Profile:
@@ -49,14 +49,14 @@ class TimedDecoder(Decoder):
         with self._profile.measure("prefill"):
             return self._decoder.prefill(tokens)
 
-    def after(self, memories: Sequence[Any]) -> TimedDecoder:
-        """See :meth:`CarryingDecoder.after`."""
-        return TimedDecoder(cast(CarryingDecoder, self._decoder).after(memories), self._profile)
+    def with_state(self, memories: Sequence[Any]) -> TimedDecoder:
+        """See :meth:`RecurrentDecoder.with_state`."""
+        return TimedDecoder(cast(RecurrentDecoder, self._decoder).with_state(memories), self._profile)
 
-    def remember(self, tokens: Tensor) -> list[Any]:
-        """See :meth:`CarryingDecoder.remember`."""
+    def update_state(self, tokens: Tensor) -> list[Any]:
+        """See :meth:`RecurrentDecoder.update_state`."""
         with self._profile.measure("prefill"):
-            return cast(CarryingDecoder, self._decoder).remember(tokens)
+            return cast(RecurrentDecoder, self._decoder).update_state(tokens)
 
     def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """See :meth:`Decoder.step`."""

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from seqrl_cli.config.overrides import sentence
 from seqrl_cli.config.plan import SearchConfig
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoding.interface import Window
 
 
 class PlanSettings(SearchConfig):

@@ -17,9 +17,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.old_names import current_names
 from seqrl_cli.runs.atomic import fsync, make_folder, write_text_atomic, writing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: query, key and value of a transformer block are three parameters; a policy's normalizer has that name."""
+
 MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, LAST_FILE = "model.safetensors", "optimizer.safetensors", "state.json", "last"
 
 
@@ -216,11 +219,12 @@ def _entry(folder: Path, values: dict[str, Any], key: str, kind: type) -> Any:
 
 
 def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of one file, under the names that version 2 has for them."""
     try:
         data = (folder / name).read_bytes()
         if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
             raise _damaged(folder, name, f"does not have the contents that {STATE_FILE} records")
-        return load(data)
+        return current_names(load(data))
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, name, "cannot be read") from error
 

@@ -7,7 +7,7 @@ bounds norms at 10, which a layer of the paper's width exceeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ class Lamb(torch.optim.Optimizer):
         betas: decay of the first and second moment.
         eps: added to the root of the second moment.
         weight_decay: share of a weight added to its update; at zero the update is Adam's.
+        joined: sets of parameters that count as one tensor when lengths are measured.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Lamb(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        joined: Iterable[Sequence[Tensor]] = (),
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        self._leader = {parameter: together[0] for together in joined for parameter in together}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -62,7 +65,7 @@ class Lamb(torch.optim.Optimizer):
         torch._foreach_div_(updates, scales)
         if group["weight_decay"]:
             torch._foreach_add_(updates, parameters, alpha=group["weight_decay"])
-            torch._foreach_mul_(updates, _trust_ratios(parameters, updates))
+            torch._foreach_mul_(updates, self._trust_ratios(parameters, updates))
         torch._foreach_add_(parameters, updates, alpha=-group["lr"])
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
@@ -73,9 +76,17 @@ class Lamb(torch.optim.Optimizer):
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state
 
+    def _trust_ratios(self, parameters: list[Tensor], updates: list[Tensor]) -> list[Tensor]:
+        """Norm of each parameter's layer over that of the layer's update; 1 where one of them is zero."""
+        leaders = [self._leader.get(parameter, parameter) for parameter in parameters]
+        numbers = {leader: number for number, leader in enumerate(dict.fromkeys(leaders))}
+        layers = torch.tensor([numbers[leader] for leader in leaders], device=parameters[0].device)
+        norms, lengths = _layer_norms(parameters, layers), _layer_norms(updates, layers)
+        return list(torch.where((norms > 0) & (lengths > 0), norms / lengths, 1.0).unbind())
 
-def _trust_ratios(parameters: list[Tensor], updates: list[Tensor]) -> list[Tensor]:
-    """Norm of each parameter over that of its update; 1 where one of them is zero."""
-    norms = torch.stack(list(torch._foreach_norm(parameters)))
-    lengths = torch.stack(list(torch._foreach_norm(updates)))
-    return list(torch.where((norms > 0) & (lengths > 0), norms / lengths, 1.0).unbind())
+
+def _layer_norms(tensors: list[Tensor], layers: Tensor) -> Tensor:
+    """Norm of all tensors of each tensor's layer, (tensors,), given the layers' numbers (tensors,)."""
+    norms = torch.stack(list(torch._foreach_norm(tensors)))
+    squares = norms.double().square()  # in double precision, where the root of a square gives the number back
+    return squares.new_zeros(len(tensors)).index_add(0, layers, squares).sqrt()[layers].to(norms.dtype)

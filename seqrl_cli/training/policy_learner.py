@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.action_distribution import ActionDistribution, Point
-from seqrl_cli.models.behaviour_cloning import BehaviourCloning
-from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.block import joined_parameters
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
+from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.compiling import compiled
 from seqrl_cli.training.generators import generator_states, restore_generators
@@ -89,7 +90,8 @@ class PolicyLearner:
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
         self._optimizer: torch.optim.Optimizer
         if settings.optimizer == "lamb":
-            self._optimizer = Lamb(model.parameters(), lr=rate, betas=betas, weight_decay=decay)
+            joined = joined_parameters(model)
+            self._optimizer = Lamb(model.parameters(), lr=rate, betas=betas, weight_decay=decay, joined=joined)
         else:
             self._optimizer = make_optimizer(model, rate, betas, decay)
         self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
@@ -162,7 +164,11 @@ class PolicyLearner:
         observations, actions, returns_to_go, timesteps = (torch.from_numpy(array).to(self.device) for array in arrays)
         with autocast(self.precision, self.device):
             distribution = self._forward(observations, actions, returns_to_go, timesteps)
-        return distribution, self.model.units.shrink(actions), torch.from_numpy(batch.mask).to(self.device).float()
+        return (
+            distribution,
+            self.model.normalizer.normalize_action(actions),
+            torch.from_numpy(batch.mask).to(self.device).float(),
+        )
 
     @staticmethod
     def _distance(distribution: ActionDistribution, actions: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows
-from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.metrics import Metrics
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings

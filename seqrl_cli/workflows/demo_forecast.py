@@ -15,8 +15,8 @@ from seqrl_cli.console import Console, duration
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.models.build import build_decoder
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_files import episode_paths
 from seqrl_cli.planning.rollout import Rollout

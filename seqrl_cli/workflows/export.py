@@ -12,7 +12,7 @@ from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.interop.trajectory_transformer_folder import write_folder
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.models import load_model, warn_unfinished

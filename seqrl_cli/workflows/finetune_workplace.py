@@ -17,8 +17,8 @@ from seqrl_cli.envs.process import ProcessSlots
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.policies import Policy
-from seqrl_cli.models.policy_decoder import check_context
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import check_context
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.online.segments import SegmentFolder

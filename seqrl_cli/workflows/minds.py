@@ -9,10 +9,10 @@ from typing import Protocol
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.console import counted
 from seqrl_cli.models.build import device_of
-from seqrl_cli.models.decoder import Decoder
-from seqrl_cli.models.decoder_linear import PackedLinear, fastest_linear
-from seqrl_cli.models.native.decoder import NativeGPTDecoder
-from seqrl_cli.models.retnet_decoder import RetNetDecoder
+from seqrl_cli.models.decoding.interface import Decoder
+from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fastest_linear
+from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
+from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.policy_agent import PolicyAgent
@@ -115,7 +115,7 @@ class PolicyMind:
     @property
     def engine(self) -> str:
         """See :class:`Mind`."""
-        return "torch" if fastest_linear(device_of(self.trained.model)) is PackedLinear else "native"
+        return "torch" if fastest_linear(device_of(self.trained.model)) is BatchInvariantLinear else "native"
 
     def agent(self, slots: int, profile: Profile) -> Agent:
         """See :class:`Mind`."""

@@ -21,9 +21,9 @@ from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
-from seqrl_cli.models.policy_decoder import check_context
-from seqrl_cli.models.retention import check_mode
-from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.decision.decoder import check_context
+from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.models.retnet.retention import check_mode
 from seqrl_cli.planning.episode_files import PlanFacts
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout

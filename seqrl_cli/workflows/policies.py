@@ -14,7 +14,7 @@ from seqrl_cli.config.owners import OWNERS
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.policies import Policy, build_policy, load_policy_weights, policy_sizes
+from seqrl_cli.models.decision.build import Policy, build_policy, load_policy_weights, policy_sizes
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.training.checkpoints import step_folder

@@ -14,10 +14,10 @@ from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress, duration
 from seqrl_cli.errors import Interrupted, SeqrlError
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.policies import Policy
-from seqrl_cli.models.policy_decoder import check_context
-from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import check_context
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder, check_name

@@ -115,7 +115,7 @@ def _policy_job(
     )
     policy = make_policy(config, data, step_limit)
     low, high = data.action_bounds
-    policy.units.fit(np.concatenate([one.observations for one in kept]), low, high)
+    policy.normalizer.fit(np.concatenate([one.observations for one in kept]), low, high)
     train = PolicyWindows(kept, policy.context)
     validation = PolicyWindows(held_out, policy.context) if held_out else None
     return TrainJob(policy.to(device), train, validation, policy_train_settings(config), PolicyTrainer, data)

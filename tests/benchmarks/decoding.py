@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.models.build import TokenModel, build_decoder, build_model
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.reports.curves import Panel, Series
 from seqrl_cli.reports.plots import plot_panels

@@ -25,7 +25,7 @@ from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.process import ProcessSlots
 from seqrl_cli.envs.slots import LocalSlots, Setup, Slots
 from seqrl_cli.envs.vector import EpisodeVector
-from seqrl_cli.models.decision_transformer import DecisionTransformer
+from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decoder import Decoder, Window
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Decoder, Window
+from seqrl_cli.models.gpt.model import GPT
 
 
 @dataclass
@@ -122,12 +122,8 @@ class CachedInputs(PlainCache):
 
 def _project(block: Block, newest: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries of the newest inputs (rows, new, width), keys and values of all: (rows, heads, ..., head_dim)."""
-    width = newest.shape[2]
-    query = functional.linear(newest, block.qkv.weight[:width], block.qkv.bias[:width])
-    both = functional.linear(inputs, block.qkv.weight[width:], block.qkv.bias[width:])
-    query, key, value = (
-        each.unflatten(2, (block.n_head, -1)).transpose(1, 2) for each in (query, *both.chunk(2, dim=2))
-    )
+    projected = block.query(newest), block.key(inputs), block.value(inputs)
+    query, key, value = (each.unflatten(2, (block.n_head, -1)).transpose(1, 2) for each in projected)
     return query, key, value
 
 

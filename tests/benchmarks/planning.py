@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from seqrl_cli.models.build import PRECISIONS, build_decoder
-from seqrl_cli.models.decoder import Decoder
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.decoding.interface import Decoder
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.captured import CapturedPlans
 from seqrl_cli.planning.settings import PlanSettings

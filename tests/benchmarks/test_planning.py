@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks import planning
 from tests.benchmarks.plain_decoders import PLAIN
 from tests.contracts.decoder import check_equals_reference
-from tests.models.test_decoder_gpt import Window, make_model, naive
+from tests.models.gpt.test_decoder import Window, make_model, naive
 
 
 @pytest.mark.parametrize("name", PLAIN)

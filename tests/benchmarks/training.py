@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.data.windows import Windows
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.loss import target_weights
 from seqrl_cli.training.schedule import scaled_schedule
 from seqrl_cli.training.settings import TrainSettings

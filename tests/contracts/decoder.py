@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decoder import Decoder
+from seqrl_cli.models.decoding.interface import Decoder
 
 Reference = Callable[[Tensor, int], Tensor]
 """Logits (rows, bins + 1) after tokens (rows, time), computed from scratch, for a decoder prefilled with so many."""

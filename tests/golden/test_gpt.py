@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.loss import target_weights, token_loss
 
 

@@ -22,7 +22,7 @@ from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.faster_trajectory_transformer import read_discretizer
 from seqrl_cli.interop.pickle_writer import dump_object
 from seqrl_cli.interop.torch_files import read_state_dict
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.filters import filter_cdf, filter_top_k
 from seqrl_cli.planning.settings import PlanSettings

@@ -8,7 +8,7 @@ import torch
 
 from seqrl_cli.interop.trajectory_retnet import convert_retnet_state
 from seqrl_cli.models.loss import target_weights, token_loss
-from seqrl_cli.models.retnet import RetNet
+from seqrl_cli.models.retnet.model import RetNet
 
 
 @pytest.fixture(scope="module")

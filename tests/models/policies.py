@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows, Trajectory
-from seqrl_cli.models.policies import Policy, build_policy
+from seqrl_cli.models.decision.build import Policy, build_policy
 
 OBSERVATION_DIM, ACTION_DIM, CONTEXT = 4, 2, 6
 SMALL = {"n_layer": 2, "n_head": 2, "width": 16, "context": CONTEXT}
@@ -22,7 +22,7 @@ def make_policy(
     for parameter in policy.parameters():
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
     rng = np.random.default_rng(seed)
-    policy.units.fit(rng.normal(1, 2, (50, observation_dim)), [-2.0] * action_dim, [1.0] * action_dim)
+    policy.normalizer.fit(rng.normal(1, 2, (50, observation_dim)), [-2.0] * action_dim, [1.0] * action_dim)
     return policy.eval()
 
 

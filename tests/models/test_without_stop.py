@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from seqrl_cli.models.decoder import Window
+from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.embedding import PositionHead
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.loss import target_weights, token_loss
 
 BINS = 5

@@ -10,7 +10,7 @@ import torch
 
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector import EpisodeVector
-from seqrl_cli.models.decision_transformer import DecisionTransformer
+from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.online.segments import SegmentFolder

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Window
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.settings import PlanSettings
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.values import BinValues

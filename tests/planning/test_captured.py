@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
+from seqrl_cli.models.gpt.decoder import GPTDecoder
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.captured import CapturedPlans
 from seqrl_cli.planning.settings import PlanSettings

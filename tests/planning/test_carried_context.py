@@ -10,8 +10,8 @@ import torch
 
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.retnet import RetNet
-from seqrl_cli.models.retnet_decoder import RetNetDecoder
+from seqrl_cli.models.retnet.decoder import RetNetDecoder
+from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.planning.settings import PlanSettings
 from tests.planning.test_rollout import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.gpt_decoder import GPTDecoder
-from seqrl_cli.models.native.decoder import NativeGPTDecoder
+from seqrl_cli.models.gpt.decoder import GPTDecoder
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.settings import PlanSettings
@@ -22,7 +22,7 @@ def make_decoder(settings: PlanSettings, decoder: type = GPTDecoder) -> GPTDecod
 
 
 def cached_bytes(decoder: GPTDecoder | NativeGPTDecoder) -> int:
-    pools = decoder.pools if isinstance(decoder, NativeGPTDecoder) else [decoder.pages]
+    pools = decoder.pools if isinstance(decoder, NativeGPTDecoder) else [decoder.cache]
     return sum(pool.memory.nbytes for pool in pools)
 
 

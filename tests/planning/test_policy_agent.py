@@ -8,9 +8,9 @@ import torch
 
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models import policy_decoder
-from seqrl_cli.models.decoder_linear import PackedLinear
-from seqrl_cli.models.policies import POLICIES
+from seqrl_cli.models.decision import decoder as policy_decoder
+from seqrl_cli.models.decision.build import POLICIES
+from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from tests.models.policies import make_policy
@@ -23,11 +23,11 @@ STEPS = 14
 def linear(request, monkeypatch):
     """Whether linear layers are compiled, where they can be, or PyTorch's."""
     if request.param == "torch":
-        monkeypatch.setattr(policy_decoder, "fastest_linear", lambda device: PackedLinear)
+        monkeypatch.setattr(policy_decoder, "fastest_linear", lambda device: BatchInvariantLinear)
 
 
 def policy_of(arch: str, **changes):
-    return make_policy(arch, observation_dim=11, action_dim=3, **({} if arch == "bc" else changes))
+    return make_policy(arch, seed=2, observation_dim=11, action_dim=3, **({} if arch == "bc" else changes))
 
 
 def play(policy, slots: int, episodes: list[int], *, context: int = 3, **how) -> list[EpisodeRecord]:
@@ -55,7 +55,7 @@ def encoded_anew(policy, record: EpisodeRecord, context: int) -> np.ndarray:
             torch.from_numpy(returns.astype(np.float32))[None],
             torch.arange(len(record.actions))[seen][None],
         )
-        actions.append(policy.units.stretch(distribution.mode[0, -1]).numpy())
+        actions.append(policy.normalizer.denormalize_action(distribution.mode[0, -1]).numpy())
     return np.clip(actions, -1, 1)
 
 

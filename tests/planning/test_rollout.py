@@ -13,8 +13,8 @@ from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import build_decoder
-from seqrl_cli.models.decoder import Decoder
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Decoder
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile

@@ -7,8 +7,8 @@ import torch
 
 from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.data.windows import Windows
-from seqrl_cli.models.gpt import GPT
-from seqrl_cli.models.policies import Policy
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainSettings
 from seqrl_cli.training.schedule import scaled_schedule

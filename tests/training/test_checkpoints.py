@@ -137,3 +137,14 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     found = newest_checkpoint(tmp_path)
     assert found is not None and found.step == 1
     assert not list(tmp_path.glob(".*"))
+
+
+def test_projections_that_an_older_version_joined_are_read_apart(tmp_path):
+    weight = torch.arange(12.0).view(6, 2)
+    moments = {"blocks.0.qkv.weight.exp_avg": weight + 1, "blocks.0.qkv.weight.step": torch.tensor(3.0)}
+    write_checkpoint(tmp_path, Checkpoint(1, {"blocks.0.qkv.weight": weight}, moments, {}), keep=1)
+    found = newest_checkpoint(tmp_path)
+    assert found is not None and set(found.model) == {f"blocks.0.{part}.weight" for part in ("query", "key", "value")}
+    assert torch.equal(found.model["blocks.0.value.weight"], weight[4:])
+    assert torch.equal(found.optimizer["blocks.0.key.weight.exp_avg"], weight[2:4] + 1)
+    assert found.optimizer["blocks.0.query.weight.step"] == 3

@@ -72,3 +72,25 @@ def test_a_step_is_as_long_as_the_rate_says():
     before = weight.detach().clone()
     Lamb([weight], lr=0.05, weight_decay=1e-4).step()
     assert ((weight.detach() - before).norm() / before.norm()).item() == pytest.approx(0.05)
+
+
+def test_parts_of_a_layer_step_as_one_tensor():
+    generator = torch.Generator().manual_seed(0)
+    whole, other = (torch.randn(6, 3, generator=generator) for _ in range(2))
+    parts = [part.clone().requires_grad_() for part in whole.chunk(3)]
+    tensors = [whole.clone().requires_grad_(), other.clone().requires_grad_()]
+    alone = other.clone().requires_grad_()
+    optimizers = (
+        Lamb(tensors, lr=0.1, weight_decay=0.01),
+        Lamb([*parts, alone], lr=0.1, weight_decay=0.01, joined=[parts]),
+    )
+    for _ in range(3):
+        for tensor in tensors:
+            tensor.grad = torch.randn(6, 3, generator=generator)
+        alone.grad = tensors[1].grad
+        for part, gradient in zip(parts, tensors[0].grad.chunk(3), strict=True):
+            part.grad = gradient
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(torch.cat(parts), tensors[0])
+    assert torch.equal(alone, tensors[1])

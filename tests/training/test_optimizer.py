@@ -14,7 +14,7 @@ from tests.training.fixtures import tiny_gpt
 
 def test_only_matrices_of_linear_layers_and_the_head_decay():
     decayed = decayed_parameters(tiny_gpt())
-    layers = ("qkv", "projection", "mlp_in", "mlp_out")
+    layers = ("query", "key", "value", "projection", "mlp_in", "mlp_out")
     assert decayed == {f"blocks.{block}.{layer}.weight" for block in range(2) for layer in layers} | {"head.weight"}
 
 

@@ -10,8 +10,8 @@ import torch
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
+from seqrl_cli.models.decision.build import POLICIES, Policy
 from seqrl_cli.models.dropout import Dropout
-from seqrl_cli.models.policies import POLICIES, Policy
 from seqrl_cli.training import policy_learner
 from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings
 from tests.models.policies import ACTION_DIM, CONTEXT, make_batch, make_policy, tensors
@@ -53,7 +53,7 @@ def test_the_loss_is_likelihood_and_entropy_of_the_real_steps():
     without_dropout(learner.model)
     distribution = learner.model(*tensors(batch))
     noise = torch.randn(5, *batch.actions.shape)
-    actions = learner.model.units.shrink(torch.from_numpy(batch.actions))
+    actions = learner.model.normalizer.normalize_action(torch.from_numpy(batch.actions))
     likelihood = np.mean([distribution.log_prob(actions)[row, step].item() for row, step in np.argwhere(batch.mask)])
     entropies = distribution.entropy(noise)
     entropy = np.mean([entropies[row, step].item() for row, step in np.argwhere(batch.mask)])

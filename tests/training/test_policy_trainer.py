@@ -13,7 +13,7 @@ import torch
 
 from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.policies import POLICIES
+from seqrl_cli.models.decision.build import POLICIES
 from seqrl_cli.training.checkpoints import newest_checkpoint
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import fit

@@ -1,1 +1,1 @@
-"""A GPT's decoder, and linear layers, in C++ that is compiled for the processor that it runs on."""
+"""C++ that is compiled for the processor that it runs on: the steps of a GPT, and linear layers."""

@@ -40,7 +40,9 @@ class Panels:
 
 
 class NativeLinear:
-    """What :class:`~seqrl_cli.models.decoder_linear.PackedLinear` is, at the speed of the memory for few rows too.
+    """A linear layer that treats a row the same in any batch, at the speed of the memory for few rows too.
+
+    It can stand in for :class:`~seqrl_cli.models.decoding.invariant_linear.BatchInvariantLinear`.
 
     Args:
         weight: (outputs, inputs), on the CPU; copied.
@@ -57,31 +59,31 @@ class NativeLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs), a new tensor."""
-        return self._image(x)
+        return self._output(x)
 
     def gelu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> GELU, in its exact form, of (rows, outputs)."""
-        return self._image(x, "gelu")
+        return self._output(x, "gelu")
 
     def silu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> SiLU of (rows, outputs)."""
-        return self._image(x, "silu")
+        return self._output(x, "silu")
 
     def relu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> ReLU of (rows, outputs)."""
-        return self._image(x, "relu")
+        return self._output(x, "relu")
 
-    def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        """``residual`` (rows, outputs) plus the image of ``x`` (rows, inputs), a new tensor."""
+    def add_residual(self, residual: Tensor, x: Tensor) -> Tensor:
+        """``residual`` (rows, outputs) plus the output for ``x`` (rows, inputs), a new tensor."""
         residual = residual.contiguous()
         assert residual.shape == (x.shape[0], self.outputs) and residual.dtype == torch.float32
-        return self._image(x, start=residual)
+        return self._output(x, start=residual)
 
-    def times(self, factor: Tensor, x: Tensor) -> Tensor:
-        """``factor`` (rows, outputs) times the image of ``x`` (rows, inputs), number by number."""
-        return self._image(x).mul_(factor)
+    def gated(self, factor: Tensor, x: Tensor) -> Tensor:
+        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), number by number."""
+        return self._output(x).mul_(factor)
 
-    def _image(self, x: Tensor, activation: str = "none", start: Tensor | None = None) -> Tensor:
+    def _output(self, x: Tensor, activation: str = "none", start: Tensor | None = None) -> Tensor:
         """The activation of the product with the weights plus bias, plus ``start`` if there is one."""
         rows, inputs = x.shape
         assert inputs == self.inputs and x.dtype == torch.float32

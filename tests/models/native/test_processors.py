@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqrl_cli.models.decoder import Window
-from seqrl_cli.models.gpt import GPT
+from seqrl_cli.models.decoding.interface import Window
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.models.native import library
-from seqrl_cli.models.native.decoder import NativeGPTDecoder
 from tests.contracts.decoder import Reference, check_equals_reference, check_greedy, check_groups_are_independent
 
 pytestmark = pytest.mark.skipif(not library.available(), reason="no C++ compiler")

@@ -1,0 +1,1 @@
+"""Policies, which say actions themselves: Decision Transformers and behaviour cloning."""

@@ -1,0 +1,242 @@
+"""Policies step by step: what a policy does next in many episodes at once, without gradients.
+
+An episode's answer is bit for bit the same whatever episodes are beside it, on a CPU, because every product treats its
+rows alike (see :mod:`~seqrl_cli.models.decoding.invariant_linear`) and episodes attend apart.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.block import Block
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decision_transformer import TOKENS, DecisionTransformer
+from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
+
+
+@dataclass
+class History:
+    """What a policy sees of one episode.
+
+    Attributes:
+        steps: steps of the episode so far.
+        tokens: (tokens, width), inputs of the first block, of the steps that are still seen.
+        cache: keys and values (heads, tokens, head_dim) of each block, while no step has been forgotten.
+    """
+
+    steps: int = 0
+    tokens: Tensor | None = None
+    cache: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+class PolicyDecoder(Protocol):
+    """A policy that is asked for one step of some episodes at a time."""
+
+    def decide(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> ActionDistribution:
+        """What the policy does next, (episodes, action_dim), in units of the action box scaled to [-1, 1].
+
+        Args:
+            histories: one an episode, fresh ones for its first step; they are carried on.
+            observations: (episodes, observation_dim), the current ones.
+            actions: (episodes, action_dim), those before, as executed; not looked at in an episode's first step.
+            returns_to_go: (episodes,), the current ones.
+        """
+
+
+def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
+    """The decoder of a policy.
+
+    Args:
+        policy: on its device; as it is now, since its weights are copied.
+        context: steps that it sees, the current one included.
+
+    Raises:
+        SeqrlError: the policy was made for fewer steps.
+    """
+    if isinstance(policy, BehaviourCloning):
+        return CloningDecoder(policy)
+    return TransformerDecoder(policy, context)
+
+
+def check_context(policy: Policy, context: int) -> None:
+    """Stop unless a policy can see so many steps.
+
+    Raises:
+        SeqrlError: it was made for fewer.
+    """
+    if isinstance(policy, DecisionTransformer) and not 1 <= context <= policy.context:
+        message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.context}"
+        raise SeqrlError(message, f"set plan.max_context_transitions to {policy.context} or less")
+
+
+class CloningDecoder:
+    """Behaviour cloning, which looks at the current observation only."""
+
+    def __init__(self, policy: BehaviourCloning) -> None:
+        self.normalizer = policy.normalizer
+        make = fastest_linear(self.normalizer.action_low.device)
+        hidden = [layer for layer in policy.hidden if isinstance(layer, nn.Sequential)]
+        self.layers = [make(*merged(linear)) for linear, *_ in hidden]
+        self.head = make(*merged(policy.head))
+
+    @torch.no_grad()
+    def decide(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> ActionDistribution:
+        """See :meth:`PolicyDecoder.decide`."""
+        x = self.normalizer.normalize_observation(observations)
+        for layer in self.layers:
+            x = layer.relu(x)
+        return Point(torch.tanh(self.head(x)))
+
+
+class TransformerDecoder:
+    """A Decision Transformer that sees the last steps.
+
+    While the window fills, keys and values are kept and only a step's own tokens are encoded. Once it slides it is
+    encoded anew at every step: what a block kept of a step was computed in view of steps that are no longer seen, so
+    that going on from it would be another function. The embedded tokens are kept always.
+
+    Args:
+        policy: as it is now, since its weights are copied.
+        context: steps of the window.
+
+    Raises:
+        SeqrlError: the policy was made for fewer steps.
+    """
+
+    def __init__(self, policy: DecisionTransformer, context: int) -> None:
+        check_context(policy, context)
+        self.policy = policy
+        self.context = context
+        device, longest = policy.normalizer.action_low.device, TOKENS * context
+        self.outputs = len(merged_weight(policy.head))
+        self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
+        make = fastest_linear(device)
+        self.blocks = [_PolicyLayer(block, make) for block in policy.blocks if isinstance(block, Block)]
+        self.embed_return, self.embed_observation, self.embed_action, self.head = (
+            make(*merged(linear))
+            for linear in (policy.embed_return, policy.embed_observation, policy.embed_action, policy.head)
+        )
+
+    @torch.no_grad()
+    def decide(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> ActionDistribution:
+        """See :meth:`PolicyDecoder.decide`."""
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, history in enumerate(histories):
+            groups[min(history.steps, self.context)].append(index)
+        numbers = observations.new_empty(len(histories), self.outputs)
+        embedded = self._embed(histories, observations, actions, returns_to_go)
+        for rows in groups.values():
+            hidden = self._advance([histories[row] for row in rows], embedded[rows])
+            numbers[rows] = self.head(self.policy.norm(hidden))
+        return self.policy.read(numbers)
+
+    def _embed(
+        self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
+    ) -> Tensor:
+        """First block inputs (episodes, 3, width): the action before, the return-to-go, the observation."""
+        normalizer = self.policy.normalizer
+        parts = [
+            self.embed_action(normalizer.normalize_action(actions)),
+            self.embed_return((returns_to_go * self.policy.return_scale).unsqueeze(-1)),
+            self.embed_observation(normalizer.normalize_observation(observations)),
+        ]
+        tokens = torch.stack(parts, dim=1)
+        if self.policy.embed_time is not None:
+            now = torch.tensor([history.steps for history in histories], device=observations.device)
+            steps = torch.stack([now - 1, now, now], dim=1).clamp(0, self.policy.embed_time.num_embeddings - 1)
+            tokens = tokens + self.policy.embed_time(steps)
+        normed: Tensor = self.policy.norm_embedding(tokens)
+        return normed
+
+    def _advance(self, histories: list[History], embedded: Tensor) -> Tensor:
+        """Take a step in episodes that see equally many; the last block's (episodes, width) at the observations."""
+        first = histories[0].tokens is None
+        new = embedded[:, 1:] if first else embedded
+        if first:
+            tokens = new
+        else:
+            before = torch.stack([history.tokens for history in histories if history.tokens is not None])
+            tokens = torch.cat([before, new], dim=1)[:, -(TOKENS * self.context - 1) :]
+        slides = histories[0].steps >= self.context
+        kept = [] if slides else [history.cache for history in histories]
+        hidden, cache = self._encode(tokens if slides else new, kept)
+        fills = histories[0].steps + 1 < self.context
+        for row, history in enumerate(histories):
+            history.steps += 1
+            history.tokens = tokens[row]
+            history.cache = [(key[row], value[row]) for key, value in cache] if fills else []
+        return hidden
+
+    def _encode(self, x: Tensor, kept: list[list[tuple[Tensor, Tensor]]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The last block's output at the last token, and every block's keys and values of all tokens so far.
+
+        Args:
+            x: (episodes, new tokens, width).
+            kept: each episode's keys and values of the tokens before, by block; empty when there are none.
+        """
+        cache = []
+        past = kept[0][0][0].shape[1] if kept and kept[0] else 0
+        hidden: Tensor | None = self.hidden[past:, : past + x.shape[1]][: x.shape[1]]
+        for number, block in enumerate(self.blocks):
+            normed = block.norm_attention(x)
+            key, value = block.keys_and_values(normed)
+            if past:
+                key = torch.cat([torch.stack([blocks[number][0] for blocks in kept]), key], dim=2)
+                value = torch.cat([torch.stack([blocks[number][1] for blocks in kept]), value], dim=2)
+            cache.append((key, value))
+            if number == len(self.blocks) - 1:  # only the last token is asked about the action
+                x, normed, hidden = x[:, -1:], normed[:, -1:], None
+            x = block(x, normed, key, value, hidden)
+        return x[:, 0], cache
+
+
+class _PolicyLayer:
+    """A transformer block whose linear layers take all episodes' rows together."""
+
+    def __init__(self, block: Block, make: MakeLinear) -> None:
+        self.n_head = block.n_head
+        self.norm_attention, self.norm_mlp = block.norm_attention, block.norm_mlp
+        self.query, self.key_value = make(*merged(block.query)), make(*joined(block.key, block.value))
+        self.projection, self.mlp_in, self.mlp_out = (
+            make(*merged(linear)) for linear in (block.projection, block.mlp_in, block.mlp_out)
+        )
+
+    def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
+        """Two (episodes, heads, tokens, head_dim) of (episodes, tokens, width)."""
+        key, value = self.key_value(normed.flatten(0, 1)).view(*normed.shape[:2], -1).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def __call__(self, x: Tensor, normed: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None) -> Tensor:
+        """The block's output at the last tokens.
+
+        Args:
+            x: (episodes, tokens, width).
+            normed: likewise.
+            key: of all tokens, (episodes, heads, past + tokens, head_dim).
+            value: likewise.
+            hidden: (tokens, past + tokens), minus infinity where a token must not look; None if it may anywhere.
+        """
+        query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
+        rows = self.projection.add_residual(x.flatten(0, 1), attended.transpose(1, 2).flatten(2).flatten(0, 1))
+        return self.mlp_out.add_residual(rows, self.mlp_in.relu(self.norm_mlp(rows))).view(x.shape)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(episodes, tokens, width) -> (episodes, heads, tokens, head_dim)."""
+        return x.unflatten(-1, (self.n_head, -1)).transpose(1, 2)

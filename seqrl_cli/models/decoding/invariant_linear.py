@@ -1,0 +1,165 @@
+"""Linear layers that treat a row the same in any batch, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqrl_cli.models.native import library
+from seqrl_cli.models.native.linear import NativeLinear
+
+SMALLEST_INVARIANT_BATCH = 32
+"""Rows from which a product gives a row bit for bit the same result in any batch; fewer take other code.
+
+One thread needs 4 of them on a CPU with AVX-512, 16 threads 28.
+"""
+
+SMALLEST_INVARIANT_OUTPUT = 16
+"""Outputs from which it does: with fewer, a row's place in the batch can matter."""
+
+LARGEST_INVARIANT_INPUT = 256
+"""Inputs up to which it does: longer sums are cut into parts, and where depends on the batch and on the threads."""
+
+
+class BatchInvariantLinear:
+    """``x @ weight.T + bias`` with the weights laid out as a matrix product reads them, (inputs, outputs).
+
+    That the result of a row depends on nothing else makes an episode's plan independent of the episodes planned beside
+    it. So few rows and outputs are padded, and many inputs summed up in parts of our own choice. For the sizes of a
+    decoder this is up to twice as fast as ``functional.linear``, and as oneDNN's packed weights with what follows fused
+    in.
+
+    Args:
+        weight: (outputs, inputs).
+        bias: (outputs,), or None.
+        precision: in which inputs and weights are multiplied; all else, results included, is float32.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype = torch.float32) -> None:
+        self.precision = precision
+        self.bias = None if bias is None else bias.detach().float().clone()
+        rounded = weight.detach().to(precision)
+        self.outputs = len(rounded)
+        columns = functional.pad(rounded.T, (0, max(0, SMALLEST_INVARIANT_OUTPUT - self.outputs)))
+        self.parts = columns.clone(memory_format=torch.contiguous_format).split(LARGEST_INVARIANT_INPUT)
+        self._half = _pack(rounded) if _has_half_units(rounded) else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> (rows, outputs), a new tensor."""
+        output = self._product(x)
+        return output if self.bias is None else output.add_(self.bias)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> GELU, in its exact form, of (rows, outputs)."""
+        return functional.gelu(self(x))
+
+    def silu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> SiLU of (rows, outputs).
+
+        By the hyperbolic tangent: PyTorch's SiLU is not the same, bit for bit, at a tensor's end as in its middle.
+        """
+        output = self(x)
+        return (0.5 * output).tanh_().mul_(0.5).add_(0.5).mul_(output)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """(rows, inputs) -> ReLU of (rows, outputs)."""
+        return self(x).relu_()
+
+    def add_residual(self, residual: Tensor, x: Tensor) -> Tensor:
+        """``residual`` (rows, outputs) plus the output for ``x`` (rows, inputs), a new tensor."""
+        output = self._product(x, residual)
+        return output if self.bias is None else output.add_(self.bias)
+
+    def gated(self, factor: Tensor, x: Tensor) -> Tensor:
+        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), number by number."""
+        return self(x).mul_(factor)
+
+    def _product(self, x: Tensor, start: Tensor | None = None) -> Tensor:
+        """``start`` (rows, outputs), nothing if None, plus the product of ``x`` (rows, inputs) with the weights."""
+        if self.precision != torch.float32:
+            output = self._half_product(x.to(self.precision)).float()
+            return output if start is None else output.add_(start)
+        columns, (first, *others) = self.parts[0].shape[1], _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1)
+        if start is None:
+            output = torch.mm(first, self.parts[0])
+        else:
+            output = torch.addmm(_pad(start, columns), first, self.parts[0])
+        for part, weights in zip(others, self.parts[1:], strict=True):
+            output.addmm_(part, weights)
+        return output[: len(x), : self.outputs].contiguous()  # a copy only of what was padded
+
+    def _half_product(self, x: Tensor) -> Tensor:
+        if self._half is None:
+            return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])[:, : self.outputs]
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._half, None, "none", [], "")
+        return product
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """A module that stands in for a linear layer and computes what one linear layer computes, an adapter for one."""
+
+    def merged_weight(self) -> Tensor:
+        """(outputs, inputs) of that layer."""
+
+    def merged_bias(self) -> Tensor | None:
+        """(outputs,) of that layer, if it has one."""
+
+
+def merged_weight(layer: nn.Module) -> Tensor:
+    """The weight (outputs, inputs) that a linear layer, or what stands in for it, multiplies with."""
+    weight = layer.merged_weight() if isinstance(layer, Mergeable) else layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def merged_bias(layer: nn.Module) -> Tensor | None:
+    """The bias (outputs,) that a linear layer, or what stands in for it, adds; None for none."""
+    bias = layer.merged_bias() if isinstance(layer, Mergeable) else layer.bias
+    assert bias is None or isinstance(bias, Tensor)
+    return bias
+
+
+def merged(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a linear layer, or of what stands in for it."""
+    return merged_weight(layer), merged_bias(layer)
+
+
+def joined(*layers: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight and bias of one linear layer that computes, one after the other, what several with a bias compute."""
+    biases = [bias for layer in layers if (bias := merged_bias(layer)) is not None]
+    assert len(biases) == len(layers), "all have a bias"
+    return torch.cat([merged_weight(layer) for layer in layers]), torch.cat(biases)
+
+
+DecoderLinear = BatchInvariantLinear | NativeLinear
+
+MakeLinear = Callable[[Tensor, Tensor | None], DecoderLinear]
+"""Makes a layer of a weight (outputs, inputs) and a bias (outputs,) or None."""
+
+
+def fastest_linear(device: torch.device) -> MakeLinear:
+    """The faster kind of layer for float32 weights on a device: C++ on a CPU, where it can be had, else PyTorch."""
+    return NativeLinear if device.type == "cpu" and library.available() else BatchInvariantLinear
+
+
+def _has_half_units(weight: Tensor) -> bool:
+    """Whether oneDNN multiplies such weights; unpacked, it would lay them out anew for every product."""
+    is_half = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+    return is_half and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+    return packed
+
+
+def _pad(x: Tensor, columns: int = 0) -> Tensor:
+    """Rows (rows, width), zeros below if they are few, and zeros to the right up to so many columns."""
+    rows = SMALLEST_INVARIANT_BATCH if x.is_cpu else 0
+    below, right = max(0, rows - len(x)), max(0, columns - x.shape[1])
+    return functional.pad(x, (0, right, 0, below)) if below or right else x

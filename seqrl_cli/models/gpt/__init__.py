@@ -1,0 +1,1 @@
+"""The Trajectory Transformer and its decoders."""

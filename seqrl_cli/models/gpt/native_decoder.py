@@ -1,0 +1,278 @@
+"""A GPT as a decoder on a CPU: the Python that keeps the books of the C++ in gpt.cpp.
+
+The keys and values of a transition are a page. A row's past is a list of closed pages, which never change and which
+relatives share; then its stem, the first columns of an open page, which it shares with the rows that were one row with
+it when the page got so far; then the columns that it has written since, on a page of its own. So rows are copied and
+dropped without moving keys and values: only the lists move, and the two parts of a transition are joined once, when it
+is over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.profiler import record_function
+
+from seqrl_cli.models.decoding.interface import Decoder, Window, greedy_token, rows_kept
+from seqrl_cli.models.decoding.prefix_tree import prefix_levels
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.gpt.native_weights import Weights
+from seqrl_cli.models.gpt.paged_cache import check_window, kept_dimensions
+from seqrl_cli.models.native import library, structs
+from seqrl_cli.models.native.pages import Pool
+
+
+@dataclass
+class NativeState:
+    """Rows of a native decoder; all but ``tokens`` as they were before rows moved to where ``origin`` says.
+
+    Attributes:
+        tokens: (rows, time) int64, the tokens in the window.
+        order: (rows,) int32, the rows so that relatives are neighbours.
+        block_table: (rows, pages) int32, the closed pages that each row has seen, oldest first.
+        stem: (rows,) int32, the open page whose first ``split`` columns each row has seen after them.
+        own: (rows,) int32, the open page whose columns from ``split`` to ``filled`` each row has written.
+        split: columns of the stem.
+        filled: columns of the transition that are stored.
+        origin: (rows,) int64, the row whose past each row continues; None when it is its own.
+        generation: which ``prefill`` of the decoder the state is of.
+    """
+
+    tokens: Tensor
+    order: Tensor
+    block_table: Tensor
+    stem: Tensor
+    own: Tensor
+    split: int = 0
+    filled: int = 0
+    origin: Tensor | None = None
+    generation: int = 0
+
+    def expand(self, copies: int) -> NativeState:
+        """Make each row ``copies`` rows."""
+        return self._follow(torch.arange(len(self.tokens)).repeat_interleave(copies))
+
+    def select(self, index: Tensor) -> NativeState:
+        """Keep rows ``index`` (groups, kept) of each group."""
+        return self._follow(rows_kept(index, len(self.tokens)))
+
+    def _follow(self, rows: Tensor) -> NativeState:
+        self.tokens = self.tokens[rows]
+        self.origin = rows if self.origin is None else self.origin[rows]
+        return self
+
+
+class NativeGPTDecoder(Decoder):
+    """Decode with a GPT, a token at a time, to the same logits as if all of the window were encoded each time.
+
+    Not for several Python threads at once; it has threads of its own, as many as PyTorch.
+
+    Args:
+        model: the weights, on the CPU; they are copied, so later training does not reach the decoder.
+        window: which part of the sequence is seen.
+
+    Raises:
+        SeqrlError: the model cannot hold the window.
+        CannotCompile: the C++ cannot be compiled on this machine.
+    """
+
+    def __init__(self, model: GPT, window: Window) -> None:
+        check_window(model, window)
+        self.bins = model.bins
+        self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
+        self.transition_dim, self.block_size = model.transition_dim, model.block_size
+        self.window, self.device = window, model.position_embedding.device
+        self._kept = kept_dimensions(model)
+        self._library = library.load()
+        self._weights = Weights(model, model.token_embedding.by_dimension(), len(self._kept))
+        layers = len(model.blocks)
+        shape = self._weights.shape
+        self._closed, self._open = Pool(layers, shape, closed=True), Pool(layers, shape, closed=False)
+        self.generation = 0
+        self.pools = (self._closed, self._open)
+
+    @torch.inference_mode()
+    def prefill(self, tokens: Tensor) -> tuple[Tensor, NativeState]:
+        """Consume (groups, time) tokens, the newest that the window holds; logits (groups, bins + 1).
+
+        A decoder has one cache: this ends the use of states from earlier calls.
+        """
+        tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
+        self.generation += 1
+        return self.step(tokens[:, -1], self._encode(tokens[:, :-1]))
+
+    @torch.inference_mode()
+    def step(self, tokens: Tensor, state: NativeState) -> tuple[Tensor, NativeState]:
+        """Consume (rows,) tokens; logits (rows, bins + 1)."""
+        state = self._make_room(state)
+        logits, _ = self._consume(tokens, state, 1)
+        return logits, state
+
+    @torch.inference_mode()
+    def greedy(self, logits: Tensor, state: NativeState, count: int) -> tuple[Tensor, Tensor, NativeState]:
+        """See :meth:`Decoder.greedy`."""
+        state = self._make_room(state)
+        length = state.tokens.shape[1]
+        slides = self.window.slides and self.window.overflow(length + count, self.transition_dim)
+        if slides or length % self.transition_dim + count > len(self._kept):  # or a transition would end in between
+            return super().greedy(logits, state, count)
+        first = greedy_token(logits)
+        logits, others = self._consume(first, state, count)
+        return torch.cat([first[:, None], others], dim=1), logits, state
+
+    def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
+        """Most memory that planning takes for one episode, in bytes, if no two beams share a page.
+
+        Pages once more, and half of them, while they move to a larger place; the logits of a step; and the tokens of
+        all rows.
+        """
+        transitions = self.window.transitions if self.window.slides else horizon
+        rows, closed = beam_width * n_expand, beam_width * transitions + self.window.transitions
+        pages = self._closed.bytes_of(closed) + self._open.bytes_of(2 * rows + beam_width)
+        return 3 * pages + rows * (8 * (self.bins + 1) + 16 * self.block_size)
+
+    def _make_room(self, state: NativeState) -> NativeState:
+        """Slide the window if it has no room for one more token, or bring the pages up to date."""
+        assert state.generation == self.generation, "a later prefill has taken this state's cache"
+        overflow = self.window.overflow(state.tokens.shape[1] + 1, self.transition_dim) if self.window.slides else 0
+        if overflow:
+            return self._encode(state.tokens[:, overflow:])
+        self._settle(state)
+        return state
+
+    def _consume(self, tokens: Tensor, state: NativeState, count: int) -> tuple[Tensor, Tensor]:
+        """Take each row's token (rows,) through the model, and after it the likeliest ones until ``count`` are taken.
+
+        Returns:
+            Logits of the token after them (rows, bins + 1), and the tokens after the first, (rows, count - 1) int64.
+        """
+        low, high = torch.aminmax(tokens)
+        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
+        first = state.tokens.shape[1]
+        assert first + count <= self.block_size, "the sequence outgrew the model's block"
+        keeps = first % self.transition_dim in self._kept
+        if keeps and state.filled == state.split:
+            state.own = self._open.take(len(tokens))
+        logits = torch.empty(len(tokens), self.bins + 1)
+        chosen = torch.empty(len(tokens), count - 1, dtype=torch.int64)
+        tokens = tokens[:, None].contiguous()
+        positions = range(first, first + count)
+        self._forward(state, tokens, positions, self._open, keeps=keeps, logits=logits, chosen=chosen)
+        state.tokens = torch.cat([state.tokens, tokens, chosen], dim=1)
+        if keeps:
+            state.filled += count
+        return logits, chosen
+
+    def _settle(self, state: NativeState) -> None:
+        """Let pasts follow the rows that have moved, and close pages that are full."""
+        origin, state.origin = state.origin, None
+        full = state.filled == len(self._kept)
+        if origin is None and not full:
+            return
+        if origin is None:
+            origin = torch.arange(len(state.tokens))
+        rank = torch.empty_like(state.order).scatter_(0, state.order.long(), torch.arange(len(state.order)).int())
+        state.order = torch.argsort(rank[origin], stable=True).int()
+        state.block_table = state.block_table[origin]
+        if full:
+            state.block_table = torch.cat([state.block_table, self._join(state, origin, self._closed)[:, None]], dim=1)
+            state.split = state.filled = 0
+            self._open.clear()
+        elif state.filled == state.split:
+            state.stem = state.stem[origin] if state.split else state.stem
+        elif state.split == 0:
+            state.stem, state.split = state.own[origin], state.filled
+        else:
+            state.stem, state.split = self._join(state, origin, self._open), state.filled
+
+    def _join(self, state: NativeState, origin: Tensor, pool: Pool) -> Tensor:
+        """One page of each row's stem and own columns, once for all rows with the same origin: (rows,) int32."""
+        distinct, number = torch.unique(origin, return_inverse=True)
+        own, pages = state.own[distinct], pool.take(len(distinct))
+        stem = state.stem[distinct] if state.split else own
+        lists = (len(distinct), stem.data_ptr(), own.data_ptr(), pages.data_ptr())
+        columns, threads = (state.split, state.filled), torch.get_num_threads()
+        with record_function("seqrl::join"):
+            self._library.join(self._weights.model, self._open.pages, pool.pages, *lists, *columns, threads)
+        return pages[number]
+
+    def _encode(self, tokens: Tensor) -> NativeState:
+        """Fill pages anew with (rows, time) tokens, sequences that begin alike once."""
+        self._closed.clear()
+        self._open.clear()
+        none = torch.empty(0, dtype=torch.int32)
+        if tokens.shape[1] == 0:
+            rows = torch.arange(len(tokens), dtype=torch.int32)
+            return NativeState(tokens, rows, none.expand(len(tokens), 0), none, none, generation=self.generation)
+        levels, node = prefix_levels(tokens, self.transition_dim)
+        past = none.expand(1, 0)
+        for level in levels:
+            kept = [i for i in range(level.tokens.shape[1]) if i in self._kept]
+            pool = self._closed if len(kept) == len(self._kept) else self._open
+            nodes, pages = torch.arange(len(level.tokens), dtype=torch.int32), pool.take(len(level.tokens))
+            state = NativeState(level.tokens, nodes, past[level.parent], none, pages)
+            self._forward(state, level.tokens[:, kept].contiguous(), [level.first + i for i in kept], pool, keeps=True)
+            past = torch.cat([state.block_table, state.own[:, None]], dim=1)
+        order = torch.argsort(node, stable=True).int()
+        if pool is self._closed:
+            return NativeState(tokens, order, past[node], none, none, generation=self.generation)
+        stem, seen, filled = state.own[node], state.block_table[node], len(kept)
+        return NativeState(tokens, order, seen, stem, none, filled, filled, generation=self.generation)
+
+    def _call(self, state: NativeState, target: Pool) -> structs.Call:
+        """A call with all that a state says; the state and the pools must outlive it."""
+        state.block_table = state.block_table.contiguous()
+        return structs.Call(
+            order=state.order.data_ptr(),
+            table=state.block_table.data_ptr(),
+            stem=state.stem.data_ptr(),
+            own=state.own.data_ptr(),
+            closed_pages=state.block_table.shape[1],
+            split=state.split,
+            column=state.filled,
+            closed=self._closed.pages,
+            open=self._open.pages,
+            target=target.pages,
+        )
+
+    def _forward(
+        self,
+        state: NativeState,
+        tokens: Tensor,
+        positions: Sequence[int],
+        target: Pool,
+        *,
+        keeps: bool,
+        logits: Tensor | None = None,
+        chosen: Tensor | None = None,
+    ) -> None:
+        """Take (rows, span) tokens at some positions through the model.
+
+        Args:
+            state: what the rows have seen.
+            tokens: int64, contiguous.
+            positions: of each token of the span; of those in ``chosen``, too.
+            target: where the rows' own pages are.
+            keeps: whether the tokens leave keys and values there.
+            logits: (rows, bins + 1), takes the last token's.
+            chosen: (rows, steps - 1) int64, takes the likeliest tokens after the first.
+        """
+        low, high = torch.aminmax(tokens)
+        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
+        dims = [position % self.transition_dim for position in positions]
+        first_row, places = torch.tensor(dims) * (self.bins + 1), torch.tensor(positions)
+        steps = 1 if chosen is None else chosen.shape[1] + 1
+        call = self._call(state, target)
+        call.units, call.span, call.steps, call.keeps = *tokens.shape, steps, keeps
+        call.tokens, call.first_row, call.position = (each.data_ptr() for each in (tokens, first_row, places))
+        if logits is not None:
+            call.heads = ctypes.pointer(self._weights.heads[dims[-steps]])
+            call.outputs, call.logits = logits.shape[1], logits.data_ptr()
+        if chosen is not None:
+            call.chosen = chosen.data_ptr()
+        with record_function("seqrl::forward"):
+            self._library.forward(self._weights.model, call, torch.get_num_threads())

@@ -1,0 +1,77 @@
+"""A GPT's weights laid out as the C++ reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seqrl_cli.models.block import Block
+from seqrl_cli.models.decoding.invariant_linear import joined, merged
+from seqrl_cli.models.gpt.decoder_layer import folded
+from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.models.native import library, structs
+from seqrl_cli.models.native.linear import Panels
+
+
+class Weights:
+    """Copies of a model's weights, norms folded into the linear layers, sizes rounded up to whole vectors.
+
+    Args:
+        model: on the CPU.
+        embedding: (transition_dim, bins + 1, width) float32, the embedding of each token by dimension.
+        columns: tokens of a transition that are attended to.
+
+    Attributes:
+        shape: sizes of a page.
+        model: what the C++ takes.
+        heads: the linear layer of each dimension's logits.
+    """
+
+    def __init__(self, model: GPT, embedding: Tensor, columns: int) -> None:
+        self._lanes = library.load().lanes()
+        self._kept: list[Tensor] = []  # alive as long as there are pointers to them
+        blocks = [block for block in model.blocks if isinstance(block, Block)]
+        width = model.position_embedding.shape[1]
+        heads, head_dim = blocks[0].n_head, width // blocks[0].n_head
+        self.shape = structs.Shape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
+        self._layers = (structs.Layer * len(blocks))(*map(self._layer, blocks))
+        positions = model.position_embedding.detach().float().clone()
+        self._kept += [embedding, positions]
+        self.model = structs.Model(
+            len(blocks), width, self.shape, self._layers, embedding.data_ptr(), positions.data_ptr()
+        )
+        by_dim = [self._linear(*folded(model.norm, *model.head.linear(dim))) for dim in range(model.transition_dim)]
+        self.heads = (structs.Linear * len(by_dim))(*by_dim)
+
+    def _layer(self, block: Block) -> structs.Layer:
+        """One block; queries come out scaled."""
+        weight, bias = joined(block.query, block.key, block.value)
+        scale = torch.ones(3, weight.shape[1], dtype=torch.float64)
+        scale[0] /= math.sqrt(self.shape.head_dim)
+        weight, bias = folded(block.norm_attention, weight, bias, scale.flatten())
+        into_heads = (self.shape.heads, self.shape.head_dim)
+        qkv = self._linear(self._widen(weight, 0, (3, *into_heads)), self._widen(bias, 0, (3, *into_heads)))
+        weight, bias_after = merged(block.projection)
+        projection = self._linear(self._widen(weight, 1, into_heads), bias_after)
+        mlp_in = self._linear(*folded(block.norm_mlp, *merged(block.mlp_in)))
+        return structs.Layer(qkv, projection, mlp_in, self._linear(*merged(block.mlp_out)))
+
+    def _widen(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+        """Zeros after each head's components along an axis, so that a head is whole vectors."""
+        apart = x.detach().movedim(axis, -1).unflatten(-1, sizes)
+        apart = functional.pad(apart, (0, self.shape.head_width - self.shape.head_dim))
+        return apart.flatten(-len(sizes)).movedim(-1, axis)
+
+    def _linear(self, weight: Tensor, bias: Tensor | None) -> structs.Linear:
+        """A linear layer (outputs, inputs)."""
+        panels = Panels(weight, bias)
+        self._kept += [panels.weights, panels.bias]
+        return panels.layer
+
+    def _rounded(self, count: int) -> int:
+        """Up to whole vectors."""
+        return -(-count // self._lanes) * self._lanes

@@ -1,0 +1,1 @@
+"""The Trajectory RetNet and its decoder."""
