@@ -14,7 +14,7 @@ from seqrl_cli.console import Console, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.envs.make import episode_limit
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.gpt import GPT
 from seqrl_cli.models.retnet import RetNet
@@ -85,7 +85,7 @@ def _seconds_per_step(model: nn.Module, data: TokenizedDataset, config: Config, 
     settings, slots = plan_settings(config.plan), min(config.plan.envs, config.plan.episodes)
     assert isinstance(model, GPT | RetNet)
     decoder = build_decoder(model.eval(), settings.view, settings.precision, settings.engine)
-    vector = EpisodeVector(env_id, slots, max_episode_steps=settings.max_context_transitions + TIMED_STEPS)
+    vector = SeededVectorEnv(env_id, slots, max_episode_steps=settings.max_context_transitions + TIMED_STEPS)
     agent = BeamAgent(decoder, data.discretizer, settings, episodes=slots)
     ends = [time.perf_counter()]
     try:

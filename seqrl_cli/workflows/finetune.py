@@ -9,8 +9,8 @@ from typing import Any
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, byte_size, counted
-from seqrl_cli.envs.slots import EnvironmentFailure
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.online.loop import Counters, Outcome, finetune
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
@@ -283,7 +283,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     console.show_facts(facts)
 
 
-def _buffer_bytes(job: FinetuneJob, environment: EpisodeVector) -> int:
+def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
     """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
 
     A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which

@@ -12,8 +12,8 @@ import torch
 
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.envs.process import ProcessSlots
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.subprocess import SubprocessBackend
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.policies import Policy
 from seqrl_cli.models.policy_decoder import check_context
@@ -37,8 +37,8 @@ from seqrl_cli.workflows.train_job import policy_settings
 class Environments:
     """Where to explore and where to evaluate."""
 
-    exploration: EpisodeVector
-    evaluation: EpisodeVector
+    exploration: SeededVectorEnv
+    evaluation: SeededVectorEnv
 
 
 def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
@@ -73,15 +73,15 @@ def made_environments(
 
 def make_vector(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
-) -> EpisodeVector:
+) -> SeededVectorEnv:
     """So many environments in a process of their own, their observations cut as those of the data.
 
     Raises:
         SeqrlError: the environment cannot be made, or is not the policy's.
     """
     limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
-    hold = partial(ProcessSlots, on_warning=console.warn)
-    vector = EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept, hold=hold)
+    backend = partial(SubprocessBackend, on_warning=console.warn)
+    vector = SeededVectorEnv(job.env_id, slots, max_episode_steps=limit, observation_size=kept, backend=backend)
     sizes = (vector.observation_dim, vector.action_dim)
     expected = (trained.model.observation_dim, trained.model.action_dim)
     if sizes != expected:

@@ -14,7 +14,7 @@ import numpy as np
 
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.console import Console, counted
-from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
