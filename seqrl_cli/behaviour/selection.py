@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from seqrl_cli.behaviour.collect import play_episode, worker_env
+from seqrl_cli.behaviour.collect import closed_worker_envs, play_episode, worker_env
 from seqrl_cli.behaviour.iterates import Iterates
 from seqrl_cli.behaviour.library import Behaviour
 from seqrl_cli.behaviour.policies import LinearPolicy
@@ -77,7 +77,7 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
     Raises:
         SeqrlError: no iterate is fit to be medium.
     """
-    with worker_map(workers) as ordered_map:
+    with closed_worker_envs(), worker_map(workers) as ordered_map:
         contest = _Contest(ordered_map, recipe, iterates)
         expert = contest.expert()
         report(f"expert: {expert}")

@@ -28,9 +28,14 @@ class InProcessBackend:
 
     def __init__(self, spec: EnvSpec) -> None:
         self._env_id = spec.env_id
-        with self._naming_failures("when it was made"):
-            self._envs = [_made(spec) for _ in range(spec.slots)]
-        self.layout = _layout(self._envs[0])
+        self._envs: list[Environment] = []
+        try:
+            for _ in range(spec.slots):
+                self._envs.append(self._make(spec))
+            self.layout = _layout(self._envs[0])
+        except BaseException:  # of no use half-way
+            self.close()
+            raise
         self.rows = np.zeros(spec.slots, self.layout.row)
 
     def start(self, slot: int, seed: int) -> None:
@@ -63,6 +68,16 @@ class InProcessBackend:
         for env in self._envs:
             env.close()
 
+    def _make(self, spec: EnvSpec) -> Environment:
+        """One environment, its observations cut."""
+        with self._naming_failures("when it was made"):
+            env = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps)
+        try:
+            return _cut(env, spec.observation_size)
+        except BaseException:
+            env.close()
+            raise
+
     def _note_state(self, slot: int) -> None:
         env: Any = self._envs[slot].unwrapped
         if self.layout.nq:
@@ -85,9 +100,8 @@ class InProcessBackend:
             raise EnvironmentFailure(f"environment {self._env_id} failed {when}: {first_line}", hint) from error
 
 
-def _made(spec: EnvSpec) -> Environment:
-    """One environment, its observations cut."""
-    env, size = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps), spec.observation_size
+def _cut(env: Environment, size: int | None) -> Environment:
+    """The environment with only the first ``size`` dimensions of its observations; None keeps all."""
     if size is None or space_sizes(env)[0] <= size:
         return env
     space = env.observation_space
