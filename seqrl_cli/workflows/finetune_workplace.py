@@ -22,6 +22,7 @@ from seqrl_cli.online.rollouts import Player
 from seqrl_cli.online.segments import SegmentFolder
 from seqrl_cli.online.workplace import Evaluation, Workplace
 from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
@@ -114,6 +115,17 @@ def make_workplace(
         segments=SegmentFolder(job.run.buffer, job.env_id),
         checkpoints=job.run.checkpoints,
         metrics=job.run.metrics,
+    )
+
+
+def place_in(folder: RunFolder, job: FinetuneJob, place: Workplace) -> Workplace:
+    """The same with an empty buffer, its files in another folder."""
+    return replace(
+        place,
+        buffer=ReplayBuffer(job.config.online.capacity),
+        segments=SegmentFolder(folder.buffer, job.env_id),
+        checkpoints=folder.checkpoints,
+        metrics=folder.metrics,
     )
 
 
