@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,11 +64,12 @@ def collect(
     if transitions < 1:
         raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, say.")
     assert abs(sum(part.share for part in parts) - 1) < 1e-9
-    space_sizes(make_env(env_id))
+    with closing(make_env(env_id)) as env:
+        space_sizes(env)
     ends = np.round(np.cumsum([part.share for part in parts]) * transitions).astype(int)
     collected: list[Episodes] = []
     rows = 0
-    with worker_map(workers or available_cores()) as ordered_map:
+    with closed_worker_envs(), worker_map(workers or available_cores()) as ordered_map:
         for index, (part, end) in enumerate(zip(parts, ends, strict=True)):
             with closing(_chunks(ordered_map, env_id, part, (seed, index))) as chunks:
                 while rows < end:
@@ -100,10 +100,24 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@functools.cache
+_worker_envs: dict[str, Environment] = {}
+
+
 def worker_env(env_id: str) -> Environment:
-    """The environment of this process, made once."""
-    return make_env(env_id)
+    """The environment of this process, made once; ``closed_worker_envs`` frees it."""
+    if env_id not in _worker_envs:
+        _worker_envs[env_id] = make_env(env_id)
+    return _worker_envs[env_id]
+
+
+@contextmanager
+def closed_worker_envs() -> Iterator[None]:
+    """Close the environments of this process when the block ends; those of worker processes end with them."""
+    try:
+        yield
+    finally:
+        while _worker_envs:
+            _worker_envs.popitem()[1].close()
 
 
 def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Generator[Episodes, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -77,10 +78,9 @@ def uniform_factory(env_id: str) -> PolicyFactory:
     Raises:
         SeqrlError: the environment does not exist, or its actions are not a flat box.
     """
-    env = make_env(env_id)
-    space_sizes(env)
-    space = env.action_space
-    env.close()
+    with closing(make_env(env_id)) as env:
+        space_sizes(env)
+        space = env.action_space
     assert isinstance(space, gymnasium.spaces.Box)
     return partial(UniformPolicy, space.low.astype(np.float64), space.high.astype(np.float64))
 

@@ -46,7 +46,8 @@ def finetune_online(
     More --iterations go on from where it ended.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.finetune import FinetuneRequest, finetune_run, show_finetuning
+        from seqrl_cli.workflows.finetune import FinetuneRequest, finetune_run
+        from seqrl_cli.workflows.finetune_forecast import show_finetuning
 
         run, overrides = options.split_words(words, "run")
         given = options.configuration(

@@ -58,7 +58,11 @@ def register_d4rl() -> None:
 def _register(name: str, entry: str, steps: int, **kwargs: Any) -> None:
     if f"d4rl/{name}" not in gymnasium.registry:
         gymnasium.register(
-            f"d4rl/{name}", f"seqrl_cli.envs.{entry}", max_episode_steps=steps, disable_env_checker=True, kwargs=kwargs
+            f"d4rl/{name}",
+            f"seqrl_cli.envs.domains.{entry}",
+            max_episode_steps=steps,
+            disable_env_checker=True,
+            kwargs=kwargs,
         )
 
 

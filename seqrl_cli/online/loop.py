@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.data.policy_windows import Trajectory
-from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics, rewind_online_metrics
 from seqrl_cli.online.segments import Segment

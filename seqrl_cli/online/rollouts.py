@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seqrl_cli.data.policy_windows import Trajectory
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.planning.rollout import Agent, EpisodeRecord, Rollout
 
 
@@ -25,7 +25,7 @@ class Player:
     def __init__(
         self,
         make_agent: Callable[[], Agent],
-        vector: EpisodeVector,
+        vector: SeededVectorEnv,
         episodes: int,
         seed: int,
         *,

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seqrl_cli.envs.vector import EpisodeVector, SimulatorState
+from seqrl_cli.envs.vector.vector import SeededVectorEnv, SimulatorState
 from seqrl_cli.planning.profile import Profile
 
 
@@ -122,7 +122,7 @@ class Rollout:
         profile: where time is added up.
     """
 
-    def __init__(self, agent: Agent, vector: EpisodeVector, *, seed: int, profile: Profile | None = None) -> None:
+    def __init__(self, agent: Agent, vector: SeededVectorEnv, *, seed: int, profile: Profile | None = None) -> None:
         self.agent, self.vector, self.seed = agent, vector, seed
         self.profile = profile or Profile()
 

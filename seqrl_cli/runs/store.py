@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
-from seqrl_cli.runs.atomic import writing
 from seqrl_cli.runs.layout import RESERVED, DatasetFolder, RunFolder
 from seqrl_cli.runs.network import Network
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -96,24 +94,10 @@ class RunStore:
         return runs[-1]
 
     def _walk(self, name: str) -> list[Path]:
-        """Paths of all files of a name below the root, without entering checkpoints, plans, plots and videos."""
+        """Paths of all files of a name below the root; reserved folders and hidden ones hold no dataset and no run."""
         found = []
         for folder, folders, files in os.walk(self.root):
-            folders[:] = [f for f in sorted(folders) if f not in RESERVED]
+            folders[:] = [f for f in sorted(folders) if f not in RESERVED and not f.startswith(".")]
             if name in files:
                 found.append(Path(folder) / name)
         return found
-
-
-def discard_run(run: RunFolder) -> None:
-    """Empty a run's folder for one that takes its place; the caller holds its lock.
-
-    Raises:
-        SeqrlError: something in it cannot be removed.
-    """
-    with writing(run.path):
-        for path in (run.record, run.config, run.metrics, run.own_tokens):
-            path.unlink(missing_ok=True)
-        for folder in (run.buffer, run.checkpoints, run.plans, run.plots, run.videos):
-            if folder.exists():
-                shutil.rmtree(folder)

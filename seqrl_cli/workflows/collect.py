@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -140,8 +141,6 @@ def _play_run(planner: Planner, request: CollectRequest, progress: Callable[...,
     limit, slots = planner.config.max_steps, planner.config.envs
     if request.transitions < EPISODE_STEPS:
         limit, slots = request.transitions, 1
-    vector = planner.make_vector(slots, limit)
-    rollout = planner.rollout(vector, Profile())
     records: list[EpisodeRecord] = []
     rows = 0
 
@@ -149,14 +148,13 @@ def _play_run(planner: Planner, request: CollectRequest, progress: Callable[...,
         planner.refuse_broken(record)
         records.append(record)
 
-    try:
+    with closing(planner.make_vector(slots, limit)) as vector:
+        rollout = planner.rollout(vector, Profile())
         while rows < request.transitions:
             first = len(records)
             rollout.play(range(first, first + slots), on_episode)
             rows = sum(len(record.actions) for record in records)
             progress(min(rows, request.transitions), request.transitions)
-    finally:
-        vector.close()
     return _as_episodes(sorted(records, key=lambda record: record.episode), request.transitions)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from statistics import median
 
 from torch import nn
@@ -13,7 +14,7 @@ from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
 from seqrl_cli.data.tokens import TokenizedDataset
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.retnet.model import RetNet
@@ -84,13 +85,11 @@ def _seconds_per_step(model: nn.Module, data: TokenizedDataset, config: Config, 
     settings, slots = plan_settings(config.plan), min(config.plan.envs, config.plan.episodes)
     assert isinstance(model, GPT | RetNet)
     decoder = build_decoder(model.eval(), settings.view, settings.precision, settings.engine)
-    vector = EpisodeVector(env_id, slots, max_episode_steps=settings.max_context_transitions + TIMED_STEPS)
-    agent = BeamAgent(decoder, data.discretizer, settings, episodes=slots)
-    ends = [time.perf_counter()]
-    try:
+    limit = settings.max_context_transitions + TIMED_STEPS
+    with closing(SeededVectorEnv(env_id, slots, max_episode_steps=limit)) as vector:
+        agent = BeamAgent(decoder, data.discretizer, settings, episodes=slots)
+        ends = [time.perf_counter()]
         Rollout(agent, vector, seed=PLAN_SEED).play(
             range(slots), lambda record: None, lambda running, finished: ends.append(time.perf_counter())
         )
-    finally:
-        vector.close()
     return median(end - start for start, end in zip(ends[-TIMED_STEPS - 1 :], ends[-TIMED_STEPS:], strict=False))

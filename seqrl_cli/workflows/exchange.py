@@ -29,7 +29,8 @@ from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.store import RunStore, discard_run
+from seqrl_cli.runs.replace import finish_replacement, goes_with, replacing
+from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 from seqrl_cli.workflows.models import make_model
 
@@ -116,17 +117,16 @@ def import_checkpoint(
     converted = convert(store, request, console)
     run = converted.run
     with locked(run.path):
+        finish_replacement(run)
         if run.record.exists() and not force:
             if not _is_same(run, converted):
                 raise SeqrlError(f"{run.path} is another run", "give this one a --name, or replace that with --force")
             console.note(f"{run.path} is already imported; --force does it again")
             return converted.report(fresh=False)
-        discard_run(run)
-        try:
-            _write(converted, request)
-        except BaseException:
-            discard_run(run)
-            raise
+        if removed := goes_with(run):
+            console.note(f"the new run replaces {run.path}; with the old one go its {removed}")
+        with replacing(run) as new:
+            _write(converted, request, new)
     return converted.report(fresh=True)
 
 
@@ -265,9 +265,9 @@ def _is_same(run: RunFolder, converted: Converted) -> bool:
     return same_weights and records.read_record(run.record).tokens_fingerprint == converted.tokens.fingerprint
 
 
-def _write(converted: Converted, request: ImportRequest) -> None:
-    """Write the run's files; the record comes last, and without it there is no run."""
-    run, checkpoint = converted.run, converted.checkpoint
+def _write(converted: Converted, request: ImportRequest, run: RunFolder) -> None:
+    """Write the run's files to a folder; the record comes last, and without it there is no run."""
+    checkpoint = converted.checkpoint
     save_tokens(run.own_tokens, converted.tokens)
     write_text_atomic(run.config, dump_config(converted.config))
     state = {"imported": converted.origin}
@@ -276,7 +276,7 @@ def _write(converted: Converted, request: ImportRequest) -> None:
         dataset=converted.located.id,
         env_id=converted.tokens.env_id,
         arch=converted.config.model.arch,
-        name=run.path.name,
+        name=converted.run.path.name,
         seed=converted.config.seed,
         status="finished",
         argv=list(request.argv),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
-from seqrl_cli.console import Console, Progress, byte_size, counted
-from seqrl_cli.envs.slots import EnvironmentFailure
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.console import Console, Progress, counted
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.online.loop import Counters, Outcome, finetune
 from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
@@ -20,18 +19,17 @@ from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
-from seqrl_cli.runs.store import RunStore, discard_run
+from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
+from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.workflows.finetune_job import FinetuneJob, FinetuneRequest, settle
 from seqrl_cli.workflows.finetune_workplace import (
     load_source,
     made_environments,
-    make_vector,
     make_workplace,
-    warn_of_settings,
+    place_in,
 )
-from seqrl_cli.workflows.forecast import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.models import use_threads
 
 
@@ -81,6 +79,8 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
     job = settle(store, request, console.warn, force=force)
     refuse_locked(job.run.path)
     with locked(job.run.path):
+        if finish_replacement(job.run):
+            job = settle(store, request, console.warn, force=force)
         done = iterations_done(job.run) if job.goes_on else 0
         if job.goes_on and _has_enough(job, done):
             console.note(_already(job, done))
@@ -88,11 +88,11 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
         trained = load_source(job, console)
         with own_generators(job.device), made_environments(store, job, trained, console) as environments:
             place = make_workplace(store, job, trained, environments, console)
-            if force:
-                discard_run(job.run)
-            record = _start_record(job, request, threads)
-            write_text_atomic(job.run.config, dump_config(job.config))
-            return _tune(job, place, record, console)
+            _announce(job, place, console)
+            if force and holds_run(job.run):
+                _replace(job, request, threads, place, console)
+            record = _write_start(job.run, job, request, threads)
+            return _tune(job, place, record, console, force=force)
 
 
 def _has_enough(job: FinetuneJob, done: int) -> bool:
@@ -122,7 +122,31 @@ def iterations_done(run: RunFolder) -> int:
 _INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
 
 
-def _start_record(job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
+def _replace(job: FinetuneJob, request: FinetuneRequest, threads: int, place: Workplace, console: Console) -> None:
+    """Evaluate and save beside the run that is there, and only then take its place.
+
+    Raises:
+        Interrupted: Ctrl-C; the run that was there is as it was.
+        SeqrlError: the new run failed; likewise.
+    """
+    if removed := goes_with(job.run):
+        console.note(f"{job.run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
+    as_it_was = Interrupted(
+        f"interrupted in the evaluation before fine-tuning; {job.run.path} is as it was",
+        "the same command starts over",
+    )
+    try:
+        with replacing(job.run) as new, console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+            _write_start(new, job, request, threads)
+            _loop(job, place_in(new, job, place), console, update, lambda: bool(saved_steps(new.checkpoints)))
+            if not saved_steps(new.checkpoints):
+                raise as_it_was
+    except KeyboardInterrupt as error:
+        raise as_it_was from error
+
+
+def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
+    """Write the record and the configuration of a run that starts or resumes."""
     kept = {"created": job.record.created} if job.goes_on else {}
     record = records.new_record(
         **{key: getattr(job.record, key) for key in _INHERITED},
@@ -136,14 +160,17 @@ def _start_record(job: FinetuneJob, request: FinetuneRequest, threads: int) -> r
         threads=threads,
         **kept,
     )
-    return records.write_record(job.run.record, record)
+    record = records.write_record(run.record, record)
+    write_text_atomic(run.config, dump_config(job.config))
+    return record
 
 
-def _tune(job: FinetuneJob, place: Workplace, record: records.RunRecord, console: Console) -> FinetuneReport:
+def _tune(
+    job: FinetuneJob, place: Workplace, record: records.RunRecord, console: Console, *, force: bool
+) -> FinetuneReport:
     """Run the loop and write down how it ended."""
     status: records.Status = "failed"
     try:
-        _announce(job, place, console)
         with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
             outcome = _loop(job, place, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
@@ -158,21 +185,24 @@ def _tune(job: FinetuneJob, place: Workplace, record: records.RunRecord, console
     finally:
         record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
-        raise _interrupted(job, outcome)
+        raise _interrupted(job, outcome, force=force)
     return _report(job, record, fresh=True)
 
 
-def _interrupted(job: FinetuneJob, outcome: Outcome) -> Interrupted:
+def _interrupted(job: FinetuneJob, outcome: Outcome, *, force: bool) -> Interrupted:
     if not saved_steps(job.run.checkpoints):
         message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
         return Interrupted(message, "the same command begins again")
     place = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
-    return Interrupted(f"interrupted in {place}; all is saved", "the same command carries on from there")
+    return Interrupted(
+        f"interrupted in {place}; all is saved",
+        f"the same command{' without --force' if force else ''} carries on from there",
+    )
 
 
 def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
     online = job.config.online
-    if saved_steps(job.run.checkpoints):
+    if not job.begins:
         done = iterations_done(job.run)
         console.note(f"{job.run.path}: going on from iteration {done:,} of {online.iterations:,}")
         return
@@ -185,7 +215,13 @@ def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
     )
 
 
-def _loop(job: FinetuneJob, place: Workplace, console: Console, update: Progress) -> Outcome:
+def _loop(
+    job: FinetuneJob,
+    place: Workplace,
+    console: Console,
+    update: Progress,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
     online = job.config.online
     settings = OnlineSettings(
         iterations=online.iterations,
@@ -209,7 +245,14 @@ def _loop(job: FinetuneJob, place: Workplace, console: Console, update: Progress
         if line.evaluation_return is not None:
             console.note(evaluation_line(line))
 
-    return finetune(place, settings, on_progress=on_progress, on_metrics=on_metrics, on_warning=console.warn)
+    return finetune(
+        place,
+        settings,
+        on_progress=on_progress,
+        on_metrics=on_metrics,
+        on_warning=console.warn,
+        should_stop=should_stop,
+    )
 
 
 def live_line(line: OnlineMetrics) -> str:
@@ -251,46 +294,3 @@ def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> Fine
         score_after=last.evaluation_score,
         seconds=lines[-1].elapsed,
     )
-
-
-def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> None:
-    """What ``finetune-online`` would do, for --dry-run; nothing is written.
-
-    Raises:
-        SeqrlError: as ``finetune_run`` before it writes.
-    """
-    job = settle(store, request, console.warn, force=force)
-    refuse_locked(job.run.path)
-    warn_of_settings(job, console.warn)
-    with closing(make_vector(store, job, load_source(job, console), 1, console)) as one:
-        buffer = _buffer_bytes(job, one)
-    checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
-    done = iterations_done(job.run) if job.goes_on else 0
-    facts: dict[str, Any] = {
-        "run": str(job.run.path),
-        "there already": job.run.record.exists(),
-        "parent": str(job.parent.path),
-        "environment": job.env_id,
-        "iterations": f"{done:,} of {job.config.online.iterations:,} done",
-        "evaluations aim at": job.target_return,
-        "exploration aims at": job.exploration_return,
-        "parameters": job.record.parameters,
-        "disk of checkpoints": byte_size(checkpoint * (job.config.train.keep_checkpoints + 1)),
-        "disk of the buffer": f"at most {byte_size(buffer)}",
-        **{f"online.{key}": value for key, value in job.config.online.model_dump().items()},
-    }
-    console.emit(facts)
-    console.show_facts(facts)
-
-
-def _buffer_bytes(job: FinetuneJob, environment: EpisodeVector) -> int:
-    """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
-
-    A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which
-    the first is the largest, and what was added since the oldest checkpoint.
-    """
-    online, kept = job.config.online, job.config.train.keep_checkpoints
-    since = kept * online.checkpoint_every * online.envs
-    trajectories = online.capacity + max(online.capacity, online.envs) + since
-    numbers = environment.observation_dim + environment.action_dim + 1
-    return trajectories * environment.max_episode_steps * (4 * numbers + 2)

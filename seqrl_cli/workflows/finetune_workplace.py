@@ -13,9 +13,9 @@ import torch
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.envs.process import ProcessSlots
 from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.subprocess import SubprocessBackend
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.decision.decoder import check_context
@@ -24,6 +24,7 @@ from seqrl_cli.online.rollouts import Player
 from seqrl_cli.online.segments import SegmentFolder
 from seqrl_cli.online.workplace import Evaluation, Workplace
 from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
@@ -38,8 +39,8 @@ from seqrl_cli.workflows.train_job import policy_settings
 class Environments:
     """Where to explore and where to evaluate."""
 
-    exploration: EpisodeVector
-    evaluation: EpisodeVector
+    exploration: SeededVectorEnv
+    evaluation: SeededVectorEnv
 
 
 def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
@@ -74,15 +75,15 @@ def made_environments(
 
 def make_vector(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
-) -> EpisodeVector:
+) -> SeededVectorEnv:
     """So many environments in a process of their own, their observations cut as those of the data.
 
     Raises:
         SeqrlError: the environment cannot be made, or is not the policy's.
     """
     limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
-    hold = partial(ProcessSlots, on_warning=console.warn)
-    vector = EpisodeVector(job.env_id, slots, max_episode_steps=limit, observation_size=kept, hold=hold)
+    backend = partial(SubprocessBackend, on_warning=console.warn)
+    vector = SeededVectorEnv(job.env_id, slots, max_episode_steps=limit, observation_size=kept, backend=backend)
     sizes = (vector.observation_dim, vector.action_dim)
     expected = (trained.model.observation_dim, trained.model.action_dim)
     if sizes != expected:
@@ -115,6 +116,17 @@ def make_workplace(
         segments=SegmentFolder(job.run.buffer, job.env_id),
         checkpoints=job.run.checkpoints,
         metrics=job.run.metrics,
+    )
+
+
+def place_in(folder: RunFolder, job: FinetuneJob, place: Workplace) -> Workplace:
+    """The same with an empty buffer, its files in another folder."""
+    return replace(
+        place,
+        buffer=ReplayBuffer(job.config.online.capacity),
+        segments=SegmentFolder(folder.buffer, job.env_id),
+        checkpoints=folder.checkpoints,
+        metrics=folder.metrics,
     )
 
 

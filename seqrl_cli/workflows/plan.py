@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrl_cli.console import Console, counted
 from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.planning.episode_files import (
     DamagedEpisodeError,

@@ -18,7 +18,7 @@ from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.decision.decoder import check_context
@@ -120,9 +120,9 @@ class Planner:
             engine=self.mind.engine,
         )
 
-    def make_vector(self, slots: int, max_steps: int | None) -> EpisodeVector:
+    def make_vector(self, slots: int, max_steps: int | None) -> SeededVectorEnv:
         """Environments to play in, their observations cut as those of the data."""
-        return EpisodeVector(self.env_id, slots, max_episode_steps=max_steps, observation_size=self.observation_size)
+        return SeededVectorEnv(self.env_id, slots, max_episode_steps=max_steps, observation_size=self.observation_size)
 
     def refuse_broken(self, record: EpisodeRecord) -> None:
         """Stop at an episode of which neither the return nor a state means anything.
@@ -134,7 +134,7 @@ class Planner:
             message = f"episode {record.episode} in {self.env_id} has {broken} that are not finite: it blew up"
             raise SeqrlError(message, "another --seed plays other episodes, plan.max_steps shorter ones")
 
-    def rollout(self, vector: EpisodeVector, profile: Profile) -> Rollout:
+    def rollout(self, vector: SeededVectorEnv, profile: Profile) -> Rollout:
         """A fresh closed loop over some environments.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.store import discard_run
+from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.metrics import Metrics, read_metrics
@@ -102,6 +102,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
     data = ensure_data(request.located, request.config, console)
     request = replace(request, config=pinned(request.located, request.config, data))
     with locked(run.path):
+        finish_replacement(run)
         if run.record.exists() and not force:
             record, differs = check_same(run, request.config, data)
             if record.status == "finished" and not differs:
@@ -109,11 +110,10 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
                 return _report(run, record)
         job = prepare(request.config, data, request.located.step_limit, device)
         warn_early(request, job, console)
-        if force:
-            discard_run(run)
-        record = _start_record(run, request, job, device, threads)
-        write_text_atomic(run.config, dump_config(request.config))
-        return _fit(run, record, job, device, console)
+        _announce(run, [] if force else saved_steps(run.checkpoints), job, device, console)
+        begun = _replace(run, request, job, device, threads, console) if force and holds_run(run) else None
+        record = _write_start(run, request, job, device, threads)
+        return _fit(run, record, job, console, begun, force=force)
 
 
 def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
@@ -134,15 +134,48 @@ def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
         console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
 
 
-def _start_record(
+def _replace(
+    run: RunFolder, request: TrainRequest, job: TrainJob, device: torch.device, threads: int, console: Console
+) -> Outcome:
+    """Train up to the first checkpoint beside the run that is there, and only then take its place.
+
+    Returns:
+        How far the new run has come; ``interrupted`` is true only where Ctrl-C stopped it, not the checkpoint.
+
+    Raises:
+        Interrupted: Ctrl-C before there was a checkpoint; the run that was there is as it was.
+        SeqrlError: the new run failed; likewise.
+    """
+    if removed := goes_with(run):
+        console.note(f"{run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
+    first = min(job.settings.checkpoint_every, job.settings.updates)
+    made = 0
+
+    def at_first_checkpoint() -> bool:
+        nonlocal made
+        made += 1  # not counted in the update that Ctrl-C stops, where nobody asks
+        return made == first
+
+    try:
+        with replacing(run) as new, console.progress(f"training {run.path.name}", "updates") as update:
+            _write_start(new, request, job, device, threads)
+            outcome = _loop(new, job, console, update, at_first_checkpoint)
+    except KeyboardInterrupt as error:
+        message = f"interrupted before the first checkpoint; {run.path} is as it was"
+        raise Interrupted(message, "the same command starts over") from error
+    return replace(outcome, interrupted=made < first)
+
+
+def _write_start(
     run: RunFolder, request: TrainRequest, job: TrainJob, device: torch.device, threads: int
 ) -> records.RunRecord:
+    """Write the record and the configuration of a run that starts or resumes."""
     going_on = {"created": records.read_record(run.record).created} if run.record.exists() else {}
     record = records.new_record(
         dataset=request.located.id,
         env_id=job.data.env_id,
         arch=request.config.model.arch,
-        name=run.path.name,
+        name=request.run.path.name,
         seed=request.config.seed,
         status="running",
         argv=list(request.argv),
@@ -153,13 +186,14 @@ def _start_record(
         return_range=job.data.return_range if isinstance(job.data, PolicyData) else None,
         **going_on,
     )
-    return records.write_record(run.record, record)
+    record = records.write_record(run.record, record)
+    write_text_atomic(run.config, dump_config(request.config))
+    return record
 
 
-def _announce(run: RunFolder, job: TrainJob, device: torch.device, console: Console) -> None:
+def _announce(run: RunFolder, steps: list[int], job: TrainJob, device: torch.device, console: Console) -> None:
     if console.quiet:
         return
-    steps = saved_steps(run.checkpoints)
     if steps:
         console.note(f"{run.path}: going on from update {steps[-1]:,} of {job.settings.updates:,}")
         return
@@ -168,36 +202,55 @@ def _announce(run: RunFolder, job: TrainJob, device: torch.device, console: Cons
 
 
 def _fit(
-    run: RunFolder, record: records.RunRecord, job: TrainJob, device: torch.device, console: Console
+    run: RunFolder,
+    record: records.RunRecord,
+    job: TrainJob,
+    console: Console,
+    begun: Outcome | None,
+    *,
+    force: bool,
 ) -> TrainReport:
-    """Run the loop and write down how it ended."""
+    """Run the loop, or its rest where it has begun, and write down how it ended."""
     status: records.Status = "failed"
     try:
-        _announce(run, job, device, console)
-        with console.progress(f"training {run.path.name}", "updates") as update:
-            outcome = _loop(run, job, console, update)
+        if begun is not None and begun.interrupted:
+            outcome = begun
+        else:
+            with console.progress(f"training {run.path.name}", "updates") as update:
+                outcome = _loop(run, job, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
     except KeyboardInterrupt as error:
         status = "interrupted"
-        raise _interrupted(run) from error
+        raise _interrupted(run, force=force) from error
     finally:
         record = records.write_record(run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
         message = f"interrupted at update {outcome.step:,} of {job.settings.updates:,}; a checkpoint was saved"
-        raise Interrupted(message, "the same command carries on from there")
+        raise Interrupted(message, _carries_on(force=force))
     return _report(run, record, fresh=True)
 
 
-def _interrupted(run: RunFolder) -> Interrupted:
+def _carries_on(*, force: bool) -> str:
+    without = " without --force" if force else ""
+    return f"the same command{without} carries on from there"
+
+
+def _interrupted(run: RunFolder, *, force: bool) -> Interrupted:
     """What to say of a run that was stopped at once: before its loop, or by a second Ctrl-C in it."""
     steps = saved_steps(run.checkpoints)
     if not steps:
         return Interrupted(f"interrupted before the first checkpoint of {run.path}", "the same command begins anew")
     kept = f"interrupted; {run.path} has its checkpoint of update {steps[-1]:,}"
-    return Interrupted(kept, "the same command carries on from there")
+    return Interrupted(kept, _carries_on(force=force))
 
 
-def _loop(run: RunFolder, job: TrainJob, console: Console, update: Progress) -> Outcome:
+def _loop(
+    run: RunFolder,
+    job: TrainJob,
+    console: Console,
+    update: Progress,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
     loss = ""
 
     def on_metrics(metrics: Metrics) -> None:
@@ -215,6 +268,7 @@ def _loop(run: RunFolder, job: TrainJob, console: Console, update: Progress) -> 
         on_progress=lambda done, total: update(done, total, loss),
         on_metrics=on_metrics,
         on_warning=console.warn,
+        should_stop=should_stop,
     )
 
 

@@ -22,9 +22,10 @@ import torch
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows, Trajectory
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.process import ProcessSlots
-from seqrl_cli.envs.slots import LocalSlots, Setup, Slots
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
+from seqrl_cli.envs.vector.in_process import InProcessBackend
+from seqrl_cli.envs.vector.subprocess import SubprocessBackend
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import Rollout
@@ -125,8 +126,8 @@ def rollouts(args: argparse.Namespace, size: Size) -> dict[str, Callable[[], int
     }
     for envs in args.envs:
         name = f"seqrl {envs} env{'s' * (envs > 1)}"
-        chosen[name] = our_rollout(size, envs, args.steps, ProcessSlots)
-        chosen[f"{name}, one process"] = our_rollout(size, envs, args.steps, LocalSlots)
+        chosen[name] = our_rollout(size, envs, args.steps, SubprocessBackend)
+        chosen[f"{name}, one process"] = our_rollout(size, envs, args.steps, InProcessBackend)
         if args.checkout:
             several = [make_env(ENVIRONMENT, max_episode_steps=args.steps) for _ in range(envs)]
             chosen[name.replace("seqrl", "official")] = official_rollout(
@@ -139,9 +140,9 @@ def _official(checkout: Path, size: Size) -> torch.nn.Module:
     return official_model(checkout, size.width, size.layers, size.heads, OBSERVATION_DIM, ACTION_DIM, CONTEXT)
 
 
-def our_rollout(size: Size, envs: int, steps: int, hold: Callable[[Setup], Slots]) -> Callable[[], int]:
+def our_rollout(size: Size, envs: int, steps: int, backend: Callable[[EnvSpec], EnvBackend]) -> Callable[[], int]:
     """One episode in each of some environments at once."""
-    model, vector = our_model(size).eval(), EpisodeVector(ENVIRONMENT, envs, max_episode_steps=steps, hold=hold)
+    model, vector = our_model(size).eval(), SeededVectorEnv(ENVIRONMENT, envs, max_episode_steps=steps, backend=backend)
 
     def play() -> int:
         agent = PolicyAgent(model, target_return=TARGET, context=EVALUATION_CONTEXT, stochastic=True)

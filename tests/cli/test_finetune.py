@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import recipe_of
-from seqrl_cli.envs.slots import LocalSlots
+from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.runs.lock import locked
@@ -213,9 +213,11 @@ def test_an_unfinished_parent_is_told(runs):
 
 def test_a_dry_run_makes_one_environment(runs, monkeypatch):
     made = []
-    monkeypatch.setattr(finetune_workplace, "ProcessSlots", lambda setup, **_: made.append(setup) or LocalSlots(setup))
+    monkeypatch.setattr(
+        finetune_workplace, "SubprocessBackend", lambda spec, **_: made.append(spec) or InProcessBackend(spec)
+    )
     succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--envs", 100_000, "--dry-run", "online.capacity=200000")
-    assert [setup.slots for setup in made] == [1]
+    assert [spec.slots for spec in made] == [1]
 
 
 def test_a_dry_run_knows_force_and_the_lock(runs):

@@ -15,7 +15,7 @@ from seqrl_cli.config.extras import MODULES, PURPOSES, install_line, is_installe
 from seqrl_cli.data.catalogue import list_datasets, resolve
 from seqrl_cli.envs import registry
 from seqrl_cli.envs.make import make_env, space_sizes
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 
 robotics = pytest.mark.skipif(not is_installed("robotics"), reason="gymnasium-robotics is not installed")
@@ -183,7 +183,7 @@ def test_dictionaries_become_one_vector_in_the_order_of_their_keys():
 
 @bullet
 def test_bullet_episodes_are_recorded_without_states():
-    vector = EpisodeVector("d4rl/bullet-hopper-v0", 2)
+    vector = SeededVectorEnv("d4rl/bullet-hopper-v0", 2)
     vector.start(0, seed=0)
     vector.step(np.zeros((2, 3)))
     assert [state.qpos.shape for state in vector.states()] == [(0,), (0,)]

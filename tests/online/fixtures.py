@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.policy_windows import Trajectory
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
 from seqrl_cli.online.rollouts import Player
@@ -37,7 +37,7 @@ def small_learner() -> PolicyLearner:
 
 def hopper(learner: PolicyLearner, episodes: int, seed: int, explores: bool) -> Player:
     """Episodes of at most STEPS steps, two at once."""
-    vector = EpisodeVector("Hopper-v4", 2, max_episode_steps=STEPS)
+    vector = SeededVectorEnv("Hopper-v4", 2, max_episode_steps=STEPS)
 
     def agent() -> PolicyAgent:
         return PolicyAgent(learner.model, target_return=20.0, context=3, stochastic=explores)

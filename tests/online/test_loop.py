@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from seqrl_cli.data.d4rl import read_d4rl
-from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.loop import finetune
 from seqrl_cli.online.metrics import read_online_metrics

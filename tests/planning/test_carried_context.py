@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
@@ -28,7 +28,7 @@ def model() -> RetNet:
 
 def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
     settings = PlanSettings(**{**SETTINGS, **changes})
-    vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=STEPS)
+    vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=STEPS)
     records: list[EpisodeRecord] = []
     try:
         rollout = beam_rollout(RetNetDecoder(model(), settings.view), vector, settings, seed=5)

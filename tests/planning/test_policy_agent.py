@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision import decoder as policy_decoder
 from seqrl_cli.models.decision.build import POLICIES
@@ -31,7 +31,7 @@ def policy_of(arch: str, **changes):
 
 
 def play(policy, slots: int, episodes: list[int], *, context: int = 3, **how) -> list[EpisodeRecord]:
-    vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=STEPS)
+    vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=STEPS)
     agent = PolicyAgent(policy, target_return=TARGET, context=context, **how)
     rollout = Rollout(agent, vector, seed=5, profile=agent.profile)
     records: list[EpisodeRecord] = []

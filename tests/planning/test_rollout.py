@@ -10,7 +10,7 @@ import torch
 
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.decoding.interface import Decoder
@@ -44,7 +44,7 @@ def model() -> GPT:
 
 
 def beam_rollout(
-    decoder: Decoder, vector: EpisodeVector, settings: PlanSettings, *, seed: int, max_memory=None
+    decoder: Decoder, vector: SeededVectorEnv, settings: PlanSettings, *, seed: int, max_memory=None
 ) -> Rollout:
     profile = Profile()
     agent = BeamAgent(decoder, discretizer(), settings, episodes=len(vector), profile=profile, max_memory=max_memory)
@@ -53,7 +53,7 @@ def beam_rollout(
 
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
     settings = PlanSettings(**{**SETTINGS, **changes})
-    vector = EpisodeVector("Hopper-v4", slots, max_episode_steps=12)
+    vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=12)
     rollout = beam_rollout(build_decoder(model(), settings.view), vector, settings, seed=5, max_memory=max_memory)
     records: list[EpisodeRecord] = []
     try:
@@ -122,7 +122,7 @@ def test_between_plans_the_older_one_is_followed():
 
 
 def test_progress_counts_running_and_finished_episodes():
-    vector = EpisodeVector("Hopper-v4", 2, max_episode_steps=3)
+    vector = SeededVectorEnv("Hopper-v4", 2, max_episode_steps=3)
     settings = PlanSettings(**SETTINGS)
     seen: list[tuple[int, int]] = []
     rollout = beam_rollout(build_decoder(model(), settings.view), vector, settings, seed=0)

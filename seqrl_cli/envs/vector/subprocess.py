@@ -18,12 +18,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from seqrl_cli.envs.slots import EnvironmentFailure, Layout, Setup, forget_step
-from seqrl_cli.envs.wire import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
+from seqrl_cli.envs.vector.backend import EnvironmentFailure, EnvLayout, EnvSpec, forget_step
+from seqrl_cli.envs.vector.messages import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
 
 Answer = TypeVar("Answer")
 
-_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from seqrl_cli.envs.worker import main; main(sys.argv[1])"
+_PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from seqrl_cli.envs.vector.worker import main; main(sys.argv[1])"
 _PATIENCE = 5.0  # seconds for a process to end by itself
 _SHOWN = ("observation", "qpos", "qvel")
 
@@ -36,7 +36,7 @@ class _Episode:
     actions: list[np.ndarray] = field(default_factory=list)
 
 
-class ProcessSlots:
+class SubprocessBackend:
     """Environments in a process of their own, which is started again when it dies.
 
     An environment is deterministic given a seed and actions. So a new process plays the episodes under way again, and
@@ -44,7 +44,7 @@ class ProcessSlots:
     one from one that hangs? Ctrl-C ends the waiting.
 
     Args:
-        setup: which environments.
+        spec: which environments.
         on_warning: told of a process that died.
 
     Raises:
@@ -52,13 +52,13 @@ class ProcessSlots:
         SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
     """
 
-    def __init__(self, setup: Setup, on_warning: Callable[[str], None] | None = None) -> None:
-        self._setup = setup
+    def __init__(self, spec: EnvSpec, on_warning: Callable[[str], None] | None = None) -> None:
+        self._spec = spec
         self._on_warning = on_warning
         self._child: _Child | None = None
         self._under_way: dict[int, _Episode] = {}
         self.layout = self._insist(lambda: "when it was made", lambda child: child.layout)
-        self.rows = np.zeros(setup.slots, self.layout.row)
+        self.rows = np.zeros(spec.slots, self.layout.row)
 
     def start(self, slot: int, seed: int) -> None:
         """Reset one.
@@ -109,7 +109,7 @@ class ProcessSlots:
                 return ask(self._child)
             except _Died as death:
                 self._child = None
-                what = f"the process of environment {self._setup.env_id} {death.how} {when()}"
+                what = f"the process of environment {self._spec.env_id} {death.how} {when()}"
                 if is_last:
                     raise EnvironmentFailure(f"{what}, and again when it had been started anew", death.hint) from None
                 if self._on_warning:
@@ -129,7 +129,7 @@ class ProcessSlots:
             EnvironmentFailure: an episode under way is not what it was, or an environment broke.
             _Died: the process did not survive it.
         """
-        child = _Child(self._setup)
+        child = _Child(self._spec)
         try:
             self._catch_up(child)
         except BaseException:  # of no use half-way
@@ -152,7 +152,7 @@ class ProcessSlots:
                 rows = child.step(actions, chosen)
             if any(rows[name][slot].tobytes() != self.rows[name][slot].tobytes() for name in _SHOWN):
                 raise EnvironmentFailure(
-                    f"the process of environment {self._setup.env_id} died, and its episode cannot go on: played again "
+                    f"the process of environment {self._spec.env_id} died, and its episode cannot go on: played again "
                     f"with the same seed and actions, step {len(episode.actions):,} shows something else",
                     "its episodes have to follow from the seed of reset and the actions alone",
                 )
@@ -180,25 +180,25 @@ class _Child:
     """A running process and its environments.
 
     Args:
-        setup: which environments.
+        spec: which environments.
 
     Raises:
         SeqrlError: they cannot be made.
         _Died: the process did not survive it.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        command = [sys.executable, "-c", _PROGRAM, json.dumps(asdict(setup)), *sys.path]
+    def __init__(self, spec: EnvSpec) -> None:
+        command = [sys.executable, "-c", _PROGRAM, json.dumps(asdict(spec)), *sys.path]
         try:
             # a session of its own, because a terminal's Ctrl-C reaches every process of the session's foreground
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         except OSError as error:
-            message = f"no process for environment {setup.env_id} can be started: {error.strerror}"
+            message = f"no process for environment {spec.env_id} can be started: {error.strerror}"
             raise EnvironmentFailure(message, "was memory short?") from error
         assert process.stdin and process.stdout
         self._process, self._requests, self._answers = process, process.stdin, process.stdout
         try:
-            self.layout = Layout(**json.loads(self._ask()))  # told unasked
+            self.layout = EnvLayout(**json.loads(self._ask()))  # told unasked
             self._row = self.layout.row
         except BaseException:
             self.close()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import gymnasium
 import numpy as np
 
-from seqrl_cli.envs.slots import LocalSlots, Setup, Slots
+from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
+from seqrl_cli.envs.vector.in_process import InProcessBackend
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SimulatorState:
     qvel: np.ndarray
 
 
-class EpisodeVector:
+class SeededVectorEnv:
     """E slots, each of which plays one seeded episode after another and waits in between.
 
     Args:
@@ -44,7 +45,7 @@ class EpisodeVector:
         slots: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
         observation_size: keep the first so many observation dimensions, as the data was cut; None keeps all.
-        hold: makes the environments, here or in a process of their own (``ProcessSlots``).
+        backend: makes the environments, here or in a process of their own (``SubprocessBackend``).
 
     Raises:
         SeqrlError: the environment cannot be made, or its observations or actions are not flat boxes.
@@ -57,12 +58,12 @@ class EpisodeVector:
         *,
         max_episode_steps: int | None = None,
         observation_size: int | None = None,
-        hold: Callable[[Setup], Slots] = LocalSlots,
+        backend: Callable[[EnvSpec], EnvBackend] = InProcessBackend,
     ) -> None:
         assert slots > 0
-        self._slots = hold(Setup(env_id, slots, max_episode_steps, observation_size))
+        self._backend = backend(EnvSpec(env_id, slots, max_episode_steps, observation_size))
         self._running = np.zeros(slots, np.bool_)
-        layout = self._slots.layout
+        layout = self._backend.layout
         self.observation_dim, self.action_dim = layout.observation_dim, layout.action_dim
         self.max_episode_steps = layout.max_episode_steps
         dtype = np.dtype(layout.action_dtype).type
@@ -84,9 +85,9 @@ class EpisodeVector:
         Raises:
             EnvironmentFailure: the environment broke.
         """
-        self._slots.start(slot, seed)
+        self._backend.start(slot, seed)
         self._running[slot] = True
-        observation: np.ndarray = self._slots.rows["observation"][slot].copy()
+        observation: np.ndarray = self._backend.rows["observation"][slot].copy()
         return observation
 
     def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> Step:
@@ -101,15 +102,15 @@ class EpisodeVector:
         """
         chosen = self.active if active is None else np.asarray(active)
         assert not (chosen & ~self._running).any(), "a slot was stepped that has no episode"
-        self._slots.step(actions, chosen)
-        rows = self._slots.rows
+        self._backend.step(actions, chosen)
+        rows = self._backend.rows
         self._running &= ~(rows["terminated"] | rows["truncated"])
         return Step(*(rows[name].copy() for name in ("observation", "reward", "terminated", "truncated")))
 
     def states(self) -> list[SimulatorState]:
         """The simulator state of each slot, as copies; empty arrays where the environment is not a MuJoCo one."""
-        return [SimulatorState(row["qpos"].copy(), row["qvel"].copy()) for row in self._slots.rows]
+        return [SimulatorState(row["qpos"].copy(), row["qvel"].copy()) for row in self._backend.rows]
 
     def close(self) -> None:
         """Free the environments."""
-        self._slots.close()
+        self._backend.close()

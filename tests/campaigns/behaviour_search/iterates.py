@@ -10,9 +10,9 @@ import numpy as np
 
 from seqrl_cli.behaviour.library import rounded
 from seqrl_cli.behaviour.policies import LinearPolicy
-from seqrl_cli.behaviour.search import Iterate
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import atomic_path
+from tests.campaigns.behaviour_search.search import Iterate
 
 
 @dataclass(frozen=True)
@@ -64,5 +64,5 @@ def load_iterates(path: Path) -> Iterates:
     except (OSError, ValueError, KeyError) as error:
         raise SeqrlError(
             f"{path} does not hold the iterates of a search: {error}",
-            "make one with `python -m seqrl_cli.behaviour search FAMILY`.",
+            "make one with `python -m tests.campaigns.behaviour_search search FAMILY`.",
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seqrl_cli.behaviour.search import SearchSettings
+from tests.campaigns.behaviour_search.search import SearchSettings
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from seqrl_cli.envs.slots import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
 
 START, STEP = b"b", b"s"  # requests

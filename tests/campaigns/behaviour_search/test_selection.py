@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from seqrl_cli.behaviour.iterates import Iterates
 from seqrl_cli.behaviour.policies import LinearPolicy
-from seqrl_cli.behaviour.recipes import RECIPES
-from seqrl_cli.behaviour.selection import choose
 from seqrl_cli.errors import SeqrlError
+from tests.campaigns.behaviour_search.iterates import Iterates
+from tests.campaigns.behaviour_search.recipes import RECIPES
+from tests.campaigns.behaviour_search.selection import choose
 
 RECIPE = replace(RECIPES["hopper"], expert_noise=0.02, medium_noise=0.02, medium_iteration=None)
 

@@ -1,9 +1,11 @@
 """Make the shipped policies again.
 
-    python -m seqrl_cli.behaviour search hopper            # writes hopper.npz, every iterate of the search
-    python -m seqrl_cli.behaviour select hopper hopper.npz # picks the policies, measures, writes presets/behaviour
+    python -m tests.campaigns.behaviour_search search hopper
+    python -m tests.campaigns.behaviour_search select hopper hopper.npz
 
-Seed, steps and settings are by default those that made the shipped files (``recipes.py``).
+The first writes every iterate of the search to hopper.npz. The second picks the policies, measures the datasets that
+they make and writes presets/behaviour. Seed, steps and settings default to those that made the shipped files
+(``recipes.py``).
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from seqrl_cli.behaviour.collect import available_cores
-from seqrl_cli.behaviour.iterates import load_iterates, save_iterates
 from seqrl_cli.behaviour.library import save_behaviour
-from seqrl_cli.behaviour.recipes import RECIPES
-from seqrl_cli.behaviour.search import Iterate, search
-from seqrl_cli.behaviour.selection import choose, measure
 from seqrl_cli.errors import SeqrlError
+from tests.campaigns.behaviour_search.iterates import load_iterates, save_iterates
+from tests.campaigns.behaviour_search.recipes import RECIPES
+from tests.campaigns.behaviour_search.search import Iterate, search
+from tests.campaigns.behaviour_search.selection import choose, measure
 
 _SAVE_SECONDS = 10.0
 
@@ -28,7 +30,9 @@ _SAVE_SECONDS = 10.0
 def main() -> None:
     """Parse the command line and run one step."""
     parser = argparse.ArgumentParser(
-        prog="python -m seqrl_cli.behaviour", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tests.campaigns.behaviour_search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     steps = parser.add_subparsers(required=True)
     searching = steps.add_parser("search", help="augmented random search; Ctrl-C keeps what was found")

@@ -12,11 +12,12 @@ import numpy as np
 import psutil
 import pytest
 
-from seqrl_cli.envs import process
-from seqrl_cli.envs.process import ProcessSlots
-from seqrl_cli.envs.slots import EnvironmentFailure, LocalSlots
-from seqrl_cli.envs.vector import EpisodeVector
-from seqrl_cli.envs.wire import send
+from seqrl_cli.envs.vector import subprocess as backend_process
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.in_process import InProcessBackend
+from seqrl_cli.envs.vector.messages import send
+from seqrl_cli.envs.vector.subprocess import SubprocessBackend
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from tests.behaviour.test_workers import is_running
 from tests.envs.fragile import FICKLE, FRAGILE, plot_mischief
@@ -31,14 +32,14 @@ def folder(tmp_path, monkeypatch):
 def children() -> list[psutil.Process]:
     """Living environment processes of this one, which may have others, of Python's own workers for example."""
     alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if any("seqrl_cli.envs.worker" in word for word in child.cmdline())]
+    return [child for child in alive if any("seqrl_cli.envs.vector.worker" in word for word in child.cmdline())]
 
 
-def vector(env_id, slots=2, *, hold=ProcessSlots, **options) -> EpisodeVector:
-    return EpisodeVector(env_id, slots, hold=hold, **options)
+def vector(env_id, slots=2, *, backend=SubprocessBackend, **options) -> SeededVectorEnv:
+    return SeededVectorEnv(env_id, slots, backend=backend, **options)
 
 
-def play(vector: EpisodeVector, steps: int = 30, on_step=lambda number: None) -> list[np.ndarray]:
+def play(vector: SeededVectorEnv, steps: int = 30, on_step=lambda number: None) -> list[np.ndarray]:
     """All that is to be seen of two slots that play episodes of their own, the second idle now and then."""
     rng, seen, seeds = np.random.default_rng(0), [], iter(range(99))
     with closing(vector):
@@ -65,7 +66,10 @@ SAME = [("Hopper-v4", {"observation_size": 5}), ("Pendulum-v1", {}), (FRAGILE, {
 
 @pytest.mark.parametrize(("env_id", "options"), SAME)
 def test_a_process_gives_the_same_numbers_as_this_one(env_id, options, capfd):
-    there, here = (vector(env_id, max_episode_steps=8, hold=hold, **options) for hold in (ProcessSlots, LocalSlots))
+    there, here = (
+        vector(env_id, max_episode_steps=8, backend=backend, **options)
+        for backend in (SubprocessBackend, InProcessBackend)
+    )
     assert there.action_space == here.action_space and there.max_episode_steps == here.max_episode_steps == 8
     assert (there.observation_dim, there.action_dim) == (here.observation_dim, here.action_dim)
     ours = play(there)
@@ -83,18 +87,18 @@ def test_a_process_gives_the_same_numbers_as_this_one(env_id, options, capfd):
     ],
 )
 def test_a_process_that_dies_is_started_again_and_nothing_is_lost(what, how):
-    whole, warnings = play(vector(FRAGILE, hold=LocalSlots)), []
+    whole, warnings = play(vector(FRAGILE, backend=InProcessBackend)), []
     plot_mischief(what, step=7)
-    assert_equal(play(vector(FRAGILE, hold=partial(ProcessSlots, on_warning=warnings.append))), whole)
+    assert_equal(play(vector(FRAGILE, backend=partial(SubprocessBackend, on_warning=warnings.append))), whole)
     assert warnings == [f"the process of environment {FRAGILE} {how} in step 7: it is started again"]
     assert not children()
 
 
 def test_the_death_of_a_process_is_noticed_though_what_it_forked_lives_on(folder):
-    whole, warnings = play(vector(FRAGILE, hold=LocalSlots)), []
+    whole, warnings = play(vector(FRAGILE, backend=InProcessBackend)), []
     plot_mischief("fork and die", step=7)
     began = time.monotonic()
-    assert_equal(play(vector(FRAGILE, hold=partial(ProcessSlots, on_warning=warnings.append))), whole)
+    assert_equal(play(vector(FRAGILE, backend=partial(SubprocessBackend, on_warning=warnings.append))), whole)
     assert len(warnings) == 1 and time.monotonic() - began < 60  # the helper lives for two minutes
     until(lambda: not is_running(int((folder / "helper").read_text())))
 
@@ -112,11 +116,11 @@ def test_a_process_that_is_killed_between_steps_is_started_again():
             (child,) = children()
             child.kill()
 
-    assert_equal(play(vector("Hopper-v4"), on_step=kill), play(vector("Hopper-v4", hold=LocalSlots)))
+    assert_equal(play(vector("Hopper-v4"), on_step=kill), play(vector("Hopper-v4", backend=InProcessBackend)))
 
 
 def test_a_step_of_no_slot_needs_no_process():
-    with closing(vector(FRAGILE)) as there, closing(vector(FRAGILE, hold=LocalSlots)) as here:
+    with closing(vector(FRAGILE)) as there, closing(vector(FRAGILE, backend=InProcessBackend)) as here:
         seen = []
         for each in (there, here):
             each.start(0, 5)
@@ -132,7 +136,7 @@ def test_what_kills_two_in_a_row_is_told():
     warnings = []
     plot_mischief("abort", step=3, once=False)
     with pytest.raises(EnvironmentFailure) as caught:
-        play(vector(FRAGILE, 1, hold=partial(ProcessSlots, on_warning=warnings.append)))
+        play(vector(FRAGILE, 1, backend=partial(SubprocessBackend, on_warning=warnings.append)))
     death = f"the process of environment {FRAGILE} died of signal 6 (SIGABRT) in step 3"
     assert warnings == [f"{death}: it is started again"]
     assert str(caught.value) == f"{death}, and again when it had been started anew"
@@ -142,9 +146,9 @@ def test_what_kills_two_in_a_row_is_told():
 def test_what_an_environment_raises_is_told_as_if_it_were_here():
     plot_mischief("raise", step=3, once=False)
     failures = []
-    for hold in (LocalSlots, ProcessSlots):
+    for backend in (InProcessBackend, SubprocessBackend):
         with pytest.raises(EnvironmentFailure, match="failed in a step: ValueError: a gear is missing$") as caught:
-            play(vector(FRAGILE, hold=hold))
+            play(vector(FRAGILE, backend=backend))
         failures.append((caught.value.message, caught.value.hint))
     assert failures[0] == failures[1]
     assert "in break_down" in str(caught.value.__cause__)
@@ -153,9 +157,9 @@ def test_what_an_environment_raises_is_told_as_if_it_were_here():
 def test_a_mistake_that_an_environment_tells_of_is_no_death_of_its_process():
     plot_mischief("refuse", step=3, once=False)
     warnings = []
-    for hold in (LocalSlots, partial(ProcessSlots, on_warning=warnings.append)):
+    for backend in (InProcessBackend, partial(SubprocessBackend, on_warning=warnings.append)):
         with pytest.raises(SeqrlError) as caught:
-            play(vector(FRAGILE, hold=hold))
+            play(vector(FRAGILE, backend=backend))
         assert type(caught.value) is SeqrlError
         assert (caught.value.message, caught.value.hint) == ("there is no oil", "buy some")
     assert not warnings and not children()
@@ -164,9 +168,9 @@ def test_a_mistake_that_an_environment_tells_of_is_no_death_of_its_process():
 @pytest.mark.parametrize("env_id", ["Hoper-v4", "nowhere:Hopper-v4", "CartPole-v1"])
 def test_what_cannot_be_made_is_refused_as_if_it_were_here(env_id):
     errors = []
-    for hold in (LocalSlots, ProcessSlots):
+    for backend in (InProcessBackend, SubprocessBackend):
         with pytest.raises(SeqrlError) as caught:
-            vector(env_id, hold=hold)
+            vector(env_id, backend=backend)
         errors.append((type(caught.value), caught.value.message, caught.value.hint))
     assert errors[0] == errors[1] and not children()
 
@@ -195,7 +199,7 @@ def test_a_system_without_poll_and_fork_plays_too(tmp_path, monkeypatch, capfd):
     (tmp_path / "sitecustomize.py").write_text("import os, select\ndel select.poll, os.fork, os.register_at_fork\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     plot_mischief("exit", step=7)
-    assert_equal(play(vector(FRAGILE)), play(vector(FRAGILE, hold=LocalSlots)))
+    assert_equal(play(vector(FRAGILE)), play(vector(FRAGILE, backend=InProcessBackend)))
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -205,9 +209,9 @@ def parent(folder):
     plot_mischief("hang", step=3)
     program = (
         "import numpy as np\n"
-        "from seqrl_cli.envs.process import ProcessSlots\n"
-        "from seqrl_cli.envs.vector import EpisodeVector\n"
-        f"vector = EpisodeVector({FRAGILE!r}, 1, hold=ProcessSlots)\n"
+        "from seqrl_cli.envs.vector.subprocess import SubprocessBackend\n"
+        "from seqrl_cli.envs.vector.vector import SeededVectorEnv\n"
+        f"vector = SeededVectorEnv({FRAGILE!r}, 1, backend=SubprocessBackend)\n"
         "vector.start(0, 0)\n"
         "while True: vector.step(np.zeros((1, 2)))\n"
     )
@@ -245,10 +249,10 @@ def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch):
     def press(number: int) -> None:
         if number == 4:
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(process, "send", send_and_press)
+                patch.setattr(backend_process, "send", send_and_press)
                 there.step(-np.ones((2, 3), np.float32))
 
-    there, here = vector("Hopper-v4"), vector("Hopper-v4", hold=LocalSlots)
+    there, here = vector("Hopper-v4"), vector("Hopper-v4", backend=InProcessBackend)
     assert_equal(play(there, on_step=press), play(here))
 
 

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from seqrl_cli.behaviour.collect import play_episode, worker_env
-from seqrl_cli.behaviour.iterates import Iterates
+from seqrl_cli.behaviour.collect import closed_worker_envs, play_episode, worker_env
 from seqrl_cli.behaviour.library import Behaviour
 from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.behaviour.qualities import DEFAULT_TRANSITIONS, collect_behaviour
-from seqrl_cli.behaviour.recipes import Recipe
 from seqrl_cli.behaviour.workers import OrderedMap, worker_map
 from seqrl_cli.errors import SeqrlError
+from tests.campaigns.behaviour_search.iterates import Iterates
+from tests.campaigns.behaviour_search.recipes import Recipe
 
 _FINALISTS = 16
 # A third to a half is the rule; the margin keeps the dataset inside it, whatever its seed.
@@ -77,7 +77,7 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
     Raises:
         SeqrlError: no iterate is fit to be medium.
     """
-    with worker_map(workers) as ordered_map:
+    with closed_worker_envs(), worker_map(workers) as ordered_map:
         contest = _Contest(ordered_map, recipe, iterates)
         expert = contest.expert()
         report(f"expert: {expert}")
@@ -136,7 +136,7 @@ class _Contest:
             low, high = _MEDIUM_SHARE
             raise SeqrlError(
                 f"no iterate earns {low:.0%} to {high:.0%} of the expert's {expert.mean_return:.0f}",
-                "search longer, with another seed, or change medium_noise in seqrl_cli/behaviour/recipes.py.",
+                "search longer, with another seed, or change the recipe's medium_noise in recipes.py",
             )
         return fit[0]
 

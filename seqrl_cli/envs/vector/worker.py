@@ -1,4 +1,4 @@
-"""The process that plays environments for another one; ``process.py`` starts it and talks to it.
+"""The process that plays environments for another one; ``subprocess.py`` starts it and talks to it.
 
 It imports no more than the environments need, leaves Ctrl-C to the process that started it, and ends with that one.
 """
@@ -18,41 +18,42 @@ from functools import partial
 from io import BufferedReader, BufferedWriter
 from typing import IO
 
-from seqrl_cli.envs.slots import LocalSlots, Setup
-from seqrl_cli.envs.wire import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
+from seqrl_cli.envs.vector.backend import EnvSpec
+from seqrl_cli.envs.vector.in_process import InProcessBackend
+from seqrl_cli.envs.vector.messages import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
 from seqrl_cli.errors import SeqrlError
 
 _GRACE = 3.0  # seconds for a step to end when there is nobody left to tell
 
 
-def main(setup: str) -> None:
-    """Make the environments that the JSON ``setup`` asks for and play as stdin says, until it ends."""
+def main(spec: str) -> None:
+    """Make the environments that the JSON ``spec`` asks for and play as stdin says, until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _own_streams()
     if hasattr(select, "poll"):  # not on Windows: a step that never ends outlives a killed parent there
         threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
     with suppress(EOFError, BrokenPipeError):
         try:
-            slots = LocalSlots(Setup(**json.loads(setup)))
+            backend = InProcessBackend(EnvSpec(**json.loads(spec)))
         except SeqrlError as error:
             send(answers, FAILED, pack_failure(error))
             return
-        with closing(slots):
-            send(answers, DONE, json.dumps(asdict(slots.layout)).encode())
+        with closing(backend):
+            send(answers, DONE, json.dumps(asdict(backend.layout)).encode())
             while True:
-                _answer(slots, *receive(requests), answers)
+                _answer(backend, *receive(requests), answers)
 
 
-def _answer(slots: LocalSlots, kind: bytes, body: bytes, answers: IO[bytes]) -> None:
+def _answer(backend: InProcessBackend, kind: bytes, body: bytes, answers: IO[bytes]) -> None:
     try:
         if kind == START:
-            slots.start(*unpack_start(body))
+            backend.start(*unpack_start(body))
         else:
-            slots.step(*unpack_step(body, len(slots.rows)))
+            backend.step(*unpack_step(body, len(backend.rows)))
     except SeqrlError as error:  # an environment's failure, or a mistake of the user's that it tells of
         send(answers, FAILED, pack_failure(error))
     else:
-        send(answers, DONE, slots.rows.tobytes())
+        send(answers, DONE, backend.rows.tobytes())
 
 
 def _own_streams() -> tuple[BufferedReader, BufferedWriter]:

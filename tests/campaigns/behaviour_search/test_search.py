@@ -5,11 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from seqrl_cli.behaviour.iterates import load_iterates, save_iterates
 from seqrl_cli.behaviour.library import load_behaviour
-from seqrl_cli.behaviour.recipes import RECIPES
-from seqrl_cli.behaviour.search import SearchSettings, Whitening, search
 from seqrl_cli.errors import SeqrlError
+from tests.campaigns.behaviour_search.iterates import load_iterates, save_iterates
+from tests.campaigns.behaviour_search.recipes import RECIPES
+from tests.campaigns.behaviour_search.search import SearchSettings, Whitening, search
 
 FAST = SearchSettings("Hopper-v4", step_size=0.01, directions=4, top_directions=2, noise=0.025, alive_bonus=1.0)
 
@@ -60,7 +60,8 @@ def test_a_foreign_file_is_named(tmp_path):
 
 
 def test_the_script_searches(tmp_path):
-    command = [sys.executable, "-m", "seqrl_cli.behaviour", "search", "hopper", "--steps", "300", "--workers", "1"]
+    command = [sys.executable, "-m", "tests.campaigns.behaviour_search", "search", "hopper"]
+    command += ["--steps", "300", "--workers", "1"]
     done = subprocess.run([*command, "--output", tmp_path / "out.npz"], capture_output=True, text=True, check=True)
     assert "out.npz" in done.stderr and done.stdout == ""
     assert load_iterates(tmp_path / "out.npz").steps[-1] >= 300

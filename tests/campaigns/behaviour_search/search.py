@@ -14,11 +14,12 @@ second by the clock against 3,100 with two (both on a machine that was busy with
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.behaviour.collect import worker_env
+from seqrl_cli.behaviour.collect import closed_worker_envs, worker_env
 from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.envs.make import make_env, space_sizes
@@ -117,12 +118,13 @@ def search(settings: SearchSettings, seed: int, workers: int) -> Iterator[Iterat
     Yields:
         The policy after each iteration, the all-zero policy first.
     """
-    size, actions = space_sizes(make_env(settings.env_id))
+    with closing(make_env(settings.env_id)) as env:
+        size, actions = space_sizes(env)
     weights = np.zeros((actions, size))
     seen = Whitening(np.zeros(size), np.zeros(size))
     yield Iterate(0, 0, LinearPolicy.whitened(weights, seen.mean, np.ones(size)), 0.0)
     steps, iteration = 0, 0
-    with worker_map(workers) as ordered_map:
+    with closed_worker_envs(), worker_map(workers) as ordered_map:
         while True:
             iteration += 1
             keys = [(seed, iteration, index) for index in range(settings.directions)]

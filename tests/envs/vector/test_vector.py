@@ -6,8 +6,8 @@ from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.slots import EnvironmentFailure
-from seqrl_cli.envs.vector import EpisodeVector
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 
 
@@ -27,7 +27,7 @@ def test_every_episode_is_as_if_alone():
     rng = np.random.default_rng(0)
     actions = {seed: rng.uniform(-1, 1, (300, 3)) for seed in range(7)}
     expected = {seed: play_alone(seed, actions[seed]) for seed in actions}
-    vector = EpisodeVector("Hopper-v4", 3)
+    vector = SeededVectorEnv("Hopper-v4", 3)
     played = {seed: [] for seed in actions}
     queue, running = list(actions), {}
     while queue or running:
@@ -49,7 +49,7 @@ def test_every_episode_is_as_if_alone():
 
 
 def test_finished_and_unchosen_slots_hold_still():
-    vector = EpisodeVector("Hopper-v4", 3, max_episode_steps=2)
+    vector = SeededVectorEnv("Hopper-v4", 3, max_episode_steps=2)
     assert not vector.active.any()
     vector.start(0, seed=1)
     vector.start(2, seed=2)
@@ -67,7 +67,7 @@ def test_finished_and_unchosen_slots_hold_still():
 
 
 def test_an_episode_starts_again_from_its_seed():
-    vector = EpisodeVector("Hopper-v4", 1)
+    vector = SeededVectorEnv("Hopper-v4", 1)
     first = vector.start(0, seed=5)
     moved = vector.step(np.ones((1, 3))).observations[0]
     assert not np.array_equal(first, moved)
@@ -76,7 +76,7 @@ def test_an_episode_starts_again_from_its_seed():
 
 
 def test_states_put_a_simulator_back_where_it_was():
-    vector = EpisodeVector("Ant-v4", 1)
+    vector = SeededVectorEnv("Ant-v4", 1)
     vector.start(0, seed=0)
     observation = vector.step(np.full((1, 8), 0.5)).observations[0]
     state = vector.states()[0]
@@ -86,11 +86,11 @@ def test_states_put_a_simulator_back_where_it_was():
 
 def test_unsuitable_environments_are_refused():
     with pytest.raises(SeqrlError, match="CartPole-v1"):
-        EpisodeVector("CartPole-v1", 2)
+        SeededVectorEnv("CartPole-v1", 2)
 
 
 def test_an_environment_without_mujoco_has_empty_states():
-    pendulum = EpisodeVector("Pendulum-v1", 1)
+    pendulum = SeededVectorEnv("Pendulum-v1", 1)
     pendulum.start(0, seed=0)
     (state,) = pendulum.states()
     assert state.qpos.shape == state.qvel.shape == (0,)
@@ -115,7 +115,7 @@ class Breaks(gymnasium.Env):
 
 def test_what_an_environment_raises_is_told_as_its_failure():
     gymnasium.register("Breaks-v0", Breaks, max_episode_steps=9)
-    vector = EpisodeVector("Breaks-v0", 1)
+    vector = SeededVectorEnv("Breaks-v0", 1)
     vector.start(0, seed=0)
     for _ in range(2):
         vector.step(np.zeros((1, 1)))
@@ -124,12 +124,12 @@ def test_what_an_environment_raises_is_told_as_its_failure():
 
 
 def test_observations_are_cut_as_the_data_was():
-    whole, cut = EpisodeVector("Hopper-v4", 1), EpisodeVector("Hopper-v4", 1, observation_size=5)
+    whole, cut = SeededVectorEnv("Hopper-v4", 1), SeededVectorEnv("Hopper-v4", 1, observation_size=5)
     assert (whole.observation_dim, cut.observation_dim, cut.action_dim) == (11, 5, 3)
     np.testing.assert_array_equal(cut.start(0, seed=3), whole.start(0, seed=3)[:5])
     action = np.full((1, 3), 0.1)
     np.testing.assert_array_equal(cut.step(action).observations, whole.step(action).observations[:, :5])
-    assert EpisodeVector("Hopper-v4", 1, observation_size=99).observation_dim == 11
+    assert SeededVectorEnv("Hopper-v4", 1, observation_size=99).observation_dim == 11
     assert cut.states()[0].qpos.shape == (6,)
 
 
@@ -142,7 +142,7 @@ class Endless(Breaks):
 
 def test_an_environment_without_a_step_limit_is_given_one():
     gymnasium.register("Endless-v0", Endless)
-    assert EpisodeVector("Endless-v0", 1).max_episode_steps == EPISODE_STEPS
-    assert EpisodeVector("Endless-v0", 1, max_episode_steps=7).max_episode_steps == 7
+    assert SeededVectorEnv("Endless-v0", 1).max_episode_steps == EPISODE_STEPS
+    assert SeededVectorEnv("Endless-v0", 1, max_episode_steps=7).max_episode_steps == 7
     part = Part(uniform_factory("Endless-v0"), 1.0)
     assert collect("Endless-v0", [part], 1001, seed=0, workers=1).lengths.tolist() == [EPISODE_STEPS, 1]

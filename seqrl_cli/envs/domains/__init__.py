@@ -1,0 +1,1 @@
+"""Environments in the layouts of D4RL, which gymnasium itself lacks."""

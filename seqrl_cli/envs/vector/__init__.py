@@ -1,0 +1,1 @@
+"""Many environments at a time, in this process or in another one."""
