@@ -17,7 +17,7 @@ ROOMS = [
     {"reports", "render", "interop"},
     {"online"},
     {"planning"},
-    {"training"},
+    {"training", "tracking"},
     {"models", "behaviour"},
     {"envs"},
     {"data"},

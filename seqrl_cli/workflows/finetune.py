@@ -13,7 +13,6 @@ from seqrl_cli.envs.slots import EnvironmentFailure
 from seqrl_cli.envs.vector import EpisodeVector
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.online.loop import Counters, Outcome, finetune
-from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.online.settings import OnlineSettings
 from seqrl_cli.online.workplace import Workplace
 from seqrl_cli.runs import record as records
@@ -21,6 +20,8 @@ from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.store import RunStore, discard_run
+from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
+from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.workflows.finetune_job import FinetuneJob, FinetuneRequest, settle
@@ -115,7 +116,7 @@ def _already(job: FinetuneJob, done: int) -> str:
 
 def iterations_done(run: RunFolder) -> int:
     """Iterations that a fine-tuned run has logged."""
-    lines = read_online_metrics(run.metrics)
+    lines = read_online_lines(run.metrics)
     return lines[-1].iteration if lines else 0
 
 
@@ -203,37 +204,40 @@ def _loop(job: FinetuneJob, place: Workplace, console: Console, update: Progress
     def on_progress(done: Counters) -> None:
         update(done.iteration * online.updates + done.updated, online.iterations * online.updates, shown)
 
-    def on_metrics(line: OnlineMetrics) -> None:
+    def on_log(step: int, values: Values) -> None:
         nonlocal shown
+        line = OnlineLine(step, values)
         shown = live_line(line)
-        if line.evaluation_return is not None:
+        if line.get("evaluation_return") is not None:
             console.note(evaluation_line(line))
 
-    return finetune(place, settings, on_progress=on_progress, on_metrics=on_metrics, on_warning=console.warn)
+    sinks: list[Sink] = [JsonlSink(job.run.metrics), CallbackSink(on_log)]
+    return finetune(place, settings, sinks=sinks, on_progress=on_progress, on_warning=console.warn)
 
 
-def live_line(line: OnlineMetrics) -> str:
+def live_line(line: OnlineLine) -> str:
     """The latest iteration for the progress bar."""
     parts = [
-        ("return", line.exploration_return, ",.0f"),
-        ("entropy", line.entropy, ".2f"),
-        ("temperature", line.temperature, ".3f"),
-        ("buffer", line.buffer, ",d"),
+        ("return", line.get("exploration_return"), ",.0f"),
+        ("entropy", line.get("entropy"), ".2f"),
+        ("temperature", line.get("temperature"), ".3f"),
+        ("buffer", line.get("buffer"), ",d"),
         ("steps", line.env_steps, ",d"),
     ]
     return " · ".join(f"{name} {value:{form}}" for name, value, form in parts if value is not None)
 
 
-def evaluation_line(line: OnlineMetrics) -> str:
+def evaluation_line(line: OnlineLine) -> str:
     """An evaluation, and what went before it, in one line."""
-    score = f", score {line.evaluation_score:.1f}" if line.evaluation_score is not None else ""
+    score = line.get("evaluation_score")
+    scored = "" if score is None else f", score {score:.1f}"
     before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
-    return f"iteration {line.iteration:,}: return {line.evaluation_return:,.1f}{score}{before}"
+    return f"iteration {line.iteration:,}: return {line.number('evaluation_return'):,.1f}{scored}{before}"
 
 
 def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:
-    lines = read_online_metrics(job.run.metrics)
-    evaluated = [line for line in lines if line.evaluation_return is not None]
+    lines = read_online_lines(job.run.metrics)
+    evaluated = [line for line in lines if line.get("evaluation_return") is not None]
     if not evaluated:
         raise SeqrlError(f"{job.run.metrics} holds no evaluation", "start again with --force")
     first, last = evaluated[0], evaluated[-1]
@@ -245,10 +249,10 @@ def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> Fine
         iterations=lines[-1].iteration,
         env_steps=lines[-1].env_steps,
         updates=lines[-1].step - first.step,
-        return_before=first.evaluation_return,
-        return_after=last.evaluation_return,
-        score_before=first.evaluation_score,
-        score_after=last.evaluation_score,
+        return_before=first.get("evaluation_return"),
+        return_after=last.get("evaluation_return"),
+        score_before=first.get("evaluation_score"),
+        score_after=last.get("evaluation_score"),
         seconds=lines[-1].elapsed,
     )
 

@@ -113,7 +113,6 @@ def make_workplace(
         offline=offline,
         segments=SegmentFolder(job.run.buffer, job.env_id),
         checkpoints=job.run.checkpoints,
-        metrics=job.run.metrics,
     )
 
 

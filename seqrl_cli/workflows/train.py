@@ -21,9 +21,10 @@ from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import discard_run
+from seqrl_cli.tracking.metrics import TrainingLine, Values, read_training_lines
+from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import Outcome, fit
-from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.workflows.datasets import Located, environment_or_none
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
@@ -200,9 +201,9 @@ def _interrupted(run: RunFolder) -> Interrupted:
 def _loop(run: RunFolder, job: TrainJob, console: Console, update: Progress) -> Outcome:
     loss = ""
 
-    def on_metrics(metrics: Metrics) -> None:
+    def on_log(step: int, values: Values) -> None:
         nonlocal loss
-        loss = f"loss {metrics.loss:.3f}"
+        loss = f"loss {TrainingLine(step, values).loss:.3f}"
 
     return fit(
         job.model,
@@ -211,16 +212,15 @@ def _loop(run: RunFolder, job: TrainJob, console: Console, update: Progress) -> 
         job.settings,
         trainer=job.trainer,
         checkpoints=run.checkpoints,
-        metrics=run.metrics,
+        sinks=[JsonlSink(run.metrics), CallbackSink(on_log)],
         on_progress=lambda done, total: update(done, total, loss),
-        on_metrics=on_metrics,
         on_warning=console.warn,
     )
 
 
 def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:
-    lines = read_metrics(run.metrics)
-    validated = [line.validation_loss for line in lines if line.validation_loss is not None]
+    lines = read_training_lines(run.metrics)
+    validated = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
     last = lines[-1] if lines else None
     return TrainReport(
         run=str(run.path),
