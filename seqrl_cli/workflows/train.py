@@ -35,6 +35,7 @@ from seqrl_cli.workflows.train_job import (
     count_parameters,
     ensure_data,
     estimate_seconds,
+    parameters_text,
     pinned,
     prepare,
 )
@@ -164,7 +165,7 @@ def _announce(run: RunFolder, job: TrainJob, device: torch.device, console: Cons
     if steps:
         console.note(f"{run.path}: going on from update {steps[-1]:,} of {job.settings.updates:,}")
         return
-    size = f"{count_parameters(job.model):,} parameters, {job.settings.updates:,} updates on {device}"
+    size = f"{parameters_text(job.model)}, {job.settings.updates:,} updates on {device}"
     console.note(f"{run.path}: {size}, about {duration(estimate_seconds(job))}")
 
 

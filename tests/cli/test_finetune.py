@@ -74,6 +74,29 @@ def test_again_it_is_done_and_more_iterations_go_on(runs):
     assert same_weights(tuned(runs), tuned(runs, "at-once"))
 
 
+def test_a_damaged_newest_checkpoint_is_named_once_whether_it_is_the_parents_or_its_own(runs):
+    words = ("finetune-online", "odt-s42", "--threads", 1)
+    damage(runs / "sim/hopper-medium/odt-s42/checkpoints/00000004/optimizer.safetensors")
+    told = succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--iterations", 1, "--name", "from-update-2")
+    assert told.stderr.count("is damaged") == 1 and "using the newest whole checkpoint, of update 2" in told.stderr
+    damage(tuned(runs) / "checkpoints/00000022/model.safetensors")
+    told = succeed(runs, *words, "--iterations", 7)
+    assert told.stderr.count("is damaged") == 1 and "using the newest whole checkpoint, of update 16" in told.stderr
+    assert [line.iteration for line in read_online_lines(tuned(runs) / "metrics.jsonl")] == list(range(8))
+
+
+def damage(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def test_a_resumed_run_keeps_lines_with_keys_of_another_version(runs):
+    log = tuned(runs) / "metrics.jsonl"
+    lines = [json.dumps({**json.loads(line), "task": 1}) + "\n" for line in log.read_text().splitlines()]
+    log.write_text("".join(lines))
+    succeed(runs, "finetune-online", "odt-s42", "--iterations", 7, "--threads", 1)
+    assert log.read_text().splitlines(keepends=True)[:-1] == lines
+
+
 def test_fewer_iterations_leave_an_interrupted_runs_target(runs):
     """As Ctrl-C leaves it in the fifth iteration of six."""
     record, config, metrics = (tuned(runs) / name for name in ("run.json", "config.yaml", "metrics.jsonl"))

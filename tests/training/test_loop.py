@@ -20,6 +20,7 @@ from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, step_folder
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import fit
+from seqrl_cli.workflows.train_job import parameters_text
 from tests.training.fixtures import Recorder, pattern_windows, tiny_gpt, tiny_settings
 from tests.training.resumable import UPDATES, train
 
@@ -178,3 +179,15 @@ def test_bf16_and_an_empty_validation_set():
     fit(tiny_gpt(), pattern_windows(), nothing, tiny_settings(60, precision="bf16"), sinks=[recorder])
     assert recorder.lines[-1].get("validation_loss") is None
     assert recorder.lines[-1].loss < 0.5 * recorder.lines[0].loss
+
+
+def test_frozen_parameters_stay_and_have_no_state(tmp_path):
+    model = tiny_gpt()
+    model.blocks[0].requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(7), checkpoints=tmp_path)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]) == name.startswith("blocks.0."), name
+    moments = newest_checkpoint(tmp_path).optimizer
+    assert moments and not any(name.startswith("blocks.0.") for name in moments)
+    assert parameters_text(model).endswith(" trainable") and parameters_text(tiny_gpt()).endswith(" parameters")
