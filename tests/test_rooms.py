@@ -18,7 +18,7 @@ ROOMS = [
     {"online"},
     {"planning"},
     {"artifacts"},
-    {"training"},
+    {"training", "tracking"},
     {"models", "behaviour"},
     {"envs"},
     {"data"},

@@ -12,7 +12,6 @@ import numpy as np
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics, rewind_online_metrics
 from seqrl_cli.online.segments import Segment
 from seqrl_cli.online.settings import OnlineSettings
 from seqrl_cli.online.workplace import Evaluation, Workplace
@@ -25,8 +24,9 @@ from seqrl_cli.training.checkpoints import (
 )
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
+from seqrl_cli.training.loop import LogSink, send, started
+from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.streams import Stream
-from seqrl_cli.training.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def finetune(
     place: Workplace,
     settings: OnlineSettings,
     *,
+    sinks: Sequence[LogSink] = (),
     on_progress: Callable[[Counters], None] | None = None,
-    on_metrics: Callable[[OnlineMetrics], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -82,8 +82,8 @@ def finetune(
     Args:
         place: learner, environments, buffer and files.
         settings: how to fine-tune.
+        sinks: sent the log step of every iteration.
         on_progress: told of every update; the counters are the loop's own, to be read only.
-        on_metrics: told of every iteration.
         on_warning: told of damaged checkpoints and of a changed number of threads.
         should_stop: asked between updates and between steps of the environments; true saves and returns.
 
@@ -92,10 +92,11 @@ def finetune(
         SeqrlError: all exploration blew up, a loss is not finite, the disk is full, or a file of the buffer is damaged.
     """
     with own_generators(place.learner.device), deferred_interrupt() as interrupted:
-        tuner = FineTuner(place, settings, lambda: interrupted() or (should_stop is not None and should_stop()))
+        tuner = FineTuner(place, settings, sinks, lambda: interrupted() or (should_stop is not None and should_stop()))
         tuner.begin(on_warning)
         first = tuner.progress.iteration
-        done = tuner.run(on_progress, on_metrics)
+        with started(sinks, tuner.logged_step):
+            done = tuner.run(on_progress)
     return Outcome(first, tuner.progress.iteration, interrupted=not done)
 
 
@@ -105,17 +106,21 @@ class FineTuner:
     Args:
         place: see ``finetune``.
         settings: see ``finetune``.
+        sinks: see ``finetune``; started and closed by the caller.
         stop: asked between updates and between steps of the environments.
     """
 
-    def __init__(self, place: Workplace, settings: OnlineSettings, stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, place: Workplace, settings: OnlineSettings, sinks: Sequence[LogSink], stop: Callable[[], bool]
+    ) -> None:
         self.place = place
         self.settings = settings
+        self.sinks = sinks
         self.progress = Counters()
         self._stop = stop
         self._live: list[Segment] = []
         self._rng = np.random.default_rng([settings.seed, Stream.REPLAY])
-        self._tally = Tally(place.learner.settings.learning_rate, "online.learning_rate")
+        self._metrics = MetricAccumulator(place.learner.settings.learning_rate, "online.learning_rate")
         self._saved: tuple[int, int] | None = None  # iteration and updates of the newest checkpoint
 
     def begin(self, on_warning: Callable[[str], None] | None = None) -> None:
@@ -125,23 +130,27 @@ class FineTuner:
             with reading_state(self.place.checkpoints, found):
                 self._restore(found, on_warning)
             self._tidy()
-            rewind_online_metrics(self.place.metrics, self.progress.iteration)
-            return
-        self._add(self.place.offline)
-        rewind_online_metrics(self.place.metrics, -1)
+        else:
+            self._add(self.place.offline)
 
-    def run(
-        self,
-        on_progress: Callable[[Counters], None] | None = None,
-        on_metrics: Callable[[OnlineMetrics], None] | None = None,
-    ) -> bool:
+    @property
+    def logged_step(self) -> int:
+        """Updates at the newest log step that stays: the end of the last complete iteration.
+
+        The first log step, before any iteration, is that of the updates of the pretraining; until there is a checkpoint
+        it comes again.
+        """
+        step = self.place.learner.step - self.progress.updated
+        return step if self._saved is not None else step - 1
+
+    def run(self, on_progress: Callable[[Counters], None] | None = None) -> bool:
         """Iterate to the end; false when it was stopped before, with all saved from the first evaluation's end on."""
         try:
             if self._saved is None:
-                self._log(self._evaluate(), on_metrics)
+                self._log(self._evaluate())
                 self._save()
             while self.progress.iteration < self.settings.iterations:
-                self._iterate(on_progress, on_metrics)
+                self._iterate(on_progress)
         except (_Stopped, EnvironmentFailure) as error:
             if self._saved is not None:  # else the first evaluation is still missing, and begins anew
                 self._save()
@@ -150,26 +159,24 @@ class FineTuner:
             raise
         return True
 
-    def _iterate(
-        self, on_progress: Callable[[Counters], None] | None, on_metrics: Callable[[OnlineMetrics], None] | None
-    ) -> None:
+    def _iterate(self, on_progress: Callable[[Counters], None] | None) -> None:
         """One iteration, or the rest of one that was stopped amid its updates."""
         if not self.progress.updated:
             self._explore()
         windows = self.place.buffer.windows(self.settings.context)
         while self.progress.updated < self.settings.updates:
             batch = windows.batch(self._rng.integers(len(windows), size=self.settings.batch_size))
-            self._tally.note(self.place.learner.update(batch))
+            self._metrics.note(self.place.learner.update(batch))
             self.progress.updated += 1
             if on_progress:
                 on_progress(self.progress)
             if self._stop():
                 raise _Stopped
-        self._tally.read(self.place.learner.step)
+        self._metrics.read(self.place.learner.step)
         iteration, last = self.progress.iteration + 1, self.progress.iteration + 1 == self.settings.iterations
         evaluation = self._evaluate() if last or iteration % self.settings.evaluate_every == 0 else None
         self.progress.iteration, self.progress.updated = iteration, 0
-        self._log(evaluation, on_metrics)
+        self._log(evaluation)
         if last or iteration % self.settings.checkpoint_every == 0:
             self._save()
 
@@ -202,40 +209,37 @@ class FineTuner:
         if self._stop():
             raise _Stopped
 
-    def _log(self, evaluation: Evaluation | None, on_metrics: Callable[[OnlineMetrics], None] | None) -> None:
+    def _log(self, evaluation: Evaluation | None) -> None:
         progress, buffer = self.progress, self.place.buffer
-        interval = self._tally.close()
-        metrics = OnlineMetrics(
-            iteration=progress.iteration,
-            step=self.place.learner.step,
-            env_steps=progress.env_steps,
-            episodes=progress.episodes,
-            exploration_return=progress.exploration_return,
-            exploration_length=progress.exploration_length,
+        interval = self._metrics.close()
+        values: dict[str, float | None] = {
+            "iteration": progress.iteration,
+            "env_steps": progress.env_steps,
+            "episodes": progress.episodes,
+            "exploration_return": progress.exploration_return,
+            "exploration_length": progress.exploration_length,
             **{name: interval.means.get(name) for name in MEASURES},
-            buffer=len(buffer),
-            buffer_return=buffer.mean_return,
-            evaluation_return=evaluation.return_ if evaluation else None,
-            evaluation_score=evaluation.score if evaluation else None,
-            evaluation_length=evaluation.length if evaluation else None,
-            elapsed=interval.elapsed,
-        )
-        append_online_metrics(self.place.metrics, metrics)
-        if on_metrics:
-            on_metrics(metrics)
+            "buffer": len(buffer),
+            "buffer_return": buffer.mean_return,
+            "evaluation_return": evaluation.return_ if evaluation else None,
+            "evaluation_score": evaluation.score if evaluation else None,
+            "evaluation_length": evaluation.length if evaluation else None,
+            "elapsed": interval.elapsed,
+        }
+        send(self.sinks, self.place.learner.step, values)
 
     def _save(self) -> None:
         """Write a checkpoint, unless the newest is of this very moment; then drop segments that none needs."""
         moment = (self.progress.iteration, self.progress.updated)
         if self._saved == moment:
             return
-        self._tally.read(self.place.learner.step)
+        self._metrics.read(self.place.learner.step)
         learner = self.place.learner.checkpoint()
         state = {
             "learner": learner.state,
             "progress": vars(self.progress),
-            "measures": self._tally.measures,
-            "elapsed": self._tally.elapsed,
+            "measures": self._metrics.measures,
+            "elapsed": self._metrics.elapsed,
             "windows": self._rng.bit_generator.state,
             "buffer": {"added": self.place.buffer.added, "segments": [vars(segment) for segment in self._live]},
         }
@@ -253,7 +257,7 @@ class FineTuner:
         own = Checkpoint(found.step, found.model, found.optimizer, state["learner"])
         self.place.learner.restore(own, on_warning)
         self.progress = Counters(**state["progress"])
-        self._tally.restore(state["measures"], state["elapsed"])
+        self._metrics.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
         self._live = [Segment(**values) for values in state["buffer"]["segments"]]
         buffer = self.place.buffer

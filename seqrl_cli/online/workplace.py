@@ -63,7 +63,6 @@ class Workplace:
         offline: the trajectories that the buffer begins with, the first to be evicted first.
         segments: the buffer on disk.
         checkpoints: the run's folder of checkpoints.
-        metrics: the run's file of metrics.
     """
 
     learner: Learner
@@ -74,4 +73,3 @@ class Workplace:
     offline: Sequence[Trajectory]
     segments: SegmentFolder
     checkpoints: Path
-    metrics: Path

@@ -1,9 +1,9 @@
 """The closed loop: several episodes side by side, each as it would be alone.
 
 What an episode does depends on its own history and its own random stream only. Its environment is seeded from (seed,
-episode), its random numbers come from a generator made from the same pair, and an agent answers for each episode bit
-for bit the same whatever episodes are beside it. So the actions of an episode are the same alone and among others, on
-a CPU.
+episode), its random numbers come from a generator of (seed, purpose, episode), and an agent answers for each episode
+bit for bit the same whatever episodes are beside it. So the actions of an episode are the same alone and among others,
+on a CPU.
 """
 
 from __future__ import annotations
@@ -119,11 +119,20 @@ class Rollout:
         agent: decides.
         vector: the environments; as many episodes run at once as it has slots.
         seed: what all episodes' randomness derives from, together with their index.
+        purpose: what the agent's random numbers are for, where others are drawn from the same seed for something else.
         profile: where time is added up.
     """
 
-    def __init__(self, agent: Agent, vector: SeededVectorEnv, *, seed: int, profile: Profile | None = None) -> None:
-        self.agent, self.vector, self.seed = agent, vector, seed
+    def __init__(
+        self,
+        agent: Agent,
+        vector: SeededVectorEnv,
+        *,
+        seed: int,
+        purpose: Sequence[int] = (),
+        profile: Profile | None = None,
+    ) -> None:
+        self.agent, self.vector, self.seed, self.purpose = agent, vector, seed, purpose
         self.profile = profile or Profile()
 
     def play(
@@ -165,7 +174,7 @@ class Rollout:
         with self.profile.measure("environment"):
             observation = self.vector.start(index, seed)
             state = self.vector.states()[index]
-        generator = np.random.default_rng((self.seed, episode))
+        generator = np.random.default_rng([self.seed, *self.purpose, episode])
         playing = Playing(episode, seed, generator, observations=[observation.astype(np.float32)], states=[state])
         self.agent.begin(playing)
         return playing

@@ -12,9 +12,9 @@ from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import is_current, recipe_of
 from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import read_record
+from seqrl_cli.tracking.metrics import OnlineLine, read_online_lines
 from seqrl_cli.training.checkpoints import saved_steps
 
 
@@ -30,7 +30,7 @@ class Origin:
     """
 
     seed: int | None = None
-    log: Sequence[OnlineMetrics] = ()
+    log: Sequence[OnlineLine] = ()
     recipe: str | None = None
     step: int | None = None
 
@@ -62,7 +62,7 @@ def read_origin(folder: Path | None) -> Origin:
     run = RunFolder(folder)
     try:
         record = read_record(run.record)
-        log = read_online_metrics(run.metrics) if record.parent else ()
+        log = read_online_lines(run.metrics) if record.parent else ()
     except SeqrlError:
         return Origin()
     step = max(saved_steps(run.checkpoints), default=None)

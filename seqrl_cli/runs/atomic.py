@@ -117,6 +117,12 @@ def write_text_atomic(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes_atomic(path: Path, content: bytes) -> None:
+    """Replace the content of ``path`` in one step."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json_atomic(path: Path, value: Any) -> None:
     """Replace ``path`` with ``value`` as indented JSON in one step; NaN is refused."""
     write_text_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -19,6 +19,8 @@ from torch import Tensor
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.old_names import current_names
 from seqrl_cli.runs.atomic import fsync, make_folder, write_text_atomic, writing
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 2
 """2: query, key and value of a transformer block are three parameters; a policy's normalizer has that name."""
@@ -149,7 +151,7 @@ def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | Non
 
     Args:
         checkpoints: the run's ``checkpoints/``.
-        on_warning: told which checkpoint is damaged, and how.
+        on_warning: told which checkpoints are damaged, how, and which one is used.
 
     Returns:
         None when nothing was ever saved.
@@ -157,15 +159,41 @@ def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | Non
     Raises:
         SeqrlError: there are checkpoints, but none is whole; or the newest is of a newer version.
     """
-    steps = saved_steps(checkpoints)
-    for step in reversed(steps):
+    found = _newest_whole(checkpoints, read_checkpoint, on_warning)
+    return None if found is None else found[1]
+
+
+def newest_model(
+    checkpoints: Path, on_warning: Callable[[str], None] | None = None
+) -> tuple[int, dict[str, Tensor]] | None:
+    """Updates and state dict of the newest checkpoint whose model is whole, for those who do not go on training.
+
+    Arguments, what is returned when nothing was saved, and errors are those of ``newest_checkpoint``.
+    """
+    return _newest_whole(checkpoints, read_model, on_warning)
+
+
+def _newest_whole(
+    checkpoints: Path, read: Callable[[Path], T], on_warning: Callable[[str], None] | None
+) -> tuple[int, T] | None:
+    """The step of the newest checkpoint that is whole, and what ``read`` makes of its folder.
+
+    Damage alone is passed over: a checkpoint of a newer version is no reason to go back to an older one.
+    """
+    damaged: list[DamagedCheckpointError] = []
+    for step in reversed(saved_steps(checkpoints)):
         try:
-            return read_checkpoint(step_folder(checkpoints, step))
+            found = read(step_folder(checkpoints, step))
         except DamagedCheckpointError as error:
+            damaged.append(error)
+            continue
+        for passed_over in damaged:
             if on_warning:
-                on_warning(f"{error.message}; using the checkpoint before it")
-    if steps:
-        raise SeqrlError(f"no checkpoint in {checkpoints} is whole", "start the run again with --force")
+                on_warning(f"{passed_over.message}; using the newest whole checkpoint, of update {step:,}")
+        return step, found
+    if damaged:
+        message = f"no checkpoint in {checkpoints} is whole: {damaged[0].message}"
+        raise SeqrlError(message, "start the run again with --force")
     return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,6 @@ from seqrl_cli.models.build import device_of
 from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, write_checkpoint
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.interrupt import deferred_interrupt
-from seqrl_cli.training.metrics import Metrics, append_metrics, rewind_metrics
 from seqrl_cli.training.trainer import Trainer
 
 
@@ -51,8 +51,12 @@ class Training(Protocol):
     def read_losses(self) -> None:
         """Wait for the updates made so far; raises SeqrlError when a loss is not finite."""
 
-    def measure(self, *, validate: bool) -> Metrics:
-        """The log step at this update."""
+    @property
+    def trainable_parameters(self) -> Mapping[str, nn.Parameter]:
+        """The model's parameters that learn, by name; all others stay as they are."""
+
+    def measure(self, *, validate: bool) -> dict[str, float | None]:
+        """The numbers of the log step at this update, by name; None where one was not taken."""
 
     def checkpoint(self) -> Checkpoint:
         """All that ``restore`` needs; raises SeqrlError when a loss was not finite."""
@@ -65,6 +69,19 @@ MakeTraining = Callable[[Any, Any, Any, Any], Training]
 """A trainer's class: it is given the model, the training windows, the held-out ones and the settings."""
 
 
+class LogSink(Protocol):
+    """What receives the log steps."""
+
+    def start(self, resume_step: int) -> None:
+        """Forget what was logged after ``resume_step``, since those steps come again."""
+
+    def log(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Take a log step: updates made so far, and numbers by name."""
+
+    def close(self) -> None:
+        """No log step follows."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a call of ``fit`` ended.
@@ -73,13 +90,11 @@ class Outcome:
         first_step: updates made before this call, 0 for a new run.
         step: updates made in all.
         interrupted: whether it was stopped before the last update.
-        metrics: the newest log step of this call; None when it made none.
     """
 
     first_step: int
     step: int
     interrupted: bool
-    metrics: Metrics | None
 
 
 def fit(
@@ -90,9 +105,8 @@ def fit(
     *,
     trainer: MakeTraining = Trainer,
     checkpoints: Path | None = None,
-    metrics: Path | None = None,
+    sinks: Sequence[LogSink] = (),
     on_progress: Callable[[int, int], None] | None = None,
-    on_metrics: Callable[[Metrics], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
@@ -109,9 +123,8 @@ def fit(
         settings: how to train.
         trainer: what makes the updates, ``Trainer`` for tokens and ``PolicyTrainer`` for policies.
         checkpoints: folder of checkpoints; None saves nothing and starts anew.
-        metrics: file of log steps; None writes none.
+        sinks: sent each log step.
         on_progress: told (updates made, updates) after each update.
-        on_metrics: told each log step.
         on_warning: told of damaged checkpoints and of a changed number of threads.
         should_stop: asked after each update; true saves and returns.
 
@@ -123,37 +136,41 @@ def fit(
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
     with own_generators(device_of(model)), deferred_interrupt() as interrupted:
         training = trainer(model, train, validation, settings)
-        first_step = _resume(training, checkpoints, metrics, on_warning)
-        logged, stop = None, False
-        while training.step < settings.updates and not stop:
-            training.update()
-            stop = interrupted() or (should_stop is not None and should_stop())
-            save = training.step % settings.checkpoint_every == 0 or training.step == settings.updates
-            if save or training.step % settings.log_every == 0:
-                logged = training.measure(validate=save)
-                report(logged, metrics, on_metrics)
-            if checkpoints and (save or stop):
-                write_checkpoint(checkpoints, training.checkpoint(), settings.keep_checkpoints)
-            if on_progress:
-                on_progress(training.step, settings.updates)
-    return Outcome(first_step, training.step, training.step < settings.updates, logged)
+        first_step = _resume(training, checkpoints, on_warning)
+        with started(sinks, first_step):
+            stop = False
+            while training.step < settings.updates and not stop:
+                training.update()
+                stop = interrupted() or (should_stop is not None and should_stop())
+                save = training.step % settings.checkpoint_every == 0 or training.step == settings.updates
+                if save or training.step % settings.log_every == 0:
+                    send(sinks, training.step, training.measure(validate=save))
+                if checkpoints and (save or stop):
+                    write_checkpoint(checkpoints, training.checkpoint(), settings.keep_checkpoints)
+                if on_progress:
+                    on_progress(training.step, settings.updates)
+    return Outcome(first_step, training.step, training.step < settings.updates)
 
 
-def _resume(
-    training: Training, checkpoints: Path | None, metrics: Path | None, on_warning: Callable[[str], None] | None
-) -> int:
-    """Go on from the newest whole checkpoint, if there is one, and drop what was logged after it; the updates made."""
+def _resume(training: Training, checkpoints: Path | None, on_warning: Callable[[str], None] | None) -> int:
+    """Go on from the newest whole checkpoint, if there is one; the updates made."""
     if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
         with reading_state(checkpoints, found):
             training.restore(found, on_warning)
-    if metrics:
-        rewind_metrics(metrics, training.step)
     return training.step
 
 
-def report(logged: Metrics, path: Path | None, on_metrics: Callable[[Metrics], None] | None) -> None:
-    """Write a log step to its file and tell who wants to know."""
-    if path:
-        append_metrics(path, logged)
-    if on_metrics:
-        on_metrics(logged)
+@contextmanager
+def started(sinks: Sequence[LogSink], resume_step: int) -> Iterator[None]:
+    """Sinks that take log steps after ``resume_step`` inside the block, and are closed at its end."""
+    with ExitStack() as stack:
+        for sink in sinks:
+            sink.start(resume_step)
+            stack.callback(sink.close)
+        yield
+
+
+def send(sinks: Sequence[LogSink], step: int, values: Mapping[str, float | None]) -> None:
+    """Send a log step to every sink, in their order."""
+    for sink in sinks:
+        sink.log(step, values)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from seqrl_cli.models.embedding import PositionHead
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn, by name in the model's order: those that nobody has frozen."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def decayed_parameters(model: nn.Module) -> set[str]:
@@ -16,7 +23,7 @@ def decayed_parameters(model: nn.Module) -> set[str]:
 def make_optimizer(
     model: nn.Module, learning_rate: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.1
 ) -> torch.optim.AdamW:
-    """AdamW for ``model`` (Loshchilov and Hutter 2019), decay on ``decayed_parameters`` only.
+    """AdamW for the trainable parameters (Loshchilov and Hutter 2019), decay on ``decayed_parameters`` only.
 
     Args:
         model: its parameters stay where they are.
@@ -25,7 +32,7 @@ def make_optimizer(
         weight_decay: of the decayed group.
     """
     decayed = decayed_parameters(model)
-    parameters = dict(model.named_parameters())
+    parameters = trainable_parameters(model)
     groups = [
         {"params": [p for name, p in parameters.items() if name in decayed], "weight_decay": weight_decay},
         {"params": [p for name, p in parameters.items() if name not in decayed], "weight_decay": 0.0},
@@ -39,18 +46,19 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     """Moments and step counts as ``<parameter>.<moment>``, to be written to a file."""
     return {
         f"{name}.{key}": value
-        for name, parameter in model.named_parameters()
+        for name, parameter in parameters.items()
         for key, value in optimizer.state[parameter].items()
     }
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_optimizer_tensors(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
+) -> None:
     """Put back copies of what ``optimizer_tensors`` gave, on the parameters' devices."""
-    parameters = dict(model.named_parameters())
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition(".")
         parameter = parameters[name]

@@ -23,7 +23,13 @@ from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.compiling import compiled
 from seqrl_cli.training.generators import generator_states, restore_generators
 from seqrl_cli.training.lamb import Lamb
-from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_learning_rate
+from seqrl_cli.training.optimizer import (
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+    set_learning_rate,
+    trainable_parameters,
+)
 from seqrl_cli.training.precision import Precision, autocast, resolve_precision
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
@@ -72,6 +78,8 @@ class PolicySettings:
 class PolicyLearner:
     """A policy, its optimizer, and its temperature.
 
+    Frozen parameters are left alone: ``trainable_parameters`` are those that learn, by name.
+
     Dropout and entropy draw from PyTorch's global generators; they are seeded here, so construct inside
     ``own_generators``.
 
@@ -88,10 +96,12 @@ class PolicyLearner:
         self.precision = _precision(model, settings.precision, self.device)
         torch.manual_seed(settings.seed)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
+        self.trainable_parameters = trainable_parameters(model)
         self._optimizer: torch.optim.Optimizer
         if settings.optimizer == "lamb":
             joined = joined_parameters(model)
-            self._optimizer = Lamb(model.parameters(), lr=rate, betas=betas, weight_decay=decay, joined=joined)
+            parameters = self.trainable_parameters.values()
+            self._optimizer = Lamb(parameters, lr=rate, betas=betas, weight_decay=decay, joined=joined)
         else:
             self._optimizer = make_optimizer(model, rate, betas, decay)
         self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
@@ -108,7 +118,7 @@ class PolicyLearner:
         measures = self._accumulate(batch)
         rate = self.settings.learning_rate * min((self.step + 1) / max(1, self.settings.warmup_updates), 1.0)
         set_learning_rate(self._optimizer, rate)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
+        nn.utils.clip_grad_norm_(self.trainable_parameters.values(), self.settings.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._dual:
@@ -178,7 +188,7 @@ class PolicyLearner:
 
     def checkpoint(self) -> Checkpoint:
         """All that ``restore`` needs, the temperature included."""
-        tensors = optimizer_tensors(self._optimizer, self.model)
+        tensors = optimizer_tensors(self._optimizer, self.trainable_parameters)
         if self._dual:
             tensors |= {TEMPERATURE + name: tensor for name, tensor in self._dual.tensors().items()}
         state: dict[str, Any] = {
@@ -210,7 +220,7 @@ class PolicyLearner:
             raise SeqrlError(f"the checkpoint of step {step} is of another model", hint) from error
         dual = {name: value for name, value in checkpoint.optimizer.items() if name.startswith(TEMPERATURE)}
         own = {name: value for name, value in checkpoint.optimizer.items() if name not in dual}
-        load_optimizer_tensors(self._optimizer, self.model, own)
+        load_optimizer_tensors(self._optimizer, self.trainable_parameters, own)
         if self._dual:
             self._dual.load({name.removeprefix(TEMPERATURE): value for name, value in dual.items()})
         restore_generators(state["generators"], self.device)

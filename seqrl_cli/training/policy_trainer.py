@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
-from seqrl_cli.training.metrics import Metrics
+from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
 from seqrl_cli.training.sampler import Sampler
-from seqrl_cli.training.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,23 @@ class PolicyTrainer:
         held_out = len(validation) if validation else 0
         chosen = min(settings.validation_windows, held_out)
         self._validated = np.random.default_rng(validation_seed).choice(held_out, chosen, replace=False)
-        self._tally = Tally(settings.learner.learning_rate)
+        self._metrics = MetricAccumulator(settings.learner.learning_rate)
 
     @property
     def step(self) -> int:
         """Updates made."""
         return self.learner.step
 
+    @property
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """The policy's parameters that learn, by name."""
+        return self.learner.trainable_parameters
+
     def update(self) -> None:
         """One step of the optimizer on the next batch."""
         batch = self.train.batch(self.sampler.next_batch())
-        self._tally.count(int(np.count_nonzero(batch.mask)))
-        self._tally.note(self.learner.update(batch))
+        self._metrics.count(int(np.count_nonzero(batch.mask)))
+        self._metrics.note(self.learner.update(batch))
 
     def read_losses(self) -> None:
         """Take the losses of the latest updates from the device.
@@ -84,10 +89,10 @@ class PolicyTrainer:
         Raises:
             SeqrlError: one of them is not finite.
         """
-        self._tally.read(self.step)
+        self._metrics.read(self.step)
 
-    def measure(self, *, validate: bool) -> Metrics:
-        """The log step at this update; begins the next interval.
+    def measure(self, *, validate: bool) -> dict[str, float | None]:
+        """The numbers of the log step at this update; begins the next interval.
 
         Args:
             validate: whether to take the validation loss.
@@ -97,20 +102,20 @@ class PolicyTrainer:
         """
         self.read_losses()
         validation_loss = self._validation_loss() if validate else None
-        latest = {name: values[-1] for name, values in self._tally.measures.items()}
-        interval = self._tally.close()
-        return Metrics(
-            step=self.step,
-            epoch=self.sampler.epoch + self.sampler.epoch_share,
-            loss=interval.means["loss"],
-            validation_loss=validation_loss,
-            learning_rate=latest["learning_rate"],
-            tokens_per_second=interval.targets_per_second,
-            elapsed=interval.elapsed,
-            nll=interval.means.get("nll"),
-            entropy=interval.means.get("entropy"),
-            temperature=latest.get("temperature"),
-        )
+        latest = {name: values[-1] for name, values in self._metrics.measures.items()}
+        interval = self._metrics.close()
+        numbers = {
+            "epoch": self.sampler.epoch + self.sampler.epoch_share,
+            "loss": interval.means["loss"],
+            "validation_loss": validation_loss,
+            "learning_rate": latest["learning_rate"],
+            "tokens_per_second": interval.targets_per_second,
+            "elapsed": interval.elapsed,
+        }
+        if self.learner.model.stochastic:
+            means = interval.means
+            numbers |= {"nll": means["nll"], "entropy": means["entropy"], "temperature": latest["temperature"]}
+        return numbers
 
     def _validation_loss(self) -> float | None:
         """Negative log-likelihood, or squared error, of the chosen held-out windows' actions; None without any."""
@@ -129,7 +134,7 @@ class PolicyTrainer:
         """
         self.read_losses()
         learner = self.learner.checkpoint()
-        own = {"measures": self._tally.measures, "elapsed": self._tally.elapsed, "sampler": self.sampler.state()}
+        own = {"measures": self._metrics.measures, "elapsed": self._metrics.elapsed, "sampler": self.sampler.state()}
         return replace(learner, state={**learner.state, **own})
 
     def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
@@ -144,4 +149,4 @@ class PolicyTrainer:
         """
         self.sampler.restore(checkpoint.state["sampler"])
         self.learner.restore(checkpoint, on_warning)
-        self._tally.restore(checkpoint.state["measures"], checkpoint.state["elapsed"])
+        self._metrics.restore(checkpoint.state["measures"], checkpoint.state["elapsed"])

@@ -14,3 +14,5 @@ class Stream(IntEnum):
     """Which windows of the replay buffer fine-tuning learns from."""
     EPISODES = 3
     """Seeds of the episodes in which fine-tuning explores and evaluates."""
+    PLAN = 4
+    """What planning draws in an episode, whose index follows; its environment has a seed of its own."""

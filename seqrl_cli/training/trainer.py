@@ -17,18 +17,25 @@ from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.compiling import compiled
 from seqrl_cli.training.generators import generator_states, restore_generators
-from seqrl_cli.training.metrics import Metrics
-from seqrl_cli.training.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors, set_learning_rate
+from seqrl_cli.training.meters import MetricAccumulator
+from seqrl_cli.training.optimizer import (
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+    set_learning_rate,
+    trainable_parameters,
+)
 from seqrl_cli.training.precision import autocast, resolve_precision
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.settings import TrainSettings
-from seqrl_cli.training.tally import Tally
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 
 
 class Trainer:
     """A model, its optimizer, its place in the data, and its counters.
+
+    Frozen parameters are left alone: ``trainable_parameters`` are those that learn, by name.
 
     Dropout draws from PyTorch's global generators; they are seeded here, so construct inside ``own_generators``.
 
@@ -53,6 +60,7 @@ class Trainer:
 
         chosen = min(settings.validation_windows, len(validation))
         self._validated = np.random.default_rng(validation_seed).choice(len(validation), chosen, replace=False)
+        self.trainable_parameters = trainable_parameters(model)
         self._optimizer = make_optimizer(model, settings.learning_rate, settings.betas, settings.weight_decay)
         self._forward = compiled(model) if settings.compile else model
         self._weights = target_weights(
@@ -65,7 +73,7 @@ class Trainer:
         ).to(self.device)
         self._counted_tokens = 0  # targets that the schedule counts
         self._learning_rate = 0.0
-        self._tally = Tally(settings.learning_rate)
+        self._metrics = MetricAccumulator(settings.learning_rate)
 
     def update(self) -> None:
         """One step of the optimizer on the next batch."""
@@ -74,14 +82,14 @@ class Trainer:
         loss = self.loss(*batch)
         torch.autograd.backward(loss)
         self.apply_gradients()
-        self._tally.note({"loss": loss.detach()})
+        self._metrics.note({"loss": loss.detach()})
         self.step += 1
 
     def next_batch(self) -> Batch:
         """Inputs, targets and mask of the next update, counted for the schedule and the rate."""
         inputs, targets, mask = self.train.batch(self.sampler.next_batch())
         self._counted_tokens += int(np.count_nonzero(targets != self.train.bins))
-        self._tally.count(targets.size)
+        self._metrics.count(targets.size)
         return inputs, targets, mask
 
     def loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
@@ -95,7 +103,7 @@ class Trainer:
         # the original sets the rate after the step, so that its very first step runs at the full rate; ours does not
         self._learning_rate = self.settings.learning_rate * self.settings.schedule.multiplier(self._counted_tokens)
         set_learning_rate(self._optimizer, self._learning_rate)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.grad_clip)
+        nn.utils.clip_grad_norm_(self.trainable_parameters.values(), self.settings.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
 
@@ -111,8 +119,8 @@ class Trainer:
             total += self.loss(*self.validation.batch(windows)).item() * len(windows)
         return total / len(self._validated)
 
-    def measure(self, *, validate: bool) -> Metrics:
-        """The log step at this update; begins the next interval of mean loss and rate.
+    def measure(self, *, validate: bool) -> dict[str, float | None]:
+        """The numbers of the log step at this update; begins the next interval of mean loss and rate.
 
         Args:
             validate: whether to take the validation loss.
@@ -122,16 +130,15 @@ class Trainer:
         """
         self.read_losses()
         validation_loss = self.validation_loss() if validate else None
-        interval = self._tally.close()
-        return Metrics(
-            step=self.step,
-            epoch=self.sampler.epoch + self.sampler.epoch_share,
-            loss=interval.means["loss"],
-            validation_loss=validation_loss,
-            learning_rate=self._learning_rate,
-            tokens_per_second=interval.targets_per_second,
-            elapsed=interval.elapsed,
-        )
+        interval = self._metrics.close()
+        return {
+            "epoch": self.sampler.epoch + self.sampler.epoch_share,
+            "loss": interval.means["loss"],
+            "validation_loss": validation_loss,
+            "learning_rate": self._learning_rate,
+            "tokens_per_second": interval.targets_per_second,
+            "elapsed": interval.elapsed,
+        }
 
     def read_losses(self) -> None:
         """Take the losses of the latest updates from the device.
@@ -139,7 +146,7 @@ class Trainer:
         Raises:
             SeqrlError: one of them is not finite.
         """
-        self._tally.read(self.step)
+        self._metrics.read(self.step)
 
     def checkpoint(self) -> Checkpoint:
         """All that ``restore`` needs.
@@ -150,14 +157,15 @@ class Trainer:
         self.read_losses()
         state: dict[str, Any] = {
             "counted_tokens": self._counted_tokens,
-            "losses": self._tally.measures.get("loss", []),
-            "elapsed": self._tally.elapsed,
+            "losses": self._metrics.measures.get("loss", []),
+            "elapsed": self._metrics.elapsed,
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "sampler": self.sampler.state(),
             "generators": generator_states(self.device),
         }
-        return Checkpoint(self.step, self.model.state_dict(), optimizer_tensors(self._optimizer, self.model), state)
+        moments = optimizer_tensors(self._optimizer, self.trainable_parameters)
+        return Checkpoint(self.step, self.model.state_dict(), moments, state)
 
     def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
         """Go on from a checkpoint.
@@ -176,11 +184,11 @@ class Trainer:
         except RuntimeError as error:
             hint = "use the run's own settings, or start again with --force"
             raise SeqrlError(f"the checkpoint of step {checkpoint.step} is of another model", hint) from error
-        load_optimizer_tensors(self._optimizer, self.model, checkpoint.optimizer)
+        load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
         self.step = checkpoint.step
         self._counted_tokens = state["counted_tokens"]
-        self._tally.restore({"loss": state["losses"]} if state["losses"] else {}, state["elapsed"])
+        self._metrics.restore({"loss": state["losses"]} if state["losses"] else {}, state["elapsed"])
         if self.settings.precision == "auto":
             self.precision = state["precision"]
         threads = torch.get_num_threads()

@@ -12,7 +12,6 @@ from seqrl_cli.console import Console, Progress, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
 from seqrl_cli.online.loop import Counters, Outcome, finetune
-from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.online.settings import OnlineSettings
 from seqrl_cli.online.workplace import Workplace
 from seqrl_cli.runs import record as records
@@ -21,6 +20,8 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
+from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.generators import own_generators
 from seqrl_cli.workflows.finetune_job import FinetuneJob, FinetuneRequest, settle
@@ -115,7 +116,7 @@ def _already(job: FinetuneJob, done: int) -> str:
 
 def iterations_done(run: RunFolder) -> int:
     """Iterations that a fine-tuned run has logged."""
-    lines = read_online_metrics(run.metrics)
+    lines = read_online_lines(run.metrics)
     return lines[-1].iteration if lines else 0
 
 
@@ -138,7 +139,8 @@ def _replace(job: FinetuneJob, request: FinetuneRequest, threads: int, place: Wo
     try:
         with replacing(job.run) as new, console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
             _write_start(new, job, request, threads)
-            _loop(job, place_in(new, job, place), console, update, lambda: bool(saved_steps(new.checkpoints)))
+            begun = place_in(new, job, place)
+            _loop(new, job, begun, console, update, lambda: bool(saved_steps(new.checkpoints)))
             if not saved_steps(new.checkpoints):
                 raise as_it_was
     except KeyboardInterrupt as error:
@@ -172,7 +174,7 @@ def _tune(
     status: records.Status = "failed"
     try:
         with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
-            outcome = _loop(job, place, console, update)
+            outcome = _loop(job.run, job, place, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
     except KeyboardInterrupt:
         status = "interrupted"
@@ -216,6 +218,7 @@ def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
 
 
 def _loop(
+    run: RunFolder,
     job: FinetuneJob,
     place: Workplace,
     console: Console,
@@ -239,44 +242,47 @@ def _loop(
     def on_progress(done: Counters) -> None:
         update(done.iteration * online.updates + done.updated, online.iterations * online.updates, shown)
 
-    def on_metrics(line: OnlineMetrics) -> None:
+    def on_log(step: int, values: Values) -> None:
         nonlocal shown
+        line = OnlineLine(step, values)
         shown = live_line(line)
-        if line.evaluation_return is not None:
+        if line.get("evaluation_return") is not None:
             console.note(evaluation_line(line))
 
+    sinks: list[Sink] = [JsonlSink(run.metrics), CallbackSink(on_log)]
     return finetune(
         place,
         settings,
+        sinks=sinks,
         on_progress=on_progress,
-        on_metrics=on_metrics,
         on_warning=console.warn,
         should_stop=should_stop,
     )
 
 
-def live_line(line: OnlineMetrics) -> str:
+def live_line(line: OnlineLine) -> str:
     """The latest iteration for the progress bar."""
     parts = [
-        ("return", line.exploration_return, ",.0f"),
-        ("entropy", line.entropy, ".2f"),
-        ("temperature", line.temperature, ".3f"),
-        ("buffer", line.buffer, ",d"),
+        ("return", line.get("exploration_return"), ",.0f"),
+        ("entropy", line.get("entropy"), ".2f"),
+        ("temperature", line.get("temperature"), ".3f"),
+        ("buffer", line.get("buffer"), ",d"),
         ("steps", line.env_steps, ",d"),
     ]
     return " · ".join(f"{name} {value:{form}}" for name, value, form in parts if value is not None)
 
 
-def evaluation_line(line: OnlineMetrics) -> str:
+def evaluation_line(line: OnlineLine) -> str:
     """An evaluation, and what went before it, in one line."""
-    score = f", score {line.evaluation_score:.1f}" if line.evaluation_score is not None else ""
+    score = line.get("evaluation_score")
+    scored = "" if score is None else f", score {score:.1f}"
     before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
-    return f"iteration {line.iteration:,}: return {line.evaluation_return:,.1f}{score}{before}"
+    return f"iteration {line.iteration:,}: return {line.number('evaluation_return'):,.1f}{scored}{before}"
 
 
 def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:
-    lines = read_online_metrics(job.run.metrics)
-    evaluated = [line for line in lines if line.evaluation_return is not None]
+    lines = read_online_lines(job.run.metrics)
+    evaluated = [line for line in lines if line.get("evaluation_return") is not None]
     if not evaluated:
         raise SeqrlError(f"{job.run.metrics} holds no evaluation", "start again with --force")
     first, last = evaluated[0], evaluated[-1]
@@ -288,9 +294,9 @@ def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> Fine
         iterations=lines[-1].iteration,
         env_steps=lines[-1].env_steps,
         updates=lines[-1].step - first.step,
-        return_before=first.evaluation_return,
-        return_after=last.evaluation_return,
-        score_before=first.evaluation_score,
-        score_after=last.evaluation_score,
+        return_before=first.get("evaluation_return"),
+        return_after=last.get("evaluation_return"),
+        score_before=first.get("evaluation_score"),
+        score_after=last.get("evaluation_score"),
         seconds=lines[-1].elapsed,
     )

@@ -24,7 +24,7 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
     job = settle(store, request, console.warn, force=force)
     refuse_locked(job.run.path)
     warn_of_settings(job, console.warn)
-    with closing(make_vector(store, job, load_source(job, console), 1, console)) as one:
+    with closing(make_vector(store, job, load_source(job, console, console.warn), 1, console)) as one:
         buffer = _buffer_bytes(job, one)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
     done = iterations_done(job.run) if job.goes_on else 0

@@ -43,13 +43,18 @@ class Environments:
     evaluation: SeededVectorEnv
 
 
-def load_source(job: FinetuneJob, console: Console) -> TrainedPolicy:
+def load_source(job: FinetuneJob, console: Console, on_warning: Callable[[str], None] | None = None) -> TrainedPolicy:
     """The policy to begin from: the fine-tuned run's own, else its parent's.
+
+    Args:
+        job: what there is to do.
+        console: told when the parent is unfinished.
+        on_warning: told of damaged checkpoints; None where the learner's state, read later, is to tell of them.
 
     Raises:
         SeqrlError: there is no whole checkpoint.
     """
-    trained = load_policy(job.parent if job.begins else job.run, job.device, on_warning=console.warn)
+    trained = load_policy(job.parent if job.begins else job.run, job.device, on_warning=on_warning)
     if job.begins and trained.record.status != "finished":
         made = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
         console.warn(f"{job.parent.path} is unfinished: fine-tuning begins from {made}")
@@ -115,7 +120,6 @@ def make_workplace(
         offline=offline,
         segments=SegmentFolder(job.run.buffer, job.env_id),
         checkpoints=job.run.checkpoints,
-        metrics=job.run.metrics,
     )
 
 
@@ -126,7 +130,6 @@ def place_in(folder: RunFolder, job: FinetuneJob, place: Workplace) -> Workplace
         buffer=ReplayBuffer(job.config.online.capacity),
         segments=SegmentFolder(folder.buffer, job.env_id),
         checkpoints=folder.checkpoints,
-        metrics=folder.metrics,
     )
 
 
@@ -149,7 +152,7 @@ def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], 
         settings = replace(settings, learning_rate=job.config.online.learning_rate)
     learner = PolicyLearner(policy, settings)
     if job.begins:
-        pretrained = newest_checkpoint(job.parent.checkpoints)
+        pretrained = newest_checkpoint(job.parent.checkpoints, on_warning)
         assert pretrained is not None, "the policy was loaded from it"
         with reading_state(job.parent.checkpoints, pretrained):
             learner.restore(pretrained, on_warning)

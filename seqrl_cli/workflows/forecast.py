@@ -32,6 +32,7 @@ from seqrl_cli.workflows.train_job import (
     TrainingData,
     TrainJob,
     count_parameters,
+    count_trainable,
     estimate_seconds,
     pinned,
     prepare,
@@ -158,7 +159,8 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
 
 def _checkpoints(job: TrainJob, config: Config) -> int:
     """Bytes of the checkpoints that are kept, and of the one being written."""
-    return count_parameters(job.model) * (4 + OPTIMIZER_STATE_BYTES) * (config.train.keep_checkpoints + 1)
+    each = 4 * count_parameters(job.model) + OPTIMIZER_STATE_BYTES * count_trainable(job.model)
+    return each * (config.train.keep_checkpoints + 1)
 
 
 def _missing_dataset(located: DatasetRef, sizes: Sizes) -> int | None:

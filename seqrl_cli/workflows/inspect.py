@@ -25,7 +25,6 @@ from seqrl_cli.data.formats import read_attributes, read_dataset
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.native import library
-from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
@@ -33,7 +32,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.state import state_of
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.metrics import Metrics, read_metrics
+from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lines, read_training_lines
 
 CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors", "imageio", "matplotlib")
 
@@ -64,10 +63,8 @@ def _size(folder: Any) -> float:
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
     lines = _log(folder, record)
-    offline = [line for line in lines if isinstance(line, Metrics)]
-    held_out = [line.validation_loss for line in offline if line.validation_loss is not None]
-    explored = [line.nll for line in lines if isinstance(line, OnlineMetrics) and line.nll is not None]
-    losses = explored or held_out
+    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
+    losses = [nll for line in lines if (nll := line.get("nll")) is not None] if record.parent else held_out
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
@@ -80,9 +77,9 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     }
 
 
-def _log(folder: RunFolder, record: RunRecord) -> Sequence[Metrics | OnlineMetrics]:
+def _log(folder: RunFolder, record: RunRecord) -> Sequence[TrainingLine] | Sequence[OnlineLine]:
     """What the run has logged: of a fine-tuned one its iterations."""
-    return read_online_metrics(folder.metrics) if record.parent else read_metrics(folder.metrics)
+    return read_online_lines(folder.metrics) if record.parent else read_training_lines(folder.metrics)
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
@@ -95,7 +92,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     record = read_record(folder.record)
     record = record.model_copy(update={"status": state_of(folder, record)})
     config = _config_as_written(folder, console)
-    metrics = [asdict(line) for line in _log(folder, record)]
+    metrics = [line.as_dict() for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
     console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})

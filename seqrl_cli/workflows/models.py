@@ -18,7 +18,7 @@ from seqrl_cli.models.build import TokenModel, build_model, load_weights
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.state import unfinished
-from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
+from seqrl_cli.training.checkpoints import newest_model, read_model, saved_steps, step_folder
 
 FALLBACK_MEMORY = 4 * 2**30  # assumed free where the system does not say
 
@@ -118,15 +118,9 @@ def read_weights(
         if wanted not in steps:
             raise SeqrlError(f"{run.path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
         return wanted, read_model(step_folder(run.checkpoints, wanted))
-    for step in reversed(steps):
-        try:
-            return step, read_model(step_folder(run.checkpoints, step))
-        except SeqrlError as error:
-            if step == steps[0]:
-                raise
-            if on_warning:
-                on_warning(f"{error.message}; using the checkpoint before it")
-    raise AssertionError("the loop returns or raises")
+    found = newest_model(run.checkpoints, on_warning)
+    assert found is not None, "there are checkpoints"
+    return found
 
 
 def warn_unfinished(run: RunFolder, record: RunRecord, step: int, on_warning: Callable[[str], None] | None) -> None:

@@ -16,7 +16,7 @@ from seqrl_cli.planning.episode_files import read_array
 from seqrl_cli.reports.curves import Dots, Panel, Series, mean_of_running_sums
 from seqrl_cli.reports.groups import drop_repeats, natural_order, summarize_episodes
 from seqrl_cli.reports.results import EpisodeResult
-from seqrl_cli.training.metrics import read_metrics
+from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.workflows.members import Curve, Member, as_series, bands, mean_of_seeds, methods, named
 from seqrl_cli.workflows.online_panels import online_loss, online_panels
 
@@ -75,12 +75,13 @@ def _loss(members: Sequence[Member], unit: str) -> Panel | None:
 
 def _training_loss(member: Member) -> Curve:
     """What is held against the held-out loss: of a stochastic policy the loss without its entropy."""
-    return [(line.step, line.loss if line.nll is None else line.nll) for line in read_metrics(member.folder.metrics)]
+    lines = read_training_lines(member.folder.metrics)
+    return [(line.step, line.loss if (nll := line.get("nll")) is None else nll) for line in lines]
 
 
 def _held_out_loss(member: Member) -> Curve:
-    log = read_metrics(member.folder.metrics)
-    return [(line.step, line.validation_loss) for line in log if line.validation_loss is not None]
+    lines = read_training_lines(member.folder.metrics)
+    return [(line.step, loss) for line in lines if (loss := line.get("validation_loss")) is not None]
 
 
 @dataclass(frozen=True)

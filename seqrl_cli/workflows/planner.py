@@ -31,6 +31,7 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.streams import Stream
 from seqrl_cli.workflows.minds import BeamSearch, Mind, PolicyMind
 from seqrl_cli.workflows.models import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
 from seqrl_cli.workflows.policies import TrainedPolicy, load_policy, pin_target
@@ -147,7 +148,8 @@ class Planner:
                 f"{self.trained.record.dataset} {self.mind.sizes}",
                 "name the right environment: seqrl download FILE data.env_id=… --force",
             )
-        return Rollout(self.mind.agent(len(vector), profile), vector, seed=self.seed, profile=profile)
+        agent = self.mind.agent(len(vector), profile)
+        return Rollout(agent, vector, seed=self.seed, purpose=[Stream.PLAN], profile=profile)
 
 
 def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None]) -> Planner:

@@ -23,9 +23,10 @@ from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
+from seqrl_cli.tracking.metrics import TrainingLine, Values, read_training_lines
+from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import Outcome, fit
-from seqrl_cli.training.metrics import Metrics, read_metrics
 from seqrl_cli.workflows.models import choose_device, use_threads
 from seqrl_cli.workflows.planner import plan_settings
 from seqrl_cli.workflows.train_again import check_same
@@ -34,6 +35,7 @@ from seqrl_cli.workflows.train_job import (
     count_parameters,
     ensure_data,
     estimate_seconds,
+    parameters_text,
     pinned,
     prepare,
 )
@@ -197,7 +199,7 @@ def _announce(run: RunFolder, steps: list[int], job: TrainJob, device: torch.dev
     if steps:
         console.note(f"{run.path}: going on from update {steps[-1]:,} of {job.settings.updates:,}")
         return
-    size = f"{count_parameters(job.model):,} parameters, {job.settings.updates:,} updates on {device}"
+    size = f"{parameters_text(job.model)}, {job.settings.updates:,} updates on {device}"
     console.note(f"{run.path}: {size}, about {duration(estimate_seconds(job))}")
 
 
@@ -253,9 +255,9 @@ def _loop(
 ) -> Outcome:
     loss = ""
 
-    def on_metrics(metrics: Metrics) -> None:
+    def on_log(step: int, values: Values) -> None:
         nonlocal loss
-        loss = f"loss {metrics.loss:.3f}"
+        loss = f"loss {TrainingLine(step, values).loss:.3f}"
 
     return fit(
         job.model,
@@ -264,17 +266,16 @@ def _loop(
         job.settings,
         trainer=job.trainer,
         checkpoints=run.checkpoints,
-        metrics=run.metrics,
+        sinks=[JsonlSink(run.metrics), CallbackSink(on_log)],
         on_progress=lambda done, total: update(done, total, loss),
-        on_metrics=on_metrics,
         on_warning=console.warn,
         should_stop=should_stop,
     )
 
 
 def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:
-    lines = read_metrics(run.metrics)
-    validated = [line.validation_loss for line in lines if line.validation_loss is not None]
+    lines = read_training_lines(run.metrics)
+    validated = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
     last = lines[-1] if lines else None
     return TrainReport(
         run=str(run.path),

@@ -21,6 +21,7 @@ from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import MakeTraining, Pace
+from seqrl_cli.training.optimizer import trainable_parameters
 from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
@@ -198,5 +199,16 @@ def estimate_seconds(job: TrainJob, done: int = 0) -> float:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trained numbers."""
+    """Numbers in a model, frozen ones included."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_trainable(model: nn.Module) -> int:
+    """Numbers in a model that learn."""
+    return sum(parameter.numel() for parameter in trainable_parameters(model).values())
+
+
+def parameters_text(model: nn.Module) -> str:
+    """``85,000 parameters``; where some are frozen also how many learn."""
+    total, trainable = count_parameters(model), count_trainable(model)
+    return f"{total:,} parameters" + (f", {trainable:,} trainable" if trainable != total else "")

@@ -218,9 +218,31 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, seqrl):
     path = runs / RUN / "checkpoints/00000004/model.safetensors"
     path.write_bytes(path.read_bytes()[:-20])
     told = seqrl("plan", *TINY_PLAN, "--force")
-    assert told.exit_code == 0 and "using the checkpoint before it" in told.stderr
+    assert told.exit_code == 0 and told.stderr.count("warning:") == 1
+    assert "00000004 is damaged" in told.stderr and "using the newest whole checkpoint, of update 2" in told.stderr
     record = json.loads((runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-000.json").read_text())
     assert record["checkpoint_step"] == 2
+
+
+def test_training_on_passes_over_a_damaged_checkpoint_in_the_same_words(runs, seqrl):
+    path = runs / RUN / "checkpoints/00000004/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-20])
+    record = runs / RUN / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+    told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN)
+    assert told.exit_code == 0 and told.stderr.count("warning:") == 1
+    assert "00000004 is damaged" in told.stderr and "using the newest whole checkpoint, of update 2" in told.stderr
+
+
+def test_a_newest_checkpoint_of_a_newer_version_is_an_error_and_no_reason_to_use_an_older_one(runs, seqrl):
+    state = runs / RUN / "checkpoints/00000004/state.json"
+    state.write_text(state.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    record = runs / RUN / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
+    for words in (("plan", *TINY_PLAN, "--force"), ("train", "sim/hopper-medium", *TINY_TRAIN)):
+        told = seqrl(*words)
+        assert told.exit_code == 1 and "has schema version 99, newer than 1" in told.stderr
+        assert "hint: upgrade seqrl" in told.stderr
 
 
 def test_force_never_mixes_old_and_new_episodes(runs, seqrl):

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.envs.vector.in_process import InProcessBackend
-from seqrl_cli.online.metrics import read_online_metrics
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.runs.lock import locked
+from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.workflows import finetune_workplace
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
@@ -58,10 +58,10 @@ def test_a_fine_tuned_run_stands_beside_its_parent(made):
     run = tuned(made)
     record = json.loads((run / "run.json").read_text())
     assert (record["parent"], record["arch"], record["status"]) == ("odt-s42", "odt", "finished")
-    lines = read_online_metrics(run / "metrics.jsonl")
+    lines = read_online_lines(run / "metrics.jsonl")
     assert [line.iteration for line in lines] == list(range(7))
-    assert [line.iteration for line in lines if line.evaluation_score is not None] == [0, 3, 6]
-    assert lines[-1].step == 4 + 6 * 3 and lines[-1].episodes == 12
+    assert [line.iteration for line in lines if line.get("evaluation_score") is not None] == [0, 3, 6]
+    assert lines[-1].step == 4 + 6 * 3 and lines[-1].number("episodes") == 12
     assert not same_weights(run, made / "sim/hopper-medium/odt-s42")
 
 
@@ -69,9 +69,32 @@ def test_again_it_is_done_and_more_iterations_go_on(runs):
     result = succeed(runs, "finetune-online")  # the latest run is the fine-tuned one by now
     assert "already has 6 iterations" in result.stderr
     succeed(runs, "finetune-online", "odt-s42", "--iterations", 8, "--threads", 1)
-    assert [line.iteration for line in read_online_metrics(tuned(runs) / "metrics.jsonl")] == list(range(9))
+    assert [line.iteration for line in read_online_lines(tuned(runs) / "metrics.jsonl")] == list(range(9))
     succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE[2:], "--iterations", 8, "--name", "at-once")
     assert same_weights(tuned(runs), tuned(runs, "at-once"))
+
+
+def test_a_damaged_newest_checkpoint_is_named_once_whether_it_is_the_parents_or_its_own(runs):
+    words = ("finetune-online", "odt-s42", "--threads", 1)
+    damage(runs / "sim/hopper-medium/odt-s42/checkpoints/00000004/optimizer.safetensors")
+    told = succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--iterations", 1, "--name", "from-update-2")
+    assert told.stderr.count("is damaged") == 1 and "using the newest whole checkpoint, of update 2" in told.stderr
+    damage(tuned(runs) / "checkpoints/00000022/model.safetensors")
+    told = succeed(runs, *words, "--iterations", 7)
+    assert told.stderr.count("is damaged") == 1 and "using the newest whole checkpoint, of update 16" in told.stderr
+    assert [line.iteration for line in read_online_lines(tuned(runs) / "metrics.jsonl")] == list(range(8))
+
+
+def damage(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def test_a_resumed_run_keeps_lines_with_keys_of_another_version(runs):
+    log = tuned(runs) / "metrics.jsonl"
+    lines = [json.dumps({**json.loads(line), "task": 1}) + "\n" for line in log.read_text().splitlines()]
+    log.write_text("".join(lines))
+    succeed(runs, "finetune-online", "odt-s42", "--iterations", 7, "--threads", 1)
+    assert log.read_text().splitlines(keepends=True)[:-1] == lines
 
 
 def test_fewer_iterations_leave_an_interrupted_runs_target(runs):
@@ -85,14 +108,14 @@ def test_fewer_iterations_leave_an_interrupted_runs_target(runs):
     assert "already has 4 of its 6 iterations; without --iterations it goes on" in result.stderr
     assert {path: path.read_bytes() for path in before} == before
     succeed(runs, "finetune-online", "odt-s42", "--threads", 1)
-    assert len(read_online_metrics(metrics)) == 7 and '"finished"' in record.read_text()
+    assert len(read_online_lines(metrics)) == 7 and '"finished"' in record.read_text()
 
 
 def test_another_name_is_another_child_of_the_same_parent(runs):
     succeed(runs, "finetune-online", "odt-s42-online", *TINY_TUNE, "--iterations", 1, "--name", "again")
     assert json.loads((tuned(runs, "again") / "run.json").read_text())["parent"] == "odt-s42"
-    assert len(read_online_metrics(tuned(runs, "again") / "metrics.jsonl")) == 2
-    assert len(read_online_metrics(tuned(runs) / "metrics.jsonl")) == 7
+    assert len(read_online_lines(tuned(runs, "again") / "metrics.jsonl")) == 2
+    assert len(read_online_lines(tuned(runs) / "metrics.jsonl")) == 7
 
 
 def test_another_seed_is_another_child_of_the_same_parent(runs):
@@ -154,8 +177,8 @@ def test_force_begins_anew(runs):
 def test_rate_and_noise_are_its_own(runs):
     words = ("online.learning_rate=5e-4", "online.noise=0.0", "--exploration-return", "900", "--target-return", "900")
     succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, *words, "--name", "n")
-    lines = read_online_metrics(tuned(runs, "n") / "metrics.jsonl")
-    assert lines[1].learning_rate == pytest.approx(5e-4 * 6 / 300)  # updates 5 to 7 of a warm-up of 300, still
+    lines = read_online_lines(tuned(runs, "n") / "metrics.jsonl")
+    assert lines[1].number("learning_rate") == pytest.approx(5e-4 * 6 / 300)  # updates 5 to 7 of a warm-up of 300
     config = (tuned(runs, "n") / "config.yaml").read_text()
     assert "target_return: 900.0" in config and "exploration_return: 900.0" in config and "noise: 0.0" in config
 

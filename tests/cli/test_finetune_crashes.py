@@ -7,12 +7,11 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seqrl_cli.online.metrics import OnlineMetrics, read_online_metrics
+from seqrl_cli.tracking.metrics import read_online_lines
 from tests.behaviour.test_workers import is_running
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_finetune import same_weights
@@ -46,8 +45,8 @@ def tuned(runs: Path, name: str = "odt-s42-online") -> Path:
     return runs / "fragile" / name
 
 
-def metrics(run: Path) -> list[OnlineMetrics]:
-    return [replace(line, elapsed=0.0) for line in read_online_metrics(run / "metrics.jsonl")]
+def metrics(run: Path) -> list[dict]:
+    return [{**line.as_dict(), "elapsed": 0.0} for line in read_online_lines(run / "metrics.jsonl")]
 
 
 def assert_whole(runs: Path) -> None:

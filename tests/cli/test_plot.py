@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import h5py
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seqrl_cli.online.metrics import OnlineMetrics
 from seqrl_cli.runs.lock import locked
 from tests.cli.conftest import invoke, succeed
 
@@ -122,7 +120,8 @@ def online_metrics(iteration: int, steps: int, evaluation_return: float | None) 
     common = {"loss": 0.5, "nll": 0.4, "entropy": 1.0, "temperature": 0.1, "learning_rate": 1e-4, "buffer": 3}
     common |= {"exploration_return": None, "exploration_length": None, "buffer_return": 9.0, "evaluation_length": 20.0}
     common |= {"evaluation_return": evaluation_return, "evaluation_score": None, "elapsed": 1.0}
-    return json.dumps(asdict(OnlineMetrics(iteration, 10 * iteration, steps, iteration, **common))) + "\n"
+    common |= {"iteration": iteration, "step": 10 * iteration, "env_steps": steps, "episodes": iteration}
+    return json.dumps(common) + "\n"
 
 
 def test_online_runs_show_returns_against_steps(runs):

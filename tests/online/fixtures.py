@@ -12,11 +12,13 @@ from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
+from seqrl_cli.online.loop import Outcome, finetune
 from seqrl_cli.online.rollouts import Player
 from seqrl_cli.online.segments import SegmentFolder
 from seqrl_cli.online.settings import OnlineSettings
 from seqrl_cli.online.workplace import Evaluation, Workplace
 from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
 from tests.online.trajectories import trajectory
 
@@ -69,6 +71,10 @@ def workplace(folder: Path, capacity: int = 5, **parts) -> Workplace:
         offline=best_trajectories(offline, 4),
         segments=SegmentFolder(folder / "buffer", "Hopper-v4"),
         checkpoints=folder / "checkpoints",
-        metrics=folder / "metrics.jsonl",
     )
     return Workplace(**{**usual, **parts})
+
+
+def tune(folder: Path, settings: OnlineSettings, place: Workplace | None = None, **callbacks) -> Outcome:
+    """A job in a folder, with its log beside its checkpoints."""
+    return finetune(place or workplace(folder), settings, sinks=[JsonlSink(folder / "metrics.jsonl")], **callbacks)

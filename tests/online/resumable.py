@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from seqrl_cli.online.loop import Outcome, finetune
+from seqrl_cli.online.loop import Outcome
 from seqrl_cli.online.workplace import Play, Workplace
-from tests.online.fixtures import small_settings, workplace
+from tests.online.fixtures import small_settings, tune, workplace
 
 
 def die() -> None:
@@ -62,7 +62,7 @@ def run(folder: Path, moment: str = "", number: int = 0) -> Outcome:
         if moment == "update" and next(updates) == number:
             die()
 
-    return finetune(place, small_settings(), on_progress=on_progress)
+    return tune(folder, small_settings(), place, on_progress=on_progress)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,9 @@ import torch
 from seqrl_cli.data.d4rl import read_d4rl
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.loop import finetune
-from seqrl_cli.online.metrics import read_online_metrics
+from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint, saved_steps
-from tests.online.fixtures import small_settings, workplace
+from tests.online.fixtures import small_settings, tune, workplace
 from tests.online.resumable import run
 
 LAST = 100 + 6 * 4  # updates before fine-tuning, iterations, updates each
@@ -34,7 +33,7 @@ def uninterrupted(tmp_path_factory) -> Path:
 
 
 def logged(folder: Path) -> list[dict]:
-    return [{**asdict(line), "elapsed": 0.0} for line in read_online_metrics(folder / "metrics.jsonl")]
+    return [{**line.as_dict(), "elapsed": 0.0} for line in read_online_lines(folder / "metrics.jsonl")]
 
 
 def assert_same_end(folder: Path, reference: Path) -> None:
@@ -56,13 +55,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_an_iteration_explores_learns_and_now_and_then_evaluates(uninterrupted):
-    lines = read_online_metrics(uninterrupted / "metrics.jsonl")
+    lines = read_online_lines(uninterrupted / "metrics.jsonl")
     assert [line.iteration for line in lines] == list(range(7))
     assert [line.step for line in lines] == [100 + 4 * iteration for iteration in range(7)]
-    assert [line.episodes for line in lines] == [2 * iteration for iteration in range(7)]
-    assert [line.evaluation_return is not None for line in lines] == [True, False] * 3 + [True]
-    assert lines[0].exploration_return is None and lines[0].env_steps == 0 and lines[0].loss is None
-    assert [line.buffer for line in lines] == [4, 5, 5, 5, 5, 5, 5]
+    assert [line.number("episodes") for line in lines] == [2 * iteration for iteration in range(7)]
+    assert [line.get("evaluation_return") is not None for line in lines] == [True, False] * 3 + [True]
+    assert lines[0].get("exploration_return") is None and lines[0].env_steps == 0 and lines[0].get("loss") is None
+    assert [line.number("buffer") for line in lines] == [4, 5, 5, 5, 5, 5, 5]
     assert all(one.env_steps < two.env_steps for one, two in zip(lines[:-1], lines[1:], strict=True))
 
 
@@ -92,9 +91,9 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, uninterrupted, moment
 @pytest.mark.parametrize("asked", [3, 25, 29, 30, 31, 60, 90])
 def test_stopped_anywhere_it_saves_and_goes_on_to_the_same_end(tmp_path, uninterrupted, asked):
     questions = iter(range(1, 10_000))
-    outcome = finetune(workplace(tmp_path), small_settings(), should_stop=lambda: next(questions) >= asked)
+    outcome = tune(tmp_path, small_settings(), should_stop=lambda: next(questions) >= asked)
     assert outcome.interrupted and outcome.iteration < 6
-    assert finetune(workplace(tmp_path), small_settings()).first_iteration == outcome.iteration
+    assert tune(tmp_path, small_settings()).first_iteration == outcome.iteration
     assert_same_end(tmp_path, uninterrupted)
 
 
@@ -104,15 +103,15 @@ def test_ctrl_c_waits_for_the_update(tmp_path, uninterrupted):
             os.kill(os.getpid(), signal.SIGINT)
 
     assert threading.current_thread() is threading.main_thread()
-    assert finetune(workplace(tmp_path), small_settings(), on_progress=interrupt).interrupted
+    assert tune(tmp_path, small_settings(), on_progress=interrupt).interrupted
     assert newest_checkpoint(tmp_path / "checkpoints").step == 100 + 2 * 4 + 3
-    finetune(workplace(tmp_path), small_settings())
+    tune(tmp_path, small_settings())
     assert_same_end(tmp_path, uninterrupted)
 
 
 def test_more_iterations_go_on_as_if_they_had_been_asked_for_at_once(tmp_path, uninterrupted):
-    finetune(workplace(tmp_path), small_settings(4))
-    assert finetune(workplace(tmp_path), small_settings(6)).first_iteration == 4
+    tune(tmp_path, small_settings(4))
+    assert tune(tmp_path, small_settings(6)).first_iteration == 4
     assert_same_end(tmp_path, uninterrupted)
 
 
@@ -126,9 +125,9 @@ def test_a_broken_environment_is_reported_and_the_buffer_is_intact(tmp_path, uni
 
     explore = place.explore
     with pytest.raises(EnvironmentFailure, match="lost"):
-        finetune(replace(place, explore=breaks), small_settings())
+        tune(tmp_path, small_settings(), replace(place, explore=breaks))
     assert newest_checkpoint(tmp_path / "checkpoints").step == 100 + 3 * 4
-    finetune(workplace(tmp_path), small_settings())
+    tune(tmp_path, small_settings())
     assert_same_end(tmp_path, uninterrupted)
 
 
@@ -136,35 +135,36 @@ def test_an_iteration_whose_episodes_were_all_left_out_learns_from_the_buffer(tm
     place = workplace(tmp_path)
     explore = place.explore
     place = replace(place, explore=lambda iteration, on_step: explore(1, on_step) if iteration == 1 else [])
-    finetune(place, small_settings(2))
-    first, last = read_online_metrics(tmp_path / "metrics.jsonl")[-2:]
-    assert (last.env_steps, last.buffer, last.exploration_return) == (first.env_steps, 5, None) and last.loss > 0
+    tune(tmp_path, small_settings(2), place)
+    first, last = read_online_lines(tmp_path / "metrics.jsonl")[-2:]
+    assert last.env_steps == first.env_steps and last.number("buffer") == 5
+    assert last.get("exploration_return") is None and last.number("loss") > 0
 
 
 def test_exploration_that_only_blows_up_ends_it(tmp_path):
     place = workplace(tmp_path, explore=lambda iteration, on_step: [])
     with pytest.raises(SeqrlError, match="no exploration episode had finite numbers"):
-        finetune(place, small_settings(2))
+        tune(tmp_path, small_settings(2), place)
 
 
 def test_a_damaged_segment_is_named(tmp_path, uninterrupted):
-    finetune(workplace(tmp_path), small_settings(2))
+    tune(tmp_path, small_settings(2))
     (tmp_path / "buffer/00000006.h5").write_bytes(b"foreign")
     with pytest.raises(SeqrlError, match="00000006.h5 is damaged"):
-        finetune(workplace(tmp_path), small_settings(4))
+        tune(tmp_path, small_settings(4))
 
 
 @pytest.mark.parametrize("key", ["progress", "buffer"])
 def test_a_state_without_its_counters_is_damage(tmp_path, key):
-    finetune(workplace(tmp_path), small_settings(2))
+    tune(tmp_path, small_settings(2))
     path = tmp_path / "checkpoints" / f"{100 + 2 * 4:08d}" / "state.json"
     state = json.loads(path.read_text())
     del state["training"][key]
     path.write_text(json.dumps(state))
     with pytest.raises(DamagedCheckpointError, match=f"{path.parent.name} is damaged: its state.json has no '{key}'"):
-        finetune(workplace(tmp_path), small_settings(4))
+        tune(tmp_path, small_settings(4))
     shutil.rmtree(path.parent)
-    assert finetune(workplace(tmp_path), small_settings(4)).first_iteration == 0
+    assert tune(tmp_path, small_settings(4)).first_iteration == 0
 
 
 def test_a_loss_that_is_not_finite_stops_it(tmp_path):
@@ -172,7 +172,7 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path):
     place.offline[0].actions[:] = np.inf
     explore = place.explore
     with pytest.raises(SeqrlError, match="the training loss is") as refusal:
-        finetune(replace(place, explore=lambda *turn: explore(*turn)[:1]), small_settings())
+        tune(tmp_path, small_settings(), replace(place, explore=lambda *turn: explore(*turn)[:1]))
     assert "with online.learning_rate=" in refusal.value.hint
 
 
@@ -184,12 +184,23 @@ def test_metrics_are_one_object_a_line_and_bad_lines_are_left_out(uninterrupted,
     assert logged(tmp_path) == logged(uninterrupted)
 
 
+def test_a_resumed_run_keeps_lines_with_keys_of_another_version_and_drops_a_cut_one(tmp_path):
+    tune(tmp_path, small_settings(4))
+    log = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({**json.loads(line), "task": 1}) + "\n" for line in log.read_text().splitlines()]
+    log.write_text("".join(lines) + lines[-1][:20])
+    tune(tmp_path, small_settings(6))
+    kept = log.read_text().splitlines(keepends=True)
+    assert kept[:5] == lines and len(lines) == 5
+    assert [json.loads(line)["iteration"] for line in kept[5:]] == [5, 6]
+
+
 def test_another_number_of_threads_is_told_on_resuming(tmp_path):
-    finetune(workplace(tmp_path), small_settings(1))
+    tune(tmp_path, small_settings(1))
     threads, said = torch.get_num_threads(), []
     torch.set_num_threads(threads + 1)
     try:
-        finetune(workplace(tmp_path), small_settings(2), on_warning=said.append)
+        tune(tmp_path, small_settings(2), on_warning=said.append)
     finally:
         torch.set_num_threads(threads)
     assert said == [f"resuming with {threads + 1} threads what began with {threads}: last digits may differ"]

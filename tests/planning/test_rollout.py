@@ -18,8 +18,9 @@ from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory import plan_bytes
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.rollout import EpisodeRecord, Playing, Rollout
 from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.training.streams import Stream
 
 OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
 SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}
@@ -129,3 +130,32 @@ def test_progress_counts_running_and_finished_episodes():
     rollout.play([0, 1, 2], lambda record: None, lambda *counts: seen.append(counts))
     assert seen == [(2, 0), (2, 0), (0, 2), (1, 2), (1, 2), (0, 3)]
     vector.close()
+
+
+class Watcher:
+    """Stands still, and keeps the state that each episode's generator begins with."""
+
+    def __init__(self) -> None:
+        self.states: list[dict] = []
+
+    def begin(self, episode: Playing) -> None:
+        self.states.append(episode.generator.bit_generator.state["state"])
+
+    def decide(self, episodes: list[Playing]) -> list[np.ndarray]:
+        return [np.zeros(ACTION_DIM, np.float32) for _ in episodes]
+
+    def plans(self, episode: Playing) -> dict[str, np.ndarray]:
+        return {}
+
+
+def test_plans_share_no_random_numbers_with_another_purpose_of_the_same_seed():
+    vector = SeededVectorEnv("Hopper-v4", 1, max_episode_steps=1)
+    agent, plain, records = Watcher(), Watcher(), []
+    try:
+        Rollout(agent, vector, seed=5, purpose=[Stream.PLAN]).play(range(5), records.append)
+        Rollout(plain, vector, seed=5).play(range(5), records.append)
+    finally:
+        vector.close()
+    others = [np.random.default_rng([5, stream]).bit_generator.state["state"] for stream in set(Stream) - {Stream.PLAN}]
+    assert not any(state in others for state in agent.states) and all(state in plain.states for state in others)
+    assert [record.seed for record in records[:5]] == [record.seed for record in records[5:]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,13 @@ import pytest
 from rich.console import Console
 from scipy.stats import ttest_rel
 
-from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics
 from seqrl_cli.reports.formats import delta_text, interval_text, to_markdown, to_rows
 from seqrl_cli.reports.latex import to_latex
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.reports.table import Report, build_report
 from seqrl_cli.reports.terminal import print_report
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.tracking.metrics import append_line
 from tests.reports.episode_files import write_episode, write_run_record
 
 OFFLINE = {"odt-s1": (0.30, 0.34), "odt-s2": (0.40, 0.44), "odt-s3": (0.20, 0.30)}
@@ -117,7 +116,8 @@ def test_a_fine_tuned_row_says_how_far_it_explored(folder):
         run = folder / f"odt-s{seed}-online"
         write_run_record(run, seed=seed, parent=f"odt-s{seed}")
         for iteration, (step, explored) in enumerate(((4000, 0), (5000, steps), (6000, 9999))):
-            append_online_metrics(RunFolder(run).metrics, online_metrics(iteration, step, explored))
+            values = {"iteration": iteration, "env_steps": explored, "elapsed": 1.5}
+            append_line(RunFolder(run).metrics, step, values)
     report = report_of(folder)
     offline, online = to_rows(report)[:2]
     assert (online["online_steps"], online["iterations"], online["runs"]) == (1000, 1, 3)
@@ -127,12 +127,6 @@ def test_a_fine_tuned_row_says_how_far_it_explored(folder):
     console = Console(width=80, file=io.StringIO())
     print_report(report, console)
     assert "    after 1,000 steps" in console.file.getvalue()
-
-
-def online_metrics(iteration: int, step: int, env_steps: int) -> OnlineMetrics:
-    unknown = {field.name: None for field in fields(OnlineMetrics)}
-    known = {"iteration": iteration, "step": step, "env_steps": env_steps, "episodes": iteration, "buffer": 3}
-    return OnlineMetrics(**unknown | known)
 
 
 def test_no_difference_has_no_sign():

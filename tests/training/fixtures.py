@@ -9,6 +9,7 @@ from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.gpt.model import GPT
+from seqrl_cli.tracking.metrics import TrainingLine, Values
 from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainSettings
 from seqrl_cli.training.schedule import scaled_schedule
@@ -46,6 +47,24 @@ def tiny_settings(updates: int, **changes) -> TrainSettings:
     schedule = scaled_schedule("clamped", 40, 16, SEQUENCE_LENGTH * TRANSITION_DIM - 1)
     often = dict(log_every=3, checkpoint_every=5, batch_size=16, precision="float32", learning_rate=3e-3)
     return TrainSettings(updates=updates, schedule=schedule, seed=7, **{**often, **changes})
+
+
+class Recorder:
+    """A sink that keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.calls: list[str | int] = []
+        self.lines: list[TrainingLine] = []
+
+    def start(self, resume_step: int) -> None:
+        self.calls.append(f"start {resume_step}")
+
+    def log(self, step: int, values: Values) -> None:
+        self.calls.append(step)
+        self.lines.append(TrainingLine(step, values))
+
+    def close(self) -> None:
+        self.calls.append("close")
 
 
 def policy_windows(count: int = 6, seed: int = 0) -> PolicyWindows:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.loop import Outcome, fit
 from seqrl_cli.training.policy_trainer import PolicyTrainer
 from tests.training.fixtures import (
@@ -50,7 +51,8 @@ def train(folder: Path, die_after: int | None = None, arch: str = "gpt", **callb
         if next(updates) == die_after:
             die()
 
-    kept = {"checkpoints": folder / "checkpoints", "metrics": folder / "metrics.jsonl", "on_progress": after_update}
+    sinks = [JsonlSink(folder / "metrics.jsonl")]
+    kept = {"checkpoints": folder / "checkpoints", "sinks": sinks, "on_progress": after_update}
     if arch == "gpt":
         data = pattern_windows(), pattern_windows(episodes=2, length=9)
         return fit(tiny_gpt(), *data, tiny_settings(UPDATES), **{**kept, **callbacks})

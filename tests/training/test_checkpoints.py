@@ -14,6 +14,7 @@ from seqrl_cli.training.checkpoints import (
     Checkpoint,
     DamagedCheckpointError,
     newest_checkpoint,
+    newest_model,
     read_checkpoint,
     read_model,
     saved_steps,
@@ -108,15 +109,29 @@ def test_a_state_that_is_no_object_is_damage(tmp_path, content):
 
 def test_all_damaged(tmp_path):
     (write_checkpoint(tmp_path, checkpoint(1), keep=1) / "state.json").write_text("{}")
-    with pytest.raises(SeqrlError, match="whole"):
-        newest_checkpoint(tmp_path)
+    for newest in (newest_checkpoint, newest_model):
+        with pytest.raises(SeqrlError, match="whole: .*00000001 is damaged: state.json has no schema_version"):
+            newest(tmp_path)
 
 
 def test_a_newer_schema_is_not_taken_for_damage(tmp_path):
     state = write_checkpoint(tmp_path, checkpoint(1), keep=1) / "state.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), "schema_version": 99}))
-    with pytest.raises(SeqrlError, match="newer than"):
-        newest_checkpoint(tmp_path)
+    for newest in (newest_checkpoint, newest_model):
+        with pytest.raises(SeqrlError, match="newer than"):
+            newest(tmp_path)
+
+
+def test_every_checkpoint_that_is_passed_over_is_named_with_the_one_that_is_used(tmp_path):
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, checkpoint(step), keep=3)
+    for step in (2, 3):
+        (step_folder(tmp_path, step) / "model.safetensors").unlink()
+    warnings: list[str] = []
+    step, weights = newest_model(tmp_path, warnings.append)
+    assert step == 1 and weights.keys() == checkpoint(1).model.keys()
+    assert ["00000003" in warnings[0], "00000002" in warnings[1]] == [True, True] and len(warnings) == 2
+    assert all("using the newest whole checkpoint, of update 1" in warning for warning in warnings)
 
 
 def write_without_space(folder: Path) -> None:

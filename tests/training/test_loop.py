@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +15,13 @@ import pytest
 import torch
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, step_folder
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import fit
-from seqrl_cli.training.metrics import read_metrics
-from tests.training.fixtures import pattern_windows, tiny_gpt, tiny_settings
+from seqrl_cli.workflows.train_job import parameters_text
+from tests.training.fixtures import Recorder, pattern_windows, tiny_gpt, tiny_settings
 from tests.training.resumable import UPDATES, train
 
 
@@ -44,18 +49,18 @@ def assert_same_end(folder: Path, reference: Path) -> None:
     assert logged(folder) == logged(reference)
 
 
-def logged(folder: Path) -> list[tuple]:
-    records = read_metrics(folder / "metrics.jsonl")
-    return [(m.step, m.epoch, m.loss, m.validation_loss, m.learning_rate) for m in records]
+def logged(folder: Path) -> list[dict]:
+    records = read_training_lines(folder / "metrics.jsonl")
+    return [{**line.as_dict(), "elapsed": None, "tokens_per_second": None} for line in records]
 
 
 def test_a_tiny_model_learns_a_pattern():
-    records = []
+    recorder = Recorder()
     windows = pattern_windows()
     settings = tiny_settings(120, log_every=60)
-    fit(tiny_gpt(), windows, pattern_windows(2, 9), settings, on_metrics=records.append)
-    assert records[-1].step == 120
-    assert records[-1].validation_loss < 0.5 * records[0].validation_loss < 3
+    fit(tiny_gpt(), windows, pattern_windows(2, 9), settings, sinks=[recorder])
+    assert recorder.lines[-1].step == 120
+    assert recorder.lines[-1].get("validation_loss") < 0.5 * recorder.lines[0].get("validation_loss") < 3
 
 
 def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted):
@@ -85,7 +90,7 @@ def test_should_stop_saves_outside_the_main_thread_too(tmp_path):
 
 
 def fit_until(folder: Path, **callbacks):
-    paths = {"checkpoints": folder / "checkpoints", "metrics": folder / "metrics.jsonl"}
+    paths = {"checkpoints": folder / "checkpoints", "sinks": [JsonlSink(folder / "metrics.jsonl")]}
     held_out = pattern_windows(episodes=2, length=9)
     return fit(tiny_gpt(), pattern_windows(), held_out, tiny_settings(UPDATES), **paths, **callbacks)
 
@@ -106,6 +111,22 @@ def test_a_finished_run_is_left_alone(tmp_path):
     outcome = train(tmp_path)
     assert (outcome.first_step, outcome.step, outcome.interrupted) == (UPDATES, UPDATES, False)
     assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_a_resumed_run_keeps_lines_with_keys_of_another_version_and_drops_a_cut_one(tmp_path):
+    train(tmp_path, should_stop=stop_after(7))
+    log = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({**json.loads(line), "grad_norm": 1.5}) + "\n" for line in log.read_text().splitlines()]
+    log.write_text("".join(lines) + lines[-1][:20])
+    train(tmp_path)
+    kept = log.read_text().splitlines(keepends=True)
+    assert kept[: len(lines)] == lines and len(lines) == 3
+    assert [json.loads(line)["step"] for line in kept[len(lines) :]] == [9, 10, 12, 15, 18, 20, 21, 23]
+
+
+def stop_after(updates: int) -> Callable[[], bool]:
+    asked = count(1)
+    return lambda: next(asked) == updates
 
 
 def test_the_callers_random_stream_is_untouched():
@@ -152,9 +173,21 @@ def test_other_data_or_another_model_is_refused(tmp_path):
 
 
 def test_bf16_and_an_empty_validation_set():
-    records = []
+    recorder = Recorder()
     nothing = pattern_windows()
     nothing = type(nothing)(nothing.tokens, np.array([0, len(nothing.tokens)]), 4, nothing.bins, episodes=[])
-    fit(tiny_gpt(), pattern_windows(), nothing, tiny_settings(60, precision="bf16"), on_metrics=records.append)
-    assert records[-1].validation_loss is None
-    assert records[-1].loss < 0.5 * records[0].loss
+    fit(tiny_gpt(), pattern_windows(), nothing, tiny_settings(60, precision="bf16"), sinks=[recorder])
+    assert recorder.lines[-1].get("validation_loss") is None
+    assert recorder.lines[-1].loss < 0.5 * recorder.lines[0].loss
+
+
+def test_frozen_parameters_stay_and_have_no_state(tmp_path):
+    model = tiny_gpt()
+    model.blocks[0].requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fit(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(7), checkpoints=tmp_path)
+    for name, value in model.named_parameters():
+        assert torch.equal(value, before[name]) == name.startswith("blocks.0."), name
+    moments = newest_checkpoint(tmp_path).optimizer
+    assert moments and not any(name.startswith("blocks.0.") for name in moments)
+    assert parameters_text(model).endswith(" trainable") and parameters_text(tiny_gpt()).endswith(" parameters")

@@ -8,6 +8,7 @@ from seqrl_cli.training.optimizer import (
     make_optimizer,
     optimizer_tensors,
     set_learning_rate,
+    trainable_parameters,
 )
 from tests.training.fixtures import tiny_gpt
 
@@ -43,7 +44,8 @@ def test_state_goes_out_and_in():
 
     step(0)
     models[1].load_state_dict(models[0].state_dict())
-    load_optimizer_tensors(optimizers[1], models[1], optimizer_tensors(optimizers[0], models[0]))
+    parameters = [trainable_parameters(model) for model in models]
+    load_optimizer_tensors(optimizers[1], parameters[1], optimizer_tensors(optimizers[0], parameters[0]))
     for which in (0, 1):
         set_learning_rate(optimizers[which], 1e-3)
         step(which)

@@ -14,13 +14,13 @@ import torch
 from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.build import POLICIES
+from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.training.checkpoints import newest_checkpoint
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import fit
-from seqrl_cli.training.metrics import read_metrics
 from seqrl_cli.training.policy_trainer import PolicyTrainer
 from tests.models.policies import make_trajectories
-from tests.training.fixtures import policy_windows, tiny_policy, tiny_policy_settings
+from tests.training.fixtures import Recorder, policy_windows, tiny_policy, tiny_policy_settings
 from tests.training.resumable import UPDATES, train
 
 
@@ -31,8 +31,8 @@ def ends(folder: Path) -> tuple:
     tensors = {**checkpoint.model, **{f"optimizer {name}": value for name, value in checkpoint.optimizer.items()}}
     state = {key: value for key, value in checkpoint.state.items() if key != "elapsed"}
     log = [
-        (m.step, m.epoch, m.loss, m.validation_loss, m.learning_rate, m.nll, m.entropy, m.temperature)
-        for m in read_metrics(folder / "metrics.jsonl")
+        {**line.as_dict(), "elapsed": None, "tokens_per_second": None}
+        for line in read_training_lines(folder / "metrics.jsonl")
     ]
     return {name: value.numpy().tobytes() for name, value in tensors.items()}, state, log
 
@@ -69,14 +69,14 @@ def test_the_log_tells_what_only_some_policies_have(tmp_path):
         assert all(line.keys() == common | extra for line in lines)
         assert [line["step"] for line in lines if line["validation_loss"] is not None] == [5, 10, 15, 20, 23]
         assert lines[-1]["learning_rate"] == 3e-3 > lines[0]["learning_rate"]
-        assert len(read_metrics(tmp_path / arch / "metrics.jsonl")) == len(lines)
+        assert len(read_training_lines(tmp_path / arch / "metrics.jsonl")) == len(lines)
 
 
 def test_nothing_held_out_other_data_and_a_rate_that_is_too_high(tmp_path):
-    records = []
+    recorder = Recorder()
     policy, settings = tiny_policy("odt"), tiny_policy_settings(5)
-    fit(policy, policy_windows(), None, settings, trainer=PolicyTrainer, on_metrics=records.append)
-    assert records[-1].validation_loss is None
+    fit(policy, policy_windows(), None, settings, trainer=PolicyTrainer, sinks=[recorder])
+    assert recorder.lines[-1].get("validation_loss") is None
     train(tmp_path, arch="odt")
     other = PolicyWindows(make_trajectories(2), 6)
     with pytest.raises(SeqrlError, match="size"):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.metrics import OnlineMetrics, append_online_metrics
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.tracking.metrics import append_line
 from seqrl_cli.workflows.inspect import show_presets, show_run, show_runs
 from tests.runs.test_store import make_run
 
@@ -82,10 +81,9 @@ def test_a_bad_line_in_one_log_does_not_hide_the_runs(folder, tmp_path):
 
 def test_a_fine_tuned_run_shows_what_its_iterations_logged(folder, tmp_path):
     (folder / "run.json").write_text(json.dumps(json.loads((folder / "run.json").read_text()) | {"parent": "odt-s42"}))
-    unknown = {field.name: None for field in fields(OnlineMetrics)}
     for iteration, nll in enumerate((None, -1.25)):
-        known = {"iteration": iteration, "step": 40 * iteration, "env_steps": 0, "episodes": 0, "buffer": 3, "nll": nll}
-        append_online_metrics(folder / "metrics.jsonl", OnlineMetrics(**unknown | known))
+        values = {"iteration": iteration, "env_steps": 0, "nll": nll, "elapsed": 1.5}
+        append_line(folder / "metrics.jsonl", 40 * iteration, values)
     shown, _ = look(show_runs, RunStore(tmp_path / "runs"))
     (run,) = shown["runs"]
     assert (run["updates"], run["loss"], run["validation loss"]) == (40, -1.25, None)

@@ -1,4 +1,4 @@
-"""What a trainer's updates measured, kept on the device until someone wants to know, and how long they took."""
+"""What the updates measured, kept on the device until it is read, and how long they took."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Interval:
 
     Attributes:
         means: of each measure.
-        targets_per_second: targets trained on a second, validation and checkpoints included.
+        targets_per_second: targets trained on per second, validation and checkpoints included.
         elapsed: seconds of training in all, interruptions not counted.
     """
 
@@ -28,7 +28,7 @@ class Interval:
     elapsed: float
 
 
-class Tally:
+class MetricAccumulator:
     """Measures of updates, one of them called ``loss``, and the clock.
 
     Args:

@@ -1,0 +1,188 @@
+"""``metrics.jsonl``: one JSON object per log step, the one module that reads and writes it.
+
+Every line has its ``step``; all its other numbers are an open mapping from names to numbers. A line may have names
+that this version does not know: they are read, and no resume removes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import make_folder, write_bytes_atomic, writing
+
+Values = Mapping[str, float | None]
+"""Numbers by name; None where there is none at this step."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One log step.
+
+    Attributes:
+        step: updates made so far.
+        values: every other number of the line, ``elapsed`` among them.
+    """
+
+    step: int
+    values: Values
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds so far, interruptions not counted."""
+        return self.number("elapsed")
+
+    def number(self, name: str) -> float:
+        """A number that every line of its kind has."""
+        value = self.values[name]
+        assert value is not None, f"a line without {name} is of another kind"
+        return value
+
+    def get(self, name: str) -> float | None:
+        """A number that only some lines have; None where this one has none."""
+        return self.values.get(name)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The line as it stands in the file, without what is no number."""
+        return {"step": self.step, **self.values}
+
+
+class TrainingLine(LogLine):
+    """A log step of training on a dataset.
+
+    The names, of which every line has ``loss`` and ``elapsed``, and none ``iteration``:
+        epoch: passes over the training windows so far, with the fraction of the current one.
+        loss: mean training loss since the previous log step.
+        validation_loss: on held-out windows; of a policy its distance to the actions there, negative log-likelihood or
+            squared error. None at steps without validation.
+        learning_rate: of the last update.
+        tokens_per_second: targets trained on per second since the previous log step, validation and checkpoints
+            included; a policy's target is an action.
+        nll: of a stochastic policy the loss without its entropy, mean since the previous log step.
+        entropy: of a stochastic policy, mean since the previous log step.
+        temperature: of a stochastic policy's entropy, in the last update.
+    """
+
+    @property
+    def loss(self) -> float:
+        """Mean training loss since the previous log step."""
+        return self.number("loss")
+
+
+class OnlineLine(LogLine):
+    """An iteration of online fine-tuning; the updates of the pretraining count among its steps.
+
+    The names, of which every line has ``iteration``, ``env_steps`` and ``elapsed``:
+        iteration: 0 is the model before fine-tuning, of which there is the evaluation alone.
+        env_steps: environment steps of exploration so far; those of evaluations are not counted.
+        episodes: exploration episodes so far.
+        exploration_return: mean return of the iteration's exploration episodes.
+        exploration_length: their mean length.
+        loss, nll, entropy, temperature, learning_rate: means over the iteration's updates; nll and entropy in nats per
+            action, temperature is the weight of the entropy.
+        buffer: trajectories in the buffer.
+        buffer_return: their mean return.
+        evaluation_return: mean return of the evaluation episodes.
+        evaluation_score: the same as normalized score in percent; None without reference scores, too.
+        evaluation_length: their mean length.
+    """
+
+    @property
+    def iteration(self) -> int:
+        """Iterations that are complete."""
+        return int(self.number("iteration"))
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps of exploration so far."""
+        return int(self.number("env_steps"))
+
+
+def append_line(path: Path, step: int, values: Values) -> None:
+    """Add one line to the file, which is made when absent.
+
+    Raises:
+        SeqrlError: the file cannot be written.
+    """
+    make_folder(path.parent)
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+def read_training_lines(path: Path) -> list[TrainingLine]:
+    """The log steps of training, in the file's order; other lines are left out, and an absent file is empty.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    lines = [TrainingLine(line.step, line.values) for line in _read(path)]
+    return [line for line in lines if _has(line, "loss", "elapsed") and not _has(line, "iteration")]
+
+
+def read_online_lines(path: Path) -> list[OnlineLine]:
+    """The iterations of online fine-tuning, in the file's order; other lines are left out, an absent file is empty.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    lines = [OnlineLine(line.step, line.values) for line in _read(path)]
+    return [line for line in lines if _has(line, "iteration", "env_steps", "elapsed")]
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drop what was logged after a step, so that a resumed run logs no step twice.
+
+    Lines whose step cannot be told stay, and all that stays is left as it is; a last line that was cut off goes.
+
+    Raises:
+        SeqrlError: the file cannot be opened, or not be written.
+    """
+    if path.exists():
+        dated = ((line, _step_of(_parsed(line))) for line in _whole_lines(path))
+        write_bytes_atomic(path, b"".join(line + b"\n" for line, at in dated if at is None or at <= step))
+
+
+def _read(path: Path) -> list[LogLine]:
+    """Lines that are a log step of any kind: one bad line must not hide the others."""
+    found = (_parsed(line) for line in _whole_lines(path))
+    return [LogLine(step, _numbers(values)) for values in found if (step := _step_of(values)) is not None]
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """The lines without their ends; not the last when a kill cut it off."""
+    if not path.is_file():
+        return []
+    try:
+        return path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions of the file") from error
+
+
+def _parsed(line: bytes) -> Any:
+    """What a line holds; None when that is not JSON."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _step_of(values: Any) -> int | None:
+    """The step of a line's object; None when there is no telling."""
+    step = values.get("step") if isinstance(values, dict) else None
+    return step if type(step) is int else None
+
+
+def _numbers(values: dict[str, Any]) -> Values:
+    return {name: value for name, value in values.items() if name != "step" and _is_number_or_none(value)}
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or type(value) in (int, float)
+
+
+def _has(line: LogLine, *names: str) -> bool:
+    return all(line.get(name) is not None for name in names)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.sinks import JsonlSink, OptionalSink
+from seqrl_cli.training.loop import fit
+from tests.training.fixtures import Recorder, pattern_windows, tiny_gpt, tiny_settings
+from tests.training.resumable import train
+
+
+class Broken(Recorder):
+    """Fails at a step."""
+
+    def log(self, step: int, values) -> None:
+        super().log(step, values)
+        if step == 5:
+            raise ConnectionError("no route")
+
+
+def test_every_sink_is_started_where_the_run_resumes_and_closed(tmp_path):
+    questions = iter(range(100))
+    first, second = Recorder(), Recorder()
+    train(tmp_path, sinks=[first], should_stop=lambda: next(questions) == 6)
+    assert first.calls == ["start 0", 3, 5, 6, "close"]
+    train(tmp_path, sinks=[second])
+    assert second.calls[:3] == ["start 7", 9, 10] and second.calls[-2:] == [23, "close"]
+
+
+def test_sinks_are_closed_when_training_fails():
+    recorder = Recorder()
+
+    def fail(step: int, updates: int) -> None:
+        if step == 4:
+            raise SeqrlError("the disk is full", "…")
+
+    with pytest.raises(SeqrlError, match="full"):
+        fit(tiny_gpt(), pattern_windows(), pattern_windows(2, 9), tiny_settings(9), sinks=[recorder], on_progress=fail)
+    assert recorder.calls == ["start 0", 3, "close"]
+
+
+def test_an_optional_sink_that_fails_is_given_up_with_one_warning(tmp_path):
+    path, broken, said = tmp_path / "metrics.jsonl", Broken(), []
+    train(tmp_path, sinks=[OptionalSink(broken, "the tracker", said.append), JsonlSink(path)])
+    assert said == ["the tracker failed and gets no more of this run's log: ConnectionError: no route"]
+    assert broken.calls == ["start 0", 3, 5]
+    assert [line.step for line in read_training_lines(path)][-1] == 23
+
+
+def test_a_log_that_cannot_be_written_stops_training(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(SeqrlError, match="metrics.jsonl"):
+        train(tmp_path)
