@@ -84,7 +84,7 @@ def has_run(folder: Path, params: dict[str, Any]) -> bool:
     """Whether the run that a command line means is there."""
     run, _ = options.split_words(params["words"], "run")
     try:
-        RunStore(folder / params["runs_dir"]).find(run)
+        RunStore(folder / params["runs_dir"]).find(run, print)
     except SeqrlError:
         return False
     return True
@@ -178,9 +178,11 @@ def rows(title: str) -> set[str]:
 
 def test_every_key_of_the_run_directory_is_documented(unchanged):
     store = RunStore(unchanged / "runs")
-    folder = store.find("gpt-s42").path
+    folder = store.find("gpt-s42", print).path
     assert json.loads((folder / "run.json").read_text()).keys() == rows("run.json")
-    assert keys_of_lines(folder, store.find("odt-s42").path, store.find("tuned").path) == rows("metrics.jsonl")
+    assert keys_of_lines(folder, store.find("odt-s42", print).path, store.find("tuned", print).path) == rows(
+        "metrics.jsonl"
+    )
     (episode, *_) = sorted(folder.glob("plans/*/episode-*.json"))
     with h5py.File(episode.with_suffix(".h5")) as states:
         assert json.loads(episode.read_text()).keys() | states.keys() == rows("Plans")
