@@ -12,7 +12,7 @@ import pytest
 import seqrl_cli
 
 ROOMS = [
-    {"cli"},
+    {"cli", "api"},
     {"workflows"},
     {"reports", "render", "interop"},
     {"online"},
