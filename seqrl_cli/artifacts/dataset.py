@@ -9,9 +9,9 @@ from seqrl_cli.artifacts.sources import load_source, refuse_other_environment, r
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
-from seqrl_cli.data.d4rl import read_d4rl
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats import content_sha256
+from seqrl_cli.data.formats.d4rl import read_d4rl
+from seqrl_cli.data.formats.read import content_sha256
 from seqrl_cli.envs.fit import LoadedDataset, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.hdf5 import Scalar
+from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
+from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 
 # Attributes that are found anew whenever a dataset is written, whatever the file that it is made of says.

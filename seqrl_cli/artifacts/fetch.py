@@ -6,10 +6,10 @@ from pathlib import Path
 
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
-from seqrl_cli.data.download import fetch
-from seqrl_cli.data.remote import RemoteFile, is_remote, locations
+from seqrl_cli.data.download.fetch import fetch
+from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, locations
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.ledger import LEDGER_NAME, recorded_hash
+from seqrl_cli.runs.download_hashes import LEDGER_NAME, recorded_hash
 from seqrl_cli.runs.store import RunStore
 
 

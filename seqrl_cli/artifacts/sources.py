@@ -14,14 +14,14 @@ from seqrl_cli.config.extras import is_installed
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
-from seqrl_cli.data.columns import DEFAULT_EPISODE_STEPS, Reading
+from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, stamp
-from seqrl_cli.data.remote import RemoteFile
+from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, Reading
+from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.envs.fit import LoadedDataset, environment_sizes, fit_environment, misfit
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
+from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
-from seqrl_cli.runs.ledger import record_hash
 from seqrl_cli.runs.store import RunStore
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 Env = Annotated[
     str,
@@ -49,8 +49,8 @@ def collect(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.collect import CollectRequest, collect_dataset
-        from seqrl_cli.workflows.forecast import show_collection
+        from seqrl_cli.workflows.data.collect import CollectRequest, collect_dataset
+        from seqrl_cli.workflows.train.dry_run import show_collection
 
         request = CollectRequest(env, policy, transitions, seed or 0, name, workers)
         store = RunStore(runs_dir)

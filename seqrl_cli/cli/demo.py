@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.session import voice
 
 Dataset = Annotated[
     str, typer.Argument(help="A simulated dataset (sim/…).", autocompletion=complete.simulated_datasets)
@@ -32,8 +32,8 @@ def demo(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.demo import run_demo
-        from seqrl_cli.workflows.demo_forecast import show_demo
+        from seqrl_cli.workflows.demo.dry_run import show_demo
+        from seqrl_cli.workflows.demo.run import run_demo
 
         store = RunStore(runs_dir)
         if dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 
 def discretize(
@@ -24,8 +24,8 @@ def discretize(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
-        from seqrl_cli.workflows.discretize import discretize as discretize_dataset
-        from seqrl_cli.workflows.forecast import show_tokens
+        from seqrl_cli.workflows.data.discretize import discretize as discretize_dataset
+        from seqrl_cli.workflows.train.dry_run import show_tokens
 
         dataset, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 
 def download(
@@ -32,10 +32,10 @@ def download(
     with voice(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.data.pretrained import PREFIX
-        from seqrl_cli.workflows.catalogue import show_catalogue
-        from seqrl_cli.workflows.download import acquire
-        from seqrl_cli.workflows.forecast import show_acquisition
-        from seqrl_cli.workflows.pretrained import download_pretrained, show_pretrained
+        from seqrl_cli.workflows.data.catalogue import show_catalogue
+        from seqrl_cli.workflows.data.download import acquire
+        from seqrl_cli.workflows.exchange.pretrained import download_pretrained, show_pretrained
+        from seqrl_cli.workflows.train.dry_run import show_acquisition
 
         store = options.store(runs_dir, options.network(mirrors, offline))
         if list_all:

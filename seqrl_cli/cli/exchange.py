@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 Folder = Annotated[Path, typer.Argument(metavar="PATH", help="The checkpoint's folder.", show_default=False)]
 Dataset = Annotated[
@@ -65,7 +65,7 @@ def import_checkpoint(
     Nothing in the files is executed; a file that would need it is refused.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows import exchange
+        from seqrl_cli.workflows.exchange import import_checkpoint as exchange
 
         request = exchange.ImportRequest(path, name, dataset, epoch, argv=sys.argv)
         store = options.store(runs_dir)
@@ -92,7 +92,8 @@ def export(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.errors import unknown
-        from seqrl_cli.workflows import export, export_dataset
+        from seqrl_cli.workflows.data import export as export_dataset
+        from seqrl_cli.workflows.exchange import export_model as export
 
         store, among = options.store(runs_dir), (*export.FORMATS, *export_dataset.FORMATS)
         if style not in among:

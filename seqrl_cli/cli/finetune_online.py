@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 
 def finetune_online(
@@ -46,8 +46,8 @@ def finetune_online(
     More --iterations go on from where it ended.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.finetune import FinetuneRequest, finetune_run
-        from seqrl_cli.workflows.finetune_forecast import show_finetuning
+        from seqrl_cli.workflows.finetune.dry_run import show_finetuning
+        from seqrl_cli.workflows.finetune.run import FinetuneRequest, finetune_run
 
         run, overrides = options.split_words(words, "run")
         given = options.configuration(

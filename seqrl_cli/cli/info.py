@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.session import voice
 
 Dataset = Annotated[
     str | None,
@@ -28,7 +28,7 @@ def info(
     """What this machine has: versions, devices, what draws pictures; or what is in a dataset."""
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.inspect import show_dataset, show_machine
+        from seqrl_cli.workflows.show.inspect import show_dataset, show_machine
 
         store = RunStore(runs_dir)
         if dataset:

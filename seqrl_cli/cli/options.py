@@ -13,7 +13,7 @@ from seqrl_cli.cli import complete
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqrl_cli.runs.network import Network
+    from seqrl_cli.runs.mirrors import Network
     from seqrl_cli.runs.store import RunStore
 
 RUNS = Path("runs")
@@ -136,9 +136,9 @@ def network(mirrors: str, offline: bool) -> Network:
     Raises:
         UsageError: a mirror that cannot be.
     """
+    from seqrl_cli.data.download.mirrors import parse_mirrors
     from seqrl_cli.data.listing import SOURCES
-    from seqrl_cli.data.remote import parse_mirrors
-    from seqrl_cli.runs.network import Mirror, Network
+    from seqrl_cli.runs.mirrors import Mirror, Network
 
     minari = os.environ.get("MINARI_DATASETS_PATH") or str(Path.home() / ".minari" / "datasets")
     return Network((*parse_mirrors(mirrors, SOURCES), Mirror(minari, "minari")), offline)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.session import voice
 
 Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, help="Transitions planned ahead.")]
 BeamWidth = Annotated[
@@ -62,8 +62,8 @@ def plan(
     Settings not given here come from the run's configuration. Interrupted? The same command plays what is missing.
     """
     with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.plan import plan_episodes, show_plan
-        from seqrl_cli.workflows.planner import PlanRequest
+        from seqrl_cli.workflows.plan.run import plan_episodes, show_plan
+        from seqrl_cli.workflows.plan.setup import PlanRequest
 
         daily: dict[str, float | None] = {
             "horizon": horizon,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import tell, voice
-from seqrl_cli.reports.pictures import check_format
+from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.reports.plot.formats import check_format
 
 Runs = Annotated[
     list[str] | None,
@@ -54,7 +54,7 @@ def plot(
         if output is not None:
             check_format(output)
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.plot import PlotRequest, plot_runs, show_plot
+        from seqrl_cli.workflows.report.plot import PlotRequest, plot_runs, show_plot
 
         request = PlotRequest(runs or [], kind or [], by, output)
         store = RunStore(runs_dir)

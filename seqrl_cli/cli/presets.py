@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.session import voice
 from seqrl_cli.errors import unknown
 
 ACTIONS = ("list", "show")
@@ -46,7 +46,7 @@ def presets(
     with voice(quiet, as_json) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
-        from seqrl_cli.workflows.inspect import show_preset, show_presets
+        from seqrl_cli.workflows.show.inspect import show_preset, show_presets
 
         if action == "show":
             show_preset(name or "base", arch, size, console)

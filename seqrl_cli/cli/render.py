@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 Episode = Annotated[
     int | None,
@@ -52,7 +52,7 @@ def render(
     """Make a GIF or MP4 of a planned episode, beside the plan that the model imagined at each moment."""
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.render import RenderRequest, render_plan, show_render
+        from seqrl_cli.workflows.report.render import RenderRequest, render_plan, show_render
 
         run, overrides = options.split_words(words, "run")
         options.refuse_overrides(overrides, "render")

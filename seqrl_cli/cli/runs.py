@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.session import voice
 from seqrl_cli.errors import unknown
 
 ACTIONS = ("list", "show")
@@ -35,7 +35,7 @@ def runs(
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.inspect import show_run, show_runs
+        from seqrl_cli.workflows.show.inspect import show_run, show_runs
 
         store = RunStore(runs_dir)
         if action == "show":

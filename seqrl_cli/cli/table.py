@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import voice
+from seqrl_cli.cli.session import voice
 
 Sources = Annotated[
     list[Path] | None,
@@ -52,7 +52,7 @@ def table(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.table import TableRequest, tabulate
+        from seqrl_cli.workflows.report.table import TableRequest, tabulate
 
         request = TableRequest(sources or [], style, published, None if dry_run else output, by)
         report = tabulate(RunStore(runs_dir), request, console)

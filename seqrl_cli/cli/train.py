@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.voice import tell, voice
+from seqrl_cli.cli.session import tell, voice
 
 Arch = Annotated[
     str | None,
@@ -66,8 +66,8 @@ def train(
     """
     with voice(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
-        from seqrl_cli.workflows import forecast
-        from seqrl_cli.workflows.train import TrainRequest, train_model
+        from seqrl_cli.workflows.train import dry_run as forecast
+        from seqrl_cli.workflows.train.run import TrainRequest, train_model
 
         dataset, overrides = options.split_words(words, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}

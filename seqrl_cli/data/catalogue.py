@@ -26,7 +26,7 @@ __all__ = [
 
 EPISODE_STEPS = 1000
 
-# The endings by which a name is taken for a path, whether or not it exists; seqrl_cli.data.formats reads these.
+# The endings by which a name is taken for a path, whether or not it exists; seqrl_cli.data.formats.read reads these.
 FILE_SUFFIXES = (".h5", ".hdf5", ".npz", ".pkl", ".pickle")
 
 _ATTRIBUTE_HINT = "correct the attribute in the file, or remove it"
@@ -61,7 +61,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
     path = Path(dataset_id).expanduser()
     if path.suffix.lower() in FILE_SUFFIXES or path.exists():
         # Shell completion lists names through this module and must not wait for h5py.
-        from seqrl_cli.data.formats import read_attributes
+        from seqrl_cli.data.formats.read import read_attributes
 
         return spec_of_file(dataset_id, path, read_attributes(path))
     raise unknown("dataset", dataset_id, named, "seqrl download --list")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.data.remote import RemoteFile
+from seqrl_cli.data.download.mirrors import RemoteFile
 
 Source = Literal["d4rl", "minari", "sim", "file"]
 

@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, local_folder
 from seqrl_cli.data.listing import read_facts
-from seqrl_cli.data.remote import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import atomic_path
-from seqrl_cli.runs.network import Network
+from seqrl_cli.runs.mirrors import Network
 
 PREFIX = "pretrained/"
 

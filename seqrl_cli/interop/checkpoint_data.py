@@ -1,6 +1,6 @@
 """What the pickles of other projects' checkpoints may name beside NumPy's arrays: tensors and their own classes.
 
-As in :mod:`~seqrl_cli.data.plain_data`, nothing that is named here is imported or called.
+As in :mod:`~seqrl_cli.data.safe_pickle.vocabulary`, nothing that is named here is imported or called.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from seqrl_cli.data.plain_data import ARRAY_CALLS, Vocabulary, is_count, is_shape, require
+from seqrl_cli.data.safe_pickle.vocabulary import ARRAY_CALLS, Vocabulary, is_count, is_shape, require
 
 STORAGE_DTYPES = {
     "torch.FloatStorage": torch.float32,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from seqrl_cli.data.plain_data import Global
+from seqrl_cli.data.safe_pickle.vocabulary import Global
 
 Plain = None | bool | int | float | str | Global | dict[str, "Plain"]
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqrl_cli.data.pickle_machine import RefusedFileError
-from seqrl_cli.data.pickles import parse_pickle, read_bytes
-from seqrl_cli.data.plain_data import Global, is_count
+from seqrl_cli.data.safe_pickle.machine import RefusedFileError
+from seqrl_cli.data.safe_pickle.read import parse_pickle, read_bytes
+from seqrl_cli.data.safe_pickle.vocabulary import Global, is_count
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS, STORAGE_DTYPES, PlainStorage, PlainTensor
 

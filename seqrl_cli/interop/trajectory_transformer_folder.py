@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.pickles import read_pickle
-from seqrl_cli.data.plain_data import Global, PlainObject
+from seqrl_cli.data.safe_pickle.read import read_pickle
+from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainObject
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,

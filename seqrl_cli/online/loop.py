@@ -12,9 +12,9 @@ import numpy as np
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.segments import Segment
+from seqrl_cli.online.buffer_files import Segment
+from seqrl_cli.online.context import Evaluation, Workplace
 from seqrl_cli.online.settings import OnlineSettings
-from seqrl_cli.online.workplace import Evaluation, Workplace
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
     newest_checkpoint,
@@ -22,11 +22,11 @@ from seqrl_cli.training.checkpoints import (
     saved_states,
     write_checkpoint,
 )
-from seqrl_cli.training.generators import own_generators
-from seqrl_cli.training.interrupt import deferred_interrupt
 from seqrl_cli.training.loop import LogSink, send, started
 from seqrl_cli.training.meters import MetricAccumulator
-from seqrl_cli.training.streams import Stream
+from seqrl_cli.training.rng import own_generators
+from seqrl_cli.training.seeds import Stream
+from seqrl_cli.training.signals import deferred_interrupt
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from seqrl_cli.models.decoding.interface import Decoder, greedy_token
 from seqrl_cli.planning.filters import sample
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 
 REWARD, VALUE = -2, -1
 """The last two dimensions of a transition."""

@@ -13,12 +13,12 @@ import torch
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import beam_plan, draw
-from seqrl_cli.planning.captured import CapturedPlans
-from seqrl_cli.planning.memory import episodes_that_fit
+from seqrl_cli.planning.cuda_graph import CapturedPlans
+from seqrl_cli.planning.memory_budget import episodes_that_fit
 from seqrl_cli.planning.profile import Profile, TimedDecoder
 from seqrl_cli.planning.rollout import Playing
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 
 
 @dataclass

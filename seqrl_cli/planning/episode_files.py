@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from seqrl_cli.data.hdf5 import open_hdf5, read_numbers
+from seqrl_cli.data.formats.hdf5 import open_hdf5, read_numbers
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.atomic import atomic_path, fsync, write_json_atomic, writing

@@ -10,7 +10,7 @@ from typing import Any
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
-from seqrl_cli.reports.origins import Origin, origin_folder, read_origin, step_limit_of
+from seqrl_cli.reports.provenance import Origin, origin_folder, read_origin, step_limit_of
 from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
 
 _ORIGINAL = "rollout.json"

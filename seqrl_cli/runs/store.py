@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
 from seqrl_cli.runs.layout import RESERVED, DatasetFolder, RunFolder
-from seqrl_cli.runs.network import Network
+from seqrl_cli.runs.mirrors import Network
 from seqrl_cli.runs.record import RunRecord, read_record
 
 

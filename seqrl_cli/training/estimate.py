@@ -9,8 +9,8 @@ from collections.abc import Sized
 from torch import nn
 
 from seqrl_cli.models.build import device_of
-from seqrl_cli.training.generators import own_generators
 from seqrl_cli.training.loop import MakeTraining, Pace
+from seqrl_cli.training.rng import own_generators
 from seqrl_cli.training.trainer import Trainer
 
 

@@ -13,8 +13,8 @@ from torch import nn
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, write_checkpoint
-from seqrl_cli.training.generators import own_generators
-from seqrl_cli.training.interrupt import deferred_interrupt
+from seqrl_cli.training.rng import own_generators
+from seqrl_cli.training.signals import deferred_interrupt
 from seqrl_cli.training.trainer import Trainer
 
 

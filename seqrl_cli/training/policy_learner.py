@@ -20,8 +20,7 @@ from seqrl_cli.models.decision.action_distribution import ActionDistribution, Po
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
-from seqrl_cli.training.compiling import compiled
-from seqrl_cli.training.generators import generator_states, restore_generators
+from seqrl_cli.training.compile import compiled
 from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.optimizer import (
     load_optimizer_tensors,
@@ -31,6 +30,7 @@ from seqrl_cli.training.optimizer import (
     trainable_parameters,
 )
 from seqrl_cli.training.precision import Precision, autocast, resolve_precision
+from seqrl_cli.training.rng import generator_states, restore_generators
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
 CPU_STEPS = 64 * 20

@@ -15,8 +15,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.checkpoints import Checkpoint
-from seqrl_cli.training.compiling import compiled
-from seqrl_cli.training.generators import generator_states, restore_generators
+from seqrl_cli.training.compile import compiled
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
     load_optimizer_tensors,
@@ -26,6 +25,7 @@ from seqrl_cli.training.optimizer import (
     trainable_parameters,
 )
 from seqrl_cli.training.precision import autocast, resolve_precision
+from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.settings import TrainSettings
 

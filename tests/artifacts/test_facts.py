@@ -17,17 +17,17 @@ from seqrl_cli.artifacts.tokens import ensure_tokens
 from seqrl_cli.config.extras import is_installed
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data import d4rl
 from seqrl_cli.data.catalogue import list_datasets
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats import d4rl
+from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.envs import limits
 from seqrl_cli.envs.limits import environment_limits, known_step_limit
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.origins import step_limit_of
+from seqrl_cli.reports.provenance import step_limit_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
-from seqrl_cli.workflows.train import TrainRequest, train_model
+from seqrl_cli.workflows.train.run import TrainRequest, train_model
 
 NAME, ENVIRONMENT, LIMIT = "collected/reacher", "Reacher-v5", 50
 TINY = {

@@ -22,8 +22,8 @@ from torch import Tensor
 from seqrl_cli.models.build import TokenModel, build_decoder, build_model
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.loss import target_weights, token_loss
-from seqrl_cli.reports.curves import Panel, Series
-from seqrl_cli.reports.plots import plot_panels
+from seqrl_cli.reports.plot.curves import Panel, Series
+from seqrl_cli.reports.plot.draw import plot_panels
 from seqrl_cli.training.optimizer import make_optimizer
 
 BINS, OBSERVATION_DIM, ACTION_DIM, LAYERS, HEADS = 100, 11, 3, 4, 4

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seqrl_cli.data.d4rl import read_d4rl, write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import read_d4rl, write_d4rl
 from seqrl_cli.data.tokens import TokenizedDataset, save_tokens, tokenize
 
 OBSERVATION_DIM, ACTION_DIM = 11, 3

@@ -26,9 +26,9 @@ from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.beam import beam_plan, draw
-from seqrl_cli.planning.captured import CapturedPlans
+from seqrl_cli.planning.cuda_graph import CapturedPlans
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 from tests.benchmarks.originals import CORES, faster_trajectory_transformer, trajectory_transformer
 from tests.benchmarks.parts import seconds_by_part
 from tests.benchmarks.plain_decoders import PLAIN

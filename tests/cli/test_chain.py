@@ -224,7 +224,7 @@ def test_force_takes_nothing_away_when_the_new_episodes_cannot_all_be_written(ru
             raise stop
         return write_episode(folder, facts, record, score, **how)
 
-    monkeypatch.setattr("seqrl_cli.workflows.plan.write_episode", fails)
+    monkeypatch.setattr("seqrl_cli.workflows.plan.run.write_episode", fails)
     stopped = seqrl("plan", *TINY_PLAN, "--force")
     assert stopped.exit_code == code
     if code == 130:

@@ -31,6 +31,6 @@ def test_an_environment_s_own_name_finds_its_shipped_policies(tmp_path):
 
 
 def test_a_worker_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqrl_cli.workflows.collect.collect", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr("seqrl_cli.workflows.data.collect.collect", lambda *args, **kwargs: 1 / 0)
     assert invoke(tmp_path / "runs", "collect", "hopper", "-n", 60).exit_code == 1
     assert not list(tmp_path.iterdir())

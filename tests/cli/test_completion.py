@@ -8,8 +8,8 @@ from pathlib import Path
 
 from seqrl_cli.cli import complete
 from seqrl_cli.models.build import ARCHITECTURES
-from seqrl_cli.workflows.render import VIEWS
-from seqrl_cli.workflows.table import FORMATS
+from seqrl_cli.workflows.report.render import VIEWS
+from seqrl_cli.workflows.report.table import FORMATS
 
 ASK = """
 import contextlib, io, json, os, sys

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch._inductor.exc import InductorError
 
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.tokens import load_tokens
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
 

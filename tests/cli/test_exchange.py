@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.interop.torch_files import read_state_dict
 from tests.cli.conftest import TINY_PLAN, invoke
 from tests.cli.test_errors import assert_refused

@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.envs.vector.in_process import InProcessBackend
-from seqrl_cli.online.rollouts import Player
+from seqrl_cli.online.collector import Player
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.tracking.metrics import read_online_lines
-from seqrl_cli.workflows import finetune_workplace
+from seqrl_cli.workflows.finetune import setup as finetune_workplace
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
 

@@ -17,7 +17,7 @@ from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_finetune import same_weights
 from tests.cli.test_interruptions import ENVIRONMENT, start, wait_for
 from tests.envs.fragile import FRAGILE, mend, plot_mischief
-from tests.envs.test_process import children, until
+from tests.envs.vector.test_subprocess import children, until
 
 TUNE = ("finetune-online", "odt-s42", *TINY_TUNE)
 

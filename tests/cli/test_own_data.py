@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from seqrl_cli.artifacts import sources
-from seqrl_cli.data.d4rl import read_d4rl
-from seqrl_cli.data.formats import read_dataset
+from seqrl_cli.data.formats.d4rl import read_d4rl
+from seqrl_cli.data.formats.read import read_dataset
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
 from tests.cli.test_errors import assert_refused, write_file
 from tests.data.test_d4rl import assert_equal

@@ -14,8 +14,8 @@ from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from safetensors.numpy import load_file
 
 from seqrl_cli.config.presets import preset_names, resolve_config
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.models.decision.build import POLICIES
 from tests.cli.conftest import invoke, succeed
 from tests.cli.test_errors import assert_refused

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seqrl_cli.config.presets import preset_names, resolve_config
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import write_d4rl
 from tests.cli.conftest import invoke
 
 SIZES = {"hopper": (11, 3), "halfcheetah": (17, 6), "walker2d": (17, 6), "ant": (27, 8)}

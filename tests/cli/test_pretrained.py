@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.interop.recognise import read_checkpoint_folder
+from seqrl_cli.data.formats.d4rl import write_d4rl
+from seqrl_cli.interop.detect import read_checkpoint_folder
 from tests.cli.conftest import invoke
 from tests.cli.test_errors import assert_refused
 

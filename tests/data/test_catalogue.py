@@ -10,7 +10,7 @@ import h5py
 import pytest
 
 from seqrl_cli.data.catalogue import QUALITIES, list_datasets, resolve
-from seqrl_cli.data.d4rl import write_d4rl
+from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.errors import SeqrlError, UsageError
 from tests.data.conftest import ragged
 

@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from seqrl_cli.data.d4rl import read_attributes, read_d4rl, write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import read_attributes, read_d4rl, write_d4rl
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
 

@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 import pytest
 
-from seqrl_cli.data.columns import Reading
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, recordings, stamp
-from seqrl_cli.data.pickle_machine import RefusedFileError
-from seqrl_cli.data.trajectories import MAX_BYTES
+from seqrl_cli.data.formats.columns import Reading
+from seqrl_cli.data.formats.pickled_episodes import MAX_BYTES
+from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, recordings, stamp
+from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
 from tests.data.test_d4rl import assert_equal, raw_arrays, write_raw

@@ -10,10 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from seqrl_cli.data.columns import Reading
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats import content_sha256, read_attributes, read_dataset, stamp
-from seqrl_cli.data.minari import MAIN, METADATA, MinariFacts, write_minari
+from seqrl_cli.data.formats.columns import Reading
+from seqrl_cli.data.formats.minari import MAIN, METADATA, MinariFacts, write_minari
+from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
 from tests.data.test_d4rl import assert_equal

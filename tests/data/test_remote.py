@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from seqrl_cli.data.remote import RemoteFile, locations, parse_mirrors
+from seqrl_cli.data.download.mirrors import RemoteFile, locations, parse_mirrors
 from seqrl_cli.errors import UsageError
-from seqrl_cli.runs.network import Mirror, Network
+from seqrl_cli.runs.mirrors import Mirror, Network
 
 SOURCES = ("d4rl", "minari")
 FILE = RemoteFile("http://host/base/sub/a.hdf5", "sub/a.hdf5", alternatives=("https://host/base/sub/a.hdf5",))

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from seqrl_cli.cli.app import app
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.d4rl import write_d4rl
 
 _SHORT = ("train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "train.log_every=1")
 _TINY = ("model.n_layer=1", "model.width=16", *_SHORT)

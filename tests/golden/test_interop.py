@@ -13,10 +13,11 @@ import pytest
 import torch
 import yaml
 
+from seqrl_cli.artifacts.token_model import TrainedModel, load_model
 from seqrl_cli.config.presets import load_config
-from seqrl_cli.data.d4rl import write_d4rl
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.pickles import read_pickle
+from seqrl_cli.data.formats.d4rl import write_d4rl
+from seqrl_cli.data.safe_pickle.read import read_pickle
 from seqrl_cli.data.tokens import load_tokens
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.faster_trajectory_transformer import read_discretizer
@@ -25,12 +26,11 @@ from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.exchange import ImportRequest, import_checkpoint
-from seqrl_cli.workflows.export import ExportRequest, export_run
-from seqrl_cli.workflows.models import TrainedModel, load_model
+from seqrl_cli.workflows.exchange.export_model import ExportRequest, export_run
+from seqrl_cli.workflows.exchange.import_checkpoint import ImportRequest, import_checkpoint
 from tests.interop.listener import Listener
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.filters import filter_cdf, filter_top_k
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 
 
 @pytest.mark.parametrize(("name", "apply"), [("cdf_060", 0.6), ("cdf_020", 0.2), ("top_3", 3)])

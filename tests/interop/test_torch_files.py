@@ -10,7 +10,7 @@ import zipfile
 import pytest
 import torch
 
-from seqrl_cli.data.pickle_machine import RefusedFileError
+from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.torch_files import MAX_FILE_BYTES, read_state_dict, read_torch
 from tests.interop.spelling import END, dict_of, legacy_file, storage, tensor, text, zip_file

@@ -12,11 +12,11 @@ from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
+from seqrl_cli.online.buffer_files import SegmentFolder
+from seqrl_cli.online.collector import Player
+from seqrl_cli.online.context import Evaluation, Workplace
 from seqrl_cli.online.loop import Outcome, finetune
-from seqrl_cli.online.rollouts import Player
-from seqrl_cli.online.segments import SegmentFolder
 from seqrl_cli.online.settings import OnlineSettings
-from seqrl_cli.online.workplace import Evaluation, Workplace
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings

@@ -13,8 +13,8 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from seqrl_cli.online.context import Play, Workplace
 from seqrl_cli.online.loop import Outcome
-from seqrl_cli.online.workplace import Play, Workplace
 from tests.online.fixtures import small_settings, tune, workplace
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.data.d4rl import read_d4rl
+from seqrl_cli.data.formats.d4rl import read_d4rl
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import read_online_lines

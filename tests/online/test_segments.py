@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqrl_cli.data.d4rl import read_attributes, read_d4rl
+from seqrl_cli.data.formats.d4rl import read_attributes, read_d4rl
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.segments import SegmentFolder
+from seqrl_cli.online.buffer_files import SegmentFolder
 from tests.online.trajectories import trajectory
 
 

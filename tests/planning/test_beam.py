@@ -9,7 +9,7 @@ import torch
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 from tests.planning.naive import naive_plan
 
 TRANSITION_DIM, BINS = 7, 9

@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam import beam_plan, draw
-from seqrl_cli.planning.captured import CapturedPlans
+from seqrl_cli.planning.cuda_graph import CapturedPlans
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 
 BINS, TRANSITION_DIM = 9, 7
 

@@ -11,9 +11,9 @@ from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.planning.beam import beam_plan, draw
-from seqrl_cli.planning.memory import episodes_that_fit, plan_bytes
+from seqrl_cli.planning.memory_budget import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 
 
 def make_decoder(settings: PlanSettings, decoder: type = GPTDecoder) -> GPTDecoder | NativeGPTDecoder:

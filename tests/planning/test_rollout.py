@@ -16,11 +16,11 @@ from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam_agent import BeamAgent
-from seqrl_cli.planning.memory import plan_bytes
+from seqrl_cli.planning.memory_budget import plan_bytes
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Playing, Rollout
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.training.streams import Stream
+from seqrl_cli.training.seeds import Stream
 
 OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
 SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}

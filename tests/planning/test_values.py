@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.planning.values import BinValues
+from seqrl_cli.planning.value_readout import BinValues
 from tests.planning.naive import expected as expected_value
 
 MIDPOINTS = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])

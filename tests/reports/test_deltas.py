@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 from scipy.stats import ttest_rel
 
-from seqrl_cli.reports.formats import delta_text, interval_text, to_markdown, to_rows
-from seqrl_cli.reports.latex import to_latex
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table import Report, build_report
-from seqrl_cli.reports.terminal import print_report
+from seqrl_cli.reports.table.build import Report, build_report
+from seqrl_cli.reports.table.latex import to_latex
+from seqrl_cli.reports.table.terminal import print_report
+from seqrl_cli.reports.table.text import delta_text, interval_text, to_markdown, to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.tracking.metrics import append_line
 from tests.reports.episode_files import write_episode, write_run_record

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from seqrl_cli.reports.curves import Dots
-from seqrl_cli.reports.plots import _draw_dots
+from seqrl_cli.reports.plot.curves import Dots
+from seqrl_cli.reports.plot.draw import _draw_dots
 
 
 @pytest.mark.parametrize("values", [(0.001, 0.00101), (22.3, 22.6), (-5.0, -5.1), (0.0, 0.0)])

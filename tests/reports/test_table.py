@@ -14,18 +14,18 @@ import pytest
 from rich.console import Console
 
 from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.reports.comparison import D4RL_DATASETS, dataset_order, dataset_titles
-from seqrl_cli.reports.formats import to_csv, to_markdown, to_rows
 from seqrl_cli.reports.groups import natural_order
-from seqrl_cli.reports.latex import to_latex
-from seqrl_cli.reports.published import PublishedMethod, load_published
+from seqrl_cli.reports.plot.panels import build_panels
+from seqrl_cli.reports.plot.run_curves import Member
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table import ReferenceRow, Report, ResultRow, build_report, compare
-from seqrl_cli.reports.terminal import print_report
+from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, build_report, compare
+from seqrl_cli.reports.table.comparison import D4RL_DATASETS, dataset_order, dataset_titles
+from seqrl_cli.reports.table.latex import to_latex
+from seqrl_cli.reports.table.published import PublishedMethod, load_published
+from seqrl_cli.reports.table.terminal import print_report
+from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import new_record
-from seqrl_cli.workflows.members import Member
-from seqrl_cli.workflows.panels import build_panels
 from tests.reports.episode_files import write_episode
 
 REFERENCES = [

@@ -9,7 +9,7 @@ import pytest
 from seqrl_cli.console import Console
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows import demo
+from seqrl_cli.workflows.demo import run as demo
 
 
 @pytest.fixture

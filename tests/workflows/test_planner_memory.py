@@ -9,7 +9,7 @@ import pytest
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.workflows.minds import BeamSearch
+from seqrl_cli.workflows.plan.agents import BeamSearch
 
 MIB = 2**20
 

@@ -12,7 +12,7 @@ from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.workflows.train_again import check_same
+from seqrl_cli.workflows.train.resume import check_same
 from tests.runs.test_store import make_run
 
 

@@ -1,0 +1,1 @@
+"""Download files: one fetch that resumes, mirrors, partial files."""

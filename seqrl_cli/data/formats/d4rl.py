@@ -1,0 +1,86 @@
+"""Datasets in D4RL's HDF5 layout: flat ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``.
+
+How the rows are cut into episodes is told in :mod:`~seqrl_cli.data.formats.columns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import (
+    FILE_HINT,
+    LAYOUT_HINT,
+    OPTIONAL,
+    REQUIRED,
+    Reading,
+    check_names,
+    check_size,
+    read_columns,
+)
+from seqrl_cli.data.formats.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import atomic_path
+
+
+def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_steps: int | None = None) -> Episodes:
+    """Read a dataset.
+
+    Args:
+        path: the HDF5 file.
+        observation_slice: keep the first so many observation dimensions; None keeps all.
+        max_episode_steps: longest possible episode; None trusts the file's timeouts.
+
+    Raises:
+        SeqrlError: the file is missing, damaged, or not in D4RL's layout, or holds values that are not finite.
+    """
+    return read_hdf5(path, Reading(observation_slice, max_episode_steps))
+
+
+def read_hdf5(path: Path, reading: Reading) -> Episodes:
+    """Read a dataset in D4RL's layout, one column after the other.
+
+    Raises:
+        SeqrlError: as :func:`read_d4rl`.
+    """
+    with open_hdf5(path, FILE_HINT) as file:
+        check_names(file, str(path))
+        columns = {name: file[name] for name in (*REQUIRED, *OPTIONAL) if name in file}
+        groups = [name for name, column in columns.items() if not isinstance(column, h5py.Dataset)]
+        if groups:
+            raise SeqrlError(f"{path}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
+        check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
+        return read_columns(columns, str(path), reading)
+
+
+def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar | None]) -> None:
+    """Write a dataset whole or not at all; the same episodes and attributes give the same bytes.
+
+    Args:
+        path: the file to make or replace.
+        episodes: the data.
+        attributes: facts to keep with it, such as env id, seed and reference scores; None is left out.
+
+    Raises:
+        SeqrlError: the folder cannot be written, or the disk is full.
+    """
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        write_array(file, "observations", episodes.observations)
+        write_array(file, "actions", episodes.actions)
+        write_array(file, "rewards", episodes.rewards)
+        write_array(file, "terminals", episodes.terminals)
+        write_array(file, "timeouts", episodes.timeouts)
+        write_attributes(file, attributes)
+
+
+def read_attributes(path: Path) -> dict[str, Scalar]:
+    """The facts that a dataset file states about itself; empty for a file that states none.
+
+    Raises:
+        SeqrlError: the file is missing or damaged.
+    """
+    with open_hdf5(path, FILE_HINT) as file:
+        return native_attributes(file)

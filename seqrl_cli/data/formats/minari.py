@@ -1,0 +1,277 @@
+"""Minari's datasets: a folder with ``data/main_data.hdf5``, one group an episode, and ``data/metadata.json``.
+
+Both are read and written directly. The package itself would make environments to read a file, unpack images, and want
+another package to append a step; its loader opens what is written here, which a test with the package shows.
+
+An episode there has one observation more than actions: the one after its last step, which has no place among rows of
+:class:`~seqrl_cli.data.episodes.Episodes`. Reading leaves it out; writing repeats the last one that is known, and says
+so in the metadata. Observations in dictionaries become one vector, in the order in which the stated space has its keys
+(that of their names, in every published set), nested ones where their parent stands: the order of gymnasium's
+``FlattenObservation``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import FILE_HINT, Column, Reading, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.hdf5 import Scalar, open_hdf5
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.atomic import atomic_path, write_text_atomic
+
+MAIN, METADATA = "main_data.hdf5", "metadata.json"
+ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
+
+# Every release since 0.5.0 opens what says so; the layout has not changed since.
+_VERSION = "0.5.0"
+_MAX_METADATA_BYTES = 64 * 2**20
+_COLUMNS = {"rewards": "rewards", "terminals": "terminations", "timeouts": "truncations"}
+_STATED = ("minari_version", "algorithm_name", "code_permalink")
+_LAST_OBSERVATION = "The observation after an episode's last step was not recorded; it repeats the one before."
+
+
+def data_folder(folder: Path) -> Path | None:
+    """The folder that holds a Minari dataset's files: the one given, or ``data`` in it; None where there is none."""
+    return next((place for place in (folder / "data", folder) if (place / METADATA).is_file()), None)
+
+
+def read_minari(folder: Path, reading: Reading | None = None) -> Episodes:
+    """Read a dataset.
+
+    Args:
+        folder: the dataset's, which has ``data`` in it, or that one.
+        reading: how; None: all of it.
+
+    Raises:
+        SeqrlError: it is missing, damaged, or has observations or actions that are no vectors.
+    """
+    place = _require_data(folder)
+    metadata = _read_metadata(place)
+    kind = metadata.get("data_format", "hdf5")
+    if kind != "hdf5":
+        hint = "save it as HDF5 with minari: MinariStorage.new(…, data_format='hdf5')"
+        raise SeqrlError(f"{folder} is stored as {kind!r:.40}, and seqrl reads Minari's HDF5", hint)
+    spaces = {name: _space(metadata, f"{name}_space", folder) for name in ("observation", "action")}
+    path = place / MAIN
+    with open_hdf5(path, FILE_HINT) as file:
+        names = sorted((name for name in file if re.fullmatch(r"episode_\d+", name)), key=lambda name: int(name[8:]))
+        stated = metadata.get("total_episodes", len(names))
+        if stated != len(names):
+            raise SeqrlError(f"{path} holds {len(names)} episodes, and its metadata says {stated}", FILE_HINT)
+        if not names:
+            raise SeqrlError(f"{path} holds no episodes", FILE_HINT)
+        check_size(_claimed(file), path.stat().st_size, str(path))
+        return join_episodes(_episodes(file, names, str(path), spaces, reading or Reading()))
+
+
+def read_minari_attributes(folder: Path) -> dict[str, Scalar]:
+    """What a dataset states about itself: environment, step limit, reference scores, order of flattened observations.
+
+    Raises:
+        SeqrlError: it is missing or damaged.
+    """
+    metadata = _read_metadata(_require_data(folder))
+    environment = _json(metadata.get("env_spec"), folder)
+    space = _space(metadata, "observation_space", folder)
+    facts: dict[str, Any] = {
+        "minari_id": metadata.get("dataset_id"),
+        "env_id": environment.get("id"),
+        "max_episode_steps": environment.get("max_episode_steps"),
+        "reference_min": metadata.get("ref_min_score"),
+        "reference_max": metadata.get("ref_max_score"),
+        "observation_keys": " ".join(_leaves(space)) if space.get("type") == "Dict" else None,
+        **{name: metadata.get(name) for name in _STATED},
+    }
+    if environment.get("kwargs"):
+        facts["env_kwargs"] = json.dumps(environment["kwargs"])
+    return {name: value for name, value in facts.items() if isinstance(value, str | int | float)}
+
+
+@dataclass(frozen=True)
+class MinariFacts:
+    """What Minari wants to know beside the episodes.
+
+    Attributes:
+        dataset_id: namespace and name, ending in a version: ``sim/hopper-medium-v0``.
+        env_spec: gymnasium's JSON of the environment's specification; None where it is not known.
+        action_low, action_high: ``(action_dim,)`` bounds.
+        others: further metadata, such as ``ref_min_score``.
+    """
+
+    dataset_id: str
+    env_spec: str | None
+    action_low: NDArray[np.float32]
+    action_high: NDArray[np.float32]
+    others: Mapping[str, Any]
+
+
+def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
+    """Write a dataset; the metadata comes last, and without it there is no dataset.
+
+    Args:
+        folder: the dataset's, ``<root>/<dataset_id>``; what is there is replaced.
+        episodes: the data.
+        facts: the metadata.
+
+    Raises:
+        SeqrlError: the folder cannot be written, or the disk is full.
+    """
+    assert re.fullmatch(ID_PATTERN, facts.dataset_id)
+    place = folder / "data"
+    (place / METADATA).unlink(missing_ok=True)
+    with atomic_path(place / MAIN) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+        for index in range(len(episodes)):
+            _write_episode(file.create_group(f"episode_{index}"), episodes, index)
+    bound = np.full(episodes.observation_dim, np.inf, np.float32)
+    metadata: dict[str, Any] = {
+        **{name: value for name, value in facts.others.items() if value is not None},
+        "dataset_id": facts.dataset_id,
+        "data_format": "hdf5",
+        "minari_version": _VERSION,
+        "total_episodes": len(episodes),
+        "total_steps": episodes.transitions,
+        "dataset_size": round((place / MAIN).stat().st_size / 1e6, 1),
+        "observation_space": _box(-bound, bound),
+        "action_space": _box(facts.action_low, facts.action_high),
+        "description": " ".join(filter(None, [facts.others.get("description"), _LAST_OBSERVATION])),
+    }
+    if facts.env_spec is not None:
+        metadata["env_spec"] = facts.env_spec
+    write_text_atomic(place / METADATA, json.dumps(metadata))
+
+
+def _write_episode(group: h5py.Group, episodes: Episodes, index: int) -> None:
+    rows = slice(episodes.offsets[index], episodes.offsets[index + 1])
+    seen = episodes.observations[rows]
+    columns = {
+        "observations": np.concatenate([seen, seen[-1:]]),
+        "actions": episodes.actions[rows],
+        "rewards": episodes.rewards[rows],
+        "terminations": episodes.terminals[rows],
+        "truncations": episodes.timeouts[rows] & ~episodes.terminals[rows],
+    }
+    for name, column in columns.items():
+        group.create_dataset(name, data=column, track_times=False)
+    group.create_group("infos")
+    group.attrs["id"], group.attrs["total_steps"] = index, len(seen)
+
+
+def _box(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
+    shape = {"type": "Box", "dtype": "float32", "shape": list(low.shape)}
+    return json.dumps({**shape, "low": low.tolist(), "high": high.tolist()})
+
+
+def _require_data(folder: Path) -> Path:
+    place = data_folder(folder)
+    if place is None:
+        raise SeqrlError(f"{folder} is no Minari dataset: it has no data/{METADATA}", FILE_HINT)
+    return place
+
+
+def _read_metadata(place: Path) -> dict[str, Any]:
+    path = place / METADATA
+    try:
+        if path.stat().st_size > _MAX_METADATA_BYTES:
+            raise SeqrlError(f"{path} has {path.stat().st_size:,} bytes, too many for metadata", FILE_HINT)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SeqrlError(f"cannot read {path}: {error}", FILE_HINT) from error
+    return _json(text, path)
+
+
+def _json(text: object, source: Path) -> dict[str, Any]:
+    """An object that is spelled as JSON; empty where there is none."""
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError) as error:
+        raise SeqrlError(f"{source} has metadata that are no JSON: {str(error):.80}", FILE_HINT) from error
+    if not isinstance(value, dict):
+        raise SeqrlError(f"{source} has metadata of type {type(value).__name__}, not an object", FILE_HINT)
+    return value
+
+
+def _space(metadata: Mapping[str, Any], name: str, source: Path) -> dict[str, Any]:
+    """A space of gymnasium's as Minari writes it; empty in datasets that leave it to the environment."""
+    return _json(metadata.get(name), source)
+
+
+def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Names of a dictionary's parts, in the order in which they are joined; nested ones are dotted."""
+    parts = _parts(space, []) if space.get("type") == "Dict" else {}
+    if not parts:
+        yield prefix
+    for key, part in parts.items():
+        yield from _leaves(part, f"{prefix}.{key}" if prefix else key)
+
+
+def _parts(space: Mapping[str, Any], names: list[str]) -> dict[str, Mapping[str, Any]]:
+    """The spaces of a dictionary's parts, in order; of these names where the dictionary states none."""
+    stated = space.get("subspaces")
+    parts = stated if isinstance(stated, dict) else dict.fromkeys(names)
+    return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
+
+
+def _claimed(file: h5py.File) -> int:
+    """Bytes that all arrays of the file say they are."""
+    total = 0
+
+    def add(_: str, item: Any) -> None:
+        nonlocal total
+        total += item.nbytes if isinstance(item, h5py.Dataset) else 0
+
+    file.visititems(add)
+    return total
+
+
+def _episodes(
+    file: h5py.File, names: list[str], path: str, spaces: Mapping[str, Mapping[str, Any]], reading: Reading
+) -> Iterator[tuple[str, Episodes]]:
+    whole = Reading(reading.observation_slice, reading.max_episode_steps, None, reading.finite)
+    for name in names:
+        source, group = f"{path}, {name}", file[name]
+        missing = [key for key in ("observations", "actions", *_COLUMNS.values()) if key not in group]
+        if missing:
+            raise SeqrlError(f"{source} has no {', '.join(missing)}", FILE_HINT)
+        columns: dict[str, Column] = {key: group[theirs][()] for key, theirs in _COLUMNS.items()}
+        columns["actions"] = _flat(group["actions"], spaces["action"], f"{source}: actions")
+        seen = _flat(group["observations"], spaces["observation"], f"{source}: observations")
+        steps = len(columns["rewards"])
+        if len(seen) not in (steps, steps + 1):
+            message = f"{source} has {len(seen)} observations and {steps} rewards, not one observation more"
+            raise SeqrlError(message, FILE_HINT)
+        columns["observations"] = seen[:steps]
+        yield source, read_columns(columns, source, whole)
+
+
+def _flat(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
+    """One vector a row ``(n, size)`` of an array or of a group of arrays.
+
+    Raises:
+        SeqrlError: it holds something else than vectors.
+    """
+    kind = space.get("type", "Dict" if isinstance(node, h5py.Group) else "Box")
+    if kind == "Dict" and isinstance(node, h5py.Group):
+        flat = [_flat(node[key], part, f"{what}, {key}") for key, part in _parts(space, sorted(node)).items()]
+        if not flat or len({len(part) for part in flat}) != 1:
+            raise SeqrlError(f"{what} has parts of different lengths, or none", FILE_HINT)
+        return np.concatenate(flat, axis=1)
+    if kind != "Box" or not isinstance(node, h5py.Dataset):
+        hint = "seqrl needs vectors of numbers: a Box with one axis, or a Dict of them"
+        raise SeqrlError(f"{what} are of kind {kind!r:.40}, not vectors", hint)
+    if node.ndim > 2 or node.dtype.kind not in "biuf":
+        raise SeqrlError(f"{what} hold {node.dtype} of shape {node.shape}, not one vector a row", FILE_HINT)
+    values: NDArray[Any] = node[()]
+    return values.reshape(len(values), math.prod(values.shape[1:]))

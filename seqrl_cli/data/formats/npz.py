@@ -1,0 +1,107 @@
+"""``.npz`` archives of flat columns under D4RL's names, or of arrays of objects, one episode an entry.
+
+NumPy would unpickle objects and believe every header. Here an array's header must agree with the bytes behind it, an
+archive may not unpack to far more than it is, and objects are read by :mod:`~seqrl_cli.data.safe_pickle.read`.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import FILE_HINT, OPTIONAL, REQUIRED, Reading, check_names, check_size, read_columns
+from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
+from seqrl_cli.data.safe_pickle.read import parse_pickle
+from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
+from seqrl_cli.errors import SeqrlError
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+# What zipfile, the decompressors and NumPy's parser of headers raise at damage.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError),
+    *(ValueError, SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError),
+)
+
+
+def read_npz(path: Path, reading: Reading) -> Episodes:
+    """Read a dataset.
+
+    Raises:
+        SeqrlError: the file is missing, damaged, or holds other arrays.
+        RefusedFileError: its objects would have to be run to be read.
+    """
+    if not path.is_file():
+        raise SeqrlError(f"there is no file {path}", FILE_HINT)
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            check_names(members, str(path))
+            wanted = {name: members[name] for name in (*REQUIRED, *OPTIONAL) if name in members}
+            check_size(sum(info.file_size for info in wanted.values()), size, str(path))
+            columns = {name: _member(archive, info, f"{path}, {name}") for name, info in wanted.items()}
+    except _DAMAGE as error:
+        raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
+    objects = [name for name, column in columns.items() if isinstance(column, list)]
+    if not objects:
+        return read_columns(columns, str(path), reading)
+    if len(objects) < len(columns):
+        plain = next(name for name in columns if name not in objects)
+        raise SeqrlError(f"{path}: {objects[0]} has one entry an episode, {plain} one row a step", "save both alike")
+    return to_episodes(_by_episode(columns, path), str(path), size, reading)
+
+
+def _reason(size: int, error: Exception) -> str:
+    if size == 0:
+        return "the file is empty"
+    if isinstance(error, zipfile.BadZipFile) and "not a zip" in str(error):
+        return "it is cut short, or no .npz archive"
+    return f"the file is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDArray[Any] | list[Any]:
+    """One array, or the entries of an array of objects."""
+    with archive.open(info) as stream:
+        shape, is_fortran, dtype = _read_header(stream)
+        if dtype.hasobject:
+            return _objects(stream.read(), source)
+        expected = math.prod(shape) * dtype.itemsize
+        if expected != info.file_size - stream.tell():
+            there = info.file_size - stream.tell()
+            raise ValueError(f"{info.filename} says shape {shape} of {dtype}, {expected:,} bytes, and has {there:,}")
+        numbers = np.frombuffer(stream.read(), dtype) if expected else np.empty(math.prod(shape), dtype)
+    return numbers.reshape(shape, order="F" if is_fortran else "C")
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    if version not in _HEADERS:
+        raise ValueError(f"an array in version {version} of NumPy's format")
+    return _HEADERS[version](stream)
+
+
+def _objects(data: bytes, source: str) -> list[Any]:
+    value = parse_pickle(io.BytesIO(data), source, ARRAYS, max_instructions=MAX_INSTRUCTIONS)
+    if not isinstance(value, PlainArray):
+        raise ValueError("an array of objects that is none")
+    return value.to_objects()
+
+
+def _by_episode(columns: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
+    counts = {name: len(column) for name, column in columns.items()}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise SeqrlError(f"{path} has columns of different numbers of episodes: {told}", "save the same ones in each")
+    return [dict(zip(columns, entries, strict=True)) for entries in zip(*columns.values(), strict=True)]

@@ -1,0 +1,161 @@
+"""Pickled lists of episodes, each a dictionary of arrays: the Decision Transformer's datasets.
+
+They are read by :mod:`~seqrl_cli.data.safe_pickle.read`, which calls nothing that they name. Arrays, lists of
+numbers and lists of arrays will do for a column; one dictionary of flat columns is read, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import (
+    FILE_HINT,
+    LAYOUT_HINT,
+    OPTIONAL,
+    REQUIRED,
+    Reading,
+    check_names,
+    check_size,
+    join_episodes,
+    read_columns,
+)
+from seqrl_cli.data.safe_pickle.machine import RefusedFileError
+from seqrl_cli.data.safe_pickle.read import BoundedFile, parse_pickle
+from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray, is_shape
+from seqrl_cli.errors import SeqrlError
+
+MAX_BYTES = 16 * 2**30
+MAX_INSTRUCTIONS = 20_000_000
+
+_LIST_HINT = "a pickled dataset is a list of episodes, each a dictionary of arrays; " + LAYOUT_HINT
+
+
+def read_trajectories(path: Path, reading: Reading) -> Episodes:
+    """Read a pickled list of episodes, or a pickled dictionary of flat columns.
+
+    Raises:
+        SeqrlError: the file is missing, damaged or holds other data.
+        RefusedFileError: it would have to be run to be read, or is too large.
+    """
+    if not path.is_file():
+        raise SeqrlError(f"there is no file {path}", FILE_HINT)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} that a pickle may have")
+    try:
+        with path.open("rb", buffering=2**20) as file:
+            stream = BoundedFile(file, size)
+            value = parse_pickle(stream, str(path), ARRAYS, max_instructions=MAX_INSTRUCTIONS)
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
+    return to_episodes(value, str(path), size, reading)
+
+
+def to_episodes(value: Any, source: str, size: int, reading: Reading) -> Episodes:
+    """Episodes of a restricted reader's plain data.
+
+    Args:
+        value: a list of dictionaries, or one.
+        source: how errors call the file.
+        size: its bytes, which bound what its arrays may claim.
+        reading: how to read.
+
+    Raises:
+        SeqrlError: it is something else.
+    """
+    if isinstance(value, PlainArray):
+        value = _objects(value, source)
+    unpack = _Unpacker(source, size)
+    if type(value) is dict:
+        return read_columns(unpack.columns(value, source), source, reading)
+    if type(value) not in (list, tuple):
+        raise SeqrlError(f"{source} holds a {_kind(value)}, not a list of episodes", _LIST_HINT)
+    if not value:
+        raise SeqrlError(f"{source} holds no episodes", FILE_HINT)
+    whole = replace(reading, default_steps=None)
+    return join_episodes(_each(value, source, unpack, whole))
+
+
+def _each(items: list[Any], source: str, unpack: _Unpacker, reading: Reading) -> Iterator[tuple[str, Episodes]]:
+    for index, item in enumerate(items):
+        name = f"{source}, episode {index}"
+        if type(item) is not dict:
+            raise SeqrlError(f"{name} is a {_kind(item)}, not a dictionary of arrays", _LIST_HINT)
+        columns = unpack.columns(item, name)
+        columns.pop("next_observations", None)  # where an episode ends is known here
+        yield name, read_columns(columns, name, reading)
+
+
+class _Unpacker:
+    """Turns plain data into arrays, and stops where shared parts would grow beyond what the file can mean."""
+
+    def __init__(self, source: str, size: int) -> None:
+        self.source, self.size, self.claimed = source, size, 0
+
+    def columns(self, item: dict[Any, Any], name: str) -> dict[str, NDArray[Any]]:
+        check_names((key for key in item if isinstance(key, str)), name)
+        found = {}
+        for key in (*REQUIRED, *OPTIONAL):
+            if key in item:
+                try:
+                    found[key] = self.array(item[key])
+                except ValueError as error:
+                    raise SeqrlError(f"{name}: {key} is not an array of numbers: {error}", _LIST_HINT) from error
+        return found
+
+    def array(self, value: Any) -> NDArray[Any]:
+        if isinstance(value, PlainArray):
+            self.claim(value)
+            return value.to_numpy()
+        if type(value) not in (list, tuple):
+            raise ValueError(f"it is a {_kind(value)}")
+        if value and isinstance(value[0], PlainArray):
+            return self.stack(value)
+        return self.rows(value)
+
+    def stack(self, values: list[Any]) -> NDArray[Any]:
+        """One array a row."""
+        if not all(isinstance(value, PlainArray) for value in values):
+            raise ValueError("it mixes arrays with other things")
+        for value in values:
+            self.claim(value)
+        return np.stack([value.to_numpy() for value in values])
+
+    def rows(self, values: list[Any]) -> NDArray[Any]:
+        """Plain numbers, or lists of them."""
+        nested = [value for value in values if type(value) in (list, tuple)]
+        self.count(4 * (sum(len(value) for value in nested) + len(values)))
+        for row in nested or [values]:
+            if not all(type(number) in (int, float, bool) for number in row):
+                raise ValueError("its lists hold more than numbers")
+        if nested and len(nested) != len(values):
+            raise ValueError("it mixes numbers with lists")
+        return np.array(values, dtype=np.float64)
+
+    def claim(self, array: PlainArray) -> None:
+        if not is_shape(array.shape):
+            raise ValueError("its shape is none")
+        self.count(4 * math.prod(array.shape))
+
+    def count(self, claimed: int) -> None:
+        self.claimed += claimed
+        check_size(self.claimed, self.size, self.source)
+
+
+def _objects(array: PlainArray, source: str) -> list[Any]:
+    try:
+        return array.to_objects()
+    except ValueError as error:
+        raise SeqrlError(f"{source} holds one array, not episodes", _LIST_HINT) from error
+
+
+def _kind(value: Any) -> str:
+    return "single array" if isinstance(value, PlainArray) else f"value of type {type(value).__name__}"

@@ -1,0 +1,118 @@
+"""Datasets by path, whatever their format: HDF5, ``.npz``, pickled episodes, a folder of them, or Minari's.
+
+The name's ending tells a file's format, and its first bytes where that is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from seqrl_cli.data.catalogue import FILE_SUFFIXES
+from seqrl_cli.data.download.fetch import file_sha256
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import FILE_HINT, Reading, join_episodes
+from seqrl_cli.data.formats.d4rl import read_attributes as hdf5_attributes
+from seqrl_cli.data.formats.d4rl import read_hdf5
+from seqrl_cli.data.formats.hdf5 import Scalar
+from seqrl_cli.data.formats.minari import MAIN, METADATA, data_folder, read_minari, read_minari_attributes
+from seqrl_cli.data.formats.npz import read_npz
+from seqrl_cli.data.formats.pickled_episodes import read_trajectories
+from seqrl_cli.errors import SeqrlError
+
+_READERS = {
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
+    ".npz": read_npz,
+    ".pkl": read_trajectories,
+    ".pickle": read_trajectories,
+}
+assert tuple(_READERS) == FILE_SUFFIXES
+_SIGNATURES = {b"\x89HDF": ".hdf5", b"PK\x03\x04": ".npz", b"\x80": ".pkl"}
+_FORMATS_HINT = f"seqrl reads files that end in {', '.join(_READERS)}, and folders of them"
+
+
+def read_dataset(path: Path, reading: Reading | None = None) -> Episodes:
+    """Read a file, or a folder with a recording a file.
+
+    Args:
+        path: what to read.
+        reading: how; None: all of it.
+
+    Raises:
+        SeqrlError: it is missing, damaged, of another format, or holds other data.
+    """
+    reading = reading or Reading()
+    if path.is_dir():
+        return read_minari(path, reading) if data_folder(path) else _read_folder(path, reading)
+    return _READERS[_suffix(path)](path, reading)
+
+
+def read_attributes(path: Path) -> dict[str, Scalar]:
+    """What a dataset states about itself: HDF5's attributes, Minari's metadata; other formats state nothing.
+
+    Raises:
+        SeqrlError: it is missing or damaged.
+    """
+    if not path.exists():
+        raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` shows what has a name")
+    if path.is_dir():
+        return read_minari_attributes(path) if data_folder(path) else {}
+    return hdf5_attributes(path) if _READERS[_suffix(path)] is read_hdf5 else {}
+
+
+def content_sha256(path: Path) -> str:
+    """SHA-256 over a file, or over the names and contents of a folder's files, as hexadecimal digits."""
+    if not path.is_dir():
+        return file_sha256(path)
+    lines = (f"{file_sha256(file)} {file.name}\n" for file in _parts(path))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def stamp(path: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of a dataset's files; another stamp later means that something has changed."""
+    states = [(file.name, file.stat()) for file in _parts(path)]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files that make up a dataset."""
+    if not path.is_dir():
+        return [path]
+    place = data_folder(path)
+    return recordings(path) if place is None else [place / METADATA, place / MAIN]
+
+
+def recordings(folder: Path) -> list[Path]:
+    """The dataset files in a folder, in the order in which a person would count them; hidden ones are left out."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in _READERS and not path.name.startswith(".")]
+    return sorted((path for path in files if path.is_file()), key=_counting)
+
+
+def _counting(path: Path) -> list[tuple[int, str]]:
+    """``episode-10`` after ``episode-9``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix.lower() in _READERS or not path.is_file():
+        return path.suffix.lower() if path.suffix.lower() in _READERS else ".hdf5"
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as error:
+        raise SeqrlError(f"cannot read {path}: {error.strerror or error}", FILE_HINT) from error
+    for signature, suffix in _SIGNATURES.items():
+        if start.startswith(signature):
+            return suffix
+    raise SeqrlError(f"{path} is no dataset: neither its name nor its first bytes tell a format", _FORMATS_HINT)
+
+
+def _read_folder(folder: Path, reading: Reading) -> Episodes:
+    files = recordings(folder)
+    if not files:
+        raise SeqrlError(f"{folder} holds no recordings", _FORMATS_HINT)
+    whole = replace(reading, default_steps=None)  # the end of a file is the end of an episode
+    return join_episodes((str(file), read_dataset(file, whole)) for file in files)

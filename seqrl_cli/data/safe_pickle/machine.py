@@ -1,0 +1,228 @@
+"""The stack machine that pickles are programs for, without the instructions that could do harm.
+
+It knows only those that saving numbers, text, arrays and tensors takes. What it builds is numbers, text, tuples, lists,
+dictionaries and the stand-ins of :mod:`~seqrl_cli.data.safe_pickle.vocabulary`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainArray, PlainDtype, PlainObject, Vocabulary
+from seqrl_cli.errors import SeqrlError
+
+MAX_DEPTH = 64
+
+HINT = "nothing in it was run; get it again from its authors, or saved there as plain arrays or tensors"
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_LITERALS = {
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
+    *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
+_EMPTY = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
+_SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_PUTS = {"BINPUT", "LONG_BINPUT", "MEMOIZE"}
+_GETS = {"BINGET", "LONG_BINGET"}
+_IGNORED = {"PROTO", "FRAME"}
+
+PersistentLoad = Callable[[Any], Any]
+
+
+class RefusedFileError(SeqrlError):
+    """A foreign file holds something else than the data it should."""
+
+    def __init__(self, source: str, what: str) -> None:
+        super().__init__(f"{source} was refused: it {what}", HINT)
+        self.source, self.what = source, what
+
+    def __reduce__(self) -> tuple[type[RefusedFileError], tuple[str, str]]:
+        return type(self), (self.source, self.what)
+
+
+class Machine:
+    """The stack, the marks in it, and the memo.
+
+    Args:
+        source: how errors call the file.
+        vocabulary: what the pickle may name.
+        persistent_load: turns references to tensors' storages into stand-ins; None where there are none.
+    """
+
+    def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
+        self._source, self._vocabulary, self._persistent_load = source, vocabulary, persistent_load
+        self._stack: list[Any] = []
+        self._below_marks: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        # By identity, which lasts as long as the containers are kept alive beside it.
+        self._depths: dict[int, int] = {}
+        self._containers: list[Any] = []
+
+    def execute(self, name: str, argument: Any) -> None:
+        """Carry out one instruction.
+
+        Raises:
+            RefusedFileError: no saved model needs it, or not with these operands.
+            IndexError: there are no operands for it.
+        """
+        if name in _LITERALS:
+            self._stack.append(argument)
+        elif name in _CONSTANTS:
+            self._stack.append(_CONSTANTS[name])
+        elif name in _EMPTY:
+            self._stack.append(_EMPTY[name]())
+        elif name in _SHORT_TUPLES:
+            self._push_tuple([self._pop() for _ in range(_SHORT_TUPLES[name])][::-1])
+        elif name in _PUTS:
+            self._memo[len(self._memo) if argument is None else argument] = self._stack[-1]
+        elif name in _GETS:
+            self._get(argument)
+        elif name not in _IGNORED:
+            instruction = _INSTRUCTIONS.get(name)
+            if instruction is None:
+                raise self._refuse(f"uses the pickle instruction {name}, which no saved model needs")
+            instruction(self, argument)
+
+    def result(self) -> Any:
+        """What the pickle has built by its end; raises IndexError when that is nothing."""
+        return self._pop()
+
+    def _refuse(self, what: str) -> RefusedFileError:
+        return RefusedFileError(self._source, what)
+
+    def _pop(self) -> Any:
+        return self._stack.pop()
+
+    def _pop_to_mark(self) -> list[Any]:
+        items, self._stack = self._stack, self._below_marks.pop()
+        return items
+
+    def _get(self, key: int) -> None:
+        if key not in self._memo:
+            raise self._refuse(f"refers to memo entry {key}, which it never made")
+        self._stack.append(self._memo[key])
+
+    def _mark(self, _: Any) -> None:
+        self._below_marks.append(self._stack)
+        self._stack = []
+
+    def _push_tuple(self, items: list[Any]) -> None:
+        value = tuple(items)
+        self._contain(value, items)
+        self._stack.append(value)
+
+    def _tuple_from_mark(self, _: Any) -> None:
+        self._push_tuple(self._pop_to_mark())
+
+    def _append(self, _: Any) -> None:
+        self._extend([self._pop()])
+
+    def _appends(self, _: Any) -> None:
+        self._extend(self._pop_to_mark())
+
+    def _set_item(self, _: Any) -> None:
+        value, key = self._pop(), self._pop()
+        self._update([key, value])
+
+    def _set_items(self, _: Any) -> None:
+        self._update(self._pop_to_mark())
+
+    def _extend(self, items: list[Any]) -> None:
+        target = self._stack[-1]
+        if type(target) is not list:
+            raise self._refuse(f"appends to a value of type {_kind(target)}")
+        self._contain(target, items)
+        target.extend(items)
+
+    def _update(self, items: list[Any]) -> None:
+        target, keys, values = self._stack[-1], items[::2], items[1::2]
+        if type(target) is not dict:
+            raise self._refuse(f"sets an item of a value of type {_kind(target)}")
+        for key in keys:
+            if type(key) not in (str, int):
+                raise self._refuse(f"has a dictionary key of type {_kind(key)}")
+        self._contain(target, values)
+        target.update(zip(keys, values, strict=True))
+
+    def _contain(self, container: Any, items: list[Any]) -> None:
+        """Keep count of how deep containers are nested."""
+        depths, depth = self._depths, self._depths.get(id(container), 1)
+        for item in items:
+            below = depths.get(id(item), 0)
+            if below >= depth:
+                depth = below + 1
+            if depth > MAX_DEPTH or item is container:
+                raise self._refuse(f"nests values more than {MAX_DEPTH} deep")
+        depths[id(container)] = depth
+        self._containers.append(container)
+
+    def _name(self, argument: str) -> None:
+        self._push_global(argument.replace(" ", ".", 1))
+
+    def _name_from_stack(self, _: Any) -> None:
+        name, module = self._pop(), self._pop()
+        if type(name) is not str or type(module) is not str:
+            raise self._refuse("names something by a value that is not text")
+        self._push_global(f"{module}.{name}")
+
+    def _push_global(self, name: str) -> None:
+        if name not in self._vocabulary:
+            raise self._refuse(f"names {name[:80]!r}, which is not on the list of known data")
+        self._stack.append(Global(name))
+
+    def _call(self, _: Any) -> None:
+        arguments, function = self._pop(), self._pop()
+        name = function.name if isinstance(function, Global) else f"a value of type {_kind(function)}"
+        if name not in self._vocabulary.calls or type(arguments) is not tuple:
+            raise self._refuse(f"calls {name}")
+        try:
+            self._stack.append(self._vocabulary.calls[name](*arguments))
+        except (TypeError, ValueError) as error:
+            raise self._refuse(f"calls {name} with other arguments than a saved model does") from error
+
+    def _new_object(self, _: Any) -> None:
+        arguments, kind = self._pop(), self._pop()
+        name = kind.name if isinstance(kind, Global) else f"a value of type {_kind(kind)}"
+        if name not in self._vocabulary.classes or arguments != ():
+            raise self._refuse(f"makes an object of {name}")
+        self._stack.append(PlainObject(name))
+
+    def _build(self, _: Any) -> None:
+        state, target = self._pop(), self._stack[-1]
+        if type(target) is dict and type(state) is dict:
+            return  # the version numbers that a module's state dict carries
+        if not isinstance(target, PlainObject | PlainArray | PlainDtype):
+            raise self._refuse(f"sets the state of a value of type {_kind(target)}")
+        try:
+            target.restore(state)
+        except (TypeError, ValueError) as error:
+            raise self._refuse(
+                f"sets the state of a {_kind(target)} to something else than a saved model does"
+            ) from error
+
+    def _persistent(self, _: Any) -> None:
+        if self._persistent_load is None:
+            raise self._refuse("refers to an object outside of the pickle")
+        self._stack.append(self._persistent_load(self._pop()))
+
+
+_INSTRUCTIONS: dict[str, Callable[[Machine, Any], None]] = {
+    "MARK": Machine._mark,
+    "TUPLE": Machine._tuple_from_mark,
+    "APPEND": Machine._append,
+    "APPENDS": Machine._appends,
+    "SETITEM": Machine._set_item,
+    "SETITEMS": Machine._set_items,
+    "GLOBAL": Machine._name,
+    "STACK_GLOBAL": Machine._name_from_stack,
+    "REDUCE": Machine._call,
+    "NEWOBJ": Machine._new_object,
+    "BUILD": Machine._build,
+    "BINPERSID": Machine._persistent,
+}
+
+
+def _kind(value: Any) -> str:
+    return f"reference to {value.name}" if isinstance(value, Global) else type(value).__name__

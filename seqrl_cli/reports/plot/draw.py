@@ -1,0 +1,220 @@
+"""Pictures of results: panels of curves and of single results, written as PNG, PDF or SVG."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
+
+from seqrl_cli.reports.plot.curves import Dots, Panel, Series
+from seqrl_cli.reports.plot.formats import check_format
+from seqrl_cli.runs.atomic import atomic_path
+
+# Okabe and Ito, "Color Universal Design": told apart by people with any common colour blindness; no yellow on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
+DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+PANEL_WIDTH, PANEL_HEIGHT, ROW_HEIGHT = 6.6, 4.0, 0.42  # inches
+LABEL_HEIGHT, FRAME_HEIGHT = 0.21, 1.0  # inches of a name, and of what is above and below the axes
+INK, SOFT_INK = "#333333", "#5B5B5B"
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8A8A8A",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "xtick.color": SOFT_INK,
+    "ytick.color": SOFT_INK,
+    "pdf.fonttype": 42,
+}
+
+
+def is_drawn(panels: Sequence[Panel], output: Path) -> bool:
+    """Whether ``output`` is a PNG that ``plot_panels`` has made of these very panels."""
+    try:
+        with Image.open(output) as there:
+            return bool(there.info.get("Description") == _fingerprint(panels))
+    except (OSError, SyntaxError, ValueError):  # missing, or no whole picture
+        return False
+
+
+def _fingerprint(panels: Sequence[Panel]) -> str:
+    """What stands in a PNG for all that it shows."""
+    return f"seqrl plot {hashlib.sha256(repr(tuple(panels)).encode()).hexdigest()}"
+
+
+def plot_panels(panels: Sequence[Panel], output: Path) -> None:
+    """Draw panels beside one another, at most two in a row, and write them atomically.
+
+    Args:
+        panels: what to show.
+        output: a file of one of the formats of ``check_format``.
+    """
+    columns = min(2, len(panels))
+    height = max(_height(panel) for panel in panels)
+    rows = math.ceil(len(panels) / columns)
+    with picture(output, columns * PANEL_WIDTH, height * rows, _fingerprint(panels)) as figure:
+        parts = figure.subfigures(rows, columns, squeeze=False)
+        for part, panel in zip(parts.flat, panels, strict=False):
+            axes = part.subplots()  # a figure of its own, so that long names narrow no other panel
+            # where the panel begins, not the axes: long names would push it over the edge
+            part.suptitle(panel.title, x=0.03, ha="left", fontsize=11, fontweight="bold")
+            axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
+            if panel.dots:
+                _draw_dots(axes, panel.dots)
+            else:
+                _draw_lines(axes, panel, room=LABEL_HEIGHT / (height - FRAME_HEIGHT))
+
+
+@contextmanager
+def picture(output: Path, width: float, height: float, description: str | None = None) -> Iterator[Figure]:
+    """A figure of so many inches, written to ``output`` when the block ends well; a PNG keeps the description."""
+    check_format(output)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
+        FigureCanvasAgg(figure)
+        yield figure
+        kept = {"Description": description} if description and output.suffix.lower() == ".png" else None
+        with atomic_path(output) as temporary:
+            figure.savefig(temporary, dpi=150, metadata=kept)
+
+
+def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
+    """Draw lines with their bands, each named where it ends; a name takes ``room``, a share of the axes' height."""
+    series = panel.series
+    if panel.logarithmic:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+    for each in series:
+        colour, dash = _line_style(each)
+        marker = "o" if len(each.x) <= 12 and not each.faint else None
+        thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
+        axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
+    axes.margins(x=0.02, y=0.12)
+    axes.set_ylim(_limits(axes, series))
+    for each in series:
+        if each.low is not None and each.high is not None and not each.faint:
+            axes.fill_between(each.x, each.low, each.high, color=_line_style(each)[0], alpha=0.13, linewidth=0)
+    if panel.logarithmic:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(_number))
+        axis.set_minor_formatter(NullFormatter())
+    _name_ends(axes, [each for each in series if not each.faint], room)
+
+
+def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:
+    """Lower and upper end of the y axis.
+
+    The lines decide: a band over two seeds is as wide as it is honest. A faint line has a say from where the first
+    other begins, because a loss may start a thousand times as high as it ends.
+    """
+    clear = [each for each in series if not each.faint]
+    shown = [y for each in clear for y in each.y if math.isfinite(y)]
+    if axes.get_yscale() == "log" or len(clear) == len(series) or not shown:
+        low, high = axes.get_ylim()
+        return low, high
+    first = min(each.x[0] for each in clear if each.x)
+    shown += [
+        y
+        for each in series
+        if each.faint
+        for x, y in zip(each.x, each.y, strict=True)
+        if x >= first and math.isfinite(y)
+    ]
+    margin = 0.12 * (max(shown) - min(shown)) or 0.5
+    return min(shown) - margin, max(shown) + margin
+
+
+def _decades(axes: Axes) -> float:
+    """Powers of ten that the y axis spans."""
+    low, high = axes.get_ylim()
+    return math.log10(high / low)
+
+
+def _line_style(series: Series) -> tuple[str, Any]:
+    """Colour and dashes; with more models than colours the dashes tell them apart."""
+    rounds, colour = divmod(series.colour, len(COLOURS))
+    return COLOURS[colour], DASHES[(series.dash + rounds) % len(DASHES)]
+
+
+def _name_ends(axes: Axes, series: Sequence[Series], room: float) -> None:
+    """Write each line's name on the right, as high as its end, as far as names leave one another room."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = {each.label: _last(each) for each in series}
+    scaled = {label: float(to_axes.transform(end)[1]) for label, end in ends.items() if end is not None}
+    order = sorted(scaled, key=lambda label: scaled[label])
+    places = _apart([scaled[label] for label in order], room)
+    styles = {each.label: _line_style(each) for each in series}
+    for label, place in zip(order, places, strict=True):
+        colour, dash = styles[label]
+        axes.plot([1.01, 1.06], [place, place], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
+        axes.text(1.07, place, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
+
+
+def _apart(places: Sequence[float], room: float) -> list[float]:
+    """Ascending places moved as little as needed to be ``room`` apart and, if they fit, within 0 and 1."""
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + room if moved else 0.0))
+    ceiling = max(1.0, (len(moved) - 1) * room)
+    for index in reversed(range(len(moved))):
+        moved[index] = min(moved[index], ceiling)
+        ceiling = moved[index] - room
+    return moved
+
+
+def _last(series: Series) -> tuple[float, float] | None:
+    """The last point of a line; None when it has none."""
+    return next(((x, y) for x, y in zip(series.x[::-1], series.y[::-1], strict=True) if math.isfinite(y)), None)
+
+
+def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
+    """One row a method, the first at the top: its results, their mean, and the mean's interval."""
+    for place, row in enumerate(rows):
+        colour = COLOURS[row.colour % len(COLOURS)]
+        axes.scatter(row.values, [place + 0.2] * len(row.values), color=colour, s=14, alpha=0.4, linewidths=0)
+        if row.interval:
+            axes.plot(row.interval, [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
+        axes.plot(row.mean, place, "D", color=colour, markersize=7, markeredgecolor="white")
+        axes.annotate(
+            _number(row.mean), (row.mean, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
+        )
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.6)
+    axes.grid(axis="y", visible=False)
+    shown = [x for row in rows for x in (*row.values, row.mean, *(row.interval or ())) if math.isfinite(x)]
+    low, high = min([0.0, *shown]), max([0.0, *shown])
+    margin = 0.06 * (high - low) or 0.5
+    axes.set_xlim(low - margin, high + margin)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_number))
+
+
+def _height(panel: Panel) -> float:
+    """Inches that a panel needs for all of its names."""
+    named = len(panel.dots) or sum(not each.faint for each in panel.series)
+    return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
+
+
+def _number(value: float, place: int | None = None) -> str:
+    """A number as short as it can be told: 1,200 or 3.5 or 0.021."""
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

@@ -1,0 +1,67 @@
+"""A comparison as a LaTeX table, in the layout that the Trajectory Transformer's repository prints."""
+
+from __future__ import annotations
+
+from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, Comparison, dataset_titles
+
+CAPTION = "Normalised scores, mean and standard error over episodes: 0 is a random policy, 100 the reference policy."
+_MISSING = "$-$"
+_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})
+
+
+def to_latex(comparison: Comparison) -> str:
+    """The table, ready for a document that loads ``booktabs`` and ``graphicx``."""
+    lines = [
+        r"\begin{table*}[h]",
+        r"\centering",
+        r"\small",
+        rf"\begin{{tabular}}{{ll{'r' * len(comparison.columns)}}}",
+        r"\toprule",
+        _row([_header(title) for title in ("Dataset", "Environment", *_titles(comparison))]),
+    ]
+    for group in comparison.groups:
+        lines.append(r"\midrule")
+        if comparison.is_apart(group):
+            lines.append(rf"\multicolumn{{{2 + len(comparison.columns)}}}{{l}}{{\it {OTHER_DATA}}} \\")
+        lines += [_dataset_row(dataset, comparison.columns) for dataset in group]
+    averages = comparison.averages()
+    if averages:
+        lines.append(r"\midrule")
+    for title, values in averages:
+        cells = [_average(value, column) for value, column in zip(values, comparison.columns, strict=True)]
+        lines.append(_row([rf"\multicolumn{{2}}{{c}}{{\bf {title}}}", *cells]))
+    # the published table brings no caption of its own; what is ours says what it shows
+    caption = [rf"\caption{{{CAPTION}}}"] if any(column.own for column in comparison.columns) else []
+    lines += [r"\bottomrule", r"\end{tabular}", *caption, r"\label{table:d4rl}", r"\end{table*}"]
+    return "\n".join(lines) + "\n"
+
+
+def _titles(comparison: Comparison) -> list[str]:
+    return [column.latex_title.translate(_SPECIAL) for column in comparison.columns]
+
+
+def _row(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _header(title: str) -> str:
+    return rf"\multicolumn{{1}}{{c}}{{\bf {title}}}"
+
+
+def _dataset_row(dataset: str, columns: tuple[Column, ...]) -> str:
+    titles = [title.translate(_SPECIAL) or "--" for title in dataset_titles(dataset)]
+    return _row([*titles, *(_cell(column.cells.get(dataset)) for column in columns)])
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return _MISSING
+    error = rf" \scriptsize{{\raisebox{{1pt}}{{$\pm {cell.error:.1f}$}}}}" if cell.error is not None else ""
+    return f"${cell.mean:.1f}$" + error
+
+
+def _average(value: float | None, column: Column) -> str:
+    """Columns with errors are wider: the space puts the average under their means."""
+    if value is None:
+        return _MISSING
+    return f"{value:.1f}" + (r" \hspace{.6cm}" if column.has_errors else "")

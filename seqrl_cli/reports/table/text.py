@@ -1,0 +1,224 @@
+"""A report as Markdown, CSV and JSON-able rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from seqrl_cli.reports.statistics import Summary
+from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, remarks
+from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, dataset_titles
+from seqrl_cli.reports.table.deltas import DeltaRow
+
+MISSING = "–"
+_FIELDS = (
+    *("kind", "dataset", "method", "episodes"),
+    *("score_mean", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
+    *("return_mean", "return_standard_error", "return_low", "return_high", "steps", "terminated", "seconds_per_step"),
+    *("runs", "iterations", "online_steps", "cut_episodes"),
+)
+
+
+def to_rows(report: Report) -> list[dict[str, Any]]:
+    """One flat object a row: our results, what fine-tuning changed, references, then published figures.
+
+    ``low`` and ``high`` are 95 % intervals; scores have 100 as the reference policy; what is unknown is None.
+    """
+    rows = [_own_record(row) for row in report.rows]
+    rows += [_delta_record(row) for row in report.deltas]
+    rows += [_reference_record(row) for row in report.references]
+    for column in report.comparison.columns:
+        if not column.own:
+            rows += [_published_record(column, dataset, cell) for dataset, cell in column.cells.items()]
+    return rows
+
+
+def to_csv(report: Report) -> str:
+    """The rows of :func:`to_rows` with a header line; what is unknown is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(to_rows(report))
+    return text.getvalue()
+
+
+def to_markdown(report: Report) -> str:
+    """Our results with their statistics, then methods side by side when published figures are wanted, then notes."""
+    parts = []
+    if report.rows or report.references:
+        parts.append(_markdown_results(report))
+    if report.published:
+        parts.append(_markdown_comparison(report))
+    if report.notes:
+        parts.append("\n".join(f"- {note}" for note in report.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def score_text(summary: Summary | None) -> str:
+    """Mean and standard error, ``"52.1 ± 5.5"``; the mean alone when there is one value."""
+    return cell_text(Cell(summary.mean, summary.standard_error) if summary else None)
+
+
+def fixed(value: float, digits: int = 1) -> str:
+    """A number with so many digits, and never a negative zero."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A cell as text; a dash when there is no figure."""
+    if cell is None:
+        return MISSING
+    return fixed(cell.mean) + (f" ± {cell.error:.1f}" if cell.error is not None else "")
+
+
+def iqm_text(summary: Summary | None) -> str:
+    """The interquartile mean; a dash without a score."""
+    return fixed(summary.iqm) if summary else MISSING
+
+
+def score_interval_text(summary: Summary | None) -> str:
+    """The mean's interval; a dash without a score."""
+    return interval_text(summary.mean_interval if summary else None)
+
+
+def delta_text(difference: float | None, digits: int = 1) -> str:
+    """A difference with its sign, ``"+12.3"``; a dash when there is none."""
+    if difference is None:
+        return MISSING
+    text = fixed(difference, digits)
+    return f"+{text}" if float(text) > 0 else text
+
+
+def interval_text(interval: tuple[float, float] | None) -> str:
+    """An interval as ``"[38.2, 61.0]"``; a dash when one value gives none."""
+    return f"[{fixed(interval[0])}, {fixed(interval[1])}]" if interval else MISSING
+
+
+def _record(kind: str, dataset: str, method: str, **values: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(_FIELDS), "kind": kind, "dataset": dataset, "method": method, **values}
+
+
+def _own_record(row: ResultRow) -> dict[str, Any]:
+    return_ = row.return_
+    return_low, return_high = return_.mean_interval or (None, None)
+    return _record(
+        "result",
+        row.dataset,
+        row.method,
+        episodes=return_.count,
+        **_score_fields(row.score),
+        return_mean=return_.mean,
+        return_standard_error=return_.standard_error,
+        return_low=return_low,
+        return_high=return_high,
+        steps=row.steps,
+        terminated=row.terminated,
+        seconds_per_step=row.seconds_per_step,
+        runs=row.runs,
+        iterations=row.iterations,
+        online_steps=row.online_steps,
+        cut_episodes=row.cut,
+    )
+
+
+def _score_fields(score: Summary | None) -> dict[str, Any]:
+    if score is None:
+        return {}
+    low, high = score.mean_interval or (None, None)
+    iqm_low, iqm_high = score.iqm_interval or (None, None)
+    return {
+        "score_mean": score.mean,
+        "score_standard_error": score.standard_error,
+        "score_low": low,
+        "score_high": high,
+        "score_iqm": score.iqm,
+        "score_iqm_low": iqm_low,
+        "score_iqm_high": iqm_high,
+    }
+
+
+def _delta_record(row: DeltaRow) -> dict[str, Any]:
+    score_low, score_high = row.score_interval or (None, None)
+    return_low, return_high = row.return_interval or (None, None)
+    return _record(
+        "delta",
+        row.dataset,
+        row.label,
+        runs=row.pairs,
+        score_mean=row.score,
+        score_low=score_low,
+        score_high=score_high,
+        return_mean=row.return_,
+        return_low=return_low,
+        return_high=return_high,
+    )
+
+
+def _reference_record(row: ReferenceRow) -> dict[str, Any]:
+    low, high = row.interval or (None, None)
+    return _record(
+        "reference",
+        row.dataset,
+        row.name,
+        episodes=row.episodes,
+        score_mean=None if row.score is None else 100.0 * row.score,
+        score_low=low,
+        score_high=high,
+        return_mean=row.mean_return,
+    )
+
+
+def _published_record(column: Column, dataset: str, cell: Cell) -> dict[str, Any]:
+    return _record("published", dataset, column.title, score_mean=cell.mean, score_standard_error=cell.error)
+
+
+def _markdown_results(report: Report) -> str:
+    lines = [
+        "| Dataset | Method | n | Score | 95 % interval | IQM | Return | Steps |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row.dataset} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
+        f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
+        for row in report.rows
+    ]
+    lines += [
+        f"| {row.dataset} | **{row.label}** | {row.pairs} | {delta_text(row.score)} "
+        f"| {interval_text(row.score_interval)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
+        for row in report.deltas
+    ]
+    for reference in report.references:
+        score = MISSING if reference.score is None else f"{100 * reference.score:.1f}"
+        count = MISSING if reference.episodes is None else str(reference.episodes)
+        lines.append(
+            f"| {reference.dataset} | *{reference.name}* | {count} | {score} "
+            f"| {interval_text(reference.interval)} | {MISSING} "
+            f"| {reference.mean_return:.1f} | {MISSING} |"
+        )
+    return "\n".join(lines)
+
+
+def _method(row: ResultRow) -> str:
+    """The method, and what has to be said of it."""
+    return ", ".join([row.method, *remarks([row])])
+
+
+def _titles(dataset: str) -> list[str]:
+    return [title or MISSING for title in dataset_titles(dataset)]
+
+
+def _markdown_comparison(report: Report) -> str:
+    columns = report.comparison.columns
+    lines = ["| Dataset | Environment | " + " | ".join(column.title for column in columns) + " |"]
+    lines.append("|---|---|" + "---:|" * len(columns))
+    for group in report.comparison.groups:
+        if report.comparison.is_apart(group):
+            lines.append(f"| **{OTHER_DATA}** | | " + " | ".join("" for _ in columns) + " |")
+        for dataset in group:
+            cells = [cell_text(column.cells.get(dataset)) for column in columns]
+            lines.append("| " + " | ".join([*_titles(dataset), *cells]) + " |")
+    for title, values in report.comparison.averages():
+        cells = [MISSING if value is None else f"{value:.1f}" for value in values]
+        lines.append(f"| **{title}** | | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

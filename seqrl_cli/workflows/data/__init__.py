@@ -1,0 +1,1 @@
+"""Verbs about datasets: download, discretize, collect, export, list."""

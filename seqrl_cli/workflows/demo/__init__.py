@@ -1,0 +1,1 @@
+"""``seqrl demo``: the whole chain on a simulated dataset."""

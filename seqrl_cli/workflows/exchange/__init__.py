@@ -1,0 +1,1 @@
+"""Verbs about other projects' files: import a checkpoint, export a model."""

@@ -1,0 +1,58 @@
+"""What ``finetune-online`` would do, for --dry-run."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from seqrl_cli.console import Console, byte_size
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
+from seqrl_cli.runs.lock import refuse_locked
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, settle
+from seqrl_cli.workflows.finetune.run import iterations_done
+from seqrl_cli.workflows.finetune.setup import load_source, make_vector, warn_of_settings
+from seqrl_cli.workflows.train.dry_run import OPTIMIZER_STATE_BYTES
+
+
+def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> None:
+    """What ``finetune-online`` would do, for --dry-run; nothing is written.
+
+    Raises:
+        SeqrlError: as ``finetune_run`` before it writes.
+    """
+    job = settle(store, request, console.warn, force=force)
+    refuse_locked(job.run.path)
+    warn_of_settings(job, console.warn)
+    with closing(make_vector(store, job, load_source(job, console, console.warn), 1, console)) as one:
+        buffer = _buffer_bytes(job, one)
+    checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
+    done = iterations_done(job.run) if job.goes_on else 0
+    facts: dict[str, Any] = {
+        "run": str(job.run.path),
+        "there already": job.run.record.exists(),
+        "parent": str(job.parent.path),
+        "environment": job.env_id,
+        "iterations": f"{done:,} of {job.config.online.iterations:,} done",
+        "evaluations aim at": job.target_return,
+        "exploration aims at": job.exploration_return,
+        "parameters": job.record.parameters,
+        "disk of checkpoints": byte_size(checkpoint * (job.config.train.keep_checkpoints + 1)),
+        "disk of the buffer": f"at most {byte_size(buffer)}",
+        **{f"online.{key}": value for key, value in job.config.online.model_dump().items()},
+    }
+    console.emit(facts)
+    console.show_facts(facts)
+
+
+def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
+    """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
+
+    A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which
+    the first is the largest, and what was added since the oldest checkpoint.
+    """
+    online, kept = job.config.online, job.config.train.keep_checkpoints
+    since = kept * online.checkpoint_every * online.envs
+    trajectories = online.capacity + max(online.capacity, online.envs) + since
+    numbers = environment.observation_dim + environment.action_dim + 1
+    return trajectories * environment.max_episode_steps * (4 * numbers + 2)

@@ -1,0 +1,302 @@
+"""From a pretrained odt to one fine-tuned in its environment: a new run beside its parent, or one that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seqrl_cli.artifacts.token_model import use_threads
+from seqrl_cli.config.plan_names import return_text
+from seqrl_cli.config.presets import dump_config, load_config
+from seqrl_cli.console import Console, Progress, counted
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.online.context import Workplace
+from seqrl_cli.online.loop import Counters, Outcome, finetune
+from seqrl_cli.online.settings import OnlineSettings
+from seqrl_cli.runs import record as records
+from seqrl_cli.runs.atomic import write_text_atomic
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.lock import locked, refuse_locked
+from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
+from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
+from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.rng import own_generators
+from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, settle
+from seqrl_cli.workflows.finetune.setup import (
+    load_source,
+    made_environments,
+    make_workplace,
+    place_in,
+)
+
+
+@dataclass(frozen=True)
+class FinetuneReport:
+    """What ``finetune-online`` says at the end; scores in percent, None without reference scores."""
+
+    run: str
+    parent: str
+    status: str
+    fresh: bool
+    iterations: int
+    env_steps: int
+    updates: int
+    return_before: float | None
+    return_after: float | None
+    score_before: float | None
+    score_after: float | None
+    seconds: float
+
+    def text(self) -> str:
+        """Three lines for a person."""
+        amount = f"{counted(self.iterations, 'iteration')}, {counted(self.env_steps, 'environment step')}"
+        change = f"return {_figure(self.return_before)} before, {_figure(self.return_after)} after"
+        if self.score_after is not None:
+            change += f"; score {_figure(self.score_before)} before, {_figure(self.score_after)} after"
+        return f"{amount} in {self.seconds:,.0f} s\n{change}\n{self.run}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> FinetuneReport:
+    """Fine-tune, go on, or find that it is done.
+
+    Raises:
+        Interrupted: Ctrl-C; everything was saved from the first evaluation's end on.
+        EnvironmentFailure: the environment broke; the same holds.
+        SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
+    """
+    threads = use_threads(request.threads)
+    job = settle(store, request, console.warn, force=force)
+    refuse_locked(job.run.path)
+    with locked(job.run.path):
+        if finish_replacement(job.run):
+            job = settle(store, request, console.warn, force=force)
+        done = iterations_done(job.run) if job.goes_on else 0
+        if job.goes_on and _has_enough(job, done):
+            console.note(_already(job, done))
+            return _report(job, job.record, fresh=False)
+        trained = load_source(job, console)
+        with own_generators(job.device), made_environments(store, job, trained, console) as environments:
+            place = make_workplace(store, job, trained, environments, console)
+            _announce(job, place, console)
+            if force and holds_run(job.run):
+                _replace(job, request, threads, place, console)
+            record = _write_start(job.run, job, request, threads)
+            return _tune(job, place, record, console, force=force)
+
+
+def _has_enough(job: FinetuneJob, done: int) -> bool:
+    """Whether nothing is left to do; a run killed between its last iteration and the checkpoint after it has not."""
+    asked = job.config.online.iterations
+    return done >= asked and (job.record.status == "finished" or asked < _planned(job))
+
+
+def _planned(job: FinetuneJob) -> int:
+    """Iterations that the run which is there is to have by its own configuration."""
+    return load_config(job.run.config).online.iterations
+
+
+def _already(job: FinetuneJob, done: int) -> str:
+    if job.record.status == "finished":
+        return f"{job.run.path} already has {counted(done, 'iteration')}; more: --iterations, all again: --force"
+    planned = counted(_planned(job), "iteration")
+    return f"{job.run.path} already has {done:,} of its {planned}; without --iterations it goes on"
+
+
+def iterations_done(run: RunFolder) -> int:
+    """Iterations that a fine-tuned run has logged."""
+    lines = read_online_lines(run.metrics)
+    return lines[-1].iteration if lines else 0
+
+
+_INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
+
+
+def _replace(job: FinetuneJob, request: FinetuneRequest, threads: int, place: Workplace, console: Console) -> None:
+    """Evaluate and save beside the run that is there, and only then take its place.
+
+    Raises:
+        Interrupted: Ctrl-C; the run that was there is as it was.
+        SeqrlError: the new run failed; likewise.
+    """
+    if removed := goes_with(job.run):
+        console.note(f"{job.run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
+    as_it_was = Interrupted(
+        f"interrupted in the evaluation before fine-tuning; {job.run.path} is as it was",
+        "the same command starts over",
+    )
+    try:
+        with replacing(job.run) as new, console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+            _write_start(new, job, request, threads)
+            begun = place_in(new, job, place)
+            _loop(new, job, begun, console, update, lambda: bool(saved_steps(new.checkpoints)))
+            if not saved_steps(new.checkpoints):
+                raise as_it_was
+    except KeyboardInterrupt as error:
+        raise as_it_was from error
+
+
+def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
+    """Write the record and the configuration of a run that starts or resumes."""
+    kept = {"created": job.record.created} if job.goes_on else {}
+    record = records.new_record(
+        **{key: getattr(job.record, key) for key in _INHERITED},
+        env_id=job.env_id,
+        name=job.run.path.name,
+        parent=job.parent.path.name,
+        online_seed=job.seed,
+        status="running",
+        argv=list(request.argv),
+        device=str(job.device),
+        threads=threads,
+        **kept,
+    )
+    record = records.write_record(run.record, record)
+    write_text_atomic(run.config, dump_config(job.config))
+    return record
+
+
+def _tune(
+    job: FinetuneJob, place: Workplace, record: records.RunRecord, console: Console, *, force: bool
+) -> FinetuneReport:
+    """Run the loop and write down how it ended."""
+    status: records.Status = "failed"
+    try:
+        with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+            outcome = _loop(job.run, job, place, console, update)
+        status = "interrupted" if outcome.interrupted else "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except EnvironmentFailure as error:
+        does = "goes on from what was saved" if saved_steps(job.run.checkpoints) else "begins again; nothing was saved"
+        raise EnvironmentFailure(
+            error.message, f"once that is mended, the same command {does}; {error.hint}"
+        ) from error
+    finally:
+        record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
+    if outcome.interrupted:
+        raise _interrupted(job, outcome, force=force)
+    return _report(job, record, fresh=True)
+
+
+def _interrupted(job: FinetuneJob, outcome: Outcome, *, force: bool) -> Interrupted:
+    if not saved_steps(job.run.checkpoints):
+        message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
+        return Interrupted(message, "the same command begins again")
+    place = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
+    return Interrupted(
+        f"interrupted in {place}; all is saved",
+        f"the same command{' without --force' if force else ''} carries on from there",
+    )
+
+
+def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
+    online = job.config.online
+    if not job.begins:
+        done = iterations_done(job.run)
+        console.note(f"{job.run.path}: going on from iteration {done:,} of {online.iterations:,}")
+        return
+    iterations, episodes = counted(online.iterations, "iteration"), counted(online.envs, "episode")
+    console.note(
+        f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {return_text(job.exploration_return)}, "
+        f"and {counted(online.updates, 'update')}; the buffer begins with the best "
+        f"{len(place.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
+        f"{return_text(job.target_return)}"
+    )
+
+
+def _loop(
+    run: RunFolder,
+    job: FinetuneJob,
+    place: Workplace,
+    console: Console,
+    update: Progress,
+    should_stop: Callable[[], bool] | None = None,
+) -> Outcome:
+    online = job.config.online
+    settings = OnlineSettings(
+        iterations=online.iterations,
+        seed=job.seed,
+        episodes=online.envs,
+        updates=online.updates,
+        batch_size=job.config.train.batch_size,
+        context=job.config.model.sequence_length,
+        evaluate_every=online.eval_every,
+        checkpoint_every=online.checkpoint_every,
+        keep_checkpoints=job.config.train.keep_checkpoints,
+    )
+    shown = ""
+
+    def on_progress(done: Counters) -> None:
+        update(done.iteration * online.updates + done.updated, online.iterations * online.updates, shown)
+
+    def on_log(step: int, values: Values) -> None:
+        nonlocal shown
+        line = OnlineLine(step, values)
+        shown = live_line(line)
+        if line.get("evaluation_return") is not None:
+            console.note(evaluation_line(line))
+
+    sinks: list[Sink] = [JsonlSink(run.metrics), CallbackSink(on_log)]
+    return finetune(
+        place,
+        settings,
+        sinks=sinks,
+        on_progress=on_progress,
+        on_warning=console.warn,
+        should_stop=should_stop,
+    )
+
+
+def live_line(line: OnlineLine) -> str:
+    """The latest iteration for the progress bar."""
+    parts = [
+        ("return", line.get("exploration_return"), ",.0f"),
+        ("entropy", line.get("entropy"), ".2f"),
+        ("temperature", line.get("temperature"), ".3f"),
+        ("buffer", line.get("buffer"), ",d"),
+        ("steps", line.env_steps, ",d"),
+    ]
+    return " · ".join(f"{name} {value:{form}}" for name, value, form in parts if value is not None)
+
+
+def evaluation_line(line: OnlineLine) -> str:
+    """An evaluation, and what went before it, in one line."""
+    score = line.get("evaluation_score")
+    scored = "" if score is None else f", score {score:.1f}"
+    before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
+    return f"iteration {line.iteration:,}: return {line.number('evaluation_return'):,.1f}{scored}{before}"
+
+
+def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:
+    lines = read_online_lines(job.run.metrics)
+    evaluated = [line for line in lines if line.get("evaluation_return") is not None]
+    if not evaluated:
+        raise SeqrlError(f"{job.run.metrics} holds no evaluation", "start again with --force")
+    first, last = evaluated[0], evaluated[-1]
+    return FinetuneReport(
+        run=str(job.run.path),
+        parent=str(job.parent.path),
+        status=record.status,
+        fresh=fresh,
+        iterations=lines[-1].iteration,
+        env_steps=lines[-1].env_steps,
+        updates=lines[-1].step - first.step,
+        return_before=first.get("evaluation_return"),
+        return_after=last.get("evaluation_return"),
+        score_before=first.get("evaluation_score"),
+        score_after=last.get("evaluation_score"),
+        seconds=lines[-1].elapsed,
+    )

@@ -1,0 +1,210 @@
+"""What a fine-tuning job works with: the policy and its learner, environments, the offline data, and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
+from seqrl_cli.console import Console, counted
+from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
+from seqrl_cli.envs.scores import percent_score
+from seqrl_cli.envs.vector.subprocess import SubprocessBackend
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import check_context
+from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
+from seqrl_cli.online.buffer_files import SegmentFolder
+from seqrl_cli.online.collector import Player
+from seqrl_cli.online.context import Evaluation, Workplace
+from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
+from seqrl_cli.training.policy_learner import PolicyLearner
+from seqrl_cli.training.seeds import Stream
+from seqrl_cli.workflows.finetune.resolve import FinetuneJob
+from seqrl_cli.workflows.plan.setup import observation_size_of_run, warn_of_return
+from seqrl_cli.workflows.train.setup import policy_settings
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Where to explore and where to evaluate."""
+
+    exploration: SeededVectorEnv
+    evaluation: SeededVectorEnv
+
+
+def load_source(job: FinetuneJob, console: Console, on_warning: Callable[[str], None] | None = None) -> TrainedPolicy:
+    """The policy to begin from: the fine-tuned run's own, else its parent's.
+
+    Args:
+        job: what there is to do.
+        console: told when the parent is unfinished.
+        on_warning: told of damaged checkpoints; None where the learner's state, read later, is to tell of them.
+
+    Raises:
+        SeqrlError: there is no whole checkpoint.
+    """
+    trained = load_policy(job.parent if job.begins else job.run, job.device, on_warning=on_warning)
+    if job.begins and trained.record.status != "finished":
+        made = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
+        console.warn(f"{job.parent.path} is unfinished: fine-tuning begins from {made}")
+    return trained
+
+
+@contextmanager
+def made_environments(
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, console: Console
+) -> Iterator[Environments]:
+    """Environments to explore and to evaluate in, freed when the block ends.
+
+    Raises:
+        SeqrlError: the environment cannot be made, or is not the policy's.
+    """
+    online = job.config.online
+    with (
+        closing(make_vector(store, job, trained, online.envs, console)) as exploration,
+        closing(make_vector(store, job, trained, online.eval_episodes, console)) as evaluation,
+    ):
+        yield Environments(exploration, evaluation)
+
+
+def make_vector(
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
+) -> SeededVectorEnv:
+    """So many environments in a process of their own, their observations cut as those of the data.
+
+    Raises:
+        SeqrlError: the environment cannot be made, or is not the policy's.
+    """
+    limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
+    backend = partial(SubprocessBackend, on_warning=console.warn)
+    vector = SeededVectorEnv(job.env_id, slots, max_episode_steps=limit, observation_size=kept, backend=backend)
+    sizes = (vector.observation_dim, vector.action_dim)
+    expected = (trained.model.observation_dim, trained.model.action_dim)
+    if sizes != expected:
+        vector.close()
+        message = f"{job.env_id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
+    return vector
+
+
+def make_workplace(
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
+) -> Workplace:
+    """Everything that the loop works with; construct inside ``own_generators``.
+
+    Raises:
+        SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
+    """
+    policy, capacity = trained.model, job.config.online.capacity
+    warn_of_settings(job, console.warn)
+    learner = _make_learner(job, policy, console.warn)
+    offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.begins else []
+    explore, evaluate = _make_players(job, policy, environments, console.warn)
+    return Workplace(
+        learner=learner,
+        explore=explore,
+        evaluate=evaluate,
+        score=lambda played: _evaluation(played, job.references),
+        buffer=ReplayBuffer(capacity),
+        offline=offline,
+        segments=SegmentFolder(job.run.buffer, job.env_id),
+        checkpoints=job.run.checkpoints,
+    )
+
+
+def place_in(folder: RunFolder, job: FinetuneJob, place: Workplace) -> Workplace:
+    """The same with an empty buffer, its files in another folder."""
+    return replace(
+        place,
+        buffer=ReplayBuffer(job.config.online.capacity),
+        segments=SegmentFolder(folder.buffer, job.env_id),
+        checkpoints=folder.checkpoints,
+    )
+
+
+def warn_of_settings(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
+    """Say which returns aimed at are far from all that the data hold, and when a batch repeats a small buffer."""
+    capacity, batch = job.config.online.capacity, job.config.train.batch_size
+    if capacity < batch:
+        on_warning(
+            f"the buffer holds {counted(capacity, 'episode')}, fewer than train.batch_size = {batch:,}: "
+            "an update learns from the same ones several times"
+        )
+    warn_of_return("the target return", job.target_return, job.record, on_warning)
+    warn_of_return("the exploration return", job.exploration_return, job.record, on_warning, explores=True)
+
+
+def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
+    """The policy's learner, which goes on from the pretraining; a run that goes on restores its own state later."""
+    settings = policy_settings(job.config)
+    if job.config.online.learning_rate is not None:
+        settings = replace(settings, learning_rate=job.config.online.learning_rate)
+    learner = PolicyLearner(policy, settings)
+    if job.begins:
+        pretrained = newest_checkpoint(job.parent.checkpoints, on_warning)
+        assert pretrained is not None, "the policy was loaded from it"
+        with reading_state(job.parent.checkpoints, pretrained):
+            learner.restore(pretrained, on_warning)
+        if job.seed != job.config.seed:  # else dropout and entropy go on drawing where the pretraining ended
+            torch.manual_seed(job.seed)
+    return learner
+
+
+def _make_players(
+    job: FinetuneJob, policy: Policy, environments: Environments, on_warning: Callable[[str], None]
+) -> tuple[Player, Player]:
+    """What explores and what evaluates.
+
+    Raises:
+        SeqrlError: the policy cannot see as much as it should.
+    """
+    online = job.config.online
+    agent = partial(PolicyAgent, policy, context=job.config.plan.max_context_transitions)
+    explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
+    evaluator = partial(agent, target_return=job.target_return)
+    check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
+    seeds = np.random.SeedSequence([job.seed, Stream.EPISODES]).generate_state(2)
+    explore_seed, evaluate_seed = (int(seed) for seed in seeds)
+    exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
+    explore = Player(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
+    evaluate = Player(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)
+    return explore, evaluate
+
+
+def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Console) -> list[Trajectory]:
+    """The trajectories of the dataset, fetched first if it is gone.
+
+    Raises:
+        SeqrlError: they are not of the model's sizes.
+    """
+    located = locate(store, job.record.dataset)
+    located.ensure(job.config.data, console)
+    episodes = located.load_episodes()
+    sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
+    if sizes != expected:
+        message = f"{located.id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        raise SeqrlError(message, f"train anew on what is there now: seqrl train {located.id} --arch odt --force")
+    return trajectories_of(episodes)
+
+
+def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> Evaluation:
+    """Means over evaluation episodes.
+
+    Raises:
+        SeqrlError: every episode was left out.
+    """
+    if not played:
+        raise SeqrlError("no evaluation episode had finite numbers", "the simulation blows up; lower the learning rate")
+    mean = float(np.mean([one.total_reward for one in played]))
+    return Evaluation(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))

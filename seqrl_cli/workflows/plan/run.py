@@ -1,0 +1,225 @@
+"""From a trained model to planned episodes: one JSON and one HDF5 file each, written when the episode ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from seqrl_cli.artifacts.token_model import use_threads
+from seqrl_cli.console import Console, counted
+from seqrl_cli.envs.scores import percent_score
+from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.planning.episode_files import (
+    DamagedEpisodeError,
+    discard_staged,
+    episode_path,
+    episode_paths,
+    is_whole,
+    read_episode,
+    replace_episodes,
+    write_episode,
+)
+from seqrl_cli.planning.profile import Profile
+from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.plan.setup import Planner, PlanRequest, make_planner
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What ``plan`` says; scores in percent, None without reference scores."""
+
+    folder: str
+    episodes: int
+    fresh: int
+    mean_return: float
+    standard_error: float
+    mean_score: float | None
+    mean_steps: float
+    seconds: float
+    profile: dict[str, float]
+
+    def text(self, profile: bool = False) -> str:
+        """A few lines for a person."""
+        score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
+        error = f" ± {self.standard_error:,.1f}" if self.episodes > 1 else ""
+        played = counted(self.episodes, "episode")
+        line = f"{played}: return {self.mean_return:,.1f}{error}{score}, {self.mean_steps:,.0f} steps"
+        lines = [line, self.folder]
+        total = sum(self.profile.values())
+        if profile and total:
+            lines.append("where the time of a step goes:")
+            lines += [f"  {part:<12} {100 * spent / total:5.1f} %" for part, spent in self.profile.items()]
+        elif profile:
+            lines.append("nothing was played, so there is nothing to profile; --force plays again")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for --json."""
+        return asdict(self)
+
+
+def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, force: bool = False) -> PlanReport:
+    """Play the episodes that are missing and sum all of them up.
+
+    Raises:
+        Interrupted: Ctrl-C; finished episodes are kept.
+        SeqrlError: there is no such run, the model cannot hold the plan, or the results cannot be written.
+    """
+    use_threads(request.threads)
+    planner = make_planner(store, request, console.warn)
+    folder, wanted = planner.folder, planner.config.episodes
+    profile = Profile()
+    start = time.perf_counter()
+    with locked(folder):
+        missing = [i for i in range(wanted) if force or not _is_there(planner, i)]
+        if not missing:
+            console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
+        else:
+            if len(missing) < wanted:
+                console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
+            _announce(planner, missing, console)
+            _play(planner, missing, profile, console, replace=bool(force and episode_paths(folder)))
+        return _report(planner, len(missing), time.perf_counter() - start, profile)
+
+
+def _is_there(planner: Planner, episode: int) -> bool:
+    """Whether a whole episode of this number, played by this checkpoint, is there.
+
+    Raises:
+        SeqrlError: an episode is there that another checkpoint played, or a newer seqrl.
+    """
+    path = episode_path(planner.folder, episode)
+    try:
+        there = read_episode(path)
+    except DamagedEpisodeError:
+        return False
+    step = there.plan.checkpoint_step
+    if step is not None and step != planner.trained.step:
+        message = f"{path} was played with checkpoint {step}, not {planner.trained.step}"
+        raise SeqrlError(message, "play again with --force, or plan with the old one: --checkpoint")
+    return step is not None and is_whole(there)
+
+
+def _announce(planner: Planner, missing: list[int], console: Console) -> None:
+    settings = planner.mind.describe(min(planner.config.envs, len(missing)))
+    count = counted(len(missing), "episode")
+    console.note(f"planning {count} of {planner.env_id} with {planner.run.path}: {settings}")
+
+
+def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
+    """Play episodes and write each when it ends; with ``replace`` they take the place of all others in the end."""
+    slots = min(planner.config.envs, len(episodes))
+    vector = planner.make_vector(slots, planner.config.max_steps)
+    facts = planner.facts()
+    written: list[int] = []
+    try:
+        discard_staged(planner.folder)
+        rollout = planner.rollout(vector, profile)
+        with console.progress("planning", "steps") as update:
+            tally = _Tally(update, len(episodes), vector.max_episode_steps)
+
+            def on_episode(record: EpisodeRecord) -> None:
+                planner.refuse_broken(record)
+                write_episode(planner.folder, facts, record, _score(planner, record), staged=replace)
+                written.append(record.episode)
+                tally.finished(record)
+                console.note(_line(planner, record))
+
+            rollout.play(episodes, on_episode, tally.stepped)
+    except KeyboardInterrupt as error:
+        kept, hint = _what_is_kept(len(written), len(episodes), replace)
+        raise Interrupted(f"interrupted; {kept}", hint) from error
+    except EnvironmentFailure as error:
+        kept, hint = _what_is_kept(len(written), len(episodes), replace)
+        raise EnvironmentFailure(error.message, f"{kept}; once that is mended, {hint}; {error.hint}") from error
+    finally:
+        vector.close()
+        if replace and len(written) < len(episodes):
+            discard_staged(planner.folder)
+    if replace:
+        replace_episodes(planner.folder)
+
+
+def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
+    """What is left of a plan that was stopped, and what the next one does."""
+    if replace:
+        return "the episodes of before are kept as they were", "the same command plays all episodes again"
+    kept = f"{written} of {wanted} episodes were finished and kept"
+    return kept, "the same command, without --force, plays the missing ones"
+
+
+@dataclass
+class _Tally:
+    """Steps played and steps that may be left, for the progress bar: an unfinished episode may last to the limit."""
+
+    update: Callable[..., None]
+    episodes: int
+    limit: int
+    steps: int = 0
+    done: int = 0
+    steps_of_done: int = 0
+
+    def stepped(self, running: int, finished: int) -> None:
+        """One step of every running episode."""
+        self.steps += running
+        total = self.steps_of_done + (self.episodes - self.done) * self.limit
+        self.update(self.steps, total, f"{finished}/{self.episodes} episodes")
+
+    def finished(self, record: EpisodeRecord) -> None:
+        """An episode ended; its last step has not been counted yet."""
+        self.steps += 1
+        self.done += 1
+        self.steps_of_done += len(record.actions)
+
+
+def _line(planner: Planner, record: EpisodeRecord) -> str:
+    percent = percent_score(record.total_reward, planner.references)
+    score = f", score {percent:.1f}" if percent is not None else ""
+    end = "fell" if record.terminated else "to the limit"
+    steps = f"{len(record.actions)} steps ({end})"
+    return f"episode {record.episode}: return {record.total_reward:,.1f}{score}, {steps}"
+
+
+def _score(planner: Planner, record: EpisodeRecord) -> float | None:
+    percent = percent_score(record.total_reward, planner.references)
+    return None if percent is None else percent / 100
+
+
+def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> PlanReport:
+    episodes = [read_episode(episode_path(planner.folder, i)) for i in range(planner.config.episodes)]
+    returns = np.array([episode.return_ for episode in episodes])
+    return PlanReport(
+        folder=str(planner.folder),
+        episodes=len(episodes),
+        fresh=fresh,
+        mean_return=float(returns.mean()),
+        standard_error=float(returns.std() / np.sqrt(len(returns))),
+        mean_score=percent_score(float(returns.mean()), planner.references),
+        mean_steps=float(np.mean([episode.steps for episode in episodes])),
+        seconds=seconds,
+        profile=profile.seconds,
+    )
+
+
+def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
+    """What ``plan`` would do, for --dry-run."""
+    use_threads(request.threads)
+    planner = make_planner(store, request, console.warn)
+    facts = {
+        "run": str(planner.run.path),
+        "checkpoint": planner.trained.step,
+        "environment": planner.env_id,
+        "to": str(planner.folder),
+        "episodes there": len(episode_paths(planner.folder)),
+        **planner.mind.facts(planner.config.envs),
+        **{f"plan.{key}": value for key, value in planner.settings.items()},
+    }
+    console.emit(facts)
+    console.show_facts(facts)

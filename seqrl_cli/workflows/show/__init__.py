@@ -1,0 +1,1 @@
+"""Verbs that print what is there: runs, presets, datasets, the machine."""
