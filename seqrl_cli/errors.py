@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class SeqrlError(Exception):
-    """The input or the machine is at fault, not the program.
+    """A fault of the input or the machine, not of the program.
 
     Args:
         message: one sentence that names the thing and its value.
@@ -34,7 +34,7 @@ class UsageError(SeqrlError):
 
 
 class RunConflictError(SeqrlError):
-    """A run of other settings or data is in the place of the one that is asked for."""
+    """The requested run exists already, with other settings or data."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
@@ -48,7 +48,7 @@ def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> 
 
     Args:
         kind: what the name should be, for example ``"dataset"``.
-        name: what the user wrote.
+        name: what the user typed.
         options: the names that exist.
         listing: the command that lists them.
     """
@@ -60,16 +60,16 @@ def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> 
     return UsageError(f"unknown {kind} {name!r}", hint)
 
 
-class Interrupted(SeqrlError):
-    """The user stopped the program; the message says what was kept, the hint what the same command will do."""
+class CommandInterruptedError(SeqrlError):
+    """The user pressed Ctrl-C; the message names what was kept, the hint what the same command will do."""
 
     exit_code = 130
 
 
 @contextmanager
 def when_interrupted(message: str, hint: str) -> Iterator[None]:
-    """Turn Ctrl-C in the block into an :class:`Interrupted` that tells the truth about this piece of work."""
+    """Turn Ctrl-C in the block into a :class:`CommandInterruptedError` with this message and hint."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(message, hint) from error
+        raise CommandInterruptedError(message, hint) from error

@@ -14,7 +14,7 @@ from seqrl_cli.models.decoding.interface import Decoder, Window
 from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
-from seqrl_cli.models.native.library import CannotCompile, UnsupportedSystemError
+from seqrl_cli.models.native.library import CompilationError, UnsupportedSystemError
 from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
 
@@ -72,7 +72,7 @@ def build_decoder(
     if engine in ("auto", "native"):
         try:
             return _compiled(model, window)
-        except CannotCompile as error:
+        except CompilationError as error:
             if engine == "native":
                 raise
             if on_warning and not isinstance(error, UnsupportedSystemError):
@@ -85,7 +85,7 @@ def build_decoder(
 
 
 def _compiled(model: TokenModel, window: Window | None) -> Decoder:
-    """The decoder of a model on a CPU in C++, or with linear layers in C++; raises CannotCompile."""
+    """The decoder of a model on a CPU in C++, or with linear layers in C++; raises CompilationError."""
     if isinstance(model, RetNet):
         return RetNetDecoder(model, window, compiled=True)
     assert window is not None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.data.policy_windows import Trajectory
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.buffer_files import Segment
 from seqrl_cli.online.context import Evaluation, Workplace
@@ -88,7 +88,7 @@ def finetune(
         should_stop: asked between updates and between steps of the environments; true saves and returns.
 
     Raises:
-        EnvironmentFailure: an environment broke; everything up to the iteration's beginning was saved.
+        EnvironmentFailedError: an environment broke; everything up to the iteration's beginning was saved.
         SeqrlError: all exploration blew up, a loss is not finite, the disk is full, or a file of the buffer is damaged.
     """
     with own_generators(place.learner.device), deferred_interrupt() as interrupted:
@@ -151,7 +151,7 @@ class FineTuner:
                 self._save()
             while self.progress.iteration < self.settings.iterations:
                 self._iterate(on_progress)
-        except (_Stopped, EnvironmentFailure) as error:
+        except (_Stopped, EnvironmentFailedError) as error:
             if self._saved is not None:  # else the first evaluation is still missing, and begins anew
                 self._save()
             if isinstance(error, _Stopped):

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from seqrl_cli.data.formats.d4rl import read_d4rl
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint, saved_steps
@@ -120,11 +120,11 @@ def test_a_broken_environment_is_reported_and_the_buffer_is_intact(tmp_path, uni
 
     def breaks(iteration, on_step):
         if iteration == 4:
-            raise EnvironmentFailure("environment Hopper-v4 failed in a step: RuntimeError: lost", "…")
+            raise EnvironmentFailedError("environment Hopper-v4 failed in a step: RuntimeError: lost", "…")
         return explore(iteration, on_step)
 
     explore = place.explore
-    with pytest.raises(EnvironmentFailure, match="lost"):
+    with pytest.raises(EnvironmentFailedError, match="lost"):
         tune(tmp_path, small_settings(), replace(place, explore=breaks))
     assert newest_checkpoint(tmp_path / "checkpoints").step == 100 + 3 * 4
     tune(tmp_path, small_settings())

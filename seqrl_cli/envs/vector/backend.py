@@ -10,7 +10,7 @@ import numpy as np
 from seqrl_cli.errors import SeqrlError
 
 
-class EnvironmentFailure(SeqrlError):
+class EnvironmentFailedError(SeqrlError):
     """An environment broke while it was made, reset or stepped."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 
 from seqrl_cli.envs.make import Environment, make_env, space_sizes
-from seqrl_cli.envs.vector.backend import EnvironmentFailure, EnvLayout, EnvSpec, forget_step
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError, EnvLayout, EnvSpec, forget_step
 from seqrl_cli.errors import SeqrlError
 
 
@@ -22,7 +22,7 @@ class InProcessBackend:
         spec: which.
 
     Raises:
-        EnvironmentFailure: one raised something when it was made.
+        EnvironmentFailedError: one raised something when it was made.
         SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
     """
 
@@ -42,7 +42,7 @@ class InProcessBackend:
         """Reset one.
 
         Raises:
-            EnvironmentFailure: it raised something.
+            EnvironmentFailedError: it raised something.
         """
         forget_step(self.rows)
         with self._naming_failures("when it was reset"):
@@ -53,7 +53,7 @@ class InProcessBackend:
         """Step the chosen ones.
 
         Raises:
-            EnvironmentFailure: one raised something.
+            EnvironmentFailedError: one raised something.
         """
         forget_step(self.rows)
         for slot in np.flatnonzero(chosen).tolist():
@@ -88,7 +88,7 @@ class InProcessBackend:
         """Tell whatever an environment raises as its failure.
 
         Raises:
-            EnvironmentFailure: it raised something.
+            EnvironmentFailedError: it raised something.
         """
         try:
             yield
@@ -97,7 +97,7 @@ class InProcessBackend:
         except Exception as error:  # whatever it is, it is the environment's
             first_line = f"{type(error).__name__}: {error}".splitlines()[0]
             hint = "SEQRL_DEBUG=1 shows where the environment failed"
-            raise EnvironmentFailure(f"environment {self._env_id} failed {when}: {first_line}", hint) from error
+            raise EnvironmentFailedError(f"environment {self._env_id} failed {when}: {first_line}", hint) from error
 
 
 def _cut(env: Environment, size: int | None) -> Environment:

@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 
 START, STEP = b"b", b"s"  # requests
@@ -70,14 +70,14 @@ def unpack_step(body: bytes, slots: int) -> tuple[np.ndarray, np.ndarray]:
 
 def pack_failure(error: SeqrlError) -> bytes:
     """The body of FAILED."""
-    kind, trace = isinstance(error, EnvironmentFailure), "".join(traceback.format_exception(error))
+    kind, trace = isinstance(error, EnvironmentFailedError), "".join(traceback.format_exception(error))
     return json.dumps([kind, error.message, error.hint, trace]).encode()
 
 
 def unpack_failure(body: bytes) -> SeqrlError:
     """The same error, caused by one that tells where it arose."""
     is_environment, message, hint, trace = json.loads(body)
-    error = (EnvironmentFailure if is_environment else SeqrlError)(message, hint)
+    error = (EnvironmentFailedError if is_environment else SeqrlError)(message, hint)
     error.__cause__ = _Elsewhere(trace)
     return error
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from seqrl_cli.envs.vector.backend import EnvironmentFailure, EnvLayout, EnvSpec, forget_step
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError, EnvLayout, EnvSpec, forget_step
 from seqrl_cli.envs.vector.messages import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
 
 Answer = TypeVar("Answer")
@@ -48,7 +48,7 @@ class SubprocessBackend:
         on_warning: told of a process that died.
 
     Raises:
-        EnvironmentFailure: one broke when it was made.
+        EnvironmentFailedError: one broke when it was made.
         SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
     """
 
@@ -64,7 +64,7 @@ class SubprocessBackend:
         """Reset one.
 
         Raises:
-            EnvironmentFailure: it broke, or took its process with it twice.
+            EnvironmentFailedError: it broke, or took its process with it twice.
         """
         self._under_way.pop(slot, None)
         rows = self._insist(lambda: "when it was reset", lambda child: child.start(slot, seed))
@@ -76,7 +76,7 @@ class SubprocessBackend:
         """Step the chosen ones.
 
         Raises:
-            EnvironmentFailure: one broke, or took their process with it twice.
+            EnvironmentFailedError: one broke, or took their process with it twice.
         """
         slots = np.flatnonzero(chosen).tolist()
         if not slots:  # nothing to ask a process for, nor a step that it could die in
@@ -100,7 +100,7 @@ class SubprocessBackend:
         """Ask the process, or another one in its place; what kills two in a row would kill any.
 
         Raises:
-            EnvironmentFailure: it broke, or took two processes with it.
+            EnvironmentFailedError: it broke, or took two processes with it.
         """
         for is_last in (False, True):
             try:
@@ -111,7 +111,9 @@ class SubprocessBackend:
                 self._child = None
                 what = f"the process of environment {self._spec.env_id} {death.how} {when()}"
                 if is_last:
-                    raise EnvironmentFailure(f"{what}, and again when it had been started anew", death.hint) from None
+                    raise EnvironmentFailedError(
+                        f"{what}, and again when it had been started anew", death.hint
+                    ) from None
                 if self._on_warning:
                     self._on_warning(f"{what}: it is started again")
         raise AssertionError("the loop returns or raises")
@@ -126,7 +128,7 @@ class SubprocessBackend:
         """A new process where the old one was.
 
         Raises:
-            EnvironmentFailure: an episode under way is not what it was, or an environment broke.
+            EnvironmentFailedError: an episode under way is not what it was, or an environment broke.
             _Died: the process did not survive it.
         """
         child = _Child(self._spec)
@@ -141,7 +143,7 @@ class SubprocessBackend:
         """Play the episodes under way up to where they were.
 
         Raises:
-            EnvironmentFailure: one is not what it was.
+            EnvironmentFailedError: one is not what it was.
         """
         for slot, episode in self._under_way.items():
             rows = child.start(slot, episode.seed)
@@ -151,7 +153,7 @@ class SubprocessBackend:
                 actions[slot] = action
                 rows = child.step(actions, chosen)
             if any(rows[name][slot].tobytes() != self.rows[name][slot].tobytes() for name in _SHOWN):
-                raise EnvironmentFailure(
+                raise EnvironmentFailedError(
                     f"the process of environment {self._spec.env_id} died, and its episode cannot go on: played again "
                     f"with the same seed and actions, step {len(episode.actions):,} shows something else",
                     "its episodes have to follow from the seed of reset and the actions alone",
@@ -194,7 +196,7 @@ class _Child:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         except OSError as error:
             message = f"no process for environment {spec.env_id} can be started: {error.strerror}"
-            raise EnvironmentFailure(message, "was memory short?") from error
+            raise EnvironmentFailedError(message, "was memory short?") from error
         assert process.stdin and process.stdout
         self._process, self._requests, self._answers = process, process.stdin, process.stdout
         try:

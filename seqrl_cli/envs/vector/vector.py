@@ -83,7 +83,7 @@ class SeededVectorEnv:
         """Start an episode in a slot, dropping what ran there; returns the observation ``(observation_dim,)``.
 
         Raises:
-            EnvironmentFailure: the environment broke.
+            EnvironmentFailedError: the environment broke.
         """
         self._backend.start(slot, seed)
         self._running[slot] = True
@@ -98,7 +98,7 @@ class SeededVectorEnv:
             active: ``(E,)`` bool, the slots to step, all of them in an episode; by default every slot that is in one.
 
         Raises:
-            EnvironmentFailure: an environment broke.
+            EnvironmentFailedError: an environment broke.
         """
         chosen = self.active if active is None else np.asarray(active)
         assert not (chosen & ~self._running).any(), "a slot was stepped that has no episode"

@@ -77,7 +77,7 @@ class NativeGPTDecoder(Decoder):
 
     Raises:
         SeqrlError: the model cannot hold the window.
-        CannotCompile: the C++ cannot be compiled on this machine.
+        CompilationError: the C++ cannot be compiled on this machine.
     """
 
     def __init__(self, model: GPT, window: Window) -> None:

@@ -34,11 +34,11 @@ KEPT_DAYS = 30
 """How long libraries of other versions stay in the cache."""
 
 
-class CannotCompile(SeqrlError):
+class CompilationError(SeqrlError):
     """There is no compiler, or it cannot compile or link this."""
 
 
-class UnsupportedSystemError(CannotCompile):
+class UnsupportedSystemError(CompilationError):
     """Nothing is compiled on this system, and its user can do nothing about it."""
 
 
@@ -46,27 +46,27 @@ def load() -> ctypes.CDLL:
     """The library.
 
     Raises:
-        CannotCompile: it cannot be had on this machine.
+        CompilationError: it cannot be had on this machine.
     """
     outcome = _outcome()
-    if isinstance(outcome, CannotCompile):
+    if isinstance(outcome, CompilationError):
         raise outcome
     return outcome
 
 
 def available() -> bool:
     """Whether it can be had on this machine."""
-    return not isinstance(_outcome(), CannotCompile)
+    return not isinstance(_outcome(), CompilationError)
 
 
 @cache
-def _outcome() -> ctypes.CDLL | CannotCompile:
+def _outcome() -> ctypes.CDLL | CompilationError:
     """The library, or why there is none, found out once a process."""
     if sys.platform != "linux":
         return UnsupportedSystemError("C++ is compiled on Linux only")
     compiler = find_compiler()
     if compiler is None:
-        return CannotCompile("there is no C++ compiler", HINT)
+        return CompilationError("there is no C++ compiler", HINT)
     troubles = (OSError, RuntimeError, subprocess.SubprocessError)
     try:
         try:
@@ -74,10 +74,10 @@ def _outcome() -> ctypes.CDLL | CannotCompile:
         except troubles:  # no home, or one that cannot be written or run from
             with tempfile.TemporaryDirectory(prefix="seqrl-") as folder:
                 return _library_in(Path(folder), compiler)
-    except CannotCompile as error:
+    except CompilationError as error:
         return error
     except troubles as error:
-        return CannotCompile(f"the C++ cannot be compiled: {error}", HINT)
+        return CompilationError(f"the C++ cannot be compiled: {error}", HINT)
 
 
 def forget() -> None:
@@ -117,7 +117,7 @@ def _compile(compiler: str, path: Path) -> None:
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
                 reason = next((line for line in lines if "error" in line), lines[-1])
-                raise CannotCompile(f"{compiler} failed: {reason}", HINT)
+                raise CompilationError(f"{compiler} failed: {reason}", HINT)
         path.with_suffix(".sha256").write_text(_digest(whole))
         whole.replace(path)
 

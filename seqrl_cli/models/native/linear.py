@@ -24,7 +24,7 @@ class Panels:
         layer: what the C++ takes.
 
     Raises:
-        CannotCompile: the C++ cannot be compiled on this machine.
+        CompilationError: the C++ cannot be compiled on this machine.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -49,7 +49,7 @@ class NativeLinear:
         bias: (outputs,), or None.
 
     Raises:
-        CannotCompile: the C++ cannot be compiled on this machine.
+        CompilationError: the C++ cannot be compiled on this machine.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:

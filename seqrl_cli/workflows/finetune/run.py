@@ -10,8 +10,8 @@ from seqrl_cli.artifacts.token_model import use_threads
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, counted
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
-from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.online.context import Workplace
 from seqrl_cli.online.loop import Counters, Outcome, finetune
 from seqrl_cli.online.settings import OnlineSettings
@@ -72,8 +72,8 @@ def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *,
     """Fine-tune, go on, or find that it is done.
 
     Raises:
-        Interrupted: Ctrl-C; everything was saved from the first evaluation's end on.
-        EnvironmentFailure: the environment broke; the same holds.
+        CommandInterruptedError: Ctrl-C; everything was saved from the first evaluation's end on.
+        EnvironmentFailedError: the environment broke; the same holds.
         SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
     """
     threads = use_threads(request.threads)
@@ -127,12 +127,12 @@ def _replace(job: FinetuneJob, request: FinetuneRequest, threads: int, place: Wo
     """Evaluate and save beside the run that is there, and only then take its place.
 
     Raises:
-        Interrupted: Ctrl-C; the run that was there is as it was.
+        CommandInterruptedError: Ctrl-C; the run that was there is as it was.
         SeqrlError: the new run failed; likewise.
     """
     if removed := goes_with(job.run):
         console.note(f"{job.run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
-    as_it_was = Interrupted(
+    as_it_was = CommandInterruptedError(
         f"interrupted in the evaluation before fine-tuning; {job.run.path} is as it was",
         "the same command starts over",
     )
@@ -179,9 +179,9 @@ def _tune(
     except KeyboardInterrupt:
         status = "interrupted"
         raise
-    except EnvironmentFailure as error:
+    except EnvironmentFailedError as error:
         does = "goes on from what was saved" if saved_steps(job.run.checkpoints) else "begins again; nothing was saved"
-        raise EnvironmentFailure(
+        raise EnvironmentFailedError(
             error.message, f"once that is mended, the same command {does}; {error.hint}"
         ) from error
     finally:
@@ -191,12 +191,12 @@ def _tune(
     return _report(job, record, fresh=True)
 
 
-def _interrupted(job: FinetuneJob, outcome: Outcome, *, force: bool) -> Interrupted:
+def _interrupted(job: FinetuneJob, outcome: Outcome, *, force: bool) -> CommandInterruptedError:
     if not saved_steps(job.run.checkpoints):
         message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
-        return Interrupted(message, "the same command begins again")
+        return CommandInterruptedError(message, "the same command begins again")
     place = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
-    return Interrupted(
+    return CommandInterruptedError(
         f"interrupted in {place}; all is saved",
         f"the same command{' without --force' if force else ''} carries on from there",
     )

@@ -12,8 +12,8 @@ import numpy as np
 from seqrl_cli.artifacts.token_model import use_threads
 from seqrl_cli.console import Console, counted
 from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
-from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.planning.episode_files import (
     DamagedEpisodeError,
     discard_staged,
@@ -69,7 +69,7 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
     """Play the episodes that are missing and sum all of them up.
 
     Raises:
-        Interrupted: Ctrl-C; finished episodes are kept.
+        CommandInterruptedError: Ctrl-C; finished episodes are kept.
         SeqrlError: there is no such run, the model cannot hold the plan, or the results cannot be written.
     """
     use_threads(request.threads)
@@ -135,10 +135,10 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
             rollout.play(episodes, on_episode, tally.stepped)
     except KeyboardInterrupt as error:
         kept, hint = _what_is_kept(len(written), len(episodes), replace)
-        raise Interrupted(f"interrupted; {kept}", hint) from error
-    except EnvironmentFailure as error:
+        raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
+    except EnvironmentFailedError as error:
         kept, hint = _what_is_kept(len(written), len(episodes), replace)
-        raise EnvironmentFailure(error.message, f"{kept}; once that is mended, {hint}; {error.hint}") from error
+        raise EnvironmentFailedError(error.message, f"{kept}; once that is mended, {hint}; {error.hint}") from error
     finally:
         vector.close()
         if replace and len(written) < len(episodes):

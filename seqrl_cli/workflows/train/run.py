@@ -14,7 +14,7 @@ from seqrl_cli.artifacts.token_model import choose_device, use_threads
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress, duration
-from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.decision.decoder import check_context
 from seqrl_cli.models.gpt.model import GPT
@@ -96,7 +96,7 @@ def train_model(request: TrainRequest, console: Console, *, force: bool = False)
     """Train, continue, or find that it is done.
 
     Raises:
-        Interrupted: Ctrl-C; a checkpoint was saved.
+        CommandInterruptedError: Ctrl-C; a checkpoint was saved.
         SeqrlError: the run belongs to other settings or data, is in use, or cannot be written.
     """
     device, threads = choose_device(request.device), use_threads(request.threads)
@@ -145,7 +145,7 @@ def _replace(
         How far the new run has come; ``interrupted`` is true only where Ctrl-C stopped it, not the checkpoint.
 
     Raises:
-        Interrupted: Ctrl-C before there was a checkpoint; the run that was there is as it was.
+        CommandInterruptedError: Ctrl-C before there was a checkpoint; the run that was there is as it was.
         SeqrlError: the new run failed; likewise.
     """
     if removed := goes_with(run):
@@ -164,7 +164,7 @@ def _replace(
             outcome = _loop(new, job, console, update, at_first_checkpoint)
     except KeyboardInterrupt as error:
         message = f"interrupted before the first checkpoint; {run.path} is as it was"
-        raise Interrupted(message, "the same command starts over") from error
+        raise CommandInterruptedError(message, "the same command starts over") from error
     return replace(outcome, interrupted=made < first)
 
 
@@ -228,7 +228,7 @@ def _fit(
         record = records.write_record(run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
         message = f"interrupted at update {outcome.step:,} of {job.settings.updates:,}; a checkpoint was saved"
-        raise Interrupted(message, _carries_on(force=force))
+        raise CommandInterruptedError(message, _carries_on(force=force))
     return _report(run, record, fresh=True)
 
 
@@ -237,13 +237,15 @@ def _carries_on(*, force: bool) -> str:
     return f"the same command{without} carries on from there"
 
 
-def _interrupted(run: RunFolder, *, force: bool) -> Interrupted:
+def _interrupted(run: RunFolder, *, force: bool) -> CommandInterruptedError:
     """What to say of a run that was stopped at once: before its loop, or by a second Ctrl-C in it."""
     steps = saved_steps(run.checkpoints)
     if not steps:
-        return Interrupted(f"interrupted before the first checkpoint of {run.path}", "the same command begins anew")
+        return CommandInterruptedError(
+            f"interrupted before the first checkpoint of {run.path}", "the same command begins anew"
+        )
     kept = f"interrupted; {run.path} has its checkpoint of update {steps[-1]:,}"
-    return Interrupted(kept, _carries_on(force=force))
+    return CommandInterruptedError(kept, _carries_on(force=force))
 
 
 def _loop(

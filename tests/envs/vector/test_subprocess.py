@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from seqrl_cli.envs.vector import subprocess as backend_process
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.messages import send
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
@@ -135,7 +135,7 @@ def test_a_step_of_no_slot_needs_no_process():
 def test_what_kills_two_in_a_row_is_told():
     warnings = []
     plot_mischief("abort", step=3, once=False)
-    with pytest.raises(EnvironmentFailure) as caught:
+    with pytest.raises(EnvironmentFailedError) as caught:
         play(vector(FRAGILE, 1, backend=partial(SubprocessBackend, on_warning=warnings.append)))
     death = f"the process of environment {FRAGILE} died of signal 6 (SIGABRT) in step 3"
     assert warnings == [f"{death}: it is started again"]
@@ -147,7 +147,7 @@ def test_what_an_environment_raises_is_told_as_if_it_were_here():
     plot_mischief("raise", step=3, once=False)
     failures = []
     for backend in (InProcessBackend, SubprocessBackend):
-        with pytest.raises(EnvironmentFailure, match="failed in a step: ValueError: a gear is missing$") as caught:
+        with pytest.raises(EnvironmentFailedError, match="failed in a step: ValueError: a gear is missing$") as caught:
             play(vector(FRAGILE, backend=backend))
         failures.append((caught.value.message, caught.value.hint))
     assert failures[0] == failures[1]
@@ -183,7 +183,9 @@ def test_an_episode_that_does_not_follow_from_its_seed_cannot_go_on():
         for _ in range(6):
             fickle.step(actions)
         for _ in range(2):  # nor when it is asked again
-            with pytest.raises(EnvironmentFailure, match="with the same seed and actions, step 6 shows something else"):
+            with pytest.raises(
+                EnvironmentFailedError, match="with the same seed and actions, step 6 shows something else"
+            ):
                 fickle.step(actions)
             assert not children()
 

@@ -6,7 +6,7 @@ from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.vector.backend import EnvironmentFailure
+from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 
@@ -119,7 +119,9 @@ def test_what_an_environment_raises_is_told_as_its_failure():
     vector.start(0, seed=0)
     for _ in range(2):
         vector.step(np.zeros((1, 1)))
-    with pytest.raises(EnvironmentFailure, match="environment Breaks-v0 failed in a step: ValueError: a gear is miss"):
+    with pytest.raises(
+        EnvironmentFailedError, match="environment Breaks-v0 failed in a step: ValueError: a gear is miss"
+    ):
         vector.step(np.zeros((1, 1)))
 
 

@@ -75,7 +75,7 @@ def test_without_a_compiler_pytorch_decodes(cache, monkeypatch):
     warnings: list[str] = []
     assert isinstance(build_decoder(gpt(), Window(2), on_warning=warnings.append), GPTDecoder)
     assert "no C++ compiler" in warnings[0] and "install g++" in warnings[0]
-    with pytest.raises(library.CannotCompile, match="no C\\+\\+ compiler"):
+    with pytest.raises(library.CompilationError, match="no C\\+\\+ compiler"):
         build_decoder(gpt(), Window(2), engine="native")
 
 
@@ -89,7 +89,7 @@ def test_without_a_compiler_pytorch_decodes(cache, monkeypatch):
 )
 def test_a_compiler_that_fails_is_quoted(cache, tmp_path, monkeypatch, script, reason):
     compiler_that(script, tmp_path, monkeypatch)
-    with pytest.raises(library.CannotCompile, match=reason):
+    with pytest.raises(library.CompilationError, match=reason):
         library.load()
     assert not list(cache.glob("*.so"))
 
@@ -97,13 +97,13 @@ def test_a_compiler_that_fails_is_quoted(cache, tmp_path, monkeypatch, script, r
 def test_a_compiler_that_hangs_is_given_up(cache, tmp_path, monkeypatch):
     compiler_that("exec sleep 60", tmp_path, monkeypatch)
     monkeypatch.setattr(library, "PATIENCE", 0.1)
-    with pytest.raises(library.CannotCompile, match="timed out"):
+    with pytest.raises(library.CompilationError, match="timed out"):
         library.load()
 
 
 def test_a_compiler_that_cannot_be_run(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(library, "find_compiler", lambda: str(tmp_path / "nowhere"))
-    with pytest.raises(library.CannotCompile, match="nowhere"):
+    with pytest.raises(library.CompilationError, match="nowhere"):
         library.load()
 
 
