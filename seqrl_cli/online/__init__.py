@@ -1,1 +1,10 @@
-"""Online fine-tuning: the replay buffer in memory and on disk, and the loop that fills it and learns from it."""
+"""Online fine-tuning of a policy: explore, learn from a replay buffer, evaluate.
+
+In reading order:
+
+- ``context``: the settings, and what the loop works with.
+- ``loop``: the loop itself, with its checkpoints.
+- ``collector``: plays the episodes of an iteration.
+- ``buffer``: the replay buffer in memory.
+- ``buffer_files``: the replay buffer on disk.
+"""

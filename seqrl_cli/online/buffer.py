@@ -1,8 +1,8 @@
 """The replay buffer of online fine-tuning: whole trajectories, first in, first out.
 
-Zheng, Zhang, Grover: Online Decision Transformer (arXiv 2202.05607), section 4. The buffer begins with the best offline
-trajectories, the worst of them first, so that new experience drives out the worst. A trajectory in it is relabelled by
-hindsight: whatever return the exploration aimed at, the returns-to-go to learn from are sums of the real rewards.
+Zheng, Zhang, Grover: Online Decision Transformer (arXiv 2202.05607), section 4. The buffer starts with the best offline
+trajectories, the worst of them first, so that new experience replaces the worst. Trajectories are relabelled in
+hindsight: whatever return the exploration aimed at, the returns-to-go in the buffer are sums of the real rewards.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from seqrl_cli.data.policy_windows import PolicyWindows, Trajectory
 def best_trajectories(trajectories: Sequence[Trajectory], count: int) -> list[Trajectory]:
     """The ``count`` trajectories of highest return, or all of them when there are fewer, in ascending order of return.
 
-    (The originals differ from this and from each other: one always drops the worst, one keeps the worst thousand.)
+    (Both published implementations differ: one always drops the worst trajectory, the other keeps the worst thousand.)
     """
     order = np.argsort([trajectory.total_reward for trajectory in trajectories], kind="stable")
     return [trajectories[index] for index in order[max(0, len(order) - count) :]]
 
 
 class ReplayBuffer:
-    """The latest ``capacity`` trajectories of all that were added, oldest first.
+    """The last ``capacity`` trajectories added, oldest first.
 
-    Trajectories are counted from 0 in the order in which they were added; the buffer holds number ``first`` to number
-    ``added - 1``, whether one was added at a time or many.
+    Trajectories are numbered from 0 in the order in which they are added. The buffer holds the numbers ``first`` to
+    ``added - 1``.
 
     Args:
-        capacity: trajectories that it holds at most, at least 1.
+        capacity: most trajectories that it holds, at least 1.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -50,25 +50,23 @@ class ReplayBuffer:
 
     @property
     def first(self) -> int:
-        """Number of the oldest trajectory that is held."""
+        """Number of the oldest trajectory held."""
         return self.added - len(self)
 
     @property
     def mean_return(self) -> float:
-        """Mean return of the trajectories held, at least one."""
+        """Mean return of the trajectories held; the buffer must not be empty."""
         return float(np.mean([trajectory.total_reward for trajectory in self]))
 
     def add(self, trajectories: Sequence[Trajectory]) -> None:
-        """Take in trajectories; as many of the oldest go as there is no room for."""
+        """Append trajectories; when the buffer is full, the oldest are evicted."""
         self._trajectories.extend(trajectories)
         self.added += len(trajectories)
 
     def windows(self, context: int) -> PolicyWindows:
-        """The windows of what is held now: a uniform draw takes a trajectory in proportion to its length.
-
-        Windows are drawn with replacement, so a batch may be larger than the buffer.
+        """Windows of the trajectories held now; a uniform draw selects a trajectory in proportion to its length.
 
         Args:
-            context: steps a window.
+            context: steps per window.
         """
         return PolicyWindows(list(self), context)

@@ -1,22 +1,21 @@
-"""The replay buffer on disk: a folder of HDF5 files that is only ever appended to.
+"""The replay buffer on disk: a folder of HDF5 files, each written once.
 
 ::
 
-    buffer/00000000.h5    the offline trajectories that the buffer began with
-    buffer/00001000.h5    what the first iteration added, named by the number of its first trajectory
+    buffer/00000000.h5    the offline trajectories that the buffer started with
+    buffer/00001000.h5    the first iteration's trajectories, named by the number of the first one
     buffer/00001004.h5    …
 
-A segment is written once, to a temporary file that is forced to the disk and renamed, and never opened for writing
-again. A single growing HDF5 file would not do: a kill amid a write leaves its metadata torn, and libhdf5 may crash on
-reading what is torn. Here a kill leaves a temporary file, which nothing reads.
+Each file is written under a temporary name, forced to the disk and renamed; it is never opened for writing again. A
+single growing HDF5 file would not do: a kill during a write leaves torn metadata, and libhdf5 may crash when it reads
+them. Here a kill leaves a temporary file, which nothing reads.
 
-What the buffer consists of is written in the checkpoint: the live segments with their hashes, which are compared before
-libhdf5 sees a file. Segments that a kill left beyond the checkpoint are made again, the same, and replace those files.
-A segment goes when none of its trajectories is in the buffer of any checkpoint that is kept. It stays whole till then,
-and the first may fill the buffer by itself; so the folder holds one capacity of trajectories, at times nearly two, and
-what was added since the oldest checkpoint.
+The checkpoint lists the files that make up the buffer, with their hashes, which are compared before libhdf5 opens a
+file. A resumed run writes the files after its checkpoint again, with the same contents. A file is removed once no kept
+checkpoint has one of its trajectories in its buffer. Until then it stays whole, and the first file may fill the buffer
+by itself; so the folder holds up to twice the buffer's capacity, plus what was added since the oldest checkpoint.
 
-Segments are in D4RL's layout: each is a dataset that ``seqrl train`` takes, too.
+The files are in D4RL's layout: ``seqrl train`` accepts each as a dataset.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ from seqrl_cli.runs.atomic import writing
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Some trajectories in one file.
+class BufferFile:
+    """One file of the buffer.
 
     Attributes:
-        first: number of the first one, counted over all that were ever added.
-        count: how many they are.
-        sha256: of the file.
+        first: number of its first trajectory, counted over all that were ever added.
+        count: trajectories in the file.
+        sha256: hash of the file's contents.
     """
 
     first: int
@@ -55,49 +54,49 @@ class Segment:
         return self.first + self.count
 
 
-class SegmentFolder:
+class BufferFolder:
     """The files of one run's buffer.
 
     Args:
         path: the folder; made when absent.
-        env_id: written into each file, so that it can be trained on by itself.
+        env_id: written into each file, so that a model can be trained on the file alone.
     """
 
     def __init__(self, path: Path, env_id: str | None = None) -> None:
         self.path = path
         self.env_id = env_id
 
-    def append(self, first: int, trajectories: Sequence[Trajectory]) -> Segment:
-        """Write trajectories, at least one, as a new segment; one that a killed process left there is replaced.
+    def append(self, first: int, trajectories: Sequence[Trajectory]) -> BufferFile:
+        """Write at least one trajectory to a new file, which replaces one that a killed process left there.
 
         Raises:
             SeqrlError: the folder cannot be written, or the disk is full.
         """
         path = self._file(first)
         write_d4rl(path, episodes_of(trajectories), {"env_id": self.env_id, "first_trajectory": first})
-        return Segment(first, len(trajectories), file_sha256(path))
+        return BufferFile(first, len(trajectories), file_sha256(path))
 
-    def read(self, segment: Segment) -> list[Trajectory]:
-        """The trajectories of a segment, in the order in which they were added.
+    def read(self, file: BufferFile) -> list[Trajectory]:
+        """The trajectories of a file, in the order in which they were added.
 
         Raises:
-            SeqrlError: the file is missing or not what was written.
+            SeqrlError: the file is missing or damaged.
         """
-        path = self._file(segment.first)
+        path = self._file(file.first)
         if not path.is_file():
-            raise SeqrlError(f"the replay buffer misses {path}", "restore the file, or start again with --force")
-        if file_sha256(path) != segment.sha256:
-            message = f"{path} is damaged: it is not what the checkpoint says was written"
-            raise SeqrlError(message, "restore the file, or start again with --force")
+            raise SeqrlError(f"the replay buffer lacks {path}", "restore the file, or start over with --force")
+        if file_sha256(path) != file.sha256:
+            message = f"{path} is damaged: its hash differs from the one in the checkpoint"
+            raise SeqrlError(message, "restore the file, or start over with --force")
         return trajectories_of(read_d4rl(path))
 
-    def keep_only(self, segments: Iterable[Segment]) -> None:
-        """Remove every other segment, and what killed processes left behind.
+    def keep_only(self, files: Iterable[BufferFile]) -> None:
+        """Remove all other files, those that killed processes left behind included.
 
         Raises:
             SeqrlError: a file cannot be removed.
         """
-        kept = {self._file(segment.first).name for segment in segments}
+        kept = {self._file(file.first).name for file in files}
         with writing(self.path):
             for path in self.path.glob("*.h5"):
                 if path.name not in kept:
@@ -108,7 +107,7 @@ class SegmentFolder:
 
 
 def episodes_of(trajectories: Sequence[Trajectory]) -> Episodes:
-    """Trajectories, at least one, as flat arrays; where the environment did not end one, the clock did."""
+    """At least one trajectory as flat arrays; one that the environment did not end counts as timed out."""
     lengths = np.array([len(trajectory) for trajectory in trajectories])
     ends = np.cumsum(lengths) - 1
     terminals = np.zeros(lengths.sum(), bool)

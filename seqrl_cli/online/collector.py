@@ -1,4 +1,4 @@
-"""Episodes of the policy as it is now, for exploration and for evaluation."""
+"""Episodes played by the current policy, for exploration and for evaluation."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.planning.rollout import Agent, EpisodeRecord, Rollout
 
 
-class Player:
-    """Plays an iteration's episodes, several at once; an episode depends on the weights, the seed and its number only.
+class EpisodeCollector:
+    """Plays an iteration's episodes, several at once.
+
+    An episode depends only on the weights, the seed and its number.
 
     Args:
-        make_agent: makes the agent anew for every iteration, since it may keep what it derived from the weights.
+        make_agent: makes a new agent for each iteration, since an agent may copy the weights.
         vector: the environments; as many episodes run at once as it has slots.
-        episodes: episodes an iteration.
-        seed: of the environments and of what the policy draws.
-        fresh: whether every iteration has episodes of its own, as exploration wants; otherwise all start alike, so
-            that evaluations differ by the weights alone.
+        episodes: episodes per iteration.
+        seed: of the environments and of the policy's samples.
+        fresh: whether each iteration plays new episodes, as exploration does. Otherwise all iterations play the same
+            ones, so that evaluations differ only by the weights.
         on_warning: told of episodes that are left out.
     """
 
@@ -40,10 +42,10 @@ class Player:
         self.on_warning = on_warning
 
     def __call__(self, iteration: int, on_step: Callable[[], None]) -> list[Trajectory]:
-        """The iteration's episodes in the order of their numbers; those with numbers that are not finite are left out.
+        """The iteration's episodes in their order; those that hold NaN or infinity are left out.
 
         Args:
-            iteration: decides which episodes, if they are fresh ones.
+            iteration: selects the episodes if ``fresh``.
             on_step: called between steps; may raise.
         """
         first = iteration * self.episodes if self.fresh else 0
@@ -53,7 +55,7 @@ class Player:
         return [_trajectory(record) for record in sorted(records, key=_number) if self._is_finite(record)]
 
     def _is_finite(self, record: EpisodeRecord) -> bool:
-        """Whether an episode can be learnt from; a simulation that blew up must not get into the buffer."""
+        """Whether an episode may enter the buffer; a diverged simulation may not."""
         broken = record.not_finite
         if broken and self.on_warning:
             kind = "exploration" if self.fresh else "evaluation"

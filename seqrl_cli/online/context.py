@@ -1,4 +1,4 @@
-"""What the loop of online fine-tuning works with, handed down by whoever wires the rooms together."""
+"""What the fine-tuning loop works with: its settings, a learner, two collectors of episodes, the buffer, and files."""
 
 from __future__ import annotations
 
@@ -12,64 +12,91 @@ from torch import Tensor
 
 from seqrl_cli.data.policy_windows import PolicyBatch, Trajectory
 from seqrl_cli.online.buffer import ReplayBuffer
-from seqrl_cli.online.buffer_files import SegmentFolder
+from seqrl_cli.online.buffer_files import BufferFolder
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.policy_learner import PolicySettings
 
 
 class Learner(Protocol):
-    """What the loop asks of the policy's learner."""
+    """The part of ``PolicyLearner`` that the loop uses."""
 
     step: int
     device: torch.device
     settings: PolicySettings
 
     def update(self, batch: PolicyBatch) -> Mapping[str, Tensor]:
-        """One gradient step; its loss, nll, entropy, temperature and learning rate."""
+        """Make one gradient step; returns its loss, nll, entropy, temperature and learning rate."""
 
     def checkpoint(self) -> Checkpoint:
-        """All that ``restore`` needs."""
+        """Everything that ``restore`` needs."""
 
     def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
-        """Go on from a checkpoint of the same model."""
+        """Resume from a checkpoint of the same model."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Mean return, normalized score in percent (None without reference scores) and length of some episodes."""
+class EvaluationSummary:
+    """Mean return, mean length, and normalized score in percent (None without reference scores) of some episodes."""
 
     return_: float
     score: float | None
     length: float
 
 
-class Play(Protocol):
-    """Episodes of the policy as it is now."""
+class CollectEpisodes(Protocol):
+    """A function that plays episodes with the current policy."""
 
     def __call__(self, iteration: int, on_step: Callable[[], None]) -> list[Trajectory]:
         """Play the iteration's episodes; ``on_step`` is called between steps and may raise."""
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """What the loop works with.
+class FinetuneContext:
+    """Everything that the loop works with.
 
     Attributes:
-        learner: the pretrained policy with its optimizer and temperature; trained in place.
+        learner: the pretrained policy, its optimizer and its temperature; trained in place.
         explore: plays exploration episodes.
         evaluate: plays evaluation episodes.
-        score: of evaluation episodes.
-        buffer: empty; filled from ``offline`` or from disk.
-        offline: the trajectories that the buffer begins with, the first to be evicted first.
-        segments: the buffer on disk.
+        score: summarises evaluation episodes.
+        buffer: empty; the loop fills it from ``offline`` or from disk.
+        offline: trajectories that the buffer starts with, in the order in which they will be evicted.
+        buffer_files: the buffer on disk.
         checkpoints: the run's folder of checkpoints.
     """
 
     learner: Learner
-    explore: Play
-    evaluate: Play
-    score: Callable[[Sequence[Trajectory]], Evaluation]
+    explore: CollectEpisodes
+    evaluate: CollectEpisodes
+    score: Callable[[Sequence[Trajectory]], EvaluationSummary]
     buffer: ReplayBuffer
     offline: Sequence[Trajectory]
-    segments: SegmentFolder
+    buffer_files: BufferFolder
     checkpoints: Path
+
+
+@dataclass(frozen=True)
+class OnlineSettings:
+    """How to fine-tune; the paper's values are those of the configuration.
+
+    Args:
+        iterations: of the whole run, including those before a resume.
+        seed: of the choice of windows.
+        episodes: exploration episodes per iteration.
+        updates: gradient steps per iteration.
+        batch_size: windows per update.
+        context: steps per window.
+        evaluate_every: iterations between evaluations; the last one is always evaluated.
+        checkpoint_every: iterations between checkpoints; the last one is always saved.
+        keep_checkpoints: newest checkpoints to keep, at least 1.
+    """
+
+    iterations: int
+    seed: int
+    episodes: int
+    updates: int
+    batch_size: int
+    context: int
+    evaluate_every: int
+    checkpoint_every: int
+    keep_checkpoints: int

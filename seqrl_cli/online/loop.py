@@ -1,4 +1,4 @@
-"""The loop of online fine-tuning: explore, learn, evaluate; the same bits however often it is cut."""
+"""The fine-tuning loop: explore, learn, evaluate. An interrupted and resumed run ends with the same bits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy as np
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.buffer_files import Segment
-from seqrl_cli.online.context import Evaluation, Workplace
-from seqrl_cli.online.settings import OnlineSettings
+from seqrl_cli.online.buffer_files import BufferFile
+from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineSettings
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
     newest_checkpoint,
@@ -30,30 +29,36 @@ from seqrl_cli.training.signals import deferred_interrupt
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a call of ``finetune`` ended: iterations done before it and in all, and whether it was stopped early."""
+class FinetuneOutcome:
+    """How a call of ``finetune`` ended.
+
+    Attributes:
+        first_iteration: iterations completed before this call.
+        iteration: iterations completed in all.
+        interrupted: whether it stopped before the last iteration.
+    """
 
     first_iteration: int
     iteration: int
     interrupted: bool
 
 
-MEASURES = ("loss", "nll", "entropy", "temperature", "learning_rate")  # of updates; logged as means
+UPDATE_METRICS = ("loss", "nll", "entropy", "temperature", "learning_rate")  # logged as means over the updates
 
 
-class _Stopped(Exception):
-    """Ctrl-C amid an episode, which is played again from its start."""
+class _StoppedError(Exception):
+    """A stop was requested; an episode that it interrupts is played again from its start."""
 
 
 @dataclass
-class Counters:
-    """Counters of the run, all that is saved beside the learner and the buffer.
+class FinetuneProgress:
+    """FinetuneProgress of the run, all that is saved beside the learner and the buffer.
 
     Attributes:
-        iteration: iterations that are complete.
-        updated: updates made in the iteration that is under way; above zero its exploration is in the buffer.
+        iteration: completed iterations.
+        updated: updates made in the current iteration; above zero, its exploration is already in the buffer.
         env_steps, episodes: of exploration.
-        exploration_return, exploration_length: of the iteration that is under way.
+        exploration_return, exploration_length: means over the current iteration's episodes.
     """
 
     iteration: int = 0
@@ -65,152 +70,159 @@ class Counters:
 
 
 def finetune(
-    place: Workplace,
+    context: FinetuneContext,
     settings: OnlineSettings,
     *,
     sinks: Sequence[LogSink] = (),
-    on_progress: Callable[[Counters], None] | None = None,
+    on_progress: Callable[[FinetuneProgress], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> Outcome:
+) -> FinetuneOutcome:
     """Fine-tune until ``settings.iterations``, from the newest checkpoint if there is one.
 
-    On a CPU with the same number of threads a run that was cut anywhere and resumed ends with the same bits as one
-    that was not. Ctrl-C finishes the update, saves and returns; amid the first evaluation there is nothing to save
-    yet. PyTorch's global generators, which dropout draws from, are given back as they were.
+    On a CPU with the same number of threads, an interrupted and resumed run ends with the same bits as an
+    uninterrupted one. Ctrl-C finishes the update, saves and returns; during the first evaluation there is nothing to
+    save yet. The states of PyTorch's global generators, which dropout draws from, are restored at the end.
 
     Args:
-        place: learner, environments, buffer and files.
+        context: learner, environments, buffer and files.
         settings: how to fine-tune.
-        sinks: sent the log step of every iteration.
-        on_progress: told of every update; the counters are the loop's own, to be read only.
-        on_warning: told of damaged checkpoints and of a changed number of threads.
-        should_stop: asked between updates and between steps of the environments; true saves and returns.
+        sinks: receive one log step per iteration.
+        on_progress: called after each update with the loop's own counters; read them only.
+        on_warning: called for damaged checkpoints and a changed number of threads.
+        should_stop: called between updates and between steps of the environments; true saves and returns.
 
     Raises:
-        EnvironmentFailedError: an environment broke; everything up to the iteration's beginning was saved.
-        SeqrlError: all exploration blew up, a loss is not finite, the disk is full, or a file of the buffer is damaged.
+        EnvironmentFailedError: an environment failed; everything up to the start of the iteration was saved.
+        SeqrlError: every exploration diverged, a loss is not finite, the disk is full, or a buffer file is damaged.
     """
-    with own_generators(place.learner.device), deferred_interrupt() as interrupted:
-        tuner = FineTuner(place, settings, sinks, lambda: interrupted() or (should_stop is not None and should_stop()))
+    with own_generators(context.learner.device), deferred_interrupt() as interrupted:
+        tuner = FineTuner(
+            context, settings, sinks, lambda: interrupted() or (should_stop is not None and should_stop())
+        )
         tuner.begin(on_warning)
         first = tuner.progress.iteration
         with started(sinks, tuner.logged_step):
             done = tuner.run(on_progress)
-    return Outcome(first, tuner.progress.iteration, interrupted=not done)
+    return FinetuneOutcome(first, tuner.progress.iteration, interrupted=not done)
 
 
 class FineTuner:
     """One fine-tuning run in memory.
 
     Args:
-        place: see ``finetune``.
+        context: see ``finetune``.
         settings: see ``finetune``.
         sinks: see ``finetune``; started and closed by the caller.
-        stop: asked between updates and between steps of the environments.
+        stop: called between updates and between steps of the environments.
     """
 
     def __init__(
-        self, place: Workplace, settings: OnlineSettings, sinks: Sequence[LogSink], stop: Callable[[], bool]
+        self, context: FinetuneContext, settings: OnlineSettings, sinks: Sequence[LogSink], stop: Callable[[], bool]
     ) -> None:
-        self.place = place
+        self.context = context
         self.settings = settings
         self.sinks = sinks
-        self.progress = Counters()
+        self.progress = FinetuneProgress()
         self._stop = stop
-        self._live: list[Segment] = []
+        self._live: list[BufferFile] = []
         self._rng = np.random.default_rng([settings.seed, Stream.REPLAY])
-        self._metrics = MetricAccumulator(place.learner.settings.learning_rate, "online.learning_rate")
-        self._saved: tuple[int, int] | None = None  # iteration and updates of the newest checkpoint
+        self._metrics = MetricAccumulator(context.learner.settings.learning_rate, "online.learning_rate")
+        self._saved: tuple[int, int] | None = None  # (iteration, updated) of the newest checkpoint
 
     def begin(self, on_warning: Callable[[str], None] | None = None) -> None:
-        """Take up the newest checkpoint, or fill the buffer from the offline trajectories."""
-        found = newest_checkpoint(self.place.checkpoints, on_warning)
+        """Resume from the newest checkpoint, or fill the buffer from the offline trajectories."""
+        found = newest_checkpoint(self.context.checkpoints, on_warning)
         if found:
-            with reading_state(self.place.checkpoints, found):
+            with reading_state(self.context.checkpoints, found):
                 self._restore(found, on_warning)
             self._tidy()
         else:
-            self._add(self.place.offline)
+            self._add(self.context.offline)
 
     @property
     def logged_step(self) -> int:
-        """Updates at the newest log step that stays: the end of the last complete iteration.
+        """Updates at the last log step to keep, the end of the last completed iteration.
 
-        The first log step, before any iteration, is that of the updates of the pretraining; until there is a checkpoint
-        it comes again.
+        The first log step precedes all iterations and has the pretraining's updates as its step. Until there is a
+        checkpoint it is logged again.
         """
-        step = self.place.learner.step - self.progress.updated
+        step = self.context.learner.step - self.progress.updated
         return step if self._saved is not None else step - 1
 
-    def run(self, on_progress: Callable[[Counters], None] | None = None) -> bool:
-        """Iterate to the end; false when it was stopped before, with all saved from the first evaluation's end on."""
+    def run(self, on_progress: Callable[[FinetuneProgress], None] | None = None) -> bool:
+        """Iterate to the end; false if stopped before. Saves at a stop, once the first evaluation is done."""
         try:
             if self._saved is None:
                 self._log(self._evaluate())
                 self._save()
             while self.progress.iteration < self.settings.iterations:
                 self._iterate(on_progress)
-        except (_Stopped, EnvironmentFailedError) as error:
-            if self._saved is not None:  # else the first evaluation is still missing, and begins anew
+        except (_StoppedError, EnvironmentFailedError) as error:
+            if self._saved is not None:  # else the first evaluation starts over
                 self._save()
-            if isinstance(error, _Stopped):
+            if isinstance(error, _StoppedError):
                 return False
             raise
         return True
 
-    def _iterate(self, on_progress: Callable[[Counters], None] | None) -> None:
-        """One iteration, or the rest of one that was stopped amid its updates."""
+    def _iterate(self, on_progress: Callable[[FinetuneProgress], None] | None) -> None:
+        """One iteration, or the rest of one that was stopped between its updates."""
         if not self.progress.updated:
             self._explore()
-        windows = self.place.buffer.windows(self.settings.context)
+        windows = self.context.buffer.windows(self.settings.context)
         while self.progress.updated < self.settings.updates:
             batch = windows.batch(self._rng.integers(len(windows), size=self.settings.batch_size))
-            self._metrics.note(self.place.learner.update(batch))
+            self._metrics.note(self.context.learner.update(batch))
             self.progress.updated += 1
             if on_progress:
                 on_progress(self.progress)
             if self._stop():
-                raise _Stopped
-        self._metrics.read(self.place.learner.step)
-        iteration, last = self.progress.iteration + 1, self.progress.iteration + 1 == self.settings.iterations
+                raise _StoppedError
+        self._metrics.read(self.context.learner.step)
+        iteration = self.progress.iteration + 1
+        last = iteration == self.settings.iterations
         evaluation = self._evaluate() if last or iteration % self.settings.evaluate_every == 0 else None
-        self.progress.iteration, self.progress.updated = iteration, 0
+        self.progress.iteration = iteration
+        self.progress.updated = 0
         self._log(evaluation)
         if last or iteration % self.settings.checkpoint_every == 0:
             self._save()
 
     def _explore(self) -> None:
-        """Play, and add what was played to the buffer on disk and in memory."""
-        progress, played = self.progress, self.place.explore(self.progress.iteration + 1, self._check)
+        """Play exploration episodes and add them to the buffer, on disk and in memory."""
+        progress = self.progress
+        played = self.context.explore(progress.iteration + 1, self._check_stop)
         if played:
             self._add(played)
         progress.episodes += len(played)
         if not progress.episodes:
             raise SeqrlError(
-                "no exploration episode had finite numbers, so there is nothing new to learn from",
-                "the simulation blows up; aim at less with --exploration-return, or explore with less online.noise",
+                "every exploration episode contains numbers that are not finite, so there is nothing to learn from",
+                "the simulation diverges; lower --exploration-return or online.noise",
             )
         progress.env_steps += sum(map(len, played))
         progress.exploration_return = _mean([trajectory.total_reward for trajectory in played])
         progress.exploration_length = _mean([len(trajectory) for trajectory in played])
 
     def _add(self, trajectories: Sequence[Trajectory]) -> None:
-        buffer = self.place.buffer
-        self._live.append(self.place.segments.append(buffer.added, trajectories))
+        buffer = self.context.buffer
+        self._live.append(self.context.buffer_files.append(buffer.added, trajectories))
         buffer.add(trajectories)
-        self._live = [segment for segment in self._live if segment.end > buffer.first]
+        self._live = [file for file in self._live if file.end > buffer.first]
 
-    def _evaluate(self) -> Evaluation:
-        iteration = self.progress.iteration + (self.progress.updated > 0)
-        return self.place.score(self.place.evaluate(iteration, self._check))
+    def _evaluate(self) -> EvaluationSummary:
+        iteration = self.progress.iteration
+        if self.progress.updated > 0:
+            iteration += 1
+        return self.context.score(self.context.evaluate(iteration, self._check_stop))
 
-    def _check(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop():
-            raise _Stopped
+            raise _StoppedError
 
-    def _log(self, evaluation: Evaluation | None) -> None:
-        progress, buffer = self.progress, self.place.buffer
+    def _log(self, evaluation: EvaluationSummary | None) -> None:
+        progress, buffer = self.progress, self.context.buffer
         interval = self._metrics.close()
         values: dict[str, float | None] = {
             "iteration": progress.iteration,
@@ -218,7 +230,7 @@ class FineTuner:
             "episodes": progress.episodes,
             "exploration_return": progress.exploration_return,
             "exploration_length": progress.exploration_length,
-            **{name: interval.means.get(name) for name in MEASURES},
+            **{name: interval.means.get(name) for name in UPDATE_METRICS},
             "buffer": len(buffer),
             "buffer_return": buffer.mean_return,
             "evaluation_return": evaluation.return_ if evaluation else None,
@@ -226,46 +238,46 @@ class FineTuner:
             "evaluation_length": evaluation.length if evaluation else None,
             "elapsed": interval.elapsed,
         }
-        send(self.sinks, self.place.learner.step, values)
+        send(self.sinks, self.context.learner.step, values)
 
     def _save(self) -> None:
-        """Write a checkpoint, unless the newest is of this very moment; then drop segments that none needs."""
+        """Write a checkpoint unless the newest is up to date; then remove buffer files that no checkpoint needs."""
         moment = (self.progress.iteration, self.progress.updated)
         if self._saved == moment:
             return
-        self._metrics.read(self.place.learner.step)
-        learner = self.place.learner.checkpoint()
+        self._metrics.read(self.context.learner.step)
+        learner = self.context.learner.checkpoint()
         state = {
             "learner": learner.state,
             "progress": vars(self.progress),
             "measures": self._metrics.measures,
             "elapsed": self._metrics.elapsed,
             "windows": self._rng.bit_generator.state,
-            "buffer": {"added": self.place.buffer.added, "segments": [vars(segment) for segment in self._live]},
+            "buffer": {"added": self.context.buffer.added, "segments": [vars(file) for file in self._live]},
         }
         checkpoint = Checkpoint(learner.step, learner.model, learner.optimizer, state)
-        write_checkpoint(self.place.checkpoints, checkpoint, self.settings.keep_checkpoints)
+        write_checkpoint(self.context.checkpoints, checkpoint, self.settings.keep_checkpoints)
         self._saved = moment
         self._tidy()
 
     def _tidy(self) -> None:
-        """Remove segments that no checkpoint needs, and what a killed process left half-written."""
-        self.place.segments.keep_only(_needed(saved_states(self.place.checkpoints)))
+        """Remove buffer files that no checkpoint needs."""
+        self.context.buffer_files.keep_only(_needed(saved_states(self.context.checkpoints)))
 
     def _restore(self, found: Checkpoint, on_warning: Callable[[str], None] | None) -> None:
         state = found.state
         own = Checkpoint(found.step, found.model, found.optimizer, state["learner"])
-        self.place.learner.restore(own, on_warning)
-        self.progress = Counters(**state["progress"])
+        self.context.learner.restore(own, on_warning)
+        self.progress = FinetuneProgress(**state["progress"])
         self._metrics.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
-        self._live = [Segment(**values) for values in state["buffer"]["segments"]]
-        buffer = self.place.buffer
+        self._live = [BufferFile(**values) for values in state["buffer"]["segments"]]
+        buffer = self.context.buffer
         buffer.added = self._live[0].first
-        for segment in self._live:
-            buffer.add(self.place.segments.read(segment))
+        for file in self._live:
+            buffer.add(self.context.buffer_files.read(file))
         if buffer.added != state["buffer"]["added"]:
-            raise ValueError(f"its segments end at {buffer.added}, not at {state['buffer']['added']}")
+            raise ValueError(f"its buffer files end at {buffer.added}, not at {state['buffer']['added']}")
         self._saved = (self.progress.iteration, self.progress.updated)
 
 
@@ -273,10 +285,10 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _needed(states: Iterable[Mapping[str, Any]]) -> list[Segment]:
-    """The segments that any of these checkpoints reads; one whose state is damaged cannot be gone on from."""
-    found: list[Segment] = []
+def _needed(states: Iterable[Mapping[str, Any]]) -> list[BufferFile]:
+    """The buffer files that these checkpoints read; a damaged state is passed over, since no run can resume from it."""
+    found: list[BufferFile] = []
     for state in states:
         with suppress(KeyError, TypeError):
-            found += [Segment(**values) for values in state["buffer"]["segments"]]
+            found += [BufferFile(**values) for values in state["buffer"]["segments"]]
     return found

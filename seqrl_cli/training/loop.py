@@ -83,7 +83,7 @@ class LogSink(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FitOutcome:
     """How a call of ``fit`` ended.
 
     Args:
@@ -109,7 +109,7 @@ def fit(
     on_progress: Callable[[int, int], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> Outcome:
+) -> FitOutcome:
     """Train ``model`` in place until ``settings.updates``, from the newest checkpoint if there is one.
 
     On a CPU with the same number of threads a run that was cut anywhere and resumed ends with the same bits as one
@@ -149,7 +149,7 @@ def fit(
                     write_checkpoint(checkpoints, training.checkpoint(), settings.keep_checkpoints)
                 if on_progress:
                     on_progress(training.step, settings.updates)
-    return Outcome(first_step, training.step, training.step < settings.updates)
+    return FitOutcome(first_step, training.step, training.step < settings.updates)
 
 
 def _resume(training: Training, checkpoints: Path | None, on_warning: Callable[[str], None] | None) -> int:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.envs.vector.in_process import InProcessBackend
-from seqrl_cli.online.collector import Player
+from seqrl_cli.online.collector import EpisodeCollector
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.workflows.finetune import setup as finetune_workplace
@@ -159,8 +159,8 @@ def test_interrupted_before_anything_is_saved_it_says_so(runs, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         return play(self, *arguments)
 
-    play = Player.__call__
-    monkeypatch.setattr(Player, "__call__", interrupted)
+    play = EpisodeCollector.__call__
+    monkeypatch.setattr(EpisodeCollector, "__call__", interrupted)
     result = invoke(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "n")
     assert result.exit_code == 130 and "there was nothing to save yet" in result.stderr
     assert "all is saved" not in result.stderr and "begins again" in result.stderr

@@ -12,11 +12,10 @@ from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
-from seqrl_cli.online.buffer_files import SegmentFolder
-from seqrl_cli.online.collector import Player
-from seqrl_cli.online.context import Evaluation, Workplace
-from seqrl_cli.online.loop import Outcome, finetune
-from seqrl_cli.online.settings import OnlineSettings
+from seqrl_cli.online.buffer_files import BufferFolder
+from seqrl_cli.online.collector import EpisodeCollector
+from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineSettings
+from seqrl_cli.online.loop import FinetuneOutcome, finetune
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
@@ -37,19 +36,19 @@ def small_learner() -> PolicyLearner:
     return learner
 
 
-def hopper(learner: PolicyLearner, episodes: int, seed: int, explores: bool) -> Player:
+def hopper(learner: PolicyLearner, episodes: int, seed: int, explores: bool) -> EpisodeCollector:
     """Episodes of at most STEPS steps, two at once."""
     vector = SeededVectorEnv("Hopper-v4", 2, max_episode_steps=STEPS)
 
     def agent() -> PolicyAgent:
         return PolicyAgent(learner.model, target_return=20.0, context=3, stochastic=explores)
 
-    return Player(agent, vector, episodes, seed, fresh=explores)
+    return EpisodeCollector(agent, vector, episodes, seed, fresh=explores)
 
 
-def score(trajectories: Sequence[Trajectory]) -> Evaluation:
+def score(trajectories: Sequence[Trajectory]) -> EvaluationSummary:
     returns = [one.total_reward for one in trajectories]
-    return Evaluation(float(np.mean(returns)), None, float(np.mean([len(one) for one in trajectories])))
+    return EvaluationSummary(float(np.mean(returns)), None, float(np.mean([len(one) for one in trajectories])))
 
 
 def small_settings(iterations: int = 6, **changes) -> OnlineSettings:
@@ -58,7 +57,7 @@ def small_settings(iterations: int = 6, **changes) -> OnlineSettings:
     return OnlineSettings(iterations=iterations, **{**values, **often, **changes})
 
 
-def workplace(folder: Path, capacity: int = 5, **parts) -> Workplace:
+def finetune_context(folder: Path, capacity: int = 5, **parts) -> FinetuneContext:
     """A job in a folder; the buffer begins with four trajectories of six."""
     learner = small_learner()
     offline = [trajectory(length, length, sizes=SIZES) for length in (3, 7, 4, 9, 2, 6)]
@@ -69,12 +68,16 @@ def workplace(folder: Path, capacity: int = 5, **parts) -> Workplace:
         score=score,
         buffer=ReplayBuffer(capacity),
         offline=best_trajectories(offline, 4),
-        segments=SegmentFolder(folder / "buffer", "Hopper-v4"),
+        buffer_files=BufferFolder(folder / "buffer", "Hopper-v4"),
         checkpoints=folder / "checkpoints",
     )
-    return Workplace(**{**usual, **parts})
+    return FinetuneContext(**{**usual, **parts})
 
 
-def tune(folder: Path, settings: OnlineSettings, place: Workplace | None = None, **callbacks) -> Outcome:
+def tune(
+    folder: Path, settings: OnlineSettings, context: FinetuneContext | None = None, **callbacks
+) -> FinetuneOutcome:
     """A job in a folder, with its log beside its checkpoints."""
-    return finetune(place or workplace(folder), settings, sinks=[JsonlSink(folder / "metrics.jsonl")], **callbacks)
+    return finetune(
+        context or finetune_context(folder), settings, sinks=[JsonlSink(folder / "metrics.jsonl")], **callbacks
+    )

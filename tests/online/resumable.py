@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from seqrl_cli.online.context import Play, Workplace
-from seqrl_cli.online.loop import Outcome
-from tests.online.fixtures import small_settings, tune, workplace
+from seqrl_cli.online.context import CollectEpisodes, FinetuneContext
+from seqrl_cli.online.loop import FinetuneOutcome
+from tests.online.fixtures import finetune_context, small_settings, tune
 
 
 def die() -> None:
@@ -33,10 +33,10 @@ def die_at_write(number: int) -> None:
     sys.addaudithook(notice)
 
 
-def dying_at_step(place: Workplace, number: int) -> Workplace:
+def dying_at_step(context: FinetuneContext, number: int) -> FinetuneContext:
     steps = count(1)
 
-    def mortal(play: Play) -> Play:
+    def mortal(play: CollectEpisodes) -> CollectEpisodes:
         def play_on(iteration: int, on_step):
             def step():
                 on_step()
@@ -47,14 +47,14 @@ def dying_at_step(place: Workplace, number: int) -> Workplace:
 
         return play_on
 
-    return replace(place, explore=mortal(place.explore), evaluate=mortal(place.evaluate))
+    return replace(context, explore=mortal(context.explore), evaluate=mortal(context.evaluate))
 
 
-def run(folder: Path, moment: str = "", number: int = 0) -> Outcome:
+def run(folder: Path, moment: str = "", number: int = 0) -> FinetuneOutcome:
     updates = count(1)
-    place = workplace(folder)
+    context = finetune_context(folder)
     if moment == "step":
-        place = dying_at_step(place, number)
+        context = dying_at_step(context, number)
     if moment == "write":
         die_at_write(number)
 
@@ -62,7 +62,7 @@ def run(folder: Path, moment: str = "", number: int = 0) -> Outcome:
         if moment == "update" and next(updates) == number:
             die()
 
-    return tune(folder, small_settings(), place, on_progress=on_progress)
+    return tune(folder, small_settings(), context, on_progress=on_progress)
 
 
 if __name__ == "__main__":

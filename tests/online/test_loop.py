@@ -19,7 +19,7 @@ from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint, saved_steps
-from tests.online.fixtures import small_settings, tune, workplace
+from tests.online.fixtures import finetune_context, small_settings, tune
 from tests.online.resumable import run
 
 LAST = 100 + 6 * 4  # updates before fine-tuning, iterations, updates each
@@ -116,38 +116,38 @@ def test_more_iterations_go_on_as_if_they_had_been_asked_for_at_once(tmp_path, u
 
 
 def test_a_broken_environment_is_reported_and_the_buffer_is_intact(tmp_path, uninterrupted):
-    place = workplace(tmp_path)
+    context = finetune_context(tmp_path)
 
     def breaks(iteration, on_step):
         if iteration == 4:
             raise EnvironmentFailedError("environment Hopper-v4 failed in a step: RuntimeError: lost", "…")
         return explore(iteration, on_step)
 
-    explore = place.explore
+    explore = context.explore
     with pytest.raises(EnvironmentFailedError, match="lost"):
-        tune(tmp_path, small_settings(), replace(place, explore=breaks))
+        tune(tmp_path, small_settings(), replace(context, explore=breaks))
     assert newest_checkpoint(tmp_path / "checkpoints").step == 100 + 3 * 4
     tune(tmp_path, small_settings())
     assert_same_end(tmp_path, uninterrupted)
 
 
 def test_an_iteration_whose_episodes_were_all_left_out_learns_from_the_buffer(tmp_path):
-    place = workplace(tmp_path)
-    explore = place.explore
-    place = replace(place, explore=lambda iteration, on_step: explore(1, on_step) if iteration == 1 else [])
-    tune(tmp_path, small_settings(2), place)
+    context = finetune_context(tmp_path)
+    explore = context.explore
+    context = replace(context, explore=lambda iteration, on_step: explore(1, on_step) if iteration == 1 else [])
+    tune(tmp_path, small_settings(2), context)
     first, last = read_online_lines(tmp_path / "metrics.jsonl")[-2:]
     assert last.env_steps == first.env_steps and last.number("buffer") == 5
     assert last.get("exploration_return") is None and last.number("loss") > 0
 
 
 def test_exploration_that_only_blows_up_ends_it(tmp_path):
-    place = workplace(tmp_path, explore=lambda iteration, on_step: [])
-    with pytest.raises(SeqrlError, match="no exploration episode had finite numbers"):
-        tune(tmp_path, small_settings(2), place)
+    context = finetune_context(tmp_path, explore=lambda iteration, on_step: [])
+    with pytest.raises(SeqrlError, match="every exploration episode contains numbers that are not finite"):
+        tune(tmp_path, small_settings(2), context)
 
 
-def test_a_damaged_segment_is_named(tmp_path, uninterrupted):
+def test_a_damaged_buffer_file_is_named(tmp_path, uninterrupted):
     tune(tmp_path, small_settings(2))
     (tmp_path / "buffer/00000006.h5").write_bytes(b"foreign")
     with pytest.raises(SeqrlError, match="00000006.h5 is damaged"):
@@ -168,11 +168,11 @@ def test_a_state_without_its_counters_is_damage(tmp_path, key):
 
 
 def test_a_loss_that_is_not_finite_stops_it(tmp_path):
-    place = workplace(tmp_path)
-    place.offline[0].actions[:] = np.inf
-    explore = place.explore
+    context = finetune_context(tmp_path)
+    context.offline[0].actions[:] = np.inf
+    explore = context.explore
     with pytest.raises(SeqrlError, match="the training loss is") as refusal:
-        tune(tmp_path, small_settings(), replace(place, explore=lambda *turn: explore(*turn)[:1]))
+        tune(tmp_path, small_settings(), replace(context, explore=lambda *turn: explore(*turn)[:1]))
     assert "with online.learning_rate=" in refusal.value.hint
 
 

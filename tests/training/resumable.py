@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from seqrl_cli.tracking.sinks import JsonlSink
-from seqrl_cli.training.loop import Outcome, fit
+from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.policy_trainer import PolicyTrainer
 from tests.training.fixtures import (
     pattern_windows,
@@ -43,7 +43,7 @@ def die_at_write(number: int) -> None:
     sys.addaudithook(notice)
 
 
-def train(folder: Path, die_after: int | None = None, arch: str = "gpt", **callbacks: Any) -> Outcome:
+def train(folder: Path, die_after: int | None = None, arch: str = "gpt", **callbacks: Any) -> FitOutcome:
     """A run of ``UPDATES``, or what is left of one."""
     updates = count(1)
 

@@ -12,9 +12,8 @@ from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
-from seqrl_cli.online.context import Workplace
-from seqrl_cli.online.loop import Counters, Outcome, finetune
-from seqrl_cli.online.settings import OnlineSettings
+from seqrl_cli.online.context import FinetuneContext, OnlineSettings
+from seqrl_cli.online.loop import FinetuneOutcome, FinetuneProgress, finetune
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
@@ -123,7 +122,9 @@ def iterations_done(run: RunFolder) -> int:
 _INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
 
 
-def _replace(job: FinetuneJob, request: FinetuneRequest, threads: int, place: Workplace, console: Console) -> None:
+def _replace(
+    job: FinetuneJob, request: FinetuneRequest, threads: int, place: FinetuneContext, console: Console
+) -> None:
     """Evaluate and save beside the run that is there, and only then take its place.
 
     Raises:
@@ -168,7 +169,7 @@ def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, thr
 
 
 def _tune(
-    job: FinetuneJob, place: Workplace, record: records.RunRecord, console: Console, *, force: bool
+    job: FinetuneJob, place: FinetuneContext, record: records.RunRecord, console: Console, *, force: bool
 ) -> FinetuneReport:
     """Run the loop and write down how it ended."""
     status: records.Status = "failed"
@@ -191,7 +192,7 @@ def _tune(
     return _report(job, record, fresh=True)
 
 
-def _interrupted(job: FinetuneJob, outcome: Outcome, *, force: bool) -> CommandInterruptedError:
+def _interrupted(job: FinetuneJob, outcome: FinetuneOutcome, *, force: bool) -> CommandInterruptedError:
     if not saved_steps(job.run.checkpoints):
         message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
         return CommandInterruptedError(message, "the same command begins again")
@@ -202,7 +203,7 @@ def _interrupted(job: FinetuneJob, outcome: Outcome, *, force: bool) -> CommandI
     )
 
 
-def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
+def _announce(job: FinetuneJob, place: FinetuneContext, console: Console) -> None:
     online = job.config.online
     if not job.begins:
         done = iterations_done(job.run)
@@ -220,11 +221,11 @@ def _announce(job: FinetuneJob, place: Workplace, console: Console) -> None:
 def _loop(
     run: RunFolder,
     job: FinetuneJob,
-    place: Workplace,
+    place: FinetuneContext,
     console: Console,
     update: Progress,
     should_stop: Callable[[], bool] | None = None,
-) -> Outcome:
+) -> FinetuneOutcome:
     online = job.config.online
     settings = OnlineSettings(
         iterations=online.iterations,
@@ -239,7 +240,7 @@ def _loop(
     )
     shown = ""
 
-    def on_progress(done: Counters) -> None:
+    def on_progress(done: FinetuneProgress) -> None:
         update(done.iteration * online.updates + done.updated, online.iterations * online.updates, shown)
 
     def on_log(step: int, values: Values) -> None:

@@ -21,9 +21,9 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.decision.decoder import check_context
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
-from seqrl_cli.online.buffer_files import SegmentFolder
-from seqrl_cli.online.collector import Player
-from seqrl_cli.online.context import Evaluation, Workplace
+from seqrl_cli.online.buffer_files import BufferFolder
+from seqrl_cli.online.collector import EpisodeCollector
+from seqrl_cli.online.context import EvaluationSummary, FinetuneContext
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
@@ -100,7 +100,7 @@ def make_vector(
 
 def make_workplace(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
-) -> Workplace:
+) -> FinetuneContext:
     """Everything that the loop works with; construct inside ``own_generators``.
 
     Raises:
@@ -111,24 +111,24 @@ def make_workplace(
     learner = _make_learner(job, policy, console.warn)
     offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.begins else []
     explore, evaluate = _make_players(job, policy, environments, console.warn)
-    return Workplace(
+    return FinetuneContext(
         learner=learner,
         explore=explore,
         evaluate=evaluate,
         score=lambda played: _evaluation(played, job.references),
         buffer=ReplayBuffer(capacity),
         offline=offline,
-        segments=SegmentFolder(job.run.buffer, job.env_id),
+        buffer_files=BufferFolder(job.run.buffer, job.env_id),
         checkpoints=job.run.checkpoints,
     )
 
 
-def place_in(folder: RunFolder, job: FinetuneJob, place: Workplace) -> Workplace:
+def place_in(folder: RunFolder, job: FinetuneJob, place: FinetuneContext) -> FinetuneContext:
     """The same with an empty buffer, its files in another folder."""
     return replace(
         place,
         buffer=ReplayBuffer(job.config.online.capacity),
-        segments=SegmentFolder(folder.buffer, job.env_id),
+        buffer_files=BufferFolder(folder.buffer, job.env_id),
         checkpoints=folder.checkpoints,
     )
 
@@ -163,7 +163,7 @@ def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], 
 
 def _make_players(
     job: FinetuneJob, policy: Policy, environments: Environments, on_warning: Callable[[str], None]
-) -> tuple[Player, Player]:
+) -> tuple[EpisodeCollector, EpisodeCollector]:
     """What explores and what evaluates.
 
     Raises:
@@ -177,8 +177,8 @@ def _make_players(
     seeds = np.random.SeedSequence([job.seed, Stream.EPISODES]).generate_state(2)
     explore_seed, evaluate_seed = (int(seed) for seed in seeds)
     exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
-    explore = Player(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
-    evaluate = Player(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)
+    explore = EpisodeCollector(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
+    evaluate = EpisodeCollector(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)
     return explore, evaluate
 
 
@@ -198,7 +198,7 @@ def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Co
     return trajectories_of(episodes)
 
 
-def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> Evaluation:
+def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> EvaluationSummary:
     """Means over evaluation episodes.
 
     Raises:
@@ -207,4 +207,4 @@ def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | 
     if not played:
         raise SeqrlError("no evaluation episode had finite numbers", "the simulation blows up; lower the learning rate")
     mean = float(np.mean([one.total_reward for one in played]))
-    return Evaluation(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))
+    return EvaluationSummary(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))

@@ -27,7 +27,7 @@ from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, rep
 from seqrl_cli.tracking.metrics import TrainingLine, Values, read_training_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.training.loop import Outcome, fit
+from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.workflows.plan.setup import plan_settings
 from seqrl_cli.workflows.train.resume import check_same
 from seqrl_cli.workflows.train.setup import (
@@ -138,7 +138,7 @@ def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
 
 def _replace(
     run: RunFolder, request: TrainRequest, job: TrainJob, device: torch.device, threads: int, console: Console
-) -> Outcome:
+) -> FitOutcome:
     """Train up to the first checkpoint beside the run that is there, and only then take its place.
 
     Returns:
@@ -208,7 +208,7 @@ def _fit(
     record: records.RunRecord,
     job: TrainJob,
     console: Console,
-    begun: Outcome | None,
+    begun: FitOutcome | None,
     *,
     force: bool,
 ) -> TrainReport:
@@ -254,7 +254,7 @@ def _loop(
     console: Console,
     update: Progress,
     should_stop: Callable[[], bool] | None = None,
-) -> Outcome:
+) -> FitOutcome:
     loss = ""
 
     def on_log(step: int, values: Values) -> None:

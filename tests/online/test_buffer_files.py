@@ -5,13 +5,13 @@ import pytest
 
 from seqrl_cli.data.formats.d4rl import read_attributes, read_d4rl
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.online.buffer_files import SegmentFolder
+from seqrl_cli.online.buffer_files import BufferFolder
 from tests.online.trajectories import trajectory
 
 
 @pytest.fixture
-def folder(tmp_path) -> SegmentFolder:
-    return SegmentFolder(tmp_path / "buffer", "Hopper-v4")
+def folder(tmp_path) -> BufferFolder:
+    return BufferFolder(tmp_path / "buffer", "Hopper-v4")
 
 
 def same(ours, theirs) -> bool:
@@ -23,10 +23,10 @@ def same(ours, theirs) -> bool:
 def test_what_was_appended_is_read_in_order(folder):
     offline = [trajectory(3, 1.5), trajectory(1, 2.5, terminated=False)]
     online = [trajectory(4, 9.0, terminated=False)]
-    segments = [folder.append(0, offline), folder.append(2, online)]
-    read = [one for segment in segments for one in folder.read(segment)]
+    files = [folder.append(0, offline), folder.append(2, online)]
+    read = [one for file in files for one in folder.read(file)]
     assert all(same(*pair) for pair in zip(read, offline + online, strict=True))
-    assert [(segment.first, segment.end) for segment in segments] == [(0, 2), (2, 3)]
+    assert [(file.first, file.end) for file in files] == [(0, 2), (2, 3)]
 
 
 def test_appending_leaves_earlier_files_untouched(folder):
@@ -38,30 +38,30 @@ def test_appending_leaves_earlier_files_untouched(folder):
 
 
 def test_the_same_trajectories_make_the_same_bytes(folder, tmp_path):
-    again = SegmentFolder(tmp_path / "again", "Hopper-v4")
+    again = BufferFolder(tmp_path / "again", "Hopper-v4")
     assert folder.append(7, [trajectory(3, 1.0)]) == again.append(7, [trajectory(3, 1.0)])
 
 
-def test_a_segment_is_a_dataset_by_itself(folder):
+def test_a_file_is_a_dataset_by_itself(folder):
     folder.append(4, [trajectory(3, 1.0), trajectory(2, 5.0)])
     path = folder.path / "00000004.h5"
     assert len(read_d4rl(path)) == 2 and read_attributes(path)["env_id"] == "Hopper-v4"
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
-def test_a_damaged_segment_is_named_before_libhdf5_sees_it(folder, damage):
-    segment = folder.append(0, [trajectory(30, 1.0)])
+def test_a_damaged_file_is_named_before_libhdf5_sees_it(folder, damage):
+    file = folder.append(0, [trajectory(30, 1.0)])
     path = folder.path / "00000000.h5"
     content = path.read_bytes()
     path.unlink()
     if damage != "gone":
         path.write_bytes(content[:-40] if damage == "cut" else b"\0" * 300 + content[300:])
     with pytest.raises(SeqrlError, match="00000000.h5"):
-        folder.read(segment)
+        folder.read(file)
 
 
 def test_only_what_a_checkpoint_needs_is_kept(folder):
-    segments = [folder.append(first, [trajectory(2, first)]) for first in range(4)]
+    files = [folder.append(first, [trajectory(2, first)]) for first in range(4)]
     (folder.path / ".00000004-left.tmp.h5").write_bytes(b"torn")
-    folder.keep_only(segments[2:])
+    folder.keep_only(files[2:])
     assert sorted(path.name for path in folder.path.iterdir()) == ["00000002.h5", "00000003.h5"]
