@@ -9,7 +9,7 @@ from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.fetch import fetch
 from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, locations
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.download_hashes import LEDGER_NAME, recorded_hash
+from seqrl_cli.runs.download_hashes import DOWNLOADS_NAME, recorded_hash
 from seqrl_cli.runs.store import RunStore
 
 
@@ -39,7 +39,7 @@ def fetch_file(file: RemoteFile, source: str, destination: Path, store: RunStore
     label = Path(file.path).name
     first = None if file.sha256 else recorded_hash(store.root, file.url)
     if first:
-        forget = f"if it may have changed since, remove its line from {store.root / LEDGER_NAME}"
+        forget = f"if it may have changed since, remove its line from {store.root / DOWNLOADS_NAME}"
         hint = f"its SHA-256 was {first} when it was fetched first; {forget}; {hint}"
     console.note(f"fetching {label} from {places[0]}" + ("" if is_remote(places[0]) else f", in place of {file.url}"))
     with console.progress(f"fetching {label}", "MB") as update:

@@ -15,8 +15,7 @@ from seqrl_cli.artifacts.sources import path_text
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.catalogue import DatasetSpec, resolve, spec_of_file
-from seqrl_cli.data.listing import named_datasets
+from seqrl_cli.data.catalogue import DatasetSpec, named_datasets, resolve, spec_of_file
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.layout import RESERVED
 from seqrl_cli.runs.store import RunStore
@@ -39,7 +38,7 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     spec = resolve(dataset)
     if spec.path is not None:
         return _locate_file(store, spec, spec.path)
-    return DatasetRef.of(spec.run_folder, spec, store)
+    return DatasetRef.of(spec.id, spec, store)
 
 
 def _held_name(store: RunStore, dataset: str) -> str:

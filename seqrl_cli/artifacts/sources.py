@@ -16,7 +16,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, Reading
+from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.envs.fit import LoadedDataset, environment_sizes, fit_environment, misfit
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
@@ -87,7 +87,7 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store:
     try:
         source = raw if spec.source == "minari" else _place(raw, spec, spec.files[0])
         steps = spec.episode_steps or DEFAULT_EPISODE_STEPS
-        episodes = read_dataset(source, Reading(max_episode_steps=spec.max_episode_steps, default_steps=steps))
+        episodes = read_dataset(source, ReadOptions(max_episode_steps=spec.max_episode_steps, default_steps=steps))
         if spec.source == "minari":
             stated = read_attributes(source)
             _check_id(spec, stated.get("minari_id"))
@@ -154,7 +154,7 @@ def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
     with _unchanged(path):
         facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
         facts |= {"path": path_text(path), "sha256": content_sha256(path)}
-        episodes = read_dataset(path, Reading(max_episode_steps=spec.max_episode_steps))
+        episodes = read_dataset(path, ReadOptions(max_episode_steps=spec.max_episode_steps))
     env_id = env_id or spec.env_id
     if env_id is None:
         return episodes, facts

@@ -13,7 +13,7 @@ from seqrl_cli.cli import complete
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from seqrl_cli.runs.mirrors import Network
+    from seqrl_cli.runs.mirrors import NetworkAccess
     from seqrl_cli.runs.store import RunStore
 
 RUNS = Path("runs")
@@ -130,21 +130,21 @@ def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
     return {**parse_overrides(overrides, keys), **given}
 
 
-def network(mirrors: str, offline: bool) -> Network:
+def network(mirrors: str, offline: bool) -> NetworkAccess:
     """What downloads may use; what the minari package fetched before is a mirror of Minari's.
 
     Raises:
         UsageError: a mirror that cannot be.
     """
+    from seqrl_cli.data.catalogue import SOURCES
     from seqrl_cli.data.download.mirrors import parse_mirrors
-    from seqrl_cli.data.listing import SOURCES
-    from seqrl_cli.runs.mirrors import Mirror, Network
+    from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 
     minari = os.environ.get("MINARI_DATASETS_PATH") or str(Path.home() / ".minari" / "datasets")
-    return Network((*parse_mirrors(mirrors, SOURCES), Mirror(minari, "minari")), offline)
+    return NetworkAccess((*parse_mirrors(mirrors, SOURCES), Mirror(minari, "minari")), offline)
 
 
-def store(runs_dir: Path, allowed: Network | None = None) -> RunStore:
+def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
     """The run directory of a command that may fetch what is missing there.
 
     Args:

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.data.listing import DatasetSpec
+from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.errors import SeqrlError
 
 _HINT = "seqrl needs nothing of the package: pip uninstall d4rl, or install version 1.1"

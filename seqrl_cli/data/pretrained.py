@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.data.catalogue import read_facts
 from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, local_folder
-from seqrl_cli.data.listing import read_facts
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import atomic_path
-from seqrl_cli.runs.mirrors import Network
+from seqrl_cli.runs.mirrors import NetworkAccess
 
 PREFIX = "pretrained/"
 
@@ -68,7 +68,7 @@ def pretrained_checkpoints() -> dict[str, Pretrained]:
     return {checkpoint.id: checkpoint for checkpoint in found}
 
 
-def unpacked_folder(checkpoint: Pretrained, network: Network) -> Path | None:
+def unpacked_folder(checkpoint: Pretrained, network: NetworkAccess) -> Path | None:
     """The checkpoint's folder in a local mirror that has its archive unpacked; None where there is none."""
     if checkpoint.folder is None:
         return None

@@ -15,7 +15,7 @@ import gymnasium
 
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.data.listing import read_facts
+from seqrl_cli.data.catalogue import read_facts
 from seqrl_cli.errors import SeqrlError
 
 # What gymnasium-robotics' names begin with.

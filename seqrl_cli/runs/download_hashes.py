@@ -10,7 +10,7 @@ from filelock import FileLock
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import make_folder, write_json_atomic, writing
 
-LEDGER_NAME = "downloads.json"
+DOWNLOADS_NAME = "downloads.json"
 
 
 def recorded_hash(root: Path, url: str) -> str | None:
@@ -19,23 +19,23 @@ def recorded_hash(root: Path, url: str) -> str | None:
     Raises:
         SeqrlError: the ledger is damaged.
     """
-    return _read(root / LEDGER_NAME).get(url)
+    return _read(root / DOWNLOADS_NAME).get(url)
 
 
-def knows_below(root: Path, prefix: str) -> bool:
+def has_hash_below(root: Path, prefix: str) -> bool:
     """Whether a file whose URL begins so was fetched before.
 
     Raises:
         SeqrlError: the ledger is damaged.
     """
-    return any(url.startswith(prefix) for url in _read(root / LEDGER_NAME))
+    return any(url.startswith(prefix) for url in _read(root / DOWNLOADS_NAME))
 
 
 def record_hash(root: Path, url: str, sha256: str) -> None:
     """Remember the SHA-256 of a URL's file, unless one is remembered already."""
     make_folder(root)
-    path = root / LEDGER_NAME
-    with writing(path), FileLock(root / f".{LEDGER_NAME}.lock"):
+    path = root / DOWNLOADS_NAME
+    with writing(path), FileLock(root / f".{DOWNLOADS_NAME}.lock"):
         hashes = _read(path)
         if url not in hashes:
             write_json_atomic(path, {**hashes, url: sha256})

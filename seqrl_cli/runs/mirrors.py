@@ -19,7 +19,7 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkAccess:
     """What downloads may use.
 
     Attributes:

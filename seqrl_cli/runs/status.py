@@ -7,7 +7,7 @@ from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord
 
 
-def state_of(run: RunFolder, record: RunRecord) -> str:
+def status_of(run: RunFolder, record: RunRecord) -> str:
     """The record's status; a run that says it is running, but whose process is gone, was killed."""
     return "killed" if record.status == "running" and not is_locked(run.path) else record.status
 
@@ -20,4 +20,4 @@ def unfinished(run: RunFolder, record: RunRecord) -> str | None:
         "interrupted": f"was interrupted in {work}",
         "killed": f"was killed in {work}",
         "failed": f"failed in {work}",
-    }.get(state_of(run, record))
+    }.get(status_of(run, record))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
 from seqrl_cli.runs.layout import RESERVED, DatasetFolder, RunFolder
-from seqrl_cli.runs.mirrors import Network
+from seqrl_cli.runs.mirrors import NetworkAccess
 from seqrl_cli.runs.record import RunRecord, read_record
 
 
@@ -23,7 +23,7 @@ class RunStore:
     """
 
     root: Path
-    network: Network = Network()
+    network: NetworkAccess = NetworkAccess()
 
     def dataset(self, folder: str | Path) -> DatasetFolder:
         """A dataset's folder by its path below the root, for example ``sim/hopper-medium``."""

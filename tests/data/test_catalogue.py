@@ -59,7 +59,6 @@ def test_d4rl():
     assert (spec.source, spec.family, spec.quality, spec.env_id) == ("d4rl", "hopper", "medium-replay", "Hopper-v4")
     assert spec.url == ("http://rail.eecs.berkeley.edu/datasets/offline_rl/gym_mujoco_v2/hopper_medium_replay-v2.hdf5")
     assert (spec.reference_min, spec.reference_max) == (-20.272305, 3234.3)
-    assert spec.run_folder == "hopper-medium-replay-v2"
     assert spec.stand_in == "sim/hopper-medium-replay"
     assert spec.licence == "CC BY 4.0"
     assert spec.size == 75_854_457
@@ -71,7 +70,6 @@ def test_simulated():
     assert (spec.source, spec.env_id, spec.url, spec.stand_in) == ("sim", "Ant-v4", None, None)
     assert (spec.reference_min, spec.reference_max) == (-325.6, 3879.7)
     assert spec.observation_size == 27
-    assert spec.run_folder == "sim/ant-expert"
 
 
 def test_only_ant_and_kitchen_are_cut():
@@ -88,7 +86,6 @@ def test_file_that_describes_itself(tmp_path):
     spec = resolve(str(path))
     assert (spec.source, spec.path, spec.env_id, spec.max_episode_steps) == ("file", path, "Hopper-v4", 500)
     assert (spec.reference_min, spec.reference_max) == (-20.0, 3234.3)
-    assert spec.run_folder == "local/mine"
 
 
 def test_file_that_says_nothing_is_not_guessed(tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import Reading
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.pickled_episodes import MAX_BYTES
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, recordings, stamp
 from seqrl_cli.data.safe_pickle.machine import RefusedFileError
@@ -124,7 +124,7 @@ def test_long_recordings_in_files_of_their_own_are_not_cut(tmp_path):
     write_npz(folder / "x.npz", arrays)
     assert read_dataset(folder).lengths.tolist() == [2500]
     assert read_dataset(folder / "x.npz").lengths.tolist() == [1000, 1000, 500]
-    assert read_dataset(folder, Reading(max_episode_steps=2000)).lengths.tolist() == [2000, 500]
+    assert read_dataset(folder, ReadOptions(max_episode_steps=2000)).lengths.tolist() == [2000, 500]
 
 
 def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):

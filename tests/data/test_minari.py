@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import Reading
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.minari import MAIN, METADATA, MinariFacts, write_minari
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.errors import SeqrlError
@@ -37,7 +37,7 @@ def test_round_trip(tmp_path, episodes):
     folder = written(tmp_path, episodes)
     assert_equal(read_dataset(folder), exclusive(episodes))
     assert_equal(read_dataset(folder / "data"), exclusive(episodes))
-    assert read_dataset(folder, Reading(observation_slice=2)).observation_dim == 2
+    assert read_dataset(folder, ReadOptions(observation_slice=2)).observation_dim == 2
     stated = read_attributes(folder)
     assert (stated["minari_id"], stated["reference_min"], stated["reference_max"]) == ("test/ragged-v0", -1.0, 2.5)
 

@@ -6,7 +6,7 @@ import pytest
 
 from seqrl_cli.data.download.mirrors import RemoteFile, locations, parse_mirrors
 from seqrl_cli.errors import UsageError
-from seqrl_cli.runs.mirrors import Mirror, Network
+from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 
 SOURCES = ("d4rl", "minari")
 FILE = RemoteFile("http://host/base/sub/a.hdf5", "sub/a.hdf5", alternatives=("https://host/base/sub/a.hdf5",))
@@ -31,7 +31,7 @@ def test_impossible_mirrors(text, match):
 
 
 def test_mirrors_come_first_and_only_their_own_source():
-    network = Network((Mirror("http://m/", "d4rl"), Mirror("http://n", "minari")))
+    network = NetworkAccess((Mirror("http://m/", "d4rl"), Mirror("http://n", "minari")))
     assert locations(FILE, "d4rl", network) == ["http://m/sub/a.hdf5", FILE.url, *FILE.alternatives]
     assert locations(FILE, "minari", network) == ["http://n/sub/a.hdf5", FILE.url, *FILE.alternatives]
 
@@ -43,10 +43,10 @@ def test_a_folder_holds_files_below_their_paths_or_in_one_heap(tmp_path, place, 
     path.parent.mkdir(parents=True)
     path.write_bytes(b"x")
     root = tmp_path / "my data"
-    network = Network((Mirror(root.as_uri() if as_url else str(root)),), offline=True)
+    network = NetworkAccess((Mirror(root.as_uri() if as_url else str(root)),), offline=True)
     assert locations(FILE, "d4rl", network) == [str(path)]
     assert locations(FILE, "minari", network) == ([str(path)] if place == FILE.path else [])
 
 
 def test_offline_leaves_nothing_of_the_network():
-    assert locations(FILE, "d4rl", Network((Mirror("http://m"), Mirror("/no/such/folder")), offline=True)) == []
+    assert locations(FILE, "d4rl", NetworkAccess((Mirror("http://m"), Mirror("/no/such/folder")), offline=True)) == []

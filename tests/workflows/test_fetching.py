@@ -21,7 +21,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.formats.minari import MinariFacts, write_minari
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.mirrors import Mirror, Network
+from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.data.download import acquire
 from tests.data.server import Manner, serving
@@ -112,7 +112,7 @@ def test_files_without_timeouts_are_cut_as_d4rl_does(tmp_path):
     write_d4rl(path, data(observation_dim=60, action_dim=9, rows=600), {})
     with h5py.File(path, "a") as file:
         del file["timeouts"]
-    network = Network((Mirror(str(path.parent)),), offline=True)
+    network = NetworkAccess((Mirror(str(path.parent)),), offline=True)
     where = locate(RunStore(tmp_path / "runs", network), "kitchen-complete-v0")
     report = get(where)
     assert (report.episodes, report.transitions) == (3, 600)  # 280, 280 and 40 steps
@@ -128,7 +128,7 @@ def test_files_without_timeouts_are_cut_as_d4rl_does(tmp_path):
     ],
 )
 def test_offline_says_what_stands_in(tmp_path, name, stand_in):
-    where = locate(RunStore(tmp_path / "runs", Network(offline=True)), name)
+    where = locate(RunStore(tmp_path / "runs", NetworkAccess(offline=True)), name)
     with pytest.raises(SeqrlError, match="which --offline forbids") as error:
         get(where)
     assert stand_in in error.value.hint and where.spec.url in error.value.message
@@ -139,7 +139,7 @@ def mirrored_minari(tmp_path, stated: str) -> DatasetRef:
     folder = tmp_path / "root" / "mujoco" / "hopper" / "medium-v0"
     bounds = np.ones(3, np.float32)
     write_minari(folder, data(), MinariFacts(stated, None, -bounds, bounds, {}))
-    network = Network((Mirror(str(tmp_path / "root"), "minari"),), offline=True)
+    network = NetworkAccess((Mirror(str(tmp_path / "root"), "minari"),), offline=True)
     return locate(RunStore(tmp_path / "runs", network), "minari/mujoco/hopper/medium-v0")
 
 

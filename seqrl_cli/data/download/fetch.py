@@ -18,12 +18,12 @@ from pathlib import Path
 from filelock import FileLock
 
 from seqrl_cli.data.download.partial import Partial
-from seqrl_cli.data.download.transfer import Failed, Patience, Progress, Transfer
+from seqrl_cli.data.download.transfer import ByteProgress, DownloadError, RetryPolicy, Transfer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import atomic_path, fsync, make_folder, writing
 
 
-class _WrongContent(Failed):
+class _WrongContentError(DownloadError):
     """What came in is not the expected file."""
 
 
@@ -38,7 +38,7 @@ def fetch(
     attempts: int = 5,
     backoff: float = 1.0,
     hint: str = "",
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
 ) -> str:
     """Fetch a file, or copy a local one, to ``destination``; a file that is there and right is kept.
 
@@ -66,16 +66,16 @@ def fetch(
     """
     places = [url] if isinstance(url, str) else list(url)
     make_folder(destination.parent)
-    patience = Patience(timeout, time.monotonic() + total_timeout, attempts, backoff)
-    errand = _Errand(destination, sha256, size, patience, progress)
+    retries = RetryPolicy(timeout, time.monotonic() + total_timeout, attempts, backoff)
+    download = _Download(destination, sha256, size, retries, progress)
     with writing(destination), FileLock(destination.with_name(f".{destination.name}.lock")):
         if destination.is_file() and _is_expected(destination, sha256, size):
             return sha256 or file_sha256(destination)
         reasons = []
         for place in places:
             try:
-                return errand.try_place(place)
-            except Failed as error:
+                return download.try_place(place)
+            except DownloadError as error:
                 reasons.append(f"cannot fetch {place}: {error}")
     raise SeqrlError("; ".join(reasons), hint)
 
@@ -87,14 +87,14 @@ def file_sha256(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Errand:
+class _Download:
     """What is wanted, wherever it comes from."""
 
     destination: Path
     sha256: str | None
     size: int | None
-    patience: Patience
-    progress: Progress | None
+    retries: RetryPolicy
+    progress: ByteProgress | None
 
     def try_place(self, place: str) -> str:
         """Get the file from one place; returns its hash."""
@@ -104,16 +104,16 @@ class _Errand:
         try:
             resumed = self._transfer(place)
             return self._place()
-        except _WrongContent:
+        except _WrongContentError:
             # The bytes from before may be to blame, and not the server: once more, without them.
-            if not resumed or time.monotonic() > self.patience.deadline:
+            if not resumed or time.monotonic() > self.retries.deadline:
                 raise
         self._transfer(place)
         return self._place()
 
     def _transfer(self, url: str) -> bool:
         partial = Partial.beside(self.destination)
-        return Transfer(url, partial, self.size, self.sha256 is not None, self.patience, self.progress).run()
+        return Transfer(url, partial, self.size, self.sha256 is not None, self.retries, self.progress).run()
 
     def _place(self) -> str:
         """Give a complete partial file its name; one with the wrong hash is deleted, for it cannot be repaired."""
@@ -121,7 +121,7 @@ class _Errand:
         digest = file_sha256(partial.path)
         if self.sha256 is not None and digest != self.sha256:
             partial.forget()
-            raise _WrongContent(f"its SHA-256 is {digest}, not the expected {self.sha256}")
+            raise _WrongContentError(f"its SHA-256 is {digest}, not the expected {self.sha256}")
         fsync(partial.path)
         partial.path.replace(self.destination)
         fsync(self.destination.parent)
@@ -130,16 +130,16 @@ class _Errand:
 
     def _copy(self, source: Path) -> str:
         if not source.is_file():
-            raise Failed("there is no such file")
+            raise DownloadError("there is no such file")
         before = source.stat()
         with atomic_path(self.destination) as temporary:
             shutil.copyfile(source, temporary)
             after = source.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                raise Failed("it changes while it is read")
+                raise DownloadError("it changes while it is read")
             if not _is_expected(temporary, self.sha256, self.size):
                 found = f"{after.st_size} bytes and SHA-256 {file_sha256(temporary)}"
-                raise Failed(f"it has {found}, not the expected {self._expectation()}")
+                raise DownloadError(f"it has {found}, not the expected {self._expectation()}")
         if self.progress:
             self.progress(before.st_size, before.st_size)
         return file_sha256(self.destination)
@@ -163,5 +163,5 @@ def _local_source(place: str) -> Path | None:
     if parts.scheme == "file":
         return Path(urllib.request.url2pathname(parts.path))
     if parts.scheme:
-        raise Failed(f"{parts.scheme}:// is not supported, only http, https and file")
+        raise DownloadError(f"{parts.scheme}:// is not supported, only http, https and file")
     return Path(place)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from seqrl_cli.errors import UsageError
-from seqrl_cli.runs.mirrors import Mirror, Network
+from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 
 _HINT = "separate mirrors by commas: SEQRL_MIRRORS='d4rl=https://host/offline_rl, /folder/with/files'"
 
@@ -53,7 +53,7 @@ def parse_mirrors(text: str, sources: Sequence[str]) -> tuple[Mirror, ...]:
     return tuple(mirrors)
 
 
-def locations(file: RemoteFile, source: str, network: Network) -> list[str]:
+def locations(file: RemoteFile, source: str, network: NetworkAccess) -> list[str]:
     """URLs and paths to try for a file, in this order; a local path is listed only if the file is there."""
     found: list[str] = []
     for mirror in network.mirrors:

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from seqrl_cli.data.download.partial import Partial, Remote
 
-Progress = Callable[[int, int | None], None]
+ByteProgress = Callable[[int, int | None], None]
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_WAIT = 30.0
@@ -23,16 +23,16 @@ _TOO_LONG = "it takes longer than allowed, and the same command continues where 
 _PASSING_ANSWERS = {408, 425, 429, 500, 502, 503, 504}
 
 
-class Failed(Exception):
+class DownloadError(Exception):
     """The file cannot be had from there; trying again would not help."""
 
 
-class Interrupted(Failed):
+class TransientDownloadError(DownloadError):
     """This attempt failed in a way that the next may not."""
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """When to give up.
 
     Attributes:
@@ -57,7 +57,7 @@ class Transfer:
         partial: what is here already and what is added.
         size: expected bytes, if known.
         pinned: the hash of the whole is known, so bytes of another server may be continued.
-        patience: when to give up.
+        retries: when to give up.
         progress: called with (bytes so far, bytes in all or None).
     """
 
@@ -65,8 +65,8 @@ class Transfer:
     partial: Partial
     size: int | None
     pinned: bool
-    patience: Patience
-    progress: Progress | None
+    retries: RetryPolicy
+    progress: ByteProgress | None
 
     def run(self) -> bool:
         """Attempt until the partial file is complete; returns whether bytes from before were continued.
@@ -75,7 +75,7 @@ class Transfer:
         be asked forever, from the start each time.
 
         Raises:
-            Failed: the file cannot be had from there.
+            DownloadError: the file cannot be had from there.
         """
         failures, most, resumed = 0, self.partial.size(), False
         while True:
@@ -83,14 +83,14 @@ class Transfer:
             try:
                 self._attempt()
                 return resumed
-            except Interrupted as error:
+            except TransientDownloadError as error:
                 failures = 1 if self.partial.size() > most else failures + 1
                 most = max(most, self.partial.size())
-                wait = min(self.patience.backoff * 2 ** (failures - 1), _LONGEST_WAIT)
-                if failures >= self.patience.attempts:
+                wait = min(self.retries.backoff * 2 ** (failures - 1), _LONGEST_WAIT)
+                if failures >= self.retries.attempts:
                     raise
-                if time.monotonic() + wait > self.patience.deadline:
-                    raise Failed(f"{_TOO_LONG}; at last, {error}") from error
+                if time.monotonic() + wait > self.retries.deadline:
+                    raise DownloadError(f"{_TOO_LONG}; at last, {error}") from error
                 time.sleep(wait)
 
     def _known(self) -> Remote | None:
@@ -111,7 +111,7 @@ class Transfer:
                 self.partial.describe(remote)
             self._receive(response, start, remote.size)
         if remote.size is not None and self.partial.size() < remote.size:
-            raise Interrupted(f"the connection ended after {self.partial.size()} of {remote.size} bytes")
+            raise TransientDownloadError(f"the connection ended after {self.partial.size()} of {remote.size} bytes")
 
     def _open(self, known: Remote | None, have: int) -> http.client.HTTPResponse:
         headers = {"Accept-Encoding": "identity", "User-Agent": "seqrl"}
@@ -120,10 +120,10 @@ class Transfer:
             if known.validator and known.url == self.url:
                 headers["If-Range"] = known.validator
         request = urllib.request.Request(self.url, headers=headers)
-        left = max(self.patience.deadline - time.monotonic(), 0.001)
+        left = max(self.retries.deadline - time.monotonic(), 0.001)
         try:
             response: http.client.HTTPResponse = urllib.request.build_opener(_Redirects).open(
-                request, timeout=min(self.patience.timeout, left)
+                request, timeout=min(self.retries.timeout, left)
             )
         except urllib.error.HTTPError as error:
             error.close()
@@ -131,32 +131,34 @@ class Transfer:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             unknown_host = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
-            raise (Failed if unknown_host else Interrupted)(_told(error)) from error
+            raise (DownloadError if unknown_host else TransientDownloadError)(_told(error)) from error
         return response
 
-    def _refused(self, error: urllib.error.HTTPError) -> Failed:
+    def _refused(self, error: urllib.error.HTTPError) -> DownloadError:
         """What an answer that is no file means."""
         answer = f"the server answers {error.code} {' '.join(str(error.reason).split())}"
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self.partial.forget()
-            return Interrupted(answer)
-        return Interrupted(answer) if error.code in _PASSING_ANSWERS else Failed(answer)
+            return TransientDownloadError(answer)
+        return TransientDownloadError(answer) if error.code in _PASSING_ANSWERS else DownloadError(answer)
 
     def _describe(self, response: http.client.HTTPResponse) -> Remote:
         """What this answer says of the whole file; an answer that cannot be the expected file is refused."""
         headers = response.headers
         if headers.get("Content-Encoding", "identity") != "identity":
-            raise Failed(f"the server sends it encoded as {headers['Content-Encoding']}, though it was asked not to")
+            raise DownloadError(
+                f"the server sends it encoded as {headers['Content-Encoding']}, though it was asked not to"
+            )
         whole = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", headers.get("Content-Range", ""))
         length = whole[3] if whole else headers.get("Content-Length")
         if length is not None and not length.isdecimal():
-            raise Interrupted(f"the server states a length of {length!r}")
+            raise TransientDownloadError(f"the server states a length of {length!r}")
         size = self.size if length is None else int(length)
         if self.size is not None and size != self.size:
-            raise Interrupted(f"the server offers {size} bytes, not the expected {self.size}")
+            raise TransientDownloadError(f"the server offers {size} bytes, not the expected {self.size}")
         # Without a length, chunks or a hash, a connection that is cut looks like the end of the file.
         if size is None and not self.pinned and not response.chunked:
-            raise Failed("the server does not say how long the file is")
+            raise DownloadError("the server does not say how long the file is")
         return Remote(self.url, size, headers.get("ETag"), headers.get("Last-Modified"))
 
     def _resumed_at(self, response: http.client.HTTPResponse, known: Remote | None, have: int, remote: Remote) -> int:
@@ -166,7 +168,7 @@ class Transfer:
         continues = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if not continues or known is None or not known.matches(remote):
             self.partial.forget()
-            raise Interrupted("the server continued another file, or at another place")
+            raise TransientDownloadError("the server continued another file, or at another place")
         return have
 
     def _receive(self, response: http.client.HTTPResponse, start: int, size: int | None) -> None:
@@ -177,8 +179,8 @@ class Transfer:
                 file.write(block)
                 if self.progress:
                     self.progress(file.tell(), size)
-                if time.monotonic() > self.patience.deadline:
-                    raise Failed(_TOO_LONG)
+                if time.monotonic() > self.retries.deadline:
+                    raise DownloadError(_TOO_LONG)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -199,7 +201,7 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             block = response.read1(_CHUNK_BYTES)
         except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(_told(error)) from error
+            raise TransientDownloadError(_told(error)) from error
         if not block:
             return
         yield block

@@ -54,7 +54,7 @@ Column: TypeAlias = h5py.Dataset | NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How columns become episodes.
 
     Attributes:
@@ -70,19 +70,19 @@ class Reading:
     finite: bool = True
 
 
-def read_columns(columns: Mapping[str, Column], source: str, reading: Reading) -> Episodes:
+def read_columns(columns: Mapping[str, Column], source: str, options: ReadOptions) -> Episodes:
     """Check columns, and cut them into episodes as told at the top of this module.
 
     Args:
         columns: by name, all that are required (:func:`check_names`) and perhaps optional ones.
         source: how errors call the file.
-        reading: how to read them.
+        options: how to read them.
 
     Raises:
         SeqrlError: a column has another shape or other values than its name says, or there are no rows.
     """
-    table = _Table(columns, source, reading.finite)
-    observations = table.vectors("observations", reading.observation_slice)
+    table = _Table(columns, source, options.finite)
+    observations = table.vectors("observations", options.observation_slice)
     count = len(observations)
     if count == 0:
         raise SeqrlError(f"{source} holds no transitions", FILE_HINT)
@@ -93,7 +93,7 @@ def read_columns(columns: Mapping[str, Column], source: str, reading: Reading) -
             raise SeqrlError(f"{source}: {name} has {len(column)} rows, observations {count}", LAYOUT_HINT)
     if "next_observations" in columns:
         timeouts |= _unflagged_resets(table, observations, terminals | timeouts)
-    limit = reading.max_episode_steps or (None if "timeouts" in columns else reading.default_steps)
+    limit = options.max_episode_steps or (None if "timeouts" in columns else options.default_steps)
     if limit is not None:
         timeouts |= _overlong(terminals | timeouts, limit)
     return Episodes.from_flags(observations, actions, rewards, terminals, timeouts)

@@ -16,7 +16,7 @@ from seqrl_cli.data.formats.columns import (
     LAYOUT_HINT,
     OPTIONAL,
     REQUIRED,
-    Reading,
+    ReadOptions,
     check_names,
     check_size,
     read_columns,
@@ -37,10 +37,10 @@ def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_step
     Raises:
         SeqrlError: the file is missing, damaged, or not in D4RL's layout, or holds values that are not finite.
     """
-    return read_hdf5(path, Reading(observation_slice, max_episode_steps))
+    return read_hdf5(path, ReadOptions(observation_slice, max_episode_steps))
 
 
-def read_hdf5(path: Path, reading: Reading) -> Episodes:
+def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
     """Read a dataset in D4RL's layout, one column after the other.
 
     Raises:
@@ -53,7 +53,7 @@ def read_hdf5(path: Path, reading: Reading) -> Episodes:
         if groups:
             raise SeqrlError(f"{path}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
-        return read_columns(columns, str(path), reading)
+        return read_columns(columns, str(path), options)
 
 
 def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar | None]) -> None:

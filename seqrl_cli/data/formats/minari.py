@@ -4,7 +4,7 @@ Both are read and written directly. The package itself would make environments t
 another package to append a step; its loader opens what is written here, which a test with the package shows.
 
 An episode there has one observation more than actions: the one after its last step, which has no place among rows of
-:class:`~seqrl_cli.data.episodes.Episodes`. Reading leaves it out; writing repeats the last one that is known, and says
+:class:`~seqrl_cli.data.episodes.Episodes`. ReadOptions leaves it out; writing repeats the last one that is known, and says
 so in the metadata. Observations in dictionaries become one vector, in the order in which the stated space has its keys
 (that of their names, in every published set), nested ones where their parent stands: the order of gymnasium's
 ``FlattenObservation``.
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import FILE_HINT, Column, Reading, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
 from seqrl_cli.data.formats.hdf5 import Scalar, open_hdf5
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import atomic_path, write_text_atomic
@@ -46,12 +46,12 @@ def data_folder(folder: Path) -> Path | None:
     return next((place for place in (folder / "data", folder) if (place / METADATA).is_file()), None)
 
 
-def read_minari(folder: Path, reading: Reading | None = None) -> Episodes:
+def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
     """Read a dataset.
 
     Args:
         folder: the dataset's, which has ``data`` in it, or that one.
-        reading: how; None: all of it.
+        options: how; None: all of it.
 
     Raises:
         SeqrlError: it is missing, damaged, or has observations or actions that are no vectors.
@@ -72,7 +72,7 @@ def read_minari(folder: Path, reading: Reading | None = None) -> Episodes:
         if not names:
             raise SeqrlError(f"{path} holds no episodes", FILE_HINT)
         check_size(_claimed(file), path.stat().st_size, str(path))
-        return join_episodes(_episodes(file, names, str(path), spaces, reading or Reading()))
+        return join_episodes(_episodes(file, names, str(path), spaces, options or ReadOptions()))
 
 
 def read_minari_attributes(folder: Path) -> dict[str, Scalar]:
@@ -237,9 +237,9 @@ def _claimed(file: h5py.File) -> int:
 
 
 def _episodes(
-    file: h5py.File, names: list[str], path: str, spaces: Mapping[str, Mapping[str, Any]], reading: Reading
+    file: h5py.File, names: list[str], path: str, spaces: Mapping[str, Mapping[str, Any]], options: ReadOptions
 ) -> Iterator[tuple[str, Episodes]]:
-    whole = Reading(reading.observation_slice, reading.max_episode_steps, None, reading.finite)
+    whole = ReadOptions(options.observation_slice, options.max_episode_steps, None, options.finite)
     for name in names:
         source, group = f"{path}, {name}", file[name]
         missing = [key for key in ("observations", "actions", *_COLUMNS.values()) if key not in group]

@@ -20,7 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import FILE_HINT, OPTIONAL, REQUIRED, Reading, check_names, check_size, read_columns
+from seqrl_cli.data.formats.columns import (
+    FILE_HINT,
+    OPTIONAL,
+    REQUIRED,
+    ReadOptions,
+    check_names,
+    check_size,
+    read_columns,
+)
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.safe_pickle.read import parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
@@ -35,7 +43,7 @@ _DAMAGE = (
 )
 
 
-def read_npz(path: Path, reading: Reading) -> Episodes:
+def read_npz(path: Path, options: ReadOptions) -> Episodes:
     """Read a dataset.
 
     Raises:
@@ -56,11 +64,11 @@ def read_npz(path: Path, reading: Reading) -> Episodes:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
     if not objects:
-        return read_columns(columns, str(path), reading)
+        return read_columns(columns, str(path), options)
     if len(objects) < len(columns):
         plain = next(name for name in columns if name not in objects)
         raise SeqrlError(f"{path}: {objects[0]} has one entry an episode, {plain} one row a step", "save both alike")
-    return to_episodes(_by_episode(columns, path), str(path), size, reading)
+    return to_episodes(_by_episode(columns, path), str(path), size, options)
 
 
 def _reason(size: int, error: Exception) -> str:

@@ -21,7 +21,7 @@ from seqrl_cli.data.formats.columns import (
     LAYOUT_HINT,
     OPTIONAL,
     REQUIRED,
-    Reading,
+    ReadOptions,
     check_names,
     check_size,
     join_episodes,
@@ -38,7 +38,7 @@ MAX_INSTRUCTIONS = 20_000_000
 _LIST_HINT = "a pickled dataset is a list of episodes, each a dictionary of arrays; " + LAYOUT_HINT
 
 
-def read_trajectories(path: Path, reading: Reading) -> Episodes:
+def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
     """Read a pickled list of episodes, or a pickled dictionary of flat columns.
 
     Raises:
@@ -56,17 +56,17 @@ def read_trajectories(path: Path, reading: Reading) -> Episodes:
             value = parse_pickle(stream, str(path), ARRAYS, max_instructions=MAX_INSTRUCTIONS)
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
-    return to_episodes(value, str(path), size, reading)
+    return to_episodes(value, str(path), size, options)
 
 
-def to_episodes(value: Any, source: str, size: int, reading: Reading) -> Episodes:
+def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Episodes:
     """Episodes of a restricted reader's plain data.
 
     Args:
         value: a list of dictionaries, or one.
         source: how errors call the file.
         size: its bytes, which bound what its arrays may claim.
-        reading: how to read.
+        options: how to read.
 
     Raises:
         SeqrlError: it is something else.
@@ -75,23 +75,23 @@ def to_episodes(value: Any, source: str, size: int, reading: Reading) -> Episode
         value = _objects(value, source)
     unpack = _Unpacker(source, size)
     if type(value) is dict:
-        return read_columns(unpack.columns(value, source), source, reading)
+        return read_columns(unpack.columns(value, source), source, options)
     if type(value) not in (list, tuple):
         raise SeqrlError(f"{source} holds a {_kind(value)}, not a list of episodes", _LIST_HINT)
     if not value:
         raise SeqrlError(f"{source} holds no episodes", FILE_HINT)
-    whole = replace(reading, default_steps=None)
+    whole = replace(options, default_steps=None)
     return join_episodes(_each(value, source, unpack, whole))
 
 
-def _each(items: list[Any], source: str, unpack: _Unpacker, reading: Reading) -> Iterator[tuple[str, Episodes]]:
+def _each(items: list[Any], source: str, unpack: _Unpacker, options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
     for index, item in enumerate(items):
         name = f"{source}, episode {index}"
         if type(item) is not dict:
             raise SeqrlError(f"{name} is a {_kind(item)}, not a dictionary of arrays", _LIST_HINT)
         columns = unpack.columns(item, name)
         columns.pop("next_observations", None)  # where an episode ends is known here
-        yield name, read_columns(columns, name, reading)
+        yield name, read_columns(columns, name, options)
 
 
 class _Unpacker:

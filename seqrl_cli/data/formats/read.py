@@ -10,44 +10,43 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from seqrl_cli.data.catalogue import FILE_SUFFIXES
 from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import FILE_HINT, Reading, join_episodes
+from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
 from seqrl_cli.data.formats.d4rl import read_attributes as hdf5_attributes
 from seqrl_cli.data.formats.d4rl import read_hdf5
 from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.data.formats.minari import MAIN, METADATA, data_folder, read_minari, read_minari_attributes
 from seqrl_cli.data.formats.npz import read_npz
-from seqrl_cli.data.formats.pickled_episodes import read_trajectories
+from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.errors import SeqrlError
 
 _READERS = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
     ".npz": read_npz,
-    ".pkl": read_trajectories,
-    ".pickle": read_trajectories,
+    ".pkl": read_pickled_episodes,
+    ".pickle": read_pickled_episodes,
 }
-assert tuple(_READERS) == FILE_SUFFIXES
+FILE_SUFFIXES = tuple(_READERS)
 _SIGNATURES = {b"\x89HDF": ".hdf5", b"PK\x03\x04": ".npz", b"\x80": ".pkl"}
 _FORMATS_HINT = f"seqrl reads files that end in {', '.join(_READERS)}, and folders of them"
 
 
-def read_dataset(path: Path, reading: Reading | None = None) -> Episodes:
+def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
     """Read a file, or a folder with a recording a file.
 
     Args:
         path: what to read.
-        reading: how; None: all of it.
+        options: how; None: all of it.
 
     Raises:
         SeqrlError: it is missing, damaged, of another format, or holds other data.
     """
-    reading = reading or Reading()
+    options = options or ReadOptions()
     if path.is_dir():
-        return read_minari(path, reading) if data_folder(path) else _read_folder(path, reading)
-    return _READERS[_suffix(path)](path, reading)
+        return read_minari(path, options) if data_folder(path) else _read_folder(path, options)
+    return _READERS[_suffix(path)](path, options)
 
 
 def read_attributes(path: Path) -> dict[str, Scalar]:
@@ -110,9 +109,9 @@ def _suffix(path: Path) -> str:
     raise SeqrlError(f"{path} is no dataset: neither its name nor its first bytes tell a format", _FORMATS_HINT)
 
 
-def _read_folder(folder: Path, reading: Reading) -> Episodes:
+def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     files = recordings(folder)
     if not files:
         raise SeqrlError(f"{folder} holds no recordings", _FORMATS_HINT)
-    whole = replace(reading, default_steps=None)  # the end of a file is the end of an episode
+    whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
     return join_episodes((str(file), read_dataset(file, whole)) for file in files)

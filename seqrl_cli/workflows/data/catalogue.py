@@ -58,7 +58,7 @@ def _row(store: RunStore, spec: DatasetSpec) -> dict[str, Any]:
         "extra_installed": is_installed(spec.extra) if spec.extra else None,
         "url": spec.url,
         "sha256": spec.files[0].sha256 if spec.files else None,
-        "here": store.dataset(spec.run_folder).dataset.exists(),
+        "here": store.dataset(spec.id).dataset.exists(),
     }
 
 

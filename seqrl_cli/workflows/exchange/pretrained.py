@@ -14,7 +14,7 @@ from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.download.mirrors import locations
 from seqrl_cli.data.pretrained import Pretrained, pretrained_checkpoints, unpack, unpacked_folder
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
-from seqrl_cli.runs.download_hashes import LEDGER_NAME, knows_below, record_hash, recorded_hash
+from seqrl_cli.runs.download_hashes import DOWNLOADS_NAME, has_hash_below, record_hash, recorded_hash
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
@@ -121,7 +121,7 @@ def show_pretrained(store: RunStore, name: str, console: Console) -> None:
 def _forget(checkpoint: Pretrained, folder: Path, root: Path) -> None:
     """Delete what was fetched before; an archive stays if a checkpoint from it was imported, and has its hashes."""
     shutil.rmtree(folder, ignore_errors=True)
-    if checkpoint.folder is not None and not knows_below(root, f"{checkpoint.files[0].url}#"):
+    if checkpoint.folder is not None and not has_hash_below(root, f"{checkpoint.files[0].url}#"):
         _archive(checkpoint, folder).unlink(missing_ok=True)
 
 
@@ -154,7 +154,7 @@ def _obtain(checkpoint: Pretrained, folder: Path, store: RunStore, console: Cons
             if checkpoint.folder is not None:
                 _archive(checkpoint, folder).unlink(missing_ok=True)
             message = f"{url} has changed: its SHA-256 is {digest}, and was {first} when it was fetched first"
-            raise SeqrlError(message, f"if you trust the new one, remove its line from {store.root / LEDGER_NAME}")
+            raise SeqrlError(message, f"if you trust the new one, remove its line from {store.root / DOWNLOADS_NAME}")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from seqrl_cli.config.presets import SIZES, dump_config, preset_names, read_yaml
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets, resolve
 from seqrl_cli.data.d4rl_package import disagreements, installed_list
-from seqrl_cli.data.formats.columns import Reading
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.errors import SeqrlError
@@ -30,7 +30,7 @@ from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
-from seqrl_cli.runs.status import state_of
+from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lines, read_training_lines
 
@@ -68,7 +68,7 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
-        "status": state_of(folder, record),
+        "status": status_of(folder, record),
         "updates": lines[-1].step if lines else None,
         "validation loss": round(held_out[-1], 4) if held_out else None,
         "loss": round(losses[-1], 4) if losses else None,
@@ -90,7 +90,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     """
     folder = store.find(spec, console.warn)
     record = read_record(folder.record)
-    record = record.model_copy(update={"status": state_of(folder, record)})
+    record = record.model_copy(update={"status": status_of(folder, record)})
     config = _config_as_written(folder, console)
     metrics = [line.as_dict() for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]
@@ -216,7 +216,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     if path is None:
         raise SeqrlError(f"{located.id} is not in {store.root} yet", f"seqrl download {dataset}")
     # NaN and infinities, which no other command takes, are counted here.
-    summary = summarize_dataset(read_dataset(path, Reading(located.spec.observation_size, finite=False)))
+    summary = summarize_dataset(read_dataset(path, ReadOptions(located.spec.observation_size, finite=False)))
     stated = located.facts.attributes if located.facts else read_attributes(path)
     mean_return = summary.returns.mean
     score = None if mean_return is None else located.percent_score(mean_return)
