@@ -1,4 +1,8 @@
-"""Beam search over trajectories, for several episodes at once (Janner et al. 2021, algorithm 1)."""
+"""The beam search over trajectories, for several episodes at once (Janner et al. 2021, algorithm 1).
+
+:func:`beam_plan` is the search. For each transition of the plan it copies every beam ``n_expand`` times, samples
+actions, predicts reward and value, keeps the ``beam_width`` best sequences, and samples the next observation.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,15 @@ from torch import Tensor
 from seqrl_cli.models.decoding.interface import Decoder, greedy_token
 from seqrl_cli.planning.filters import sample
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 
 REWARD, VALUE = -2, -1
 """The last two dimensions of a transition."""
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The random numbers of one plan an episode, uniform in [0, 1).
+class UniformNoise:
+    """The random numbers of one plan per episode, uniform in [0, 1).
 
     Attributes:
         actions: (episodes, horizon, action_dim, beam_width * n_expand).
@@ -30,27 +34,33 @@ class Draws:
     observations: Tensor
 
 
-def draw(generators: list[np.random.Generator], settings: PlanSettings, decoder: Decoder) -> Draws:
-    """Draw what one plan needs, each episode from its own stream, so that none depends on those beside it."""
+def draw_noise(generators: list[np.random.Generator], settings: PlanSettings, decoder: Decoder) -> UniformNoise:
+    """Draw what one plan needs from each episode's own generator, so that no episode depends on the others."""
     candidates = settings.beam_width * settings.n_expand
-    actions = (settings.horizon, decoder.action_dim, candidates)
-    observations = (settings.horizon - 1, decoder.observation_dim, settings.beam_width)
-    pairs = [(each.random(actions, np.float32), each.random(observations, np.float32)) for each in generators]
-    return Draws(*(torch.from_numpy(np.stack(each)).to(decoder.device) for each in zip(*pairs, strict=True)))
+    action_shape = (settings.horizon, decoder.action_dim, candidates)
+    observation_shape = (settings.horizon - 1, decoder.observation_dim, settings.beam_width)
+    actions, observations = [], []
+    for generator in generators:
+        actions.append(generator.random(action_shape, np.float32))
+        observations.append(generator.random(observation_shape, np.float32))
+    return UniformNoise(
+        torch.from_numpy(np.stack(actions)).to(decoder.device),
+        torch.from_numpy(np.stack(observations)).to(decoder.device),
+    )
 
 
 class Beams:
-    """The sequences of a search, equally many an episode, and what the model makes of them.
+    """The sequences of a search, the same number per episode, with the model's state and predictions.
 
     Args:
         decoder: the model.
-        context: (episodes, time) int64, what came before; each episode starts with one sequence.
-        horizon: transitions to be planned.
+        context: (episodes, time) int64, the known past; each episode starts with one sequence.
+        horizon: transitions to plan.
 
     Attributes:
         logits: (episodes * beams, bins + 1), of each sequence's next token.
-        tokens: (episodes, beams, horizon * transition_dim) int64, plans, of which ``length`` tokens are decided.
-        rewards: (episodes, beams, horizon + 1) float64, predicted rewards, and then the value of what follows.
+        tokens: (episodes, beams, horizon * transition_dim) int64; the first ``length`` tokens are decided.
+        rewards: (episodes, beams, horizon + 1) float64, predicted rewards, then the predicted value of what follows.
     """
 
     def __init__(self, decoder: Decoder, context: Tensor, horizon: int) -> None:
@@ -62,77 +72,85 @@ class Beams:
         self.rewards = torch.zeros(len(context), 1, horizon + 1, dtype=torch.float64, device=context.device)
 
     def expand(self, copies: int) -> None:
-        """Make each sequence ``copies`` sequences."""
-        self.logits, self._state = self.logits.repeat_interleave(copies, 0), self._state.expand(copies)
-        self.tokens, self.rewards = (each.repeat_interleave(copies, 1) for each in (self.tokens, self.rewards))
+        """Replace each sequence by ``copies`` copies of itself."""
+        self.logits = self.logits.repeat_interleave(copies, 0)
+        self._state = self._state.expand(copies)
+        self.tokens = self.tokens.repeat_interleave(copies, 1)
+        self.rewards = self.rewards.repeat_interleave(copies, 1)
 
     def write(self, tokens: Tensor) -> None:
-        """Put down the next token of each sequence, (episodes * beams,), which the model is not shown yet."""
+        """Write the next token of each sequence, (episodes * beams,), without feeding it to the model."""
         self.tokens[:, :, self.length] = tokens.view(len(self.tokens), -1)
         self.length += 1
 
-    def read(self) -> None:
-        """Show the model the tokens last put down."""
+    def feed(self) -> None:
+        """Feed the tokens written last to the model."""
         self.logits, self._state = self._decoder.step(self.tokens[:, :, self.length - 1].flatten(), self._state)
 
     def append(self, tokens: Tensor) -> None:
-        """Put down the next token of each sequence and show the model."""
+        """Write the next token of each sequence and feed it to the model."""
         self.write(tokens)
-        self.read()
+        self.feed()
 
-    def append_likeliest(self, count: int) -> None:
-        """Put down the ``count`` likeliest tokens of each sequence, one after the other, and show the model."""
+    def append_greedy(self, count: int) -> None:
+        """Append the most likely token of each sequence, ``count`` times."""
         tokens, self.logits, self._state = self._decoder.greedy(self.logits, self._state, count)
         self.tokens[:, :, self.length : self.length + count] = tokens.view(*self.tokens.shape[:2], count)
         self.length += count
 
-    def predict(self, step: int, worth: Tensor) -> None:
-        """Note what the model predicts, (episodes * beams,), as a reward ``step`` steps ahead."""
-        self.rewards[:, :, step] = worth.view(len(self.rewards), -1)
+    def set_reward(self, step: int, predicted: Tensor) -> None:
+        """Set the reward predicted ``step`` steps ahead, (episodes * beams,)."""
+        self.rewards[:, :, step] = predicted.view(len(self.rewards), -1)
 
     def keep_best(self, count: int, discount: float) -> None:
-        """Keep the sequences with the highest discounted sums, the first among equals; ``logits`` are then stale."""
+        """Keep the ``count`` sequences with the highest discounted sums; ``logits`` are stale afterwards.
+
+        Of equal sums the first sequence wins, so that a plan is reproducible.
+        """
         discounts = discount ** torch.arange(self.rewards.shape[2], dtype=torch.float64, device=self.rewards.device)
         scores = (self.rewards * discounts).sum(dim=2)
         best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :count]
         episodes = torch.arange(len(best), device=best.device)[:, None]
-        self.tokens, self.rewards = self.tokens[episodes, best], self.rewards[episodes, best]
+        self.tokens = self.tokens[episodes, best]
+        self.rewards = self.rewards[episodes, best]
         self._state = self._state.select(best)
 
 
 @torch.inference_mode()
-def beam_plan(decoder: Decoder, values: BinValues, context: Tensor, settings: PlanSettings, draws: Draws) -> Tensor:
+def beam_plan(
+    decoder: Decoder, readout: ValueReadout, context: Tensor, settings: PlanSettings, noise: UniformNoise
+) -> Tensor:
     """Find the best continuation of each episode.
 
-    A sequence is worth its discounted predicted rewards plus the predicted value of what follows. Equals are ranked by
-    their order, so that a plan is reproducible.
+    A sequence scores its discounted predicted rewards plus the predicted value of what follows.
 
     Args:
         decoder: the model.
-        values: what predicted rewards and values are worth.
-        context: (episodes, time) int64, whole past transitions and the current observation; equally many an episode.
+        readout: turns predicted distributions over rewards and values into numbers.
+        context: (episodes, time) int64, whole past transitions and the current observation; all episodes have the same
+            number of transitions.
         settings: the search.
-        draws: the random numbers.
+        noise: the random numbers.
 
     Returns:
-        (episodes, horizon, transition_dim) int64; a plan's first transition holds the current observation.
+        (episodes, horizon, transition_dim) int64; a plan's first transition contains the current observation.
     """
     beams = Beams(decoder, context, settings.horizon)
     beams.expand(settings.beam_width)
     for t in range(settings.horizon):
         beams.expand(settings.n_expand)
-        for uniforms in draws.actions[:, t].unbind(1):
+        for uniforms in noise.actions[:, t].unbind(1):
             beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_act, cdf=settings.cdf_act))
-        beams.predict(t, values(beams.logits, REWARD))
+        beams.set_reward(t, readout(beams.logits, REWARD))
         beams.append(greedy_token(beams.logits))
-        beams.predict(t + 1, values(beams.logits, VALUE))
+        beams.set_reward(t + 1, readout(beams.logits, VALUE))
         beams.write(greedy_token(beams.logits))
         beams.keep_best(settings.beam_width, settings.discount)
         if t + 1 < settings.horizon:
-            beams.read()
+            beams.feed()
             if settings.k_obs == 1:
-                beams.append_likeliest(decoder.observation_dim)
+                beams.append_greedy(decoder.observation_dim)
                 continue
-            for uniforms in draws.observations[:, t].unbind(1):
+            for uniforms in noise.observations[:, t].unbind(1):
                 beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_obs, cdf=settings.cdf_obs))
     return beams.tokens[:, 0].unflatten(1, (settings.horizon, -1))

@@ -1,8 +1,8 @@
-"""Planned episodes on the disk: the one module that names, writes and reads their files.
+"""The files of planned episodes: this module alone names, writes and reads them.
 
-An episode of a plan folder is two files. ``episode-000.json`` says how it was played and how it ended;
+An episode in a plan folder has two files. ``episode-000.json`` contains its settings and its result;
 ``episode-000.h5`` contains the arrays of its :class:`~seqrl_cli.planning.rollout.EpisodeRecord`. The HDF5 file is
-written first: where the JSON is, the episode is whole.
+written first, so an episode with a JSON file is complete.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 
 Value = TypeVar("Value")
 
-_STAGED = ".new-"  # before the name of a file that waits to take the place of another
+_STAGED = ".new-"  # prefix of a file that is about to replace another
 _MISSING = "`seqrl plan` writes an episode-000.json and an episode-000.h5 for each episode"
 
 
 class DamagedEpisodeError(SeqrlError):
-    """A file of an episode is missing, truncated, damaged or foreign."""
+    """A file of an episode is missing, truncated, damaged or not an episode at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanFacts:
-    """What the episodes of one plan have in common, by the keys of their JSON files.
+    """What the episodes of one plan share, under the keys of their JSON files.
 
     Attributes:
-        dataset: the dataset that the model was trained on.
-        env_id: the environment that was played.
+        dataset: id of the dataset that the model was trained on.
+        env_id: the environment.
         run: name of the trained model.
         arch: its architecture.
-        checkpoint_step: updates of the checkpoint that played; None when unknown.
+        checkpoint_step: updates of the checkpoint that was used; None when unknown.
         parent: the run that this one was fine-tuned from; None when it was trained from scratch.
-        recipe: hash of what the model was made by, without its seed; None when unknown.
-        settings: the plan's settings by key, without those that change no episode.
-        engine: what ran the model; None when unknown.
-        seed: what environments and samples derive from, together with the episode's number.
+        recipe: hash of the model's training configuration without its seed; None when unknown.
+        settings: the plan's settings by key, without those that do not affect episodes.
+        engine: the implementation that ran the model; None when unknown.
+        seed: with an episode's number, the source of its randomness.
     """
 
     dataset: str
@@ -69,14 +69,14 @@ class EpisodeFile:
     Attributes:
         path: the file.
         plan: what it shares with the other episodes of its plan.
-        episode: its number in the plan.
+        episode: its number.
         score: normalized score as a fraction; None where the environment has no reference scores.
         return_: sum of its rewards.
         steps: environment steps T.
-        terminated: whether the environment ended it, rather than the step limit.
-        environment_seed: of its environment; None when unknown.
-        seconds_per_step: mean wall time of a step; None when unknown.
-        versions: of the packages that decide the numbers.
+        terminated: whether the environment ended it rather than the step limit.
+        environment_seed: seed of its environment; None when unknown.
+        seconds_per_step: mean wall time per step; None when unknown.
+        versions: of the packages that affect the numbers.
         schema_version: of the file.
     """
 
@@ -100,14 +100,14 @@ class EpisodeFile:
 
 @dataclass(frozen=True)
 class EpisodeStates:
-    """What drawing needs of the HDF5 file of an episode of T steps.
+    """What drawing needs from the HDF5 file of an episode of T steps.
 
     Attributes:
         rewards: ``(T,)`` float64.
         qpos: simulator positions before every step and after the last, ``(T + 1, nq)`` float64.
-        plan_observations: ``(T, H, observation_dim)`` float64, NaN where no plan was made; None when the model does
-            not plan ahead.
-        actions: ``(T, action_dim)`` float32; None when the file has none.
+        plan_observations: ``(T, H, observation_dim)`` float64, NaN where no plan was made; None if the agent does not
+            plan.
+        actions: ``(T, action_dim)`` float32; None if the file has none.
     """
 
     rewards: np.ndarray
@@ -117,23 +117,23 @@ class EpisodeStates:
 
 
 def episode_path(folder: Path, episode: int) -> Path:
-    """The JSON file of an episode of a plan folder."""
+    """The JSON file of an episode in a plan folder."""
     return folder / f"episode-{episode:03d}.json"
 
 
 def episode_paths(folder: Path, *, below: bool = False) -> list[Path]:
-    """The JSON files of a plan folder's episodes in order; with ``below`` also those of the folders in it."""
+    """The JSON files of the episodes in a plan folder, sorted; ``below`` includes those of its subfolders."""
     return sorted(folder.rglob("episode-*.json") if below else folder.glob("episode-*.json"))
 
 
 def episode_numbers(folder: Path) -> list[int]:
-    """The numbers of a plan folder's episodes in ascending order."""
+    """The numbers of the episodes in a plan folder, sorted."""
     numbers = (path.stem.removeprefix("episode-") for path in episode_paths(folder))
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def plan_folders(run: RunFolder) -> list[Path]:
-    """The run's plan folders that contain an episode, the one written last at the end."""
+    """The run's plan folders that contain an episode; the one written last comes last."""
     if not run.plans.is_dir():
         return []
     paths = {folder: episode_paths(folder) for folder in run.plans.iterdir()}
@@ -144,14 +144,14 @@ def plan_folders(run: RunFolder) -> list[Path]:
 def write_episode(
     folder: Path, plan: PlanFacts, record: EpisodeRecord, score: float | None, *, staged: bool = False
 ) -> Path:
-    """Write both files of an episode, each whole or not at all.
+    """Write both files of an episode, each completely or not at all.
 
     Args:
         folder: the plan folder.
         plan: what the episode shares with the others.
-        record: what was played.
+        record: the episode.
         score: normalized score as a fraction; None where the environment has no reference scores.
-        staged: whether the files wait for :func:`replace_episodes`, unseen by readers.
+        staged: hide the files from readers until :func:`replace_episodes`.
 
     Returns:
         The path of the JSON file.
@@ -160,7 +160,8 @@ def write_episode(
         SeqrlError: the folder cannot be written, or the disk is full.
     """
     path = episode_path(folder, record.episode)
-    path = path.with_name(_STAGED + path.name) if staged else path
+    if staged:
+        path = path.with_name(_STAGED + path.name)
     with atomic_path(path.with_suffix(".h5")) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         file.attrs.update(env_id=plan.env_id, dataset=plan.dataset, schema_version=SCHEMA_VERSION)
         for name, array in asdict(record).items():
@@ -184,10 +185,10 @@ def write_episode(
 
 
 def read_episode(path: Path) -> EpisodeFile:
-    """Read the JSON file of an episode, by its own path or by that of the HDF5 file beside it.
+    """Read the JSON file of an episode, given its path or the path of the HDF5 file beside it.
 
     Raises:
-        DamagedEpisodeError: the file is missing, truncated or not an episode of ``seqrl plan``.
+        DamagedEpisodeError: the file is missing, truncated or not written by ``seqrl plan``.
         SeqrlError: a newer seqrl wrote it.
     """
     path = path.with_suffix(".json")
@@ -200,7 +201,7 @@ def read_episode(path: Path) -> EpisodeFile:
         return _episode(path, version, values)
     except JsonFieldError as error:
         raise DamagedEpisodeError(
-            f"{path} is not a whole episode: {error}", "`seqrl plan --force` makes it anew"
+            f"{path} is not a complete episode: {error}", "`seqrl plan --force` plans it again"
         ) from error
 
 
@@ -235,18 +236,18 @@ def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:
 
 
 def _if_known(values: Mapping[str, Any], key: str, read: Callable[[Mapping[str, Any], str], Value]) -> Value | None:
-    """A field that older versions did not write, or wrote as null."""
+    """Read a field that older versions did not write, or wrote as null."""
     return None if values.get(key) is None else read(values, key)
 
 
 def is_whole(episode: EpisodeFile) -> bool:
-    """Whether the HDF5 file beside an episode's JSON contains the actions of all of its steps."""
+    """Whether the HDF5 file beside an episode's JSON file contains the actions of all of its steps."""
     actions = read_array(episode.path, "actions")
     return actions is not None and len(actions) == episode.steps
 
 
 def read_array(path: Path, name: str) -> np.ndarray | None:
-    """An array ``(T, …)`` of the episode with this JSON file; None when its HDF5 file is missing or damaged."""
+    """Read an array ``(T, …)`` of the episode with this JSON file; None if its HDF5 file is missing or damaged."""
     try:
         with h5py.File(path.with_suffix(".h5")) as file:
             return np.asarray(file[name][:])
@@ -255,10 +256,10 @@ def read_array(path: Path, name: str) -> np.ndarray | None:
 
 
 def read_states(episode: EpisodeFile) -> EpisodeStates:
-    """Read what drawing needs of an episode's HDF5 file.
+    """Read what drawing needs from an episode's HDF5 file.
 
     Raises:
-        SeqrlError: the file is missing, truncated, damaged or does not come from ``seqrl plan``.
+        SeqrlError: the file is missing, truncated, damaged or not written by ``seqrl plan``.
     """
     path = episode.states_path
     with open_hdf5(path, _MISSING) as file:
@@ -268,7 +269,7 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
         actions = read_numbers(file, "actions", 2, _MISSING).astype(np.float32) if "actions" in file else None
     steps = len(rewards)
     if not steps or len(qpos) != steps + 1 or (plans is not None and len(plans) != steps):
-        raise SeqrlError(f"{path} has {steps} rewards but {len(qpos)} states; it is not whole", _MISSING)
+        raise SeqrlError(f"{path} has {steps} rewards but {len(qpos)} states; it is not complete", _MISSING)
     for name, array in (("rewards", rewards), ("qpos", qpos)):
         if not np.isfinite(array).all():
             raise SeqrlError(f"{name} in {path} has values that are not finite", _MISSING)
@@ -276,15 +277,18 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
 
 
 def replace_episodes(folder: Path) -> None:
-    """Put the staged episodes of a plan folder in the place of all that are there.
+    """Replace all episodes of a plan folder by the staged ones.
 
-    Old and new episodes are never side by side, even when the program is killed in between.
+    Old and new episodes never exist side by side, even if the program is killed in between.
 
     Raises:
         SeqrlError: the folder cannot be written.
     """
     with writing(folder):
-        for suffix in ("json", "h5"):  # the JSON vouches for the states, so it goes first and comes last
+        for suffix in (
+            "json",
+            "h5",
+        ):  # a JSON file stands for a complete episode, so it is removed first and renamed last
             for path in folder.glob(f"episode-*.{suffix}"):
                 path.unlink()
         for suffix in ("h5", "json"):

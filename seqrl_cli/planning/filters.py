@@ -1,4 +1,4 @@
-"""Which tokens a search may sample, and sampling them by given random numbers."""
+"""Which tokens a search may sample, and how it samples them with given random numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from seqrl_cli.models.decoding.interface import greedy_token
 def filter_cdf(logits: Tensor, cdf: float) -> Tensor:
     """Drop the least likely tokens, as the Trajectory Transformer's ``filter_cdf``.
 
-    Tokens are summed up from the least likely one; the last of them at which the sum is below ``cdf`` and all tokens no
-    likelier than that one are dropped. So 0.6 keeps about the likeliest 40 % of the mass: the opposite share of a
-    nucleus of the same size. The likeliest tokens always stay.
+    Probabilities are summed up from the least likely token. The last token at which the sum is below ``cdf`` is
+    dropped, with all tokens that are at most as likely. So 0.6 keeps roughly the most likely 40 % of the probability:
+    the complement of a nucleus of the same size. The most likely tokens always stay.
 
     Args:
         logits: (..., tokens).
-        cdf: share of the mass to drop, in [0, 1].
+        cdf: fraction of the probability to drop, in [0, 1].
 
     Returns:
         Logits of the same shape, -inf where dropped.
@@ -34,27 +34,27 @@ def filter_cdf(logits: Tensor, cdf: float) -> Tensor:
 
 
 def ascending(x: Tensor) -> Tensor:
-    """The numbers of the last axis in ascending order; by NumPy on a CPU, twenty times as fast for short rows."""
+    """Sort the last axis in ascending order; with NumPy on a CPU, which is twenty times as fast for short rows."""
     return torch.from_numpy(np.sort(x.numpy(), axis=-1)) if x.device.type == "cpu" else torch.sort(x, dim=-1).values
 
 
 def filter_top_k(logits: Tensor, k: int) -> Tensor:
-    """Keep the ``k`` likeliest tokens, and those that tie with the last of them; -inf elsewhere."""
+    """Keep the ``k`` most likely tokens and those that tie with the last of them; -inf elsewhere."""
     least = torch.topk(logits, min(k, logits.shape[-1]), dim=-1).values[..., -1:]
     return logits.masked_fill(logits < least, -math.inf)
 
 
 def sample(logits: Tensor, uniforms: Tensor, *, k: int | None = None, cdf: float | None = None) -> Tensor:
-    """Draw one token a row from the filtered distribution, by inversion of its distribution function.
+    """Sample one token per row from the filtered distribution by inverting its distribution function.
 
-    ``k = 1`` takes the likeliest token, the lowest one among equals, and looks at no random number. The stop token may
-    be drawn like any other, as in the original; it decodes to the last bin.
+    ``k = 1`` takes the most likely token, the lowest one among equals, and ignores the random numbers. The stop token
+    may be sampled like any other, as in the original; it decodes to the last bin.
 
     Args:
         logits: (rows, tokens).
         uniforms: (rows,) in [0, 1).
-        k: keep only so many of the likeliest tokens.
-        cdf: drop this share of the mass, see :func:`filter_cdf`.
+        k: how many of the most likely tokens to keep.
+        cdf: fraction of the probability to drop, see :func:`filter_cdf`.
 
     Returns:
         (rows,) int64.

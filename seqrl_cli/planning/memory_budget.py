@@ -1,4 +1,4 @@
-"""How many episodes can be planned at once, known before memory is taken."""
+"""How many episodes can be planned side by side within a limit of RAM or GPU memory, known before it is allocated."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from seqrl_cli.planning.settings import PlanSettings
 
 
 def plan_bytes(decoder: Decoder, settings: PlanSettings) -> int:
-    """Most memory that the plan of one episode takes, in bytes."""
+    """The most memory that planning for one episode takes, in bytes."""
     return decoder.cache_bytes(settings.beam_width, settings.n_expand, settings.horizon)
 
 
 def episodes_that_fit(decoder: Decoder, settings: PlanSettings, episodes: int, max_memory: int | None) -> int:
-    """How many of so many episodes to plan in one batch.
+    """How many of ``episodes`` to plan in one batch.
 
     Args:
         decoder: the model.

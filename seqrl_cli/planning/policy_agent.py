@@ -1,4 +1,4 @@
-"""An agent that follows a policy, asking it for a return that the rewards earned are taken off."""
+"""An agent that follows a policy, which it conditions on the return that is still to be earned."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.decision.decoder import History, build_policy_decoder
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import Playing
+from seqrl_cli.planning.rollout import LiveEpisode
 
 
 class PolicyAgent:
-    """Does what a policy says, in all episodes at once.
+    """Executes a policy's actions, for all episodes in one batch.
 
     Args:
-        policy: on its device; as it is now, since its weights are copied.
-        target_return: what is asked for at the start; the rewards that were earned are taken off (Chen et al. 2021,
+        policy: on its device; its weights are copied, so later updates have no effect.
+        target_return: return-to-go at the start of an episode; it decreases by each reward (Chen et al. 2021,
             algorithm 1).
-        context: steps that the policy sees.
-        stochastic: whether actions are sampled, with noise from each episode's own generator, or the policy's mode.
-        noise: what a sample's distance from the mean is multiplied by; 1 samples from the policy itself.
+        context: number of steps that the policy sees.
+        stochastic: sample actions, with noise from each episode's own generator, instead of taking the mode.
+        noise: factor of a sample's distance from the mean; 1 samples from the policy itself.
         profile: where time is added up.
 
     Raises:
-        SeqrlError: the policy was made for fewer steps.
+        SeqrlError: the policy was trained with a shorter context.
     """
 
     def __init__(
@@ -41,32 +41,35 @@ class PolicyAgent:
     ) -> None:
         self.normalizer = policy.normalizer
         self.decoder = build_policy_decoder(policy, context)
-        self.target_return, self.stochastic, self.noise = target_return, stochastic, noise
+        self.target_return = target_return
+        self.stochastic = stochastic
+        self.noise = noise
         self.device = policy.head.weight.device
         self.profile = profile or Profile()
 
-    def begin(self, episode: Playing) -> None:
-        """See :meth:`Agent.begin`."""
-        episode.memory = History()
+    def reset(self, episode: LiveEpisode) -> None:
+        """See :meth:`Agent.reset`."""
+        episode.agent_state = History()
 
-    def plans(self, episode: Playing) -> dict[str, np.ndarray]:
+    def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:
         """A policy does not look ahead."""
         return {}
 
-    def decide(self, episodes: Sequence[Playing]) -> Sequence[np.ndarray]:
+    def decide(self, episodes: Sequence[LiveEpisode]) -> Sequence[np.ndarray]:
         """See :meth:`Agent.decide`."""
         observations = self._tensor([episode.observations[-1] for episode in episodes])
-        blank = np.zeros(len(self.normalizer.action_low), np.float32)
-        actions = self._tensor([episode.actions[-1] if episode.actions else blank for episode in episodes])
-        returns_to_go = self._tensor([np.float32(self.target_return - episode.earned) for episode in episodes])
+        no_action = np.zeros(len(self.normalizer.action_low), np.float32)
+        actions = self._tensor([episode.actions[-1] if episode.actions else no_action for episode in episodes])
+        returns_to_go = self._tensor([np.float32(self.target_return - episode.total_reward) for episode in episodes])
         with self.profile.measure("decode"):
-            histories = [episode.memory for episode in episodes]
+            histories = [episode.agent_state for episode in episodes]
             distribution = self.decoder.decide(histories, observations, actions, returns_to_go)
-            chosen = distribution.sample(self.noise * self._draws(episodes)) if self.stochastic else distribution.mode
+            chosen = distribution.sample(self.noise * self._noise(episodes)) if self.stochastic else distribution.mode
             decided: np.ndarray = self.normalizer.denormalize_action(chosen).cpu().numpy()
         return list(decided)
 
-    def _draws(self, episodes: Sequence[Playing]) -> torch.Tensor:
+    def _noise(self, episodes: Sequence[LiveEpisode]) -> torch.Tensor:
+        """Standard normal noise, (episodes, action_dim)."""
         size = len(self.normalizer.action_low)
         return self._tensor([episode.generator.standard_normal(size, dtype=np.float32) for episode in episodes])
 

@@ -13,10 +13,11 @@ from seqrl_cli.models.decoding.interface import Decoder, RecurrentDecoder
 
 
 class Profile:
-    """Seconds spent in each part of a rollout: ``prefill``, ``decode``, ``sampling``, ``environment``, ``io``.
+    """Seconds spent in each part of a rollout.
 
     Attributes:
-        seconds: by part, each without the parts measured inside it.
+        seconds: by part (``prefill``, ``decode``, ``sampling``, ``environment``, ``io``), each without the parts that
+            are measured inside it.
     """
 
     def __init__(self) -> None:
@@ -25,8 +26,9 @@ class Profile:
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time spent in the block, less what is measured inside it, to a part."""
-        before, self._inside = self._inside, 0.0
+        """Add the time spent in the block to a part, less the time that is measured inside it."""
+        before = self._inside
+        self._inside = 0.0
         start = time.perf_counter()
         try:
             yield
@@ -37,12 +39,15 @@ class Profile:
 
 
 class TimedDecoder(Decoder):
-    """A decoder that adds its time to a profile."""
+    """A decoder that adds its running time to a profile."""
 
     def __init__(self, decoder: Decoder, profile: Profile) -> None:
-        self.bins, self.observation_dim, self.action_dim = decoder.bins, decoder.observation_dim, decoder.action_dim
+        self.bins = decoder.bins
+        self.observation_dim = decoder.observation_dim
+        self.action_dim = decoder.action_dim
         self.device = decoder.device
-        self._decoder, self._profile = decoder, profile
+        self._decoder = decoder
+        self._profile = profile
 
     def prefill(self, tokens: Tensor) -> tuple[Tensor, Any]:
         """See :meth:`Decoder.prefill`."""

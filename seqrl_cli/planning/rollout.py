@@ -1,9 +1,8 @@
-"""The closed loop: several episodes side by side, each as it would be alone.
+"""The closed loop of agent and environments: several episodes side by side, each with the result it has alone.
 
-What an episode does depends on its own history and its own random stream only. Its environment is seeded from (seed,
-episode), its random numbers come from a generator of (seed, purpose, episode), and an agent answers for each episode
-bit for bit the same whatever episodes are beside it. So the actions of an episode are the same alone and among others,
-on a CPU.
+An episode depends only on its own history and its own random numbers. Its environment is seeded from (seed, episode),
+and its generator from (seed, purpose, episode). An agent's action for an episode is bit for bit the same whatever other
+episodes are in the batch. So, on a CPU, an episode has the same actions alone and among others.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ from seqrl_cli.planning.profile import Profile
 
 @dataclass(frozen=True)
 class EpisodeRecord:
-    """One finished episode of T steps, perhaps planned H transitions ahead.
+    """One finished episode of T steps; agents that plan look H transitions ahead.
 
     Attributes:
-        episode: its index.
+        episode: its number.
         seed: the environment's seed.
-        terminated: whether the environment ended it, rather than the step limit.
-        seconds_per_step: mean wall time of its steps, shared with the episodes beside it.
+        terminated: whether the environment ended it rather than the step limit.
+        seconds_per_step: mean wall time per step; a step is shared with the episodes that run beside it.
         observations: (T + 1, observation_dim) float32.
         actions: (T, action_dim) float32, as executed.
         rewards: (T,) float32.
         qpos: (T + 1, nq) float64, simulator positions.
         qvel: (T + 1, nv) float64, simulator velocities.
-        plan_observations: (T, H, observation_dim) float32, the plan made at each step, its first row the current step;
-            NaN at steps that followed an older plan.
+        plan_observations: (T, H, observation_dim) float32, the plan made at each step, whose first row is the current
+            step; NaN at steps that followed an older plan.
         plan_actions: (T, H, action_dim) float32.
         plan_rewards: (T, H) float32.
-        plan_values: (T, H) float32. All four are None of an agent that does not look ahead.
+        plan_values: (T, H) float32. All four are None if the agent does not plan.
     """
 
     episode: int
@@ -57,9 +56,9 @@ class EpisodeRecord:
 
     @property
     def not_finite(self) -> str | None:
-        """Which numbers blew up first, as in ``rewards of step 7``; None when all are finite."""
+        """The first number that is not finite, for example ``rewards of step 7``; None when all are finite."""
         found = {}
-        for kind in ("observations", "actions", "rewards"):  # in the order in which a step gives them
+        for kind in ("observations", "actions", "rewards"):  # the order within a step
             broken = np.argwhere(~np.isfinite(getattr(self, kind)))
             if len(broken):
                 found[kind] = int(broken[0][0])
@@ -73,17 +72,26 @@ class EpisodeRecord:
 
 
 def environment_seed(seed: int, episode: int) -> int:
-    """Seed of an episode's environment."""
+    """The seed of an episode's environment."""
     return int(np.random.SeedSequence((seed, episode)).generate_state(1)[0])
 
 
 @dataclass
-class Playing:
-    """An episode in a slot, up to now: one observation more than actions and rewards.
+class LiveEpisode:
+    """A running episode up to now, with one observation more than actions and rewards.
 
     Attributes:
-        earned: sum of the rewards.
-        memory: the agent's own.
+        episode: its number.
+        seed: the environment's seed.
+        generator: the episode's own random numbers, for the agent.
+        observations: so far, (observation_dim,) each.
+        states: of the simulator, one per observation.
+        actions: so far, as executed, (action_dim,) each.
+        rewards: so far.
+        total_reward: their sum.
+        seconds: wall time so far.
+        terminated: whether the environment has ended it.
+        agent_state: what the agent keeps of the episode; only the agent uses it.
     """
 
     episode: int
@@ -93,33 +101,33 @@ class Playing:
     states: list[SimulatorState]
     actions: list[np.ndarray] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
-    earned: float = 0.0
+    total_reward: float = 0.0
     seconds: float = 0.0
     terminated: bool = False
-    memory: Any = None
+    agent_state: Any = None
 
 
 class Agent(Protocol):
-    """Whoever decides what episodes do; for the same episode the same, whatever others there are."""
+    """Chooses actions. An episode's action must not depend on the other episodes in the batch."""
 
-    def begin(self, episode: Playing) -> None:
-        """Give a fresh episode its memory."""
+    def reset(self, episode: LiveEpisode) -> None:
+        """Prepare for a new episode: set its ``agent_state``."""
 
-    def decide(self, episodes: Sequence[Playing]) -> Sequence[np.ndarray]:
-        """The next action (action_dim,) of each episode; what lies outside the box is clipped to it."""
+    def decide(self, episodes: Sequence[LiveEpisode]) -> Sequence[np.ndarray]:
+        """Choose the next action (action_dim,) of each episode; actions are clipped to the action space afterwards."""
 
-    def plans(self, episode: Playing) -> dict[str, np.ndarray]:
-        """What it meant to do in an episode that has ended: the ``plan_…`` arrays of :class:`EpisodeRecord`, if any."""
+    def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:
+        """The plans made in a finished episode: the ``plan_…`` arrays of :class:`EpisodeRecord`; empty without any."""
 
 
 class Rollout:
     """Play episodes with an agent.
 
     Args:
-        agent: decides.
+        agent: chooses the actions.
         vector: the environments; as many episodes run at once as it has slots.
-        seed: what all episodes' randomness derives from, together with their index.
-        purpose: what the agent's random numbers are for, where others are drawn from the same seed for something else.
+        seed: with an episode's number, the source of all its randomness.
+        purpose: sets the agent's random numbers apart from others that are drawn from the same seed.
         profile: where time is added up.
     """
 
@@ -132,7 +140,10 @@ class Rollout:
         purpose: Sequence[int] = (),
         profile: Profile | None = None,
     ) -> None:
-        self.agent, self.vector, self.seed, self.purpose = agent, vector, seed, purpose
+        self.agent = agent
+        self.vector = vector
+        self.seed = seed
+        self.purpose = purpose
         self.profile = profile or Profile()
 
     def play(
@@ -144,12 +155,12 @@ class Rollout:
         """Play episodes; a slot whose episode ends takes the next one.
 
         Args:
-            episodes: their indices.
-            on_episode: called with each episode as soon as it ends.
+            episodes: their numbers.
+            on_episode: called with each episode as it ends.
             on_step: called after each step of the vector with (episodes running, episodes finished).
         """
         waiting = deque(episodes)
-        slots: list[Playing | None] = [None] * len(self.vector)
+        slots: list[LiveEpisode | None] = [None] * len(self.vector)
         finished = 0
         while waiting or any(slots):
             start = time.perf_counter()
@@ -168,19 +179,19 @@ class Rollout:
             if on_step:
                 on_step(len(running) - len(ended), finished)
 
-    def _start(self, index: int, episode: int) -> Playing:
-        """Begin an episode in a slot."""
+    def _start(self, index: int, episode: int) -> LiveEpisode:
+        """Start an episode in a slot."""
         seed = environment_seed(self.seed, episode)
         with self.profile.measure("environment"):
             observation = self.vector.start(index, seed)
             state = self.vector.states()[index]
         generator = np.random.default_rng([self.seed, *self.purpose, episode])
-        playing = Playing(episode, seed, generator, observations=[observation.astype(np.float32)], states=[state])
-        self.agent.begin(playing)
-        return playing
+        live = LiveEpisode(episode, seed, generator, observations=[observation.astype(np.float32)], states=[state])
+        self.agent.reset(live)
+        return live
 
-    def _act(self, running: dict[int, Playing]) -> list[int]:
-        """Ask the agent and step each slot; returns the slots whose episode ended."""
+    def _act(self, running: dict[int, LiveEpisode]) -> list[int]:
+        """Step each running slot with the agent's action; returns the slots whose episode ended."""
         space = self.vector.action_space
         actions = np.zeros((len(self.vector), self.vector.action_dim), np.float32)
         decided = self.agent.decide(list(running.values()))
@@ -192,13 +203,13 @@ class Rollout:
         for index, slot in running.items():
             slot.actions.append(actions[index])
             slot.rewards.append(float(step.rewards[index]))
-            slot.earned += slot.rewards[-1]
+            slot.total_reward += slot.rewards[-1]
             slot.observations.append(step.observations[index].astype(np.float32))
             slot.states.append(states[index])
             slot.terminated = bool(step.terminated[index])
         return [index for index in running if step.terminated[index] or step.truncated[index]]
 
-    def _record(self, slot: Playing) -> EpisodeRecord:
+    def _record(self, slot: LiveEpisode) -> EpisodeRecord:
         """The arrays of a finished episode."""
         return EpisodeRecord(
             slot.episode,

@@ -1,4 +1,4 @@
-"""The settings of a plan, and whether a model can carry them out."""
+"""The settings of a search, and whether a model's context is long enough for them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from seqrl_cli.models.decoding.interface import Window
 
 
 class PlanSettings(SearchConfig):
-    """The search's keys of the configuration, checked together, and what follows from them.
+    """The configuration keys of the search, checked together, and what follows from them.
 
     Raises:
-        SeqrlError: a value is not one that its key may have, or some do not go together.
+        SeqrlError: a value is invalid for its key, or values contradict each other.
     """
 
     def __init__(self, **keys: Any) -> None:
         try:
             super().__init__(**keys)
         except ValidationError as error:
-            hint = "`seqrl presets show base` prints every key with a value that it may have"
+            hint = "`seqrl presets show base` prints every key with a valid value"
             raise SeqrlError(f"bad setting of a plan: {sentence(error)}", hint) from error
         self._check_percentile()
-        if self.carries and not self.prefix_context:
+        if self.recurrent and not self.prefix_context:
             raise SeqrlError("context=carry needs the past, but prefix_context is off", "set prefix_context=true")
         if self.slides and self.max_context_transitions < 2 and self.horizon > 1:
             raise SeqrlError(
@@ -35,23 +35,23 @@ class PlanSettings(SearchConfig):
             )
 
     @property
-    def carries(self) -> bool:
-        """Whether the model carries its memory of an episode from step to step."""
+    def recurrent(self) -> bool:
+        """Whether the model keeps a recurrent state of the episode from step to step."""
         return self.context == "carry"
 
     @property
     def slides(self) -> bool:
-        """Whether there is a window that slides with the plan."""
-        return self.window == "sliding" and not self.carries
+        """Whether the model's window slides along the plan."""
+        return self.window == "sliding" and not self.recurrent
 
     @property
-    def view(self) -> Window | None:
-        """The part of a sequence that the model sees; None for all of it."""
-        return None if self.carries else Window(self.max_context_transitions, self.slides)
+    def model_window(self) -> Window | None:
+        """The part of a sequence that the model sees; None if it sees all of it."""
+        return None if self.recurrent else Window(self.max_context_transitions, self.slides)
 
     def check_fits(self, block_size: int | None, transition_dim: int) -> None:
-        """Raise SeqrlError unless a model that holds ``block_size`` tokens, None for any, can see what a plan needs."""
-        if block_size is None or self.carries:
+        """Raise SeqrlError unless a model's context of ``block_size`` tokens is long enough; None is unlimited."""
+        if block_size is None or self.recurrent:
             return
         needed = self.max_context_transitions
         if self.window == "growing":
@@ -68,6 +68,6 @@ class PlanSettings(SearchConfig):
     def _check_percentile(self) -> None:
         if self.percentile != "mean" and not 0 < self.percentile < 1:
             raise SeqrlError(
-                f"percentile is {self.percentile!r}, but must be 'mean' or a share between 0 and 1",
+                f"percentile is {self.percentile!r}, but must be 'mean' or a number between 0 and 1",
                 "the papers use percentile=mean",
             )

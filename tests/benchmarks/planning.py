@@ -25,10 +25,10 @@ from seqrl_cli.models.build import PRECISIONS, build_decoder
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.retnet.model import RetNet
-from seqrl_cli.planning.beam import beam_plan, draw
-from seqrl_cli.planning.cuda_graph import CapturedPlans
+from seqrl_cli.planning.beam import beam_plan, draw_noise
+from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 from tests.benchmarks.originals import CORES, faster_trajectory_transformer, trajectory_transformer
 from tests.benchmarks.parts import seconds_by_part
 from tests.benchmarks.plain_decoders import PLAIN
@@ -78,22 +78,22 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
     block = transitions * transition_dim - 1
     model = GPT(bins=BINS, observation_dim=observation_dim, action_dim=action_dim, block_size=block).eval()
     rng, device = np.random.default_rng(0), torch.device(args.device)
-    values = BinValues(np.sort(rng.normal(size=(BINS, transition_dim)), axis=0), "mean", device)
+    values = ValueReadout(np.sort(rng.normal(size=(BINS, transition_dim)), axis=0), "mean", device)
     length = (args.context - 1) * transition_dim + observation_dim
     context = torch.from_numpy(rng.integers(0, BINS, size=(envs, length))).to(device)
     model.to(device)
 
     def planner(decoder: Decoder) -> Callable[[], object]:
-        draws = draw([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
-        return lambda: beam_plan(decoder, values, context, settings, draws)
+        noise = draw_noise([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
+        return lambda: beam_plan(decoder, values, context, settings, noise)
 
     def ours(engine: str, precision: str) -> Callable[[], object]:
-        make = partial(build_decoder, model, settings.view, precision, engine)
+        make = partial(build_decoder, model, settings.model_window, precision, engine)
         if engine != "graph":
             return planner(make())
-        captured, decoder = CapturedPlans(make, values, settings), make()
-        draws = draw([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
-        return lambda: captured(context, draws)
+        captured, decoder = GraphedPlanner(make, values, settings), make()
+        noise = draw_noise([np.random.default_rng(episode) for episode in range(envs)], settings, decoder)
+        return lambda: captured(context, noise)
 
     chosen = {
         _name(engine, precision): ours(engine, precision)
@@ -102,7 +102,11 @@ def planners(args: argparse.Namespace, size: str, envs: int) -> dict[str, Callab
     }
     for name in args.against:
         retnet = RetNet(bins=BINS, observation_dim=observation_dim, action_dim=action_dim).eval().to(device)
-        other = build_decoder(retnet, settings.view) if name == "retnet" else PLAIN[name](model, settings.view)
+        other = (
+            build_decoder(retnet, settings.model_window)
+            if name == "retnet"
+            else PLAIN[name](model, settings.model_window)
+        )
         chosen[name] = planner(other)
     originals = {"trajectory-transformer": (args.tt_folder, trajectory_transformer)}
     originals |= {"faster-trajectory-transformer": (args.ftt_folder, faster_trajectory_transformer)}

@@ -24,9 +24,9 @@ from seqrl_cli.interop.faster_trajectory_transformer import read_discretizer
 from seqrl_cli.interop.pickle_writer import dump_object
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.models.decoding.interface import Window
-from seqrl_cli.planning.beam import beam_plan, draw
+from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.exchange.export_model import ExportRequest, export_run
@@ -135,10 +135,10 @@ def test_a_beam_search_with_the_faster_one(gpt_decoder, faster, golden_file, fil
     known = faster.model.transition_dim + faster.model.observation_dim
     tokens = torch.tensor(np.load(golden_file("faster_tt.npz"))["X"])[:, :known]
     settings = PlanSettings(horizon=5, beam_width=8, max_context_transitions=2, **filters)
-    decoder = gpt_decoder(faster.model, settings.view)
-    draws = draw([np.random.default_rng(i) for i in range(len(tokens))], settings, decoder)
-    values = BinValues(faster.tokens.discretizer.midpoints, "mean", CPU)
-    plan = beam_plan(decoder, values, tokens, settings, draws)
+    decoder = gpt_decoder(faster.model, settings.model_window)
+    noise = draw_noise([np.random.default_rng(i) for i in range(len(tokens))], settings, decoder)
+    values = ValueReadout(faster.tokens.discretizer.midpoints, "mean", CPU)
+    plan = beam_plan(decoder, values, tokens, settings, noise)
     assert plan.shape == (len(tokens), 5, decoder.observation_dim + decoder.action_dim + 2)
     assert int(plan.max()) < faster.model.bins
 

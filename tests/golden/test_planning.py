@@ -10,10 +10,10 @@ import torch
 
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.planning.beam import beam_plan, draw
+from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.filters import filter_cdf, filter_top_k
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 
 
 @pytest.mark.parametrize(("name", "apply"), [("cdf_060", 0.6), ("cdf_020", 0.2), ("top_3", 3)])
@@ -45,9 +45,9 @@ def model(golden_file) -> GPT:
 
 
 @pytest.fixture(scope="module")
-def values(golden_file) -> BinValues:
+def values(golden_file) -> ValueReadout:
     thresholds = np.load(golden_file("tt_discretizer.npz"))["thresholds"]
-    return BinValues((thresholds[:-1] + thresholds[1:]) / 2, "mean", torch.device("cpu"))
+    return ValueReadout((thresholds[:-1] + thresholds[1:]) / 2, "mean", torch.device("cpu"))
 
 
 def test_greedy_plans_token_for_token(gpt_decoder, golden_file, model, values):
@@ -60,10 +60,10 @@ def test_greedy_plans_token_for_token(gpt_decoder, golden_file, model, values):
             horizon=horizon, beam_width=4, n_expand=2, k_act=1, cdf_act=None, max_context_transitions=context
         )
         settings.check_fits(model.block_size, model.transition_dim)
-        decoder = gpt_decoder(model, settings.view)
+        decoder = gpt_decoder(model, settings.model_window)
         prefix = torch.from_numpy(plans[f"{key}_prefix"])[None]
-        draws = draw([np.random.default_rng(0)], settings, decoder)
-        plan = beam_plan(decoder, values, prefix, settings, draws)
+        noise = draw_noise([np.random.default_rng(0)], settings, decoder)
+        plan = beam_plan(decoder, values, prefix, settings, noise)
         np.testing.assert_array_equal(plan[0].numpy(), plans[key], err_msg=key)
 
 

@@ -15,10 +15,10 @@ def naive_plan(
     midpoints: np.ndarray,
     context: list[int],
     settings: PlanSettings,
-    action_draws: np.ndarray,
-    observation_draws: np.ndarray,
+    action_noise: np.ndarray,
+    observation_noise: np.ndarray,
 ) -> np.ndarray:
-    """Beam search as the paper writes it; draws as in ``Draws``, without the axis of episodes."""
+    """Beam search as the paper writes it; noise as in ``UniformNoise``, without the axis of episodes."""
     transition_dim, reward_dim = model.transition_dim, model.transition_dim - 2
     view = Window(settings.max_context_transitions)
     context = context[view.overflow(len(context), transition_dim) :]
@@ -36,7 +36,7 @@ def naive_plan(
             tokens = list(tokens)
             for i in range(model.action_dim):
                 mass = distribution(tokens)
-                tokens.append(draw_token(mass, action_draws[t, i, number], settings.k_act, settings.cdf_act))
+                tokens.append(draw_token(mass, action_noise[t, i, number], settings.k_act, settings.cdf_act))
             outcomes = []
             for dim in (reward_dim, reward_dim + 1):
                 mass = distribution(tokens)
@@ -50,7 +50,7 @@ def naive_plan(
             for number, (tokens, _, _) in enumerate(beams):
                 for i in range(model.observation_dim):
                     mass = distribution(tokens)
-                    drawn = draw_token(mass, observation_draws[t, i, number], settings.k_obs, settings.cdf_obs)
+                    drawn = draw_token(mass, observation_noise[t, i, number], settings.k_obs, settings.cdf_obs)
                     tokens.append(drawn)
     best = beams[0][0]
     planned = [*best[len(context) - model.observation_dim :]]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.planning.beam import beam_plan, draw
+from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 from tests.planning.naive import naive_plan
 
 TRANSITION_DIM, BINS = 7, 9
@@ -46,11 +46,11 @@ def test_equals_naive_planning(gpt_decoder, model, case, transitions):
     rng = np.random.default_rng(transitions)
     midpoints = np.sort(rng.normal(size=(BINS, TRANSITION_DIM)), axis=0)
     contexts = rng.integers(0, BINS, size=(2, transitions * TRANSITION_DIM + model.observation_dim))
-    decoder = gpt_decoder(model, settings.view)
-    draws = draw([np.random.default_rng(episode) for episode in range(2)], settings, decoder)
-    values = BinValues(midpoints, settings.percentile, decoder.device)
-    plans = beam_plan(decoder, values, torch.from_numpy(contexts), settings, draws)
-    for context, plan, actions, observations in zip(contexts, plans, draws.actions, draws.observations, strict=True):
+    decoder = gpt_decoder(model, settings.model_window)
+    noise = draw_noise([np.random.default_rng(episode) for episode in range(2)], settings, decoder)
+    readout = ValueReadout(midpoints, settings.percentile, decoder.device)
+    plans = beam_plan(decoder, readout, torch.from_numpy(contexts), settings, noise)
+    for context, plan, actions, observations in zip(contexts, plans, noise.actions, noise.observations, strict=True):
         expected = naive_plan(
             model, midpoints, context.tolist(), settings, actions.double().numpy(), observations.double().numpy()
         )

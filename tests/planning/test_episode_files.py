@@ -1,4 +1,4 @@
-"""Files of planned episodes: what is written is read again, and what is not whole is refused by the file's name."""
+"""Files of planned episodes: what is written is read again, and what is incomplete is refused by the file's name."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_keys_that_older_versions_did_not_write_are_unknown(path):
 @pytest.mark.parametrize("content", ["", '{"score": 1', "[]", '{"hello": "world"}', "[" * 100_000])
 def test_damaged_json_is_named(path, content):
     path.write_text(content)
-    with pytest.raises(DamagedEpisodeError, match=r"episode-000\.json is not a whole episode"):
+    with pytest.raises(DamagedEpisodeError, match=r"episode-000\.json is not a complete episode"):
         read_episode(path)
 
 
@@ -149,11 +149,11 @@ def test_a_missing_half_is_named(path):
     [
         ("qpos", None, "has no qpos"),
         ("rewards", None, "has no rewards"),
-        ("qpos", np.zeros((5, 6)), "not whole"),
+        ("qpos", np.zeros((5, 6)), "not complete"),
         ("rewards", np.zeros((12, 2)), r"shape \(12, 2\)"),
-        ("rewards", np.zeros(0), "not whole"),
+        ("rewards", np.zeros(0), "not complete"),
         ("qpos", np.full((13, 6), np.nan), "not finite"),
-        ("plan_observations", np.zeros((3, 4, 11)), "not whole"),
+        ("plan_observations", np.zeros((3, 4, 11)), "not complete"),
     ],
 )
 def test_foreign_contents_are_named(path, name, replacement, message):

@@ -1,61 +1,27 @@
-"""Closed loops in MuJoCo: the same alone and among others, recorded in full."""
+"""Closed loops in MuJoCo: an episode is the same alone and among others, and its record is complete."""
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 import pytest
-import torch
 
-from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import build_decoder
-from seqrl_cli.models.decoding.interface import Decoder
-from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory_budget import plan_bytes
-from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord, Playing, Rollout
+from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.training.seeds import Stream
-
-OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
-SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}
-
-
-@cache
-def discretizer() -> Discretizer:
-    rng = np.random.default_rng(0)
-    actions = rng.uniform(-1.2, 1.2, size=(500, ACTION_DIM))
-    rows = [rng.normal(size=(500, OBSERVATION_DIM)), actions, rng.normal(size=(500, 2))]
-    return Discretizer.fit(np.concatenate(rows, axis=1), 12)
-
-
-@cache
-def model() -> GPT:
-    generator = torch.Generator().manual_seed(0)
-    sizes = {"n_layer": 2, "n_head": 2, "width": 16, "block_size": 8 * TRANSITION_DIM - 1}
-    model = GPT(bins=12, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, **sizes, generator=generator)
-    for parameter in model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
-
-
-def beam_rollout(
-    decoder: Decoder, vector: SeededVectorEnv, settings: PlanSettings, *, seed: int, max_memory=None
-) -> Rollout:
-    profile = Profile()
-    agent = BeamAgent(decoder, discretizer(), settings, episodes=len(vector), profile=profile, max_memory=max_memory)
-    return Rollout(agent, vector, seed=seed, profile=profile)
+from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout, model
 
 
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
     settings = PlanSettings(**{**SETTINGS, **changes})
     vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=12)
-    rollout = beam_rollout(build_decoder(model(), settings.view), vector, settings, seed=5, max_memory=max_memory)
+    rollout = beam_rollout(
+        build_decoder(model(), settings.model_window), vector, settings, seed=5, max_memory=max_memory
+    )
     records: list[EpisodeRecord] = []
     try:
         rollout.play(episodes, records.append)
@@ -63,15 +29,6 @@ def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **ch
         vector.close()
     assert all(seconds >= 0 for seconds in rollout.profile.seconds.values()) and rollout.profile.seconds["decode"]
     return records
-
-
-def assert_same(ours: list[EpisodeRecord], theirs: list[EpisodeRecord]) -> None:
-    by_index = {record.episode: record for record in theirs}
-    assert sorted(record.episode for record in ours) == sorted(by_index)
-    for record in ours:
-        other = by_index[record.episode]
-        for name in ("observations", "actions", "rewards", "qpos", "qvel", "plan_actions", "plan_values"):
-            np.testing.assert_array_equal(getattr(record, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("window", ["sliding", "growing"])
@@ -83,7 +40,7 @@ def test_an_episode_is_the_same_alone_and_among_four(window):
 def test_slots_take_the_next_episode_and_memory_splits_the_batch():
     together = play(3, [0, 1, 2, 3, 4])
     settings = PlanSettings(**SETTINGS)
-    one_plan = plan_bytes(build_decoder(model(), settings.view), settings)
+    one_plan = plan_bytes(build_decoder(model(), settings.model_window), settings)
     assert_same(together, play(2, [4, 2, 0, 1, 3], max_memory=one_plan))
 
 
@@ -126,7 +83,7 @@ def test_progress_counts_running_and_finished_episodes():
     vector = SeededVectorEnv("Hopper-v4", 2, max_episode_steps=3)
     settings = PlanSettings(**SETTINGS)
     seen: list[tuple[int, int]] = []
-    rollout = beam_rollout(build_decoder(model(), settings.view), vector, settings, seed=0)
+    rollout = beam_rollout(build_decoder(model(), settings.model_window), vector, settings, seed=0)
     rollout.play([0, 1, 2], lambda record: None, lambda *counts: seen.append(counts))
     assert seen == [(2, 0), (2, 0), (0, 2), (1, 2), (1, 2), (0, 3)]
     vector.close()
@@ -138,13 +95,13 @@ class Watcher:
     def __init__(self) -> None:
         self.states: list[dict] = []
 
-    def begin(self, episode: Playing) -> None:
+    def reset(self, episode: LiveEpisode) -> None:
         self.states.append(episode.generator.bit_generator.state["state"])
 
-    def decide(self, episodes: list[Playing]) -> list[np.ndarray]:
+    def decide(self, episodes: list[LiveEpisode]) -> list[np.ndarray]:
         return [np.zeros(ACTION_DIM, np.float32) for _ in episodes]
 
-    def plans(self, episode: Playing) -> dict[str, np.ndarray]:
+    def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:
         return {}
 
 

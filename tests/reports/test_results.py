@@ -86,7 +86,9 @@ def test_unbelievable_files_are_named_and_left_out(tmp_path):
     assert len(results.warnings) == len(bad) + 4
     assert any("episode-007.json was written by a newer seqrl" in warning for warning in results.warnings)
     for number in [*bad, 10]:
-        assert sum(f"episode-{number:03d}.json is not a whole episode" in warning for warning in results.warnings) == 1
+        assert (
+            sum(f"episode-{number:03d}.json is not a complete episode" in warning for warning in results.warnings) == 1
+        )
 
 
 def test_other_json_and_files_still_being_written_are_not_looked_at(tmp_path):
@@ -105,7 +107,7 @@ def test_overlapping_folders_count_each_file_once(tmp_path):
 
 def test_one_unbelievable_file_asked_for_by_name_is_an_error(tmp_path):
     path = write_episode(tmp_path, score="high")
-    with pytest.raises(SeqrlError, match=r"episode-000\.json is not a whole episode: its score"):
+    with pytest.raises(SeqrlError, match=r"episode-000\.json is not a complete episode: its score"):
         read_result(path)
 
 

@@ -84,7 +84,7 @@ def _seconds_per_step(model: nn.Module, data: TokenizedDataset, config: Config, 
     """Median time of a planned step of all environments, by a model that knows nothing yet."""
     settings, slots = plan_settings(config.plan), min(config.plan.envs, config.plan.episodes)
     assert isinstance(model, GPT | RetNet)
-    decoder = build_decoder(model.eval(), settings.view, settings.precision, settings.engine)
+    decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
     limit = settings.max_context_transitions + TIMED_STEPS
     with closing(SeededVectorEnv(env_id, slots, max_episode_steps=limit)) as vector:
         agent = BeamAgent(decoder, data.discretizer, settings, episodes=slots)

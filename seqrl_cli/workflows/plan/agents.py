@@ -50,13 +50,13 @@ class Mind(Protocol):
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """A model of tokens and the search in it; with ``capturable``, which makes decoders, by CUDA graphs."""
+    """A model of tokens and the search in it; with ``make_graph_decoder``, which makes decoders, by CUDA graphs."""
 
     trained: TrainedModel
     decoder: Decoder
     settings: PlanSettings
     max_memory: int
-    capturable: Callable[[], Decoder] | None = None
+    make_graph_decoder: Callable[[], Decoder] | None = None
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -66,7 +66,7 @@ class BeamSearch:
     @property
     def engine(self) -> str:
         """See :class:`Mind`."""
-        if self.capturable:
+        if self.make_graph_decoder:
             return "graph"
         compiled = isinstance(self.decoder, RetNetDecoder) and self.decoder.compiled
         return "native" if compiled or isinstance(self.decoder, NativeGPTDecoder) else "torch"
@@ -80,7 +80,7 @@ class BeamSearch:
             episodes=slots,
             profile=profile,
             max_memory=self.max_memory,
-            capturable=self.capturable,
+            make_graph_decoder=self.make_graph_decoder,
         )
 
     def describe(self, slots: int) -> str:

@@ -198,7 +198,9 @@ def _mind(
     settings = plan_settings(config.plan)
     settings.check_fits(trained.model.block_size, trained.model.transition_dim)
     max_memory = request.max_memory or available_memory(device_of(trained.model)) // 2
-    build = partial(build_decoder, trained.model, settings.view, settings.precision, settings.engine, on_warning)
+    build = partial(
+        build_decoder, trained.model, settings.model_window, settings.precision, settings.engine, on_warning
+    )
     return BeamSearch(trained, build(), settings, max_memory, build if settings.engine == "graph" else None)
 
 

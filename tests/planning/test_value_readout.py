@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 from tests.planning.naive import expected as expected_value
 
 MIDPOINTS = np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
@@ -16,7 +16,7 @@ LOGITS = torch.tensor([[0.2, 0.3, 0.4, 0.1]]).log()
 
 
 def read(percentile: str | float, dim: int = -1, logits: torch.Tensor = LOGITS) -> float:
-    return BinValues(MIDPOINTS, percentile, torch.device("cpu"))(logits, dim).item()
+    return ValueReadout(MIDPOINTS, percentile, torch.device("cpu"))(logits, dim).item()
 
 
 def test_mean_counts_the_stop_token_as_zero():
@@ -50,5 +50,5 @@ def test_equals_the_naive_reading(percentile, shift):
     masses = torch.softmax(logits, dim=-1).numpy()
     for dim in (-2, -1):
         expected = [expected_value(row, midpoints[:, dim], percentile) for row in masses]
-        got = BinValues(midpoints, percentile, torch.device("cpu"))(logits, dim)
+        got = ValueReadout(midpoints, percentile, torch.device("cpu"))(logits, dim)
         np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12)

@@ -9,10 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.planning.beam import beam_plan, draw
-from seqrl_cli.planning.cuda_graph import CapturedPlans
+from seqrl_cli.planning.beam import beam_plan, draw_noise
+from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 
 BINS, TRANSITION_DIM = 9, 7
 
@@ -38,36 +38,36 @@ def model(device: str = "cpu") -> GPT:
 
 
 def planner(window: str, shares: bool, device: str = "cpu"):
-    """A decoder, values and settings."""
+    """A decoder, readout and settings."""
     settings = PlanSettings(horizon=5, beam_width=6, max_context_transitions=3, window=window)
-    values = BinValues(np.linspace(-1, 1, BINS)[:, None].repeat(TRANSITION_DIM, 1), "mean", torch.device(device))
-    return GPTDecoder(model(device), settings.view, shares=shares), values, settings
+    readout = ValueReadout(np.linspace(-1, 1, BINS)[:, None].repeat(TRANSITION_DIM, 1), "mean", torch.device(device))
+    return GPTDecoder(model(device), settings.model_window, shares=shares), readout, settings
 
 
-def context_and_draws(decoder: GPTDecoder, settings: PlanSettings, seed: int):
+def context_and_noise(decoder: GPTDecoder, settings: PlanSettings, seed: int):
     tokens = np.random.default_rng(seed).integers(0, BINS, size=(2, 2 * TRANSITION_DIM + 3))
-    draws = draw([np.random.default_rng((seed, episode)) for episode in range(2)], settings, decoder)
-    return torch.from_numpy(tokens).to(decoder.device), draws
+    noise = draw_noise([np.random.default_rng((seed, episode)) for episode in range(2)], settings, decoder)
+    return torch.from_numpy(tokens).to(decoder.device), noise
 
 
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 def test_plans_without_looking_for_equal_beginnings_are_the_same(window):
     plans = []
     for shares in (True, False):
-        decoder, values, settings = planner(window, shares)
-        context, draws = context_and_draws(decoder, settings, seed=1)
-        plans.append(beam_plan(decoder, values, context, settings, draws))
+        decoder, readout, settings = planner(window, shares)
+        context, noise = context_and_noise(decoder, settings, seed=1)
+        plans.append(beam_plan(decoder, readout, context, settings, noise))
     assert torch.equal(*plans)
 
 
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 def test_no_operation_depends_on_tokens(window):
-    decoder, values, settings = planner(window, shares=False)
+    decoder, readout, settings = planner(window, shares=False)
     runs = []
     for seed in range(3):
-        context, draws = context_and_draws(decoder, settings, seed)
+        context, noise = context_and_noise(decoder, settings, seed)
         with Recorder() as recorder:
-            beam_plan(decoder, values, context, settings, draws)
+            beam_plan(decoder, readout, context, settings, noise)
         runs.append(recorder.seen)
     assert runs[1] == runs[2]  # the first one allocates
     names = {name for name, _ in runs[1]}
@@ -75,18 +75,18 @@ def test_no_operation_depends_on_tokens(window):
 
 
 def test_the_recorder_would_see_it():
-    decoder, values, settings = planner("sliding", shares=True)
-    context, draws = context_and_draws(decoder, settings, seed=1)
+    decoder, readout, settings = planner("sliding", shares=True)
+    context, noise = context_and_noise(decoder, settings, seed=1)
     with Recorder() as recorder:
-        beam_plan(decoder, values, context, settings, draws)
+        beam_plan(decoder, readout, context, settings, noise)
     assert any("unique" in name for name, _ in recorder.seen)
 
 
 @needs_a_gpu
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 def test_captured_plans_are_the_plans(window):
-    decoder, values, settings = planner(window, shares=False, device="cuda")
-    captured = CapturedPlans(lambda: planner(window, shares=False, device="cuda")[0], values, settings)
+    decoder, readout, settings = planner(window, shares=False, device="cuda")
+    captured = GraphedPlanner(lambda: planner(window, shares=False, device="cuda")[0], readout, settings)
     for seed in (1, 2, 1):
-        context, draws = context_and_draws(decoder, settings, seed)
-        assert torch.equal(captured(context, draws), beam_plan(decoder, values, context, settings, draws))
+        context, noise = context_and_noise(decoder, settings, seed)
+        assert torch.equal(captured(context, noise), beam_plan(decoder, readout, context, settings, noise))

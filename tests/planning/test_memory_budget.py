@@ -1,4 +1,4 @@
-"""Memory is known before it is taken."""
+"""The memory that a plan needs is known before it is allocated."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
-from seqrl_cli.planning.beam import beam_plan, draw
+from seqrl_cli.planning.beam import beam_plan, draw_noise
 from seqrl_cli.planning.memory_budget import episodes_that_fit, plan_bytes
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.planning.value_readout import BinValues
+from seqrl_cli.planning.value_readout import ValueReadout
 
 
 def make_decoder(settings: PlanSettings, decoder: type = GPTDecoder) -> GPTDecoder | NativeGPTDecoder:
     model = GPT(bins=9, observation_dim=3, action_dim=2, block_size=83, n_layer=2, n_head=2, width=16).eval()
-    return decoder(model, settings.view)
+    return decoder(model, settings.model_window)
 
 
 def cached_bytes(decoder: GPTDecoder | NativeGPTDecoder) -> int:
@@ -31,9 +31,9 @@ def cached_bytes(decoder: GPTDecoder | NativeGPTDecoder) -> int:
 def test_a_plan_takes_no_more_than_stated(gpt_decoder, window, episodes):
     settings = PlanSettings(horizon=6, beam_width=8, max_context_transitions=4, window=window)
     decoder = make_decoder(settings, gpt_decoder)
-    values = BinValues(np.zeros((9, 7)), "mean", decoder.device)
-    draws = draw([np.random.default_rng(episode) for episode in range(episodes)], settings, decoder)
-    beam_plan(decoder, values, torch.zeros(episodes, 3 * 7 + 3, dtype=torch.int64), settings, draws)
+    readout = ValueReadout(np.zeros((9, 7)), "mean", decoder.device)
+    noise = draw_noise([np.random.default_rng(episode) for episode in range(episodes)], settings, decoder)
+    beam_plan(decoder, readout, torch.zeros(episodes, 3 * 7 + 3, dtype=torch.int64), settings, noise)
     assert 0 < cached_bytes(decoder) <= episodes * plan_bytes(decoder, settings)
 
 

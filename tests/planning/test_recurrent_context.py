@@ -1,4 +1,4 @@
-"""A RetNet that carries its memory from step to step plans as if it encoded the whole episode at each step."""
+"""A RetNet that keeps its state from step to step plans as if it encoded the whole episode at each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.planning.settings import PlanSettings
-from tests.planning.test_rollout import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout
+from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout
 
 STEPS = 12
 
@@ -31,7 +31,7 @@ def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
     vector = SeededVectorEnv("Hopper-v4", slots, max_episode_steps=STEPS)
     records: list[EpisodeRecord] = []
     try:
-        rollout = beam_rollout(RetNetDecoder(model(), settings.view), vector, settings, seed=5)
+        rollout = beam_rollout(RetNetDecoder(model(), settings.model_window), vector, settings, seed=5)
         rollout.play(episodes, records.append)
     finally:
         vector.close()
@@ -40,7 +40,7 @@ def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
 
 @pytest.mark.parametrize("plan_freq", [1, 3])
 def test_equals_encoding_the_whole_episode_again(plan_freq):
-    """With a window that holds all of an episode, which is cut by nothing, the same actions follow."""
+    """A window that holds the whole episode gives the same actions."""
     greedy = {"k_act": 1, "cdf_act": None, "plan_freq": plan_freq}
     carried = play(1, [0], context="carry", **greedy)
     encoded = play(1, [0], window="growing", **{**greedy, "max_context_transitions": STEPS})
