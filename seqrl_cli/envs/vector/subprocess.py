@@ -226,8 +226,8 @@ class _Child:
             pass
         finally:
             self._kill()
-            self._process.wait()
             self._answers.close()
+            self._process.wait()
 
     def _kill(self) -> None:
         """End the process at once, and whatever it has forked, which is of its group."""
@@ -243,6 +243,8 @@ class _Child:
             SeqrlError: what went wrong in the process.
             _Died: it is no more.
         """
+        if self._answers.closed:  # Ctrl-C ended it
+            raise _Died(self._process.wait())
         try:
             if question:
                 with suppress(BrokenPipeError):  # the answer is missing, then
@@ -250,9 +252,10 @@ class _Child:
             kind, body = receive(self._answers)
         except EOFError:
             self.close()
-            raise _Died(self._process.returncode) from None
-        except BaseException:  # Ctrl-C: its answer would be taken for that to another question
+            raise _Died(self._process.wait()) from None
+        except BaseException:  # Ctrl-C: the answer, perhaps sent already, would be taken for that to another question
             self._kill()
+            self.close()
             raise
         if kind == FAILED:
             raise unpack_failure(body)

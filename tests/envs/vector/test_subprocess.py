@@ -1,6 +1,7 @@
 """Environments in a process of their own: the same numbers as here, whatever becomes of the process."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,7 +16,6 @@ import pytest
 from seqrl_cli.envs.vector import subprocess as backend_process
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.envs.vector.in_process import InProcessBackend
-from seqrl_cli.envs.vector.messages import send
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
@@ -243,19 +243,25 @@ def test_ctrl_c_ends_the_waiting_for_a_step_and_its_process(parent):
     until(lambda: not is_running(pid))
 
 
-def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch):
-    def send_and_press(*message) -> None:
-        send(*message)
-        raise KeyboardInterrupt
+def press_before_the_answer(answers) -> None:
+    raise KeyboardInterrupt
 
-    def press(number: int) -> None:
+
+def press_when_the_answer_is_there(answers) -> None:
+    assert select.select([answers], [], [], 60)[0]
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("press", [press_before_the_answer, press_when_the_answer_is_there])
+def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch, press):
+    def interrupt(number: int) -> None:
         if number == 4:
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(backend_process, "send", send_and_press)
+                patch.setattr(backend_process, "receive", press)
                 there.step(-np.ones((2, 3), np.float32))
 
     there, here = vector("Hopper-v4"), vector("Hopper-v4", backend=InProcessBackend)
-    assert_equal(play(there, on_step=press), play(here))
+    assert_equal(play(there, on_step=interrupt), play(here))
 
 
 def test_no_process_outlives_a_killed_parent_even_amid_a_step(parent):
