@@ -4,8 +4,8 @@ Both are read and written directly. The package itself would make environments t
 another package to append a step; its loader opens what is written here, which a test with the package shows.
 
 An episode there has one observation more than actions: the one after its last step, which has no place among rows of
-:class:`~seqrl_cli.data.episodes.Episodes`. ReadOptions leaves it out; writing repeats the last one that is known, and says
-so in the metadata. Observations in dictionaries become one vector, in the order in which the stated space has its keys
+:class:`~seqrl_cli.data.episodes.Episodes`. Reading leaves it out; writing repeats the last known one and says so in
+the metadata. Observations in dictionaries become one vector, in the order in which the stated space has its keys
 (that of their names, in every published set), nested ones where their parent stands: the order of gymnasium's
 ``FlattenObservation``.
 """
