@@ -19,7 +19,7 @@ from seqrl_cli.render.states import Body, check_fits, imagined_positions, load_b
 from seqrl_cli.render.view import Camera, Pose, View, follow
 
 VIEWS = ("auto", "mujoco", "software")
-FRAMES_A_SECOND = 25
+FRAMES_PER_SECOND = 25
 GIF_FRAMES = 250
 
 
@@ -111,7 +111,7 @@ def render_episode(
     if hides_plan:
         states = replace(states, plan_observations=None)
     check_fits(body, states.qpos, states.plan_observations, str(episode.states_path))
-    every = every or max(1, round(speed / (FRAMES_A_SECOND * body.dt)))
+    every = every or max(1, round(speed / (FRAMES_PER_SECOND * body.dt)))
     chosen = _chosen_steps(steps, every, limit)
     fps = speed / (every * body.dt)
     lead = _lead(body, states)
@@ -140,7 +140,7 @@ def _render_replay(
     total = len(states.rewards)
 
     def choose(dt: float) -> list[int]:
-        return _chosen_steps(total, every or max(1, round(speed / (FRAMES_A_SECOND * dt))), limit)
+        return _chosen_steps(total, every or max(1, round(speed / (FRAMES_PER_SECOND * dt))), limit)
 
     played = replay(episode, states, choose, size, progress)
     steps = sorted(played.pictures)

@@ -82,7 +82,7 @@ class ReferenceRow:
 
 
 @dataclass(frozen=True)
-class Report:
+class ResultsTable:
     """Everything that one call of ``seqrl table`` says.
 
     Attributes:
@@ -102,14 +102,14 @@ class Report:
     deltas: tuple[DeltaRow, ...] = ()
 
 
-def build_report(
+def build_table(
     episodes: Sequence[EpisodeResult],
     *,
     by: str = "method",
     references: Sequence[ReferenceRow] = (),
     published: Sequence[PublishedMethod] = (),
     notes: Sequence[str] = (),
-) -> Report:
+) -> ResultsTable:
     """Summarize episodes and set them beside references and published figures.
 
     Args:
@@ -129,7 +129,7 @@ def build_report(
     general = [CUT_NOTE] * any(row.cut for row in rows) + [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas)
     every = (*general, *notes, *published_notes(published), *sorted(set(repeats)), *_version_notes(episodes))
     ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
-    return Report(rows, ordered, compare(rows, published), bool(published), every, deltas)
+    return ResultsTable(rows, ordered, compare(rows, published), bool(published), every, deltas)
 
 
 def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> Comparison:

@@ -25,12 +25,12 @@ class Row:
     style: str = ""
 
 
-def sheet_width(header: Sequence[str], rows: Sequence[Row], room: int | None = None) -> int:
-    """Characters of the widest line but for headings; ``room`` as for :func:`lay_out`."""
+def table_width(header: Sequence[str], rows: Sequence[Row], room: int | None = None) -> int:
+    """Characters of the widest line but for headings; ``room`` as for :func:`layout_lines`."""
     return sum(_widths(header, rows, room)) + len(GAP) * (len(header) - 1)
 
 
-def lay_out(header: Sequence[str], rows: Sequence[Row], width: int, room: int | None = None) -> list[Row]:
+def layout_lines(header: Sequence[str], rows: Sequence[Row], width: int, room: int | None = None) -> list[Row]:
     """Lines of one cell each, with their styles.
 
     Args:
@@ -43,15 +43,15 @@ def lay_out(header: Sequence[str], rows: Sequence[Row], width: int, room: int | 
     titles = [title.split("\n")[::-1] for title in header]
     above = list(zip_longest(*titles, fillvalue=""))[::-1]
     lines = [Row((_line(cells, widths),), "dim") for cells in above]
-    lines.append(Row(("─" * sheet_width(header, rows, room),)))
+    lines.append(Row(("─" * table_width(header, rows, room),)))
     for row in rows:
-        first, *others = in_lines(row.cells[0], width if len(row.cells) == 1 else room) if row.cells else [""]
+        first, *others = wrap_name(row.cells[0], width if len(row.cells) == 1 else room) if row.cells else [""]
         lines.append(Row((_line((first, *row.cells[1:]), widths),), row.style))
         lines += [Row((line,), row.style) for line in others]
     return lines
 
 
-def in_lines(name: str, room: int | None) -> list[str]:
+def wrap_name(name: str, room: int | None) -> list[str]:
     """A name in lines of at most ``room`` characters, those after the first one further in.
 
     It is cut between words, and words that are too long for a line after hyphens, commas and slashes.
@@ -72,7 +72,7 @@ def in_lines(name: str, room: int | None) -> list[str]:
 def _widths(header: Sequence[str], rows: Sequence[Row], room: int | None) -> list[int]:
     """Characters of each column."""
     whole = [row.cells for row in rows if len(row.cells) > 1]
-    names = [line for cells in whole for line in in_lines(cells[0], room)]
+    names = [line for cells in whole for line in wrap_name(cells[0], room)]
     columns = [[*header[0].split("\n"), *names]]
     columns += [[*title.split("\n"), *cells] for title, *cells in zip(header[1:], *(c[1:] for c in whole), strict=True)]
     return [max(map(cell_len, column)) for column in columns]

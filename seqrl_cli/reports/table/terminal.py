@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from seqrl_cli.console import printable
-from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, remarks
+from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
-from seqrl_cli.reports.table.layout import Row, in_lines, lay_out, sheet_width
+from seqrl_cli.reports.table.layout import Row, layout_lines, table_width, wrap_name
 from seqrl_cli.reports.table.text import (
     MISSING,
     cell_text,
@@ -73,7 +73,7 @@ _HEADING = 15  # characters a line of a method's name above its column
 _LEAST_ROOM = 12  # characters that a line of a method's name has at least
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_table(report: ResultsTable, console: Console) -> None:
     """Print our results, then methods side by side when published figures are wanted, then the notes."""
     left_out: list[str] = []
     if report.rows or report.references:
@@ -85,23 +85,23 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
 
 
-def _print_results(report: Report, console: Console) -> list[str]:
+def _print_results(report: ResultsTable, console: Console) -> list[str]:
     """Print as many columns as fit; the titles of those beyond the essential ones that had to go."""
     room, space = None, _space(console)
     for kept in range(len(_STATISTICS), _ESSENTIAL - 1, -1):
         header = ["method", *(statistic.title for statistic in _STATISTICS[:kept])]
         rows = _result_rows(report, _STATISTICS[:kept])
-        too_wide = sheet_width(header, rows) - space
+        too_wide = table_width(header, rows) - space
         if too_wide <= 0:
             break
     else:
         longest = max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1)
         room = max(longest - too_wide, _LEAST_ROOM)
-    _print_sheet(lay_out(header, rows, space, room), console)
+    _print_lines(layout_lines(header, rows, space, room), console)
     return [statistic.title for statistic in _STATISTICS[kept:]]
 
 
-def _result_rows(report: Report, statistics: Sequence[_Statistic]) -> list[Row]:
+def _result_rows(report: ResultsTable, statistics: Sequence[_Statistic]) -> list[Row]:
     """Our results by dataset, each with what it is measured against."""
     rows: list[Row] = []
     datasets = {row.dataset for row in report.rows} | {row.dataset for row in report.references}
@@ -129,7 +129,7 @@ def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_
     return rows
 
 
-def _print_comparison(report: Report, console: Console) -> list[str]:
+def _print_comparison(report: ResultsTable, console: Console) -> list[str]:
     """Print the published settings, with our columns where all of them have room; what had to be left out.
 
     Our results stand above already, those on D4RL's data with the published figures right below them.
@@ -147,18 +147,18 @@ def _print_columns(columns: Sequence[Column], comparison: Comparison, console: C
     """Print one sheet, or several with a part of the columns each where the console is too narrow."""
     fitting = next((n for n in range(len(columns), 1, -1) if _fits(columns[:n], comparison, console)), 1)
     header, rows = _comparison_rows(columns[:fitting], comparison)
-    _print_sheet(lay_out(header, rows, _space(console)), console)
+    _print_lines(layout_lines(header, rows, _space(console)), console)
     if columns[fitting:]:
         _print_columns(columns[fitting:], comparison, console)
 
 
 def _fits(columns: Sequence[Column], comparison: Comparison, console: Console) -> bool:
-    return sheet_width(*_comparison_rows(columns, comparison)) <= _space(console)
+    return table_width(*_comparison_rows(columns, comparison)) <= _space(console)
 
 
 def _comparison_rows(columns: Sequence[Column], comparison: Comparison) -> tuple[list[str], list[Row]]:
     """The header, and the rows of those settings that one of the columns has."""
-    header = ["", *("\n".join(map(str.strip, in_lines(column.title, _HEADING))) for column in columns)]
+    header = ["", *("\n".join(map(str.strip, wrap_name(column.title, _HEADING))) for column in columns)]
     rows: list[Row] = []
     for group in comparison.groups:
         shown = [dataset for dataset in group if any(dataset in column.cells for column in columns)]
@@ -178,7 +178,7 @@ def _space(console: Console) -> int:
     return console.width - 2
 
 
-def _print_sheet(lines: Sequence[Row], console: Console) -> None:
+def _print_lines(lines: Sequence[Row], console: Console) -> None:
     """Print lines with a margin, and an empty line above and below."""
     console.print()
     for line in lines:

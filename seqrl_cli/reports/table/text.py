@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, remarks
+from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
 
@@ -20,7 +20,7 @@ _FIELDS = (
 )
 
 
-def to_rows(report: Report) -> list[dict[str, Any]]:
+def to_rows(report: ResultsTable) -> list[dict[str, Any]]:
     """One flat object a row: our results, what fine-tuning changed, references, then published figures.
 
     ``low`` and ``high`` are 95 % intervals; scores have 100 as the reference policy; what is unknown is None.
@@ -34,7 +34,7 @@ def to_rows(report: Report) -> list[dict[str, Any]]:
     return rows
 
 
-def to_csv(report: Report) -> str:
+def to_csv(report: ResultsTable) -> str:
     """The rows of :func:`to_rows` with a header line; what is unknown is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=_FIELDS, lineterminator="\n")
@@ -43,7 +43,7 @@ def to_csv(report: Report) -> str:
     return text.getvalue()
 
 
-def to_markdown(report: Report) -> str:
+def to_markdown(report: ResultsTable) -> str:
     """Our results with their statistics, then methods side by side when published figures are wanted, then notes."""
     parts = []
     if report.rows or report.references:
@@ -173,7 +173,7 @@ def _published_record(column: Column, dataset: str, cell: Cell) -> dict[str, Any
     return _record("published", dataset, column.title, score_mean=cell.mean, score_standard_error=cell.error)
 
 
-def _markdown_results(report: Report) -> str:
+def _markdown_results(report: ResultsTable) -> str:
     lines = [
         "| Dataset | Method | n | Score | 95 % interval | IQM | Return | Steps |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -208,7 +208,7 @@ def _titles(dataset: str) -> list[str]:
     return [title or MISSING for title in dataset_titles(dataset)]
 
 
-def _markdown_comparison(report: Report) -> str:
+def _markdown_comparison(report: ResultsTable) -> str:
     columns = report.comparison.columns
     lines = ["| Dataset | Environment | " + " | ".join(column.title for column in columns) + " |"]
     lines.append("|---|---|" + "---:|" * len(columns))
