@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from seqrl_cli.reports.plot.curves import PointsRow
-from seqrl_cli.reports.plot.draw import _draw_points
+from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
+from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points
 
 
 @pytest.mark.parametrize("values", [(0.001, 0.00101), (22.3, 22.6), (-5.0, -5.1), (0.0, 0.0)])
@@ -17,3 +17,14 @@ def test_one_row_keeps_clear_of_the_edges(values):
     margin = 0.04 * (high - low)
     assert low + margin < min(0.0, *values) and max(0.0, *values) < high - margin
     assert len([tick for tick in axes.get_xticks() if low <= tick <= high]) <= 6
+
+
+@pytest.mark.parametrize("values", [(0.79410, 0.79415, 0.79421), (150.1, 150.2, 150.4), (1.0, 2.0, 5.0)])
+def test_ticks_never_read_alike(values):
+    figure = Figure(figsize=(6.6, 4.0))
+    axes = figure.subplots()
+    line = Series("odt online", (0.0, 1.0, 2.0), values)
+    _draw_lines(axes, Panel("online", "Online fine-tuning", "steps", "score", (line,)), name_height=0.07)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels)

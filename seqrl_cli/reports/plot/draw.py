@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
@@ -119,7 +119,7 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(_number))
+        axis.set_major_formatter(_TickLabels())
         axis.set_minor_formatter(NullFormatter())
     _name_ends(axes, [each for each in series if not each.faint], name_height)
 
@@ -210,7 +210,7 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
     margin = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_number))
+    axes.xaxis.set_major_formatter(_TickLabels())
 
 
 def _height(panel: Panel) -> float:
@@ -219,6 +219,23 @@ def _height(panel: Panel) -> float:
     return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
 
 
-def _number(value: float, place: int | None = None) -> str:
-    """A number as briefly as possible: 1,200 or 3.5 or 0.021."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+class _TickLabels(Formatter):
+    """Numbers as brief as possible, with more digits only if neighbouring ticks would read alike."""
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return _number(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        labels = [_number(value) for value in values]
+        for digits in range(4, 10):
+            if len(set(labels)) == len(labels):
+                break
+            labels = [_number(value, digits) for value in values]
+        return labels
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """A number as briefly as possible, for example 1,200 or 3.5 or 0.021, with ``digits`` significant digits."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits - 3}f}" if abs(value) >= 100 else f"{value:.{digits}g}"
