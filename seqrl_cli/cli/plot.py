@@ -9,7 +9,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import tell, voice
-from seqrl_cli.reports.plot.formats import check_format
+from seqrl_cli.reports.plot.figure_formats import check_figure_format
 
 Runs = Annotated[
     list[str] | None,
@@ -46,13 +46,13 @@ def plot(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Draw curves of one or several runs: losses, rewards and scores of plans, seconds a planned step.
+    """Draw curves of one or several runs: losses, rewards and scores of plans, seconds per planned step.
 
     Runs that differ only in their seed become one line, their mean, in a 95 % band. --json prints what is drawn.
     """
     with voice(quiet, as_json) as console:
         if output is not None:
-            check_format(output)
+            check_figure_format(output)
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.report.plot import PlotRequest, plot_runs, show_plot
 

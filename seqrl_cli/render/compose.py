@@ -1,4 +1,4 @@
-"""One frame: the truth on the left, the plan on the right, and what the numbers are."""
+"""One frame: the simulation on the left, the plan on the right, with titles and notes."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from seqrl_cli.render.view import Pose
 GAP = 2
 GHOSTS = 6
 _PAD = 5
-_NEAR, _FAR = np.array([0.56, 0.79, 0.95]), np.array([0.07, 0.32, 0.64])
-_INK, _PAPER = (27, 38, 49, 255), (255, 255, 255, 215)
+_NEAR = np.array([0.56, 0.79, 0.95])
+_FAR = np.array([0.07, 0.32, 0.64])
+_INK = (27, 38, 49, 255)
+_PAPER = (255, 255, 255, 215)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def plan_poses(now: np.ndarray, plan: np.ndarray) -> list[Pose]:
-    """The true pose in its own colours, and a fan of imagined ones: the later, the darker and the more opaque.
+    """The true pose in its own colours, then imagined poses, which become darker and more opaque over the plan.
 
     Args:
         now: true positions ``(nq,)``.
-        plan: imagined positions ``(rows, nq)``, the first is of the current step; may be empty.
+        plan: imagined positions ``(rows, nq)``, the first at the current step; may be empty.
     """
     rows = sorted({round(row) for row in np.linspace(0, max(len(plan) - 1, 0), GHOSTS + 1)} - {0})
-    shares = np.arange(1, len(rows) + 1) / max(len(rows), 1)
-    opacity = 0.5 * len(rows) / GHOSTS  # a short plan has few ghosts, and the last must not hide the truth
+    fractions = np.arange(1, len(rows) + 1) / max(len(rows), 1)
+    opacity = 0.5 * len(rows) / GHOSTS  # with few ghosts, the last must not hide the true pose
     ghosts = [
-        Pose(plan[row], tuple(_NEAR + (_FAR - _NEAR) * share), 0.3 + opacity * share)
-        for row, share in zip(rows, shares, strict=True)
+        Pose(plan[row], tuple(_NEAR + (_FAR - _NEAR) * fraction), 0.3 + opacity * fraction)
+        for row, fraction in zip(rows, fractions, strict=True)
     ]
     return [Pose(now), *ghosts]
 
 
 def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence[Sequence[str]]) -> np.ndarray:
-    """Panels side by side, each with a title above it, where it hides nothing, and notes in its lower left corner.
+    """Put panels side by side, each with a title above it and notes in its lower left corner.
 
     Args:
         panels: pictures of one size, ``(size, size, 3)`` uint8.
@@ -44,7 +46,7 @@ def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence
         notes: lines of text for each panel.
 
     Returns:
-        ``(height, width, 3)`` uint8, both even as video needs them.
+        ``(height, width, 3)`` uint8, with even sides, as videos need.
     """
     size = panels[0].shape[0]
     width = len(panels) * size + (len(panels) - 1) * GAP
@@ -67,7 +69,7 @@ def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence
 
 
 def _fitting(draw: ImageDraw.ImageDraw, lines: Sequence[str], font: Font, room: float) -> list[str]:
-    """The lines that are no wider than a panel; a very small one has no room for all."""
+    """The lines that are at most ``room`` pixels wide; very small panels drop the others."""
     return [line for line in lines if draw.textlength(line, font=font) <= room]
 
 
@@ -84,7 +86,8 @@ def _label(
     row = round(1.25 * (bottom - top))
     width = max(draw.textlength(line, font=font) for line in lines) + 2 * _PAD
     height = len(lines) * row + 2 * _PAD
-    x, y = corner[0], corner[1] - height
+    x = corner[0]
+    y = corner[1] - height
     draw.rounded_rectangle((x, y, x + width, y + height), radius=4, fill=_PAPER)
     for number, line in enumerate(lines):
         draw.text((x + _PAD, y + _PAD + number * row - top), line, font=font, fill=_INK)

@@ -1,4 +1,4 @@
-"""Frames to a GIF or an MP4, written whole or not at all."""
+"""Frames to a GIF or an MP4, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.atomic import atomic_path
 
-FORMATS = (".gif", ".mp4")
+VIDEO_FORMATS = (".gif", ".mp4")
 GIF_COLOURS = 128
 _PALETTE_FRAMES = 8
 _LAST_FRAME_SECONDS = 1.0
@@ -22,16 +22,16 @@ _LAST_FRAME_SECONDS = 1.0
 Draw = Callable[[int], np.ndarray]
 
 
-def check_format(output: Path) -> str:
+def check_video_format(output: Path) -> str:
     """The extension of ``output`` in lower case.
 
     Raises:
         UsageError: it is neither a GIF nor an MP4.
     """
     suffix = output.suffix.lower()
-    if suffix not in FORMATS:
+    if suffix not in VIDEO_FORMATS:
         named = f"as {output.suffix!r}" if output.suffix else "without an extension"
-        raise UsageError(f"cannot write a video {named}: {output}", f"end the name in {' or '.join(FORMATS)}")
+        raise UsageError(f"cannot write a video {named}: {output}", f"end the name in {' or '.join(VIDEO_FORMATS)}")
     return suffix
 
 
@@ -39,16 +39,16 @@ def write_video(draw: Draw, count: int, output: Path, fps: float) -> None:
     """Write frames 0 to ``count - 1``; the last one stays for a second.
 
     Args:
-        draw: gives frame ``i``, ``(height, width, 3)`` uint8 with even sides; may be called twice for one frame.
+        draw: draws frame ``i``, ``(height, width, 3)`` uint8 with even sides; may be called twice for one frame.
         count: number of frames, at least one.
         output: a ``.gif`` or ``.mp4`` file.
-        fps: frames a second; a GIF stores delays in hundredths of a second.
+        fps: frames per second; a GIF stores delays in hundredths of a second.
 
     Raises:
         UsageError: another extension.
-        SeqrlError: the file cannot be written, or ffmpeg is not there.
+        SeqrlError: the file cannot be written, or ffmpeg is missing.
     """
-    suffix = check_format(output)
+    suffix = check_video_format(output)
     with atomic_path(output) as temporary:
         if suffix == ".gif":
             _write_gif(draw, count, temporary, fps)
@@ -57,7 +57,7 @@ def write_video(draw: Draw, count: int, output: Path, fps: float) -> None:
 
 
 def _write_gif(draw: Draw, count: int, path: Path, fps: float) -> None:
-    """One palette for all frames and no dithering: neighbouring frames then share what does not move."""
+    """Use one palette for all frames and no dithering, so that what does not move is the same in all frames."""
     palette = _palette(draw, count)
     frames = [_quantized(draw(index), palette) for index in range(count)]
     delay = max(2, round(100 / fps)) * 10
@@ -66,7 +66,7 @@ def _write_gif(draw: Draw, count: int, path: Path, fps: float) -> None:
 
 
 def _palette(draw: Draw, count: int) -> Image.Image:
-    """Colours of a few frames. An octree keeps the body's, which median cut gives up for shades of the large floor."""
+    """The colours of a few frames, by octree: median cut would trade the body's colours for shades of the floor."""
     chosen = sorted({round(index) for index in np.linspace(0, count - 1, _PALETTE_FRAMES)})
     montage = Image.fromarray(np.concatenate([draw(index) for index in chosen]))
     return montage.quantize(GIF_COLOURS, method=Image.Quantize.FASTOCTREE)
@@ -77,7 +77,7 @@ def _quantized(frame: np.ndarray, palette: Image.Image) -> Image.Image:
 
 
 def _write_mp4(draw: Draw, count: int, path: Path, fps: float) -> None:
-    """Pipe raw frames to ffmpeg, which is not left running, or writing, when a frame fails."""
+    """Pipe raw frames to ffmpeg, and kill it if a frame fails."""
     first = draw(0)
     command = [_ffmpeg(), "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{first.shape[1]}x{first.shape[0]}", "-r", f"{fps:.6f}", "-i", "-", "-an"]
@@ -89,17 +89,17 @@ def _write_mp4(draw: Draw, count: int, path: Path, fps: float) -> None:
                 frame = draw(index)
                 encoder.stdin.write(frame.tobytes())
             encoder.stdin.write(frame.tobytes() * round(fps * _LAST_FRAME_SECONDS))
-            _, complaint = encoder.communicate()
+            _, message = encoder.communicate()
         except BrokenPipeError:
             encoder.kill()
-            _, complaint = encoder.communicate()
+            _, message = encoder.communicate()
         except BaseException:
             encoder.kill()
             with contextlib.suppress(BrokenPipeError):
                 encoder.stdin.close()
             raise
     if encoder.returncode != 0:
-        reason = complaint.decode(errors="replace").strip() or "it stopped"
+        reason = message.decode(errors="replace").strip() or "it stopped"
         raise SeqrlError(f"ffmpeg cannot write the video: {reason}", "check the disk, or write a .gif")
 
 
@@ -108,5 +108,5 @@ def _ffmpeg() -> str:
         return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise SeqrlError(
-            "there is no ffmpeg to write an MP4 with", "write a .gif, or install imageio-ffmpeg"
+            "ffmpeg, which writes MP4s, was not found", "write a .gif, or install imageio-ffmpeg"
         ) from error

@@ -1,8 +1,8 @@
 """Drawing with MuJoCo's own renderer, offscreen: EGL, then OSMesa.
 
-MuJoCo reads ``MUJOCO_GL`` once, when it is first imported, which is too late for a program that has played episodes
-before it draws. Its contexts can be made directly instead, without that variable. A driver that fails may take the
-whole process with it, so each backend first draws one picture in a process of its own.
+MuJoCo reads ``MUJOCO_GL`` only when it is first imported, often long before a picture is drawn. So OpenGL contexts are
+made directly, without that variable. A failing driver may kill the whole process, so each backend first draws one
+picture in a process of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from seqrl_cli.render.view import FIELD_OF_VIEW, Camera, Pose
 
 BACKENDS = ("egl", "osmesa")
 _MAX_GEOMS = 2000
-_SHADOW_TEXELS = 2048  # MuJoCo's 4096 take half of the time where OpenGL runs on the processor
+_SHADOW_TEXELS = 2048  # MuJoCo's default of 4096 takes half of the time if OpenGL runs on the CPU
 _SOURCE = Path(__file__).parents[2]
 _PROBE = """
 import sys
@@ -33,7 +33,7 @@ sys.exit(0 if probe(sys.argv[1]) else 1)
 
 
 def probe(backend: str) -> bool:
-    """Draw one small picture in this process; whether something can be seen on it."""
+    """Draw one small picture in this process and return whether it shows anything."""
     model = mujoco.MjModel.from_xml_string(
         "<mujoco><worldbody><body><freejoint/><geom type='sphere' size='1'/></body></worldbody></mujoco>"
     )
@@ -45,13 +45,13 @@ def probe(backend: str) -> bool:
 
 @functools.cache
 def find_backend() -> str | None:
-    """The first backend that draws on this machine, tried in processes of their own; None when there is none."""
+    """The first backend that draws on this machine, tried in a process of its own; None if there is none."""
     return next((backend for backend in BACKENDS if backend_works(backend)), None)
 
 
 @functools.cache
 def backend_works(backend: str) -> bool:
-    """Whether a process of its own can draw with ``backend``."""
+    """Whether ``backend`` draws, tried in a process of its own."""
     command = [sys.executable, "-c", _PROBE, backend]
     try:
         tried = subprocess.run(command, cwd=_SOURCE, capture_output=True, timeout=60, check=False)
@@ -61,12 +61,12 @@ def backend_works(backend: str) -> bool:
 
 
 class MujocoView:
-    """MuJoCo's picture of a body.
+    """Draws a body with MuJoCo's renderer.
 
     Args:
         body: what to draw.
-        camera: from where.
-        size: pixels of the picture's side.
+        camera: where to look from.
+        size: the picture's side in pixels.
         backend: ``"egl"`` or ``"osmesa"``, one that :func:`find_backend` found.
     """
 
@@ -77,7 +77,8 @@ class MujocoView:
         self._camera = _mujoco_camera(camera)
         self._picture = np.empty((size, size, 3), dtype=np.uint8)
         self._rectangle = mujoco.MjrRect(0, 0, size, size)
-        self._options, self._perturbation = mujoco.MjvOption(), mujoco.MjvPerturb()
+        self._options = mujoco.MjvOption()
+        self._perturbation = mujoco.MjvPerturb()
         _light_up(self._model, camera)
         self._model.vis.quality.shadowsize = _SHADOW_TEXELS
         self._model.vis.global_.offwidth = self._model.vis.global_.offheight = size
@@ -91,7 +92,7 @@ class MujocoView:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = True
 
     def draw(self, poses: Sequence[Pose], centre: np.ndarray) -> np.ndarray:
-        """A picture of the poses; see :class:`seqrl_cli.render.view.View`."""
+        """See :meth:`seqrl_cli.render.view.View.draw`."""
         self._camera.lookat[:2] = centre
         self._start_scene()
         for pose in poses:
@@ -106,7 +107,7 @@ class MujocoView:
         self._gl.free()
 
     def _start_scene(self) -> None:
-        """Floor, lights and camera. Lights may follow the body, so it stands where the camera looks."""
+        """Add floor, lights and camera. Lights may follow the body, so the body is put where the camera looks."""
         self._data.qpos[:] = self._model.qpos0
         self._data.qpos[0] = self._camera.lookat[0]
         mujoco.mj_forward(self._model, self._data)
@@ -135,7 +136,7 @@ def _mujoco_camera(camera: Camera) -> mujoco.MjvCamera:
 
 
 def _light_up(model: mujoco.MjModel, camera: Camera) -> None:
-    """More light on the body, and fog where the chequer becomes finer than the pixels."""
+    """Add light on the body, and fog where the floor's tiles become smaller than pixels."""
     model.vis.headlight.ambient[:] = 0.25
     model.vis.headlight.diffuse[:] = 0.35
     model.vis.rgba.fog[:] = (0.62, 0.66, 0.70, 1.0)

@@ -1,4 +1,4 @@
-"""Pictures of an episode whose states were not recorded: its environment plays the same actions again, and draws."""
+"""Pictures of an episode whose states cannot be drawn: its environment replays the actions and draws itself."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _HINT = "plan again: seqrl plan --force"
 
 @dataclass(frozen=True)
 class Replay:
-    """Pictures of chosen steps.
+    """Pictures of the chosen steps.
 
     Attributes:
         pictures: ``(size, size, 3)`` uint8 by environment step.
-        dt: seconds of one environment step, as the environment says.
+        dt: seconds per environment step, as the environment states it.
     """
 
     pictures: dict[int, np.ndarray]
@@ -35,9 +35,9 @@ class Replay:
 
 
 def must_be_replayed(episode: EpisodeFile, states: EpisodeStates) -> bool:
-    """Whether an episode's picture cannot be made from its recorded states.
+    """Whether an episode cannot be drawn from its recorded states.
 
-    Mazes, kitchens and hands have observations that do not fix a pose, and pybullet keeps no MuJoCo state.
+    Observations of mazes, kitchens and hands do not determine a pose, and pybullet has no MuJoCo state.
     """
     return needed_extra(episode.plan.env_id) is not None or states.qpos.shape[1] == 0
 
@@ -49,23 +49,25 @@ def replay(
     size: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Replay:
-    """Play an episode again and draw it.
+    """Replay an episode and draw it.
 
     Args:
         episode: the episode.
-        states: what was recorded of it.
-        choose: gives the steps to draw, knowing the seconds of one.
-        size: pixels of a picture's side.
-        progress: called with pictures done and in all.
+        states: its recorded states.
+        choose: returns the steps to draw, given the seconds per step.
+        size: a picture's side in pixels.
+        progress: called with (pictures done, pictures in total).
 
     Raises:
-        SeqrlError: the environment cannot draw here, is not installed, or does not do again what it did.
+        SeqrlError: the environment cannot draw on this machine, is not installed, or earns other rewards than recorded.
     """
-    seed, actions, env_id = episode.environment_seed, states.actions, episode.plan.env_id
+    env_id = episode.plan.env_id
+    seed = episode.environment_seed
+    actions = states.actions
     if seed is None:
         raise SeqrlError(f"{episode.path} does not state the environment's seed", _HINT)
     if actions is None:
-        raise SeqrlError(f"{episode.states_path} has no actions to play again", _HINT)
+        raise SeqrlError(f"{episode.states_path} has no actions to replay", _HINT)
     with _opengl(env_id), closing(make_env(env_id, render_mode="rgb_array")) as env:
         dt = 1 / float(env.metadata.get("render_fps", 25))
         wanted = set(choose(dt))
@@ -83,13 +85,13 @@ def replay(
 
 @contextmanager
 def _opengl(env_id: str) -> Iterator[None]:
-    """Tell gymnasium what MuJoCo can draw with here.
+    """Set ``MUJOCO_GL`` to a backend that works on this machine while the environment draws.
 
-    Its renderer asks ``MUJOCO_GL`` when it is made and takes no argument instead; without the variable it would try
-    GLFW first, which needs a display. So the variable is set while the environment draws, and put back.
+    Gymnasium's renderer reads the variable when it is constructed and has no argument for it; without the variable it
+    would try GLFW first, which needs a display.
 
     Raises:
-        SeqrlError: neither EGL nor OSMesa works here.
+        SeqrlError: neither EGL nor OSMesa works on this machine.
     """
     if needed_extra(env_id) == "bullet":  # draws without OpenGL
         yield
@@ -109,10 +111,10 @@ def _opengl(env_id: str) -> Iterator[None]:
 
 
 def _check(path: Path, step: int, then: float, reward: float) -> None:
-    """Stop when the environment does not earn what was recorded."""
+    """Raise SeqrlError if the environment's reward differs from the recorded one."""
     if abs(reward - then) > _TOLERANCE * (1 + abs(then)):
-        message = f"{path} cannot be played again: step {step} earned {then:.4g} then and {reward:.4g} now"
-        raise SeqrlError(message, "other versions of the simulator than those that recorded it? plan again: seqrl plan")
+        message = f"{path} cannot be replayed: step {step} earned {then:.4g} then and {reward:.4g} now"
+        raise SeqrlError(message, "if another version of the simulator recorded it, plan again: seqrl plan")
 
 
 def _square(picture: np.ndarray, size: int) -> np.ndarray:

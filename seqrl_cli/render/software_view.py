@@ -1,7 +1,7 @@
-"""Drawing without OpenGL: rays against capsules and spheres, in NumPy.
+"""Drawing without OpenGL: ray casting of capsules and spheres in NumPy.
 
-The locomotion bodies are made of capsules and spheres on a plane, for which rays have closed forms. Everything is
-computed relative to the camera, which only ever moves sideways, so that rays and floor are computed once.
+The locomotion bodies consist of capsules and spheres on a plane, whose intersections with rays have closed forms. All
+coordinates are relative to the camera, which only moves sideways, so rays and floor are computed once.
 """
 
 from __future__ import annotations
@@ -45,18 +45,19 @@ class _Shape:
 
 
 class SoftwareView:
-    """A shaded picture of a body on a chequered floor.
+    """Draws a shaded body on a chequered floor.
 
     Args:
-        body: what to draw; geoms other than capsules and spheres are drawn as the capsule nearest to them.
-        camera: from where.
-        size: pixels of the picture's side.
+        body: what to draw; geoms other than capsules and spheres are approximated by a capsule.
+        camera: where to look from.
+        size: the picture's side in pixels.
     """
 
     name = "software"
 
     def __init__(self, body: Body, camera: Camera, size: int) -> None:
-        self._model, self._size = body.model, size * OVERSAMPLING
+        self._model = body.model
+        self._size = size * OVERSAMPLING
         self._data = mujoco.MjData(self._model)
         self._shapes = _shapes(self._model)
         angle = np.radians(camera.elevation)
@@ -68,7 +69,7 @@ class SoftwareView:
         self._make_floor(camera)
 
     def draw(self, poses: Sequence[Pose], centre: np.ndarray) -> np.ndarray:
-        """A picture of the poses; see :class:`seqrl_cli.render.view.View`."""
+        """See :meth:`seqrl_cli.render.view.View.draw`."""
         eye = np.append(centre, 0.0) + self._offset
         drawn = [(pose, self._capsules(pose, eye)) for pose in poses]
         shadows = [capsule for pose, capsules in drawn if pose.alpha == 1 for capsule in capsules]
@@ -79,17 +80,17 @@ class SoftwareView:
         return np.asarray(Image.fromarray(pixels).reduce(OVERSAMPLING))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to free."""
 
     def _make_rays(self) -> np.ndarray:
-        """Unit directions in world axes ``(size, size, 3)``, the first row is the top."""
+        """Unit directions in world axes ``(size, size, 3)``, from the top row down."""
         steps = (np.arange(self._size) + 0.5) / self._size * 2 - 1
         across, down = np.meshgrid(steps * self._slope, -steps * self._slope)
         rays = np.stack([across, down, np.ones_like(across)], axis=-1) @ self._axes
         return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True), dtype=np.float32)
 
     def _make_floor(self, camera: Camera) -> None:
-        """Where rays meet the floor, relative to the eye, and both colours of the chequer there, row by row."""
+        """Compute where rays meet the floor, relative to the eye, and the colours of both kinds of tiles per row."""
         falling = self._rays[:, 0, 2] < -1e-3
         self._horizon = int(falling.argmax()) if falling.any() else self._size
         rays = self._rays[self._horizon :]
@@ -105,7 +106,7 @@ class SoftwareView:
         self._sky = _SKY_TOP + (_SKY_LOW - _SKY_TOP) * height
 
     def _background(self, eye: np.ndarray, shadows: Sequence[_Capsule]) -> np.ndarray:
-        """Sky and floor ``(size, size, 3)``; the chequer stands still in the world, so it shows the motion."""
+        """Sky and floor ``(size, size, 3)``; the tiles are fixed in the world, so they show the motion."""
         picture = np.empty((self._size, self._size, 3), dtype=np.float32)
         picture[: self._horizon] = self._sky[: self._horizon]
         across = np.floor((self._floor[..., 0] + np.float32(eye[0] % (2 * _TILE))) / _TILE).astype(np.int32)
@@ -116,7 +117,7 @@ class SoftwareView:
         return picture
 
     def _darken(self, floor: np.ndarray, capsules: Sequence[_Capsule], eye_height: float) -> None:
-        """Throw shadows on the floor's part of a picture; the higher a limb, the softer and fainter its shadow."""
+        """Cast shadows on the floor's part of a picture; the higher a limb, the softer and fainter its shadow."""
         darkness = np.zeros(floor.shape[:2], dtype=np.float32)
         windows = []
         for capsule in capsules:
@@ -149,7 +150,7 @@ class SoftwareView:
         return capsules
 
     def _paint(self, picture: np.ndarray, capsules: Sequence[_Capsule], alpha: float) -> None:
-        """Draw one pose over the picture; within it the nearest capsule wins, so that joints do not show through."""
+        """Draw one pose over the picture; the nearest capsule hides the others, so that joints do not show through."""
         nearest = np.full(picture.shape[:2], np.inf, dtype=np.float32)
         colours = np.empty_like(picture)
         windows = [self._window(np.stack([capsule.start, capsule.end]), capsule.radius) for capsule in capsules]
@@ -166,20 +167,21 @@ class SoftwareView:
         under[rows, columns] += alpha * (over[rows, columns] - under[rows, columns])
 
     def _window(self, ends: np.ndarray, radius: float) -> tuple[slice, slice]:
-        """Rows and columns that a capsule can touch."""
+        """The rows and columns that a capsule can touch."""
         across, up, depth = self._axes @ ends.T
         depth = np.maximum(depth, 1e-3)
         scale = self._size / 2 / self._slope
         margin = 1.2 * radius * scale / depth + 2
-        columns, rows = self._size / 2 + across * scale / depth, self._size / 2 - up * scale / depth
+        columns = self._size / 2 + across * scale / depth
+        rows = self._size / 2 - up * scale / depth
         return _span(rows, margin, self._size), _span(columns, margin, self._size)
 
 
 def ray_capsule(rays: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
     """Distance ``(…)`` at which rays from the origin enter a capsule; infinity where they miss it.
 
-    A ray that meets the infinite cylinder between the ends meets the body; otherwise it can only meet the cap at the
-    end it passes.
+    A ray that meets the infinite cylinder between the ends meets the capsule there; otherwise it can only meet the cap
+    at the end that it passes.
 
     Args:
         rays: unit directions ``(…, 3)``.
@@ -229,7 +231,7 @@ def _shade(rays: np.ndarray, reach: np.ndarray, capsule: _Capsule) -> np.ndarray
 
 
 def _segment_distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Distance of points ``(…, 2)`` from a segment in the plane."""
+    """The distance of points ``(…, 2)`` from a segment in the plane."""
     start, axis = start.astype(np.float32), (end - start).astype(np.float32)
     share = np.clip((points - start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
     across = points[..., 0] - start[0] - share * axis[0]
@@ -251,7 +253,7 @@ def _union(windows: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
 
 
 def _shapes(model: mujoco.MjModel) -> list[_Shape]:
-    """The visible geoms that belong to bodies; the floor belongs to the world and is drawn as background."""
+    """The visible geoms of bodies; the floor belongs to the world and is drawn as background."""
     visible = np.flatnonzero((model.geom_bodyid > 0) & (model.geom_group < 3) & (model.geom_rgba[:, 3] > 0))
     return [_shape(model, int(geom)) for geom in visible]
 

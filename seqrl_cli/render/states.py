@@ -1,4 +1,4 @@
-"""From observations to simulator states: a body's model, and where an imagined plan goes."""
+"""From observations to simulator states: an environment's body, and the positions of an imagined plan."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from seqrl_cli.errors import SeqrlError
 
 @dataclass(frozen=True)
 class Body:
-    """What has to be known of an environment to draw it.
+    """What drawing needs to know about an environment.
 
     Attributes:
         model: the MuJoCo model.
         dt: seconds of one environment step: simulation step times frame skip.
-        hidden: leading positions that observations leave out: x, and y for a body that moves in a plane or freely.
+        hidden: how many leading positions observations leave out: x, and y for a body that moves freely.
         readable: whether observations begin with all other positions and all velocities, so that plans can be drawn.
     """
 
@@ -30,12 +30,12 @@ class Body:
 
     @property
     def observed(self) -> int:
-        """Observation entries that are positions and velocities; ant's contact forces come after them."""
+        """How many observation entries are positions and velocities; ant's contact forces follow them."""
         return int(self.model.nq + self.model.nv - self.hidden)
 
 
 def load_body(env_id: str) -> Body:
-    """The body of a MuJoCo environment.
+    """Load the body of a MuJoCo environment.
 
     Raises:
         SeqrlError: there is no such environment, or it is not simulated by MuJoCo.
@@ -54,7 +54,7 @@ def load_body(env_id: str) -> Body:
 
 
 def _hidden_positions(data: mujoco.MjData, observation: np.ndarray) -> int | None:
-    """How many leading positions an observation leaves out; None when it does not begin with the state's others."""
+    """How many leading positions an observation leaves out; None if it does not begin with the rest of the state."""
     for hidden in range(3):
         state = np.concatenate([data.qpos[hidden:], data.qvel])
         if len(observation) >= len(state) and np.allclose(observation[: len(state)], state):
@@ -63,15 +63,15 @@ def _hidden_positions(data: mujoco.MjData, observation: np.ndarray) -> int | Non
 
 
 def imagined_positions(body: Body, observations: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Positions that a plan passes through.
+    """The positions that a plan passes through.
 
-    Observations lack the position along the track. The plan starts at the true one and moves by the velocity that
-    it predicts itself (trapezoidal rule).
+    Observations lack the position along the track. It starts at the true one and is integrated from the predicted
+    velocities (trapezoidal rule).
 
     Args:
         body: from :func:`load_body`.
-        observations: predicted observations, the first is of the current step, ``(horizon, observation_dim)``;
-            the plan ends before the first row with a NaN.
+        observations: predicted observations ``(horizon, observation_dim)``, the first at the current step; the plan
+            ends before the first row with a NaN.
         start: true positions at the current step, ``(nq,)``.
 
     Returns:
@@ -88,14 +88,14 @@ def imagined_positions(body: Body, observations: np.ndarray, start: np.ndarray) 
     return positions
 
 
-def check_fits(body: Body, qpos: np.ndarray, plan_observations: np.ndarray | None, name: str) -> None:
-    """Refuse states that are not of this body.
+def check_states(body: Body, qpos: np.ndarray, plan_observations: np.ndarray | None, name: str) -> None:
+    """Check that states have the sizes of this body.
 
     Raises:
-        SeqrlError: sizes differ; ``name`` says whose states they are.
+        SeqrlError: sizes differ; the message calls the states ``name``.
     """
     if qpos.shape[1] != body.model.nq:
-        raise SeqrlError(f"{name} has {qpos.shape[1]} positions a state, but its environment has {body.model.nq}")
+        raise SeqrlError(f"{name} has {qpos.shape[1]} positions per state, but its environment has {body.model.nq}")
     if plan_observations is not None and plan_observations.shape[2] < body.observed:
         size = plan_observations.shape[2]
-        raise SeqrlError(f"{name} has plans of {size} numbers a step, but its environment needs {body.observed}")
+        raise SeqrlError(f"{name} has plans of {size} numbers per step, but its environment needs {body.observed}")

@@ -1,4 +1,4 @@
-"""An episode as a video: what happened, beside what the model imagined at that moment."""
+"""An episode as a video: the simulation beside the plan that the model had at that moment."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.planning.episode_files import EpisodeFile, EpisodeStates, read_states
 from seqrl_cli.render.compose import compose, plan_poses
-from seqrl_cli.render.encode import check_format, write_video
+from seqrl_cli.render.encode import check_video_format, write_video
 from seqrl_cli.render.mujoco_view import MujocoView, find_backend
 from seqrl_cli.render.replay import must_be_replayed, replay
 from seqrl_cli.render.software_view import SoftwareView
-from seqrl_cli.render.states import Body, check_fits, imagined_positions, load_body
+from seqrl_cli.render.states import Body, check_states, imagined_positions, load_body
 from seqrl_cli.render.view import Camera, Pose, View, follow
 
 VIEWS = ("auto", "mujoco", "software")
-FRAMES_A_SECOND = 25
+FRAMES_PER_SECOND = 25
 GIF_FRAMES = 250
 
 
@@ -30,8 +30,8 @@ class RenderReport:
     Attributes:
         path: the video.
         frames: number of different frames.
-        fps: frames a second.
-        backend: what drew them, for the user.
+        fps: frames per second.
+        backend: the name of the renderer.
         steps_shown: environment steps that the video covers, from the first.
         steps: environment steps of the episode.
     """
@@ -45,8 +45,8 @@ class RenderReport:
 
 
 @dataclass(frozen=True)
-class _Film:
-    """An episode that is ready to be drawn."""
+class _FrameDrawer:
+    """Draws the frames of an episode from its recorded states."""
 
     episode: EpisodeFile
     states: EpisodeStates
@@ -57,17 +57,19 @@ class _Film:
 
     def frame(self, step: int) -> np.ndarray:
         """The frame at an environment step, from 0 to T."""
-        states, played = self.states, self.episode.plan
+        states = self.states
         now = states.qpos[step]
         centre = np.array([now[0] + self.lead, now[1] if self.body.hidden == 2 else 0.0])
-        panels, titles = [self.view.draw([Pose(now)], centre)], ["simulation"]
+        panels = [self.view.draw([Pose(now)], centre)]
+        titles = ["simulation"]
         notes = [progress_lines(self.episode, states, step, self.reference_scores)]
         if states.plan_observations is not None:
             plan = plan_at(self.body, states.qpos, states.plan_observations, step)
             ahead = max(len(plan) - 1, 0)
             panels.append(self.view.draw(plan_poses(now, plan), centre))
             titles.append(f"imagined: {_seconds(ahead, self.body.dt)}" if ahead else "imagined: no plan")
-            notes.append([played.dataset, f"{played.run}, episode {self.episode.episode}"])
+            facts = self.episode.plan
+            notes.append([facts.dataset, f"{facts.run}, episode {self.episode.episode}"])
         return compose(panels, titles, notes)
 
 
@@ -86,21 +88,21 @@ def render_episode(
     """Draw one recorded episode.
 
     Args:
-        episode: what its JSON file says; the HDF5 file is read here.
+        episode: its JSON file; the HDF5 file is read here.
         output: a ``.gif`` or ``.mp4`` file.
-        view: ``"mujoco"``, ``"software"``, or ``"auto"`` for the first of them that works here.
-        size: pixels of a panel's side.
-        every: environment steps from one frame to the next; by default as many as keep 25 frames a second.
-        max_frames: frames to write at most, from the beginning; by default 250 in a GIF and all in an MP4.
+        view: ``"mujoco"``, ``"software"``, or ``"auto"`` for the first of them that works on this machine.
+        size: a panel's side in pixels.
+        every: environment steps from one frame to the next; by default as many as give 25 frames per second.
+        max_frames: the most frames to write, from the beginning; by default 250 in a GIF and all in an MP4.
         speed: 1 plays in real time, 0.5 at half the speed.
         reference_scores: returns that score 0 and 1, to show the score so far.
-        progress: called with frames done and in all.
+        progress: called with (frames done, frames in total).
 
     Raises:
         UsageError: an unknown view or extension.
-        SeqrlError: a file is missing, damaged or foreign, or the wanted view does not work on this machine.
+        SeqrlError: a file is missing, damaged or foreign, or the requested view does not work on this machine.
     """
-    suffix = check_format(output)
+    suffix = check_video_format(output)
     states = read_states(episode)
     steps = len(states.rewards)
     limit = max_frames or (GIF_FRAMES if suffix == ".gif" else steps + 1)
@@ -110,15 +112,16 @@ def render_episode(
     hides_plan = not body.readable and states.plan_observations is not None
     if hides_plan:
         states = replace(states, plan_observations=None)
-    check_fits(body, states.qpos, states.plan_observations, str(episode.states_path))
-    every = every or max(1, round(speed / (FRAMES_A_SECOND * body.dt)))
+    check_states(body, states.qpos, states.plan_observations, str(episode.states_path))
+    every = every or max(1, round(speed / (FRAMES_PER_SECOND * body.dt)))
     chosen = _chosen_steps(steps, every, limit)
     fps = speed / (every * body.dt)
     lead = _lead(body, states)
     drawing = open_view(view, body, follow(body, states.qpos, lead), size)
     try:
-        film = _Film(episode, states, body, drawing, lead, reference_scores)
-        write_video(_counted(lambda index: film.frame(chosen[index]), len(chosen), progress), len(chosen), output, fps)
+        drawer = _FrameDrawer(episode, states, body, drawing, lead, reference_scores)
+        draw = _with_progress(lambda index: drawer.frame(chosen[index]), len(chosen), progress)
+        write_video(draw, len(chosen), output, fps)
     finally:
         drawing.close()
     backend = f"{drawing.name}, without the plan" if hides_plan else drawing.name
@@ -136,11 +139,11 @@ def _render_replay(
     reference_scores: tuple[float, float] | None,
     progress: Callable[[int, int], None] | None,
 ) -> RenderReport:
-    """A video of what the environment itself draws; what the model imagined has no picture there."""
+    """A video of the environment's own pictures, which cannot show plans."""
     total = len(states.rewards)
 
     def choose(dt: float) -> list[int]:
-        return _chosen_steps(total, every or max(1, round(speed / (FRAMES_A_SECOND * dt))), limit)
+        return _chosen_steps(total, every or max(1, round(speed / (FRAMES_PER_SECOND * dt))), limit)
 
     played = replay(episode, states, choose, size, progress)
     steps = sorted(played.pictures)
@@ -156,11 +159,11 @@ def _render_replay(
 
 
 def open_view(view: str, body: Body, camera: Camera, size: int) -> View:
-    """MuJoCo's renderer or the software one.
+    """Open MuJoCo's renderer or the software one.
 
     Raises:
         UsageError: an unknown view.
-        SeqrlError: ``"mujoco"`` is wanted and OpenGL does not work here.
+        SeqrlError: ``"mujoco"`` is requested, but OpenGL does not work on this machine.
     """
     if view not in VIEWS:
         raise unknown("view", view, VIEWS)
@@ -174,7 +177,7 @@ def open_view(view: str, body: Body, camera: Camera, size: int) -> View:
 
 
 def plan_at(body: Body, qpos: np.ndarray, plans: np.ndarray, step: int) -> np.ndarray:
-    """Imagined positions ``(rows, nq)`` from ``step`` on, of the newest plan made by then; empty when it is used up.
+    """Imagined positions ``(rows, nq)`` from ``step`` on, of the newest plan at that time; empty after its end.
 
     Args:
         body: from :func:`seqrl_cli.render.states.load_body`.
@@ -190,7 +193,7 @@ def plan_at(body: Body, qpos: np.ndarray, plans: np.ndarray, step: int) -> np.nd
 
 
 def _chosen_steps(steps: int, every: int, limit: int) -> list[int]:
-    """Every n-th state from the first, with the last one when there is room for it."""
+    """Every n-th step from the first, and the last one if ``limit`` allows."""
     chosen = list(range(0, steps + 1, every))
     if chosen[-1] != steps:
         chosen.append(steps)
@@ -198,21 +201,22 @@ def _chosen_steps(steps: int, every: int, limit: int) -> list[int]:
 
 
 def _lead(body: Body, states: EpisodeStates) -> float:
-    """How far ahead the camera looks: half the way that plans go, so that they stay in the picture."""
+    """How far ahead the camera looks: half the distance that plans cover, so that they stay in the picture."""
     if states.plan_observations is None:
         return 0.0
-    ways, steps = [], len(states.rewards)
+    distances = []
+    steps = len(states.rewards)
     for step in range(0, steps, max(1, steps // 50)):
         plan = plan_at(body, states.qpos, states.plan_observations, step)
         if len(plan):
-            ways.append(float(plan[-1, 0] - plan[0, 0]))
-    return float(np.median(ways)) / 2 if ways else 0.0
+            distances.append(float(plan[-1, 0] - plan[0, 0]))
+    return float(np.median(distances)) / 2 if distances else 0.0
 
 
 def progress_lines(
     episode: EpisodeFile, states: EpisodeStates, step: int, reference_scores: tuple[float, float] | None
 ) -> list[str]:
-    """Step, return and score so far; the return at the end where nobody defined a score."""
+    """Step, return and score so far; without reference scores, the score or return at the end."""
     earned = float(states.rewards[:step].sum())
     if reference_scores:
         low, high = reference_scores
@@ -228,10 +232,10 @@ def _seconds(steps: int, dt: float) -> str:
     return f"{steps} step{'s' if steps > 1 else ''}, {steps * dt:.2f} s"
 
 
-def _counted(
+def _with_progress(
     draw: Callable[[int], np.ndarray], count: int, progress: Callable[[int, int], None] | None
 ) -> Callable[[int], np.ndarray]:
-    """Tell ``progress`` how far the drawing has come; a frame drawn before the others, for the palette, is not told."""
+    """Report each frame drawn to ``progress``, except frames drawn ahead of their turn for the palette."""
     done = 0
 
     def drawn(index: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What both ways of drawing share: the camera, the poses of one picture, and the shape of a view."""
+"""What both renderers share: the camera, the poses of a picture, and the ``View`` protocol."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ FIELD_OF_VIEW = 45.0
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera beside the track that looks along +y, a little downwards, so that +x is to the right.
+    """A camera beside the track that looks along +y and slightly down, so that +x is to the right.
 
     Attributes:
         distance: metres from the camera to the point that it looks at.
-        height: height of that point over the floor in metres.
+        height: height of that point above the floor in metres.
         elevation: degrees; negative looks down.
     """
 
@@ -49,25 +49,25 @@ class View(Protocol):
 
     @property
     def name(self) -> str:
-        """What draws, for the user."""
+        """The name of the renderer."""
         ...
 
     def draw(self, poses: Sequence[Pose], centre: np.ndarray) -> np.ndarray:
         """A picture ``(size, size, 3)`` uint8 of the poses, later ones over earlier ones.
 
         Args:
-            poses: what is drawn; only opaque poses throw a shadow.
+            poses: what to draw; only opaque poses cast a shadow.
             centre: x and y that the camera looks at, ``(2,)``.
         """
         ...
 
     def close(self) -> None:
-        """Free what the view holds; it cannot draw afterwards."""
+        """Free the renderer; the view cannot draw afterwards."""
         ...
 
 
 def follow(body: Body, qpos: np.ndarray, lead: float = 0.0) -> Camera:
-    """A camera that keeps the whole body in the picture wherever an episode takes it.
+    """A camera that keeps the whole body in the picture throughout an episode.
 
     Args:
         body: the body.
@@ -76,7 +76,8 @@ def follow(body: Body, qpos: np.ndarray, lead: float = 0.0) -> Camera:
     """
     data = mujoco.MjData(body.model)
     solid = body.model.geom_bodyid > 0
-    reach, top = 0.0, 0.0
+    reach = 0.0
+    top = 0.0
     for positions in qpos[:: max(1, len(qpos) // 50)]:
         data.qpos[:] = positions
         mujoco.mj_kinematics(body.model, data)
@@ -86,7 +87,7 @@ def follow(body: Body, qpos: np.ndarray, lead: float = 0.0) -> Camera:
         reach = max(reach, float((np.abs(places) + extent)[:, 0].max()))
         top = max(top, float((places + extent)[:, 2].max()))
     free = body.hidden == 2
-    # Limbs of a free body also point at the camera, where they look longer.
+    # Limbs of a free body may point at the camera, which makes them look longer.
     span = max(1.1 * top, (2.3 if free else 1.9) * (reach + abs(lead)))
     visible = 2 * float(np.tan(np.radians(FIELD_OF_VIEW / 2)))
     return Camera(distance=span / 0.76 / visible, height=0.41 * top, elevation=-28.0 if free else -10.0)

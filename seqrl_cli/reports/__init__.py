@@ -1,1 +1,12 @@
-"""Results to statistics, tables and plots."""
+"""From planned episodes and logged runs to statistics, tables and plots.
+
+===================  ================================================================================================
+``results``          reads every planned episode below a folder
+``provenance``       what a run's folder adds to its episodes: seed, recipe, progress of fine-tuning
+``groups``           which episodes are seeds of one method
+``statistics``       mean, standard error, interquartile mean, 95 % intervals
+``table/``           the table of results: computed by ``build``, printed by ``terminal``, ``text`` and ``latex``
+``plot/``            figures: computed by ``panels`` and ``online_panels``, drawn by ``draw``
+``dataset_summary``  what a dataset contains, for ``seqrl info``
+===================  ================================================================================================
+"""

@@ -1,4 +1,4 @@
-"""Which episodes belong together: those of one recipe are seeds of one method, and equal ones count once."""
+"""Which episodes are seeds of one method: those whose models share a recipe; equal episodes count once."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
 
 _SEED_IN_NAME = re.compile(r"-s\d+(?=-|$)")
-_MOST_NAMED = 3  # seeds that a row names one by one
+_MOST_NAMED = 3  # seeds that a label lists one by one
 
 
 def natural_order(text: str) -> list[tuple[bool, int, str]]:
-    """Sort key that puts H5 before H15."""
+    """A sort key that puts H5 before H15."""
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
 
 
 def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:
-    """Episodes by ``(dataset, method)``, or by ``(dataset, run and settings)`` with ``by="run"``.
+    """Group episodes by ``(dataset, method)``, or with ``by="run"`` by ``(dataset, run and settings)``.
 
-    Runs that were made by different recipes, or fine-tuned for another number of iterations, are not seeds of one
-    method: where a method has several such kinds, each is named by its runs.
+    Runs of different recipes, or fine-tuned for different numbers of iterations, are not seeds of one method. If a
+    method has several such kinds of runs, each kind is labelled by its runs.
     """
     assert by in ("method", "run")
     kinds: dict[tuple[str, str], dict[Any, list[EpisodeResult]]] = defaultdict(lambda: defaultdict(list))
@@ -38,7 +38,7 @@ def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dic
 
 
 def _kind_labels(kinds: Sequence[Sequence[EpisodeResult]]) -> list[str]:
-    """A name for each kind of one method; one run that was played before and after it went on tells its iterations."""
+    """Label each kind of one method; kinds of the same runs, planned before and after a resume, show iterations."""
     names = kind_names([{episode.run for episode in kind} for kind in kinds])
     labels = []
     for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
@@ -51,21 +51,21 @@ def _kind_labels(kinds: Sequence[Sequence[EpisodeResult]]) -> list[str]:
 
 
 def kind_names(kinds: Sequence[Collection[str]]) -> list[str]:
-    """A name for each kind of runs: the runs' own without their seeds, where no other kind has that; else all of them.
+    """Name each kind of runs: by their common name without seeds if no other kind has it, else by listing the runs.
 
-    ``gpt-wide`` for the runs gpt-wide-s1 and gpt-wide-s2, ``gpt-s1,s2`` where gpt-s3 is of another kind.
+    ``gpt-wide`` for the runs gpt-wide-s1 and gpt-wide-s2; ``gpt-s1,s2`` if gpt-s3 is of another kind.
     """
     stems = [{_SEED_IN_NAME.sub("", run, count=1) for run in kind} for kind in kinds]
     names = []
     for index, kind in enumerate(kinds):
         others = set().union(*stems[:index], *stems[index + 1 :])
-        clear = len(kind) > 1 and len(stems[index]) == 1 and not stems[index] & others
-        names.append(next(iter(stems[index])) if clear else _listed(sorted(kind, key=natural_order)))
+        unique = len(kind) > 1 and len(stems[index]) == 1 and not stems[index] & others
+        names.append(next(iter(stems[index])) if unique else _listed(sorted(kind, key=natural_order)))
     return names
 
 
 def _listed(runs: Sequence[str]) -> str:
-    """``gpt-s1``; of several seeds ``gpt-s1,s2`` or ``gpt-s1…s9``; of other names ``mine,yours`` or ``mine +4``."""
+    """``gpt-s1``; for several seeds ``gpt-s1,s2`` or ``gpt-s1…s9``; for other names ``mine,yours`` or ``mine +4``."""
     stems = {_SEED_IN_NAME.sub("-s*", run, count=1) for run in runs}
     if len(runs) == 1 or len(stems) > 1:
         return ",".join(runs) if len(runs) <= _MOST_NAMED else f"{runs[0]} +{len(runs) - 1}"
@@ -75,10 +75,10 @@ def _listed(runs: Sequence[str]) -> str:
 
 
 def drop_repeats(group: Iterable[EpisodeResult]) -> tuple[list[EpisodeResult], list[str]]:
-    """Leave out episodes of one method that another run of the same seed has played to the very same end.
+    """Leave out episodes of one method that repeat those of another run with the same seed and the same result.
 
     Returns:
-        What is left, and a sentence for each run that repeats another.
+        The other episodes, and a sentence for each run that repeats another.
     """
     first: dict[Any, EpisodeResult] = {}
     kept, repeats = [], {}
@@ -98,12 +98,12 @@ def drop_repeats(group: Iterable[EpisodeResult]) -> tuple[list[EpisodeResult], l
 def summarize_episodes(values: Sequence[float], episodes: Sequence[EpisodeResult]) -> Summary:
     """Summarize one number per episode of a group, such as its scores.
 
-    The bootstrap's generator is made from the dataset and the method. So the interval is the same whatever other groups
-    there are, and the same in tables and plots.
+    The bootstrap's generator is seeded with the dataset and the method, so the interval does not depend on other groups
+    and is the same in tables and plots.
 
     Args:
         values: ``(n,)``, at least one.
-        episodes: the n episodes of one dataset and method behind them.
+        episodes: the n episodes behind the values, of one dataset and method.
     """
     first = episodes[0]
     return summarize(values, [episode.replicate for episode in episodes], named_generator(first.dataset, first.method))

@@ -1,4 +1,4 @@
-"""What a run's folder tells of the episodes that were planned with it: its seed, and how far it was fine-tuned."""
+"""What a run's folder adds to its planned episodes: seed, recipe, and progress of online fine-tuning."""
 
 from __future__ import annotations
 
@@ -19,54 +19,54 @@ from seqrl_cli.training.checkpoints import saved_steps
 
 
 @dataclass(frozen=True)
-class Origin:
-    """The model behind an episode.
+class RunProvenance:
+    """The run whose model played an episode.
 
     Attributes:
-        seed: that it was trained with; None when the run's record is not there.
-        recipe: what its configuration makes; None when that is not there or cannot be read.
-        step: updates of its newest checkpoint; None when there is none.
-        log: its iterations of online fine-tuning; empty for a run that was trained from scratch.
+        seed: training seed; None if the run's record is missing.
+        online_lines: its logged iterations of online fine-tuning; empty for a run that was trained from scratch.
+        recipe: hash of its configuration; None if that is missing or cannot be read.
+        newest_step: updates of its newest checkpoint; None if there is none.
     """
 
     seed: int | None = None
-    log: Sequence[OnlineLine] = ()
+    online_lines: Sequence[OnlineLine] = ()
     recipe: str | None = None
-    step: int | None = None
+    newest_step: int | None = None
 
-    def recipe_of(self, stated: str | None, step: object) -> str | None:
-        """The recipe of an episode that states one and was played with the checkpoint of update ``step``.
+    def episode_recipe(self, stated: str | None, step: object) -> str | None:
+        """The recipe of an episode whose file states ``stated`` and whose checkpoint has ``step`` updates.
 
-        An older version made other hashes. The run's own configuration tells the present one of its newest checkpoint;
-        an earlier checkpoint may be of before the run was made longer, so its episodes keep what they state.
+        Older versions computed other hashes. For the newest checkpoint, the run's configuration gives the current hash.
+        An earlier checkpoint may date from before the run was extended, so its episodes keep the stated recipe.
         """
         old = stated is not None and not is_current(stated)
-        return self.recipe if old and self.recipe and step == self.step else stated
+        return self.recipe if old and self.recipe and step == self.newest_step else stated
 
-    def explored(self, step: int | None) -> tuple[int | None, int | None]:
-        """Iterations, and environment steps explored, when the model had made ``step`` updates; None when unknown."""
-        reached = [line for line in self.log if step is not None and line.step <= step]
+    def online_progress(self, step: int | None) -> tuple[int | None, int | None]:
+        """Iterations and explored environment steps after ``step`` updates; None when unknown."""
+        reached = [line for line in self.online_lines if step is not None and line.step <= step]
         return (reached[-1].iteration, reached[-1].env_steps) if reached else (None, None)
 
 
-def origin_folder(episode: Path) -> Path | None:
-    """The run in whose ``plans/`` an episode file lies; None when it was moved out of it."""
+def run_folder_of(episode: Path) -> Path | None:
+    """The run whose ``plans/`` contains an episode file; None if the file was moved elsewhere."""
     folder = episode.parent.parent
     return folder.parent if folder.name == "plans" else None
 
 
-def read_origin(folder: Path | None) -> Origin:
-    """What there is to know of a run; a damaged or missing record tells nothing."""
+def read_provenance(folder: Path | None) -> RunProvenance:
+    """Read the provenance from a run's folder; all is unknown if its record is damaged or missing."""
     if folder is None:
-        return Origin()
+        return RunProvenance()
     run = RunFolder(folder)
     try:
         record = read_record(run.record)
-        log = read_online_lines(run.metrics) if record.parent else ()
+        online_lines = read_online_lines(run.metrics) if record.parent else ()
     except SeqrlError:
-        return Origin()
-    step = max(saved_steps(run.checkpoints), default=None)
-    return Origin(record.seed, log, _recipe(run, fine_tuned=record.parent is not None), step)
+        return RunProvenance()
+    newest_step = max(saved_steps(run.checkpoints), default=None)
+    return RunProvenance(record.seed, online_lines, _recipe(run, fine_tuned=record.parent is not None), newest_step)
 
 
 def _recipe(run: RunFolder, *, fine_tuned: bool) -> str | None:
@@ -77,8 +77,8 @@ def _recipe(run: RunFolder, *, fine_tuned: bool) -> str | None:
 
 
 def step_limit_of(env_id: str, episode: Path) -> int | None:
-    """The step limit of an episode's environment: what the run's dataset says, else what is known of it here."""
-    run = origin_folder(episode)
+    """The step limit of an episode's environment: as stored with the run's dataset, else as installed here."""
+    run = run_folder_of(episode)
     dataset = None if run is None else DatasetFolder(run.parent).dataset
     if dataset is not None and dataset.exists():
         with suppress(SeqrlError):

@@ -1,4 +1,4 @@
-"""Episode results: every plan JSON below a folder, ours and those of the original projects."""
+"""Episode results: every planned episode below a folder, ours and those of the original projects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
-from seqrl_cli.reports.provenance import Origin, origin_folder, read_origin, step_limit_of
+from seqrl_cli.reports.provenance import RunProvenance, read_provenance, run_folder_of, step_limit_of
 from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
 
 _ORIGINAL = "rollout.json"
@@ -27,22 +27,22 @@ class EpisodeResult:
         dataset: id of the dataset that the model was trained on.
         arch: architecture of the model, for example ``"gpt"``.
         run: name of the trained model; the bootstrap resamples runs before episodes.
-        settings_label: plan settings, for example ``"H15-B128-ctx5"``; empty when unknown.
-        score: normalized score as a fraction, tables show 100 times this; None where nobody defined reference scores.
+        settings_label: the plan settings, for example ``"H15-B128-ctx5"``; empty when unknown.
+        score: normalized score as a fraction; tables show 100 times this. None without reference scores.
         return_: sum of rewards.
         steps: environment steps played.
-        terminated: whether the episode ended by failure rather than by the time limit.
+        terminated: whether the environment ended the episode rather than the step limit.
         seed: the episode's seed; None in the originals' files.
-        seconds_per_step: wall time of one planned step; None in the originals' files.
-        env_id: the environment that was played; None in the originals' files.
+        seconds_per_step: wall time per step; None in the originals' files.
+        env_id: the environment; None in the originals' files.
         path: the JSON file.
-        recipe: what the model was made by, its seed left out; models of one recipe are seeds of one method. None in
-            the originals' files.
+        recipe: hash of the model's training configuration without its seed; models of one recipe are seeds of one
+            method. None in the originals' files.
         parent: the run that this one was fine-tuned from; None when it was trained from scratch.
-        model_seed: what the model was trained with; None when its run is not there.
-        iterations: of online fine-tuning when it was played; None when unknown, or never fine-tuned.
-        online_steps: environment steps that were explored by then.
-        cut_at: the plan's own step limit, where that ended the episode before its environment would have; else None.
+        model_seed: the model's training seed; None if its run is missing.
+        iterations: of online fine-tuning behind the model; None when unknown or without fine-tuning.
+        online_steps: environment steps explored in these iterations.
+        cut_at: ``plan.max_steps`` if it ended the episode before the environment's own limit; else None.
     """
 
     dataset: str
@@ -66,7 +66,7 @@ class EpisodeResult:
 
     @property
     def replicate(self) -> str:
-        """What is independent of the other models of the recipe: a seed, or a parent or run where that is unknown."""
+        """The independent unit behind the episode: the training seed, or its parent or run if the seed is unknown."""
         return (self.parent or self.run) if self.model_seed is None else f"seed {self.model_seed}"
 
     @property
@@ -83,7 +83,7 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class Results:
-    """What a folder holds: whole episodes in path order, and one sentence for each file that was left out."""
+    """The complete episodes of a folder in path order, and one sentence per file that was left out."""
 
     episodes: tuple[EpisodeResult, ...]
     warnings: tuple[str, ...]
@@ -92,19 +92,19 @@ class Results:
 def read_results(*folders: Path) -> Results:
     """Read every episode of ``seqrl plan`` and every original ``rollout.json`` below the folders, each file once.
 
-    A damaged, truncated or foreign file is named in ``warnings`` and left out.
+    Damaged, truncated and foreign files are left out and named in ``warnings``.
 
     Raises:
         SeqrlError: one of ``folders`` is not a folder.
     """
     episodes, warnings = [], []
-    origins: dict[Path | None, Origin] = {}
+    provenances: dict[Path | None, RunProvenance] = {}
     for path in sorted({path.resolve() for folder in folders for path in _episode_files(folder)}):
         try:
-            folder = origin_folder(path)
-            if folder not in origins:
-                origins[folder] = read_origin(folder)
-            episodes.append(read_result(path, origins[folder]))
+            folder = run_folder_of(path)
+            if folder not in provenances:
+                provenances[folder] = read_provenance(folder)
+            episodes.append(read_result(path, provenances[folder]))
         except SeqrlError as error:
             warnings.append(f"left out: {error.message}")
     return Results(tuple(episodes), tuple(warnings))
@@ -118,27 +118,27 @@ def _episode_files(folder: Path) -> list[Path]:
     return [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
 
 
-def read_result(path: Path, origin: Origin | None = None) -> EpisodeResult:
-    """Read one episode JSON; the file's name tells ours from the originals'.
+def read_result(path: Path, provenance: RunProvenance | None = None) -> EpisodeResult:
+    """Read one episode's JSON file; its name distinguishes ours from the originals'.
 
     Args:
         path: the file.
-        origin: what is known of the run; None = what the folder says that the file lies in.
+        provenance: of the run; None to read it from the folder that contains the file.
 
     Raises:
-        SeqrlError: the file is not a whole episode record.
+        SeqrlError: the file is not a complete episode.
     """
     if path.name != _ORIGINAL:
-        return _own_episode(read_episode(path), origin or read_origin(origin_folder(path)))
+        return _own_episode(read_episode(path), provenance or read_provenance(run_folder_of(path)))
     try:
         return _original_episode(path)
     except JsonFieldError as error:
-        raise SeqrlError(f"{path} is not a whole episode: {error}", "copy it anew") from error
+        raise SeqrlError(f"{path} is not a complete episode: {error}", "copy the file again") from error
 
 
-def _own_episode(file: EpisodeFile, origin: Origin) -> EpisodeResult:
+def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
     plan = file.plan
-    iterations, online_steps = origin.explored(plan.checkpoint_step)
+    iterations, online_steps = provenance.online_progress(plan.checkpoint_step)
     return EpisodeResult(
         dataset=plan.dataset,
         arch=plan.arch,
@@ -152,9 +152,9 @@ def _own_episode(file: EpisodeFile, origin: Origin) -> EpisodeResult:
         seconds_per_step=file.seconds_per_step,
         env_id=plan.env_id,
         path=file.path,
-        recipe=origin.recipe_of(plan.recipe, plan.checkpoint_step),
+        recipe=provenance.episode_recipe(plan.recipe, plan.checkpoint_step),
         parent=plan.parent,
-        model_seed=origin.seed,
+        model_seed=provenance.seed,
         iterations=iterations,
         online_steps=online_steps,
         cut_at=_cut_at(file),
@@ -162,7 +162,7 @@ def _own_episode(file: EpisodeFile, origin: Origin) -> EpisodeResult:
 
 
 def _cut_at(file: EpisodeFile) -> int | None:
-    """``plan.max_steps`` where it ended the episode, and the environment's own limit would not have."""
+    """``plan.max_steps`` if it ended the episode and the environment's own limit would not have."""
     limit = file.plan.settings.get("max_steps")
     if not isinstance(limit, int) or file.terminated or file.steps < limit:
         return None
@@ -173,7 +173,9 @@ def _cut_at(file: EpisodeFile) -> int | None:
 def _original_episode(path: Path) -> EpisodeResult:
     record = read_object(path)
     if "gpt_epoch" not in record and "model_epoch" not in record:
-        raise JsonFieldError("it has neither gpt_epoch nor model_epoch, as a rollout.json of the originals has")
+        raise JsonFieldError(
+            "it has neither gpt_epoch nor model_epoch, one of which every rollout.json of the originals has"
+        )
     match = next(_settings_matches(path), None)
     label = ""
     if match:
@@ -186,7 +188,7 @@ def _original_episode(path: Path) -> EpisodeResult:
         settings_label=label,
         score=None if record.get("score", "") is None else number_field(record, "score"),
         return_=number_field(record, "return"),
-        steps=count_field(record, "step") + 1,  # which is the last index, from 0
+        steps=count_field(record, "step") + 1,  # the file contains the last index, from 0
         terminated=flag_field(record, "term"),
         seed=None,
         seconds_per_step=None,
@@ -202,7 +204,7 @@ def _settings_matches(path: Path) -> Iterator[re.Match[str]]:
 
 
 def _original_dataset(path: Path) -> str:
-    """The nearest folder named like a D4RL dataset; the originals put ``plans/…`` between it and the settings."""
+    """The nearest folder above that is named like a D4RL dataset, for example ``hopper-medium-v2``."""
     for parent in path.parents:
         if _ORIGINAL_DATASET.match(parent.name):
             return parent.name
@@ -210,9 +212,9 @@ def _original_dataset(path: Path) -> str:
 
 
 def _settings_label(settings: Mapping[str, Any], path: Path) -> str:
-    """The plan folder's name without the seed, which has every setting that is not the default.
+    """The plan folder's name without the seed: it contains every setting that differs from the default.
 
-    A record that was moved out of ``plans/…`` is labelled by horizon, beam and context, as far as it has them.
+    A file that was moved out of ``plans/…`` is labelled by its horizon, beam width and context.
     """
     if path.parent.parent.name == "plans" or not {"horizon", "beam_width"} <= settings.keys():
         return _SEED_SUFFIX.sub("", path.parent.name)

@@ -21,9 +21,9 @@ class Summary:
         count: number of values.
         mean: arithmetic mean.
         standard_error: ``std(ddof=0) / sqrt(n)``, as the Trajectory Transformer's ``read_results.py`` has it;
-            None for one value, of which the spread is not known.
+            None for a single value, whose spread is unknown.
         iqm: mean of the middle half (Agarwal et al., "Deep RL at the edge of the statistical precipice").
-        mean_interval, iqm_interval: 95 % bootstrap intervals ``(low, high)``; None for one value.
+        mean_interval, iqm_interval: 95 % bootstrap intervals ``(low, high)``; None for a single value.
     """
 
     count: int
@@ -35,23 +35,23 @@ class Summary:
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean over an axis after a quarter of the values is cut off at each end."""
+    """The mean over an axis without the lowest and the highest quarter of the values."""
     return np.asarray(trim_mean(values, 0.25, axis=axis))
 
 
 def named_generator(*names: str) -> np.random.Generator:
-    """A generator that depends on these names alone, on every machine alike."""
+    """A generator that depends only on these names, and not on the machine."""
     text = "\0".join(names).encode("utf-8", errors="surrogatepass")
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
 
 
 def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Generator) -> Summary:
-    """Summarize ``values (n,)``, of which each comes from the run of the same place.
+    """Summarize ``values (n,)``, each of which comes from the run at the same position.
 
     Args:
         values: scores or returns of episodes, at least one.
-        runs: the run, that is the training seed, behind each value.
-        rng: source of the bootstrap's resamples.
+        runs: the run (that is, the training seed) behind each value.
+        rng: draws the bootstrap's resamples.
     """
     data = np.asarray(values, dtype=np.float64)
     assert data.ndim == 1 and len(data) == len(runs) >= 1
@@ -70,25 +70,26 @@ def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Gener
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of ``differences (n,)`` by Student's t; None for one, of which no spread is known.
+    """The 95 % interval of the mean of ``differences (n,)`` by Student's t; None for a single difference.
 
-    A handful of seeds is too few for the bootstrap, whose intervals would be far too narrow.
+    With a handful of seeds, the bootstrap's intervals would be far too narrow.
     """
     data = np.asarray(differences, dtype=np.float64)
     if len(data) < 2:
         return None
-    mean, reach = data.mean(), t_reach(data)
-    return float(mean - reach), float(mean + reach)
+    mean = data.mean()
+    half = t_half_width(data)
+    return float(mean - half), float(mean + half)
 
 
-def t_reach(values: np.ndarray) -> np.ndarray:
-    """Half the length of Student's 95 % interval of the mean over the first axis, of which there are two or more."""
+def t_half_width(values: np.ndarray) -> np.ndarray:
+    """Half the width of Student's 95 % interval of the mean over the first axis, which has two or more values."""
     n = len(values)
     return np.asarray(t.ppf(0.975, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n))
 
 
 def by_run(values: np.ndarray, runs: Sequence[str]) -> list[np.ndarray]:
-    """The values of each run."""
+    """Split the values by run."""
     names, membership = np.unique(np.asarray(runs), return_inverse=True)
     return [values[membership == index] for index in range(len(names))]
 
@@ -96,8 +97,8 @@ def by_run(values: np.ndarray, runs: Sequence[str]) -> list[np.ndarray]:
 def _interval(groups: list[np.ndarray], statistic: Callable[..., Any], rng: np.random.Generator) -> tuple[float, float]:
     """The 95 % percentile interval of a statistic over the last axis.
 
-    Episodes of one training say nothing about the next one. So of several runs, runs are resampled (Agarwal et al.,
-    section 3), and of each drawn run its episodes.
+    Episodes of one run do not show how runs vary. So with several runs, runs are resampled (Agarwal et al., section 3),
+    and then the episodes of each resampled run.
     """
     if len(groups) > 1:
         low, high = np.percentile(statistic(_resample_runs(groups, rng), axis=-1), [2.5, 97.5])
@@ -107,7 +108,7 @@ def _interval(groups: list[np.ndarray], statistic: Callable[..., Any], rng: np.r
 
 
 def _resample_runs(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Resamples of runs and their episodes, (resamples, values); of a run as many episodes as runs have on average."""
+    """Resample runs and then their episodes, as many per run as runs have on average: (resamples, values)."""
     sizes = np.array([len(group) for group in groups])
     starts = np.cumsum(sizes) - sizes
     runs = rng.integers(len(groups), size=(RESAMPLES, len(groups), 1))

@@ -95,7 +95,7 @@ def test_losses_that_cannot_be_compared_are_kept_apart(runs):
     record.write_text(record.read_text().replace('"gpt"', '"odt"'))
     panels = json.loads(succeed(runs, "plot", "gpt-s42", "gpt-s1", "-k", "loss", "--json").stdout)["panels"]
     units = [panel["y_label"] for panel in panels]
-    assert units == ["cross-entropy (nats a token), actions × 5", "negative log-likelihood of actions (nats)"]
+    assert units == ["cross-entropy (nats per token), actions × 5", "negative log-likelihood of actions (nats)"]
 
 
 def test_losses_with_other_weights_are_kept_apart(runs):
@@ -155,7 +155,7 @@ def test_fine_tunes_of_other_settings_are_other_lines_and_repeats_of_a_seed_coun
     assert joined["label"] == "a,b,c, 2 seeds in 3 runs" and joined["count"] == 2
     assert joined["y"] == [22.5] * 3 and alone["y"] == [90.0] * 3 and alone["label"] == "d"
     (line,) = drawn_all(runs, *folders[:2], "-k", "online")[0]["series"]
-    assert line["low"] is None and line["label"] == "gpt online, 2 runs of a seed"
+    assert line["low"] is None and line["label"] == "gpt online, 2 runs of one seed"
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])

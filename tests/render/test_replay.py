@@ -1,4 +1,4 @@
-"""Episodes whose states were not recorded are played again to be drawn."""
+"""Episodes whose states cannot be drawn are replayed in their environment."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_environment_that_does_otherwise_is_told(path):
     with h5py.File(path, "a") as file:
         file["rewards"][2] += 5.0
     episode = read_episode(path)
-    with pytest.raises(SeqrlError, match="cannot be played again: step 2 earned"):
+    with pytest.raises(SeqrlError, match="cannot be replayed: step 2 earned"):
         replay(episode, read_states(episode), lambda dt: range(STEPS), 64)
 
 

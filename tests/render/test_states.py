@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.render.states import check_fits, imagined_positions, load_body
+from seqrl_cli.render.states import check_states, imagined_positions, load_body
 from tests.render.recorded import FAMILIES, play
 
 
@@ -58,6 +58,6 @@ def test_environments_that_cannot_be_drawn_are_named():
 def test_states_of_another_body_are_refused():
     body = load_body("Hopper-v4")
     with pytest.raises(SeqrlError, match="9 positions"):
-        check_fits(body, np.zeros((3, 9)), None, "it")
+        check_states(body, np.zeros((3, 9)), None, "it")
     with pytest.raises(SeqrlError, match="plans of 4 numbers"):
-        check_fits(body, np.zeros((3, 6)), np.zeros((2, 5, 4)), "it")
+        check_states(body, np.zeros((3, 6)), np.zeros((2, 5, 4)), "it")

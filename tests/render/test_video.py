@@ -127,5 +127,5 @@ def test_unknown_views_and_formats_are_usage_errors(episode, tmp_path, keyword):
 
 def test_states_of_another_environment_are_refused(episode, tmp_path):
     episode = replace(episode, plan=replace(episode.plan, env_id="Walker2d-v4"))
-    with pytest.raises(SeqrlError, match=r"episode-000\.h5 has 6 positions a state, but its environment has 9"):
+    with pytest.raises(SeqrlError, match=r"episode-000\.h5 has 6 positions per state, but its environment has 9"):
         render_episode(episode, tmp_path / "out.gif", view="software", size=SIZE)

@@ -11,9 +11,9 @@ from rich.console import Console
 from scipy.stats import ttest_rel
 
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table.build import Report, build_report
+from seqrl_cli.reports.table.build import ResultsTable, build_table
 from seqrl_cli.reports.table.latex import to_latex
-from seqrl_cli.reports.table.terminal import print_report
+from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import delta_text, interval_text, to_markdown, to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.tracking.metrics import append_line
@@ -34,8 +34,8 @@ def write_online(folder: Path, seeds: int = 3) -> None:
         write(folder, f"{parent}-online", ONLINE[parent], recipe="online", parent=parent)
 
 
-def report_of(folder: Path, by: str = "method") -> Report:
-    return build_report(read_results(folder).episodes, by=by)
+def report_of(folder: Path, by: str = "method") -> ResultsTable:
+    return build_table(read_results(folder).episodes, by=by)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_every_format_shows_it(folder):
     assert row["runs"] == 3 and row["score_low"] < row["score_mean"] < row["score_high"]
     assert "| **odt online RTG3000-ctx5 − offline** | 3 | +15.3 | [-0.4, 31.1] |" in to_markdown(report)
     console = Console(width=80, file=io.StringIO())
-    print_report(report, console)
+    print_table(report, console)
     shown = " ".join(console.file.getvalue().split())
     assert "odt online RTG3000-ctx5 6 48.3" in shown and "− offline 3 +15.3 [-0.4, 31.1] +460" in shown
 
@@ -125,7 +125,7 @@ def test_a_fine_tuned_row_says_how_far_it_explored(folder):
     assert "| odt online RTG3000-ctx5, after 1,000 steps |" in to_markdown(report)
     assert "after 1,000 steps" in to_latex(report.comparison)
     console = Console(width=80, file=io.StringIO())
-    print_report(report, console)
+    print_table(report, console)
     assert "    after 1,000 steps" in console.file.getvalue()
 
 

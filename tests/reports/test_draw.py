@@ -1,19 +1,30 @@
-"""Single results as dots: nothing is cut at the edges, and ticks leave one another room."""
+"""Rows of points: nothing is cut at the edges, and ticks do not overlap."""
 
 from __future__ import annotations
 
 import pytest
 from matplotlib.figure import Figure
 
-from seqrl_cli.reports.plot.curves import Dots
-from seqrl_cli.reports.plot.draw import _draw_dots
+from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
+from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points
 
 
 @pytest.mark.parametrize("values", [(0.001, 0.00101), (22.3, 22.6), (-5.0, -5.1), (0.0, 0.0)])
 def test_one_row_keeps_clear_of_the_edges(values):
     axes = Figure(figsize=(6.6, 4.0)).subplots()
-    _draw_dots(axes, [Dots("gpt H5-B16-ctx5", values, sum(values) / 2)])
+    _draw_points(axes, [PointsRow("gpt H5-B16-ctx5", values, sum(values) / 2)])
     low, high = axes.get_xlim()
     margin = 0.04 * (high - low)
     assert low + margin < min(0.0, *values) and max(0.0, *values) < high - margin
     assert len([tick for tick in axes.get_xticks() if low <= tick <= high]) <= 6
+
+
+@pytest.mark.parametrize("values", [(0.79410, 0.79415, 0.79421), (150.1, 150.2, 150.4), (1.0, 2.0, 5.0)])
+def test_ticks_never_read_alike(values):
+    figure = Figure(figsize=(6.6, 4.0))
+    axes = figure.subplots()
+    line = Series("odt online", (0.0, 1.0, 2.0), values)
+    _draw_lines(axes, Panel("online", "Online fine-tuning", "steps", "score", (line,)), name_height=0.07)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels)

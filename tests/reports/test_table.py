@@ -16,13 +16,13 @@ from rich.console import Console
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.plot.panels import build_panels
-from seqrl_cli.reports.plot.run_curves import Member
+from seqrl_cli.reports.plot.run_curves import PlottedRun
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, build_report, compare
+from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, build_table, compare
 from seqrl_cli.reports.table.comparison import D4RL_DATASETS, dataset_order, dataset_titles
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import PublishedMethod, load_published
-from seqrl_cli.reports.table.terminal import print_report
+from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import new_record
@@ -40,19 +40,19 @@ def published() -> list[PublishedMethod]:
 
 
 @pytest.fixture
-def report(tmp_path: Path) -> Report:
+def report(tmp_path: Path) -> ResultsTable:
     for seed, scores in (("42", (0.5, 0.6, 0.7)), ("43", (0.2, 0.3))):
         for episode, score in enumerate(scores):
             folder = tmp_path / f"gpt-s{seed}" / "plans" / "H15-B128-ctx5-s0"
             write_episode(folder, episode, score=score, run=f"gpt-s{seed}", **{"return": 3000 * score})
     write_episode(tmp_path / "retnet" / "a", run="retnet-s1", arch="retnet", dataset="hopper-medium-v2", score=0.4321)
     episodes = read_results(tmp_path).episodes
-    return build_report(episodes, references=REFERENCES)
+    return build_table(episodes, references=REFERENCES)
 
 
-def shown(report: Report, width: int) -> str:
+def shown(report: ResultsTable, width: int) -> str:
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    print_report(report, console)
+    print_table(report, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -71,7 +71,7 @@ def test_rows_join_runs_and_follow_the_published_order(report):
 
 def test_an_interval_does_not_depend_on_the_rows_beside_it(report, tmp_path):
     def row_of_gpt() -> ResultRow:
-        rows = build_report(read_results(tmp_path).episodes).rows
+        rows = build_table(read_results(tmp_path).episodes).rows
         return next(row for row in rows if row.dataset == "sim/hopper-medium" and row.method.startswith("gpt"))
 
     alone = row_of_gpt()
@@ -101,7 +101,7 @@ def test_intervals_in_plots_are_those_of_the_table(report, tmp_path):
         tokens_fingerprint="",
     )
     members = [
-        Member(RunFolder(tmp_path / name), record, read_results(tmp_path / name).episodes, method="gpt")
+        PlottedRun(RunFolder(tmp_path / name), record, read_results(tmp_path / name).episodes, method="gpt")
         for name in ("gpt-s43", "gpt-s42")
     ]
     other = replace(members[0], episodes=read_results(tmp_path / "retnet").episodes, method="another", colour=1)
@@ -161,7 +161,7 @@ def test_csv_and_json_rows_hold_the_same(report):
 
 
 def test_markdown_rows_have_as_many_cells_as_the_header(report, published):
-    both = build_report([], references=REFERENCES, published=published)
+    both = build_table([], references=REFERENCES, published=published)
     for text in (to_markdown(report), to_markdown(both)):
         for block in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
             assert len({line.count("|") for line in block.strip().splitlines()}) == 1
@@ -181,14 +181,14 @@ def test_published_files_name_their_source_and_only_known_datasets(published):
 
 
 def test_published_figures_carry_the_v0_caveat(published):
-    report = build_report([], published=published)
+    report = build_table([], published=published)
     for text in (to_markdown(report), shown(report, 80)):
         assert re.search(r"BC: measured on the v0 datasets", text) and "MBOP: measured on the v0" in text
 
 
 def test_own_columns_beside_published_ones(report, published, tmp_path):
     episodes = read_results(tmp_path).episodes
-    both = build_report(episodes, published=published)
+    both = build_table(episodes, published=published)
     latex = to_latex(both.comparison)
     assert r"\begin{tabular}{llrrrrrrrr}" in latex
     assert "TT (Ours)" not in latex
@@ -207,7 +207,7 @@ def test_latex_without_published_figures_has_only_what_was_measured(report):
 
 def test_latex_escapes_names(tmp_path):
     write_episode(tmp_path, dataset="data/my_hopper_100%.hdf5")
-    latex = to_latex(build_report(read_results(tmp_path).episodes).comparison)
+    latex = to_latex(build_table(read_results(tmp_path).episodes).comparison)
     assert r"data/my\_hopper\_100\%.hdf5 & Hopper" in latex
 
 
@@ -218,7 +218,7 @@ def test_columns_without_room_are_named(report):
 
 
 def test_other_data_stands_apart_from_published_figures(report, published):
-    mixed = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
+    mixed = ResultsTable(report.rows, report.references, compare(report.rows, published), True, report.notes)
     for text in (to_markdown(mixed), to_latex(mixed.comparison)):
         heading = text.index("Other data than D4RL's")
         assert text.index("sim/hopper-medium", heading) > heading and "Medium-Expert" in text[:heading]
@@ -228,7 +228,7 @@ def test_other_data_stands_apart_from_published_figures(report, published):
 
 
 def test_published_figures_stand_below_ours_at_any_width(report, published):
-    beside = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
+    beside = ResultsTable(report.rows, report.references, compare(report.rows, published), True, report.notes)
     for width in (60, 80):
         lines = [line.split() for line in shown(beside, width).splitlines()]
         (ours,) = [index for index, words in enumerate(lines) if "43.2" in words]
@@ -238,7 +238,7 @@ def test_published_figures_stand_below_ours_at_any_width(report, published):
 
 
 def test_our_columns_beside_published_ones_come_all_or_not_at_all(report, published):
-    beside = Report(report.rows, report.references, compare(report.rows, published), True, report.notes)
+    beside = ResultsTable(report.rows, report.references, compare(report.rows, published), True, report.notes)
     for width, there in ((80, False), (90, True)):
         assert ("H15-B128-ctx5" in shown(beside, width).rpartition("Medium-Expert")[0].rpartition("BC")[2]) == there
 
@@ -246,13 +246,13 @@ def test_our_columns_beside_published_ones_come_all_or_not_at_all(report, publis
 def test_long_names_of_datasets_are_whole(tmp_path):
     name = "minari/mujoco/halfcheetah/medium-replay-of-many"
     write_episode(tmp_path, dataset=name)
-    lines = shown(build_report(read_results(tmp_path).episodes), 60).splitlines()
+    lines = shown(build_table(read_results(tmp_path).episodes), 60).splitlines()
     assert f" {name}" in lines and max(map(len, lines)) <= 60
 
 
 def test_own_latex_has_a_caption_and_no_empty_cell(tmp_path):
     write_episode(tmp_path, dataset="local/mine")
-    own = build_report(read_results(tmp_path).episodes)
+    own = build_table(read_results(tmp_path).episodes)
     text = to_latex(own.comparison)
     assert r"\caption{Normalised scores" in text and r"local/mine & -- &" in text
 
@@ -261,7 +261,7 @@ def test_long_names_go_on_further_in(tmp_path):
     for episode in range(2):
         folder = tmp_path / "plans/H5-B16-ctx5-kact40-cdfactnone-kobs1-prob-s0"
         write_episode(folder, episode, score=0.2 * episode, **{"return": 1000.0 * episode})
-    lines = shown(build_report(read_results(tmp_path).episodes), 70).splitlines()
+    lines = shown(build_table(read_results(tmp_path).episodes), 70).splitlines()
     (place,) = [index for index, line in enumerate(lines) if line.startswith("   gpt H5-B16")]
     assert "10.0 ± 7.1" in lines[place] and lines[place + 1].startswith("    ") and "kobs1-prob" in lines[place + 1]
     assert max(map(len, lines)) <= 70
@@ -274,7 +274,7 @@ def test_cut_episodes_are_told_from_whole_ones(tmp_path):
         for episode, fell in enumerate((False, True)):
             changes = {"run": name, "arch": name, "settings": settings | {"max_steps": limit}, "step": limit - 1}
             write_episode(tmp_path / name, episode, term=fell, **changes)
-    report = build_report(read_results(tmp_path).episodes)
+    report = build_table(read_results(tmp_path).episodes)
     assert [(row.cut, row.cut_at) for row in report.rows] == [(1, 20), (0, None)]
     assert "short H15-B128-ctx5, 1 of 2 cut after 20 steps |" in to_markdown(report)
     for text in (shown(report, 80), to_markdown(report)):
@@ -284,4 +284,4 @@ def test_cut_episodes_are_told_from_whole_ones(tmp_path):
 
 def test_names_in_foreign_files_do_not_steer_the_terminal(tmp_path):
     write_episode(tmp_path, dataset="a\x1b[2Jb [bold]c")
-    assert " a\\x1b[2Jb [bold]c\n" in shown(build_report(read_results(tmp_path).episodes), 80)
+    assert " a\\x1b[2Jb [bold]c\n" in shown(build_table(read_results(tmp_path).episodes), 80)

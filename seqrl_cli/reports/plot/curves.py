@@ -1,4 +1,4 @@
-"""What pictures show, as plain data: lines with bands, and single results with their mean, a panel each."""
+"""What figures show, as plain data: panels of lines with bands, or of rows of points with their means."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.reports.statistics import t_reach
+from seqrl_cli.reports.statistics import t_half_width
 
-LONGEST = 500
-"""Points of a line; more cannot be seen."""
+MAX_POINTS = 500
+"""The most points of a line; more cannot be seen."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Series:
 
     Attributes:
         label: its name.
-        x, y: equally many numbers; NaN leaves a gap.
-        low, high: 95 % interval of ``y``; None where one curve has no interval.
-        count: curves behind the mean.
+        x, y: the same number of values; NaN leaves a gap.
+        low, high: 95 % interval of ``y``; None for a single curve.
+        count: how many curves ``y`` is the mean of.
         colour: index; lines of one model share it.
         dash: index of the line style.
-        faint: drawn thin and not named, because it accompanies another line.
+        faint: whether it is drawn thin and without its name, because it accompanies another line.
     """
 
     label: str
@@ -39,14 +39,14 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Dots:
-    """One row of single results.
+class PointsRow:
+    """One row of points, each a single result.
 
     Attributes:
         label: its name.
         values: the results.
         mean: their mean.
-        interval: 95 % interval of the mean; None when it is not known.
+        interval: 95 % interval of the mean; None when unknown.
         colour: index.
     """
 
@@ -62,12 +62,12 @@ class Panel:
     """One set of axes.
 
     Attributes:
-        kind: what it shows, in one word.
-        title: the same for a person.
+        kind: the kind of plot, in one word.
+        title: what it shows.
         x_label, y_label: with units.
-        series: lines, or
-        dots: rows of single results along the x axis.
-        logarithmic: both axes, for lines over powers of two.
+        series: its lines; empty if it has ``dots``.
+        dots: its rows of points along the x axis; empty if it has ``series``.
+        logarithmic: whether both axes are, for lines over powers of two.
     """
 
     kind: str
@@ -75,18 +75,18 @@ class Panel:
     x_label: str
     y_label: str
     series: tuple[Series, ...] = ()
-    dots: tuple[Dots, ...] = ()
+    dots: tuple[PointsRow, ...] = ()
     logarithmic: bool = False
 
     @property
     def labels(self) -> list[str]:
-        """Names of all that is drawn."""
+        """The names of all lines and rows."""
         return [each.label for each in self.series] + [each.label for each in self.dots]
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of curves at places that all of them have, with a 95 % interval when there are two or more."""
+    """The mean of curves at the places that all of them share, with a 95 % interval for two or more curves."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -96,22 +96,22 @@ class Mean:
 
 
 def mean_curve(curves: Sequence[Sequence[tuple[float, float]]]) -> Mean:
-    """Average curves, each a list of (x, y), over the places that all have, so that it ends where the shortest ends."""
+    """Average curves, each a list of (x, y), at the places they share; so the mean ends where the shortest ends."""
     by_place = [dict(curve) for curve in curves]
     shared = sorted(set(by_place[0]).intersection(*by_place[1:]))
     return _with_interval(shared, np.array([[curve[x] for x in shared] for curve in by_place], dtype=np.float64))
 
 
 def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
-    """Average the rewards earned so far; an episode that has ended keeps what it earned.
+    """Average the return so far; an episode that has ended keeps its return.
 
     Args:
-        rewards: of each episode, (steps,).
+        rewards: per episode, (steps,).
     """
     longest = max(len(each) for each in rewards)
     sums = [np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in rewards]
     whole = np.stack([np.pad(each, (0, longest + 1 - len(each)), mode="edge") for each in sums])
-    places = np.unique(np.linspace(0, longest, min(LONGEST, longest + 1)).round().astype(int))
+    places = np.unique(np.linspace(0, longest, min(MAX_POINTS, longest + 1)).round().astype(int))
     return _with_interval(places.tolist(), whole[:, places])
 
 
@@ -120,5 +120,5 @@ def _with_interval(places: Sequence[float], values: np.ndarray) -> Mean:
     y = values.mean(axis=0)
     if len(values) < 2:
         return Mean(tuple(places), tuple(y.tolist()), None, None, 1)
-    half = t_reach(values)
+    half = t_half_width(values)
     return Mean(tuple(places), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))

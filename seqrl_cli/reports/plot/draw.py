@@ -1,4 +1,4 @@
-"""Pictures of results: panels of curves and of single results, written as PNG, PDF or SVG."""
+"""Draw panels with matplotlib and write them as PNG, PDF or SVG."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
-from seqrl_cli.reports.plot.curves import Dots, Panel, Series
-from seqrl_cli.reports.plot.formats import check_format
+from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
+from seqrl_cli.reports.plot.figure_formats import check_figure_format
 from seqrl_cli.runs.atomic import atomic_path
 
-# Okabe and Ito, "Color Universal Design": told apart by people with any common colour blindness; no yellow on white
+# Okabe and Ito, "Color Universal Design": distinct under any common colour blindness; without yellow, bad on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-PANEL_WIDTH, PANEL_HEIGHT, ROW_HEIGHT = 6.6, 4.0, 0.42  # inches
-LABEL_HEIGHT, FRAME_HEIGHT = 0.21, 1.0  # inches of a name, and of what is above and below the axes
-INK, SOFT_INK = "#333333", "#5B5B5B"
+PANEL_WIDTH = 6.6  # inches, as all sizes here
+PANEL_HEIGHT = 4.0
+ROW_HEIGHT = 0.42  # of a row of points
+LABEL_HEIGHT = 0.21  # of a line's name
+FRAME_HEIGHT = 1.0  # of what is above and below the axes
+INK = "#333333"
+SOFT_INK = "#5B5B5B"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -45,57 +49,57 @@ _STYLE: dict[Any, Any] = {
 
 
 def is_drawn(panels: Sequence[Panel], output: Path) -> bool:
-    """Whether ``output`` is a PNG that ``plot_panels`` has made of these very panels."""
+    """Whether ``output`` is a PNG of exactly these panels, written by ``plot_panels``."""
     try:
-        with Image.open(output) as there:
-            return bool(there.info.get("Description") == _fingerprint(panels))
-    except (OSError, SyntaxError, ValueError):  # missing, or no whole picture
+        with Image.open(output) as image:
+            return bool(image.info.get("Description") == _fingerprint(panels))
+    except (OSError, SyntaxError, ValueError):  # missing, truncated, or not an image
         return False
 
 
 def _fingerprint(panels: Sequence[Panel]) -> str:
-    """What stands in a PNG for all that it shows."""
+    """A text in a PNG that identifies the panels it shows."""
     return f"seqrl plot {hashlib.sha256(repr(tuple(panels)).encode()).hexdigest()}"
 
 
 def plot_panels(panels: Sequence[Panel], output: Path) -> None:
-    """Draw panels beside one another, at most two in a row, and write them atomically.
+    """Draw panels side by side, at most two per row, and write them atomically.
 
     Args:
-        panels: what to show.
-        output: a file of one of the formats of ``check_format``.
+        panels: what to draw.
+        output: a file with an extension in ``FIGURE_FORMATS``.
     """
     columns = min(2, len(panels))
     height = max(_height(panel) for panel in panels)
     rows = math.ceil(len(panels) / columns)
-    with picture(output, columns * PANEL_WIDTH, height * rows, _fingerprint(panels)) as figure:
+    with _figure(output, columns * PANEL_WIDTH, height * rows, _fingerprint(panels)) as figure:
         parts = figure.subfigures(rows, columns, squeeze=False)
         for part, panel in zip(parts.flat, panels, strict=False):
-            axes = part.subplots()  # a figure of its own, so that long names narrow no other panel
-            # where the panel begins, not the axes: long names would push it over the edge
+            axes = part.subplots()  # in a subfigure of its own, so that long names do not narrow other panels
+            # aligned with the panel rather than the axes, which long names push to the right
             part.suptitle(panel.title, x=0.03, ha="left", fontsize=11, fontweight="bold")
             axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
             if panel.dots:
-                _draw_dots(axes, panel.dots)
+                _draw_points(axes, panel.dots)
             else:
-                _draw_lines(axes, panel, room=LABEL_HEIGHT / (height - FRAME_HEIGHT))
+                _draw_lines(axes, panel, name_height=LABEL_HEIGHT / (height - FRAME_HEIGHT))
 
 
 @contextmanager
-def picture(output: Path, width: float, height: float, description: str | None = None) -> Iterator[Figure]:
-    """A figure of so many inches, written to ``output`` when the block ends well; a PNG keeps the description."""
-    check_format(output)
+def _figure(output: Path, width: float, height: float, description: str) -> Iterator[Figure]:
+    """A figure of ``width`` x ``height`` inches, saved to ``output`` unless the block fails; PNGs keep metadata."""
+    check_figure_format(output)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
         FigureCanvasAgg(figure)
         yield figure
-        kept = {"Description": description} if description and output.suffix.lower() == ".png" else None
+        metadata = {"Description": description} if output.suffix.lower() == ".png" else None
         with atomic_path(output) as temporary:
-            figure.savefig(temporary, dpi=150, metadata=kept)
+            figure.savefig(temporary, dpi=150, metadata=metadata)
 
 
-def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
-    """Draw lines with their bands, each named where it ends; a name takes ``room``, a share of the axes' height."""
+def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
+    """Draw lines with bands and names at their ends; a name is ``name_height`` high, as a fraction of the axes."""
     series = panel.series
     if panel.logarithmic:
         axes.set_xscale("log", base=2)
@@ -115,16 +119,16 @@ def _draw_lines(axes: Axes, panel: Panel, room: float) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(_number))
+        axis.set_major_formatter(_TickLabels())
         axis.set_minor_formatter(NullFormatter())
-    _name_ends(axes, [each for each in series if not each.faint], room)
+    _name_ends(axes, [each for each in series if not each.faint], name_height)
 
 
 def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:
-    """Lower and upper end of the y axis.
+    """The lower and upper end of the y axis.
 
-    The lines decide: a band over two seeds is as wide as it is honest. A faint line has a say from where the first
-    other begins, because a loss may start a thousand times as high as it ends.
+    The lines determine it, because a band over two seeds is very wide. A faint line counts from where the first other
+    line begins, because a loss may start a thousand times as high as it ends.
     """
     clear = [each for each in series if not each.faint]
     shown = [y for each in clear for y in each.y if math.isfinite(y)]
@@ -144,24 +148,24 @@ def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:
 
 
 def _decades(axes: Axes) -> float:
-    """Powers of ten that the y axis spans."""
+    """How many powers of ten the y axis spans."""
     low, high = axes.get_ylim()
     return math.log10(high / low)
 
 
 def _line_style(series: Series) -> tuple[str, Any]:
-    """Colour and dashes; with more models than colours the dashes tell them apart."""
+    """Colour and dashes; if there are more models than colours, dashes distinguish them."""
     rounds, colour = divmod(series.colour, len(COLOURS))
     return COLOURS[colour], DASHES[(series.dash + rounds) % len(DASHES)]
 
 
-def _name_ends(axes: Axes, series: Sequence[Series], room: float) -> None:
-    """Write each line's name on the right, as high as its end, as far as names leave one another room."""
+def _name_ends(axes: Axes, series: Sequence[Series], name_height: float) -> None:
+    """Write each line's name on the right at the height of its end, moved so that names do not overlap."""
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = {each.label: _last(each) for each in series}
     scaled = {label: float(to_axes.transform(end)[1]) for label, end in ends.items() if end is not None}
     order = sorted(scaled, key=lambda label: scaled[label])
-    places = _apart([scaled[label] for label in order], room)
+    places = _apart([scaled[label] for label in order], name_height)
     styles = {each.label: _line_style(each) for each in series}
     for label, place in zip(order, places, strict=True):
         colour, dash = styles[label]
@@ -169,25 +173,25 @@ def _name_ends(axes: Axes, series: Sequence[Series], room: float) -> None:
         axes.text(1.07, place, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
-def _apart(places: Sequence[float], room: float) -> list[float]:
-    """Ascending places moved as little as needed to be ``room`` apart and, if they fit, within 0 and 1."""
+def _apart(places: Sequence[float], distance: float) -> list[float]:
+    """Move ascending places as little as needed to be ``distance`` apart and, if they fit, between 0 and 1."""
     moved: list[float] = []
     for place in places:
-        moved.append(max(place, moved[-1] + room if moved else 0.0))
-    ceiling = max(1.0, (len(moved) - 1) * room)
+        moved.append(max(place, moved[-1] + distance if moved else 0.0))
+    ceiling = max(1.0, (len(moved) - 1) * distance)
     for index in reversed(range(len(moved))):
         moved[index] = min(moved[index], ceiling)
-        ceiling = moved[index] - room
+        ceiling = moved[index] - distance
     return moved
 
 
 def _last(series: Series) -> tuple[float, float] | None:
-    """The last point of a line; None when it has none."""
+    """The last point of a line; None if it has none."""
     return next(((x, y) for x, y in zip(series.x[::-1], series.y[::-1], strict=True) if math.isfinite(y)), None)
 
 
-def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
-    """One row a method, the first at the top: its results, their mean, and the mean's interval."""
+def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
+    """Draw one row per method, the first at the top: its results, their mean, and the mean's interval."""
     for place, row in enumerate(rows):
         colour = COLOURS[row.colour % len(COLOURS)]
         axes.scatter(row.values, [place + 0.2] * len(row.values), color=colour, s=14, alpha=0.4, linewidths=0)
@@ -206,15 +210,32 @@ def _draw_dots(axes: Axes, rows: Sequence[Dots]) -> None:
     margin = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_number))
+    axes.xaxis.set_major_formatter(_TickLabels())
 
 
 def _height(panel: Panel) -> float:
-    """Inches that a panel needs for all of its names."""
+    """The height in inches that a panel needs for all of its names."""
     named = len(panel.dots) or sum(not each.faint for each in panel.series)
     return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
 
 
-def _number(value: float, place: int | None = None) -> str:
-    """A number as short as it can be told: 1,200 or 3.5 or 0.021."""
-    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+class _TickLabels(Formatter):
+    """Numbers as brief as possible, with more digits only if neighbouring ticks would read alike."""
+
+    def __call__(self, value: float, position: int | None = None) -> str:
+        return _number(value)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        labels = [_number(value) for value in values]
+        for digits in range(4, 10):
+            if len(set(labels)) == len(labels):
+                break
+            labels = [_number(value, digits) for value in values]
+        return labels
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """A number as briefly as possible, for example 1,200 or 3.5 or 0.021, with ``digits`` significant digits."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.{digits - 3}f}" if abs(value) >= 100 else f"{value:.{digits}g}"

@@ -1,4 +1,4 @@
-"""What online fine-tuning has logged: how it scores, what exploration earns, and what the policy becomes."""
+"""What online fine-tuning has logged: evaluations, exploration, entropy, temperature and loss."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from seqrl_cli.reports.plot.curves import Panel
-from seqrl_cli.reports.plot.run_curves import Curve, Member, as_series, bands, mean_of_seeds, methods, named
+from seqrl_cli.reports.plot.run_curves import (
+    Curve,
+    PlottedRun,
+    as_series,
+    band_note,
+    group_by_method,
+    legend_label,
+    mean_of_seeds,
+)
 from seqrl_cli.tracking.metrics import OnlineLine, read_online_lines
 
 Value = Callable[[OnlineLine], float | None]
 
 
-def online_panels(members: Sequence[Member]) -> list[Panel]:
-    """Evaluations, exploration, entropy and temperature against the environment steps that were explored."""
-    lines = [line for member in members for line in read_online_lines(member.folder.metrics)]
+def online_panels(runs: Sequence[PlottedRun]) -> list[Panel]:
+    """Evaluations, exploration, entropy and temperature over the explored environment steps."""
+    lines = [line for run in runs for line in read_online_lines(run.folder.metrics)]
     scored = any(line.get("evaluation_score") is not None for line in lines)
     shown: list[tuple[str, str, Value]] = [
         ("Exploration while fine-tuning", "return of an episode", lambda line: line.get("exploration_return")),
-        ("Entropy while fine-tuning", "entropy (nats an action)", lambda line: line.get("entropy")),
+        ("Entropy while fine-tuning", "entropy (nats per action)", lambda line: line.get("entropy")),
         ("Temperature while fine-tuning", "weight of the entropy", lambda line: line.get("temperature")),
     ]
     if scored:
@@ -26,23 +34,21 @@ def online_panels(members: Sequence[Member]) -> list[Panel]:
     else:
         shown.insert(0, ("Online fine-tuning", "return", lambda line: line.get("evaluation_return")))
     panels = (
-        _panel(members, "online", title, ("environment steps explored", y_label), lambda line: line.env_steps, value)
+        _panel(runs, "online", title, ("environment steps explored", y_label), lambda line: line.env_steps, value)
         for title, y_label, value in shown
     )
     return [panel for panel in panels if panel]
 
 
-def online_loss(members: Sequence[Member]) -> list[Panel]:
-    """The loss of fine-tuning against all updates, those of the pretraining included."""
+def online_loss(runs: Sequence[PlottedRun]) -> list[Panel]:
+    """The loss of fine-tuning over all updates, including those of pretraining."""
     labels = ("updates", "negative log-likelihood of actions (nats)")
-    panel = _panel(
-        members, "loss", "Loss while fine-tuning", labels, lambda line: line.step, lambda line: line.get("nll")
-    )
+    panel = _panel(runs, "loss", "Loss while fine-tuning", labels, lambda line: line.step, lambda line: line.get("nll"))
     return [panel] if panel else []
 
 
 def _panel(
-    members: Sequence[Member],
+    runs: Sequence[PlottedRun],
     kind: str,
     title: str,
     axes: tuple[str, str],
@@ -51,13 +57,13 @@ def _panel(
 ) -> Panel | None:
     read = partial(_curve, place=place, value=value)
     series = []
-    for group in methods(members):
-        mean = mean_of_seeds(group, read, grid=True)
+    for group in group_by_method(runs):
+        mean = mean_of_seeds(group, read, interpolate=True)
         if mean:
-            series.append(as_series(mean, named([member for member in group if read(member)]), group))
-    return Panel(kind, title + bands(series, "seeds"), *axes, tuple(series)) if series else None
+            series.append(as_series(mean, legend_label([run for run in group if read(run)]), group))
+    return Panel(kind, title + band_note(series, "seeds"), *axes, tuple(series)) if series else None
 
 
-def _curve(member: Member, place: Callable[[OnlineLine], int], value: Value) -> Curve:
-    points = ((float(place(line)), value(line)) for line in read_online_lines(member.folder.metrics))
+def _curve(run: PlottedRun, place: Callable[[OnlineLine], int], value: Value) -> Curve:
+    points = ((float(place(line)), value(line)) for line in read_online_lines(run.folder.metrics))
     return [(x, y) for x, y in points if y is not None]

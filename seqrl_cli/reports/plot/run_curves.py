@@ -1,4 +1,4 @@
-"""Runs as pictures show them: seeds of a method together, however often each was repeated."""
+"""The mean curve of a method over its seeds, with the label and colour of its line."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Curve = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Member:
-    """A run.
+class PlottedRun:
+    """A run with what a plot shows of it.
 
     Attributes:
-        folder: where it is.
-        record: its record.
-        episodes: what was planned with it.
-        method: name of what it is a seed of.
-        colour: index of that.
+        folder: the run's folder.
+        record: the run's record.
+        episodes: planned with it.
+        method: name of the method that the run is a seed of.
+        colour: index of the method's colour.
     """
 
     folder: RunFolder
@@ -38,45 +38,47 @@ class Member:
 
     @property
     def arch(self) -> str:
-        """Architecture, and whether it was fine-tuned."""
+        """The architecture, and ``online`` if the run was fine-tuned."""
         return f"{self.record.arch} online" if self.record.parent else self.record.arch
 
 
-def methods(members: Sequence[Member]) -> list[list[Member]]:
-    """Runs that are seeds of one method, together."""
-    ordered = sorted(members, key=lambda member: member.colour)
-    return [list(group) for _, group in groupby(ordered, key=lambda member: member.colour)]
+def group_by_method(runs: Sequence[PlottedRun]) -> list[list[PlottedRun]]:
+    """Group the runs that are seeds of one method."""
+    ordered = sorted(runs, key=lambda run: run.colour)
+    return [list(group) for _, group in groupby(ordered, key=lambda run: run.colour)]
 
 
-def mean_of_seeds(group: Sequence[Member], read: Callable[[Member], Curve], *, grid: bool = False) -> Mean | None:
-    """The mean curve of a method's seeds; None when no run has a curve.
+def mean_of_seeds(
+    group: Sequence[PlottedRun], read: Callable[[PlottedRun], Curve], *, interpolate: bool = False
+) -> Mean | None:
+    """The mean curve over a method's seeds; None if no run has a curve.
 
-    Runs of one seed are no evidence of their own: they are averaged first, and count as one.
+    Runs of one seed are not independent: they are averaged first and count as one.
 
     Args:
         group: runs of one method.
-        read: what a run shows; an empty curve is left out.
-        grid: whether places differ from run to run, so that curves have to be interpolated.
+        read: reads a run's curve; empty curves are left out.
+        interpolate: whether curves have points at different places, so that they have to be interpolated.
     """
     by_seed: dict[int, list[Curve]] = defaultdict(list)
-    for member in group:
-        if curve := read(member):
-            by_seed[member.record.seed].append(curve)
+    for run in group:
+        if curve := read(run):
+            by_seed[run.record.seed].append(curve)
     if not by_seed:
         return None
-    seeds = [curves[0] if len(curves) == 1 else _average(curves, grid) for curves in by_seed.values()]
-    return mean_curve(on_one_grid(seeds) if grid else seeds)
+    seeds = [curves[0] if len(curves) == 1 else _average(curves, interpolate) for curves in by_seed.values()]
+    return mean_curve(on_one_grid(seeds) if interpolate else seeds)
 
 
-def _average(curves: list[Curve], grid: bool) -> Curve:
-    mean = mean_curve(on_one_grid(curves) if grid else curves)
+def _average(curves: list[Curve], interpolate: bool) -> Curve:
+    mean = mean_curve(on_one_grid(curves) if interpolate else curves)
     return list(zip(mean.x, mean.y, strict=True))
 
 
 def on_one_grid(curves: list[Curve]) -> list[Curve]:
-    """Curves whose places differ, because episodes end when they end, at the places of all.
+    """Interpolate curves at the places of all of them; each ends where the shortest ends.
 
-    Each is interpolated between its own points and ends where the shortest ends.
+    Their places differ because iterations end with episodes, whose lengths differ.
     """
     end = min(curve[-1][0] for curve in curves)
     places = sorted({x for curve in curves for x, _ in curve if x <= end})
@@ -87,23 +89,22 @@ def on_one_grid(curves: list[Curve]) -> list[Curve]:
     return gridded
 
 
-def named(shown: Sequence[Member]) -> str:
-    """A method with how many seeds of it are shown, and how many runs where seeds repeat."""
-    method, runs, seeds = shown[0].method, len(shown), len({member.record.seed for member in shown})
-    if runs == 1:
+def legend_label(runs: Sequence[PlottedRun]) -> str:
+    """The method, with the number of its seeds, and of its runs if seeds repeat."""
+    method = runs[0].method
+    seeds = len({run.record.seed for run in runs})
+    if len(runs) == 1:
         return method
-    return (
-        f"{method}, {runs} runs of a seed"
-        if seeds == 1
-        else f"{method}, {seeds} seeds" + (f" in {runs} runs" if runs > seeds else "")
-    )
+    if seeds == 1:
+        return f"{method}, {len(runs)} runs of one seed"
+    return f"{method}, {seeds} seeds" + (f" in {len(runs)} runs" if len(runs) > seeds else "")
 
 
-def bands(series: Sequence[Series], over: str) -> str:
-    """What a title says of the bands, if there are any."""
+def band_note(series: Sequence[Series], over: str) -> str:
+    """What a title says about the bands; empty without bands."""
     return f"; 95 % bands over {over}" if any(each.low is not None and not each.faint for each in series) else ""
 
 
-def as_series(mean: Mean, label: str, group: Sequence[Member], **style: Any) -> Series:
-    """A mean as the line of a method."""
+def as_series(mean: Mean, label: str, group: Sequence[PlottedRun], **style: Any) -> Series:
+    """A mean curve as the line of a method."""
     return Series(label, **asdict(mean), colour=group[0].colour, **style)

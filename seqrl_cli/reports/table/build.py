@@ -1,6 +1,6 @@
-"""Tables as plain data: rows of statistics, and the published comparison of methods by dataset.
+"""The table as plain data: rows of statistics, and the comparison of methods by dataset.
 
-The formats (terminal, Markdown, CSV, LaTeX, JSON) print what is computed here and compute nothing themselves.
+All numbers are computed here; the formats (terminal, Markdown, CSV, LaTeX, JSON) only print them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SCORE_NOTE = (
     "95 % interval: bootstrap of the mean, over seeds and their episodes"
 )
 CUT_NOTE = (
-    "cut after so many steps: plan.max_steps ended these episodes, so their returns and scores are those of a piece, "
-    "not to be compared with whole episodes'"
+    "cut after N steps: plan.max_steps ended these episodes, so their returns and scores do not compare with those of "
+    "complete episodes"
 )
 
 
@@ -34,16 +34,16 @@ class ResultRow:
     Attributes:
         dataset: dataset id.
         method: architecture and plan settings, or run and plan settings.
-        score: statistics of the normalized score, 100 is the reference policy; None without reference scores.
+        score: statistics of the normalized score, where 100 is the reference policy; None without reference scores.
         return_: statistics of the return.
         steps: mean episode length.
-        terminated: share of episodes that ended by failure.
-        seconds_per_step: mean wall time of a planned step; None when no file says it.
-        runs: models behind it, of which those of one seed count as one.
-        iterations: of online fine-tuning, mean over runs; None for what was not fine-tuned.
-        online_steps: environment steps explored by then, mean over runs.
-        cut: episodes that ``plan.max_steps`` ended before their environment would have.
-        cut_at: that number of steps; None when none was cut.
+        terminated: fraction of episodes that the environment ended.
+        seconds_per_step: mean wall time per step; None if no file contains it.
+        runs: models behind the row; models of one seed count once.
+        iterations: of online fine-tuning, mean over runs; None without fine-tuning.
+        online_steps: environment steps explored in these iterations, mean over runs.
+        cut: how many episodes ``plan.max_steps`` ended before the environment's own limit.
+        cut_at: that number of steps; None if no episode was cut.
     """
 
     dataset: str
@@ -62,15 +62,15 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """What stands beside the results: the dataset's own behaviour, or a random policy.
+    """A reference for the results: the dataset's own behaviour, or a random policy.
 
     Attributes:
         dataset: dataset id.
         name: for example ``"behaviour (dataset)"`` or ``"random policy"``.
         mean_return: mean return of its episodes.
-        score: normalized score as a fraction; None when the dataset has no reference scores.
+        score: normalized score as a fraction; None if the dataset has no reference scores.
         episodes: how many episodes the mean is over; None when unknown.
-        interval: 95 % interval of the score, 100 is the reference policy; None when unknown.
+        interval: 95 % interval of the score, where 100 is the reference policy; None when unknown.
     """
 
     dataset: str
@@ -82,12 +82,12 @@ class ReferenceRow:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Everything that one call of ``seqrl table`` says.
+class ResultsTable:
+    """Everything that ``seqrl table`` prints.
 
     Attributes:
         rows: our results in the order of the table.
-        references: what they are measured against.
+        references: what they are compared with.
         comparison: methods by dataset.
         published: whether published figures are part of the comparison.
         notes: caveats, printed below the table.
@@ -102,38 +102,62 @@ class Report:
     deltas: tuple[DeltaRow, ...] = ()
 
 
-def build_report(
+def build_table(
     episodes: Sequence[EpisodeResult],
     *,
     by: str = "method",
     references: Sequence[ReferenceRow] = (),
     published: Sequence[PublishedMethod] = (),
     notes: Sequence[str] = (),
-) -> Report:
-    """Summarize episodes and set them beside references and published figures.
+) -> ResultsTable:
+    """Summarize episodes and add references and published figures.
 
     Args:
         episodes: from :func:`seqrl_cli.reports.results.read_results`.
         by: ``"method"`` joins the runs of one architecture and settings; ``"run"`` keeps them apart.
         references: the datasets' own behaviour and random policies.
-        published: figures to show beside ours.
-        notes: what else has to be said.
+        published: published figures to show beside ours.
+        notes: further notes.
     """
-    groups, repeats = group_episodes(episodes, by), list[str]()
-    for key, group in groups.items() if by == "method" else ():
-        groups[key], told = drop_repeats(group)
-        repeats += told
+    groups = group_episodes(episodes, by)
+    repeats: list[str] = []
+    if by == "method":
+        for key, group in groups.items():
+            groups[key], sentences = drop_repeats(group)
+            repeats += sentences
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
     rows = tuple(_result_row(dataset, method, groups[dataset, method]) for dataset, method in keys)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
-    general = [CUT_NOTE] * any(row.cut for row in rows) + [SCORE_NOTE] * bool(rows) + [DELTA_NOTE] * bool(deltas)
-    every = (*general, *notes, *published_notes(published), *sorted(set(repeats)), *_version_notes(episodes))
-    ordered = tuple(sorted(references, key=lambda row: dataset_order(row.dataset)))
-    return Report(rows, ordered, compare(rows, published), bool(published), every, deltas)
+    return ResultsTable(
+        rows,
+        references=tuple(sorted(references, key=lambda row: dataset_order(row.dataset))),
+        comparison=compare(rows, published),
+        published=bool(published),
+        notes=(
+            *_general_notes(rows, deltas),
+            *notes,
+            *published_notes(published),
+            *sorted(set(repeats)),
+            *_version_notes(episodes),
+        ),
+        deltas=deltas,
+    )
+
+
+def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow]) -> list[str]:
+    """How to read the columns that the table has."""
+    notes = []
+    if any(row.cut for row in rows):
+        notes.append(CUT_NOTE)
+    if rows:
+        notes.append(SCORE_NOTE)
+    if deltas:
+        notes.append(DELTA_NOTE)
+    return notes
 
 
 def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> Comparison:
-    """Methods as columns. With published methods all twelve settings are shown, otherwise those that have a row."""
+    """Set methods side by side: with published methods over all twelve settings, else over those that have a row."""
     columns = [_published_column(method, alone=not rows) for method in published]
     methods = sorted({row.method for row in rows}, key=natural_order)
     for method in methods:
@@ -146,8 +170,9 @@ def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> 
 
 
 def remarks(rows: Sequence[ResultRow]) -> list[str]:
-    """What has to be said of a method beside its name: how far it has explored, and that its episodes were cut."""
-    explored, cut = _explored_text(rows), [row for row in rows if row.cut]
+    """Remarks on a method beside its name: how far it has explored, and whether its episodes were cut."""
+    explored = _explored_text(rows)
+    cut = [row for row in rows if row.cut]
     remarks = [explored] if explored else []
     if cut:
         whole = all(row.cut == row.return_.count for row in rows)
@@ -158,7 +183,7 @@ def remarks(rows: Sequence[ResultRow]) -> list[str]:
 
 
 def _explored_text(rows: Sequence[ResultRow]) -> str:
-    """``after 47,712 steps``: how far fine-tuned runs had explored their environments; empty for others."""
+    """``after 47,712 steps``: how far fine-tuned runs have explored their environments; empty for others."""
     steps = sorted(row.online_steps for row in rows if row.online_steps is not None)
     if not steps:
         return ""
@@ -167,7 +192,7 @@ def _explored_text(rows: Sequence[ResultRow]) -> str:
 
 
 def _published_column(method: PublishedMethod, *, alone: bool) -> Column:
-    """The paper's title says "(Ours)", which would be untrue once results of ours stand beside it."""
+    """A published column; the paper's title with its "(Ours)" is kept only if no results of ours are beside it."""
     cells = {dataset: Cell(mean, method.errors.get(dataset)) for dataset, mean in method.scores.items()}
     return Column(method.name, method.latex_name if alone else method.name, cells, own=False)
 
@@ -201,6 +226,6 @@ def _summarize_scores(episodes: list[EpisodeResult]) -> Summary | None:
 
 
 def _version_notes(episodes: Sequence[EpisodeResult]) -> list[str]:
-    """D4RL's v2 data comes from environments that current simulators replace: say which one was played."""
+    """Notes on the environment behind each D4RL result: current simulators replace those of D4RL's v2 data."""
     played = {(e.dataset, e.env_id) for e in episodes if e.dataset in D4RL_DATASETS and e.env_id}
     return [f"{dataset}: our results are played in {env_id}" for dataset, env_id in sorted(played)]

@@ -1,4 +1,4 @@
-"""Methods side by side, as plain data: a column each, and D4RL's settings in the order of the published table."""
+"""Methods side by side, as plain data: one column per method, D4RL's settings in the published table's order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.starts
 
 @dataclass(frozen=True)
 class Cell:
-    """A score (100 is the reference policy) and its standard error, where one is known."""
+    """A score, where 100 is the reference policy, and its standard error if known."""
 
     mean: float
     error: float | None = None
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One method's cells by dataset id; ``own`` tells our results from published ones."""
+    """One method's cells by dataset id; ``own`` marks our results."""
 
     title: str
     latex_title: str
@@ -35,11 +35,11 @@ class Column:
 
     @property
     def has_errors(self) -> bool:
-        """Whether any cell carries a standard error."""
+        """Whether any cell has a standard error."""
         return any(cell.error is not None for cell in self.cells.values())
 
     def average(self, datasets: Iterable[str]) -> float | None:
-        """Mean over ``datasets``; None unless all of them are there."""
+        """The mean over ``datasets``; None if one of them is missing."""
         cells = [self.cells.get(dataset) for dataset in datasets]
         found = [cell.mean for cell in cells if cell is not None]
         return float(np.mean(found)) if len(found) == len(cells) else None
@@ -51,27 +51,27 @@ class Comparison:
 
     Attributes:
         columns: published methods first, then ours.
-        groups: dataset ids in the order of the table, cut where a rule is drawn.
+        groups: dataset ids in the order of the table; rules separate the groups.
     """
 
     columns: tuple[Column, ...]
     groups: tuple[tuple[str, ...], ...]
 
     def is_apart(self, group: tuple[str, ...]) -> bool:
-        """Whether a group holds data that published figures do not speak of, beside a group of which they do."""
+        """Whether a group contains data that the published figures beside it do not cover."""
         return group[0] not in D4RL_DATASETS and any(not column.own for column in self.columns)
 
     def of_d4rl(self) -> Comparison:
-        """The same of D4RL's settings alone, without methods that were not played on any of them."""
+        """The comparison on D4RL's settings alone, without methods that have no result on them."""
         columns = tuple(column for column in self.columns if not column.own or set(column.cells) & set(D4RL_DATASETS))
         return Comparison(columns, tuple(group for group in self.groups if group[0] in D4RL_DATASETS))
 
     def published(self) -> Comparison:
-        """The same without our columns."""
+        """The comparison without our columns."""
         return Comparison(tuple(column for column in self.columns if not column.own), self.groups)
 
     def averages(self) -> list[tuple[str, list[float | None]]]:
-        """The published table's last lines: over nine settings, and over twelve when a column has them all."""
+        """The published table's last lines: averages over nine settings, and over twelve if a column has them."""
         lines = []
         for title, datasets in (("Average (without Ant)", NINE_DATASETS), ("Average (all settings)", D4RL_DATASETS)):
             values = [column.average(datasets) for column in self.columns]
@@ -81,14 +81,14 @@ class Comparison:
 
 
 def dataset_order(dataset: str) -> tuple[int, int, str]:
-    """Sort key: the published table's settings in its order, then every other dataset by name."""
+    """A sort key: the published table's settings in its order, then every other dataset by name."""
     if dataset in D4RL_DATASETS:
         return (0, D4RL_DATASETS.index(dataset), dataset)
     return (1, 0, dataset)
 
 
 def dataset_titles(dataset: str) -> tuple[str, str]:
-    """Dataset and environment as the published table writes them; other datasets keep their own id."""
+    """Dataset and environment as in the published table; other datasets keep their id."""
     family = next((name for name in FAMILIES if re.search(rf"(?<![a-z]){name}", dataset)), None)
     environment = TITLES[family] if family else ""
     if dataset in D4RL_DATASETS:
@@ -98,7 +98,7 @@ def dataset_titles(dataset: str) -> tuple[str, str]:
 
 
 def grouped(datasets: set[str]) -> tuple[tuple[str, ...], ...]:
-    """Dataset ids in the order of the table, cut where a rule is drawn."""
+    """Dataset ids in the order of the table; rules separate the groups."""
     known = [tuple(d for d in D4RL_DATASETS if d in datasets and _quality(d) == quality) for quality in QUALITIES]
     others = tuple(sorted(datasets - set(D4RL_DATASETS)))
     return tuple(group for group in [*known, others] if group)

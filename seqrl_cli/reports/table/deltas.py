@@ -1,4 +1,4 @@
-"""What online fine-tuning changed: each fine-tuned run against the run that it began from."""
+"""What online fine-tuning changed: each fine-tuned run compared with its parent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import paired_interval
 
 DELTA_NOTE = (
-    "− offline: difference of the means of a fine-tuned run and its parent, played alike; n counts seeds, and "
-    "the 95 % interval is Student's t over them"
+    "− offline: mean of a fine-tuned run minus that of its parent, with the same plan settings; n counts seeds, and "
+    "the 95 % interval is Student's t over seeds"
 )
 
 
@@ -25,9 +25,9 @@ class DeltaRow:
     Attributes:
         dataset: dataset id.
         method: the method of the fine-tuned runs, as in their own row of the table.
-        pairs: how many seeds were compared, each with its own parent; several fine-tunes of one are averaged first.
-        score: mean difference of the normalized score, in points of which 100 are the reference policy; None without
-            reference scores.
+        pairs: how many seeds are compared; several fine-tuned runs of one seed are averaged first.
+        score: mean difference of the normalized score, where 100 is the reference policy; None without reference
+            scores.
         score_interval: 95 % interval of it over pairs; None for one pair.
         return_: mean difference of the return.
         return_interval: 95 % interval of it over pairs; None for one pair.
@@ -43,26 +43,26 @@ class DeltaRow:
 
     @property
     def label(self) -> str:
-        """What the row is called, for example ``"odt online ctx5 − offline"``."""
+        """The name of the row, for example ``"odt online ctx5 − offline"``."""
         return f"{self.method} − offline"
 
 
 def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[DeltaRow]:
-    """A row for each group of fine-tuned runs of which at least one parent was played with the same settings.
+    """One row per group of fine-tuned runs; at least one parent must have episodes with the same settings.
 
     Args:
         episodes: all episodes, of fine-tuned runs and of their parents.
-        by: as in ``group_episodes``.
+        by: see ``group_episodes``.
     """
-    played: dict[tuple[str, str, str], list[EpisodeResult]] = defaultdict(list)
+    by_run: dict[tuple[str, str, str], list[EpisodeResult]] = defaultdict(list)
     for episode in episodes:
-        played[episode.dataset, episode.run, episode.settings_label].append(episode)
+        by_run[episode.dataset, episode.run, episode.settings_label].append(episode)
     rows = []
     for (dataset, label), group in group_episodes(episodes, by).items():
         pairs: dict[str, list[Pair]] = defaultdict(list)
         for run in sorted({episode.run for episode in group if episode.parent}):
             after = [episode for episode in group if episode.run == run]
-            before = played.get((dataset, after[0].parent or "", after[0].settings_label))
+            before = by_run.get((dataset, after[0].parent or "", after[0].settings_label))
             if before:
                 pairs[after[0].replicate].append((after, before))
         if pairs:
@@ -71,11 +71,12 @@ def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[De
 
 
 Pair = tuple[Sequence[EpisodeResult], Sequence[EpisodeResult]]
-"""Episodes of a fine-tuned run, and of its parent."""
+"""Episodes of a fine-tuned run and of its parent."""
 
 
 def _delta_row(dataset: str, method: str, seeds: Sequence[Sequence[Pair]]) -> DeltaRow:
-    returns, scores = _differences(seeds, _mean_return), _differences(seeds, _mean_score)
+    returns = _differences(seeds, _mean_return)
+    scores = _differences(seeds, _mean_score)
     scored = bool(np.isfinite(scores).all())
     return DeltaRow(
         dataset,
@@ -89,7 +90,7 @@ def _delta_row(dataset: str, method: str, seeds: Sequence[Sequence[Pair]]) -> De
 
 
 def _differences(seeds: Sequence[Sequence[Pair]], mean: Callable[[Sequence[EpisodeResult]], float]) -> Sequence[float]:
-    """One number a seed, however often it was fine-tuned: what is common to its fine-tunes is no news."""
+    """One difference per seed, averaged over its fine-tuned runs, which are not independent of each other."""
     return [float(np.mean([mean(after) - mean(before) for after, before in pairs])) for pairs in seeds]
 
 
@@ -98,5 +99,5 @@ def _mean_return(episodes: Sequence[EpisodeResult]) -> float:
 
 
 def _mean_score(episodes: Sequence[EpisodeResult]) -> float:
-    """In percent; NaN when an episode has no score."""
+    """In percent; NaN if an episode has no score."""
     return float(np.mean([np.nan if episode.score is None else 100 * episode.score for episode in episodes]))

@@ -1,4 +1,4 @@
-"""A comparison as a LaTeX table, in the layout that the Trajectory Transformer's repository prints."""
+"""A comparison as a LaTeX table, in the layout of the Trajectory Transformer's repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"
 
 
 def to_latex(comparison: Comparison) -> str:
-    """The table, ready for a document that loads ``booktabs`` and ``graphicx``."""
+    """Write the table, for a document that loads ``booktabs`` and ``graphicx``."""
     lines = [
         r"\begin{table*}[h]",
         r"\centering",
@@ -30,7 +30,7 @@ def to_latex(comparison: Comparison) -> str:
     for title, values in averages:
         cells = [_average(value, column) for value, column in zip(values, comparison.columns, strict=True)]
         lines.append(_row([rf"\multicolumn{{2}}{{c}}{{\bf {title}}}", *cells]))
-    # the published table brings no caption of its own; what is ours says what it shows
+    # the published table has no caption; with our results a caption explains the scores
     caption = [rf"\caption{{{CAPTION}}}"] if any(column.own for column in comparison.columns) else []
     lines += [r"\bottomrule", r"\end{tabular}", *caption, r"\label{table:d4rl}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
@@ -61,7 +61,7 @@ def _cell(cell: Cell | None) -> str:
 
 
 def _average(value: float | None, column: Column) -> str:
-    """Columns with errors are wider: the space puts the average under their means."""
+    """An average; in columns with errors, a space aligns it with the means."""
     if value is None:
         return _MISSING
     return f"{value:.1f}" + (r" \hspace{.6cm}" if column.has_errors else "")

@@ -1,4 +1,4 @@
-"""A table as lines of text: names on the left, numbers on the right, and headings as wide as they like."""
+"""A table as lines of text: names aligned left, numbers aligned right, headings across all columns."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ GAP = "  "  # between columns
 
 
 @dataclass(frozen=True)
-class Row:
+class TextRow:
     """One row.
 
     Attributes:
-        cells: a name, then a text for each column; a name alone is a heading, and nothing at all an empty line.
+        cells: a name, then one text per column; a name alone is a heading, and no cell at all an empty line.
         style: Rich's, for example ``"bold"``.
     """
 
@@ -25,61 +25,66 @@ class Row:
     style: str = ""
 
 
-def sheet_width(header: Sequence[str], rows: Sequence[Row], room: int | None = None) -> int:
-    """Characters of the widest line but for headings; ``room`` as for :func:`lay_out`."""
-    return sum(_widths(header, rows, room)) + len(GAP) * (len(header) - 1)
+def table_width(header: Sequence[str], rows: Sequence[TextRow], name_width: int | None = None) -> int:
+    """Characters of the widest line, headings aside; ``name_width`` as in :func:`layout_lines`."""
+    return sum(_widths(header, rows, name_width)) + len(GAP) * (len(header) - 1)
 
 
-def lay_out(header: Sequence[str], rows: Sequence[Row], width: int, room: int | None = None) -> list[Row]:
-    """Lines of one cell each, with their styles.
+def layout_lines(
+    header: Sequence[str], rows: Sequence[TextRow], width: int, name_width: int | None = None
+) -> list[TextRow]:
+    """Lay out the table as lines, each a row of one cell with its style.
 
     Args:
-        header: titles of all columns; one that has several lines stands with its last line above the rule.
-        rows: what is below.
-        width: characters that a heading may take before it goes on in another line.
-        room: characters that a name may take before it goes on in another line, further in; None = what it needs.
+        header: titles of all columns; the last line of each title is directly above the rule.
+        rows: the rows below.
+        width: characters at which a heading wraps.
+        name_width: characters at which a name wraps, with its further lines indented; None to never wrap.
     """
-    widths = _widths(header, rows, room)
+    widths = _widths(header, rows, name_width)
     titles = [title.split("\n")[::-1] for title in header]
     above = list(zip_longest(*titles, fillvalue=""))[::-1]
-    lines = [Row((_line(cells, widths),), "dim") for cells in above]
-    lines.append(Row(("─" * sheet_width(header, rows, room),)))
+    lines = [TextRow((_line(cells, widths),), "dim") for cells in above]
+    lines.append(TextRow(("─" * table_width(header, rows, name_width),)))
     for row in rows:
-        first, *others = in_lines(row.cells[0], width if len(row.cells) == 1 else room) if row.cells else [""]
-        lines.append(Row((_line((first, *row.cells[1:]), widths),), row.style))
-        lines += [Row((line,), row.style) for line in others]
+        is_heading = len(row.cells) == 1
+        first, *others = wrap_name(row.cells[0], width if is_heading else name_width) if row.cells else [""]
+        lines.append(TextRow((_line((first, *row.cells[1:]), widths),), row.style))
+        lines += [TextRow((line,), row.style) for line in others]
     return lines
 
 
-def in_lines(name: str, room: int | None) -> list[str]:
-    """A name in lines of at most ``room`` characters, those after the first one further in.
+def wrap_name(name: str, width: int | None) -> list[str]:
+    """Wrap a name into lines of at most ``width`` characters; lines after the first are indented.
 
-    It is cut between words, and words that are too long for a line after hyphens, commas and slashes.
+    Lines break between words; words too long for a line break after hyphens, commas and slashes.
     """
-    first = name[: len(name) - len(name.lstrip())]
-    if room is None or cell_len(name) <= room:
+    if width is None or cell_len(name) <= width:
         return [name]
-    lines, empty, further = [first], True, f"{first} "
+    indent = name[: len(name) - len(name.lstrip())]
+    lines = [indent]
+    empty = True
     for word in re.findall(r"\S+\s*", name):
-        fits = cell_len(word.rstrip()) <= room - len(further)
+        fits = cell_len(word.rstrip()) <= width - len(indent) - 1
         for part in [word] if fits else re.findall(r"[^-,/]+[-,/]*|[-,/]+", word):
-            if cell_len(lines[-1] + part.rstrip()) > room and not empty:
-                lines.append(further)
-            lines[-1], empty = lines[-1] + part, False
+            if cell_len(lines[-1] + part.rstrip()) > width and not empty:
+                lines.append(f"{indent} ")
+            lines[-1] += part
+            empty = False
     return [line.rstrip() for line in lines]
 
 
-def _widths(header: Sequence[str], rows: Sequence[Row], room: int | None) -> list[int]:
-    """Characters of each column."""
+def _widths(header: Sequence[str], rows: Sequence[TextRow], name_width: int | None) -> list[int]:
+    """The width of each column in characters."""
     whole = [row.cells for row in rows if len(row.cells) > 1]
-    names = [line for cells in whole for line in in_lines(cells[0], room)]
+    names = [line for cells in whole for line in wrap_name(cells[0], name_width)]
     columns = [[*header[0].split("\n"), *names]]
     columns += [[*title.split("\n"), *cells] for title, *cells in zip(header[1:], *(c[1:] for c in whole), strict=True)]
     return [max(map(cell_len, column)) for column in columns]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The first cell to the left of its column, the others to the right of theirs."""
+    """One line: the first cell aligned left in its column, the others aligned right."""
     name, *others = cells
     padded = [name + " " * (widths[0] - cell_len(name))]
     padded += [" " * (width - cell_len(cell)) + cell for cell, width in zip(others, widths[1:], strict=False)]

@@ -1,4 +1,4 @@
-"""Published results, one YAML file a method under ``presets/published``, each with its source."""
+"""Published results: one YAML file per method under ``presets/published``, each with its source."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import yaml
 
 @dataclass(frozen=True)
 class PublishedMethod:
-    """One method's figures as they were published.
+    """One method's published figures.
 
     Attributes:
         name: column title, for example ``"CQL"``.
         latex_name: column title in the published table.
         title: the method's full name.
         paper: the paper that introduced it.
-        source: where the figures were taken from.
-        data: which data the figures come from, with its caveat; empty when nothing has to be said.
-        order: place among the columns.
+        source: where the figures are taken from.
+        data: a caveat about the data behind the figures; may be empty.
+        order: position among the columns.
         in_table: whether the published table has this column.
-        scores: normalized score, 100 is the reference policy, by dataset id.
+        scores: normalized score by dataset id, where 100 is the reference policy.
         errors: standard error of the score by dataset id; may be empty.
     """
 
@@ -39,13 +39,13 @@ class PublishedMethod:
 
 
 def load_published(folder: Path) -> list[PublishedMethod]:
-    """Every method of ``folder`` that the published table shows, in its order of columns."""
+    """Read every method in ``folder`` that the published table shows, in its order of columns."""
     methods = [_load_method(path) for path in sorted(folder.glob("*.yaml"))]
     return sorted((method for method in methods if method.in_table), key=lambda method: method.order)
 
 
 def published_notes(methods: Sequence[PublishedMethod]) -> list[str]:
-    """Source and caveats of the figures, methods with the same ones together."""
+    """Source and caveats of the figures; methods that share a note are listed together."""
     notes: dict[str, list[str]] = {}
     for method in methods:
         notes.setdefault(f"figures from {method.source}", []).append(method.name)

@@ -1,4 +1,4 @@
-"""A report on the terminal, as wide as the console is."""
+"""The table on the terminal, as wide as the console."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from seqrl_cli.console import printable
-from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, remarks
+from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
-from seqrl_cli.reports.table.layout import Row, in_lines, lay_out, sheet_width
+from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width, wrap_name
 from seqrl_cli.reports.table.text import (
     MISSING,
     cell_text,
@@ -28,7 +28,7 @@ from seqrl_cli.reports.table.text import (
 
 @dataclass(frozen=True)
 class _Statistic:
-    """One numeric column: how it reads off a result, a reference, a difference and a published figure."""
+    """One numeric column: its text for a result, a reference, a difference and a published figure."""
 
     title: str
     result: Callable[[ResultRow], str]
@@ -68,117 +68,123 @@ _STATISTICS = (
     _Statistic("fell", lambda row: f"{100 * row.terminated:.0f} %"),
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),
 )
-_ESSENTIAL = 4
-_HEADING = 15  # characters a line of a method's name above its column
-_LEAST_ROOM = 12  # characters that a line of a method's name has at least
+_ESSENTIAL = 4  # columns that are always printed
+_TITLE_WIDTH = 15  # characters at which a method's name above its column wraps
+_LEAST_NAME_WIDTH = 12  # characters that a line of a method's name has at least
 
 
-def print_report(report: Report, console: Console) -> None:
-    """Print our results, then methods side by side when published figures are wanted, then the notes."""
+def print_table(table: ResultsTable, console: Console) -> None:
+    """Print our results, then methods side by side if published figures are included, then the notes."""
     left_out: list[str] = []
-    if report.rows or report.references:
-        left_out += _print_results(report, console)
-    if report.published:
-        left_out += _print_comparison(report, console)
-    room = f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json have them"
-    for note in [room] * bool(left_out) + list(report.notes):
+    if table.rows or table.references:
+        left_out += _print_results(table, console)
+    if table.published:
+        left_out += _print_comparison(table, console)
+    notes = list(table.notes)
+    if left_out:
+        notes.insert(0, f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json show them")
+    for note in notes:
         console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
 
 
-def _print_results(report: Report, console: Console) -> list[str]:
-    """Print as many columns as fit; the titles of those beyond the essential ones that had to go."""
-    room, space = None, _space(console)
+def _print_results(table: ResultsTable, console: Console) -> list[str]:
+    """Print as many columns as fit, at least the essential ones; returns the titles of the others."""
+    name_width = None
+    space = _space(console)
     for kept in range(len(_STATISTICS), _ESSENTIAL - 1, -1):
         header = ["method", *(statistic.title for statistic in _STATISTICS[:kept])]
-        rows = _result_rows(report, _STATISTICS[:kept])
-        too_wide = sheet_width(header, rows) - space
+        rows = _result_rows(table, _STATISTICS[:kept])
+        too_wide = table_width(header, rows) - space
         if too_wide <= 0:
             break
     else:
         longest = max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1)
-        room = max(longest - too_wide, _LEAST_ROOM)
-    _print_sheet(lay_out(header, rows, space, room), console)
+        name_width = max(longest - too_wide, _LEAST_NAME_WIDTH)
+    _print_lines(layout_lines(header, rows, space, name_width), console)
     return [statistic.title for statistic in _STATISTICS[kept:]]
 
 
-def _result_rows(report: Report, statistics: Sequence[_Statistic]) -> list[Row]:
-    """Our results by dataset, each with what it is measured against."""
-    rows: list[Row] = []
-    datasets = {row.dataset for row in report.rows} | {row.dataset for row in report.references}
+def _result_rows(table: ResultsTable, statistics: Sequence[_Statistic]) -> list[TextRow]:
+    """Our results by dataset, each followed by what it is compared with."""
+    rows: list[TextRow] = []
+    datasets = {row.dataset for row in table.rows} | {row.dataset for row in table.references}
     for dataset in sorted(datasets, key=dataset_order):
-        rows += [Row()] * bool(rows) + [Row((dataset,), "bold")]
-        for row in (row for row in report.rows if row.dataset == dataset):
-            rows += _own_rows(row, report.deltas, statistics)
-        for reference in (reference for reference in report.references if reference.dataset == dataset):
-            rows.append(Row((f"  {reference.name}", *(each.reference(reference) for each in statistics)), "dim"))
-        for column in report.comparison.published().columns:
+        if rows:
+            rows.append(TextRow())
+        rows.append(TextRow((dataset,), "bold"))
+        for row in (row for row in table.rows if row.dataset == dataset):
+            rows += _own_rows(row, table.deltas, statistics)
+        for reference in (reference for reference in table.references if reference.dataset == dataset):
+            rows.append(TextRow((f"  {reference.name}", *(each.reference(reference) for each in statistics)), "dim"))
+        for column in table.comparison.published().columns:
             if cell := column.cells.get(dataset):
                 rows.append(
-                    Row((f"  {column.title}, published", *(each.published(cell) for each in statistics)), "dim")
+                    TextRow((f"  {column.title}, published", *(each.published(cell) for each in statistics)), "dim")
                 )
     return rows
 
 
-def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_Statistic]) -> list[Row]:
-    """A method, what has to be said of it, and what fine-tuning changed."""
-    rows = [Row((f"  {row.method}", *(statistic.result(row) for statistic in statistics)))]
-    rows += [Row((f"    {remark}",), "dim") for remark in remarks([row])]
+def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_Statistic]) -> list[TextRow]:
+    """A method, its remarks, and what fine-tuning changed."""
+    rows = [TextRow((f"  {row.method}", *(statistic.result(row) for statistic in statistics)))]
+    rows += [TextRow((f"    {remark}",), "dim") for remark in remarks([row])]
     for delta in deltas:
         if (delta.dataset, delta.method) == (row.dataset, row.method):
-            rows.append(Row(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))
+            rows.append(TextRow(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))
     return rows
 
 
-def _print_comparison(report: Report, console: Console) -> list[str]:
-    """Print the published settings, with our columns where all of them have room; what had to be left out.
+def _print_comparison(table: ResultsTable, console: Console) -> list[str]:
+    """Print the published settings, with our columns if all of them fit; returns what is left out.
 
-    Our results stand above already, those on D4RL's data with the published figures right below them.
+    Our results are already printed above, those on D4RL's data directly followed by the published figures.
     """
-    comparison = report.comparison.of_d4rl()
+    comparison = table.comparison.of_d4rl()
     if _fits(comparison.columns, comparison, console):
         _print_columns(comparison.columns, comparison, console)
         return []
     _print_columns(comparison.published().columns, comparison, console)
     averaged = any(column.own and column.average(NINE_DATASETS) is not None for column in comparison.columns)
-    return ["our averages"] * averaged
+    return ["our averages"] if averaged else []
 
 
 def _print_columns(columns: Sequence[Column], comparison: Comparison, console: Console) -> None:
-    """Print one sheet, or several with a part of the columns each where the console is too narrow."""
+    """Print one table, or several with some of the columns each if the console is too narrow."""
     fitting = next((n for n in range(len(columns), 1, -1) if _fits(columns[:n], comparison, console)), 1)
     header, rows = _comparison_rows(columns[:fitting], comparison)
-    _print_sheet(lay_out(header, rows, _space(console)), console)
+    _print_lines(layout_lines(header, rows, _space(console)), console)
     if columns[fitting:]:
         _print_columns(columns[fitting:], comparison, console)
 
 
 def _fits(columns: Sequence[Column], comparison: Comparison, console: Console) -> bool:
-    return sheet_width(*_comparison_rows(columns, comparison)) <= _space(console)
+    return table_width(*_comparison_rows(columns, comparison)) <= _space(console)
 
 
-def _comparison_rows(columns: Sequence[Column], comparison: Comparison) -> tuple[list[str], list[Row]]:
-    """The header, and the rows of those settings that one of the columns has."""
-    header = ["", *("\n".join(map(str.strip, in_lines(column.title, _HEADING))) for column in columns)]
-    rows: list[Row] = []
+def _comparison_rows(columns: Sequence[Column], comparison: Comparison) -> tuple[list[str], list[TextRow]]:
+    """The header, and the rows of the settings that at least one of the columns has."""
+    header = ["", *("\n".join(map(str.strip, wrap_name(column.title, _TITLE_WIDTH))) for column in columns)]
+    rows: list[TextRow] = []
     for group in comparison.groups:
         shown = [dataset for dataset in group if any(dataset in column.cells for column in columns)]
-        if shown:
-            rows.append(Row((dataset_titles(shown[0])[0],), "bold"))
+        if not shown:
+            continue
+        rows.append(TextRow((dataset_titles(shown[0])[0],), "bold"))
         for dataset in shown:
             cells = (cell_text(column.cells.get(dataset)) for column in columns)
-            rows.append(Row((f"  {dataset_titles(dataset)[1]}", *cells)))
-        rows += [Row()] * bool(shown)
+            rows.append(TextRow((f"  {dataset_titles(dataset)[1]}", *cells)))
+        rows.append(TextRow())
     for title, values in Comparison(tuple(columns), comparison.groups).averages():
-        rows.append(Row((title, *(MISSING if value is None else f"{value:.1f}" for value in values)), "bold"))
+        rows.append(TextRow((title, *(MISSING if value is None else f"{value:.1f}" for value in values)), "bold"))
     return header, rows
 
 
 def _space(console: Console) -> int:
-    """Characters of a line, without the margins."""
+    """Characters per line, without the margins."""
     return console.width - 2
 
 
-def _print_sheet(lines: Sequence[Row], console: Console) -> None:
+def _print_lines(lines: Sequence[TextRow], console: Console) -> None:
     """Print lines with a margin, and an empty line above and below."""
     console.print()
     for line in lines:

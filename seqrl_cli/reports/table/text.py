@@ -1,4 +1,4 @@
-"""A report as Markdown, CSV and JSON-able rows."""
+"""The table as Markdown, as CSV, and as rows for JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table.build import ReferenceRow, Report, ResultRow, remarks
+from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
 
@@ -20,53 +20,53 @@ _FIELDS = (
 )
 
 
-def to_rows(report: Report) -> list[dict[str, Any]]:
-    """One flat object a row: our results, what fine-tuning changed, references, then published figures.
+def to_rows(table: ResultsTable) -> list[dict[str, Any]]:
+    """One flat object per row: our results, what fine-tuning changed, references, then published figures.
 
-    ``low`` and ``high`` are 95 % intervals; scores have 100 as the reference policy; what is unknown is None.
+    ``low`` and ``high`` are ends of 95 % intervals; a score of 100 is the reference policy; unknown values are None.
     """
-    rows = [_own_record(row) for row in report.rows]
-    rows += [_delta_record(row) for row in report.deltas]
-    rows += [_reference_record(row) for row in report.references]
-    for column in report.comparison.columns:
+    rows = [_own_record(row) for row in table.rows]
+    rows += [_delta_record(row) for row in table.deltas]
+    rows += [_reference_record(row) for row in table.references]
+    for column in table.comparison.columns:
         if not column.own:
             rows += [_published_record(column, dataset, cell) for dataset, cell in column.cells.items()]
     return rows
 
 
-def to_csv(report: Report) -> str:
-    """The rows of :func:`to_rows` with a header line; what is unknown is an empty field."""
+def to_csv(table: ResultsTable) -> str:
+    """The rows of :func:`to_rows` below a header line; unknown values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=_FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(to_rows(report))
+    writer.writerows(to_rows(table))
     return text.getvalue()
 
 
-def to_markdown(report: Report) -> str:
-    """Our results with their statistics, then methods side by side when published figures are wanted, then notes."""
+def to_markdown(table: ResultsTable) -> str:
+    """Our results with their statistics, then methods side by side if published figures are included, then notes."""
     parts = []
-    if report.rows or report.references:
-        parts.append(_markdown_results(report))
-    if report.published:
-        parts.append(_markdown_comparison(report))
-    if report.notes:
-        parts.append("\n".join(f"- {note}" for note in report.notes))
+    if table.rows or table.references:
+        parts.append(_markdown_results(table))
+    if table.published:
+        parts.append(_markdown_comparison(table))
+    if table.notes:
+        parts.append("\n".join(f"- {note}" for note in table.notes))
     return "\n\n".join(parts) + "\n"
 
 
 def score_text(summary: Summary | None) -> str:
-    """Mean and standard error, ``"52.1 ± 5.5"``; the mean alone when there is one value."""
+    """Mean and standard error, ``"52.1 ± 5.5"``; the mean alone for a single value."""
     return cell_text(Cell(summary.mean, summary.standard_error) if summary else None)
 
 
 def fixed(value: float, digits: int = 1) -> str:
-    """A number with so many digits, and never a negative zero."""
+    """A number with ``digits`` decimals, without negative zeros."""
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def cell_text(cell: Cell | None) -> str:
-    """A cell as text; a dash when there is no figure."""
+    """A cell as text; a dash without a figure."""
     if cell is None:
         return MISSING
     return fixed(cell.mean) + (f" ± {cell.error:.1f}" if cell.error is not None else "")
@@ -83,7 +83,7 @@ def score_interval_text(summary: Summary | None) -> str:
 
 
 def delta_text(difference: float | None, digits: int = 1) -> str:
-    """A difference with its sign, ``"+12.3"``; a dash when there is none."""
+    """A difference with its sign, ``"+12.3"``; a dash if unknown."""
     if difference is None:
         return MISSING
     text = fixed(difference, digits)
@@ -91,7 +91,7 @@ def delta_text(difference: float | None, digits: int = 1) -> str:
 
 
 def interval_text(interval: tuple[float, float] | None) -> str:
-    """An interval as ``"[38.2, 61.0]"``; a dash when one value gives none."""
+    """An interval as ``"[38.2, 61.0]"``; a dash if unknown."""
     return f"[{fixed(interval[0])}, {fixed(interval[1])}]" if interval else MISSING
 
 
@@ -173,7 +173,7 @@ def _published_record(column: Column, dataset: str, cell: Cell) -> dict[str, Any
     return _record("published", dataset, column.title, score_mean=cell.mean, score_standard_error=cell.error)
 
 
-def _markdown_results(report: Report) -> str:
+def _markdown_results(table: ResultsTable) -> str:
     lines = [
         "| Dataset | Method | n | Score | 95 % interval | IQM | Return | Steps |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -181,14 +181,14 @@ def _markdown_results(report: Report) -> str:
     lines += [
         f"| {row.dataset} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
         f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
-        for row in report.rows
+        for row in table.rows
     ]
     lines += [
         f"| {row.dataset} | **{row.label}** | {row.pairs} | {delta_text(row.score)} "
         f"| {interval_text(row.score_interval)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
-        for row in report.deltas
+        for row in table.deltas
     ]
-    for reference in report.references:
+    for reference in table.references:
         score = MISSING if reference.score is None else f"{100 * reference.score:.1f}"
         count = MISSING if reference.episodes is None else str(reference.episodes)
         lines.append(
@@ -200,7 +200,7 @@ def _markdown_results(report: Report) -> str:
 
 
 def _method(row: ResultRow) -> str:
-    """The method, and what has to be said of it."""
+    """The method with its remarks."""
     return ", ".join([row.method, *remarks([row])])
 
 
@@ -208,17 +208,17 @@ def _titles(dataset: str) -> list[str]:
     return [title or MISSING for title in dataset_titles(dataset)]
 
 
-def _markdown_comparison(report: Report) -> str:
-    columns = report.comparison.columns
+def _markdown_comparison(table: ResultsTable) -> str:
+    columns = table.comparison.columns
     lines = ["| Dataset | Environment | " + " | ".join(column.title for column in columns) + " |"]
     lines.append("|---|---|" + "---:|" * len(columns))
-    for group in report.comparison.groups:
-        if report.comparison.is_apart(group):
+    for group in table.comparison.groups:
+        if table.comparison.is_apart(group):
             lines.append(f"| **{OTHER_DATA}** | | " + " | ".join("" for _ in columns) + " |")
         for dataset in group:
             cells = [cell_text(column.cells.get(dataset)) for column in columns]
             lines.append("| " + " | ".join([*_titles(dataset), *cells]) + " |")
-    for title, values in report.comparison.averages():
+    for title, values in table.comparison.averages():
         cells = [MISSING if value is None else f"{value:.1f}" for value in values]
         lines.append(f"| **{title}** | | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -16,9 +16,9 @@ from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.groups import kind_names, natural_order
 from seqrl_cli.reports.plot.curves import Panel
 from seqrl_cli.reports.plot.draw import is_drawn, plot_panels
-from seqrl_cli.reports.plot.formats import check_format
+from seqrl_cli.reports.plot.figure_formats import check_figure_format
 from seqrl_cli.reports.plot.panels import KINDS, build_panels
-from seqrl_cli.reports.plot.run_curves import Member
+from seqrl_cli.reports.plot.run_curves import PlottedRun
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -90,7 +90,7 @@ def show_plot(store: RunStore, request: PlotRequest, console: Console) -> None:
     console.show_facts(facts)
 
 
-def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[list[Member], list[Panel], Path]:
+def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[list[PlottedRun], list[Panel], Path]:
     """The runs, what they have to show, and where it goes."""
     for kind in request.kinds:
         if kind not in KINDS:
@@ -98,7 +98,7 @@ def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[l
     if request.by not in ("method", "run"):
         raise unknown("grouping", request.by, ("method", "run"))
     if request.output is not None:
-        check_format(request.output)
+        check_figure_format(request.output)
     members = _members(find_runs(store, request.runs, console.warn), request.by, console.warn)
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, members))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
@@ -111,7 +111,7 @@ def _prepare(store: RunStore, request: PlotRequest, console: Console) -> tuple[l
     return members, [panel for panels in found.values() for panel in panels], output
 
 
-def _nothing(store: RunStore, members: Sequence[Member], missing: Sequence[str]) -> SeqrlError:
+def _nothing(store: RunStore, members: Sequence[PlottedRun], missing: Sequence[str]) -> SeqrlError:
     """Why there is nothing to draw of some kinds, or nothing at all where ``missing`` is empty."""
     standing = {store.name_of(member.folder.path): unfinished(member.folder, member.record) for member in members}
     names = ", ".join(f"{name}, which {why}" if why else name for name, why in standing.items())
@@ -153,16 +153,16 @@ def find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str],
     return list(found.values())
 
 
-def _members(runs: Iterable[RunFolder], by: str, warn: Callable[[str], None]) -> list[Member]:
+def _members(runs: Iterable[RunFolder], by: str, warn: Callable[[str], None]) -> list[PlottedRun]:
     """Runs with their results, and with the name and colour of what they are seeds of."""
     members, recipes = [], []
     for run in runs:
         record, results = read_record(run.record), read_results(run.plans) if run.plans.is_dir() else None
         for warning in results.warnings if results else ():
             warn(warning)
-        members.append(Member(run, record, results.episodes if results else ()))
+        members.append(PlottedRun(run, record, results.episodes if results else ()))
         recipes.append((record.dataset, record.arch, _recipe(run, record)))
-    groups: dict[Any, list[Member]] = defaultdict(list)
+    groups: dict[Any, list[PlottedRun]] = defaultdict(list)
     for member, recipe in zip(members, recipes, strict=True):
         groups[member.folder.path if by == "run" else recipe].append(member)
     names = _names(list(groups.values()), by)
@@ -182,7 +182,7 @@ def _recipe(run: RunFolder, record: RunRecord) -> str:
         return str(run.path)
 
 
-def _names(groups: Sequence[Sequence[Member]], by: str) -> list[str]:
+def _names(groups: Sequence[Sequence[PlottedRun]], by: str) -> list[str]:
     """A name a group: the architecture where that tells it from the others, else its runs'."""
     own = kind_names([[member.folder.path.name for member in group] for group in groups])
     archs = [(group[0].record.dataset, group[0].arch) for group in groups]

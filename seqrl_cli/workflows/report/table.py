@@ -18,10 +18,10 @@ from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.reports.results import EpisodeResult, read_results
 from seqrl_cli.reports.statistics import summarize
-from seqrl_cli.reports.table.build import ReferenceRow, Report, build_report
+from seqrl_cli.reports.table.build import ReferenceRow, ResultsTable, build_table
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
-from seqrl_cli.reports.table.terminal import print_report
+from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.store import RunStore
@@ -76,7 +76,7 @@ def tabulate(store: RunStore, request: TableRequest, console: Console) -> TableR
     episodes = _episodes(store, request, console)
     names = sorted({episode.dataset for episode in episodes})
     located = [locate(store, name) for name in names if store.dataset(name).dataset.exists()]
-    report = build_report(
+    report = build_table(
         episodes,
         by=request.by,
         references=[row for one in located for row in (_behaviour(one), *_random_policy(one))],
@@ -141,9 +141,9 @@ def _random_policy(located: DatasetRef) -> list[ReferenceRow]:
     return []
 
 
-def _deliver(report: Report, request: TableRequest, console: Console) -> None:
+def _deliver(report: ResultsTable, request: TableRequest, console: Console) -> None:
     if request.style == "terminal" and request.output is None:
-        console.show_with(lambda rich: print_report(report, rich))
+        console.show_with(lambda rich: print_table(report, rich))
         return
     styles = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
     by_suffix = {".csv": "csv", ".tex": "latex"}.get(request.output.suffix if request.output else "", "markdown")

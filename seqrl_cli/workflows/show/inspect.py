@@ -27,7 +27,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.native import library
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.render.mujoco_view import find_backend
-from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
+from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of

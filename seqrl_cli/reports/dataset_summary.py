@@ -1,4 +1,4 @@
-"""What is in a dataset: sizes, lengths, returns, ranges, flags, and what looks wrong."""
+"""What a dataset contains: sizes, lengths, returns, ranges, flags, and what looks wrong."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from seqrl_cli.data.episodes import Episodes
 
 _BARS = " ▏▎▍▌▋▊▉█"
 _CHUNK_ROWS = 2**16
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: odd, its bits without pattern
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 divided by the golden ratio: odd, its bits have no pattern
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Least, mean and greatest of some numbers; None where none of them is finite."""
+class ValueRange:
+    """Minimum, mean and maximum of some numbers; None if none of them is finite."""
 
     least: float | None
     mean: float | None
     greatest: float | None
 
     @classmethod
-    def of(cls, values: np.ndarray) -> Spread:
-        """Of the finite numbers in any array."""
+    def of(cls, values: np.ndarray) -> ValueRange:
+        """The range of the finite numbers in an array."""
         values = values if values.dtype.kind == "f" else values.astype(np.float64)
         finite = np.isfinite(values)
         count = int(np.count_nonzero(finite))
         if not count:
             return cls(None, None, None)
-        least, greatest = np.min(values, where=finite, initial=np.inf), np.max(values, where=finite, initial=-np.inf)
-        return cls(float(least), float(np.sum(values, where=finite, dtype=np.float64)) / count, float(greatest))
+        least = float(np.min(values, where=finite, initial=np.inf))
+        mean = float(np.sum(values, where=finite, dtype=np.float64)) / count
+        greatest = float(np.max(values, where=finite, initial=-np.inf))
+        return cls(least, mean, greatest)
 
 
 @dataclass(frozen=True)
-class Gap:
-    """Numbers of one column that are not finite, and where the first one stands."""
+class NonFinite:
+    """How many numbers of one array are not finite, and where the first one is."""
 
     column: str
     count: int
@@ -45,27 +47,28 @@ class Gap:
     dim: int | None
 
     def text(self) -> str:
-        """For a person."""
-        return f"{self.column} {self.count:,}, first at row {self.row}" + (
-            "" if self.dim is None else f", column {self.dim}"
-        )
+        """The same as text."""
+        place = f"row {self.row}" if self.dim is None else f"row {self.row}, column {self.dim}"
+        return f"{self.column} {self.count:,}, first at {place}"
 
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """A dataset at a glance.
+    """What a dataset contains, in numbers.
 
     Attributes:
         episodes, transitions: counts.
         observation_dim, action_dim: sizes.
-        terminals: episodes that the environment ended; ``timeouts`` those that the clock did.
-        lengths, returns: of the episodes.
+        terminals: episodes that the environment ended.
+        timeouts: episodes that the step limit ended.
+        lengths, returns: ranges over episodes.
         observations, actions, rewards: ranges over all entries.
-        observation_ranges, action_ranges: least and greatest of each dimension.
+        observation_ranges, action_ranges: minimum and maximum of each dimension.
         constant_dims: observation dimensions that never change.
-        duplicate_rows: transitions whose observation and action occurred before.
-        not_finite: NaN and infinities, by column.
-        histogram: counts of episodes in equal slices of the returns' range; ``edges`` has one more entry.
+        duplicate_rows: transitions whose observation and action occur earlier in the dataset.
+        not_finite: NaN and infinities, by array.
+        histogram: counts of episodes in equal bins over the range of returns.
+        edges: of these bins, one more than there are bins.
     """
 
     episodes: int
@@ -74,31 +77,31 @@ class DatasetSummary:
     action_dim: int
     terminals: int
     timeouts: int
-    lengths: Spread
-    returns: Spread
-    observations: Spread
-    actions: Spread
-    rewards: Spread
+    lengths: ValueRange
+    returns: ValueRange
+    observations: ValueRange
+    actions: ValueRange
+    rewards: ValueRange
     observation_ranges: tuple[tuple[float | None, float | None], ...]
     action_ranges: tuple[tuple[float | None, float | None], ...]
     constant_dims: tuple[int, ...]
     duplicate_rows: int
-    not_finite: tuple[Gap, ...]
+    not_finite: tuple[NonFinite, ...]
     histogram: tuple[int, ...]
     edges: tuple[float, ...]
 
 
-def summarize_dataset(episodes: Episodes, slices: int = 12) -> DatasetSummary:
-    """Sum a dataset up.
+def summarize_dataset(episodes: Episodes, bins: int = 12) -> DatasetSummary:
+    """Summarize a dataset.
 
     Args:
         episodes: the data.
-        slices: bars of the histogram of returns.
+        bins: of the histogram of returns.
     """
     returns = episodes.returns
-    counts, edges = np.histogram(returns[np.isfinite(returns)], bins=slices)
-    observations, actions = _ranges(episodes.observations), _ranges(episodes.actions)
-    still = [dim for dim, (least, greatest) in enumerate(observations) if least is not None and least == greatest]
+    counts, edges = np.histogram(returns[np.isfinite(returns)], bins=bins)
+    observations = _ranges(episodes.observations)
+    constant = [dim for dim, (least, greatest) in enumerate(observations) if least is not None and least == greatest]
     return DatasetSummary(
         episodes=len(episodes),
         transitions=episodes.transitions,
@@ -106,46 +109,46 @@ def summarize_dataset(episodes: Episodes, slices: int = 12) -> DatasetSummary:
         action_dim=episodes.action_dim,
         terminals=int(episodes.terminals.sum()),
         timeouts=int((episodes.timeouts & ~episodes.terminals).sum()),
-        lengths=Spread.of(episodes.lengths),
-        returns=Spread.of(returns),
-        observations=Spread.of(episodes.observations),
-        actions=Spread.of(episodes.actions),
-        rewards=Spread.of(episodes.rewards),
+        lengths=ValueRange.of(episodes.lengths),
+        returns=ValueRange.of(returns),
+        observations=ValueRange.of(episodes.observations),
+        actions=ValueRange.of(episodes.actions),
+        rewards=ValueRange.of(episodes.rewards),
         observation_ranges=observations,
-        action_ranges=actions,
-        constant_dims=tuple(still),
+        action_ranges=_ranges(episodes.actions),
+        constant_dims=tuple(constant),
         duplicate_rows=_duplicates(episodes),
-        not_finite=tuple(_gaps(episodes)),
+        not_finite=tuple(_not_finite(episodes)),
         histogram=tuple(int(count) for count in counts),
         edges=tuple(float(edge) for edge in edges),
     )
 
 
 def _ranges(values: np.ndarray) -> tuple[tuple[float | None, float | None], ...]:
-    columns = (Spread.of(values[:, dim]) for dim in range(values.shape[1]))
+    columns = (ValueRange.of(values[:, dim]) for dim in range(values.shape[1]))
     return tuple((column.least, column.greatest) for column in columns)
 
 
-def _gaps(episodes: Episodes) -> Iterator[Gap]:
+def _not_finite(episodes: Episodes) -> Iterator[NonFinite]:
     columns = {"observations": episodes.observations, "actions": episodes.actions, "rewards": episodes.rewards}
     for name, values in columns.items():
         bad = ~np.isfinite(values)
         if bad.any():
             row, *dim = (int(part) for part in np.unravel_index(int(bad.argmax()), values.shape))
-            yield Gap(name, int(np.count_nonzero(bad)), row, dim[0] if dim else None)
+            yield NonFinite(name, int(np.count_nonzero(bad)), row, dim[0] if dim else None)
 
 
 def _duplicates(episodes: Episodes) -> int:
-    """Rows whose observation and action, bit by bit, are those of an earlier row.
+    """Count rows whose observation and action equal those of an earlier row bit by bit.
 
-    Rows are told apart by a hash of 64 bits, which sorts in a second where rows would take minutes: among two million
-    rows the chance that two different ones count as equal is about one in ten million.
+    Rows are compared by a hash of 64 bits, because hashes are sorted in a second and rows in minutes. Among two million
+    rows, the probability that two different rows count as equal is about one in ten million.
     """
     hashes = np.zeros(episodes.transitions, np.uint64)
     for first in range(0, episodes.transitions, _CHUNK_ROWS):
         rows = slice(first, first + _CHUNK_ROWS)
         for values in (episodes.observations, episodes.actions):
-            for bits in (values[rows].T + np.float32(0)).view(np.uint32):  # adding 0 makes -0 one with 0
+            for bits in (values[rows].T + np.float32(0)).view(np.uint32):  # adding 0 turns -0 into 0
                 hashes[rows] = (hashes[rows] ^ bits) * _MIX
                 hashes[rows] ^= hashes[rows] >> np.uint64(32)
     hashes.sort()
@@ -153,7 +156,7 @@ def _duplicates(episodes: Episodes) -> int:
 
 
 def histogram_lines(counts: Sequence[int], edges: Sequence[float], width: int = 40) -> list[str]:
-    """A histogram as text, one line a slice: range, bar in eighths of a cell, count."""
+    """A histogram as text, one line per bin: its range, a bar in eighths of a cell, its count."""
     most = max(max(counts), 1)
     lines = []
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
@@ -164,11 +167,11 @@ def histogram_lines(counts: Sequence[int], edges: Sequence[float], width: int = 
 
 
 def summary_rows(summary: DatasetSummary) -> list[tuple[str, Any]]:
-    """The summary as label and text, for a plain table."""
+    """The summary as pairs of label and text, for a plain table."""
 
-    def spread(values: Spread, digits: int = 2) -> str:
+    def spread(values: ValueRange, digits: int = 2) -> str:
         if values.least is None or values.mean is None or values.greatest is None:
-            return "not one finite number"
+            return "no finite number"
         return f"{values.least:,.{digits}f} … {values.greatest:,.{digits}f}, mean {values.mean:,.{digits}f}"
 
     return [
@@ -183,5 +186,5 @@ def summary_rows(summary: DatasetSummary) -> list[tuple[str, Any]]:
         ("rewards", spread(summary.rewards)),
         ("constant dimensions", ", ".join(map(str, summary.constant_dims)) or "none"),
         ("duplicate transitions", f"{summary.duplicate_rows:,}"),
-        ("NaN or infinite", "; ".join(gap.text() for gap in summary.not_finite) or "none"),
+        ("NaN or infinite", "; ".join(found.text() for found in summary.not_finite) or "none"),
     ]

@@ -1,7 +1,7 @@
 import numpy as np
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.reports.datasets import histogram_lines, summarize_dataset, summary_rows
+from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
 
 
 def ragged_episodes():
@@ -16,7 +16,7 @@ def ragged_episodes():
 
 
 def test_summary_counts_what_is_there():
-    summary = summarize_dataset(ragged_episodes(), slices=3)
+    summary = summarize_dataset(ragged_episodes(), bins=3)
     assert (summary.episodes, summary.transitions) == (2, 6)
     assert (summary.terminals, summary.timeouts) == (1, 1)
     assert (summary.lengths.least, summary.lengths.greatest) == (3, 3)
