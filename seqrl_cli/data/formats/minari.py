@@ -1,13 +1,12 @@
-"""Minari's datasets: a folder with ``data/main_data.hdf5``, one group an episode, and ``data/metadata.json``.
+"""Minari's datasets: a folder with ``data/main_data.hdf5``, one group per episode, and ``data/metadata.json``.
 
-Both are read and written directly. The package itself would make environments to read a file, unpack images, and want
-another package to append a step; its loader opens what is written here, which a test with the package shows.
+Both are read and written directly. The package itself would make environments to read a file, unpack images, and need
+another package to append a step. A test shows that the package's loader opens what is written here.
 
-An episode there has one observation more than actions: the one after its last step, which has no place among rows of
-:class:`~seqrl_cli.data.episodes.Episodes`. Reading leaves it out; writing repeats the last known one and says so in
-the metadata. Observations in dictionaries become one vector, in the order in which the stated space has its keys
-(that of their names, in every published set), nested ones where their parent stands: the order of gymnasium's
-``FlattenObservation``.
+An episode there has one more observation than actions: the one after its last step, which has no row in
+:class:`~seqrl_cli.data.episodes.Episodes`. The reader drops it; the writer repeats the last known observation and says
+so in the metadata. Observations in dictionaries become one vector, in the order of gymnasium's ``FlattenObservation``:
+the keys in the order of the stated space (sorted by name in every published set), nested keys in place of their parent.
 """
 
 from __future__ import annotations
