@@ -163,7 +163,7 @@ def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh
 def test_environment_of_another_size(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     told = fresh("train", path, *TINY_TRAIN, "data.env_id=Walker2d-v4")
-    assert_refused(told, 1, "sizes 11 and 3, Walker2d-v4 of 17 and 6", "data.env_id")
+    assert_refused(told, 1, "sizes 11 and 3, but Walker2d-v4 has 17 and 6", "data.env_id")
     assert_refused(fresh("train", path, *TINY_TRAIN, "data.env_id=Hoper-v4"), 1, "Hoper-v4", "Hopper-v4")
     assert not list((tmp_path / "empty").rglob("*.h5"))
 

@@ -260,7 +260,9 @@ def test_integers_and_flags_of_other_types_are_numbers(tmp_path):
 def test_columns_of_different_kinds_of_entries(tmp_path):
     listed = each(ragged(0))
     columns = {key: one_array_an_entry([one[key] for one in listed]) for key in listed[0]}
-    refuse(write_npz(tmp_path / "a.npz", columns | {"rewards": np.zeros(200)}), "one entry per episode, rewards one row")
+    refuse(
+        write_npz(tmp_path / "a.npz", columns | {"rewards": np.zeros(200)}), "one entry per episode, rewards one row"
+    )
     refuse(
         write_npz(tmp_path / "b.npz", columns | {"rewards": columns["rewards"][:3]}), "numbers of episodes: .*rewards 3"
     )

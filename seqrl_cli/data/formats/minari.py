@@ -250,9 +250,7 @@ def _episodes(
         seen = _flat(group["observations"], spaces["observation"], f"{source}: observations")
         steps = len(columns["rewards"])
         if len(seen) not in (steps, steps + 1):
-            message = (
-                f"{source} has {len(seen)} observations and {steps} rewards, not the same number or one more"
-            )
+            message = f"{source} has {len(seen)} observations and {steps} rewards, not the same number or one more"
             raise SeqrlError(message, FILE_HINT)
         columns["observations"] = seen[:steps]
         yield source, read_columns(columns, source, whole)

@@ -106,9 +106,7 @@ def _suffix(path: Path) -> str:
     for signature, suffix in _SIGNATURES.items():
         if start.startswith(signature):
             return suffix
-    raise SeqrlError(
-        f"{path} is not a dataset: neither its name nor its content matches a known format", _FORMATS_HINT
-    )
+    raise SeqrlError(f"{path} is not a dataset: neither its name nor its content matches a known format", _FORMATS_HINT)
 
 
 def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
