@@ -1,4 +1,4 @@
-"""The errors a user sees: one sentence that names the thing and the value, and a hint with the next step."""
+"""Errors that users see: one sentence that names the thing and its value, and a hint with the next step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class SeqrlError(Exception):
-    """A fault of the input or the machine, not of the program.
+    """An error caused by the input or the machine, not by the program.
 
     Args:
         message: one sentence that names the thing and its value.
@@ -23,39 +23,39 @@ class SeqrlError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[type[SeqrlError], tuple[str, str]]:
-        """Keep the hint when the error crosses a process boundary."""
+        """Keep the hint when the error is pickled, for example between processes."""
         return type(self), (self.message, self.hint)
 
 
 class UsageError(SeqrlError):
-    """The command line itself is wrong: an unknown name, key or option value."""
+    """A mistake in the command line: an unknown name, key or option value."""
 
     exit_code = 2
 
 
 class RunConflictError(SeqrlError):
-    """The requested run exists already, with other settings or data."""
+    """The requested run's folder contains a run with other settings or data."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
-    """The option spelled most like ``name``, or None when nothing is close."""
+    """The option whose spelling is closest to ``name``; None if none is close."""
     matches = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
 def unknown(kind: str, name: str, options: Iterable[str], listing: str = "") -> UsageError:
-    """The error for a name that does not exist.
+    """Make the error for a name that does not exist.
 
     Args:
         kind: what the name should be, for example ``"dataset"``.
         name: what the user typed.
-        options: the names that exist.
-        listing: the command that lists them.
+        options: the existing names.
+        listing: the command that lists them; empty = list them in the hint.
     """
     options = list(options)
     close = nearest(name, options)
     hints = [f"did you mean {close!r}?"] if close else []
-    hints.append(f"`{listing}` shows all." if listing else "it is one of: " + ", ".join(options))
+    hints.append(f"`{listing}` lists all." if listing else "choose one of: " + ", ".join(options))
     hint = " ".join(hints)
     return UsageError(f"unknown {kind} {name!r}", hint)
 
@@ -68,7 +68,7 @@ class CommandInterruptedError(SeqrlError):
 
 @contextmanager
 def when_interrupted(message: str, hint: str) -> Iterator[None]:
-    """Turn Ctrl-C in the block into a :class:`CommandInterruptedError` with this message and hint."""
+    """Turn Ctrl-C in the block into an :class:`Interrupted` with this message and hint."""
     try:
         yield
     except KeyboardInterrupt as error:

@@ -55,6 +55,53 @@ def test_imports_go_down_the_list_of_rooms(path):
         assert other == room or FLOOR[other] < FLOOR[room], f"{room} imports {other}"
 
 
+# Inside a room, which other sub-packages a sub-package may import; by default none.
+NESTED = {"data/formats": {"data/download", "data/safe_pickle"}}
+NESTED_ROOMS = ("console", "data", "envs", "runs", "behaviour")
+
+
+def imported_modules(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    return modules
+
+
+def sub_packages(room: str) -> list[str]:
+    return sorted(f"{room}/{path.parent.name}" for path in (PACKAGE / room).glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("package", [package for room in NESTED_ROOMS for package in sub_packages(room)])
+def test_sub_packages_of_a_room_import_one_way(package):
+    room = package.partition("/")[0]
+    found = set()
+    for path in (PACKAGE / package).rglob("*.py"):
+        for module in imported_modules(path):
+            found |= {"/".join(module.split(".")[1:3])} & set(sub_packages(room))
+    assert found - {package} <= NESTED.get(package, set())
+
+
+def imports_of_neighbours() -> dict[str, set[str]]:
+    """For each module, the modules of the package that it imports, lazily or not."""
+    names = {
+        ".".join(("seqrl_cli", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for room in NESTED_ROOMS
+        for path in (PACKAGE / room).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    return {name: imported_modules(path) & names.keys() for name, path in names.items()}
+
+
+def test_no_circle_of_imports_in_the_lower_rooms():
+    left = imports_of_neighbours()
+    while free := {name for name, imported in left.items() if not imported & left.keys()}:
+        left = {name: imported for name, imported in left.items() if name not in free}
+    assert not left
+
+
 def test_every_module_imports_with_the_core_dependencies():
     for module in pkgutil.walk_packages(seqrl_cli.__path__, "seqrl_cli."):
         if not module.name.endswith("__main__"):

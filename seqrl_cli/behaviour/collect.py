@@ -1,4 +1,4 @@
-"""Collect a dataset: whole episodes, on all cores, the same whatever the number of cores."""
+"""Collect a dataset: whole episodes, on all cores, with a result independent of their number."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """One task: episodes of one policy until ``_CHUNK_STEPS`` steps are reached, seeded by ``key``."""
+    """One task: episodes of one policy until they have ``_CHUNK_STEPS`` steps, seeded by ``key``."""
 
     env_id: str
     make_policy: PolicyFactory
@@ -45,21 +45,21 @@ def collect(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Episodes:
-    """Play policies one after the other until exactly ``transitions`` rows are there.
+    """Play policies one after the other until there are exactly ``transitions`` rows.
 
-    Every episode draws its start and its noise from a random stream of its own, so the data depends on ``seed`` and not
-    on ``workers``. Episodes are whole; only the very last one is cut, as a timeout, where the rows are full.
+    Each episode draws its start and its noise from its own random stream, so the data depends on ``seed`` but not on
+    ``workers``. Episodes are whole; only the last one is cut at the final row, as a timeout.
 
     Args:
         env_id: gymnasium id.
         parts: policies and their shares, which sum to one.
         transitions: rows of the dataset.
-        seed: the same seed gives the same bytes on the same machine.
-        workers: processes; by default one for each core that this process may use. One worker plays in this process.
-        progress: called with (rows so far, rows in all).
+        seed: equal seeds give equal bytes on the same machine.
+        workers: processes; by default one per core that this process may use. One worker plays in this process.
+        progress: called with (rows so far, total rows).
 
     Raises:
-        SeqrlError: no rows were asked for, the environment is unsuitable, or a worker died.
+        SeqrlError: ``transitions`` is below 1, the environment is unsuitable, or a worker died.
     """
     if transitions < 1:
         raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, say.")
@@ -81,7 +81,7 @@ def collect(
 
 
 def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> Episodes:
-    """Play one episode, from a start drawn from ``rng``, to its terminal or its step limit."""
+    """Play one episode from a start drawn from ``rng`` until it terminates or reaches its step limit."""
     observation, _ = env.reset(seed=int(rng.integers(2**31)))
     rows: list[tuple[np.ndarray, np.ndarray, float]] = []
     terminated = truncated = False
@@ -96,7 +96,7 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
+    """Cores that this process may use, possibly fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -104,7 +104,7 @@ _worker_envs: dict[str, Environment] = {}
 
 
 def worker_env(env_id: str) -> Environment:
-    """The environment of this process, made once; ``closed_worker_envs`` frees it."""
+    """The environment of this process, created once; ``closed_worker_envs`` closes it."""
     if env_id not in _worker_envs:
         _worker_envs[env_id] = make_env(env_id)
     return _worker_envs[env_id]
@@ -121,7 +121,7 @@ def closed_worker_envs() -> Iterator[None]:
 
 
 def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Generator[Episodes, None, None]:
-    """An endless stream of Episodes of one part, in a fixed order."""
+    """An endless stream of episodes of one part, in a fixed order."""
     tasks = (_Chunk(env_id, part.make_policy, (*key, number)) for number in itertools.count())
     yield from ordered_map(_play_chunk, tasks)
 

@@ -1,4 +1,4 @@
-"""The shipped policies: one YAML file an environment family under ``presets/behaviour``."""
+"""The shipped policies: one YAML file per environment family in ``presets/behaviour``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seqrl_cli.runs.atomic import write_text_atomic
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The policies of one family and the datasets that they make.
+    """The policies of one family and the datasets that they generate.
 
     Attributes:
         family: for example ``hopper``.
@@ -27,8 +27,8 @@ class Behaviour:
         expert: the best iterate.
         medium: an iterate that earns a third to a half of the expert's return.
         replay: iterates from the start of the search up to ``medium``.
-        iterations: which iterates these are; keys ``expert``, ``medium`` (int) and ``replay`` (list).
-        datasets: for each quality its default ``transitions`` and what was measured on the default dataset.
+        iterations: the numbers of these iterates; keys ``expert``, ``medium`` (int) and ``replay`` (list).
+        datasets: per quality, the default ``transitions`` and the measurements on the default dataset.
     """
 
     family: str
@@ -42,7 +42,7 @@ class Behaviour:
 
 
 def list_families(folder: Path | None = None) -> list[str]:
-    """Families that ship with policies; ``folder`` replaces the shipped ``presets/behaviour``."""
+    """Families with shipped policies; ``folder`` replaces ``presets/behaviour``."""
     return sorted(path.stem for path in _folder(folder).glob("*.yaml"))
 
 
@@ -50,7 +50,7 @@ def load_behaviour(family: str, folder: Path | None = None) -> Behaviour:
     """Read the policies of one family.
 
     Raises:
-        UsageError: no policies ship for this family.
+        UsageError: there are no policies for this family.
     """
     families = list_families(folder)
     if family not in families:
@@ -74,7 +74,7 @@ def load_behaviour(family: str, folder: Path | None = None) -> Behaviour:
 
 
 def save_behaviour(behaviour: Behaviour, folder: Path | None = None) -> Path:
-    """Write the policies of one family; returns the file."""
+    """Write the policies of one family; returns the path of the file."""
     iterations = behaviour.iterations
     replay = zip(iterations["replay"], behaviour.replay, strict=True)
     sections = {
@@ -95,7 +95,7 @@ def save_behaviour(behaviour: Behaviour, folder: Path | None = None) -> Path:
 
 
 def rounded(policy: LinearPolicy) -> LinearPolicy:
-    """The policy as it reads back from a file: six significant digits."""
+    """The policy rounded to six significant digits, as in its file."""
     return replace(policy, weight=_round(policy.weight), bias=_round(policy.bias))
 
 

@@ -29,7 +29,7 @@ DEFAULT_TRANSITIONS = {
 
 @dataclass(frozen=True)
 class Collected:
-    """A dataset and the facts to store with it; equal inputs give equal ``attributes``, byte for byte."""
+    """A dataset and the attributes to store with it; equal inputs give equal attributes, byte for byte."""
 
     episodes: Episodes
     attributes: dict[str, str | int | float]
@@ -50,11 +50,11 @@ def collect_quality(
     Args:
         family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``.
         quality: ``random``, ``medium``, ``medium-replay``, ``medium-expert`` or ``expert``.
-        transitions: rows; by default the number that the preset file gives for this quality.
-        seed: see :func:`~seqrl_cli.behaviour.collect.collect`, as for ``workers`` and ``progress``.
+        transitions: rows; by default the preset file's number for this quality.
+        seed: see :func:`~seqrl_cli.behaviour.collect.collect`, also for the next two.
         workers: processes.
-        progress: called with (rows so far, rows in all).
-        folder: where the preset files are; by default those that ship.
+        progress: called with (rows so far, total rows).
+        folder: with the preset files; by default the shipped ones.
 
     Raises:
         UsageError: there is no such family or quality.
@@ -76,7 +76,7 @@ def collect_behaviour(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Collected:
-    """Collect one quality with policies at hand; arguments as for :func:`collect_quality`."""
+    """Collect one quality with the given policies; arguments as for :func:`collect_quality`."""
     parts = _parts(behaviour, quality)
     episodes = collect(behaviour.env_id, parts, transitions, seed, workers=workers, progress=progress)
     spec = resolve(f"sim/{behaviour.family}-{quality}")
@@ -108,17 +108,17 @@ def named_policy(family: str, name: str, folder: Path | None = None) -> PolicyFa
 def describe(
     episodes: Episodes, env_id: str, seed: int, reference_min: float | None, reference_max: float | None
 ) -> dict[str, str | int | float]:
-    """Attributes of any collected dataset: what was played, with what, and how well.
+    """Attributes of a collected dataset: environment, versions, seed, returns and score.
 
     Args:
         episodes: the data.
         env_id: gymnasium id.
         seed: the seed of the collection.
-        reference_min: return that scores 0; None where nobody defined one.
+        reference_min: return that scores 0; None if undefined.
         reference_max: return that scores 1.
 
     Raises:
-        SeqrlError: the environment does not exist here.
+        SeqrlError: the environment does not exist.
     """
     returns = episodes.returns
     attributes: dict[str, str | int | float] = {

@@ -1,7 +1,7 @@
-"""Work spread over processes, with results in the order of the tasks.
+"""Tasks spread over processes, with results in the order of the tasks.
 
-The standard library's executors fall short of three things that are wanted here: a dead worker is reported, Ctrl-C ends
-everything at once, and an endless stream of tasks can be dropped at any moment. One pipe a process gives all three.
+The standard library's executors lack three things needed here: reporting a dead worker, ending everything at once on
+Ctrl-C, and dropping an endless stream of tasks at any time. One pipe per process provides all three.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class OrderedMap(Protocol):
     """Like the built-in ``map``: lazy, in order, over an iterable that may never end."""
 
     def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
-        """Results of ``function`` over ``tasks``; both must pickle."""
+        """Results of ``function`` over ``tasks``; both must be picklable."""
 
 
 @contextmanager
 def worker_map(workers: int) -> Iterator[OrderedMap]:
-    """A map over fresh processes with one BLAS thread each; with one worker, the built-in map and no process.
+    """A map over new processes with one BLAS thread each; with one worker, the built-in map in this process.
 
-    The processes end at once when the block is left, and by themselves when this process is killed.
+    The processes end immediately when the block ends, and by themselves if this process is killed.
 
     Raises:
         SeqrlError: a process died.
@@ -63,7 +63,7 @@ def worker_map(workers: int) -> Iterator[OrderedMap]:
 
 
 class _PipeMap:
-    """Hands each idle process the next task; a process that still works for a dropped stream is waited for later."""
+    """Gives each idle process the next task; results of a dropped stream are received later and discarded."""
 
     def __init__(self, connections: list[Connection]) -> None:
         self._idle = connections
@@ -91,7 +91,7 @@ class _PipeMap:
             self._dropped.update(running)
 
     def _receive(self, running: dict[Connection, int], done: dict[int, Callable[[], Any]]) -> None:
-        """Wait until at least one process has finished, and file what came."""
+        """Wait until at least one process has finished a task, and store its result."""
         for connection in wait([*running, *self._dropped]):
             connection = cast(Connection, connection)
             index = running.pop(connection, None)
@@ -104,8 +104,8 @@ class _PipeMap:
 
 
 def _serve(connection: Connection) -> None:
-    """A worker's life: task after task, until its parent ends it or is no more."""
-    # Ctrl-C reaches every process of a terminal; only the parent acts on it.
+    """Run tasks in a worker until its parent ends it or dies."""
+    # Ctrl-C reaches every process of a terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
@@ -121,10 +121,10 @@ def _end_with_parent() -> None:
 
 
 def _outcome(function: Callable[[Any], Any], task: Any) -> Callable[[], Any]:
-    """What gives the task's result, or raises its error, when it is called in the parent."""
+    """A function that returns the task's result, or raises its error, when the parent calls it."""
     try:
         return partial(_give, function(task))
-    except Exception as error:  # whatever it is, it belongs to the parent
+    except Exception as error:  # any error is raised again in the parent
         return partial(_throw, error)
 
 
@@ -142,13 +142,13 @@ def _death_reported() -> Iterator[None]:
         yield
     except (EOFError, ConnectionError) as error:
         raise SeqrlError(
-            "a worker process died in the middle of its work", "was memory short? try again with fewer workers."
+            "a worker process died while working", "the machine may have run out of memory; retry with fewer --workers"
         ) from error
 
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """BLAS reads its thread count when it is loaded, so it has to be in the environment that a process starts with."""
+    """BLAS reads its thread count when it is loaded, so a process must start with it in its environment."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:

@@ -35,19 +35,19 @@ class DatasetSpec:
 
     Attributes:
         id: what the user types.
-        source: ``d4rl`` and ``minari`` are fetched, ``sim`` is simulated here, ``file`` is a file of the user's.
-        family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``; None for other bodies and for a file.
-        quality: one of ``QUALITIES``, where there is a family; None otherwise.
-        env_id: gymnasium id of the environment to evaluate in; None where a file does not say.
-        files: what to fetch.
-        path: where it is, for a file.
-        reference_min: mean return of a random policy, which scores 0; None where nobody says.
-        reference_max: mean return of an expert, which scores 1; None where nobody says.
-        observation_size: keep the first so many observation dimensions; None keeps all.
-        max_episode_steps: longest possible episode; None where that is not known.
-        episode_steps: length of an episode in a file that marks no timeouts; None = the reader's usual one.
-        licence: of the data; None where it is not stated.
-        extra: the extra that brings the environment; None where no extra is needed.
+        source: ``d4rl`` and ``minari`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own file.
+        family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``; None for other robots and for files.
+        quality: one of ``QUALITIES`` if there is a family, else None.
+        env_id: gymnasium id of the environment to evaluate in; None if a file does not state it.
+        files: what to download.
+        path: of the user's file.
+        reference_min: mean return of a random policy, which scores 0; None if unknown.
+        reference_max: mean return of an expert, which scores 1; None if unknown.
+        observation_size: number of leading observation dimensions to keep; None keeps all.
+        max_episode_steps: longest possible episode; None if unknown.
+        episode_steps: length of an episode in a file without timeouts; None = the reader's default.
+        licence: of the data; None if not stated.
+        extra: the extra that installs the environment; None if no extra is needed.
     """
 
     id: str
@@ -67,18 +67,18 @@ class DatasetSpec:
 
     @property
     def url(self) -> str | None:
-        """Where the data is published; None for what is not fetched."""
+        """Where the data is published; None for data that is not downloaded."""
         return self.files[0].url if self.files else None
 
     @property
     def size(self) -> int | None:
-        """Bytes to fetch; None where they are not known."""
+        """Bytes to download; None if unknown."""
         sizes = [file.size for file in self.files]
         return sum(size for size in sizes if size is not None) if sizes and None not in sizes else None
 
     @property
     def stand_in(self) -> str | None:
-        """Id of the simulated dataset that is most like one that is fetched: same body, nearest quality."""
+        """Id of the simulated dataset most like a downloaded one: same robot, nearest quality; None if none is."""
         if self.source == "sim" or self.family is None:
             return None
         nearest = {"full-replay": "medium-replay", "random-expert": "medium-expert", "simple": "medium"}
@@ -88,19 +88,19 @@ class DatasetSpec:
 
 @cache
 def named_datasets() -> dict[str, DatasetSpec]:
-    """Every dataset that has a name, by id: the simulated ones, D4RL's, Minari's."""
+    """Every dataset with a name, by id: the simulated ones, then D4RL's, then Minari's."""
     folder = presets_folder() / "datasets"
     specs = (*_simulated(read_facts(folder / "simulated.yaml")), *_d4rl(read_facts(folder / "d4rl.yaml")))
     return {spec.id: spec for spec in (*specs, *_minari(read_facts(folder / "minari.yaml")))}
 
 
 def list_datasets() -> list[DatasetSpec]:
-    """Every dataset that has a name: the simulated ones, then D4RL's, then Minari's."""
+    """Every dataset with a name, in the order of :func:`named_datasets`."""
     return list(named_datasets().values())
 
 
 def scores_of_environment(env_id: object) -> tuple[float, float] | None:
-    """D4RL's reference returns of an environment; None for one that D4RL does not have."""
+    """D4RL's reference returns for an environment; None if D4RL does not have it."""
     for spec in list_datasets():
         if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
             return spec.reference_min, spec.reference_max
@@ -108,14 +108,14 @@ def scores_of_environment(env_id: object) -> tuple[float, float] | None:
 
 
 def resolve(dataset_id: str) -> DatasetSpec:
-    """The dataset that a user means by a name or a path.
+    """Find the dataset that a user means by a name or a path.
 
-    What ends as a dataset file does, and any file or folder that exists, is a path; its environment and scores are
-    those that it states, and are not guessed.
+    Anything with the suffix of a dataset file, and any existing file or folder, is a path. Its environment and scores
+    are those that it states; they are not guessed.
 
     Raises:
-        UsageError: there is no such dataset; the nearest name is offered.
-        SeqrlError: the path leads to no file, to one of no known format, or to one that states impossible facts.
+        UsageError: there is no such dataset; the hint suggests the nearest name.
+        SeqrlError: the path leads to no file, to an unknown format, or to a file with impossible attributes.
     """
     named = named_datasets()
     if dataset_id in named:
@@ -130,10 +130,10 @@ def resolve(dataset_id: str) -> DatasetSpec:
 
 
 def spec_of_file(dataset_id: str, path: Path, stated: Mapping[str, str | int | float | bool]) -> DatasetSpec:
-    """What a dataset file is, by the attributes that it states.
+    """Describe a dataset file by its attributes.
 
     Raises:
-        SeqrlError: they are impossible.
+        SeqrlError: an attribute has an impossible value.
     """
 
     def text(name: str) -> str | None:
@@ -167,7 +167,7 @@ def spec_of_file(dataset_id: str, path: Path, stated: Mapping[str, str | int | f
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """A file of facts that ships with the program; by libyaml where it is there, because shell completion waits."""
+    """Read a YAML file of the package; with libyaml if available, because shell completion waits for it."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     facts: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506
     return facts
@@ -182,11 +182,17 @@ def _simulated(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
 def _d4rl(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
     for group in facts["groups"]:
         for name, stated in group["files"].items():
-            path, size, sha256 = [*([stated] if isinstance(stated, str) else stated), None, None][:3]
+            path, size, sha256 = (stated, None, None) if isinstance(stated, str) else _padded(stated)
             mirrored = tuple(f"{root}/{path}" for root in facts["mirrors"])
             file = RemoteFile(f"{facts['base']}/{path}", path, size, sha256, mirrored)
             quality = name.removeprefix("bullet-").partition("-")[2].rpartition("-v")[0] if "family" in group else None
             yield DatasetSpec(name, "d4rl", quality=quality, files=(file,), licence=facts["licence"], **_shared(group))
+
+
+def _padded(stated: list[Any]) -> tuple[Any, Any, Any]:
+    """Path, size and hash of a file; a missing size or hash is None."""
+    path, size, sha256 = [*stated, None, None][:3]
+    return path, size, sha256
 
 
 def _minari(facts: dict[str, Any]) -> Iterator[DatasetSpec]:

@@ -1,7 +1,7 @@
 """The list of datasets inside the ``d4rl`` package, read without importing or running the package.
 
-Importing d4rl needs gym and the MuJoCo binaries of 2021. Its ``infos.py`` is three tables and a few loops that add to
-them; those few kinds of statement are worked out here, on the syntax tree, and anything else is refused.
+Importing d4rl needs gym and the MuJoCo binaries of 2021. Its ``infos.py`` consists of three tables and a few loops that
+add to them. Those few kinds of statement are evaluated here on the syntax tree; anything else is refused.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.errors import SeqrlError
 
-_HINT = "seqrl needs nothing of the package: pip uninstall d4rl, or install version 1.1"
+_HINT = "seqrl does not need the package: pip uninstall d4rl, or install version 1.1"
 _MOST_STEPS = 100_000
 
 
 @dataclass(frozen=True)
 class D4rlList:
-    """D4RL's own tables, by dataset name."""
+    """D4RL's tables, by dataset name."""
 
     urls: dict[str, str]
     reference_min: dict[str, float]
@@ -30,7 +30,7 @@ class D4rlList:
 
 
 def installed_list() -> Path | None:
-    """The ``infos.py`` of the installed package; None without the package."""
+    """The ``infos.py`` of the installed package; None if the package is not installed."""
     spec = find_spec("d4rl")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -42,7 +42,7 @@ def read_list(path: Path) -> D4rlList:
     """Read an ``infos.py``.
 
     Raises:
-        SeqrlError: it cannot be read, or holds more than tables and loops that fill them.
+        SeqrlError: it cannot be read, or contains more than tables and loops that fill them.
     """
     reader = _Reader()
     try:
@@ -55,7 +55,7 @@ def read_list(path: Path) -> D4rlList:
 
 
 def disagreements(path: Path, specs: Iterable[DatasetSpec]) -> list[str]:
-    """Names of D4RL's datasets whose URL or reference scores are others in an ``infos.py`` than in our catalogue.
+    """Names of D4RL's datasets whose URL or reference scores differ between an ``infos.py`` and our catalogue.
 
     Raises:
         SeqrlError: as :func:`read_list`.
@@ -71,7 +71,7 @@ def disagreements(path: Path, specs: Iterable[DatasetSpec]) -> list[str]:
 
 
 class _Reader:
-    """Works out assignments, loops over lists, ``+``, ``%``, subscripts and ``str.replace``; nothing else."""
+    """Evaluates assignments, loops over lists, ``+``, ``%``, subscripts and ``str.replace``; nothing else."""
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {}
@@ -114,11 +114,11 @@ class _Reader:
                 return _join(self.value(left), self.value(right), operator)
             case ast.Call(ast.Attribute(text, "replace"), [old, new], []):
                 return _text(self.value(text)).replace(_text(self.value(old)), _text(self.value(new)))
-        raise ValueError(f"line {node.lineno} holds more than tables do")
+        raise ValueError(f"line {node.lineno} contains more than tables do")
 
 
 def _join(left: Any, right: Any, operator: ast.operator) -> str:
-    """``left + right``, or ``left % right`` with one ``%s`` in it, of two short texts."""
+    """``left + right``, or ``left % right`` with exactly one ``%s``, for two short strings."""
     if isinstance(operator, ast.Add):
         return _text(left) + _text(right)
     if _text(left).count("%") != 1 or "%s" not in left:
@@ -128,5 +128,5 @@ def _join(left: Any, right: Any, operator: ast.operator) -> str:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > 1000:
-        raise ValueError("it joins what is no short text")
+        raise ValueError("it joins a value that is not a short string")
     return value

@@ -64,20 +64,6 @@ class Discretizer:
         return (self.edges[:-1] + self.edges[1:]) / 2.0
 
     @classmethod
-    def fit(cls, rows: NDArray[np.floating], bins: int, strategy: Strategy = "quantile") -> Discretizer:
-        """Place edges by the data, each dimension apart.
-
-        Args:
-            rows: ``(count, dims)``, at least one row; there may be fewer rows than bins.
-            bins: bins of each dimension.
-            strategy: ``quantile`` or ``uniform``.
-
-        Raises:
-            SeqrlError: no rows, a value that is not finite, fewer than one bin, or an unknown strategy.
-        """
-        return cls.fit_columns(rows.T, bins, strategy)
-
-    @classmethod
     def fit_columns(
         cls, columns: Iterable[NDArray[np.floating]], bins: int, strategy: Strategy = "quantile"
     ) -> Discretizer:
@@ -137,21 +123,6 @@ class Discretizer:
         bins = np.minimum(np.asarray(tokens), self.bins - 1)
         values: NDArray[np.float64] = self.midpoints[bins, np.arange(start, start + bins.shape[-1])]
         return values
-
-    def expectation(self, probabilities: NDArray[np.floating], dim: int) -> NDArray[np.float64]:
-        """Mean value of a distribution over one dimension's bins.
-
-        A column for the stop token is dropped and the rest is not renormalised, as in the Trajectory Transformer:
-        the mass on "ended" counts as a value of zero.
-
-        Args:
-            probabilities: ``(..., bins)`` or ``(..., bins + 1)``.
-            dim: the dimension; -2 is the reward and -1 the value.
-
-        Returns:
-            ``(...)``.
-        """
-        return np.asarray(probabilities[..., : self.bins] @ self.midpoints[:, dim])
 
 
 def _finite(column: NDArray[np.floating], dim: int) -> NDArray[np.floating]:

@@ -111,12 +111,6 @@ class Episodes:
         """Undiscounted return of each episode, ``(episodes,)``, summed in float64."""
         return np.add.reduceat(self.rewards, self.offsets[:-1], dtype=np.float64)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the per-transition arrays take."""
-        columns = (self.observations, self.actions, self.rewards, self.terminals, self.timeouts)
-        return sum(column.nbytes for column in columns)
-
     def fingerprint(self, settings: Mapping[str, Any] | None = None) -> str:
         """SHA-256 over the arrays, and over settings that stand for what is made of them, as hexadecimal digits.
 

@@ -1,4 +1,4 @@
-"""Checkpoints that the original projects publish: ``pretrained/<project>/<dataset>``."""
+"""Checkpoints published by the original projects: ``pretrained/<project>/<dataset>``."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Pretrained:
 
     Attributes:
         id: what the user types.
-        project: whose it is.
-        dataset: what it was trained on.
-        files: what to fetch; a single archive where ``folder`` is given.
-        folder: where the checkpoint lies in the archive; None where the files are the checkpoint's own.
-        has_bins: whether bin edges come with it; otherwise the dataset is needed to place them.
+        project: that published it.
+        dataset: that it was trained on.
+        files: what to download; a single archive if ``folder`` is given.
+        folder: the checkpoint's folder in the archive; None if the files are the checkpoint itself.
+        has_bins: whether it includes bin edges; otherwise they are computed from the dataset.
         licence: of the weights.
     """
 
@@ -69,7 +69,7 @@ def pretrained_checkpoints() -> dict[str, Pretrained]:
 
 
 def unpacked_folder(checkpoint: Pretrained, network: NetworkAccess) -> Path | None:
-    """The checkpoint's folder in a local mirror that has its archive unpacked; None where there is none."""
+    """The checkpoint's folder in a local mirror that has its archive unpacked; None if there is none."""
     if checkpoint.folder is None:
         return None
     for mirror in network.mirrors:
@@ -83,12 +83,12 @@ def unpacked_folder(checkpoint: Pretrained, network: NetworkAccess) -> Path | No
 
 
 def unpack(archive: Path, folder: str, destination: Path) -> None:
-    """Take the files of one folder out of an archive; names that lead elsewhere and subfolders are left out.
+    """Extract the files of one folder from an archive; subfolders and names that lead elsewhere are skipped.
 
     Raises:
-        SeqrlError: the archive is damaged, has no such folder, or holds files of absurd sizes.
+        SeqrlError: the archive is damaged, has no such folder, or contains files that are too large.
     """
-    hint = "the same command fetches it anew; or import the checkpoint's folder: seqrl import FOLDER"
+    hint = "repeat the command to download it again, or import the checkpoint's folder: seqrl import FOLDER"
     try:
         with zipfile.ZipFile(archive) as content:
             members = list(_members(content, folder))
@@ -96,7 +96,10 @@ def unpack(archive: Path, folder: str, destination: Path) -> None:
                 raise SeqrlError(f"{archive} has no folder {folder}", hint)
             for name, member in members:
                 if member.file_size > _LARGEST_FILE:
-                    raise SeqrlError(f"{member.filename} in {archive} has {member.file_size} bytes", hint)
+                    raise SeqrlError(
+                        f"{member.filename} in {archive} has {member.file_size:,} bytes, too many for a checkpoint",
+                        hint,
+                    )
                 with atomic_path(destination / name) as temporary:
                     temporary.write_bytes(content.read(member))
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
@@ -104,7 +107,7 @@ def unpack(archive: Path, folder: str, destination: Path) -> None:
 
 
 def _members(content: zipfile.ZipFile, folder: str) -> Iterator[tuple[str, zipfile.ZipInfo]]:
-    """The files directly in a folder, wherever in the archive that is, with their plain names."""
+    """The files directly in a folder, wherever it is in the archive, with their names."""
     for member in content.infolist():
         path, _, name = member.filename.rpartition("/")
         if (path == folder or path.endswith(f"/{folder}")) and _PLAIN_NAME.fullmatch(name) and not member.is_dir():

@@ -56,7 +56,7 @@ def discounted_values(rewards: NDArray[np.float64], offsets: NDArray[np.int64], 
 def transition_columns(
     episodes: Episodes, discount: float, termination_penalty: float | None
 ) -> Iterator[NDArray[np.floating]]:
-    """The columns of :func:`join_transitions`, one at a time, so that a million rows never stand joined in memory.
+    """The columns ``[observation, action, reward, value]``, one at a time, so that they are never joined in memory.
 
     Yields:
         ``observation_dim + action_dim + 2`` arrays of shape ``(transitions,)``.
@@ -66,17 +66,3 @@ def transition_columns(
     rewards = penalised_rewards(episodes, termination_penalty)
     yield rewards
     yield discounted_values(rewards, episodes.offsets, discount)
-
-
-def join_transitions(episodes: Episodes, discount: float, termination_penalty: float | None) -> NDArray[np.float64]:
-    """Rows ``[observation, action, reward, value]`` of every transition.
-
-    Args:
-        episodes: the data.
-        discount: factor a step in the value target.
-        termination_penalty: overwrites the reward at true terminals before values are computed; None keeps it.
-
-    Returns:
-        ``(transitions, observation_dim + action_dim + 2)`` float64.
-    """
-    return np.stack(list(transition_columns(episodes, discount, termination_penalty)), axis=1, dtype=np.float64)

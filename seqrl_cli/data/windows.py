@@ -59,18 +59,6 @@ class Windows:
         """Tokens that a model reads at once, ``sequence_length * dims - 1``."""
         return self.sequence_length * self.dims - 1
 
-    def locate(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where windows start.
-
-        Args:
-            indices: ``(batch,)`` window indices.
-
-        Returns:
-            The episode (as numbered in ``offsets``) and the step in it, both ``(batch,)``.
-        """
-        slots, steps = self._slots(indices)
-        return self.episodes[slots], steps
-
     def batch(self, indices: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Inputs, targets and loss mask of some windows, by one gather.
 

@@ -1,4 +1,4 @@
-"""Whether data can be from an environment, and what it is cut to so that it is."""
+"""Check whether data fits an environment, and cut its observations where needed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LoadedDataset = tuple[Episodes, dict[str, Any]]
 
 
 def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset:
-    """Check that data can be from an environment; ant's and kitchen's last dimensions are cut off, as the originals do.
+    """Check that data fits an environment; cuts off ant's and kitchen's last dimensions, as the originals do.
 
     Args:
         episodes: the data.
         env_id: gymnasium id.
-        name: of the data, for the error.
+        name: of the data, for errors.
 
     Returns:
         The episodes, and attributes that state the environment and its reference scores.
 
     Raises:
-        SeqrlError: there is no such environment, or its sizes are others.
+        SeqrlError: there is no such environment, or its sizes differ from the data's.
     """
     facts: dict[str, Any] = {"env_id": env_id}
     known = next((spec for spec in list_datasets() if spec.env_id == env_id), None)
@@ -37,7 +37,7 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
         episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
         facts["observation_slice"] = kept
     if (episodes.observation_dim, episodes.action_dim) != environment_sizes(env_id, kept):
-        hint = "name the environment that the data is from: data.env_id=…"
+        hint = "name the environment of the data: data.env_id=…"
         raise misfit(name, episodes.observation_dim, episodes.action_dim, env_id, hint)
     references = scores_of_environment(env_id)
     if references:
@@ -46,7 +46,7 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
 
 
 def environment_sizes(env_id: str, kept: int | None = None) -> tuple[int, int]:
-    """Observation and action size of an environment, of whose observations only the first ``kept`` may count.
+    """Observation and action size of an environment; ``kept`` limits the observation size.
 
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
@@ -60,7 +60,7 @@ def environment_sizes(env_id: str, kept: int | None = None) -> tuple[int, int]:
 
 
 def misfit(name: str, observation_dim: int, action_dim: int, env_id: str, hint: str) -> SeqrlError:
-    """Data and environment that do not belong together."""
+    """Make the error for data and an environment that do not fit."""
     theirs = environment_sizes(env_id)
-    sizes = f"{observation_dim} and {action_dim}, {env_id} of {theirs[0]} and {theirs[1]}"
+    sizes = f"{observation_dim} and {action_dim}, but {env_id} has {theirs[0]} and {theirs[1]}"
     return SeqrlError(f"{name} has observations and actions of sizes {sizes}", hint)

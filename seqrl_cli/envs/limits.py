@@ -1,4 +1,4 @@
-"""What an environment allows: how long an episode lasts, and which actions it takes; known without its package, too."""
+"""Limits of an environment: episode length and action bounds, as far as known without its package, too."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ActionBounds = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class EnvironmentLimits:
-    """What an environment allows.
+    """Limits of an environment.
 
     Attributes:
-        step_limit: most steps of an episode; None where that is not known.
-        action_bounds: infinite where there is no bound; None where they are not known.
+        step_limit: longest episode in steps; None if unknown.
+        action_bounds: infinite where there is no bound; None if unknown.
     """
 
     step_limit: int | None = None
@@ -29,9 +29,9 @@ class EnvironmentLimits:
 
 
 def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
-    """The limits of an environment, which is made for it; of one that is not installed, what is known anyway.
+    """The limits of an environment; if it is not installed, those known without it.
 
-    The environments that an extra brings all take actions between -1 and 1.
+    All environments that extras install take actions between -1 and 1.
 
     Args:
         env_id: gymnasium id.
@@ -53,5 +53,5 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
 
 
 def known_step_limit(env_id: str) -> int | None:
-    """The step limit of an environment, which need not be installed; None where that is not known."""
+    """The step limit of an environment, which need not be installed; None if unknown."""
     return episode_limit(env_id) or robotics_steps().get(env_id)

@@ -21,11 +21,11 @@ register_d4rl()
 
 
 def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: int | None = None) -> Environment:
-    """Make one environment, with a step limit: an episode that need not end would never be a whole one.
+    """Make one environment with a step limit, because an episode might otherwise never end.
 
-    D4RL's data was recorded in MuJoCo environments that no longer exist; ``Hopper-v4`` and its kin have the same
-    bodies, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
-    dictionaries, as gymnasium-robotics has them, become one vector, in the order of their keys.
+    D4RL's data was recorded in MuJoCo environments that no longer exist. ``Hopper-v4`` and the like have the same
+    robots, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
+    dictionaries, as in gymnasium-robotics, become one vector in the order of their keys.
 
     Args:
         env_id: gymnasium id, for example ``Hopper-v4``.
@@ -33,7 +33,7 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
         max_episode_steps: step limit; by default the registered one (1000 for locomotion), else ``EPISODE_STEPS``.
 
     Raises:
-        SeqrlError: the id does not exist, or a package that it needs is not installed; the hint installs it.
+        SeqrlError: the id does not exist, or a package that it needs is not installed; the hint says how to install it.
     """
     require(env_id)
     try:
@@ -42,7 +42,7 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
             drawn = {"render_mode": render_mode} if render_mode else {}  # not every environment has such an argument
             env = gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **drawn)
     except (GymnasiumError, ImportError) as error:
-        if isinstance(error, DependencyNotInstalled) and "mujoco_py" not in str(error):  # which nobody can install now
+        if isinstance(error, DependencyNotInstalled) and "mujoco_py" not in str(error):  # a dead package
             raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
         close = _suggestion(env_id)
         hint = f"did you mean {close!r}?" if close else "gymnasium ids look like 'Hopper-v4'."
@@ -53,7 +53,7 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
 
 
 def episode_limit(env_id: str) -> int | None:
-    """The registered step limit of an environment; None where there is none, or no such environment."""
+    """The registered step limit of an environment; None if it has none or does not exist."""
     spec = gymnasium.registry.get(env_id)
     return spec.max_episode_steps if spec else None
 
@@ -88,7 +88,7 @@ def action_bounds(env: Environment) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _suggestion(env_id: str) -> str | None:
-    """The same name as version 4, which is how D4RL's MuJoCo environments are called today, else the nearest name."""
+    """The same environment in version 4, today's version of D4RL's MuJoCo environments; else the nearest name."""
     current = f"{env_id.rpartition('-v')[0]}-v4"
     if current in gymnasium.registry:
         return current

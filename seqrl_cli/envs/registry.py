@@ -1,6 +1,6 @@
-"""Environments in D4RL's own layout, under the names ``d4rl/…``, and the extras that other names need.
+"""Registers environments in D4RL's layout as ``d4rl/…``, and knows which extra an environment needs.
 
-Registering costs nothing: the packages that simulate are imported when an environment is made.
+Registering is cheap: the simulators are imported only when an environment is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.data.catalogue import read_facts
 from seqrl_cli.errors import SeqrlError
 
-# What gymnasium-robotics' names begin with.
+# Prefixes of gymnasium-robotics' names.
 _ROBOTICS = ("AntMaze_", "PointMaze_", "FrankaKitchen", "AdroitHand", "Fetch", "Hand")
 
 
@@ -34,7 +34,7 @@ def robotics_steps() -> dict[str, int]:
 
 
 def register_d4rl() -> None:
-    """Make gymnasium know D4RL's environments; again is harmless."""
+    """Register D4RL's environments with gymnasium; repeated calls are harmless."""
     facts = _environment_facts()
     for robot, name in facts["bullet"]["robots"].items():
         _register(f"bullet-{robot}-v0", "bullet:BulletEnv", facts["bullet"]["steps"], robot=name)
@@ -75,10 +75,10 @@ def needed_extra(env_id: str) -> str | None:
 
 
 def require(env_id: str) -> None:
-    """Stop when the extra that an environment needs is not installed; else make gymnasium know its names.
+    """Check that the extra that an environment needs is installed, and register its environments with gymnasium.
 
     Raises:
-        SeqrlError: names the extra, and the line that installs it.
+        SeqrlError: the extra is not installed; the hint is the command that installs it.
     """
     extra = needed_extra(env_id)
     if extra is None:
@@ -86,5 +86,5 @@ def require(env_id: str) -> None:
     if not is_installed(extra):
         raise SeqrlError(f"environment {env_id!r} needs the extra {extra}, which is not installed", install_line(extra))
     if extra == "robotics":
-        with contextlib.redirect_stderr(io.StringIO()):  # it tells news of other environments
+        with contextlib.redirect_stderr(io.StringIO()):  # it prints news about other environments
             gymnasium.register_envs(importlib.import_module("gymnasium_robotics"))

@@ -10,7 +10,7 @@ Returns = TypeVar("Returns", float, np.ndarray)
 
 
 def normalized_score(return_: Returns, minimum: float, maximum: float) -> Returns:
-    """Where a return lies between a random policy (0) and an expert (1), as a fraction; tables show it times 100.
+    """A return scaled so that a random policy scores 0 and an expert 1; tables show it times 100.
 
     Fu et al., "D4RL: Datasets for Deep Data-Driven Reinforcement Learning" (arXiv 2004.07219), section 5.
 

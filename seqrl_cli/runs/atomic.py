@@ -1,4 +1,4 @@
-"""Writes that happen whole or not at all: temporary file in the same folder, fsync, rename."""
+"""Writes that happen completely or not at all: temporary file in the same folder, fsync, rename."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose a writable folder with --runs-dir"),
     errno.EACCES: ("permission denied", "choose a writable folder with --runs-dir"),
     errno.EPERM: ("permission denied", "choose a writable folder with --runs-dir"),
-    errno.ENOTDIR: ("a file stands where a folder should be", "choose another folder with --runs-dir"),
-    errno.EEXIST: ("a file stands where a folder should be", "choose another folder with --runs-dir"),
+    errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --runs-dir"),
+    errno.EEXIST: ("a file is where a folder should be", "choose another folder with --runs-dir"),
 }
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a SeqrlError that names ``path`` and what to do."""
+    """Turn an OSError in the block into a SeqrlError that names ``path`` and what to do."""
     try:
         yield
     except OSError as error:
@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _number(error: OSError) -> int:
-    """The error number; HDF5 has it only in its text."""
+    """The error number, which HDF5 gives only in its message."""
     in_text = re.search(r"errno = (\d+)", str(error))
     return error.errno or (int(in_text.group(1)) if in_text else 0)
 
@@ -47,7 +47,7 @@ def make_folder(path: Path) -> Path:
     """Create a folder and its parents.
 
     Raises:
-        SeqrlError: the folder cannot be made.
+        SeqrlError: the folder cannot be created.
     """
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -55,10 +55,10 @@ def make_folder(path: Path) -> Path:
 
 
 def free_space(folder: Path) -> int:
-    """Bytes that are free where a folder is, or would be made.
+    """Free bytes on the disk of a folder, which need not exist.
 
     Raises:
-        SeqrlError: it cannot be made: a file is in the way, or the place cannot be written.
+        SeqrlError: it cannot be created, because a file is in the way or the place is not writable.
     """
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     with writing(folder):
@@ -73,10 +73,10 @@ def free_space(folder: Path) -> int:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that takes its place, fsynced, when the block ends well.
+    """Yield a temporary path beside ``path``; when the block succeeds, fsync it and rename it to ``path``.
 
-    The temporary file keeps the suffix of ``path``, because writers of video choose the format by it. When the
-    block raises, the temporary file goes and whatever stood at ``path`` stays.
+    The temporary file keeps the suffix of ``path``, because video writers choose the format by it. When the block
+    raises, the temporary file is deleted and ``path`` is left as it was.
 
     Raises:
         SeqrlError: the folder cannot be written, or the disk is full.
@@ -97,7 +97,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def fsync(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to the disk."""
+    """Force a file's bytes, or a folder's entries, onto the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

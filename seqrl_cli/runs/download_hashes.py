@@ -1,4 +1,4 @@
-"""``downloads.json`` in the run directory: the hash that each file had when it was fetched first."""
+"""``downloads.json`` in the run directory: the hash of each file when it was first downloaded."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ DOWNLOADS_NAME = "downloads.json"
 
 
 def recorded_hash(root: Path, url: str) -> str | None:
-    """The SHA-256 that a URL's file had before; None where it was never fetched.
+    """The SHA-256 of a URL's file when it was first downloaded; None if it never was.
 
     Raises:
-        SeqrlError: the ledger is damaged.
+        SeqrlError: ``downloads.json`` is damaged.
     """
     return _read(root / DOWNLOADS_NAME).get(url)
 
 
 def has_hash_below(root: Path, prefix: str) -> bool:
-    """Whether a file whose URL begins so was fetched before.
+    """Whether a file was downloaded whose URL starts with ``prefix``.
 
     Raises:
-        SeqrlError: the ledger is damaged.
+        SeqrlError: ``downloads.json`` is damaged.
     """
     return any(url.startswith(prefix) for url in _read(root / DOWNLOADS_NAME))
 
 
 def record_hash(root: Path, url: str, sha256: str) -> None:
-    """Remember the SHA-256 of a URL's file, unless one is remembered already."""
+    """Record the SHA-256 of a URL's file, unless one is already recorded."""
     make_folder(root)
     path = root / DOWNLOADS_NAME
     with writing(path), FileLock(root / f".{DOWNLOADS_NAME}.lock"):
@@ -49,5 +49,5 @@ def _read(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise SeqrlError(f"cannot read {path}: {error}", "repair it, or delete it to forget all hashes") from error
     if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
-        raise SeqrlError(f"{path} does not hold URLs and hashes", "repair it, or delete it to forget all hashes")
+        raise SeqrlError(f"{path} does not map URLs to hashes", "repair it, or delete it to forget all hashes")
     return hashes

@@ -1,4 +1,4 @@
-"""Fields of JSON files that anyone may have written: each is what it should be, or is refused in half a sentence."""
+"""Checked fields of JSON files that anyone may have written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 class JsonFieldError(Exception):
-    """What is wrong with a file, to be put after its name, as in ``its score is missing or not a finite number``."""
+    """What is wrong with a file, to follow its name in a message: ``its score is missing or not a finite number``."""
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a file that contains one JSON object.
 
     Raises:
-        JsonFieldError: it is missing, cannot be read, or contains something else.
+        JsonFieldError: the file is missing, cannot be read, or contains something else.
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -31,17 +31,17 @@ def read_object(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise JsonFieldError("it is nested too deeply") from error
     except ValueError as error:
-        raise JsonFieldError("it contains a number of too many digits") from error
+        raise JsonFieldError("it contains a number with too many digits") from error
     if not isinstance(values, dict):
         raise JsonFieldError("it does not contain one JSON object")
     return values
 
 
 def text_field(values: Mapping[str, Any], key: str) -> str:
-    """A string that is not empty.
+    """A non-empty string.
 
     Raises:
-        JsonFieldError: it is missing, or something else.
+        JsonFieldError: it is missing or of another type.
     """
     value = values.get(key)
     if not isinstance(value, str) or not value:
@@ -53,7 +53,7 @@ def number_field(values: Mapping[str, Any], key: str) -> float:
     """A finite number.
 
     Raises:
-        JsonFieldError: it is missing, or something else.
+        JsonFieldError: it is missing or of another type.
     """
     value = values.get(key)
     number = math.nan
@@ -66,10 +66,10 @@ def number_field(values: Mapping[str, Any], key: str) -> float:
 
 
 def count_field(values: Mapping[str, Any], key: str) -> int:
-    """A whole number that is not negative.
+    """A non-negative integer.
 
     Raises:
-        JsonFieldError: it is missing, or something else.
+        JsonFieldError: it is missing or of another type.
     """
     value = values.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
@@ -81,9 +81,9 @@ def flag_field(values: Mapping[str, Any], key: str) -> bool:
     """True or false.
 
     Raises:
-        JsonFieldError: it is missing, or something else.
+        JsonFieldError: it is missing or of another type.
     """
     value = values.get(key)
     if not isinstance(value, bool):
-        raise JsonFieldError(f"its {key} is missing or not true or false")
+        raise JsonFieldError(f"its {key} is missing, or neither true nor false")
     return value

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the system drops when its holder dies."""
+"""One writer at a time: a lock that the operating system releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LOCK_NAME = ".lock"
 
 @contextmanager
 def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the folder's lock for the block; the file names the holder for whoever finds it taken.
+    """Hold the folder's lock for the block; a file beside it names the holder for other processes.
 
-    Folders that were made for a block that then failed without leaving anything in them are removed again.
+    If the block fails and leaves nothing behind, the folders that were created for it are removed again.
 
     Args:
-        folder: made when absent.
-        on_wait: wait for the lock, and say so through this; None refuses at once.
+        folder: created if absent.
+        on_wait: called with a message before waiting for a lock that is taken; None raises instead of waiting.
 
     Raises:
-        SeqrlError: another process writes here, or the folder cannot be written.
+        SeqrlError: another process holds the lock, or the folder cannot be written.
     """
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / LOCK_NAME)
@@ -43,7 +43,7 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
 
 
 def refuse_locked(folder: Path) -> None:
-    """Raise the SeqrlError of :func:`locked` when another process writes here; makes and takes nothing."""
+    """Raise the SeqrlError of :func:`locked` if another process holds the lock; creates nothing and takes no lock."""
     if is_locked(folder):
         raise _in_use(folder)
 
@@ -65,19 +65,19 @@ def is_locked(folder: Path) -> bool:
 def _acquire(lock: FileLock, folder: Path, on_wait: Callable[[str], None] | None) -> None:
     while True:
         make_folder(folder)
-        with writing(folder / LOCK_NAME), suppress(FileNotFoundError):  # its holder failed, and took the folder away
+        with writing(folder / LOCK_NAME), suppress(FileNotFoundError):  # its holder failed and removed the folder
             try:
                 lock.acquire(blocking=False)
             except Timeout as error:
                 if on_wait is None:
                     raise _in_use(folder) from error
-                on_wait(f"waiting for another seqrl{_holder(folder)} that works on {folder}")
+                on_wait(f"waiting for another seqrl{_holder(folder)} that is using {folder}")
                 lock.acquire()
             return
 
 
 def _leave_no_trace(folder: Path, absent: list[Path], *, ours: bool) -> None:
-    """Remove the folders that were absent before, the innermost first, unless there is more in them than our locks."""
+    """Remove the folders that were absent before, innermost first, if they contain nothing but lock files."""
     with suppress(OSError):
         there = list(folder.iterdir())
         if ours and folder in absent and all(path.name.startswith(".") and ".lock" in path.name for path in there):
@@ -88,7 +88,7 @@ def _leave_no_trace(folder: Path, absent: list[Path], *, ours: bool) -> None:
 
 
 def _in_use(folder: Path) -> SeqrlError:
-    hint = "wait for it to end; another run directory (--runs-dir) is free of it"
+    hint = "wait for it to finish, or use another run directory (--runs-dir)"
     return SeqrlError(f"{folder} is in use by another seqrl{_holder(folder)}", hint)
 
 

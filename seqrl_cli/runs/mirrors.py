@@ -1,4 +1,4 @@
-"""What may be fetched into a run directory, and from where."""
+"""Where downloads into a run directory may come from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mirror:
-    """A place that has a publisher's files, too.
+    """A place that also has a publisher's files.
 
     Attributes:
-        root: URL or folder; a local folder may hold D4RL's files below their paths or all in one heap.
-        source: whose files, for example ``d4rl``; None = everybody's.
+        root: URL or folder; a local folder may keep the publisher's paths or, for D4RL, contain all files flat.
+        source: whose files it has, for example ``d4rl``; None = every source's.
     """
 
     root: str
@@ -20,11 +20,11 @@ class Mirror:
 
 @dataclass(frozen=True)
 class NetworkAccess:
-    """What downloads may use.
+    """Where downloads may come from.
 
     Attributes:
-        mirrors: tried before the publisher, in this order.
-        offline: use nothing but this machine's files.
+        mirrors: tried in this order, before the publisher.
+        offline: use only files on this machine.
     """
 
     mirrors: tuple[Mirror, ...] = ()

@@ -1,15 +1,15 @@
-"""A run that takes another one's place: it is made beside the old one, which stays until the new one is whole.
+"""Replace a run: the new one is written beside the old one, which stays until the new one is complete.
 
 ::
 
     gpt-s42/         the old run, and its lock
-    .gpt-s42.new/    the new run while it is made
-    .gpt-s42.whole/  the new run from the moment on that it is to replace the old one
-    .gpt-s42.moving/ the new run when the old one is out of the way
+    .gpt-s42.new/    the new run while it is written
+    .gpt-s42.whole/  the new run once it is complete and will replace the old one
+    .gpt-s42.moving/ the new run once the old one is out of the way
     .gpt-s42.old/    the old run until it is deleted
 
-A kill leaves some of these hidden folders. ``finish_replacement`` completes what had begun with ``.whole`` and removes
-the rest, so whoever takes a run's lock calls it first.
+A killed process leaves some of these hidden folders behind. ``finish_replacement`` completes a replacement that got as
+far as ``.whole`` and removes everything else, so call it first after taking a run's lock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def holds_run(run: RunFolder) -> bool:
 
 @contextmanager
 def replacing(run: RunFolder) -> Iterator[RunFolder]:
-    """Make a run that takes the place of the one that is there, if any; the caller holds the lock of ``run``.
+    """Write a run that replaces an existing one, if any; the caller holds the lock of ``run``.
 
     Yields:
-        The hidden folder to write the new run to. When the block ends well, its files replace those of ``run``; when
-        the block fails, they are removed and ``run`` is as it was.
+        The hidden folder to write the new run to. If the block succeeds, its files replace those of ``run``; if the
+        block fails, they are removed and ``run`` is left as it was.
 
     Raises:
         SeqrlError: the folder cannot be written.
@@ -53,10 +53,10 @@ def replacing(run: RunFolder) -> Iterator[RunFolder]:
 
 
 def finish_replacement(run: RunFolder) -> bool:
-    """Complete a replacement that a kill cut short, and remove what one left; the caller holds the lock of ``run``.
+    """Complete an interrupted replacement and remove its leftovers; the caller holds the lock of ``run``.
 
     Returns:
-        Whether a new run has taken its place now.
+        Whether a new run has replaced the old one.
 
     Raises:
         SeqrlError: the folder cannot be written.
@@ -81,7 +81,7 @@ def finish_replacement(run: RunFolder) -> bool:
 
 
 def goes_with(run: RunFolder) -> str | None:
-    """The plans, plots and videos that are removed with a run, in words; None where there are none."""
+    """The plans, plots and videos that are removed with a run, as text; None if there are none."""
     parts = []
     for folder in (run.plans, run.plots, run.videos):
         names = sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
@@ -95,6 +95,6 @@ def _beside(run: RunFolder, stage: str) -> Path:
 
 
 def _contents(run: RunFolder) -> list[Path]:
-    """All that a run consists of; the record comes first, because without it the others are no run."""
+    """All files and folders of a run; the record is moved away first, because a folder without it is not a run."""
     files = [run.record, run.config, run.metrics, run.own_tokens]
     return [*files, run.buffer, run.checkpoints, run.plans, run.plots, run.videos]

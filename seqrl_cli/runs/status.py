@@ -1,4 +1,4 @@
-"""How a run stands: finished, still at it, or ended before its end."""
+"""Run status: finished, running, interrupted, failed or killed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from seqrl_cli.runs.record import RunRecord
 
 
 def status_of(run: RunFolder, record: RunRecord) -> str:
-    """The record's status; a run that says it is running, but whose process is gone, was killed."""
+    """The record's status; a run recorded as running whose process is gone was killed."""
     return "killed" if record.status == "running" and not is_locked(run.path) else record.status
 
 
 def unfinished(run: RunFolder, record: RunRecord) -> str | None:
-    """What to say of a run that has not come to its end, ``is still training`` for example; None of a finished one."""
+    """Why a run is incomplete, as text such as ``is still training``; None for a finished run."""
     work = "fine-tuning" if record.parent else "training"
     return {
         "running": f"is still {work}",
-        "interrupted": f"was interrupted in {work}",
-        "killed": f"was killed in {work}",
-        "failed": f"failed in {work}",
+        "interrupted": f"was interrupted while {work}",
+        "killed": f"was killed while {work}",
+        "failed": f"failed while {work}",
     }.get(status_of(run, record))

@@ -1,4 +1,4 @@
-"""Finding runs and plans under the run directory."""
+"""Find datasets and runs below the run directory."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ class RunStore:
     """The run directory.
 
     Attributes:
-        root: ``runs/`` or what --runs-dir names; it need not exist.
-        network: what may be used to fetch what is missing in it.
+        root: ``runs/`` or the value of --runs-dir; it need not exist.
+        network: where missing files may be downloaded from.
     """
 
     root: Path
     network: NetworkAccess = NetworkAccess()
 
     def dataset(self, folder: str | Path) -> DatasetFolder:
-        """A dataset's folder by its path below the root, for example ``sim/hopper-medium``."""
+        """A dataset's folder, by its path below the root, for example ``sim/hopper-medium``."""
         return DatasetFolder(self.root / folder)
 
     def dataset_folders(self) -> list[DatasetFolder]:
-        """Every folder that holds a dataset."""
+        """Every folder that contains a dataset."""
         return [DatasetFolder(path.parent) for path in self._walk("dataset.h5")]
 
     def runs(self) -> list[tuple[RunFolder, RunRecord]]:
-        """Every readable run, the one written last at the end; unreadable ones are left out (see ``read_runs``)."""
+        """Every readable run, most recently written last; unreadable runs are left out (see ``read_runs``)."""
         return self.read_runs()[0]
 
     def read_runs(self) -> tuple[list[tuple[RunFolder, RunRecord]], list[tuple[RunFolder, SeqrlError]]]:
-        """Every readable run, the one written last at the end; and every unreadable one, with what is wrong with it."""
+        """Every readable run, most recently written last, and every unreadable one with its error."""
         found, unreadable = [], []
         for path in self._walk("run.json"):
             try:
@@ -48,18 +48,18 @@ class RunStore:
         return sorted(found, key=lambda run: run[1].updated), unreadable
 
     def name_of(self, folder: Path) -> str:
-        """A folder's path below the root, as a user would write it."""
+        """A folder's path below the root, as a user would type it."""
         return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
 
     def find(self, spec: str | None, on_warning: Callable[[str], None]) -> RunFolder:
-        """The run that a user means.
+        """Find the run that a user names.
 
         Args:
-            spec: a folder, a path below the root, a run's own name, a dataset (its latest run), or None = the latest.
-            on_warning: told of runs whose record cannot be read, where one of them may be the latest.
+            spec: a folder, a path below the root, a run's name, a dataset (its latest run), or None = the latest run.
+            on_warning: called with a message for each unreadable run that may be later than the one returned.
 
         Raises:
-            SeqrlError: there is none, the name fits several, or the record of the only one that it fits is unreadable.
+            SeqrlError: no run matches, several match the name, or the only match has an unreadable record.
         """
         if spec is not None:
             for candidate in (Path(spec), self.root / spec):
@@ -73,7 +73,7 @@ class RunStore:
         named = [folder for folder, _ in (*runs, *unreadable) if folder.path.name == spec]
         if len(named) > 1:
             names = ", ".join(self.name_of(folder.path) for folder in named)
-            raise SeqrlError(f"{spec!r} fits several runs: {names}", "write the path of the one you mean")
+            raise SeqrlError(f"{spec!r} matches several runs: {names}", "give the path of one of them")
         matching = [folder for folder, record in runs if folder in named or record.dataset == spec]
         damaged = [error for folder, error in unreadable if folder in named or self.name_of(folder.path.parent) == spec]
         if matching or damaged:
@@ -86,15 +86,15 @@ class RunStore:
     def _latest(
         self, runs: Sequence[RunFolder], damaged: Sequence[SeqrlError], on_warning: Callable[[str], None]
     ) -> RunFolder:
-        """The last of some runs; that one of the damaged may be later is said aloud."""
+        """The last of some runs; warns that a damaged one may be later."""
         if not runs:
             raise damaged[0]
         for error in damaged:
-            on_warning(f"{error.message}; the latest run that can be read is {self.name_of(runs[-1].path)}")
+            on_warning(f"{error.message}; the latest readable run is {self.name_of(runs[-1].path)}")
         return runs[-1]
 
     def _walk(self, name: str) -> list[Path]:
-        """Paths of all files of a name below the root; reserved folders and hidden ones hold no dataset and no run."""
+        """All files with a name below the root; reserved and hidden folders are skipped."""
         found = []
         for folder, folders, files in os.walk(self.root):
             folders[:] = [f for f in sorted(folders) if f not in RESERVED and not f.startswith(".")]

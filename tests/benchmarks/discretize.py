@@ -19,6 +19,7 @@ import numpy as np
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_d4rl, write_d4rl
 from seqrl_cli.data.tokens import TokenizedDataset, save_tokens, tokenize
+from tests.reference import array_bytes
 
 OBSERVATION_DIM, ACTION_DIM = 11, 3
 
@@ -66,13 +67,13 @@ def measure(rows: int) -> dict[str, float]:
         started = time.perf_counter()
         tokenize(episodes, dataset_id="benchmark", env_id=None)
         alone = time.perf_counter() - started
-        ratio = peak_bytes(lambda: discretize(source, target)) / episodes.nbytes
+        ratio = peak_bytes(lambda: discretize(source, target)) / array_bytes(episodes)
     return {
         "rows": rows,
         "dims": OBSERVATION_DIM + ACTION_DIM + 2,
         "seconds": round(total, 3),
         "seconds_tokenize": round(alone, 3),
-        "raw_megabytes": round(episodes.nbytes / 1e6, 1),
+        "raw_megabytes": round(array_bytes(episodes) / 1e6, 1),
         "memory_ratio": round(ratio, 2),
     }
 

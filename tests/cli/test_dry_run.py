@@ -92,4 +92,4 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "runs").write_text("in the way")
     for words in (("download", *SMALL), ("discretize", *SMALL), ("train", *SMALL, *TINY_TRAIN), ("collect", "hopper")):
         result = invoke(tmp_path / "runs", *words, "--dry-run")
-        assert_refused(result, 1, "a file stands where a folder should be", "--runs-dir")
+        assert_refused(result, 1, "a file is where a folder should be", "--runs-dir")

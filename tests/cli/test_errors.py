@@ -163,7 +163,7 @@ def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh
 def test_environment_of_another_size(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     told = fresh("train", path, *TINY_TRAIN, "data.env_id=Walker2d-v4")
-    assert_refused(told, 1, "sizes 11 and 3, Walker2d-v4 of 17 and 6", "data.env_id")
+    assert_refused(told, 1, "sizes 11 and 3, but Walker2d-v4 has 17 and 6", "data.env_id")
     assert_refused(fresh("train", path, *TINY_TRAIN, "data.env_id=Hoper-v4"), 1, "Hoper-v4", "Hopper-v4")
     assert not list((tmp_path / "empty").rglob("*.h5"))
 
@@ -343,16 +343,16 @@ def test_a_run_that_is_not_finished(runs, seqrl):
     assert "gpt-s42" in seqrl("render", "--dry-run", "--json").stdout  # the latest that has a plan
     assert_refused(seqrl("render", "later"), 1, "later has no planned episode", "seqrl plan")
     told = seqrl("plan", "--dry-run")
-    assert "later was interrupted in training: its newest checkpoint is taken, of update 4" in told.stderr
+    assert "later was interrupted while training: its newest checkpoint is taken, of update 4" in told.stderr
     assert "interrupted" not in seqrl("plan", "--dry-run", "--checkpoint", 2).stderr
     shutil.rmtree(later / "checkpoints")
-    assert_refused(seqrl("plan"), 1, "later, which was interrupted in training, has no checkpoint yet", "seqrl runs")
+    assert_refused(seqrl("plan"), 1, "later, which was interrupted while training, has no checkpoint yet", "seqrl runs")
 
 
 def test_runs_dir_that_is_a_file(fresh, tmp_path):
     (tmp_path / "empty").write_text("in the way")
     result = fresh("download", "sim/hopper-random", "data.transitions=50")
-    assert_refused(result, 1, "a file stands where a folder should be", "--runs-dir")
+    assert_refused(result, 1, "a file is where a folder should be", "--runs-dir")
 
 
 def test_two_stems_do_not_mix(fresh, tmp_path):

@@ -99,7 +99,7 @@ def test_info_counts_what_training_refuses(fresh, tmp_path):
     assert "observations 12, first at row 7, column 3; rewards 40, first at row 0" in " ".join(told.stdout.split())
     assert "no finite number" in told.stdout
     assert "NaN" not in fresh("info", path, "--json").stdout
-    assert_refused(fresh("train", path, *TINY_TRAIN), 1, "observations holds nan at row 7, column 3", "repair")
+    assert_refused(fresh("train", path, *TINY_TRAIN), 1, "observations is nan at row 7, column 3", "repair")
 
 
 @pytest.mark.parametrize("command", ["download", "info", "train"])

@@ -179,7 +179,9 @@ def leave(runs: Path, status: str) -> None:
     record.write_text(record.read_text().replace('"finished"', f'"{status}"'))
 
 
-@pytest.mark.parametrize(("status", "said"), [("running", "was killed in training"), ("failed", "failed in training")])
+@pytest.mark.parametrize(
+    ("status", "said"), [("running", "was killed while training"), ("failed", "failed while training")]
+)
 def test_an_unfinished_run_is_drawn_as_far_as_it_has_got(runs, status, said):
     leave(runs, status)
     assert f"{GPT} {said}: it is drawn as far as it has got" in succeed(runs, "plot").stderr

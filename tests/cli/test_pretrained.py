@@ -164,7 +164,7 @@ def test_a_damaged_archive_is_named(runs, original):
     archive = original / "trajectory-transformer" / "models.zip"
     archive.write_bytes(archive.read_bytes()[:2000])
     done = invoke(runs, "download", ORIGINAL, "--mirrors", str(original), "--offline")
-    assert_refused(done, 1, "cannot unpack", "fetches it anew")
+    assert_refused(done, 1, "cannot unpack", "download it again")
     assert not (runs / "hopper-medium-v2" / "trajectory-transformer").exists()
 
 

@@ -133,7 +133,7 @@ def test_shuffled_rows_are_refused(tmp_path):
     arrays = raw_arrays(50, terminals=np.zeros(50), timeouts=np.zeros(50))
     following = np.random.default_rng(1).permutation(arrays["observations"])
     path = write_raw(tmp_path / "a.h5", arrays | {"next_observations": following})
-    refuse(path, "next_observations disagrees .* in 4[0-9] rows")
+    refuse(path, "next_observations differs .* in 4[0-9] rows")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a dataset at all", b"\x89HDF\r\n\x1a\n"])
@@ -207,14 +207,14 @@ BAD_ARRAYS = {
     "flat actions": ({"actions": np.zeros(10)}, r"actions has shape \(10,\)"),
     "wide rewards": ({"rewards": np.zeros((10, 2))}, r"rewards has shape \(10, 2\)"),
     "scalar rewards": ({"rewards": np.zeros(())}, r"rewards has shape \(\)"),
-    "short rewards": ({"rewards": np.zeros(9)}, "rewards has 9 rows, observations 10"),
-    "long timeouts": ({"timeouts": np.zeros(11)}, "timeouts has 11 rows, observations 10"),
-    "strings": ({"actions": np.full((10, 2), b"x")}, "actions holds .*, not numbers"),
-    "objects": ({"observations": np.full((10, 2), "x", dtype=h5py.string_dtype())}, "observations holds object"),
-    "complex": ({"rewards": np.zeros(10, complex)}, "rewards holds complex128, not numbers"),
-    "flags that are numbers": ({"terminals": np.arange(10)}, "terminals holds 2 at row 2, not 0 or 1"),
-    "nan flags": ({"timeouts": np.full(10, np.nan)}, "timeouts holds nan at row 0"),
-    "beyond float32": ({"rewards": np.full(10, 1e300)}, "rewards holds inf at row 0"),
+    "short rewards": ({"rewards": np.zeros(9)}, "rewards has 9 rows, but observations has 10"),
+    "long timeouts": ({"timeouts": np.zeros(11)}, "timeouts has 11 rows, but observations has 10"),
+    "strings": ({"actions": np.full((10, 2), b"x")}, "actions contains .*, not numbers"),
+    "objects": ({"observations": np.full((10, 2), "x", dtype=h5py.string_dtype())}, "observations contains object"),
+    "complex": ({"rewards": np.zeros(10, complex)}, "rewards contains complex128, not numbers"),
+    "flags that are numbers": ({"terminals": np.arange(10)}, "terminals is 2 at row 2, not 0 or 1"),
+    "nan flags": ({"timeouts": np.full(10, np.nan)}, "timeouts is nan at row 0"),
+    "beyond float32": ({"rewards": np.full(10, 1e300)}, "rewards is inf at row 0"),
     "narrow next": ({"next_observations": np.zeros((10, 3))}, "next_observations has 3 columns"),
     "short next": ({"next_observations": np.zeros((9, 4))}, r"next_observations is \(9, 4\), not \(10, 4\)"),
 }
@@ -232,11 +232,11 @@ def test_values_that_are_not_finite_are_placed(tmp_path, name, value):
     arrays = raw_arrays()
     arrays[name].reshape(10, -1)[5, -1] = value
     column = "" if name == "rewards" else f", column {arrays[name].shape[1] - 1}"
-    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} holds {value} at row 5{column}$")
+    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} is {value} at row 5{column}$")
 
 
 def test_zero_transitions(tmp_path):
-    refuse(write_raw(tmp_path / "a.h5", raw_arrays(0)), "holds no transitions")
+    refuse(write_raw(tmp_path / "a.h5", raw_arrays(0)), "contains no transitions")
 
 
 def test_failed_write_leaves_what_was_there(tmp_path):

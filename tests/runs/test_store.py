@@ -65,7 +65,7 @@ def test_find_says_what_is_near_or_ambiguous(tmp_path):
         store.find("hopper-medium-v2/gpt-s41", refuse_warnings)
     assert "did you mean 'hopper-medium-v2/gpt-s42'?" in caught.value.hint
     make_run(tmp_path, "walker2d-medium-v2", "gpt-s42")
-    with pytest.raises(SeqrlError, match="fits several runs"):
+    with pytest.raises(SeqrlError, match="matches several runs"):
         store.find("gpt-s42", refuse_warnings)
 
 
@@ -101,8 +101,8 @@ def test_find_says_aloud_when_an_unreadable_run_may_be_the_latest(tmp_path):
     newest.write_text("{")
     assert store.find(None, said.append).path == other and store.find("sim/hopper-medium", said.append).path == older
     assert said == [
-        f"{newest} is damaged; the latest run that can be read is hopper-medium-v2/other",
-        f"{newest} is damaged; the latest run that can be read is sim/hopper-medium/older",
+        f"{newest} is damaged; the latest readable run is hopper-medium-v2/other",
+        f"{newest} is damaged; the latest readable run is sim/hopper-medium/older",
     ]
     assert store.find("hopper-medium-v2", refuse_warnings).path == other
     assert store.find("older", refuse_warnings).path == older
@@ -115,5 +115,5 @@ def test_find_names_an_unreadable_run_that_is_the_only_one(tmp_path):
         with pytest.raises(SeqrlError, match="gpt-s42/run.json is damaged"):
             RunStore(tmp_path).find(spec, refuse_warnings)
     make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
-    with pytest.raises(SeqrlError, match="'gpt-s42' fits several runs"):
+    with pytest.raises(SeqrlError, match="'gpt-s42' matches several runs"):
         RunStore(tmp_path).find("gpt-s42", refuse_warnings)

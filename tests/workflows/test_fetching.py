@@ -102,7 +102,7 @@ def test_a_pinned_hash_must_agree(tmp_path, published):
 def test_data_of_other_sizes_than_its_environment_is_refused(tmp_path, published):
     write_d4rl(published, data(observation_dim=17, action_dim=6), {})
     where = located(tmp_path, published)
-    with pytest.raises(SeqrlError, match="sizes 17 and 6, Hopper-v4 of 11 and 3"):
+    with pytest.raises(SeqrlError, match="sizes 17 and 6, but Hopper-v4 has 11 and 3"):
         get(where)
     assert not where.folder.dataset.exists()
 

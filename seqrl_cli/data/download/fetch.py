@@ -1,7 +1,7 @@
-"""Fetch one file over a network that fails: from the first place that has it, checked, and placed whole or not at all.
+"""Fetch one file over an unreliable network: from the first place that has it, verified, and complete or not at all.
 
-What was received is kept beside the destination (:mod:`seqrl_cli.data.download.partial`), so that a later attempt,
-also by another process or from a mirror, resumes where this one stopped.
+Received bytes are kept beside the destination (:mod:`seqrl_cli.data.download.partial`), so that a later attempt resumes
+where this one stopped, even in another process or from a mirror.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from seqrl_cli.runs.atomic import atomic_path, fsync, make_folder, writing
 
 
 class _WrongContentError(DownloadError):
-    """What came in is not the expected file."""
+    """The received bytes are not the expected file."""
 
 
 def fetch(
@@ -40,29 +40,28 @@ def fetch(
     hint: str = "",
     progress: ByteProgress | None = None,
 ) -> str:
-    """Fetch a file, or copy a local one, to ``destination``; a file that is there and right is kept.
+    """Download or copy a file to ``destination``; an existing file with the right content is kept.
 
-    Proxies are those of the system. Only one process at a time fetches to the same destination; the others wait and
-    then find it there.
+    Uses the system's proxies. Only one process at a time fetches to the same destination; the others wait, and then
+    find the file.
 
     Args:
-        url: ``http(s)://…``, ``file://…`` or a local path; or several places that have the file, tried in turn.
-        destination: the file to make.
+        url: ``http(s)://…``, ``file://…`` or a local path; or several such places, tried in turn.
+        destination: the file to write.
         sha256: expected hash, as hexadecimal digits.
         size: expected bytes.
-        timeout: seconds without a byte before an attempt is given up.
+        timeout: seconds without data before an attempt fails.
         total_timeout: seconds for all attempts together.
-        attempts: attempts in a row that bring nothing before a place is given up; one that brings bytes starts a new
-            count.
+        attempts: consecutive attempts without progress before giving up on a place.
         backoff: seconds before the second attempt, doubled after each.
-        hint: what the user can do when the file cannot be had.
+        hint: what the user can do if the file cannot be fetched.
         progress: called with (bytes so far, bytes in all or None).
 
     Returns:
         SHA-256 of the file, as hexadecimal digits.
 
     Raises:
-        SeqrlError: the file cannot be had or is not the expected one. What came in so far is kept for the next try.
+        SeqrlError: the file cannot be fetched or is not the expected one. Received bytes are kept for the next try.
     """
     places = [url] if isinstance(url, str) else list(url)
     make_folder(destination.parent)
@@ -88,7 +87,7 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Download:
-    """What is wanted, wherever it comes from."""
+    """One file to fetch, from any place."""
 
     destination: Path
     sha256: str | None
@@ -97,7 +96,7 @@ class _Download:
     progress: ByteProgress | None
 
     def try_place(self, place: str) -> str:
-        """Get the file from one place; returns its hash."""
+        """Fetch the file from one place; returns its hash."""
         source = _local_source(place)
         if source is not None:
             return self._copy(source)
@@ -105,7 +104,7 @@ class _Download:
             resumed = self._transfer(place)
             return self._place()
         except _WrongContentError:
-            # The bytes from before may be to blame, and not the server: once more, without them.
+            # The resumed bytes may be wrong rather than the server's: try once more without them.
             if not resumed or time.monotonic() > self.retries.deadline:
                 raise
         self._transfer(place)
@@ -116,7 +115,7 @@ class _Download:
         return Transfer(url, partial, self.size, self.sha256 is not None, self.retries, self.progress).run()
 
     def _place(self) -> str:
-        """Give a complete partial file its name; one with the wrong hash is deleted, for it cannot be repaired."""
+        """Rename a complete partial file to its final name; one with a wrong hash is deleted."""
         partial = Partial.beside(self.destination)
         digest = file_sha256(partial.path)
         if self.sha256 is not None and digest != self.sha256:
@@ -136,7 +135,7 @@ class _Download:
             shutil.copyfile(source, temporary)
             after = source.stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                raise DownloadError("it changes while it is read")
+                raise DownloadError("it changed while it was being read")
             if not _is_expected(temporary, self.sha256, self.size):
                 found = f"{after.st_size} bytes and SHA-256 {file_sha256(temporary)}"
                 raise DownloadError(f"it has {found}, not the expected {self._expectation()}")
@@ -156,7 +155,7 @@ def _is_expected(path: Path, sha256: str | None, size: int | None) -> bool:
 
 
 def _local_source(place: str) -> Path | None:
-    """The path that a place means, or None when it is on the network."""
+    """The local path that a place refers to; None if it is on the network."""
     parts = urllib.parse.urlsplit(place)
     if parts.scheme in ("http", "https"):
         return None

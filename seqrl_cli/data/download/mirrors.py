@@ -1,4 +1,4 @@
-"""Where files come from: what is known of each, and the mirrors that may have it."""
+"""Remote files, and the mirrors that may have them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HINT = "separate mirrors by commas: SEQRL_MIRRORS='d4rl=https://host/offline_rl
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file that can be fetched.
+    """One file that can be downloaded.
 
     Attributes:
-        url: where its publisher has it.
-        path: where a mirror has it, below the mirror's root.
-        size: bytes; None where nobody has stated them.
-        sha256: hexadecimal digits; None where nobody has stated them.
-        alternatives: other URLs of the publisher's own.
+        url: at the publisher.
+        path: below a mirror's root.
+        size: bytes; None if unknown.
+        sha256: hexadecimal digits; None if unknown.
+        alternatives: other URLs of the publisher.
     """
 
     url: str
@@ -34,10 +34,10 @@ class RemoteFile:
 
 
 def parse_mirrors(text: str, sources: Sequence[str]) -> tuple[Mirror, ...]:
-    """Mirrors out of what a user wrote: URLs and folders separated by commas, each perhaps after ``source=``.
+    """Parse a user's mirrors: comma-separated URLs and folders, each optionally prefixed with ``source=``.
 
     Raises:
-        UsageError: an unknown source, or one without a place.
+        UsageError: an entry has an unknown source or no place.
     """
     mirrors = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -46,15 +46,15 @@ def parse_mirrors(text: str, sources: Sequence[str]) -> tuple[Mirror, ...]:
             mirrors.append(Mirror(entry))
             continue
         if source not in sources:
-            raise UsageError(f"mirror {entry!r} is for {source!r}, which is no source of files", _HINT)
+            raise UsageError(f"mirror {entry!r} is for {source!r}, which is not a source of files", _HINT)
         if not root:
-            raise UsageError(f"mirror {entry!r} names no place", _HINT)
+            raise UsageError(f"mirror {entry!r} names no URL or folder", _HINT)
         mirrors.append(Mirror(root, source))
     return tuple(mirrors)
 
 
 def locations(file: RemoteFile, source: str, network: NetworkAccess) -> list[str]:
-    """URLs and paths to try for a file, in this order; a local path is listed only if the file is there."""
+    """URLs and paths to try for a file, in order; a local path is listed only if the file exists."""
     found: list[str] = []
     for mirror in network.mirrors:
         if mirror.source not in (None, source):
@@ -73,15 +73,15 @@ def is_remote(place: str) -> bool:
 
 
 def local_folder(root: str) -> Path:
-    """The folder that a local mirror's root means, written as a path or as ``file://…``."""
+    """The folder of a local mirror's root, given as a path or as ``file://…``."""
     place = url2pathname(urlsplit(root).path) if root.startswith("file://") else root
     return Path(place).expanduser()
 
 
 def _in_folder(file: RemoteFile, source: str, root: str) -> list[str]:
-    """The file's path in a local folder, below its own path or, as d4rl's cache has it, directly in it.
+    """The file's path in a local folder: below its own path or, as in d4rl's cache, directly in the folder.
 
-    Only d4rl's files have names of their own; every dataset of Minari's has a ``main_data.hdf5``.
+    Only d4rl's file names are unique; every Minari dataset has a ``main_data.hdf5``.
     """
     folder = local_folder(root)
     names = (file.path, Path(file.path).name) if source == "d4rl" else (file.path,)

@@ -1,4 +1,4 @@
-"""An unfinished download: ``<name>.part`` and, in ``<name>.part.json``, what the server said of the whole file."""
+"""An unfinished download: ``<name>.part``, and in ``<name>.part.json`` what the server reported about the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seqrl_cli.runs.atomic import write_json_atomic
 
 @dataclass(frozen=True)
 class Remote:
-    """What a server says about a file; ``size`` is None when it does not state one."""
+    """What a server reports about a file; ``size`` is None if it reports none."""
 
     url: str
     size: int | None
@@ -20,11 +20,11 @@ class Remote:
 
     @property
     def validator(self) -> str | None:
-        """What ``If-Range`` may carry: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
+        """What ``If-Range`` may contain: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
     def matches(self, other: Remote) -> bool:
-        """Whether nothing that both state differs; two servers share no more than the size."""
+        """Whether all facts that both report agree; across servers, only the size is comparable."""
         pairs: list[tuple[object, object]] = [(self.size, other.size)]
         if self.url == other.url:
             pairs += [(self.etag, other.etag), (self.modified, other.modified)]
@@ -33,7 +33,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Partial:
-    """An unfinished file and the notes about where it comes from."""
+    """An unfinished file and the notes about its origin."""
 
     path: Path
     notes: Path
@@ -45,11 +45,11 @@ class Partial:
         return cls(destination.with_name(f"{name}.part"), destination.with_name(f"{name}.part.json"))
 
     def size(self) -> int:
-        """Bytes that are here."""
+        """Bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def remote(self) -> Remote | None:
-        """Where the bytes that are here come from; None when there are none, or of unknown origin, or too many."""
+        """Origin of the bytes received so far; None if there are none, too many, or their origin is unknown."""
         if not self.path.exists() or not self.notes.exists():
             return None
         try:
@@ -60,10 +60,10 @@ class Partial:
         return remote if fits else None
 
     def describe(self, remote: Remote) -> None:
-        """Note where the bytes that follow come from."""
+        """Record the origin of the bytes that follow."""
         write_json_atomic(self.notes, asdict(remote))
 
     def forget(self) -> None:
-        """Delete what is here."""
+        """Delete the bytes and the notes."""
         self.path.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)

@@ -1,1 +1,6 @@
-"""Readers and writers of dataset formats, each from files to ``Episodes``."""
+"""Readers and writers of dataset formats, from files to ``Episodes``.
+
+- ``read``: any format, chosen by suffix or content.
+- ``d4rl`` (HDF5, also written), ``npz``, ``pickled_episodes``, ``minari`` (also written): one format each.
+- ``columns``: flat arrays, checked and split into episodes; ``hdf5``: HDF5 files from untrusted sources.
+"""

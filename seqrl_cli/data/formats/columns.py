@@ -1,16 +1,16 @@
-"""Flat arrays from anywhere, checked and cut into episodes.
+"""Flat arrays from untrusted files, checked and split into episodes.
 
-HDF5 files, ``.npz`` archives and pickled episodes hold the same columns under D4RL's names: ``observations``,
-``actions``, ``rewards``, ``terminals`` and, if they can, ``timeouts`` and ``next_observations``.
+HDF5 files, ``.npz`` archives and pickled episodes contain the same columns under D4RL's names: ``observations``,
+``actions``, ``rewards``, ``terminals`` and, optionally, ``timeouts`` and ``next_observations``.
 
-Where an episode ends, in this order of trust:
+An episode ends, in order of precedence:
 
 1. after every terminal and every timeout;
-2. where ``next_observations`` exists and is not the observation that follows, there was a reset that no flag tells
-   (medium-replay sets, whose timeouts mark the collector's iterations and not always the clock);
-3. after ``max_episode_steps`` without any of these; a recording without ``timeouts`` is cut after 1000 steps.
+2. where ``next_observations`` differs from the following observation: a reset without a flag (in medium-replay sets,
+   whose timeouts mark the collector's iterations and not always the step limit);
+3. after ``max_episode_steps`` without either; without a ``timeouts`` column, after 1000 steps.
 
-Ends of the second and third kind become timeouts: they carry no penalty.
+Ends of the second and third kind become timeouts, which carry no penalty.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("timeouts", "next_observations")
 
 LAYOUT_HINT = (
-    "a dataset holds float arrays observations (n, O), actions (n, A), rewards (n,) "
+    "a dataset contains float arrays observations (n, O), actions (n, A), rewards (n,) "
     "and flags terminals (n,), timeouts (n,)"
 )
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
 _IMAGE_HINT = "observations and actions are flat vectors here; images would need an encoder first"
 
-# What other projects call the columns, where that is not spelled alike.
+# Other projects' names for the columns, where the spelling is not similar.
 _OTHER_NAMES = {
     "observations": ("obs", "states", "state"),
     "actions": ("acts",),
@@ -55,13 +55,13 @@ Column: TypeAlias = h5py.Dataset | NDArray[Any]
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How columns become episodes.
+    """How to turn columns into episodes.
 
     Attributes:
-        observation_slice: keep the first so many observation dimensions; None keeps all.
+        observation_slice: number of leading observation dimensions to keep; None keeps all.
         max_episode_steps: longest possible episode; None trusts the timeouts.
-        default_steps: cut after so many steps where there are no timeouts; None: the recording is one episode.
-        finite: refuse NaN and infinity; to look at a file, they may be wanted.
+        default_steps: length of an episode if there are no timeouts; None = the recording is one episode.
+        finite: refuse NaN and infinity; False for inspecting a file.
     """
 
     observation_slice: int | None = None
@@ -71,26 +71,27 @@ class ReadOptions:
 
 
 def read_columns(columns: Mapping[str, Column], source: str, options: ReadOptions) -> Episodes:
-    """Check columns, and cut them into episodes as told at the top of this module.
+    """Check columns and split them into episodes, by the rules at the top of this module.
 
     Args:
-        columns: by name, all that are required (:func:`check_names`) and perhaps optional ones.
-        source: how errors call the file.
+        columns: by name; all required ones (:func:`check_names`) and any optional ones.
+        source: name of the file in errors.
         options: how to read them.
 
     Raises:
-        SeqrlError: a column has another shape or other values than its name says, or there are no rows.
+        SeqrlError: a column has the wrong shape or values, or there are no rows.
     """
     table = _Table(columns, source, options.finite)
     observations = table.vectors("observations", options.observation_slice)
     count = len(observations)
     if count == 0:
-        raise SeqrlError(f"{source} holds no transitions", FILE_HINT)
+        raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
     actions, rewards, terminals = table.vectors("actions"), table.scalars("rewards"), table.flags("terminals")
     timeouts = table.flags("timeouts") if "timeouts" in columns else np.zeros_like(terminals)
-    for name, column in (("actions", actions), ("rewards", rewards), ("terminals", terminals), ("timeouts", timeouts)):
+    others = {"actions": actions, "rewards": rewards, "terminals": terminals, "timeouts": timeouts}
+    for name, column in others.items():
         if len(column) != count:
-            raise SeqrlError(f"{source}: {name} has {len(column)} rows, observations {count}", LAYOUT_HINT)
+            raise SeqrlError(f"{source}: {name} has {len(column)} rows, but observations has {count}", LAYOUT_HINT)
     if "next_observations" in columns:
         timeouts |= _unflagged_resets(table, observations, terminals | timeouts)
     limit = options.max_episode_steps or (None if "timeouts" in columns else options.default_steps)
@@ -100,10 +101,10 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
 
 
 def check_names(there: Iterable[str], source: str) -> None:
-    """Stop unless all the columns that are needed are there; what may be meant instead is named.
+    """Check that all required columns exist; the error suggests columns that may be meant.
 
     Raises:
-        SeqrlError: one is missing.
+        SeqrlError: a column is missing.
     """
     names = list(there)
     missing = [name for name in REQUIRED if name not in names]
@@ -123,78 +124,78 @@ def _meant(name: str, there: list[str]) -> str | None:
 
 
 def check_size(claimed: int, held: int, source: str) -> None:
-    """Stop where a file claims far more numbers than its bytes can mean, which would fill the memory.
+    """Refuse a file that claims far more data than its bytes can contain, which would fill the memory.
 
     Args:
         claimed: bytes of the arrays.
-        held: bytes of the file; compression and constant columns may make them up to a hundred times less.
-        source: how errors call the file.
+        held: bytes of the file; compression and constant columns may make it up to a hundred times smaller.
+        source: name of the file in errors.
 
     Raises:
-        SeqrlError: it does.
+        SeqrlError: it claims more than a hundred times its size.
     """
     if claimed > _SMALL_BYTES + _MOST_INFLATION * held:
-        message = f"{source} claims {claimed:,} bytes of arrays, which its {held:,} bytes cannot hold"
-        raise SeqrlError(message, "nothing of it was read; get the file again, from someone you trust")
+        message = f"{source} claims {claimed:,} bytes of arrays, which its {held:,} bytes cannot contain"
+        raise SeqrlError(message, "nothing was read; get the file again from a source you trust")
 
 
 def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
-    """All episodes of several recordings, in order.
+    """Join the episodes of several recordings, in order.
 
     Args:
-        parts: at least one; the name is how errors call it.
+        parts: at least one recording, with its name in errors.
 
     Raises:
-        SeqrlError: one has other sizes than the first.
+        SeqrlError: the sizes of a recording differ from those of the first.
     """
     named = list(parts)
     first, whole = named[0]
     for name, part in named:
         sizes, wanted = ((each.observation_dim, each.action_dim) for each in (part, whole))
         if sizes != wanted:
-            message = f"{name} has observations and actions of sizes {sizes}, {first} of sizes {wanted}"
-            raise SeqrlError(message, "join recordings of one environment only")
+            message = f"{name} has observations and actions of sizes {sizes}, but {first} has sizes {wanted}"
+            raise SeqrlError(message, "join only recordings of the same environment")
     return whole if len(named) == 1 else Episodes.concatenate([part for _, part in named])
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Columns by name, each checked as it is read."""
+    """Columns by name, each checked when it is read."""
 
     columns: Mapping[str, Column]
     source: str
     finite: bool
 
     def vectors(self, name: str, size: int | None = None) -> NDArray[np.float32]:
-        """An array ``(n, size)``, converted while it is read, so that a float64 file never stands whole in memory."""
+        """An array ``(n, size)``, converted while it is read, so that float64 data is never entirely in memory."""
         column = self._numbers(name)
         if column.ndim != 2 or column.shape[1] == 0:
             hint = _IMAGE_HINT if column.ndim > 2 else LAYOUT_HINT
-            raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one vector a row", hint)
+            raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one vector per row", hint)
         if size is not None and size > column.shape[1]:
             raise SeqrlError(f"{self.source}: {name} has {column.shape[1]} columns, not {size} or more", FILE_HINT)
         return self._checked(_as_float32(column)[:, :size], name)
 
     def scalars(self, name: str) -> NDArray[np.float32]:
-        """An array ``(n,)``, which may be stored as ``(n, 1)``."""
+        """An array ``(n,)``, possibly stored as ``(n, 1)``."""
         column = self._numbers(name)
         if column.ndim != 1 and column.shape[1:] != (1,):
-            raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one number a row", LAYOUT_HINT)
+            raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one number per row", LAYOUT_HINT)
         return self._checked(_as_float32(column)[:].reshape(len(column)), name)
 
     def flags(self, name: str) -> NDArray[np.bool_]:
-        """An array ``(n,)`` of truth values, which may be stored as numbers 0 and 1."""
+        """A boolean array ``(n,)``, possibly stored as numbers 0 and 1."""
         values = self.scalars(name)
         bad = (values != 0) & (values != 1)
         if bad.any():
             row = int(bad.argmax())
-            raise SeqrlError(f"{self.source}: {name} holds {values[row]:g} at row {row}, not 0 or 1", LAYOUT_HINT)
+            raise SeqrlError(f"{self.source}: {name} is {values[row]:g} at row {row}, not 0 or 1", LAYOUT_HINT)
         return values.astype(bool)
 
     def _numbers(self, name: str) -> Column:
         column = self.columns[name]
         if column.dtype.kind not in "biuf":
-            raise SeqrlError(f"{self.source}: {name} holds {column.dtype}, not numbers", LAYOUT_HINT)
+            raise SeqrlError(f"{self.source}: {name} contains {column.dtype}, not numbers", LAYOUT_HINT)
         return column
 
     def _checked(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -204,12 +205,12 @@ class _Table:
         if bad.any():
             place = np.unravel_index(int(bad.argmax()), values.shape)
             where = f"row {place[0]}" + (f", column {place[1]}" if values.ndim == 2 else "")
-            raise SeqrlError(f"{self.source}: {name} holds {values[place]} at {where}", _REPAIR_HINT)
+            raise SeqrlError(f"{self.source}: {name} is {values[place]} at {where}", _REPAIR_HINT)
         return values
 
 
 def _as_float32(column: Column) -> Any:
-    """What reads as float32; numbers beyond its range become infinite without a word, and are found as such."""
+    """A view that reads as float32; numbers beyond its range become infinite, which is checked later."""
     if isinstance(column, h5py.Dataset):
         return column.astype(np.float32)
     with np.errstate(over="ignore"):
@@ -225,19 +226,19 @@ def _unflagged_resets(
     if following.shape != observations.shape:
         raise SeqrlError(f"{source}: next_observations is {following.shape}, not {observations.shape}", LAYOUT_HINT)
     jumps = np.zeros(len(observations), dtype=bool)
-    for told, seen in zip(following[:-1].T, observations[1:].T, strict=True):
-        jumps[:-1] |= np.abs(told - seen) > _RESET_TOLERANCE * (1.0 + np.abs(seen))
+    for stated, seen in zip(following[:-1].T, observations[1:].T, strict=True):
+        jumps[:-1] |= np.abs(stated - seen) > _RESET_TOLERANCE * (1.0 + np.abs(seen))
     jumps &= ~flagged
     if jumps.sum() > np.count_nonzero(~flagged) / 2:
         raise SeqrlError(
-            f"{source}: next_observations disagrees with the observation that follows in {jumps.sum()} rows",
-            "the rows must stand in the order in which they were recorded; delete next_observations if it is wrong",
+            f"{source}: next_observations differs from the following observation in {jumps.sum()} rows",
+            "the rows must be in the order of recording; delete next_observations if it is wrong",
         )
     return jumps
 
 
 def _overlong(ended: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
-    """Rows ``(n,)`` that complete ``limit`` steps since the last end, where no flag came."""
+    """Rows ``(n,)`` that complete ``limit`` steps since the last end without a flag."""
     overlong = np.zeros_like(ended)
     bounds = np.concatenate([[-1], np.flatnonzero(ended), [len(ended) - 1]])
     for index in np.flatnonzero(np.diff(bounds) > limit):

@@ -1,6 +1,6 @@
 """Datasets in D4RL's HDF5 layout: flat ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``.
 
-How the rows are cut into episodes is told in :mod:`~seqrl_cli.data.formats.columns`.
+The rules for splitting rows into episodes are in :mod:`~seqrl_cli.data.formats.columns`.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_step
 
     Args:
         path: the HDF5 file.
-        observation_slice: keep the first so many observation dimensions; None keeps all.
+        observation_slice: number of leading observation dimensions to keep; None keeps all.
         max_episode_steps: longest possible episode; None trusts the file's timeouts.
 
     Raises:
-        SeqrlError: the file is missing, damaged, or not in D4RL's layout, or holds values that are not finite.
+        SeqrlError: the file is missing, damaged or not in D4RL's layout, or contains values that are not finite.
     """
     return read_hdf5(path, ReadOptions(observation_slice, max_episode_steps))
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
-    """Read a dataset in D4RL's layout, one column after the other.
+    """Read a dataset in D4RL's layout, one column at a time.
 
     Raises:
         SeqrlError: as :func:`read_d4rl`.
@@ -57,12 +57,12 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
 
 
 def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar | None]) -> None:
-    """Write a dataset whole or not at all; the same episodes and attributes give the same bytes.
+    """Write a dataset completely or not at all; equal episodes and attributes give equal bytes.
 
     Args:
-        path: the file to make or replace.
+        path: the file to create or replace.
         episodes: the data.
-        attributes: facts to keep with it, such as env id, seed and reference scores; None is left out.
+        attributes: facts to store with it, such as environment, seed and reference scores; None is left out.
 
     Raises:
         SeqrlError: the folder cannot be written, or the disk is full.
@@ -77,7 +77,7 @@ def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar |
 
 
 def read_attributes(path: Path) -> dict[str, Scalar]:
-    """The facts that a dataset file states about itself; empty for a file that states none.
+    """The attributes of a dataset file; empty if it has none.
 
     Raises:
         SeqrlError: the file is missing or damaged.

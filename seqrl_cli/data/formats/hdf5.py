@@ -1,4 +1,4 @@
-"""HDF5 files that come from anywhere: opened, or refused in one sentence."""
+"""HDF5 files from untrusted sources: opened, or refused with one sentence."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from seqrl_cli.errors import SeqrlError
 
 Scalar = str | int | float | bool
 
-# h5py tells of damage by whichever of these the place in the file happens to raise.
+# h5py raises any of these for damage, depending on its place in the file.
 _H5PY_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 
 
 @contextmanager
 def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
-    """Open a file for reading; what goes wrong while it is read is told in terms of the file.
+    """Open a file for reading; errors while it is read become a SeqrlError that names the file.
 
     Args:
         path: the file.
-        hint: what the user can do when the file is missing or damaged.
+        hint: what the user can do if the file is missing or damaged.
 
     Raises:
         SeqrlError: the file is missing, not HDF5, truncated, damaged or not readable.
@@ -44,7 +44,7 @@ def _reason(path: Path, error: Exception) -> str:
         return "the file is empty"
     if isinstance(error, BlockingIOError):
         return "another program is writing it"
-    if "truncated" in str(error):  # HDF5 has no other way to say so
+    if "truncated" in str(error):  # HDF5 has no other sign of it
         return "the file is truncated"
     if not h5py.is_hdf5(path):
         return "it is not an HDF5 file"
@@ -57,11 +57,11 @@ def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray
     Args:
         file: from :func:`open_hdf5`.
         name: of the array.
-        axes: how many axes it must have.
-        hint: what the user can do when it is not so.
+        axes: number of axes it must have.
+        hint: what the user can do if it does not.
 
     Raises:
-        SeqrlError: it is missing, or has other axes, or contains no numbers.
+        SeqrlError: it is missing, has other axes, or does not contain numbers.
     """
     stored = file.get(name)
     if not isinstance(stored, h5py.Dataset):
@@ -72,12 +72,12 @@ def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray
 
 
 def write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:
-    """Store an array without time stamps, so that the same data makes the same bytes."""
+    """Store an array without timestamps, so that equal data gives equal bytes."""
     group.create_dataset(name, data=array, track_times=False)
 
 
 def write_attributes(file: h5py.File, attributes: Mapping[str, Scalar | None]) -> None:
-    """Store scalars and strings on the file; None is left out."""
+    """Store scalars and strings as attributes of the file; None is left out."""
     for name in sorted(attributes):
         value = attributes[name]
         if value is not None:

@@ -1,13 +1,12 @@
-"""Minari's datasets: a folder with ``data/main_data.hdf5``, one group an episode, and ``data/metadata.json``.
+"""Minari's datasets: a folder with ``data/main_data.hdf5``, one group per episode, and ``data/metadata.json``.
 
-Both are read and written directly. The package itself would make environments to read a file, unpack images, and want
-another package to append a step; its loader opens what is written here, which a test with the package shows.
+Both are read and written directly. The package itself would make environments to read a file, unpack images, and need
+another package to append a step. A test shows that the package's loader opens what is written here.
 
-An episode there has one observation more than actions: the one after its last step, which has no place among rows of
-:class:`~seqrl_cli.data.episodes.Episodes`. Reading leaves it out; writing repeats the last known one and says so in
-the metadata. Observations in dictionaries become one vector, in the order in which the stated space has its keys
-(that of their names, in every published set), nested ones where their parent stands: the order of gymnasium's
-``FlattenObservation``.
+An episode there has one more observation than actions: the one after its last step, which has no row in
+:class:`~seqrl_cli.data.episodes.Episodes`. The reader drops it; the writer repeats the last known observation and says
+so in the metadata. Observations in dictionaries become one vector, in the order of gymnasium's ``FlattenObservation``:
+the keys in the order of the stated space (sorted by name in every published set), nested keys in place of their parent.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from seqrl_cli.runs.atomic import atomic_path, write_text_atomic
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
 
-# Every release since 0.5.0 opens what says so; the layout has not changed since.
+# Every release since 0.5.0 opens files with this version; the layout has not changed since.
 _VERSION = "0.5.0"
 _MAX_METADATA_BYTES = 64 * 2**20
 _COLUMNS = {"rewards": "rewards", "terminals": "terminations", "timeouts": "truncations"}
@@ -42,7 +41,7 @@ _LAST_OBSERVATION = "The observation after an episode's last step was not record
 
 
 def data_folder(folder: Path) -> Path | None:
-    """The folder that holds a Minari dataset's files: the one given, or ``data`` in it; None where there is none."""
+    """The folder with a Minari dataset's files: ``folder`` or its ``data``; None if neither has them."""
     return next((place for place in (folder / "data", folder) if (place / METADATA).is_file()), None)
 
 
@@ -50,33 +49,33 @@ def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
     """Read a dataset.
 
     Args:
-        folder: the dataset's, which has ``data`` in it, or that one.
-        options: how; None: all of it.
+        folder: the dataset's folder, or ``data`` in it.
+        options: how to read; None = everything.
 
     Raises:
-        SeqrlError: it is missing, damaged, or has observations or actions that are no vectors.
+        SeqrlError: it is missing or damaged, or its observations or actions are not vectors.
     """
     place = _require_data(folder)
     metadata = _read_metadata(place)
     kind = metadata.get("data_format", "hdf5")
     if kind != "hdf5":
         hint = "save it as HDF5 with minari: MinariStorage.new(…, data_format='hdf5')"
-        raise SeqrlError(f"{folder} is stored as {kind!r:.40}, and seqrl reads Minari's HDF5", hint)
+        raise SeqrlError(f"{folder} is stored as {kind!r:.40}, but seqrl reads only Minari's HDF5", hint)
     spaces = {name: _space(metadata, f"{name}_space", folder) for name in ("observation", "action")}
     path = place / MAIN
     with open_hdf5(path, FILE_HINT) as file:
         names = sorted((name for name in file if re.fullmatch(r"episode_\d+", name)), key=lambda name: int(name[8:]))
         stated = metadata.get("total_episodes", len(names))
         if stated != len(names):
-            raise SeqrlError(f"{path} holds {len(names)} episodes, and its metadata says {stated}", FILE_HINT)
+            raise SeqrlError(f"{path} contains {len(names)} episodes, but its metadata states {stated}", FILE_HINT)
         if not names:
-            raise SeqrlError(f"{path} holds no episodes", FILE_HINT)
+            raise SeqrlError(f"{path} contains no episodes", FILE_HINT)
         check_size(_claimed(file), path.stat().st_size, str(path))
         return join_episodes(_episodes(file, names, str(path), spaces, options or ReadOptions()))
 
 
 def read_minari_attributes(folder: Path) -> dict[str, Scalar]:
-    """What a dataset states about itself: environment, step limit, reference scores, order of flattened observations.
+    """The attributes of a dataset: environment, step limit, reference scores, order of flattened observations.
 
     Raises:
         SeqrlError: it is missing or damaged.
@@ -100,11 +99,11 @@ def read_minari_attributes(folder: Path) -> dict[str, Scalar]:
 
 @dataclass(frozen=True)
 class MinariFacts:
-    """What Minari wants to know beside the episodes.
+    """What Minari stores beside the episodes.
 
     Attributes:
         dataset_id: namespace and name, ending in a version: ``sim/hopper-medium-v0``.
-        env_spec: gymnasium's JSON of the environment's specification; None where it is not known.
+        env_spec: gymnasium's JSON of the environment's specification; None if unknown.
         action_low, action_high: ``(action_dim,)`` bounds.
         others: further metadata, such as ``ref_min_score``.
     """
@@ -117,10 +116,10 @@ class MinariFacts:
 
 
 def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
-    """Write a dataset; the metadata comes last, and without it there is no dataset.
+    """Write a dataset; the metadata comes last, because a folder without it is not a dataset.
 
     Args:
-        folder: the dataset's, ``<root>/<dataset_id>``; what is there is replaced.
+        folder: the dataset's, ``<root>/<dataset_id>``; an existing dataset is replaced.
         episodes: the data.
         facts: the metadata.
 
@@ -164,7 +163,8 @@ def _write_episode(group: h5py.Group, episodes: Episodes, index: int) -> None:
     for name, column in columns.items():
         group.create_dataset(name, data=column, track_times=False)
     group.create_group("infos")
-    group.attrs["id"], group.attrs["total_steps"] = index, len(seen)
+    group.attrs["id"] = index
+    group.attrs["total_steps"] = len(seen)
 
 
 def _box(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
@@ -175,7 +175,7 @@ def _box(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
 def _require_data(folder: Path) -> Path:
     place = data_folder(folder)
     if place is None:
-        raise SeqrlError(f"{folder} is no Minari dataset: it has no data/{METADATA}", FILE_HINT)
+        raise SeqrlError(f"{folder} is not a Minari dataset: it has no data/{METADATA}", FILE_HINT)
     return place
 
 
@@ -191,25 +191,25 @@ def _read_metadata(place: Path) -> dict[str, Any]:
 
 
 def _json(text: object, source: Path) -> dict[str, Any]:
-    """An object that is spelled as JSON; empty where there is none."""
+    """An object given as JSON text; empty for None."""
     if text is None:
         return {}
     try:
         value = json.loads(text) if isinstance(text, str) else text
     except (ValueError, RecursionError) as error:
-        raise SeqrlError(f"{source} has metadata that are no JSON: {str(error):.80}", FILE_HINT) from error
+        raise SeqrlError(f"{source} has metadata that is not JSON: {str(error):.80}", FILE_HINT) from error
     if not isinstance(value, dict):
         raise SeqrlError(f"{source} has metadata of type {type(value).__name__}, not an object", FILE_HINT)
     return value
 
 
 def _space(metadata: Mapping[str, Any], name: str, source: Path) -> dict[str, Any]:
-    """A space of gymnasium's as Minari writes it; empty in datasets that leave it to the environment."""
+    """A gymnasium space as Minari writes it; empty in datasets that leave it to the environment."""
     return _json(metadata.get(name), source)
 
 
 def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Names of a dictionary's parts, in the order in which they are joined; nested ones are dotted."""
+    """Names of a dictionary's parts in the order of joining; nested names are dotted."""
     parts = _parts(space, []) if space.get("type") == "Dict" else {}
     if not parts:
         yield prefix
@@ -218,14 +218,14 @@ def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _parts(space: Mapping[str, Any], names: list[str]) -> dict[str, Mapping[str, Any]]:
-    """The spaces of a dictionary's parts, in order; of these names where the dictionary states none."""
+    """The spaces of a dictionary's parts, in order; with these names if the dictionary states none."""
     stated = space.get("subspaces")
     parts = stated if isinstance(stated, dict) else dict.fromkeys(names)
     return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
 
 def _claimed(file: h5py.File) -> int:
-    """Bytes that all arrays of the file say they are."""
+    """Total bytes that the file's arrays claim."""
     total = 0
 
     def add(_: str, item: Any) -> None:
@@ -250,17 +250,17 @@ def _episodes(
         seen = _flat(group["observations"], spaces["observation"], f"{source}: observations")
         steps = len(columns["rewards"])
         if len(seen) not in (steps, steps + 1):
-            message = f"{source} has {len(seen)} observations and {steps} rewards, not one observation more"
+            message = f"{source} has {len(seen)} observations and {steps} rewards, not the same number or one more"
             raise SeqrlError(message, FILE_HINT)
         columns["observations"] = seen[:steps]
         yield source, read_columns(columns, source, whole)
 
 
 def _flat(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
-    """One vector a row ``(n, size)`` of an array or of a group of arrays.
+    """One vector per row, ``(n, size)``, from an array or a group of arrays.
 
     Raises:
-        SeqrlError: it holds something else than vectors.
+        SeqrlError: it contains something other than vectors.
     """
     kind = space.get("type", "Dict" if isinstance(node, h5py.Group) else "Box")
     if kind == "Dict" and isinstance(node, h5py.Group):
@@ -272,6 +272,6 @@ def _flat(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
         hint = "seqrl needs vectors of numbers: a Box with one axis, or a Dict of them"
         raise SeqrlError(f"{what} are of kind {kind!r:.40}, not vectors", hint)
     if node.ndim > 2 or node.dtype.kind not in "biuf":
-        raise SeqrlError(f"{what} hold {node.dtype} of shape {node.shape}, not one vector a row", FILE_HINT)
+        raise SeqrlError(f"{what} contain {node.dtype} of shape {node.shape}, not one vector per row", FILE_HINT)
     values: NDArray[Any] = node[()]
     return values.reshape(len(values), math.prod(values.shape[1:]))

@@ -1,7 +1,7 @@
-"""``.npz`` archives of flat columns under D4RL's names, or of arrays of objects, one episode an entry.
+"""``.npz`` archives of flat columns under D4RL's names, or of object arrays with one episode per entry.
 
-NumPy would unpickle objects and believe every header. Here an array's header must agree with the bytes behind it, an
-archive may not unpack to far more than it is, and objects are read by :mod:`~seqrl_cli.data.safe_pickle.read`.
+NumPy would unpickle objects and trust every header. Here an array's header must agree with the bytes that follow, an
+archive must not unpack to far more than its size, and objects are read by :mod:`~seqrl_cli.data.safe_pickle.read`.
 """
 
 from __future__ import annotations
@@ -36,19 +36,17 @@ from seqrl_cli.errors import SeqrlError
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
-# What zipfile, the decompressors and NumPy's parser of headers raise at damage.
-_DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError),
-    *(ValueError, SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError),
-)
+# What zipfile, the decompressors and NumPy's header parser raise for damaged files.
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError)
+_HEADER_ERRORS = (ValueError, SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError)
 
 
 def read_npz(path: Path, options: ReadOptions) -> Episodes:
     """Read a dataset.
 
     Raises:
-        SeqrlError: the file is missing, damaged, or holds other arrays.
-        RefusedFileError: its objects would have to be run to be read.
+        SeqrlError: the file is missing or damaged, or contains other arrays.
+        RefusedFileError: its objects could only be read by running code.
     """
     if not path.is_file():
         raise SeqrlError(f"there is no file {path}", FILE_HINT)
@@ -60,14 +58,16 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
             wanted = {name: members[name] for name in (*REQUIRED, *OPTIONAL) if name in members}
             check_size(sum(info.file_size for info in wanted.values()), size, str(path))
             columns = {name: _member(archive, info, f"{path}, {name}") for name, info in wanted.items()}
-    except _DAMAGE as error:
+    except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
     if not objects:
         return read_columns(columns, str(path), options)
     if len(objects) < len(columns):
         plain = next(name for name in columns if name not in objects)
-        raise SeqrlError(f"{path}: {objects[0]} has one entry an episode, {plain} one row a step", "save both alike")
+        raise SeqrlError(
+            f"{path}: {objects[0]} has one entry per episode, {plain} one row per step", "save both in the same form"
+        )
     return to_episodes(_by_episode(columns, path), str(path), size, options)
 
 
@@ -75,12 +75,12 @@ def _reason(size: int, error: Exception) -> str:
     if size == 0:
         return "the file is empty"
     if isinstance(error, zipfile.BadZipFile) and "not a zip" in str(error):
-        return "it is cut short, or no .npz archive"
+        return "it is truncated or not an .npz archive"
     return f"the file is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDArray[Any] | list[Any]:
-    """One array, or the entries of an array of objects."""
+    """One array, or the entries of an object array."""
     with archive.open(info) as stream:
         shape, is_fortran, dtype = _read_header(stream)
         if dtype.hasobject:
@@ -88,7 +88,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDA
         expected = math.prod(shape) * dtype.itemsize
         if expected != info.file_size - stream.tell():
             there = info.file_size - stream.tell()
-            raise ValueError(f"{info.filename} says shape {shape} of {dtype}, {expected:,} bytes, and has {there:,}")
+            raise ValueError(f"{info.filename} states shape {shape} of {dtype}, {expected:,} bytes, but has {there:,}")
         numbers = np.frombuffer(stream.read(), dtype) if expected else np.empty(math.prod(shape), dtype)
     return numbers.reshape(shape, order="F" if is_fortran else "C")
 
@@ -96,20 +96,22 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDA
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise ValueError(f"an array in version {version} of NumPy's format")
+        raise ValueError(f"an array has version {version} of NumPy's format")
     return _HEADERS[version](stream)
 
 
 def _objects(data: bytes, source: str) -> list[Any]:
     value = parse_pickle(io.BytesIO(data), source, ARRAYS, max_instructions=MAX_INSTRUCTIONS)
     if not isinstance(value, PlainArray):
-        raise ValueError("an array of objects that is none")
+        raise ValueError("an object array is something else")
     return value.to_objects()
 
 
 def _by_episode(columns: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     counts = {name: len(column) for name, column in columns.items()}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise SeqrlError(f"{path} has columns of different numbers of episodes: {told}", "save the same ones in each")
+        stated = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise SeqrlError(
+            f"{path} has columns of different numbers of episodes: {stated}", "save the same episodes in each"
+        )
     return [dict(zip(columns, entries, strict=True)) for entries in zip(*columns.values(), strict=True)]

@@ -1,7 +1,7 @@
 """Pickled lists of episodes, each a dictionary of arrays: the Decision Transformer's datasets.
 
-They are read by :mod:`~seqrl_cli.data.safe_pickle.read`, which calls nothing that they name. Arrays, lists of
-numbers and lists of arrays will do for a column; one dictionary of flat columns is read, too.
+They are read by :mod:`~seqrl_cli.data.safe_pickle.read`, which never imports or calls anything. A column may be an
+array, a list of numbers or a list of arrays; a single dictionary of flat columns works, too.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
     """Read a pickled list of episodes, or a pickled dictionary of flat columns.
 
     Raises:
-        SeqrlError: the file is missing, damaged or holds other data.
-        RefusedFileError: it would have to be run to be read, or is too large.
+        SeqrlError: the file is missing or damaged, or contains other data.
+        RefusedFileError: it could only be read by running code, or is too large.
     """
     if not path.is_file():
         raise SeqrlError(f"there is no file {path}", FILE_HINT)
     size = path.stat().st_size
     if size > MAX_BYTES:
-        raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} that a pickle may have")
+        raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a pickle")
     try:
         with path.open("rb", buffering=2**20) as file:
             stream = BoundedFile(file, size)
@@ -60,16 +60,16 @@ def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
 
 
 def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Episodes:
-    """Episodes of a restricted reader's plain data.
+    """Turn the plain data of the restricted reader into episodes.
 
     Args:
-        value: a list of dictionaries, or one.
-        source: how errors call the file.
-        size: its bytes, which bound what its arrays may claim.
+        value: a list of dictionaries, or one dictionary.
+        source: name of the file in errors.
+        size: its bytes, which limit the size of its arrays.
         options: how to read.
 
     Raises:
-        SeqrlError: it is something else.
+        SeqrlError: the value has another form.
     """
     if isinstance(value, PlainArray):
         value = _objects(value, source)
@@ -77,9 +77,9 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
     if type(value) is dict:
         return read_columns(unpack.columns(value, source), source, options)
     if type(value) not in (list, tuple):
-        raise SeqrlError(f"{source} holds a {_kind(value)}, not a list of episodes", _LIST_HINT)
+        raise SeqrlError(f"{source} contains a {_kind(value)}, not a list of episodes", _LIST_HINT)
     if not value:
-        raise SeqrlError(f"{source} holds no episodes", FILE_HINT)
+        raise SeqrlError(f"{source} contains no episodes", FILE_HINT)
     whole = replace(options, default_steps=None)
     return join_episodes(_each(value, source, unpack, whole))
 
@@ -90,15 +90,17 @@ def _each(items: list[Any], source: str, unpack: _Unpacker, options: ReadOptions
         if type(item) is not dict:
             raise SeqrlError(f"{name} is a {_kind(item)}, not a dictionary of arrays", _LIST_HINT)
         columns = unpack.columns(item, name)
-        columns.pop("next_observations", None)  # where an episode ends is known here
+        columns.pop("next_observations", None)  # the end of an episode is known here
         yield name, read_columns(columns, name, options)
 
 
 class _Unpacker:
-    """Turns plain data into arrays, and stops where shared parts would grow beyond what the file can mean."""
+    """Turns plain data into arrays; stops if shared parts would grow beyond what the file can contain."""
 
     def __init__(self, source: str, size: int) -> None:
-        self.source, self.size, self.claimed = source, size, 0
+        self.source = source
+        self.size = size
+        self.claimed = 0
 
     def columns(self, item: dict[Any, Any], name: str) -> dict[str, NDArray[Any]]:
         check_names((key for key in item if isinstance(key, str)), name)
@@ -122,27 +124,27 @@ class _Unpacker:
         return self.rows(value)
 
     def stack(self, values: list[Any]) -> NDArray[Any]:
-        """One array a row."""
+        """One array per row."""
         if not all(isinstance(value, PlainArray) for value in values):
-            raise ValueError("it mixes arrays with other things")
+            raise ValueError("it mixes arrays with other values")
         for value in values:
             self.claim(value)
         return np.stack([value.to_numpy() for value in values])
 
     def rows(self, values: list[Any]) -> NDArray[Any]:
-        """Plain numbers, or lists of them."""
+        """Plain numbers, or lists of numbers."""
         nested = [value for value in values if type(value) in (list, tuple)]
         self.count(4 * (sum(len(value) for value in nested) + len(values)))
         for row in nested or [values]:
             if not all(type(number) in (int, float, bool) for number in row):
-                raise ValueError("its lists hold more than numbers")
+                raise ValueError("its lists contain more than numbers")
         if nested and len(nested) != len(values):
             raise ValueError("it mixes numbers with lists")
         return np.array(values, dtype=np.float64)
 
     def claim(self, array: PlainArray) -> None:
         if not is_shape(array.shape):
-            raise ValueError("its shape is none")
+            raise ValueError("its shape is invalid")
         self.count(4 * math.prod(array.shape))
 
     def count(self, claimed: int) -> None:
@@ -154,7 +156,7 @@ def _objects(array: PlainArray, source: str) -> list[Any]:
     try:
         return array.to_objects()
     except ValueError as error:
-        raise SeqrlError(f"{source} holds one array, not episodes", _LIST_HINT) from error
+        raise SeqrlError(f"{source} contains one array, not episodes", _LIST_HINT) from error
 
 
 def _kind(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Datasets by path, whatever their format: HDF5, ``.npz``, pickled episodes, a folder of them, or Minari's.
+"""Read a dataset of any format by its path: HDF5, ``.npz``, pickled episodes, a folder of them, or Minari's.
 
-The name's ending tells a file's format, and its first bytes where that is another.
+The suffix determines a file's format; for an unknown suffix, the first bytes do.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _FORMATS_HINT = f"seqrl reads files that end in {', '.join(_READERS)}, and folde
 
 
 def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
-    """Read a file, or a folder with a recording a file.
+    """Read a file, or a folder with one recording per file.
 
     Args:
         path: what to read.
-        options: how; None: all of it.
+        options: how to read; None = everything.
 
     Raises:
-        SeqrlError: it is missing, damaged, of another format, or holds other data.
+        SeqrlError: it is missing, damaged, in another format, or contains other data.
     """
     options = options or ReadOptions()
     if path.is_dir():
@@ -50,13 +50,13 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
 
 
 def read_attributes(path: Path) -> dict[str, Scalar]:
-    """What a dataset states about itself: HDF5's attributes, Minari's metadata; other formats state nothing.
+    """The attributes of an HDF5 file or Minari's metadata; empty for other formats.
 
     Raises:
         SeqrlError: it is missing or damaged.
     """
     if not path.exists():
-        raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` shows what has a name")
+        raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` lists the named datasets")
     if path.is_dir():
         return read_minari_attributes(path) if data_folder(path) else {}
     return hdf5_attributes(path) if _READERS[_suffix(path)] is read_hdf5 else {}
@@ -71,7 +71,7 @@ def content_sha256(path: Path) -> str:
 
 
 def stamp(path: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of a dataset's files; another stamp later means that something has changed."""
+    """Names, sizes and modification times of a dataset's files; they change when the data changes."""
     states = [(file.name, file.stat()) for file in _parts(path)]
     return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
@@ -85,13 +85,13 @@ def _parts(path: Path) -> list[Path]:
 
 
 def recordings(folder: Path) -> list[Path]:
-    """The dataset files in a folder, in the order in which a person would count them; hidden ones are left out."""
+    """The dataset files in a folder, in natural order; hidden files are left out."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in _READERS and not path.name.startswith(".")]
-    return sorted((path for path in files if path.is_file()), key=_counting)
+    return sorted((path for path in files if path.is_file()), key=_natural_order)
 
 
-def _counting(path: Path) -> list[tuple[int, str]]:
-    """``episode-10`` after ``episode-9``."""
+def _natural_order(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts ``episode-10`` after ``episode-9``."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
 
 
@@ -106,12 +106,12 @@ def _suffix(path: Path) -> str:
     for signature, suffix in _SIGNATURES.items():
         if start.startswith(signature):
             return suffix
-    raise SeqrlError(f"{path} is no dataset: neither its name nor its first bytes tell a format", _FORMATS_HINT)
+    raise SeqrlError(f"{path} is not a dataset: neither its name nor its content matches a known format", _FORMATS_HINT)
 
 
 def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     files = recordings(folder)
     if not files:
-        raise SeqrlError(f"{folder} holds no recordings", _FORMATS_HINT)
+        raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
     return join_episodes((str(file), read_dataset(file, whole)) for file in files)

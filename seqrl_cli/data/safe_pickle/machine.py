@@ -1,7 +1,7 @@
-"""The stack machine that pickles are programs for, without the instructions that could do harm.
+"""The stack machine of pickles, without the instructions that could do harm.
 
-It knows only those that saving numbers, text, arrays and tensors takes. What it builds is numbers, text, tuples, lists,
-dictionaries and the stand-ins of :mod:`~seqrl_cli.data.safe_pickle.vocabulary`.
+It has only the instructions needed for numbers, text, arrays and tensors. It builds numbers, text, tuples, lists,
+dictionaries and the plain objects of :mod:`~seqrl_cli.data.safe_pickle.vocabulary`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from seqrl_cli.errors import SeqrlError
 
 MAX_DEPTH = 64
 
-HINT = "nothing in it was run; get it again from its authors, or saved there as plain arrays or tensors"
+HINT = "nothing in it was run; get it again from its authors, or ask for plain arrays or tensors"
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
@@ -32,7 +32,7 @@ PersistentLoad = Callable[[Any], Any]
 
 
 class RefusedFileError(SeqrlError):
-    """A foreign file holds something else than the data it should."""
+    """An untrusted file contains something other than the expected data."""
 
     def __init__(self, source: str, what: str) -> None:
         super().__init__(f"{source} was refused: it {what}", HINT)
@@ -43,29 +43,31 @@ class RefusedFileError(SeqrlError):
 
 
 class Machine:
-    """The stack, the marks in it, and the memo.
+    """The stack with its marks, and the memo.
 
     Args:
-        source: how errors call the file.
-        vocabulary: what the pickle may name.
-        persistent_load: turns references to tensors' storages into stand-ins; None where there are none.
+        source: name of the file in errors.
+        vocabulary: names that the pickle may use.
+        persistent_load: turns references to storages of tensors into plain objects; None if there are none.
     """
 
     def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
-        self._source, self._vocabulary, self._persistent_load = source, vocabulary, persistent_load
+        self._source = source
+        self._vocabulary = vocabulary
+        self._persistent_load = persistent_load
         self._stack: list[Any] = []
         self._below_marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        # By identity, which lasts as long as the containers are kept alive beside it.
+        # By identity, which is unique while the containers are kept alive.
         self._depths: dict[int, int] = {}
         self._containers: list[Any] = []
 
     def execute(self, name: str, argument: Any) -> None:
-        """Carry out one instruction.
+        """Execute one instruction.
 
         Raises:
-            RefusedFileError: no saved model needs it, or not with these operands.
-            IndexError: there are no operands for it.
+            RefusedFileError: no saved data needs the instruction, or not with these operands.
+            IndexError: it lacks operands.
         """
         if name in _LITERALS:
             self._stack.append(argument)
@@ -86,7 +88,7 @@ class Machine:
             instruction(self, argument)
 
     def result(self) -> Any:
-        """What the pickle has built by its end; raises IndexError when that is nothing."""
+        """The value that the pickle has built; raises IndexError if there is none."""
         return self._pop()
 
     def _refuse(self, what: str) -> RefusedFileError:
@@ -147,8 +149,9 @@ class Machine:
         target.update(zip(keys, values, strict=True))
 
     def _contain(self, container: Any, items: list[Any]) -> None:
-        """Keep count of how deep containers are nested."""
-        depths, depth = self._depths, self._depths.get(id(container), 1)
+        """Track how deeply containers are nested, and refuse too deep ones."""
+        depths = self._depths
+        depth = depths.get(id(container), 1)
         for item in items:
             below = depths.get(id(item), 0)
             if below >= depth:
@@ -192,7 +195,7 @@ class Machine:
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._stack[-1]
         if type(target) is dict and type(state) is dict:
-            return  # the version numbers that a module's state dict carries
+            return  # the version numbers in a module's state dict
         if not isinstance(target, PlainObject | PlainArray | PlainDtype):
             raise self._refuse(f"sets the state of a value of type {_kind(target)}")
         try:

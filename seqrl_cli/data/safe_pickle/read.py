@@ -1,8 +1,8 @@
-"""Pickles from anywhere, read as plain data: nothing that they name is imported or called.
+"""Read untrusted pickles as plain data: nothing that they name is imported or called.
 
-A pickle is a program for a small stack machine, and Python's own machine will call whatever the program names. The one
-that runs it here, :mod:`~seqrl_cli.data.safe_pickle.machine`, does not. Python's ``pickletools`` cuts the program into
-instructions, which runs nothing and reads no further than the bytes that are there.
+A pickle is a program for a small stack machine, and Python's machine calls whatever the program names. The machine
+here, :mod:`~seqrl_cli.data.safe_pickle.machine`, does not. Python's ``pickletools`` splits the program into
+instructions, which executes nothing and reads no further than the bytes of the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_LINE = 2**16
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """A file's bytes.
+    """Read a file's bytes.
 
     Raises:
         SeqrlError: it is missing, cannot be read, or is larger than ``limit``.
@@ -39,10 +39,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 class BoundedFile:
-    """A file of known length, read no further than its end, whatever is asked for.
+    """A file of known length that is never read beyond its end.
 
     Args:
-        file: opened for reading bytes.
+        file: open for reading bytes.
         size: its length.
     """
 
@@ -50,28 +50,28 @@ class BoundedFile:
         self._file, self._left = file, size
 
     def read(self, count: int) -> bytes:
-        """At most ``count`` bytes; memory is taken for those that are there."""
+        """Read at most ``count`` bytes; allocates only for bytes that exist."""
         data = self._file.read(count if 0 <= count < self._left else self._left)
         self._left -= len(data)
         return data
 
     def readline(self) -> bytes:
-        """A line, such as the name of a class, cut where it is longer than any name."""
+        """Read a line, such as the name of a class; cut if longer than any name."""
         line = self._file.readline(_MAX_LINE)
         self._left = max(0, self._left - len(line))
         return line
 
 
 def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
-    """The plain data of a small pickle file.
+    """Read the plain data of a small pickle file.
 
     Args:
         path: the file.
-        vocabulary: what it may name.
+        vocabulary: names that it may use.
 
     Raises:
         SeqrlError: it is missing or damaged.
-        RefusedFileError: it holds anything but known data.
+        RefusedFileError: it contains anything but known data.
     """
     return parse_pickle(io.BytesIO(read_bytes(path, MAX_PICKLE_BYTES)), str(path), vocabulary)
 
@@ -83,18 +83,18 @@ def parse_pickle(
     persistent_load: PersistentLoad | None = None,
     max_instructions: int = MAX_INSTRUCTIONS,
 ) -> Any:
-    """The plain data of one pickle, which may be followed by other bytes.
+    """Read the plain data of one pickle, which other bytes may follow.
 
     Args:
         stream: read up to the pickle's end.
-        source: how errors call the file.
-        vocabulary: what it may name.
-        persistent_load: turns references to tensors' storages into stand-ins; None where there are none.
-        max_instructions: that it may take to read.
+        source: name of the file in errors.
+        vocabulary: names that it may use.
+        persistent_load: turns references to storages of tensors into plain objects; None if there are none.
+        max_instructions: limit on its length.
 
     Raises:
-        SeqrlError: the pickle is cut short or garbled.
-        RefusedFileError: it holds anything but known data.
+        SeqrlError: the pickle is truncated or damaged.
+        RefusedFileError: it contains anything but known data.
     """
     machine = Machine(source, vocabulary, persistent_load)
     try:

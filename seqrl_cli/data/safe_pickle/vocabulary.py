@@ -1,7 +1,7 @@
-"""What foreign pickles may name, and what stands in for it here: data that does nothing.
+"""The names that untrusted pickles may use, and the plain data that replaces them here.
 
-None of the named classes or functions is ever imported or called. A name that is not in a pickle's vocabulary is
-refused; the one here is NumPy's arrays.
+None of the named classes or functions is ever imported or called. A name outside a pickle's vocabulary is refused. The
+vocabulary defined here is that of NumPy's arrays.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class PlainObject:
     attributes: dict[Any, Any] = field(default_factory=dict)
 
     def restore(self, state: Any) -> None:
-        """Take over the attributes."""
+        """Set the attributes."""
         require(type(state) is dict)
         self.attributes = state
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedText:
-    """Bytes that an old pickle spells as text."""
+    """Bytes that an old pickle stores as text."""
 
     text: str
 
     def to_bytes(self) -> bytes:
-        """The bytes; ValueError if it is not that kind of text."""
+        """The bytes; raises ValueError if the text does not encode bytes."""
         return self.text.encode("latin1")
 
 
@@ -59,7 +59,7 @@ class PlainDtype:
     order: str = "<"
 
     def restore(self, state: Any) -> None:
-        """Take over the byte order; fields, subarrays and metadata are refused."""
+        """Set the byte order; fields, subarrays and metadata are refused."""
         require(type(state) is tuple and 2 <= len(state) <= 9 and state[2:5] == (None,) * len(state[2:5]))
         require(state[1] in ("<", ">", "|", "="))
         self.order = state[1]
@@ -71,7 +71,7 @@ class PlainDtype:
 
 @dataclass(eq=False)
 class PlainArray:
-    """A NumPy array before its bytes are looked at."""
+    """A NumPy array whose bytes are not checked yet."""
 
     shape: tuple[int, ...] = (0,)
     dtype: PlainDtype | None = None
@@ -79,12 +79,12 @@ class PlainArray:
     is_fortran: bool = False
 
     def restore(self, state: Any) -> None:
-        """Take over (version, shape, dtype, is_fortran, data)."""
+        """Set the fields from (version, shape, dtype, is_fortran, data)."""
         require(type(state) is tuple and len(state) == 5)
         _, self.shape, self.dtype, self.is_fortran, self.data = state
 
     def to_numpy(self) -> NDArray[Any]:
-        """The array; ValueError where type, shape and bytes do not agree."""
+        """The array; raises ValueError if type, shape and bytes disagree."""
         require(is_shape(self.shape) and isinstance(self.dtype, PlainDtype))
         assert self.dtype is not None
         dtype = self.dtype.to_numpy()
@@ -94,7 +94,7 @@ class PlainArray:
         return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.is_fortran else "C")
 
     def to_objects(self) -> list[Any]:
-        """What an array of objects holds, in order; ValueError for an array of numbers."""
+        """The entries of an object array, in order; raises ValueError for an array of numbers."""
         require(isinstance(self.dtype, PlainDtype) and self.dtype.code == OBJECT_CODE and is_shape(self.shape))
         require(isinstance(self.data, list) and len(self.data) == math.prod(self.shape))
         assert isinstance(self.data, list)
@@ -102,7 +102,7 @@ class PlainArray:
 
 
 def require(condition: bool) -> None:
-    """Stop at data of another shape than the originals write.
+    """Refuse data in a form that NumPy and PyTorch do not write.
 
     Raises:
         ValueError: the condition does not hold.
@@ -117,7 +117,7 @@ def is_shape(value: Any) -> bool:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value is a number of things."""
+    """Whether a value is a plausible count."""
     return type(value) is int and 0 <= value < 2**40
 
 
@@ -150,7 +150,7 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PlainArray:
     return PlainArray(shape, dtype, data, order == "F")
 
 
-# What stands in for a call of a named function; a ValueError or TypeError means wrong arguments.
+# Replacements for calls of named functions; a ValueError or TypeError means wrong arguments.
 ARRAY_CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "_codecs.encode": _encode,
@@ -166,12 +166,12 @@ ARRAY_CALLS: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names that a kind of pickle may use.
+    """The names that one kind of pickle may use.
 
     Attributes:
-        calls: functions, and what stands in for a call of each.
-        classes: those whose instances are read as a name and a dictionary.
-        mentioned: those that have no instances in such a pickle.
+        calls: functions, with a replacement for each.
+        classes: classes whose instances are read as a name and a dictionary.
+        mentioned: classes without instances in such a pickle.
     """
 
     calls: Mapping[str, Callable[..., Any]]
@@ -186,5 +186,5 @@ def _dtype_or_object(code: Any, align: Any = False, copy: Any = True) -> PlainDt
     return PlainDtype(code) if code == OBJECT_CODE else _dtype(code, align, copy)
 
 
-# Arrays, and arrays of objects, which hold such arrays in turn.
+# Arrays, and object arrays of such arrays.
 ARRAYS = Vocabulary({**ARRAY_CALLS, "numpy.dtype": _dtype_or_object}, mentioned=frozenset({"numpy.ndarray"}))

@@ -1,1 +1,6 @@
-"""Environments in the layouts of D4RL, which gymnasium itself lacks."""
+"""Environments of D4RL that gymnasium lacks.
+
+- ``mazes``: antmaze and maze2d.
+- ``robotics``: kitchen and adroit.
+- ``bullet``: pybullet's locomotion.
+"""

@@ -1,7 +1,7 @@
-"""pybullet's locomotion environments, which speak gym's old interface, as gymnasium's; gym itself is not needed.
+"""pybullet's locomotion environments with gymnasium's interface; gym itself is not needed.
 
 pybullet_envs imports ``gym`` for a base class, boxes and a random stream, and setuptools' ``pkg_resources`` for one
-comparison of versions. Where these are not installed, stand-ins take their places while it is imported, and only then.
+comparison of versions. If these are not installed, stubs replace them during the import, and only then.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Observation = np.ndarray
 class BulletEnv(gymnasium.Env[Observation, np.ndarray]):
     """One of pybullet's robots; actions in [-1, 1] and observations are those of D4RL's bullet datasets.
 
-    Pictures come from pybullet's own software renderer. An episode depends on its seed only: each starts in a physics
-    world of its own, because the ant's keeps traces of what ran in it before.
+    Images come from pybullet's software renderer. An episode depends only on its seed: each starts in a new physics
+    world, because the ant's keeps state from earlier episodes.
 
     Args:
         robot: class in ``pybullet_envs.gym_locomotion_envs``.
@@ -54,12 +54,12 @@ class BulletEnv(gymnasium.Env[Observation, np.ndarray]):
             return np.asarray(self._env.reset(), np.float64), {}
 
     def step(self, action: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Step; the environment says ``done`` when the robot falls, never for the step limit."""
+        """Step; the environment terminates when the robot falls, never because of the step limit."""
         observation, reward, done, _ = self._env.step(np.clip(action, -1.0, 1.0))
         return np.asarray(observation, np.float64), float(reward), bool(done), False, {}
 
     def render(self) -> np.ndarray | None:
-        """A picture ``(240, 320, 3)`` uint8 of the robot as it is now."""
+        """An image ``(240, 320, 3)`` uint8 of the current state."""
         if self.render_mode is None:
             return None
         return np.asarray(self._env.render(mode="rgb_array"), np.uint8)
@@ -70,7 +70,7 @@ class BulletEnv(gymnasium.Env[Observation, np.ndarray]):
 
 
 def _box(box: Any) -> gymnasium.spaces.Box:
-    """A box of gym's, or of our stand-in, which is gymnasium's, as gymnasium's."""
+    """A box of gym, or of its stub, as gymnasium's."""
     return gymnasium.spaces.Box(np.asarray(box.low), np.asarray(box.high), dtype=np.float32)
 
 
@@ -79,14 +79,14 @@ def _locomotion() -> ModuleType:
     name = "pybullet_envs.gym_locomotion_envs"
     if name in sys.modules:
         return sys.modules[name]
-    with _quiet(), _stand_ins():
+    with _quiet(), _stubs():
         return importlib.import_module(name)
 
 
 @contextlib.contextmanager
-def _stand_ins() -> Iterator[None]:
-    """Put stand-ins where gym and pkg_resources are missing; take them away again afterwards."""
-    missing = {} if find_spec("gym") else _gym()
+def _stubs() -> Iterator[None]:
+    """Put stubs in place of gym and pkg_resources if they are missing; remove them afterwards."""
+    missing = {} if find_spec("gym") else _gym_stub()
     if find_spec("pkg_resources") is None:
         missing["pkg_resources"] = _module("pkg_resources", parse_version=_version)
     sys.modules.update(missing)
@@ -97,8 +97,8 @@ def _stand_ins() -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _gym() -> dict[str, ModuleType]:
-    """The little of gym 0.21 that pybullet_envs uses, by module name."""
+def _gym_stub() -> dict[str, ModuleType]:
+    """The parts of gym 0.21 that pybullet_envs uses, by module name."""
     registration = _module(
         "gym.envs.registration",
         registry=_module("registry", env_specs={}),
@@ -127,7 +127,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep away what pybullet's C code prints; only results belong on stdout."""
+    """Suppress what pybullet's C code prints; only results belong on stdout."""
     kept = [(number, os.dup(number)) for number in (1, 2)]
     sys.stdout.flush()
     with open(os.devnull, "w") as nowhere:

@@ -1,12 +1,11 @@
 """D4RL's antmaze and maze2d in gymnasium-robotics' simulations: D4RL's coordinates, resets, goals and rewards.
 
-gymnasium-robotics puts a maze's centre at the origin, lets y grow against the rows, and adds the goal to the
-observation. Its maps are given here in such an order that its axes are D4RL's; what remains is a shift.
+gymnasium-robotics puts a maze's centre at the origin, lets y decrease with the row, and adds the goal to the
+observation. The maps are reordered here so that its axes are D4RL's; the remaining difference is a shift.
 
-What agrees with D4RL: observations and their order, actions and what they do, walls, where episodes start and how
-they are spread, goals, rewards, ends, step limits; of the ant also its motors, time step and contacts, which are not
-those of gymnasium's ant. What cannot: MuJoCo 3 integrates and resolves contacts otherwise than MuJoCo 2 did, and the
-random numbers are others.
+Same as in D4RL: observations and their order, actions and their effect, walls, distribution of starts, goals, rewards,
+terminations, step limits; for the ant also motors, time step and contacts, which differ from gymnasium's ant.
+Different: MuJoCo 3 integrates and resolves contacts in another way than MuJoCo 2, and the random numbers differ.
 """
 
 from __future__ import annotations
@@ -22,12 +21,15 @@ _BALL_OFFSET = 0.2  # maze2d's ball stands at its coordinates + 1.2, the walls a
 
 
 class _MazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """What both mazes share: a simulation of gymnasium-robotics, a shift, and a goal."""
+    """Common part of both mazes: a simulation of gymnasium-robotics, a shift, and a goal."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 50}
 
     def __init__(self, simulation: Any, inner: Any, shift: np.ndarray, render_mode: str | None) -> None:
-        self.simulation, self.inner, self.shift, self.render_mode = simulation, inner, shift, render_mode
+        self.simulation = simulation
+        self.inner = inner
+        self.shift = shift
+        self.render_mode = render_mode
         self.goal = np.zeros(2)
         size = inner.model.nq + inner.model.nv
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float64)
@@ -51,7 +53,7 @@ class _MazeEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.inner.set_state(np.concatenate([position - self.shift, rest]), velocity)
 
     def render(self) -> Any:
-        """A picture of the maze from gymnasium-robotics' camera."""
+        """An image of the maze from gymnasium-robotics' camera."""
         return self.simulation.render()
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class PointMazeEnv(_MazeEnv):
         from gymnasium_robotics.envs.maze.point_maze import PointMazeEnv as Simulation
 
         self.dense = dense
-        # D4RL's x grows with the row and its y with the column: the map is turned by a quarter.
+        # D4RL's x grows with the row and its y with the column: the map is rotated by 90 degrees.
         turned = ["".join(row[column] for row in maze) for column in range(len(maze[0]))][::-1]
         simulation = Simulation(maze_map=_cells(turned), render_mode=render_mode)
         shift = (np.array([len(maze), len(maze[0])]) - 1) / 2 - _BALL_OFFSET
@@ -142,7 +144,7 @@ class AntMazeEnv(_MazeEnv):
 
 
 def _cells(maze: list[str]) -> list[list[int | str]]:
-    """A maze as gymnasium-robotics wants it: 1 is a wall, ``g`` the goal, and any cell will do to start from."""
+    """A maze in gymnasium-robotics' form: 1 is a wall, ``g`` the goal, and every other cell a possible start."""
     signs: dict[str, int | str] = {"#": 1, "G": "g"}
     return [[signs.get(cell, "r") for cell in row] for row in maze]
 

@@ -1,12 +1,12 @@
 """D4RL's kitchen and adroit in gymnasium-robotics' simulations, with D4RL's observations, rewards and ends.
 
-Kitchen. What agrees: the 30 numbers of robot and objects (D4RL's observation has the 30 of the goal behind them, which
-are the same in every step, and which the originals cut off too), the action, the start, the tasks, reward 1 for each
-task when it is done. What cannot: the noise of the observed positions is gymnasium-robotics', a tenth of D4RL's for the
-robot and far less for the objects; the reward in D4RL's kitchen files counts the tasks done so far.
+Kitchen. Same: the 30 numbers of robot and objects (D4RL's observation also ends with 30 constant numbers of the goal,
+which the originals cut off, too), the action, the start, the tasks, reward 1 for completing a task. Different: the
+noise of the observed positions is gymnasium-robotics', a tenth of D4RL's for the robot and far less for the objects;
+the reward in D4RL's kitchen files counts the tasks completed so far.
 
-Adroit. What agrees: observation, action, reward, step limit, and the pen's end when it is dropped. What cannot: MuJoCo
-3 resolves contacts otherwise than MuJoCo 2 did.
+Adroit. Same: observation, action, reward, step limit, and termination when the pen is dropped. Different: MuJoCo 3
+resolves contacts in another way than MuJoCo 2.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-_ROBOT, _ROBOT_SPEEDS, _OBJECTS = 9, 9, 21
-_DROPPED = 0.075  # metres; D4RL ends the pen task below
+_ROBOT = 9  # joint positions
+_ROBOT_SPEEDS = 9
+_OBJECTS = 21
+_DROPPED = 0.075  # metres; below this height, D4RL ends the pen task
 
 
 class KitchenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -58,7 +60,7 @@ class KitchenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.concatenate([everything[:_ROBOT], objects])
 
     def render(self) -> Any:
-        """A picture of the kitchen."""
+        """An image of the kitchen."""
         return self.simulation.render()
 
     def close(self) -> None:
@@ -75,7 +77,7 @@ class AdroitEnv(gymnasium.Wrapper[np.ndarray, np.ndarray, np.ndarray, np.ndarray
     """
 
     def __init__(self, base: str, render_mode: str | None = None) -> None:
-        import gymnasium_robotics  # noqa: F401  registers its names
+        import gymnasium_robotics  # noqa: F401  registers its environments
 
         self._drops = base.startswith("AdroitHandPen")
         super().__init__(gymnasium.make(base, render_mode=render_mode, disable_env_checker=True).unwrapped)

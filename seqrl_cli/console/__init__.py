@@ -1,0 +1,13 @@
+"""What a command prints: results on stdout, everything else on stderr, progress only on a terminal.
+
+- ``console``: the ``Console`` of one command.
+- ``tables``: tables of rows and lists of facts, as Rich draws them.
+- ``bars``: a progress bar on a terminal; ``progress``: lines of progress elsewhere.
+- ``text``: numbers, durations and sizes as text.
+"""
+
+from seqrl_cli.console.console import Console, OutputError
+from seqrl_cli.console.progress import Progress
+from seqrl_cli.console.text import byte_size, counted, duration, printable
+
+__all__ = ["Console", "OutputError", "Progress", "byte_size", "counted", "duration", "printable"]

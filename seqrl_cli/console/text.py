@@ -1,0 +1,64 @@
+"""Numbers, durations and sizes as text, and text that is safe to print."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# All but tab and newline, and the surrogates that stand for undecodable bytes of a file name.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a readable unit: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def byte_size(size: float) -> str:
+    """Bytes in a readable unit: ``310 B``, ``7.8 kB``, ``62.0 MB``, ``1.2 GB``."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
+def rate_text(speed: float | None, unit: str) -> str:
+    """``1,200 steps/s``; empty while the speed is unknown."""
+    if not speed or not unit:
+        return ""
+    return f"{speed:,.0f} {unit}/s" if speed >= 10 else f"{speed:.1f} {unit}/s"
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: names in foreign files must not control the terminal."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 episode``, ``2 episodes``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def fact_text(value: Any, grouped: bool = True) -> str:
+    """A value as people write it: ``yes``, ``1,200``, ``a, b``, ``–`` for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and grouped:
+        return f"{value:,}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def finite(value: Any) -> Any:
+    """The value with None for NaN and infinity, which JSON cannot express."""
+    if isinstance(value, Mapping):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
