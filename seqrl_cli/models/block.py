@@ -41,6 +41,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
+        self.width = width
         self.n_head = n_head
         self.attention_dropout = attention_dropout
         self.norm_attention = nn.LayerNorm(width)

@@ -33,7 +33,7 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.seeds import Stream
+from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import BeamSearch, Mind, PolicyMind
 
 FARTHEST_RETURN = 1e9
@@ -149,7 +149,7 @@ class Planner:
                 "name the right environment: seqrl download FILE data.env_id=… --force",
             )
         agent = self.mind.agent(len(vector), profile)
-        return Rollout(agent, vector, seed=self.seed, purpose=[Stream.PLAN], profile=profile)
+        return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 
 
 def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None]) -> Planner:
