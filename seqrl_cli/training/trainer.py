@@ -51,7 +51,11 @@ class Trainer(Protocol):
         """The numbers of the log step at this update, by name; None for one that was not measured."""
 
     def checkpoint(self) -> Checkpoint:
-        """Everything that ``restore`` needs; raises SeqrlError if a loss was not finite."""
+        """Everything that ``restore`` needs, not copied: the next update changes it.
+
+        Raises:
+            SeqrlError: a loss was not finite.
+        """
 
     def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
         """Resume from a checkpoint; raises SeqrlError if it belongs to another model or other data."""
