@@ -2,10 +2,10 @@
 
 What is unusual about it:
 
-- query, key and value are three layers in the model, one matrix to initialisation and to optimizers
-  (:func:`initialize_layers`, :func:`joined_parameters`), as they are in the originals;
-- attention with dropout is written out on a CPU, where that is faster than PyTorch's own (:func:`masked_attention`);
-- a last block can be asked for some positions only (:meth:`Block.forward_rows`).
+- query, key and value are three layers, but initialisation and optimizers treat them as one matrix, as in the
+  originals (:func:`initialize_layers`, :func:`joined_parameters`);
+- on a CPU, attention with dropout is written out, which is faster than PyTorch's own (:func:`masked_attention`);
+- the last block can compute some positions only (:meth:`Block.forward_rows`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Block(nn.Module):
     Args:
         width: length of the hidden vectors.
         n_head: attention heads; divides ``width``.
-        residual_dropout: fraction dropped of what each half adds.
-        attention_dropout: fraction of attention weights dropped.
-        activation: between the two layers of the feed-forward half.
+        residual_dropout: fraction of each half's output dropped in training.
+        attention_dropout: fraction of attention weights dropped in training.
+        activation: of the feed-forward half.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.activation = activation
+        self.width = width
         self.n_head = n_head
         self.attention_dropout = attention_dropout
         self.norm_attention = nn.LayerNorm(width)
@@ -75,11 +76,11 @@ class Block(nn.Module):
         return added
 
     def forward_rows(self, x: Tensor, visible: Tensor, rows: slice) -> Tensor:
-        """What ``forward`` gives at some positions only, for a last block of which the others are not needed.
+        """The result of ``forward`` at some positions only, for a last block.
 
         Args:
             x: (batch, time, width).
-            visible: (rows, time), the rows of ``forward``'s mask.
+            visible: (rows, time), these rows of ``forward``'s mask.
             rows: the positions.
 
         Returns:
@@ -99,7 +100,7 @@ class Block(nn.Module):
 
     @property
     def joined(self) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        """Query, key and value, which are the rows of one matrix in the originals."""
+        """Query, key and value, which are one matrix in the originals."""
         return self.query, self.key, self.value
 
 
@@ -110,7 +111,7 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor,
         query: (batch, heads, queries, head_dim).
         key: (batch, heads, keys, head_dim).
         value: (batch, heads, keys, head_dim).
-        visible: (queries, keys) bool, at least one key a query.
+        visible: (queries, keys) bool, at least one key per query.
         dropout: fraction of attention weights to drop.
 
     Returns:
@@ -122,9 +123,9 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor,
 
 
 def _explicit_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, dropout: float) -> Tensor:
-    """The same, written out, where PyTorch's CPU kernel is slower than its parts.
+    """The same, written out, for a CPU, where PyTorch's kernel can be slower than its parts.
 
-    It has no dropout and falls back to a path half as fast as this; in bfloat16 its gradients take four times as long.
+    Dropout makes PyTorch fall back to a path half as fast as this; in bfloat16 its gradients take four times as long.
     """
     batch, heads, queries, head_dim = query.shape
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
@@ -132,20 +133,20 @@ def _explicit_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tens
     scores = torch.baddbmm(hidden.unsqueeze(0), query, key.transpose(1, 2), alpha=head_dim**-0.5)
     weights = torch.softmax(scores, dim=-1)
     if dropout > 0:
-        # the values carry the scale of the kept weights: they are fewer
+        # scaling the values, which are fewer, instead of the kept weights
         weights, value = weights * keep_mask(weights, dropout), value * keep_scale(dropout)
-    mixed = torch.bmm(weights, value)
-    return mixed.view(batch, heads, queries, head_dim)
+    attention_out = torch.bmm(weights, value)
+    return attention_out.view(batch, heads, queries, head_dim)
 
 
 def joined_parameters(model: nn.Module) -> list[tuple[nn.Parameter, ...]]:
-    """Parameters that make up one layer of the originals, for optimizers whose steps are sized layer by layer.
+    """Groups of parameters that are one layer in the originals, for optimizers that scale steps per layer.
 
     Returns:
-        The weights of a block's query, key and value, and their biases, for all blocks.
+        For each block, the weights of its query, key and value, and their biases.
     """
     together = [
-        tuple(own for layer in block.joined if isinstance(own := getattr(layer, kind, None), nn.Parameter))
+        tuple(part for layer in block.joined if isinstance(part := getattr(layer, kind, None), nn.Parameter))
         for block in model.modules()
         if isinstance(block, Block)
         for kind in ("weight", "bias")
@@ -154,14 +155,14 @@ def joined_parameters(model: nn.Module) -> list[tuple[nn.Parameter, ...]]:
 
 
 def initialize_layers(model: nn.Module, generator: torch.Generator | None, std: float = 0.02) -> None:
-    """Set linear layers and embeddings to small normal weights, norms to one, and the biases of both to zero.
+    """Set weights of linear layers and embeddings to small normal numbers, norms to one, and biases to zero.
 
-    Query, key and value are drawn as one matrix, so that a seed's weights are those that it has always given.
+    Query, key and value are drawn as one matrix, so that a seed gives the same weights as in earlier versions.
 
     Args:
-        model: overwritten, module by module in their order.
+        model: overwritten, module by module, in order.
         generator: source of the weights; the global one when None.
-        std: of the weights.
+        std: standard deviation of the weights.
     """
     drawn: set[nn.Module] = set()
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""Sizes and fractions that make no model, told in one sentence."""
+"""Checks of a model's sizes and fractions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def require_fractions(**fractions: float) -> None:
     """Raise SeqrlError for the first dropout fraction outside [0, 1)."""
     for name, fraction in fractions.items():
         if not 0 <= fraction < 1:
-            raise SeqrlError(f"{name} is {fraction}, but a fraction to drop lies in [0, 1)", f"set {name} to 0.1, say")
+            raise SeqrlError(
+                f"{name} is {fraction}, but a dropout fraction must be in [0, 1)", f"set {name} to 0.1, say"
+            )
 
 
 def require_dropouts(embedding_dropout: float, residual_dropout: float, attention_dropout: float) -> None:
@@ -29,7 +31,7 @@ def require_dropouts(embedding_dropout: float, residual_dropout: float, attentio
 
 
 def require_divisible(n_head: int, **widths: int) -> None:
-    """Raise SeqrlError for the first width that the heads cannot share equally."""
+    """Raise SeqrlError for the first width that is not a multiple of the number of heads."""
     for name, width in widths.items():
         if width % n_head:
             message = f"{name} {width} is not divisible by n_head {n_head}"

@@ -10,7 +10,7 @@ LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Drop a fraction of the numbers in training and scale the rest up; do nothing in evaluation.
+    """Drop a fraction of the numbers in training and scale the others up; do nothing in evaluation.
 
     Args:
         p: the fraction, in [0, 1); rounded to a multiple of 2**-16 on a CPU.
@@ -30,10 +30,10 @@ class Dropout(nn.Module):
 
 
 def keep_mask(like: Tensor, p: float) -> Tensor:
-    """Ones where a number is kept and zeros where it is dropped, from 16 random bits of the global CPU generator each.
+    """Ones where a number is kept, zeros where it is dropped; each takes 16 bits from the global CPU generator.
 
     Args:
-        like: gives shape and type; a mask of the same type multiplies several times faster than one of bool.
+        like: has the mask's shape and type; a float mask multiplies several times faster than a bool one.
         p: expected fraction of zeros.
     """
     words = torch.empty(-(-like.numel() // 4), dtype=torch.int64).random_(-(2**63), None)  # all 64 bits
@@ -43,5 +43,5 @@ def keep_mask(like: Tensor, p: float) -> Tensor:
 
 
 def keep_scale(p: float) -> float:
-    """What kept numbers are multiplied by, so that the expectation stays the same."""
+    """The factor of the kept numbers that preserves the expectation."""
     return LEVELS / (LEVELS - round(p * LEVELS))

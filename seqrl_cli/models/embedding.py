@@ -1,4 +1,4 @@
-"""What every token model shares: an embedding and a head that know which dimension of a transition a position is."""
+"""Embedding and head of token models, with separate weights for each dimension of a transition."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional
 
 
 class TokenEmbedding(nn.Embedding):
-    """One table: token ``i`` of dimension ``d`` is row ``d * bins + i``, the stop token is the last row.
+    """One table: token ``i`` of dimension ``d`` is row ``d * bins + i``; the stop token is the last row.
 
     Args:
-        bins: tokens a dimension; the token ``bins`` itself means stop.
-        transition_dim: tokens a transition.
+        bins: tokens per dimension; the token ``bins`` means stop.
+        transition_dim: tokens per transition.
         width: length of an embedding.
     """
 
@@ -24,7 +24,7 @@ class TokenEmbedding(nn.Embedding):
         self.transition_dim = transition_dim
 
     def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
-        """Embed tokens that stand at positions ``first``, ``first + 1``, ...
+        """Embed the tokens at positions ``first``, ``first + 1``, ...
 
         Args:
             tokens: (batch, time) int64 in [0, bins].
@@ -39,25 +39,26 @@ class TokenEmbedding(nn.Embedding):
         return super().forward(rows)
 
     def by_dimension(self) -> Tensor:
-        """A float32 copy as (transition_dim, bins + 1, width), the stop token's row repeated for each dimension."""
+        """A float32 copy (transition_dim, bins + 1, width); each dimension has a copy of the stop token's row."""
         table = self.weight.detach().float()
         stop = table[-1].expand(self.transition_dim, 1, -1)
         return torch.cat([table[:-1].view(self.transition_dim, self.bins, -1), stop], dim=1)
 
 
 class PositionHead(nn.Module):
-    """One linear map a dimension, without bias: the map at position ``t`` predicts the token at ``t + 1``.
+    """One linear map per dimension, without bias: the map at position ``t`` predicts the token at ``t + 1``.
 
     Args:
-        bins: tokens a dimension; logits have one more column, for stop.
-        transition_dim: tokens a transition.
+        bins: tokens per dimension; logits have one more column, for stop.
+        transition_dim: tokens per transition.
         width: length of the hidden vectors.
-        stop_token: whether stop can be predicted; without, it has no weights and its logit is -inf.
+        stop_token: whether stop can be predicted; if not, it has no weights and its logit is -inf.
     """
 
     def __init__(self, bins: int, transition_dim: int, width: int, stop_token: bool = True) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(transition_dim, bins + stop_token, width))
+        outputs = bins + 1 if stop_token else bins
+        self.weight = nn.Parameter(torch.empty(transition_dim, outputs, width))
         self.bins = bins
 
     def linear(self, dim: int) -> tuple[Tensor, Tensor | None]:
@@ -83,7 +84,7 @@ class PositionHead(nn.Module):
         (batch, time, width), phase = hidden.shape, first % transition_dim
         if time == 1:
             return functional.linear(hidden, *self.linear(phase))
-        # whole transitions, so that all positions of one dimension go through its map together
+        # pad to whole transitions, so that each dimension needs one product
         padded = functional.pad(hidden, (0, 0, phase, -(phase + time) % transition_dim))
         transitions = padded.view(batch, -1, transition_dim, width)
         logits = torch.einsum("bndw,dvw->bndv", transitions, self.weight)

@@ -1,4 +1,4 @@
-"""The weighted cross entropy that every token model is trained with."""
+"""The weighted cross entropy of token models."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def target_weights(
     reward_weight: float = 1.0,
     value_weight: float = 1.0,
 ) -> Tensor:
-    """The weight of each target, for inputs that start with a transition's first token.
+    """The weight of each target, for inputs that start with the first token of a transition.
 
     Args:
         time: tokens in the input; the target at position ``t`` is the token at ``t + 1``.
-        observation_dim: numbers an observation, each of weight 1.
-        action_dim: numbers an action.
+        observation_dim: numbers per observation, each with weight 1.
+        action_dim: numbers per action.
         action_weight: weight of an action token.
         reward_weight: weight of a reward token.
         value_weight: weight of a value token.
@@ -37,14 +37,14 @@ def target_weights(
 
 
 def token_loss(logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """Mean over all tokens, the masked ones too, of weight * mask * cross entropy.
+    """Mean of weight * mask * cross entropy over all tokens, including the masked ones.
 
-    A target whose logit is -inf, stop for a model that cannot predict it, counts as masked.
+    A target with logit -inf, such as stop for a model that cannot predict it, counts as masked.
 
     Args:
         logits: (batch, time, bins + 1), any float type; the sum is taken in float32.
         targets: (batch, time) int64.
-        mask: (batch, time) bool, true where a target counts.
+        mask: (batch, time) bool, false where a target is masked.
         weights: (time,) float, see ``target_weights``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Names that tensors had in checkpoints of earlier versions, turned into those of today."""
+"""Renames the tensors of checkpoints that earlier versions wrote."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ PROJECTIONS = ("query", "key", "value")
 
 
 def current_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors under the names that models give them now.
+    """The tensors under their current names.
 
-    - ``qkv``, one matrix, is now ``query``, ``key`` and ``value``, which are its rows;
+    - ``qkv``, one matrix, was split into ``query``, ``key`` and ``value``;
     - ``units`` is now ``normalizer``.
 
     Args:
-        tensors: a state dict, or the moments of an optimizer. These belong to single numbers, so they are split like
-            the parameters; a count of steps holds for all three.
+        tensors: a state dict, or an optimizer's moments, which are split like the parameters; all three parts get the
+            same step count.
     """
     current = {}
     for name, tensor in tensors.items():

@@ -21,7 +21,7 @@ class EpisodeCollector:
         seed: of the environments and of the policy's samples.
         fresh: whether each iteration plays new episodes, as exploration does. Otherwise all iterations play the same
             ones, so that evaluations differ only by the weights.
-        on_warning: told of episodes that are left out.
+        on_warning: called for each episode that is left out.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.buffer_files import BufferFile
 from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineSettings
+from seqrl_cli.tracking.sinks import Sink, send, started
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
     newest_checkpoint,
@@ -21,10 +22,8 @@ from seqrl_cli.training.checkpoints import (
     saved_states,
     write_checkpoint,
 )
-from seqrl_cli.training.loop import LogSink, send, started
 from seqrl_cli.training.meters import MetricAccumulator
-from seqrl_cli.training.rng import own_generators
-from seqrl_cli.training.seeds import Stream
+from seqrl_cli.training.rng import SeedStream, own_generators
 from seqrl_cli.training.signals import deferred_interrupt
 
 
@@ -73,7 +72,7 @@ def finetune(
     context: FinetuneContext,
     settings: OnlineSettings,
     *,
-    sinks: Sequence[LogSink] = (),
+    sinks: Sequence[Sink] = (),
     on_progress: Callable[[FinetuneProgress], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -118,7 +117,7 @@ class FineTuner:
     """
 
     def __init__(
-        self, context: FinetuneContext, settings: OnlineSettings, sinks: Sequence[LogSink], stop: Callable[[], bool]
+        self, context: FinetuneContext, settings: OnlineSettings, sinks: Sequence[Sink], stop: Callable[[], bool]
     ) -> None:
         self.context = context
         self.settings = settings
@@ -126,7 +125,7 @@ class FineTuner:
         self.progress = FinetuneProgress()
         self._stop = stop
         self._live: list[BufferFile] = []
-        self._rng = np.random.default_rng([settings.seed, Stream.REPLAY])
+        self._rng = np.random.default_rng([settings.seed, SeedStream.REPLAY])
         self._metrics = MetricAccumulator(context.learner.settings.learning_rate, "online.learning_rate")
         self._saved: tuple[int, int] | None = None  # (iteration, updated) of the newest checkpoint
 

@@ -1,1 +1,7 @@
-"""Where the numbers of a run's log go, and how they are read back."""
+"""The numbers that a run logs.
+
+In reading order:
+
+- ``sinks``: the interface that receives log steps, and its implementations.
+- ``metrics``: reads and writes ``metrics.jsonl``, and defines the names of its numbers.
+"""

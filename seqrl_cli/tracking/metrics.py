@@ -1,7 +1,7 @@
-"""``metrics.jsonl``: one JSON object per log step, the one module that reads and writes it.
+"""Reads and writes ``metrics.jsonl``, which has one JSON object per log step.
 
-Every line has its ``step``; all its other numbers are an open mapping from names to numbers. A line may have names
-that this version does not know: they are read, and no resume removes them.
+Every line has a ``step``; its other numbers are an open mapping from names to numbers. A line may have names that this
+version does not know: they are read, and no resume removes them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import make_folder, write_bytes_atomic, writing
 
 Values = Mapping[str, float | None]
-"""Numbers by name; None where there is none at this step."""
+"""Numbers by name; None for a number that this step lacks."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LogLine:
 
     Attributes:
         step: updates made so far.
-        values: every other number of the line, ``elapsed`` among them.
+        values: all other numbers of the line, including ``elapsed``.
     """
 
     step: int
@@ -33,38 +33,38 @@ class LogLine:
 
     @property
     def elapsed(self) -> float:
-        """Seconds so far, interruptions not counted."""
+        """Seconds so far, without interruptions."""
         return self.number("elapsed")
 
     def number(self, name: str) -> float:
         """A number that every line of its kind has."""
         value = self.values[name]
-        assert value is not None, f"a line without {name} is of another kind"
+        assert value is not None, f"the line has no {name}"
         return value
 
     def get(self, name: str) -> float | None:
-        """A number that only some lines have; None where this one has none."""
+        """A number that only some lines have; None if this one lacks it."""
         return self.values.get(name)
 
     def as_dict(self) -> dict[str, float | None]:
-        """The line as it stands in the file, without what is no number."""
+        """The line as in the file, without values that are not numbers."""
         return {"step": self.step, **self.values}
 
 
 class TrainingLine(LogLine):
     """A log step of training on a dataset.
 
-    The names, of which every line has ``loss`` and ``elapsed``, and none ``iteration``:
-        epoch: passes over the training windows so far, with the fraction of the current one.
+    Every line has ``loss`` and ``elapsed``; none has ``iteration``. The names:
+        epoch: passes over the training windows so far, including the fraction of the current one.
         loss: mean training loss since the previous log step.
-        validation_loss: on held-out windows; of a policy its distance to the actions there, negative log-likelihood or
-            squared error. None at steps without validation.
+        validation_loss: on held-out windows; for a policy, the negative log-likelihood or squared error of the
+            actions there. None at steps without validation.
         learning_rate: of the last update.
-        tokens_per_second: targets trained on per second since the previous log step, validation and checkpoints
-            included; a policy's target is an action.
-        nll: of a stochastic policy the loss without its entropy, mean since the previous log step.
-        entropy: of a stochastic policy, mean since the previous log step.
-        temperature: of a stochastic policy's entropy, in the last update.
+        tokens_per_second: targets per second since the previous log step, including the time of validation and
+            checkpoints; a policy's targets are actions.
+        nll: for a stochastic policy, the mean loss without the entropy term since the previous log step.
+        entropy: for a stochastic policy, the mean since the previous log step.
+        temperature: for a stochastic policy, the weight of the entropy in the last update.
     """
 
     @property
@@ -74,11 +74,11 @@ class TrainingLine(LogLine):
 
 
 class OnlineLine(LogLine):
-    """An iteration of online fine-tuning; the updates of the pretraining count among its steps.
+    """An iteration of online fine-tuning; its step counts the updates of the pretraining, too.
 
-    The names, of which every line has ``iteration``, ``env_steps`` and ``elapsed``:
-        iteration: 0 is the model before fine-tuning, of which there is the evaluation alone.
-        env_steps: environment steps of exploration so far; those of evaluations are not counted.
+    Every line has ``iteration``, ``env_steps`` and ``elapsed``. The names:
+        iteration: 0 is the model before fine-tuning, which is only evaluated.
+        env_steps: environment steps of exploration so far, without those of evaluations.
         episodes: exploration episodes so far.
         exploration_return: mean return of the iteration's exploration episodes.
         exploration_length: their mean length.
@@ -87,13 +87,13 @@ class OnlineLine(LogLine):
         buffer: trajectories in the buffer.
         buffer_return: their mean return.
         evaluation_return: mean return of the evaluation episodes.
-        evaluation_score: the same as normalized score in percent; None without reference scores, too.
+        evaluation_score: the same as a normalized score in percent; None if there are no reference scores.
         evaluation_length: their mean length.
     """
 
     @property
     def iteration(self) -> int:
-        """Iterations that are complete."""
+        """Completed iterations."""
         return int(self.number("iteration"))
 
     @property
@@ -103,7 +103,7 @@ class OnlineLine(LogLine):
 
 
 def append_line(path: Path, step: int, values: Values) -> None:
-    """Add one line to the file, which is made when absent.
+    """Append one line to the file, which is created when absent.
 
     Raises:
         SeqrlError: the file cannot be written.
@@ -114,7 +114,7 @@ def append_line(path: Path, step: int, values: Values) -> None:
 
 
 def read_training_lines(path: Path) -> list[TrainingLine]:
-    """The log steps of training, in the file's order; other lines are left out, and an absent file is empty.
+    """The log steps of training, in the file's order. Other lines are left out; an absent file has no lines.
 
     Raises:
         SeqrlError: the file cannot be opened.
@@ -124,7 +124,7 @@ def read_training_lines(path: Path) -> list[TrainingLine]:
 
 
 def read_online_lines(path: Path) -> list[OnlineLine]:
-    """The iterations of online fine-tuning, in the file's order; other lines are left out, an absent file is empty.
+    """The iterations of online fine-tuning, in the file's order. Other lines are left out; an absent file has none.
 
     Raises:
         SeqrlError: the file cannot be opened.
@@ -136,10 +136,10 @@ def read_online_lines(path: Path) -> list[OnlineLine]:
 def rewind(path: Path, step: int) -> None:
     """Drop what was logged after a step, so that a resumed run logs no step twice.
 
-    Lines whose step cannot be told stay, and all that stays is left as it is; a last line that was cut off goes.
+    An incomplete last line is dropped, too. Lines without a readable step are kept; kept lines are not rewritten.
 
     Raises:
-        SeqrlError: the file cannot be opened, or not be written.
+        SeqrlError: the file cannot be read or written.
     """
     if path.exists():
         dated = ((line, _step_of(_parsed(line))) for line in _whole_lines(path))
@@ -147,13 +147,13 @@ def rewind(path: Path, step: int) -> None:
 
 
 def _read(path: Path) -> list[LogLine]:
-    """Lines that are a log step of any kind: one bad line must not hide the others."""
+    """Lines of any kind of log step; one bad line does not hide the others."""
     found = (_parsed(line) for line in _whole_lines(path))
     return [LogLine(step, _numbers(values)) for values in found if (step := _step_of(values)) is not None]
 
 
 def _whole_lines(path: Path) -> list[bytes]:
-    """The lines without their ends; not the last when a kill cut it off."""
+    """The lines without their newlines; an incomplete last line is left out."""
     if not path.is_file():
         return []
     try:
@@ -163,7 +163,7 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def _parsed(line: bytes) -> Any:
-    """What a line holds; None when that is not JSON."""
+    """The value of a line; None if it is not JSON."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -171,7 +171,7 @@ def _parsed(line: bytes) -> Any:
 
 
 def _step_of(values: Any) -> int | None:
-    """The step of a line's object; None when there is no telling."""
+    """The step of a line's object; None if it has no readable one."""
     step = values.get("step") if isinstance(values, dict) else None
     return step if type(step) is int else None
 

@@ -1,8 +1,9 @@
-"""Sinks: where a training loop sends its log steps. A tracker of experiments is one more class like these."""
+"""Sinks receive the log steps of a run. A tracker of experiments is one more class like these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -10,46 +11,62 @@ from seqrl_cli.tracking.metrics import Values, append_line, rewind
 
 
 class Sink(Protocol):
-    """What receives the log steps of a run.
+    """Receives the log steps of one run.
 
-    A loop starts it once it knows where the run resumes, sends it every log step, and closes it however the loop ends.
-    What else a sink has to know, a run's name say, it is given when it is made.
+    A loop starts a sink once it knows where the run resumes, sends it every log step, and closes it however the loop
+    ends. Anything else that a sink needs, such as the run's name and configuration, its constructor takes.
     """
 
     def start(self, resume_step: int) -> None:
-        """Forget what was logged after ``resume_step``, since those steps come again."""
+        """Drop what was logged after ``resume_step``: those steps are logged again."""
 
     def log(self, step: int, values: Values) -> None:
-        """Take a log step: updates made so far, and numbers by name."""
+        """Take a log step: the updates made so far, and numbers by name."""
 
     def close(self) -> None:
-        """Send what is not sent yet; no log step follows."""
+        """Flush; no log step follows."""
+
+
+@contextmanager
+def started(sinks: Sequence[Sink], resume_step: int) -> Iterator[None]:
+    """Start the sinks at ``resume_step``, and close them at the end of the block."""
+    with ExitStack() as stack:
+        for sink in sinks:
+            sink.start(resume_step)
+            stack.callback(sink.close)
+        yield
+
+
+def send(sinks: Sequence[Sink], step: int, values: Values) -> None:
+    """Send a log step to each sink, in order."""
+    for sink in sinks:
+        sink.log(step, values)
 
 
 class JsonlSink:
     """The run's ``metrics.jsonl``.
 
     Args:
-        path: the file, made when absent. An error about it stops training: the log is part of the run.
+        path: the file, created when absent. If it cannot be written, training stops: the log is part of the run.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def start(self, resume_step: int) -> None:
-        """Drop the lines after a step, and one that was cut off."""
+        """Drop the lines after ``resume_step``, and an incomplete last line."""
         rewind(self._path, resume_step)
 
     def log(self, step: int, values: Values) -> None:
-        """Add a line."""
+        """Append a line."""
         append_line(self._path, step, values)
 
     def close(self) -> None:
-        """Nothing is left to do: each line was written at once."""
+        """Do nothing: each line is written at once."""
 
 
 class CallbackSink:
-    """Tells a function of every log step.
+    """Calls a function at every log step.
 
     Args:
         on_log: called with the step and the numbers.
@@ -59,23 +76,23 @@ class CallbackSink:
         self._on_log = on_log
 
     def start(self, resume_step: int) -> None:
-        """Nothing was told yet."""
+        """Do nothing."""
 
     def log(self, step: int, values: Values) -> None:
         """Call the function."""
         self._on_log(step, values)
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing."""
 
 
 class OptionalSink:
-    """A sink that training can do without: at its first error it is given up, with a warning.
+    """A sink that training can do without: after its first error it is dropped with a warning.
 
     Args:
-        sink: what may fail.
-        name: what to call it in the warning.
-        on_warning: told of the error, once.
+        sink: the sink that may fail.
+        name: its name in the warning.
+        on_warning: called once, at the error.
     """
 
     def __init__(self, sink: Sink, name: str, on_warning: Callable[[str], None]) -> None:
@@ -85,15 +102,15 @@ class OptionalSink:
         self._failed = False
 
     def start(self, resume_step: int) -> None:
-        """Start the sink."""
+        """Start the wrapped sink."""
         self._attempt(lambda: self._sink.start(resume_step))
 
     def log(self, step: int, values: Values) -> None:
-        """Send it a log step, unless it has failed before."""
+        """Pass the log step on, unless the sink has failed."""
         self._attempt(lambda: self._sink.log(step, values))
 
     def close(self) -> None:
-        """Close the sink, unless it has failed before."""
+        """Close the wrapped sink, unless it has failed."""
         self._attempt(self._sink.close)
 
     def _attempt(self, action: Callable[[], None]) -> None:
@@ -101,6 +118,6 @@ class OptionalSink:
             return
         try:
             action()
-        except Exception as error:  # it is another project's code, which may raise anything
+        except Exception as error:  # a tracker's library may raise anything
             self._failed = True
-            self._on_warning(f"{self._name} failed and gets no more of this run's log: {type(error).__name__}: {error}")
+            self._on_warning(f"{self._name} failed and receives no more log steps: {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all: a folder of safetensors and JSON for each saved step."""
+"""Checkpoints: one folder of safetensors and JSON per saved step, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ from seqrl_cli.runs.atomic import fsync, make_folder, write_text_atomic, writing
 T = TypeVar("T")
 
 SCHEMA_VERSION = 2
-"""2: query, key and value of a transformer block are three parameters; a policy's normalizer has that name."""
+"""Since version 2, query, key and value of a transformer block are three parameters, and policies have a normalizer."""
+
+OPTIMIZER_STATE_BYTES = 2 * 4
+"""Bytes per trainable weight beside the weight itself: AdamW's two moments, float32."""
 
 MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, LAST_FILE = "model.safetensors", "optimizer.safetensors", "state.json", "last"
 
 
 class DamagedCheckpointError(SeqrlError):
-    """A file of a checkpoint is missing or not what was written."""
+    """A file of a checkpoint is missing or damaged."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that training needs to go on.
+    """Everything that training needs to resume.
 
-    Args:
+    Attributes:
         step: updates made.
         model: the model's state dict.
-        optimizer: the optimizer's tensors by name.
-        state: plain JSON values: counters, sampler and generator states.
+        optimizer: the optimizer's tensors, by name.
+        state: plain JSON values: counters, and the states of the sampler and the generators.
     """
 
     step: int
@@ -50,12 +53,12 @@ class Checkpoint:
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The folder of a step's checkpoint."""
     return checkpoints / f"{step:08d}"
 
 
 def saved_steps(checkpoints: Path) -> list[int]:
-    """Steps that have a folder, ascending; whether their files are whole is for ``read_checkpoint`` to say."""
+    """Steps that have a folder, in ascending order; their files may be damaged."""
     if not checkpoints.is_dir():
         return []
     return sorted(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdecimal() and folder.is_dir())
@@ -64,13 +67,13 @@ def saved_steps(checkpoints: Path) -> list[int]:
 def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint, point ``last`` at it, and remove all but the newest ``keep``.
 
-    A kill at any moment leaves the earlier checkpoints whole: the files are written to a temporary folder, forced to
-    the disk and renamed.
+    A kill at any time leaves the earlier checkpoints whole: the files are written to a temporary folder, forced to the
+    disk and renamed.
 
     Args:
-        checkpoints: the run's ``checkpoints/``; made when absent.
+        checkpoints: the run's ``checkpoints/``; created when absent.
         checkpoint: what to write.
-        keep: checkpoints to keep, at least 1.
+        keep: newest checkpoints to keep, at least 1.
 
     Raises:
         SeqrlError: the disk is full, or the folder cannot be written.
@@ -96,11 +99,11 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Pa
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read one checkpoint whole.
+    """Read all of one checkpoint.
 
     Raises:
-        DamagedCheckpointError: a file is missing or not what was written.
-        SeqrlError: the checkpoint is of a newer version.
+        DamagedCheckpointError: a file is missing or damaged.
+        SeqrlError: a newer version of seqrl wrote the checkpoint.
     """
     state = _read_state(folder)
     return Checkpoint(
@@ -112,17 +115,17 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def read_model(folder: Path) -> dict[str, Tensor]:
-    """The model's state dict of one checkpoint, for those who do not go on training.
+    """Read only the model's state dict of one checkpoint.
 
     Raises:
-        DamagedCheckpointError: a file is missing or not what was written.
-        SeqrlError: the checkpoint is of a newer version.
+        DamagedCheckpointError: a file is missing or damaged.
+        SeqrlError: a newer version of seqrl wrote the checkpoint.
     """
     return _read_tensors(folder, MODEL_FILE, _read_state(folder)["files"])
 
 
 def saved_states(checkpoints: Path) -> list[dict[str, Any]]:
-    """What each kept checkpoint holds beside its tensors, oldest first; one whose state is damaged is left out."""
+    """The training state of each checkpoint, oldest first; a damaged one is left out."""
     states = []
     for step in saved_steps(checkpoints):
         with suppress(DamagedCheckpointError):
@@ -132,32 +135,32 @@ def saved_states(checkpoints: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def reading_state(checkpoints: Path, checkpoint: Checkpoint) -> Iterator[None]:
-    """Tell what is wrong with a whole checkpoint whose training state lacks a key, or holds another kind of value.
+    """Around a block that uses a checkpoint's training state: report a missing key or a wrong value as damage.
 
     Raises:
-        DamagedCheckpointError: the block failed on it.
+        DamagedCheckpointError: the block raised an error about the state.
     """
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         folder = step_folder(checkpoints, checkpoint.step)
         what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used: {error}"
-        hint = "remove that folder to go on from the checkpoint before, or start again with --force"
+        hint = "remove that folder to resume from the previous checkpoint, or start over with --force"
         raise DamagedCheckpointError(f"checkpoint {folder} is damaged: its {STATE_FILE} {what}", hint) from error
 
 
 def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | None = None) -> Checkpoint | None:
-    """The newest whole checkpoint; damaged ones are passed over with a warning.
+    """The newest whole checkpoint; damaged ones are skipped with a warning.
 
     Args:
         checkpoints: the run's ``checkpoints/``.
-        on_warning: told which checkpoints are damaged, how, and which one is used.
+        on_warning: called for each damaged checkpoint, with the reason and the step that is used.
 
     Returns:
-        None when nothing was ever saved.
+        None if nothing was saved.
 
     Raises:
-        SeqrlError: there are checkpoints, but none is whole; or the newest is of a newer version.
+        SeqrlError: there are checkpoints, but none is whole; or a newer version of seqrl wrote the newest.
     """
     found = _newest_whole(checkpoints, read_checkpoint, on_warning)
     return None if found is None else found[1]
@@ -166,9 +169,9 @@ def newest_checkpoint(checkpoints: Path, on_warning: Callable[[str], None] | Non
 def newest_model(
     checkpoints: Path, on_warning: Callable[[str], None] | None = None
 ) -> tuple[int, dict[str, Tensor]] | None:
-    """Updates and state dict of the newest checkpoint whose model is whole, for those who do not go on training.
+    """The step and the model's state dict of the newest checkpoint whose model is whole.
 
-    Arguments, what is returned when nothing was saved, and errors are those of ``newest_checkpoint``.
+    Arguments and errors are those of ``newest_checkpoint``, and so is None if nothing was saved.
     """
     return _newest_whole(checkpoints, read_model, on_warning)
 
@@ -176,9 +179,9 @@ def newest_model(
 def _newest_whole(
     checkpoints: Path, read: Callable[[Path], T], on_warning: Callable[[str], None] | None
 ) -> tuple[int, T] | None:
-    """The step of the newest checkpoint that is whole, and what ``read`` makes of its folder.
+    """The step of the newest whole checkpoint, and what ``read`` returns for its folder.
 
-    Damage alone is passed over: a checkpoint of a newer version is no reason to go back to an older one.
+    Only damage is skipped: a checkpoint that a newer version wrote is an error.
     """
     damaged: list[DamagedCheckpointError] = []
     for step in reversed(saved_steps(checkpoints)):
@@ -187,18 +190,18 @@ def _newest_whole(
         except DamagedCheckpointError as error:
             damaged.append(error)
             continue
-        for passed_over in damaged:
+        for skipped in damaged:
             if on_warning:
-                on_warning(f"{passed_over.message}; using the newest whole checkpoint, of update {step:,}")
+                on_warning(f"{skipped.message}; using the newest whole checkpoint, of update {step:,}")
         return step, found
     if damaged:
         message = f"no checkpoint in {checkpoints} is whole: {damaged[0].message}"
-        raise SeqrlError(message, "start the run again with --force")
+        raise SeqrlError(message, "start the run over with --force")
     return None
 
 
 def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write the three files; ``state.json`` last, with the size and hash of the other two."""
+    """Write the three files, ``state.json`` last, which has the sizes and hashes of the other two."""
     contents = {MODEL_FILE: save(_dense(checkpoint.model)), OPTIMIZER_FILE: save(_dense(checkpoint.optimizer))}
     files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
     state = {
@@ -216,7 +219,7 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def _dense(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU and contiguous, as the file format wants them."""
+    """The tensors on the CPU and contiguous, as the file format requires."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
@@ -224,10 +227,10 @@ def _read_state(folder: Path) -> dict[str, Any]:
     try:
         state = json.loads((folder / STATE_FILE).read_bytes())
     except (OSError, ValueError) as error:
-        raise _damaged(folder, STATE_FILE, "is missing or not whole") from error
+        raise _damaged(folder, STATE_FILE, "is missing or incomplete") from error
     if not isinstance(state, dict):
-        raise _damaged(folder, STATE_FILE, "does not hold one JSON object")
-    # The version first: a newer one may hold other keys.
+        raise _damaged(folder, STATE_FILE, "is not a JSON object")
+    # the version first, since a newer one may have other keys
     version = _entry(folder, state, "schema_version", int)
     if version > SCHEMA_VERSION:
         raise SeqrlError(f"{folder} has schema version {version}, newer than {SCHEMA_VERSION}", "upgrade seqrl")
@@ -240,29 +243,29 @@ def _read_state(folder: Path) -> dict[str, Any]:
 
 
 def _entry(folder: Path, values: dict[str, Any], key: str, kind: type) -> Any:
-    """``values[key]``, when it is of the kind that was written."""
+    """``values[key]``, which must be of the given type."""
     if type(values.get(key)) is not kind:
-        raise _damaged(folder, STATE_FILE, f"has no {key} as it was written")
+        raise _damaged(folder, STATE_FILE, f"has no valid {key}")
     return values[key]
 
 
 def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of one file, under the names that version 2 has for them."""
+    """The tensors of one file, under their current names."""
     try:
         data = (folder / name).read_bytes()
         if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
-            raise _damaged(folder, name, f"does not have the contents that {STATE_FILE} records")
+            raise _damaged(folder, name, f"does not match the hash in {STATE_FILE}")
         return current_names(load(data))
     except (OSError, SafetensorError) as error:
         raise _damaged(folder, name, "cannot be read") from error
 
 
 def _damaged(folder: Path, name: str, what: str) -> DamagedCheckpointError:
-    hint = "the command that made the run, given again, goes on from the checkpoint before"
+    hint = "run the same command again to resume from the previous checkpoint"
     return DamagedCheckpointError(f"checkpoint {folder} is damaged: {name} {what}", hint)
 
 
 def _remove_leftovers(checkpoints: Path) -> None:
-    """Remove temporary folders that a killed process left behind; the run's lock says that no other is writing."""
+    """Remove temporary folders that a killed process left behind; the run's lock excludes other writers."""
     for leftover in checkpoints.glob(".*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""LAMB: Adam whose step for each tensor is as long, relative to the tensor, as the learning rate says.
+"""LAMB: Adam with the step of each tensor scaled to the tensor's norm.
 
-The variant that the Online Decision Transformer was trained with: moments corrected for their bias, no bound on a
-tensor's norm, and plain Adam where nothing is decayed. The maintained library that has a LAMB leaves the bias in and
-bounds norms at 10, which a layer of the paper's width exceeds.
+This is the variant that the Online Decision Transformer was trained with: bias-corrected moments, no bound on a
+tensor's norm, and plain Adam where there is no weight decay. The maintained library that offers LAMB does not correct
+the bias and bounds norms at 10, which a layer of the paper's width exceeds.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Lamb(torch.optim.Optimizer):
         lr: learning rate.
         betas: decay of the first and second moment.
         eps: added to the root of the second moment.
-        weight_decay: share of a weight added to its update; at zero the update is Adam's.
-        joined: sets of parameters that count as one tensor when lengths are measured.
+        weight_decay: fraction of a weight added to its update; at zero the update is Adam's.
+        joined: sets of parameters that count as one tensor when norms are measured.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Lamb(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
-        assert closure is None, "a closure is not called"
+        assert closure is None, "closures are not supported"
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             if parameters:
@@ -69,7 +69,7 @@ class Lamb(torch.optim.Optimizer):
         torch._foreach_add_(parameters, updates, alpha=-group["lr"])
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
-        """Moments of a parameter, zero before its first step."""
+        """A parameter's moments, zero before its first step."""
         state: dict[str, Tensor] = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())
@@ -77,7 +77,7 @@ class Lamb(torch.optim.Optimizer):
         return state
 
     def _trust_ratios(self, parameters: list[Tensor], updates: list[Tensor]) -> list[Tensor]:
-        """Norm of each parameter's layer over that of the layer's update; 1 where one of them is zero."""
+        """Norm of each parameter's layer divided by that of the layer's update; 1 where either is zero."""
         leaders = [self._leader.get(parameter, parameter) for parameter in parameters]
         numbers = {leader: number for number, leader in enumerate(dict.fromkeys(leaders))}
         layers = torch.tensor([numbers[leader] for leader in leaders], device=parameters[0].device)
@@ -86,7 +86,7 @@ class Lamb(torch.optim.Optimizer):
 
 
 def _layer_norms(tensors: list[Tensor], layers: Tensor) -> Tensor:
-    """Norm of all tensors of each tensor's layer, (tensors,), given the layers' numbers (tensors,)."""
+    """For each tensor the norm of its whole layer, (tensors,); ``layers`` (tensors,) numbers the layers."""
     norms = torch.stack(list(torch._foreach_norm(tensors)))
-    squares = norms.double().square()  # in double precision, where the root of a square gives the number back
+    squares = norms.double().square()  # in double precision the root of a square is exact
     return squares.new_zeros(len(tensors)).index_add(0, layers, squares).sqrt()[layers].to(norms.dtype)

@@ -1,4 +1,4 @@
-"""What the updates measured, kept on the device until it is read, and how long they took."""
+"""Accumulates the metrics of updates, which stay on the device until they are read, and measures time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Interval:
     """The updates since the previous log step.
 
     Attributes:
-        means: of each measure.
-        targets_per_second: targets trained on per second, validation and checkpoints included.
-        elapsed: seconds of training in all, interruptions not counted.
+        means: mean of each metric.
+        targets_per_second: targets per second, including the time of validation and checkpoints.
+        elapsed: seconds of training in all, without interruptions.
     """
 
     means: dict[str, float]
@@ -29,36 +29,36 @@ class Interval:
 
 
 class MetricAccumulator:
-    """Measures of updates, one of them called ``loss``, and the clock.
+    """Metrics of updates, one of them called ``loss``, and a clock.
 
     Args:
-        learning_rate: named in the error about a loss that is not finite.
-        key: what sets it.
+        learning_rate: for the error about a loss that is not finite.
+        key: the configuration key of the learning rate.
     """
 
     def __init__(self, learning_rate: float, key: str = "train.learning_rate") -> None:
         self.measures: dict[str, list[float]] = {}
         self._learning_rate, self._key = learning_rate, key
-        self._unread: list[Mapping[str, Tensor]] = []  # reading one waits for the GPU, so it happens only when needed
+        self._unread: list[Mapping[str, Tensor]] = []  # reading waits for the GPU
         self._earlier = 0.0
         self._started = self._logged_at = time.perf_counter()
         self._targets = 0
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training in all, interruptions not counted."""
+        """Seconds of training in all, without interruptions."""
         return self._earlier + time.perf_counter() - self._started
 
     def count(self, targets: int) -> None:
-        """Count targets that are about to be trained on."""
+        """Count the targets of an update."""
         self._targets += targets
 
     def note(self, measures: Mapping[str, Tensor]) -> None:
-        """Keep what an update measured, scalars on the device."""
+        """Record the metrics of an update, scalars on the device."""
         self._unread.append(measures)
 
     def read(self, step: int) -> None:
-        """Take the measures of the latest updates from the device.
+        """Read the recorded metrics from the device.
 
         Args:
             step: updates made.
@@ -78,7 +78,7 @@ class MetricAccumulator:
         self._unread.clear()
 
     def close(self) -> Interval:
-        """End the interval of a log step, all of whose measures have been read, and begin the next."""
+        """End the interval of a log step and start the next; its metrics must have been read."""
         now = time.perf_counter()
         means = {name: sum(values) / len(values) for name, values in self.measures.items()}
         interval = Interval(means, self._targets / (now - self._logged_at), self._earlier + now - self._started)
@@ -87,6 +87,6 @@ class MetricAccumulator:
         return interval
 
     def restore(self, measures: Mapping[str, list[float]], elapsed: float) -> None:
-        """Go on from the measures since the last log step, and the seconds, that a checkpoint holds."""
+        """Restore the metrics since the last log step, and the seconds, from a checkpoint."""
         self.measures = {name: list(values) for name, values in measures.items()}
         self._earlier = elapsed

@@ -1,4 +1,4 @@
-"""AdamW with the original's two parameter groups, and its state under the parameters' names."""
+"""AdamW with two parameter groups, with and without weight decay; and optimizer states by parameter name."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from seqrl_cli.models.embedding import PositionHead
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that learn, by name in the model's order: those that nobody has frozen."""
+    """The parameters that are not frozen, by name, in the model's order."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def decayed_parameters(model: nn.Module) -> set[str]:
-    """Names of the parameters under weight decay: the matrices of linear layers and heads, nothing else."""
+    """Names of the parameters with weight decay: the matrices of linear layers and heads."""
     return {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear | PositionHead)}
 
 
 def make_optimizer(
     model: nn.Module, learning_rate: float, betas: tuple[float, float] = (0.9, 0.95), weight_decay: float = 0.1
 ) -> torch.optim.AdamW:
-    """AdamW for the trainable parameters (Loshchilov and Hutter 2019), decay on ``decayed_parameters`` only.
+    """AdamW for the trainable parameters (Loshchilov and Hutter 2019), with decay of ``decayed_parameters`` only.
 
     Args:
-        model: its parameters stay where they are.
-        learning_rate: before any schedule.
+        model: on its device.
+        learning_rate: before the schedule.
         betas: decay of the first and second moment.
-        weight_decay: of the decayed group.
+        weight_decay: for the decayed parameters.
     """
     decayed = decayed_parameters(model)
     parameters = trainable_parameters(model)
@@ -41,13 +41,13 @@ def make_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the rate of all groups."""
+    """Set the learning rate of all groups."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """Moments and step counts as ``<parameter>.<moment>``, to be written to a file."""
+    """Moments and step counts, named ``<parameter>.<moment>``, for a checkpoint."""
     return {
         f"{name}.{key}": value
         for name, parameter in parameters.items()
@@ -58,7 +58,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str,
 def load_optimizer_tensors(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put back copies of what ``optimizer_tensors`` gave, on the parameters' devices."""
+    """Restore what ``optimizer_tensors`` returned; copies, on the parameters' devices."""
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition(".")
         parameter = parameters[name]

@@ -1,6 +1,7 @@
-"""Gradient steps on a policy: squared error, or likelihood with an entropy that a temperature holds up.
+"""Gradient steps on a policy, offline and online.
 
-The one place where a policy learns, offline and online.
+Deterministic policies minimise a squared error; stochastic ones maximise the likelihood under an entropy constraint,
+whose multiplier is the temperature.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from torch import Tensor, nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.block import joined_parameters
+from seqrl_cli.models.block import Block, joined_parameters
+from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
-from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.training.acceleration import Precision, autocast, compiled, resolve_precision
 from seqrl_cli.training.checkpoints import Checkpoint
-from seqrl_cli.training.compile import compiled
 from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.optimizer import (
     load_optimizer_tensors,
@@ -29,15 +30,14 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.precision import Precision, autocast, resolve_precision
 from seqrl_cli.training.rng import generator_states, restore_generators
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
 CPU_STEPS = 64 * 20
-"""Steps that go through the model at a time on a CPU: the activations of more are so large, at the paper's width, that
-the allocator gives them back to the system after each operation, and a fifth of the time goes into getting them again.
+"""Steps per forward pass on a CPU. At the paper's width the activations of more steps are so large that the allocator
+returns them to the system after each operation; requesting them again takes a fifth of the time.
 """
-BF16_WIDTH = 128  # on a CPU, narrower transformers lose more by the casts than they gain by the products
+BF16_WIDTH = 128  # on a CPU, the casts of narrower transformers cost more than the products gain
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class PolicySettings:
 
     Args:
         seed: of dropout and of the samples for the entropy; not of the initial weights.
-        optimizer: ``lamb`` decays every parameter, as the Online Decision Transformer does; ``adamw`` the matrices.
-        learning_rate: after the warm-up, where it stays.
-        warmup_updates: updates over which the rate rises linearly to its full height.
-        betas: decay of the optimizer's moments.
+        optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices.
+        learning_rate: constant after the warm-up.
+        warmup_updates: updates over which the rate rises linearly from zero.
+        betas: decays of the optimizer's moments.
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
-        entropy_samples: samples a step that a squashed Gaussian's entropy is estimated from (k).
-        target_entropy: what the temperature keeps the entropy above; None = minus the number of action dimensions.
-        initial_temperature: of the first update.
+        entropy_samples: samples per step (k) for the entropy of a squashed Gaussian.
+        target_entropy: lower bound of the entropy; None means minus the number of action dimensions.
+        initial_temperature: temperature at the first update.
         temperature_rate: learning rate of the temperature's logarithm.
-        precision: ``auto`` takes bf16 where it is faster.
+        precision: ``auto`` means bf16 where it is faster.
         compile: whether to compile the model with ``torch.compile``.
     """
 
@@ -78,9 +78,9 @@ class PolicySettings:
 class PolicyLearner:
     """A policy, its optimizer, and its temperature.
 
-    Frozen parameters are left alone: ``trainable_parameters`` are those that learn, by name.
+    Frozen parameters stay as they are; ``trainable_parameters`` has the others by name.
 
-    Dropout and entropy draw from PyTorch's global generators; they are seeded here, so construct inside
+    Dropout and entropy draw from PyTorch's global generators, which the constructor seeds: use it inside
     ``own_generators``.
 
     Args:
@@ -92,7 +92,7 @@ class PolicyLearner:
         self.model = model
         self.settings = settings
         self.step = 0
-        self.device = model.head.weight.device
+        self.device = device_of(model)
         self.precision = _precision(model, settings.precision, self.device)
         torch.manual_seed(settings.seed)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
@@ -108,11 +108,11 @@ class PolicyLearner:
         self._dual = DualTemperature(settings, model.action_dim, self.device) if model.stochastic else None
 
     def update(self, batch: PolicyBatch) -> dict[str, Tensor]:
-        """One step of the optimizer on a batch, and one of the temperature's.
+        """Make one optimizer step on a batch, and one step of the temperature.
 
         Returns:
-            Scalars on the device: ``loss``, ``learning_rate``, and of a stochastic policy ``nll``, ``entropy`` and
-            ``temperature``, that which was in the loss.
+            Scalars on the device: ``loss`` and ``learning_rate``; for a stochastic policy also ``nll``,
+            ``entropy``, and the ``temperature`` in that loss.
         """
         self.model.train()
         measures = self._accumulate(batch)
@@ -128,7 +128,7 @@ class PolicyLearner:
 
     @torch.no_grad()
     def validation_loss(self, batches: Iterator[PolicyBatch]) -> float:
-        """Negative log-likelihood of the real steps' actions, or their squared error, without dropout."""
+        """Mean negative log-likelihood, or squared error, of the actions of all real steps, without dropout."""
         self.model.eval()
         total, steps = 0.0, 0
         for batch in batches:
@@ -138,7 +138,7 @@ class PolicyLearner:
         return total / steps
 
     def _accumulate(self, batch: PolicyBatch) -> dict[str, Tensor]:
-        """Gradients of the batch's loss, a part of the batch at a time; what ``_measure`` gives, for the whole."""
+        """Accumulate the gradients of a batch's loss, part by part; returns the sums of what ``_measure`` returns."""
         real = int(batch.mask.sum())
         size = max(1, CPU_STEPS // batch.mask.shape[1]) if self.device.type == "cpu" else len(batch)
         totals: dict[str, Tensor] = {}
@@ -152,11 +152,11 @@ class PolicyLearner:
         return totals
 
     def _measure(self, batch: PolicyBatch, real_steps: int) -> dict[str, Tensor]:
-        """The loss (Zheng et al. 2022, equation 6, with the temperature held fixed) and what it is made of.
+        """The loss (Zheng et al. 2022, equation 6, with a fixed temperature) and its terms.
 
         Args:
             batch: a part of a batch.
-            real_steps: of the whole batch; each counts the same in its means, padding not at all.
+            real_steps: steps of the whole batch that are not padding; the loss is their mean.
         """
         distribution, actions, real = self._apply(batch)
         weight = real / real_steps
@@ -169,7 +169,7 @@ class PolicyLearner:
         return {"loss": distance - self._dual.value * entropy, "nll": distance, "entropy": entropy}
 
     def _apply(self, batch: PolicyBatch) -> tuple[ActionDistribution, Tensor, Tensor]:
-        """What the model says, the actions that it should say, and 1 where a step is real."""
+        """The model's distribution, the data's normalized actions, and 1 for real steps, 0 for padding."""
         arrays = (batch.observations, batch.actions, batch.returns_to_go, batch.timesteps)
         observations, actions, returns_to_go, timesteps = (torch.from_numpy(array).to(self.device) for array in arrays)
         with autocast(self.precision, self.device):
@@ -187,7 +187,7 @@ class PolicyLearner:
         return -distribution.log_prob(actions)
 
     def checkpoint(self) -> Checkpoint:
-        """All that ``restore`` needs, the temperature included."""
+        """Everything that ``restore`` needs, including the temperature."""
         tensors = optimizer_tensors(self._optimizer, self.trainable_parameters)
         if self._dual:
             tensors |= {TEMPERATURE + name: tensor for name, tensor in self._dual.tensors().items()}
@@ -200,24 +200,24 @@ class PolicyLearner:
         return Checkpoint(self.step, self.model.state_dict(), tensors, state)
 
     def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
         Args:
             checkpoint: of the same model and settings.
-            on_warning: told when the number of threads has changed.
+            on_warning: called when the number of threads has changed.
 
         Raises:
-            SeqrlError: the checkpoint is of another model or optimizer.
+            SeqrlError: the checkpoint belongs to another model or optimizer.
         """
         state, step = checkpoint.state, checkpoint.step
-        hint = "use the run's own settings, or start again with --force"
+        hint = "use the run's own settings, or start over with --force"
         if state["optimizer"] != self.settings.optimizer:
             message = f"the checkpoint of step {step} is of {state['optimizer']}, not of {self.settings.optimizer}"
             raise SeqrlError(message, hint)
         try:
             self.model.load_state_dict(checkpoint.model)
         except RuntimeError as error:
-            raise SeqrlError(f"the checkpoint of step {step} is of another model", hint) from error
+            raise SeqrlError(f"the checkpoint of step {step} belongs to another model", hint) from error
         dual = {name: value for name, value in checkpoint.optimizer.items() if name.startswith(TEMPERATURE)}
         own = {name: value for name, value in checkpoint.optimizer.items() if name not in dual}
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, own)
@@ -229,17 +229,19 @@ class PolicyLearner:
             self.precision = state["precision"]
         threads = torch.get_num_threads()
         if on_warning and state["threads"] != threads:
-            on_warning(f"resuming with {threads} threads what began with {state['threads']}: last digits may differ")
+            on_warning(f"resuming with {threads} threads, but the run used {state['threads']}: last digits may differ")
 
 
 def _precision(model: Policy, asked: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
-    """What ``auto`` means for a model on a device."""
-    small = isinstance(model, BehaviourCloning) or model.head.in_features < BF16_WIDTH
-    return "float32" if asked == "auto" and device.type == "cpu" and small else resolve_precision(asked, device)
+    """Replace ``auto`` by the faster precision for a model on a device."""
+    wide = any(block.width >= BF16_WIDTH for block in model.modules() if isinstance(block, Block))
+    if asked == "auto" and device.type == "cpu" and not wide:
+        return "float32"
+    return resolve_precision(asked, device)
 
 
 class DualTemperature:
-    """The multiplier of the constraint that the entropy stays above its target, optimised as a logarithm.
+    """The multiplier of the constraint that the entropy stays above its target; its logarithm is optimised.
 
     It rises while the entropy is below the target and falls while it is above (Zheng et al. 2022, equation 8).
     """
@@ -256,16 +258,16 @@ class DualTemperature:
         return self._log.detach().exp()
 
     def update(self, entropy: Tensor) -> None:
-        """One step, by the policy's mean entropy."""
+        """Make one step, given the policy's mean entropy."""
         self._log.grad = self.value * (entropy - self.target)  # of temperature * (entropy - target)
         self._optimizer.step()
 
     def tensors(self) -> dict[str, Tensor]:
-        """The logarithm and its moments."""
+        """The logarithm and its moments, for a checkpoint."""
         return {"log": self._log.detach(), **self._optimizer.state[self._log]}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Put back copies of what ``tensors`` gave, on the device; Adam keeps its step on the CPU."""
+        """Restore what ``tensors`` returned; Adam keeps its step count on the CPU."""
         with torch.no_grad():
             self._log.copy_(tensors["log"])
         moments = {name: value for name, value in tensors.items() if name != "log"}

@@ -1,4 +1,4 @@
-"""Offline training of a policy for the one training loop: a learner, its place in the data, and its log."""
+"""Offline training of a policy: the learner, with a sampler and metrics, as a trainer for the loop."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class PolicyTrainSettings:
     """How to train a policy offline.
 
     Args:
-        updates: of the whole run, those before a resume included.
-        learner: how it learns; its seed is that of shuffling and of the choice of validation windows, too.
-        batch_size: windows an update.
+        updates: of the whole run, including those before a resume.
+        learner: how it learns; its seed also determines shuffling and the choice of validation windows.
+        batch_size: windows per update.
         log_every: updates between log steps.
-        checkpoint_every: updates between checkpoints, each with a validation before it.
-        keep_checkpoints: newest checkpoints kept.
-        validation_windows: held-out windows to validate on, at most.
+        checkpoint_every: updates between checkpoints; each follows a validation.
+        keep_checkpoints: newest checkpoints to keep.
+        validation_windows: most held-out windows to validate on.
     """
 
     updates: int
@@ -40,10 +40,10 @@ class PolicyTrainSettings:
 
 
 class PolicyTrainer:
-    """A policy's learner on shuffled windows of a dataset.
+    """Trains a policy on shuffled windows of a dataset.
 
-    Without replacement a window is drawn once an epoch, so that trajectories come up in proportion to their length.
-    Construct inside ``own_generators``: the learner seeds PyTorch's global ones.
+    Each epoch has every window once, so trajectories occur in proportion to their length. The learner seeds PyTorch's
+    global generators: use this inside ``own_generators``.
 
     Args:
         model: on its device; trained in place.
@@ -78,13 +78,13 @@ class PolicyTrainer:
         return self.learner.trainable_parameters
 
     def update(self) -> None:
-        """One step of the optimizer on the next batch."""
+        """Make one optimizer step on the next batch."""
         batch = self.train.batch(self.sampler.next_batch())
         self._metrics.count(int(np.count_nonzero(batch.mask)))
         self._metrics.note(self.learner.update(batch))
 
     def read_losses(self) -> None:
-        """Take the losses of the latest updates from the device.
+        """Read the losses of the updates made so far from the device.
 
         Raises:
             SeqrlError: one of them is not finite.
@@ -92,10 +92,10 @@ class PolicyTrainer:
         self._metrics.read(self.step)
 
     def measure(self, *, validate: bool) -> dict[str, float | None]:
-        """The numbers of the log step at this update; begins the next interval.
+        """The numbers of the log step at this update; starts the next interval.
 
         Args:
-            validate: whether to take the validation loss.
+            validate: whether to compute the validation loss.
 
         Raises:
             SeqrlError: a loss since the last log step was not finite.
@@ -105,7 +105,7 @@ class PolicyTrainer:
         latest = {name: values[-1] for name, values in self._metrics.measures.items()}
         interval = self._metrics.close()
         numbers = {
-            "epoch": self.sampler.epoch + self.sampler.epoch_share,
+            "epoch": self.sampler.epoch + self.sampler.epoch_fraction,
             "loss": interval.means["loss"],
             "validation_loss": validation_loss,
             "learning_rate": latest["learning_rate"],
@@ -118,7 +118,7 @@ class PolicyTrainer:
         return numbers
 
     def _validation_loss(self) -> float | None:
-        """Negative log-likelihood, or squared error, of the chosen held-out windows' actions; None without any."""
+        """The learner's validation loss on the chosen held-out windows; None if nothing is held out."""
         return self.learner.validation_loss(self._validation_batches()) if len(self._validated) else None
 
     def _validation_batches(self) -> Iterator[PolicyBatch]:
@@ -127,10 +127,10 @@ class PolicyTrainer:
             yield self.validation.batch(self._validated[start : start + self.settings.batch_size])
 
     def checkpoint(self) -> Checkpoint:
-        """All that ``restore`` needs.
+        """Everything that ``restore`` needs.
 
         Raises:
-            SeqrlError: a loss since the last log step was not finite, so that the weights are worth nothing.
+            SeqrlError: a loss since the last log step was not finite.
         """
         self.read_losses()
         learner = self.learner.checkpoint()
@@ -138,14 +138,14 @@ class PolicyTrainer:
         return replace(learner, state={**learner.state, **own})
 
     def restore(self, checkpoint: Checkpoint, on_warning: Callable[[str], None] | None = None) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
         Args:
             checkpoint: of the same model, data and settings.
-            on_warning: told when the number of threads has changed.
+            on_warning: called when the number of threads has changed.
 
         Raises:
-            SeqrlError: the checkpoint is of another model or other data.
+            SeqrlError: the checkpoint belongs to another model or other data.
         """
         self.sampler.restore(checkpoint.state["sampler"])
         self.learner.restore(checkpoint, on_warning)

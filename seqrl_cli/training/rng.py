@@ -1,20 +1,37 @@
-"""The states of PyTorch's own generators, from which dropout draws, as text for a JSON file."""
+"""Random numbers: seed streams, and the states of PyTorch's global generators as text for a JSON file."""
 
 from __future__ import annotations
 
 import base64
 from contextlib import AbstractContextManager
+from enum import IntEnum
 
 import torch
 
 
+class SeedStream(IntEnum):
+    """The second number of a generator's seed, after the run's own: one stream per purpose.
+
+    Separate streams keep draws for one purpose from shifting those for another. Changing a value changes results.
+    """
+
+    HELD_OUT = 1
+    """The choice of episodes held out from training."""
+    REPLAY = 2
+    """The choice of windows from the replay buffer in fine-tuning."""
+    EPISODES = 3
+    """Seeds of the episodes that fine-tuning plays."""
+    PLAN = 4
+    """The planner's draws in an episode, whose index follows; the environment has a seed of its own."""
+
+
 def own_generators(device: torch.device) -> AbstractContextManager[None]:
-    """Within the block PyTorch's generators may be seeded and drawn from; afterwards they are as they were before."""
+    """Around a block that seeds and uses PyTorch's global generators: restore their states at its end."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def generator_states(device: torch.device) -> dict[str, str]:
-    """States of the CPU's generator and, on a GPU, of the device's."""
+    """The state of the CPU's generator and, for a GPU, of the device's."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -22,7 +39,7 @@ def generator_states(device: torch.device) -> dict[str, str]:
 
 
 def restore_generators(states: dict[str, str], device: torch.device) -> None:
-    """Put back what ``generator_states`` gave; a GPU's state is left out on a machine without one."""
+    """Restore what ``generator_states`` returned; without a GPU, a GPU's state is ignored."""
     torch.set_rng_state(_decode(states["cpu"]))
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(_decode(states["cuda"]), device)

@@ -1,4 +1,4 @@
-"""Shuffled batches without replacement, whose place in the stream can be written down and found again."""
+"""Shuffled batches without replacement; the position in the stream can be saved and restored."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from seqrl_cli.errors import SeqrlError
 
 
 class Sampler:
-    """Endless batches of indices: every epoch a new order of all, its last batch as short as it comes.
+    """Endless batches of indices; each epoch is a new permutation, and its last batch may be short.
 
     Args:
-        size: indices are below it; at least 1.
-        batch_size: indices a batch.
-        rng: draws the orders; owned by the sampler from here on.
+        size: number of indices, at least 1.
+        batch_size: indices per batch.
+        rng: draws the permutations; the sampler owns it from now on.
     """
 
     def __init__(self, size: int, batch_size: int, rng: np.random.Generator) -> None:
@@ -38,12 +38,12 @@ class Sampler:
         return batch
 
     @property
-    def epoch_share(self) -> float:
-        """How much of the current epoch was handed out, in [0, 1]."""
+    def epoch_fraction(self) -> float:
+        """Fraction of the current epoch that was handed out, in [0, 1]."""
         return self._position / self.size
 
     def state(self) -> dict[str, Any]:
-        """Where the stream stands, as plain JSON values."""
+        """The position in the stream, as plain JSON values."""
         return {
             "size": self.size,
             "batch_size": self.batch_size,
@@ -53,16 +53,16 @@ class Sampler:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a ``state()``.
+        """Restore what ``state`` returned.
 
         Raises:
-            SeqrlError: the state was taken over another number of windows, or with another batch size.
+            SeqrlError: the state has another number of indices or another batch size.
         """
         for name, mine in {"size": self.size, "batch_size": self.batch_size}.items():
             if state[name] != mine:
                 raise SeqrlError(
-                    f"the checkpoint was made with {name} {state[name]}, but the data at hand have {mine}",
-                    "use the run's own dataset and settings, or start again with --force",
+                    f"the checkpoint has {name} {state[name]}, but this run has {mine}",
+                    "use the run's own dataset and settings, or start over with --force",
                 )
         self._rng.bit_generator.state = state["rng"]
         self.epoch = state["epoch"]
@@ -70,7 +70,7 @@ class Sampler:
         self._position = state["position"]
 
     def _start_epoch(self) -> None:
-        """Draw the epoch's order, remembering the generator before it: that is shorter than the order itself."""
+        """Draw the epoch's permutation. Its seed state is kept instead of the permutation, which is longer."""
         self._epoch_rng_state = self._rng.bit_generator.state
         self._order = self._rng.permutation(self.size)
         self._position = 0

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the tokens processed, and how many updates a run has."""
+"""The learning rate as a function of the tokens seen, and the number of updates of a run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FLOOR = 0.1
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then half a cosine down to a tenth.
+    """Linear warm-up, then half a cosine down to a tenth of the rate.
 
     Args:
         kind: ``clamped`` stays at a tenth after ``final_tokens``; ``tt-exact`` follows the cosine up and down again,
             as the Trajectory Transformer's published runs did.
         warmup_tokens: tokens until the full rate is reached.
-        final_tokens: tokens until the cosine is at its lowest.
+        final_tokens: tokens until the cosine reaches its minimum.
 
     Raises:
-        SeqrlError: an unknown kind.
+        SeqrlError: the kind is unknown.
     """
 
     kind: Literal["clamped", "tt-exact"]
@@ -35,7 +35,7 @@ class Schedule:
             raise unknown("schedule", self.kind, ["clamped", "tt-exact"])
 
     def multiplier(self, tokens: int) -> float:
-        """What the learning rate is multiplied by once ``tokens`` targets, stop tokens not counted, were seen."""
+        """The factor of the learning rate after ``tokens`` targets, not counting stop tokens."""
         if tokens < self.warmup_tokens:
             return tokens / self.warmup_tokens
         progress = (tokens - self.warmup_tokens) / max(1, self.final_tokens - self.warmup_tokens)
@@ -45,47 +45,47 @@ class Schedule:
 
 
 def paper_schedule(kind: Literal["clamped", "tt-exact"], windows: int, block_size: int) -> Schedule:
-    """The original's: warm up for one epoch, decay until the twentieth.
+    """The original schedule: warm-up for one epoch, decay until the twentieth.
 
     Args:
         kind: see ``Schedule``.
         windows: training windows, ``len(dataset)``.
-        block_size: targets a window.
+        block_size: targets per window.
     """
     return Schedule(kind, windows * block_size, PAPER_DECAY_EPOCHS * windows * block_size)
 
 
 def scaled_schedule(
-    kind: Literal["clamped", "tt-exact"], updates: int, batch_size: int, block_size: int, warmup_share: float = 0.05
+    kind: Literal["clamped", "tt-exact"], updates: int, batch_size: int, block_size: int, warmup_fraction: float = 0.05
 ) -> Schedule:
-    """For runs shorter than the paper's: warm up for a share of the updates, decay until the last.
+    """For runs shorter than the paper's: warm-up for a fraction of the updates, decay until the last.
 
     Args:
         kind: see ``Schedule``.
         updates: of the whole run.
-        batch_size: windows an update.
-        block_size: targets a window.
-        warmup_share: share of the updates until the full rate is reached.
+        batch_size: windows per update.
+        block_size: targets per window.
+        warmup_fraction: fraction of the updates until the full rate is reached.
     """
     tokens = updates * batch_size * block_size
-    return Schedule(kind, round(warmup_share * tokens), tokens)
+    return Schedule(kind, round(warmup_fraction * tokens), tokens)
 
 
 def paper_epochs(windows: int, n_epochs_ref: int) -> int:
-    """Epochs that give a dataset as many updates as ``n_epochs_ref`` epochs over one of a million windows."""
+    """Epochs that take as many updates as ``n_epochs_ref`` epochs over a million windows."""
     return max(1, int(1e6 / windows * n_epochs_ref))
 
 
 def paper_updates(windows: int, batch_size: int, n_epochs_ref: int) -> int:
-    """Updates of the original's run: its epochs times the batches of an epoch, the short last one too.
+    """Updates of the original's run: its epochs times the batches per epoch, including the short last one.
 
     Args:
         windows: training windows.
-        batch_size: windows an update.
-        n_epochs_ref: epochs if the dataset had 1e6 windows.
+        batch_size: windows per update.
+        n_epochs_ref: epochs for a dataset of 1e6 windows.
 
     Raises:
-        SeqrlError: there is no window.
+        SeqrlError: there are no windows.
     """
     if windows < 1:
         raise SeqrlError("the dataset has no training window", "use a dataset with more episodes")

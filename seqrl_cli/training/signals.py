@@ -1,4 +1,4 @@
-"""Ctrl-C, or a polite kill, that waits for the end of the step."""
+"""Ctrl-C and SIGTERM that wait for the end of an update."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from types import FrameType
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block, note a first Ctrl-C or SIGTERM instead of raising it amid an update; a second one raises.
+    """Inside the block, record a first Ctrl-C or SIGTERM instead of raising it during an update; a second one raises.
 
-    Outside the main thread Python delivers no signals, so there the noted value stays false.
+    Outside the main thread, where Python delivers no signals, nothing is recorded.
 
     Yields:
-        A function that says whether one came.
+        A function that returns whether a signal was received.
     """
-    noted = threading.Event()
+    received = threading.Event()
 
     def note(signum: int, frame: FrameType | None) -> None:
-        if noted.is_set():
+        if received.is_set():
             raise KeyboardInterrupt
-        noted.set()
+        received.set()
 
     if threading.current_thread() is not threading.main_thread():
-        yield noted.is_set
+        yield received.is_set
         return
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield noted.is_set
+        yield received.is_set
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

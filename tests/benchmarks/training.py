@@ -21,8 +21,7 @@ from seqrl_cli.data.windows import Windows
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.loss import target_weights
 from seqrl_cli.training.schedule import scaled_schedule
-from seqrl_cli.training.settings import TrainSettings
-from seqrl_cli.training.trainer import Trainer
+from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
 
 BINS, OBSERVATION_DIM, ACTION_DIM, SEQUENCE_LENGTH, WIDTH, HEADS, LAYERS, DROPOUT = 100, 11, 3, 10, 128, 4, 4, 0.1
 TRANSITION_DIM = OBSERVATION_DIM + ACTION_DIM + 2
@@ -96,7 +95,7 @@ def plain_update(batch: tuple[np.ndarray, ...]) -> Callable[[], None]:
     return update
 
 
-def make_trainer(batch_size: int, precision: str, compile_: bool) -> Trainer:
+def make_trainer(batch_size: int, precision: str, compile_: bool) -> TokenTrainer:
     """Ours, on random tokens of a hopper-sized dataset."""
     rng = np.random.default_rng(0)
     rows = rng.integers(0, BINS, (100_000, TRANSITION_DIM), dtype=np.uint8)
@@ -104,10 +103,10 @@ def make_trainer(batch_size: int, precision: str, compile_: bool) -> Trainer:
     model = GPT(bins=BINS, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, block_size=BLOCK_SIZE)
     schedule = scaled_schedule("clamped", 10_000, batch_size, BLOCK_SIZE)
     settings = TrainSettings(10_000, schedule, 0, batch_size=batch_size, precision=precision, compile=compile_)
-    return Trainer(model, windows, windows, settings)
+    return TokenTrainer(model, windows, windows, settings)
 
 
-def phases(trainer: Trainer) -> dict[str, float]:
+def phases(trainer: TokenTrainer) -> dict[str, float]:
     """Seconds of each part of one update of ours."""
     marks = [time.perf_counter()]
     batch = trainer.next_batch()

@@ -9,7 +9,8 @@ from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.build import build_decoder, build_model
 from seqrl_cli.models.decision.decoder import History, build_policy_decoder
 from seqrl_cli.models.decoding.interface import Window
-from tests.models.adapters import adapt
+from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
+from tests.models.adapters import LowRank, adapt
 from tests.models.policies import make_batch, make_policy, tensors
 
 SIZES = {"bins": 10, "observation_dim": 3, "action_dim": 2, "n_layer": 2, "n_head": 2, "width": 16}
@@ -62,6 +63,16 @@ def test_the_decoder_of_a_policy_sees_adapters(arch):
     histories = [History() for _ in observations]
     decided = build_policy_decoder(policy, 3).decide(histories, observations[:, 0], actions[:, 0], returns_to_go[:, 0])
     torch.testing.assert_close(decided.mode, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_policy_learns_with_an_adapter_around_its_head():
+    policy = make_policy("odt")
+    policy.head = LowRank(policy.head, torch.Generator().manual_seed(0))
+    before = policy.head.up.clone()
+    learner = PolicyLearner(policy, PolicySettings(seed=0, learning_rate=1e-2, warmup_updates=0))
+    learner.update(make_batch())
+    assert not torch.equal(policy.head.up, before)
+    assert {name for name in learner.trainable_parameters if name.startswith("head.")} == {"head.down", "head.up"}
 
 
 def test_query_key_and_value_are_one_layer_to_layerwise_optimizers():

@@ -203,4 +203,4 @@ def test_another_number_of_threads_is_told_on_resuming(tmp_path):
         tune(tmp_path, small_settings(2), on_warning=said.append)
     finally:
         torch.set_num_threads(threads)
-    assert said == [f"resuming with {threads + 1} threads what began with {threads}: last digits may differ"]
+    assert said == [f"resuming with {threads + 1} threads, but the run used {threads}: last digits may differ"]

@@ -40,10 +40,10 @@ def test_sinks_are_closed_when_training_fails():
     assert recorder.calls == ["start 0", 3, "close"]
 
 
-def test_an_optional_sink_that_fails_is_given_up_with_one_warning(tmp_path):
+def test_an_optional_sink_that_fails_is_dropped_with_one_warning(tmp_path):
     path, broken, said = tmp_path / "metrics.jsonl", Broken(), []
     train(tmp_path, sinks=[OptionalSink(broken, "the tracker", said.append), JsonlSink(path)])
-    assert said == ["the tracker failed and gets no more of this run's log: ConnectionError: no route"]
+    assert said == ["the tracker failed and receives no more log steps: ConnectionError: no route"]
     assert broken.calls == ["start 0", 3, 5]
     assert [line.step for line in read_training_lines(path)][-1] == 23
 

@@ -13,7 +13,7 @@ from seqrl_cli.tracking.metrics import TrainingLine, Values
 from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainSettings
 from seqrl_cli.training.schedule import scaled_schedule
-from seqrl_cli.training.settings import TrainSettings
+from seqrl_cli.training.token_trainer import TrainSettings
 from tests.models.policies import CONTEXT, make_policy, make_trajectories
 
 BINS, OBSERVATION_DIM, ACTION_DIM, SEQUENCE_LENGTH = 8, 3, 2, 4

@@ -103,14 +103,14 @@ def test_a_state_without_a_key_or_with_another_kind_of_value_is_damage(tmp_path,
 def test_a_state_that_is_no_object_is_damage(tmp_path, content):
     folder = write_checkpoint(tmp_path, checkpoint(1), keep=1)
     (folder / "state.json").write_text(content)
-    with pytest.raises(DamagedCheckpointError, match="state.json does not hold one JSON object"):
+    with pytest.raises(DamagedCheckpointError, match="state.json is not a JSON object"):
         read_model(folder)
 
 
 def test_all_damaged(tmp_path):
     (write_checkpoint(tmp_path, checkpoint(1), keep=1) / "state.json").write_text("{}")
     for newest in (newest_checkpoint, newest_model):
-        with pytest.raises(SeqrlError, match="whole: .*00000001 is damaged: state.json has no schema_version"):
+        with pytest.raises(SeqrlError, match="whole: .*00000001 is damaged: state.json has no valid schema_version"):
             newest(tmp_path)
 
 

@@ -16,8 +16,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.build import POLICIES
 from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.training.checkpoints import newest_checkpoint
-from seqrl_cli.training.estimate import seconds_per_update
-from seqrl_cli.training.loop import fit
+from seqrl_cli.training.loop import fit, seconds_per_update
 from seqrl_cli.training.policy_trainer import PolicyTrainer
 from tests.models.policies import make_trajectories
 from tests.training.fixtures import Recorder, policy_windows, tiny_policy, tiny_policy_settings

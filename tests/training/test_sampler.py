@@ -18,7 +18,7 @@ def test_an_epoch_has_every_index_once():
     epochs = [np.concatenate([sampler.next_batch() for _ in range(3)]) for _ in range(2)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
     assert epochs[0].tolist() != epochs[1].tolist()
-    assert (sampler.epoch, sampler.epoch_share) == (1, 1.0)
+    assert (sampler.epoch, sampler.epoch_fraction) == (1, 1.0)
 
 
 def test_same_seed_same_order():
@@ -35,7 +35,7 @@ def test_goes_on_from_any_place(batches):
     resumed.restore(json.loads(json.dumps(sampler.state())))
     for _ in range(7):
         assert resumed.next_batch().tolist() == sampler.next_batch().tolist()
-        assert (resumed.epoch, resumed.epoch_share) == (sampler.epoch, sampler.epoch_share)
+        assert (resumed.epoch, resumed.epoch_fraction) == (sampler.epoch, sampler.epoch_fraction)
 
 
 @pytest.mark.parametrize("other", [{"size": 11}, {"batch_size": 5}])

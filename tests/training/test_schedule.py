@@ -26,7 +26,7 @@ def test_clamped_stays_down(epoch, multiplier):
 
 def test_a_short_run_uses_the_whole_curve():
     updates, batch_size = 200, 64
-    schedule = scaled_schedule("clamped", updates, batch_size, BLOCK_SIZE, warmup_share=0.05)
+    schedule = scaled_schedule("clamped", updates, batch_size, BLOCK_SIZE, warmup_fraction=0.05)
     rates = [schedule.multiplier(step * batch_size * BLOCK_SIZE) for step in range(updates + 1)]
     assert rates[5] == pytest.approx(0.5)
     assert rates[10] == max(rates) == 1.0

@@ -1,4 +1,4 @@
-"""What a policy says about actions: a point, or a Gaussian, squashed into the box or not.
+"""A policy's distribution of actions: a point, a Gaussian, or a Gaussian squashed into the box.
 
 All numbers are in units of the action box scaled to [-1, 1].
 """
@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 LARGEST_ACTION = 1 - 1e-6
-"""Actions nearer to the bounds have a pre-image of tanh that is too far out to learn from (Zheng et al.'s release)."""
+"""Actions nearer to the bounds have too large a pre-image under tanh to learn from (Zheng et al.'s release)."""
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
 
 def bounded_log_std(raw: Tensor) -> Tensor:
-    """Squeeze any number smoothly into ``LOG_STD_RANGE``."""
+    """Map any number smoothly into ``LOG_STD_RANGE``."""
     low, high = LOG_STD_RANGE
     return low + (high - low) / 2 * (torch.tanh(raw) + 1)
 
@@ -45,7 +45,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Independent normal distributions, one a dimension; samples may lie outside the box.
+    """Independent normal distributions, one per dimension; samples may lie outside the box.
 
     Attributes:
         mean: (..., action_dim) float32.
@@ -57,11 +57,11 @@ class Gaussian:
 
     @property
     def mode(self) -> Tensor:
-        """The likeliest actions, (..., action_dim)."""
+        """The most likely actions, (..., action_dim)."""
         return self.mean
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Actions (..., action_dim) out of standard normal ``noise`` of that shape; gradients flow through them."""
+        """Actions (..., action_dim) from standard normal ``noise`` of that shape; gradients flow through them."""
         return self.mean + self.log_std.exp() * noise
 
     def log_prob(self, actions: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Gaussian:
         return (-0.5 * standard.square() - self.log_std - 0.5 * math.log(2 * math.pi)).sum(dim=-1)
 
     def entropy(self, noise: Tensor) -> Tensor:
-        """Entropy summed over the dimensions, as (...); exact, so that ``noise`` is not looked at."""
+        """Entropy summed over the dimensions, as (...); exact, so ``noise`` is ignored."""
         return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum(dim=-1)
 
 
@@ -92,7 +92,7 @@ class SquashedGaussian:
         return torch.tanh(self.mean)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Actions (..., action_dim) out of standard normal ``noise`` of that shape; gradients flow through them."""
+        """Actions (..., action_dim) from standard normal ``noise`` of that shape; gradients flow through them."""
         return torch.tanh(self.mean + self.log_std.exp() * noise)
 
     def log_prob(self, actions: Tensor) -> Tensor:
@@ -101,15 +101,15 @@ class SquashedGaussian:
         Actions are first clamped to ``LARGEST_ACTION``, so that those at the bounds have a finite pre-image.
         """
         inside = actions.clamp(-LARGEST_ACTION, LARGEST_ACTION)
-        # by its factors: 1 - inside**2 would lose half of its digits near the bounds
+        # as a product, since 1 - inside**2 would lose half of its digits near the bounds
         log_slope = torch.log((1 - inside) * (1 + inside)).sum(dim=-1)
         return Gaussian(self.mean, self.log_std).log_prob(torch.atanh(inside)) - log_slope
 
     def entropy(self, noise: Tensor) -> Tensor:
-        """Entropy summed over the dimensions, as (...): the Gaussian's exact one plus the sampled mean of log slopes.
+        """Entropy summed over the dimensions, as (...): the Gaussian's, plus the mean log slope of tanh at samples.
 
-        It has the gradient of the usual estimate, minus the mean log density of the samples, and varies less. The
-        samples are not put through the inverse of tanh, which would cut them off at the bounds.
+        Its gradient has the same expectation as that of the usual estimate, minus the mean log density of the samples,
+        and less variance. No inverse of tanh clamps the samples at the bounds.
 
         Args:
             noise: (samples, ..., action_dim) standard normal.

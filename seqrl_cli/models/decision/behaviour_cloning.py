@@ -1,6 +1,6 @@
-"""Behaviour cloning: the baseline of the Decision Transformer, a perceptron from observation to action.
+"""Behaviour cloning, the baseline of the Decision Transformer: a perceptron from observation to action.
 
-What is unusual about it: it is called like a Decision Transformer, and ignores all but the observations.
+What is unusual about it: it has the Decision Transformer's interface, but reads only the observations.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from seqrl_cli.models.dropout import Dropout
 
 
 class BehaviourCloning(nn.Module):
-    """Imitates the actions of the data; it knows neither returns nor the past.
+    """Imitates the actions of the data, without returns and without the past.
 
     The authors of the Decision Transformer found a perceptron to be a stronger baseline than a transformer without
     returns (Chen et al. 2021, appendix A.2).
 
     Args:
-        observation_dim: numbers an observation.
-        action_dim: numbers an action.
+        observation_dim: numbers per observation.
+        action_dim: numbers per action.
         n_layer: hidden layers.
-        width: numbers a hidden layer.
+        width: numbers per hidden layer.
         dropout: fraction of hidden numbers dropped in training.
         generator: source of the initial weights; the global one when None.
 
@@ -61,13 +61,13 @@ class BehaviourCloning(nn.Module):
         initialize(self, generator)
 
     def forward(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> Point:
-        """Actions (batch, time, action_dim), scaled to [-1, 1], out of ``observations`` alone."""
+        """Actions (batch, time, action_dim), scaled to [-1, 1], from ``observations`` alone."""
         hidden = self.hidden(self.normalizer.normalize_observation(observations))
         return Point(torch.tanh(self.head(hidden).float()))
 
 
 def initialize(model: BehaviourCloning, generator: torch.Generator | None = None) -> None:
-    """Set all weights and biases to uniform ones within 1/sqrt(inputs).
+    """Draw all weights and biases uniformly within 1/sqrt(inputs).
 
     Args:
         model: overwritten.

@@ -1,12 +1,12 @@
-"""Decision Transformers: actions out of returns-to-go and observations, by a causal transformer.
+"""Decision Transformers: a causal transformer predicts actions from returns-to-go and observations.
 
 Deterministic (Chen et al. 2021, arXiv 2106.01345) or stochastic (Zheng et al. 2022, arXiv 2202.05607).
 
 What is unusual about it:
 
-- an action is read at its observation's token, so the last block computes these tokens only;
-- the observations' mean and the actions' bounds are buffers, so that they travel with the weights;
-- where a token stands is told by the causal mask alone, unless there is a time embedding;
+- an action is predicted at its observation's token, so the last block computes only these tokens;
+- the normalizer's statistics and bounds are buffers, saved with the weights;
+- without a time embedding, only the causal mask conveys positions;
 - embeddings are normalised before the first block.
 """
 
@@ -33,23 +33,21 @@ TOKENS = 3  # a step's return-to-go, observation and action
 
 
 class DecisionTransformer(nn.Module):
-    """A transformer over steps ``[return-to-go, observation, action]`` that says each action at its observation.
-
-    Where a token stands is told by the causal mask alone, unless there is a time embedding.
+    """A transformer over steps ``[return-to-go, observation, action]`` that predicts each action at its observation.
 
     Args:
-        observation_dim: numbers an observation.
-        action_dim: numbers an action.
+        observation_dim: numbers per observation.
+        action_dim: numbers per action.
         context: most steps in an input (K).
-        stochastic: a Gaussian with its own deviation for every state and dimension, rather than a point.
-        squash: whether the Gaussian is squashed into the box by tanh; a point always is.
-        max_timestep: number of time embeddings, one a step of an episode; None for no time embedding.
-        return_scale: what a return-to-go is multiplied by.
+        stochastic: predict a Gaussian per dimension, with a standard deviation that depends on the state, not a point.
+        squash: whether tanh squashes the Gaussian into the box; a point is always squashed.
+        max_timestep: number of time embeddings, one per step of an episode; None for no time embedding.
+        return_scale: factor of returns-to-go.
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
         embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction dropped of what each half block adds.
+        residual_dropout: fraction of each half block's output dropped in training.
         attention_dropout: fraction of attention weights dropped in training.
         generator: source of the initial weights; the global one when None.
 
@@ -102,15 +100,15 @@ class DecisionTransformer(nn.Module):
     def forward(
         self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor
     ) -> ActionDistribution:
-        """What the policy does at each step, in units of the action box scaled to [-1, 1].
+        """The action distribution at each step, in units of the action box scaled to [-1, 1].
 
-        A step sees itself and the steps before it, its own action excepted; so padding belongs after the real steps.
+        A step sees the steps before it and itself without its action; so padding belongs after the real steps.
 
         Args:
             observations: (batch, time, observation_dim), time <= context.
-            actions: (batch, time, action_dim); the last one is not looked at.
+            actions: (batch, time, action_dim); the last one is ignored.
             returns_to_go: (batch, time), undiscounted and unscaled.
-            timesteps: (batch, time) int64, steps since the episode began.
+            timesteps: (batch, time) int64, steps since the start of the episode.
         """
         time = observations.shape[1]
         if time > self.context:
@@ -127,7 +125,7 @@ class DecisionTransformer(nn.Module):
         return self.read(self.head(self.norm(x)))
 
     def embed(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> Tensor:
-        """Inputs of the first block, (batch, 3 * time, width), each of which depends on its own numbers only."""
+        """Inputs of the first block, (batch, 3 * time, width); each depends only on its own numbers."""
         returns = (returns_to_go * self.return_scale).unsqueeze(-1)
         embedded = [
             self.embed_return(returns),
@@ -136,14 +134,14 @@ class DecisionTransformer(nn.Module):
         ]
         tokens = torch.stack(embedded, dim=2)  # (batch, time, 3, width)
         if self.embed_time is not None:
-            latest = self.embed_time.num_embeddings - 1  # an episode may last longer than those of the data
+            latest = self.embed_time.num_embeddings - 1  # an episode may be longer than those of the data
             tokens = tokens + self.embed_time(timesteps.clamp(max=latest)).unsqueeze(2)
         normed: Tensor = self.norm_embedding(tokens.flatten(1, 2))
         return normed
 
     def read(self, head: Tensor) -> ActionDistribution:
-        """The distribution that the head's numbers (..., head) stand for."""
-        numbers = head.float()  # whatever the precision before: squashing and densities need the digits
+        """The distribution with the head's outputs (..., outputs) as parameters."""
+        numbers = head.float()  # squashing and densities need full precision
         if not self.stochastic:
             return Point(torch.tanh(numbers))
         mean, raw = numbers.chunk(2, dim=-1)
@@ -160,8 +158,8 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
     scales of norms                       one
     ====================================  =============================================
 
-    The embeddings of numbers keep random biases: normalised without one, a return's embedding would not depend on how
-    large the return is.
+    The embeddings of numbers keep random biases. Without a bias, the norm after the embedding would make a return's
+    embedding independent of the return's size.
 
     Args:
         model: overwritten.
@@ -172,5 +170,5 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
         bound = embedding.in_features**-0.5
         nn.init.uniform_(embedding.weight, -bound, bound, generator=generator)
         nn.init.uniform_(embedding.bias, -bound, bound, generator=generator)
-    for rows in model.head.weight.data.split(model.action_dim):  # the mean's and the deviation's
+    for rows in model.head.weight.data.split(model.action_dim):  # those of the mean and of the standard deviation
         nn.init.orthogonal_(rows, generator=generator)

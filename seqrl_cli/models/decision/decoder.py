@@ -1,7 +1,7 @@
-"""Policies step by step: what a policy does next in many episodes at once, without gradients.
+"""Decoding of policies: the next action in many episodes at once, without gradients.
 
-An episode's answer is bit for bit the same whatever episodes are beside it, on a CPU, because every product treats its
-rows alike (see :mod:`~seqrl_cli.models.decoding.invariant_linear`) and episodes attend apart.
+On a CPU, an episode's result does not depend on the other episodes, bit for bit: products treat all rows alike (see
+:mod:`~seqrl_cli.models.decoding.invariant_linear`), and each episode has its own attention.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linea
 
 @dataclass
 class History:
-    """What a policy sees of one episode.
+    """The part of one episode that a policy sees.
 
     Attributes:
         steps: steps of the episode so far.
-        tokens: (tokens, width), inputs of the first block, of the steps that are still seen.
-        cache: keys and values (heads, tokens, head_dim) of each block, while no step has been forgotten.
+        tokens: (tokens, width), inputs of the first block, for the steps in the window.
+        cache: keys and values (heads, tokens, head_dim) of each block, while the window holds the whole episode.
     """
 
     steps: int = 0
@@ -40,18 +40,18 @@ class History:
 
 
 class PolicyDecoder(Protocol):
-    """A policy that is asked for one step of some episodes at a time."""
+    """Decodes a policy, one step of some episodes at a time."""
 
     def decide(
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> ActionDistribution:
-        """What the policy does next, (episodes, action_dim), in units of the action box scaled to [-1, 1].
+        """The distribution of the next actions, (episodes, action_dim), in units of the action box scaled to [-1, 1].
 
         Args:
-            histories: one an episode, fresh ones for its first step; they are carried on.
-            observations: (episodes, observation_dim), the current ones.
-            actions: (episodes, action_dim), those before, as executed; not looked at in an episode's first step.
-            returns_to_go: (episodes,), the current ones.
+            histories: one per episode, new ones for its first step; updated in place.
+            observations: (episodes, observation_dim), the current observations.
+            actions: (episodes, action_dim), the previous actions, as executed; ignored in an episode's first step.
+            returns_to_go: (episodes,), the current returns-to-go.
         """
 
 
@@ -59,8 +59,8 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
     """The decoder of a policy.
 
     Args:
-        policy: on its device; as it is now, since its weights are copied.
-        context: steps that it sees, the current one included.
+        policy: on its device; its weights are copied.
+        context: steps that it sees, including the current one.
 
     Raises:
         SeqrlError: the policy was made for fewer steps.
@@ -71,7 +71,7 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
 
 
 def check_context(policy: Policy, context: int) -> None:
-    """Stop unless a policy can see so many steps.
+    """Check that a policy can see ``context`` steps.
 
     Raises:
         SeqrlError: it was made for fewer.
@@ -82,7 +82,7 @@ def check_context(policy: Policy, context: int) -> None:
 
 
 class CloningDecoder:
-    """Behaviour cloning, which looks at the current observation only."""
+    """Decodes behaviour cloning, which reads only the current observation."""
 
     def __init__(self, policy: BehaviourCloning) -> None:
         self.normalizer = policy.normalizer
@@ -103,14 +103,14 @@ class CloningDecoder:
 
 
 class TransformerDecoder:
-    """A Decision Transformer that sees the last steps.
+    """Decodes a Decision Transformer that sees the last ``context`` steps.
 
-    While the window fills, keys and values are kept and only a step's own tokens are encoded. Once it slides it is
-    encoded anew at every step: what a block kept of a step was computed in view of steps that are no longer seen, so
-    that going on from it would be another function. The embedded tokens are kept always.
+    While the window fills, keys and values are cached, and only the new tokens are encoded. Once the window slides, it
+    is encoded in full at every step: cached keys and values depend on steps that have left the window. The embedded
+    tokens are always kept.
 
     Args:
-        policy: as it is now, since its weights are copied.
+        policy: its weights are copied.
         context: steps of the window.
 
     Raises:
@@ -149,7 +149,7 @@ class TransformerDecoder:
     def _embed(
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> Tensor:
-        """First block inputs (episodes, 3, width): the action before, the return-to-go, the observation."""
+        """Inputs of the first block (episodes, 3, width): previous action, return-to-go, observation."""
         normalizer = self.policy.normalizer
         parts = [
             self.embed_action(normalizer.normalize_action(actions)),
@@ -165,7 +165,7 @@ class TransformerDecoder:
         return normed
 
     def _advance(self, histories: list[History], embedded: Tensor) -> Tensor:
-        """Take a step in episodes that see equally many; the last block's (episodes, width) at the observations."""
+        """Advance episodes that see equally many steps; returns the last block's output at the observations."""
         first = histories[0].tokens is None
         new = embedded[:, 1:] if first else embedded
         if first:
@@ -184,11 +184,11 @@ class TransformerDecoder:
         return hidden
 
     def _encode(self, x: Tensor, kept: list[list[tuple[Tensor, Tensor]]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """The last block's output at the last token, and every block's keys and values of all tokens so far.
+        """The last block's output at the last token, and each block's keys and values of all tokens so far.
 
         Args:
             x: (episodes, new tokens, width).
-            kept: each episode's keys and values of the tokens before, by block; empty when there are none.
+            kept: each episode's cached keys and values, by block; empty if there are none.
         """
         cache = []
         past = kept[0][0][0].shape[1] if kept and kept[0] else 0
@@ -200,14 +200,14 @@ class TransformerDecoder:
                 key = torch.cat([torch.stack([blocks[number][0] for blocks in kept]), key], dim=2)
                 value = torch.cat([torch.stack([blocks[number][1] for blocks in kept]), value], dim=2)
             cache.append((key, value))
-            if number == len(self.blocks) - 1:  # only the last token is asked about the action
+            if number == len(self.blocks) - 1:  # only the last token predicts the action
                 x, normed, hidden = x[:, -1:], normed[:, -1:], None
             x = block(x, normed, key, value, hidden)
         return x[:, 0], cache
 
 
 class _PolicyLayer:
-    """A transformer block whose linear layers take all episodes' rows together."""
+    """A transformer block whose linear layers process the rows of all episodes together."""
 
     def __init__(self, block: Block, make: MakeLinear) -> None:
         self.n_head = block.n_head
@@ -218,7 +218,7 @@ class _PolicyLayer:
         )
 
     def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
-        """Two (episodes, heads, tokens, head_dim) of (episodes, tokens, width)."""
+        """Keys and values (episodes, heads, tokens, head_dim) of normed inputs (episodes, tokens, width)."""
         key, value = self.key_value(normed.flatten(0, 1)).view(*normed.shape[:2], -1).chunk(2, dim=-1)
         return self._heads(key), self._heads(value)
 
@@ -227,10 +227,10 @@ class _PolicyLayer:
 
         Args:
             x: (episodes, tokens, width).
-            normed: likewise.
+            normed: ``x`` after the norm.
             key: of all tokens, (episodes, heads, past + tokens, head_dim).
-            value: likewise.
-            hidden: (tokens, past + tokens), minus infinity where a token must not look; None if it may anywhere.
+            value: of the same shape.
+            hidden: (tokens, past + tokens), minus infinity where a token must not look; None for no mask.
         """
         query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)

@@ -1,4 +1,4 @@
-"""The units of a policy: standardised observations, and actions scaled to [-1, 1]."""
+"""Normalization for policies: standardised observations, and actions scaled to [-1, 1]."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-SMALLEST_STD = 1e-6  # a dimension that moves less is centred and not blown up
+SMALLEST_STD = 1e-6  # a dimension that varies less is only centred
 
 
 class Normalizer(nn.Module):
-    """What turns an environment's numbers into a network's, kept in the weights so that they travel together.
+    """Converts between an environment's numbers and a network's; its buffers are saved with the weights.
 
     Args:
-        observation_dim: numbers an observation.
-        action_dim: numbers an action.
+        observation_dim: numbers per observation.
+        action_dim: numbers per action.
     """
 
     observation_mean: Tensor
@@ -31,10 +31,10 @@ class Normalizer(nn.Module):
         self.register_buffer("action_high", torch.ones(action_dim))
 
     def fit(self, observations: np.ndarray, action_low: ArrayLike, action_high: ArrayLike) -> None:
-        """Settle the units.
+        """Set the statistics and bounds.
 
         Args:
-            observations: (rows, observation_dim), those that the model is trained on.
+            observations: (rows, observation_dim), the training data.
             action_low: (action_dim,), finite and below ``action_high``.
             action_high: (action_dim,).
         """
@@ -44,7 +44,7 @@ class Normalizer(nn.Module):
             buffer.copy_(torch.as_tensor(np.asarray(value), dtype=torch.float32))
 
     def normalize_observation(self, observations: Tensor) -> Tensor:
-        """Observations (..., observation_dim) with mean 0 and deviation 1 over the training data."""
+        """Observations (..., observation_dim) with mean 0 and standard deviation 1 over the training data."""
         return (observations - self.observation_mean) / self.observation_std
 
     def normalize_action(self, actions: Tensor) -> Tensor:

@@ -1,1 +1,8 @@
-"""What decoders share: their interface, and the parts that several of them are made of."""
+"""What decoders of several models share.
+
+In reading order:
+
+- ``interface``: the decoder interface, through which planning uses a model.
+- ``prefix_tree``: sequences as a tree of distinct prefixes.
+- ``invariant_linear``: linear layers whose result for a row does not depend on the rest of the batch.
+"""

@@ -1,4 +1,4 @@
-"""Linear layers that treat a row the same in any batch, bit for bit."""
+"""Linear layers whose result for a row does not depend on the rest of the batch, bit for bit."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from seqrl_cli.models.native import library
 from seqrl_cli.models.native.linear import NativeLinear
 
 SMALLEST_INVARIANT_BATCH = 32
-"""Rows from which a product gives a row bit for bit the same result in any batch; fewer take other code.
+"""Fewest rows for which a product gives each row the same bits in any batch; fewer rows take other code paths.
 
-One thread needs 4 of them on a CPU with AVX-512, 16 threads 28.
+On a CPU with AVX-512, one thread needs 4 rows and 16 threads need 28.
 """
 
 SMALLEST_INVARIANT_OUTPUT = 16
-"""Outputs from which it does: with fewer, a row's place in the batch can matter."""
+"""Fewest outputs for the same: with fewer, a row's position in the batch can matter."""
 
 LARGEST_INVARIANT_INPUT = 256
-"""Inputs up to which it does: longer sums are cut into parts, and where depends on the batch and on the threads."""
+"""Most inputs for the same: longer sums are split in places that depend on the batch and the threads."""
 
 
 class BatchInvariantLinear:
     """``x @ weight.T + bias`` with the weights laid out as a matrix product reads them, (inputs, outputs).
 
-    That the result of a row depends on nothing else makes an episode's plan independent of the episodes planned beside
-    it. So few rows and outputs are padded, and many inputs summed up in parts of our own choice. For the sizes of a
-    decoder this is up to twice as fast as ``functional.linear``, and as oneDNN's packed weights with what follows fused
-    in.
+    A row's result depends on nothing else, so an episode's plan does not depend on the episodes planned beside it. To
+    this end few rows and outputs are padded, and long sums are split in fixed places. For the sizes of a decoder this
+    is up to twice as fast as ``functional.linear``, and as oneDNN's packed weights with fused activations.
 
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), or None.
-        precision: in which inputs and weights are multiplied; all else, results included, is float32.
+        precision: of inputs and weights in products; everything else, including results, is float32.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, precision: torch.dtype = torch.float32) -> None:
@@ -60,7 +59,7 @@ class BatchInvariantLinear:
     def silu(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> SiLU of (rows, outputs).
 
-        By the hyperbolic tangent: PyTorch's SiLU is not the same, bit for bit, at a tensor's end as in its middle.
+        Computed with tanh, since PyTorch's SiLU gives other bits at a tensor's end than in its middle.
         """
         output = self(x)
         return (0.5 * output).tanh_().mul_(0.5).add_(0.5).mul_(output)
@@ -75,11 +74,11 @@ class BatchInvariantLinear:
         return output if self.bias is None else output.add_(self.bias)
 
     def gated(self, factor: Tensor, x: Tensor) -> Tensor:
-        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), number by number."""
+        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), elementwise."""
         return self(x).mul_(factor)
 
     def _product(self, x: Tensor, start: Tensor | None = None) -> Tensor:
-        """``start`` (rows, outputs), nothing if None, plus the product of ``x`` (rows, inputs) with the weights."""
+        """The product of ``x`` (rows, inputs) with the weights, plus ``start`` (rows, outputs) unless None."""
         if self.precision != torch.float32:
             output = self._half_product(x.to(self.precision)).float()
             return output if start is None else output.add_(start)
@@ -90,7 +89,7 @@ class BatchInvariantLinear:
             output = torch.addmm(_pad(start, columns), first, self.parts[0])
         for part, weights in zip(others, self.parts[1:], strict=True):
             output.addmm_(part, weights)
-        return output[: len(x), : self.outputs].contiguous()  # a copy only of what was padded
+        return output[: len(x), : self.outputs].contiguous()  # copies only if padded
 
     def _half_product(self, x: Tensor) -> Tensor:
         if self._half is None:
@@ -101,36 +100,36 @@ class BatchInvariantLinear:
 
 @runtime_checkable
 class Mergeable(Protocol):
-    """A module that stands in for a linear layer and computes what one linear layer computes, an adapter for one."""
+    """A module, such as an adapter, that replaces a linear layer and is equivalent to one linear layer."""
 
     def merged_weight(self) -> Tensor:
-        """(outputs, inputs) of that layer."""
+        """The weight (outputs, inputs) of the equivalent layer."""
 
     def merged_bias(self) -> Tensor | None:
-        """(outputs,) of that layer, if it has one."""
+        """The bias (outputs,) of the equivalent layer, if it has one."""
 
 
 def merged_weight(layer: nn.Module) -> Tensor:
-    """The weight (outputs, inputs) that a linear layer, or what stands in for it, multiplies with."""
+    """The weight (outputs, inputs) of a linear layer or its replacement."""
     weight = layer.merged_weight() if isinstance(layer, Mergeable) else layer.weight
     assert isinstance(weight, Tensor)
     return weight
 
 
 def merged_bias(layer: nn.Module) -> Tensor | None:
-    """The bias (outputs,) that a linear layer, or what stands in for it, adds; None for none."""
+    """The bias (outputs,) of a linear layer or its replacement, if it has one."""
     bias = layer.merged_bias() if isinstance(layer, Mergeable) else layer.bias
     assert bias is None or isinstance(bias, Tensor)
     return bias
 
 
 def merged(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias of a linear layer, or of what stands in for it."""
+    """Weight and bias of a linear layer or its replacement."""
     return merged_weight(layer), merged_bias(layer)
 
 
 def joined(*layers: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of one linear layer that computes, one after the other, what several with a bias compute."""
+    """Weight and bias of one linear layer whose outputs are those of several layers with biases, concatenated."""
     biases = [bias for layer in layers if (bias := merged_bias(layer)) is not None]
     assert len(biases) == len(layers), "all have a bias"
     return torch.cat([merged_weight(layer) for layer in layers]), torch.cat(biases)
@@ -139,16 +138,16 @@ def joined(*layers: nn.Module) -> tuple[Tensor, Tensor]:
 DecoderLinear = BatchInvariantLinear | NativeLinear
 
 MakeLinear = Callable[[Tensor, Tensor | None], DecoderLinear]
-"""Makes a layer of a weight (outputs, inputs) and a bias (outputs,) or None."""
+"""Makes a layer from a weight (outputs, inputs) and a bias (outputs,) or None."""
 
 
 def fastest_linear(device: torch.device) -> MakeLinear:
-    """The faster kind of layer for float32 weights on a device: C++ on a CPU, where it can be had, else PyTorch."""
+    """The faster kind of layer for float32 weights on a device: C++ on a CPU if it is available, else PyTorch."""
     return NativeLinear if device.type == "cpu" and library.available() else BatchInvariantLinear
 
 
 def _has_half_units(weight: Tensor) -> bool:
-    """Whether oneDNN multiplies such weights; unpacked, it would lay them out anew for every product."""
+    """Whether oneDNN multiplies such weights; it would repack them for every product if they were not packed once."""
     is_half = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
     return is_half and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
@@ -159,7 +158,7 @@ def _pack(weight: Tensor) -> Tensor:
 
 
 def _pad(x: Tensor, columns: int = 0) -> Tensor:
-    """Rows (rows, width), zeros below if they are few, and zeros to the right up to so many columns."""
+    """Pad ``x`` (rows, width) with zeros: few rows below, and up to ``columns`` columns on the right."""
     rows = SMALLEST_INVARIANT_BATCH if x.is_cpu else 0
     below, right = max(0, rows - len(x)), max(0, columns - x.shape[1])
     return functional.pad(x, (0, right, 0, below)) if below or right else x

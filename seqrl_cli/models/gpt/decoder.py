@@ -1,19 +1,19 @@
-"""A GPT as a decoder: a key/value cache that stores once what beams share, and a window that slides.
+"""Decoding of a GPT with a key/value cache that beams share and a window that slides.
 
 What is not computed:
 
-- The past once per beam. Beams that descend from one another share the pages of their past (see
-  :mod:`~seqrl_cli.models.gpt.paged_cache`), and all of an episode's beams attend to its context together.
-- Keys and values of value tokens, which nothing attends to. The token itself is still a query: its output predicts the
+- The past of each beam. Related beams share the pages of their past (see :mod:`~seqrl_cli.models.gpt.paged_cache`),
+  and all beams of an episode attend to its context together.
+- Keys and values of value tokens, to which nothing attends. The token itself is still a query: its output predicts the
   next observation.
-- Logits of other dimensions than the next token's, or of tokens that are known.
-- The window of each beam when it slides and positions restart: what beams have in common is encoded once, and the last
-  layer only up to its keys and values.
+- Logits of dimensions other than the next token's, and of known tokens.
+- The window of each beam when it slides and positions restart: common prefixes are encoded once, and the last layer
+  only up to its keys and values.
 
-Layer norms' scale and shift, the queries' scale and the values' bias are folded into the linear layers beside them; the
-keys' bias adds the same to all scores of a query, which softmax ignores.
+The scale and shift of layer norms, the queries' scale and the values' bias are folded into the adjacent linear layers;
+the keys' bias adds the same to all scores of a query, which softmax ignores.
 
-Why an episode's plan is the same, bit for bit, whatever is planned beside it: each operation treats its rows (linear
+An episode's plan does not depend on the episodes planned beside it, bit for bit: each operation treats its rows (linear
 layers, see :mod:`~seqrl_cli.models.decoding.invariant_linear`; norms, softmax, GELU) or its groups (batched products,
 whose shape within a group depends on that group alone) independently, and in the same order of additions.
 """
@@ -41,12 +41,12 @@ class GPTState:
 
     Attributes:
         tokens: (rows, time) int64, the tokens in the window.
-        block_table: (rows, pages) int64, the closed pages that each row has seen after the shared prefix, oldest first.
-        filled: columns in use of the rows' open pages.
-        origin: (rows,) int64, the open page that each row continues; None when it is its own.
-        view: where the rows' keys and values lie, until rows or pages change.
-        shared_prefix: keys and values of the context, as long as the window has not slid.
-        generation: which ``prefill`` of the decoder the state is of.
+        block_table: (rows, pages) int64, each row's closed pages after the shared prefix, oldest first.
+        filled: used columns of the rows' open pages.
+        origin: (rows,) int64, the open page that each row continues; None if each continues its own.
+        view: locations of the rows' keys and values; None after rows or pages change.
+        shared_prefix: keys and values of the context; None once the window has slid.
+        generation: number of the decoder's ``prefill`` that the state comes from.
     """
 
     tokens: Tensor
@@ -58,7 +58,7 @@ class GPTState:
     generation: int = 0
 
     def expand(self, copies: int) -> GPTState:
-        """Make each row ``copies`` rows."""
+        """Replace each row by ``copies`` rows."""
         return self._follow(torch.arange(len(self.tokens), device=self.tokens.device).repeat_interleave(copies))
 
     def select(self, index: Tensor) -> GPTState:
@@ -66,7 +66,7 @@ class GPTState:
         return self._follow(rows_kept(index, len(self.tokens)))
 
     def _follow(self, rows: Tensor) -> GPTState:
-        """Make row ``i`` what row ``rows[i]`` was; keys and values of the open pages follow with the next step."""
+        """Replace row ``i`` by row ``rows[i]``; the next step reorders the open pages."""
         self.tokens, self.block_table = self.tokens[rows], self.block_table[rows]
         self.origin = rows if self.origin is None else self.origin[rows]
         self.view = None
@@ -74,14 +74,14 @@ class GPTState:
 
 
 class GPTDecoder(Decoder):
-    """Decode with a GPT, a token at a time, to the same logits as if all of the window were encoded each time.
+    """Decodes a GPT token by token, with the same logits as encoding the whole window each time.
 
     Args:
-        model: the weights; they are copied, so later training does not reach the decoder.
-        window: which part of the sequence is seen.
-        precision: of products with the layers' weights; attention, norms, sums and logits are float32 in any case.
-        shares: whether beams that begin alike are encoded once when the window slides. Without, no shape depends on the
-            tokens, and nothing waits for a GPU to tell them: a whole plan can be captured as one CUDA graph.
+        model: its weights are copied, so later training does not affect the decoder.
+        window: the part of the sequence that is seen.
+        precision: of products with the layers' weights; attention, norms, sums and logits are always float32.
+        shares: whether beams with a common prefix are encoded once when the window slides. If not, no shape depends on
+            the tokens, so nothing waits for a GPU, and a whole plan can be captured as one CUDA graph.
 
     Raises:
         SeqrlError: the model cannot hold the window.
@@ -106,7 +106,7 @@ class GPTDecoder(Decoder):
     def prefill(self, tokens: Tensor) -> tuple[Tensor, GPTState]:
         """Consume (groups, time) tokens, the newest that the window holds; logits (groups, bins + 1).
 
-        A decoder has one cache: this ends the use of states from earlier calls.
+        A decoder has one cache: states from earlier calls become invalid.
         """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
         self.generation += 1
@@ -121,10 +121,10 @@ class GPTDecoder(Decoder):
     @torch.inference_mode()
     def step(self, tokens: Tensor, state: GPTState) -> tuple[Tensor, GPTState]:
         """Consume (rows,) tokens; logits (rows, bins + 1)."""
-        assert state.generation == self.generation, "a later prefill has taken this state's cache"
+        assert state.generation == self.generation, "a later prefill replaced this state's cache"
         self._settle(state)
         position = state.tokens.shape[1]
-        assert position < self.block_size, "the sequence outgrew the model's block"
+        assert position < self.block_size, "the sequence is longer than the model's block"
         state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
         dim = position % self.transition_dim
         column = state.filled if dim in self.kept else None
@@ -141,10 +141,10 @@ class GPTDecoder(Decoder):
         return self.heads[dim](normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
-        """Most memory that planning takes for one episode, in bytes, if no two beams share a page.
+        """Most memory that planning needs for one episode, in bytes, if no two beams share a page.
 
-        Pages once more while they move to a larger place, lists of pages and the scores they give, and the hidden
-        vectors of a window that is encoded anew.
+        It counts pages twice, since they are copied when the cache grows; block tables and scores; and the hidden
+        vectors when a window is encoded again.
         """
         transitions = self.window.transitions if self.window.slides else horizon
         width, columns = self.layers[0].n_head * self.layers[0].head_dim, self.cache.columns
@@ -155,7 +155,7 @@ class GPTDecoder(Decoder):
         return 4 * (pages + lists + encoded)
 
     def _settle(self, state: GPTState) -> None:
-        """Make room for one more token: slide the window, close full pages, or let open pages follow their rows."""
+        """Make room for one more token: slide the window, close full pages, or reorder open pages."""
         length = state.tokens.shape[1] + 1
         overflow = self.window.overflow(length, self.transition_dim) if self.window.slides else 0
         if overflow:
@@ -172,7 +172,7 @@ class GPTDecoder(Decoder):
         state.origin = None
 
     def _encode(self, state: GPTState) -> None:
-        """Fill pages anew with all of a state's tokens, sequences that begin alike once."""
+        """Encode all of a state's tokens again, common prefixes once, and fill the pages."""
         levels, node = prefix_levels(state.tokens, self.transition_dim, self.shares)
         inputs = [self._embed_kept(level) for level in levels]
         counts = [each.shape[:2] for each in inputs]
@@ -193,7 +193,7 @@ class GPTDecoder(Decoder):
         state.block_table = self._paths(levels, places, node)
 
     def _paths(self, levels: list[Level], places: list[slice], node: Tensor) -> Tensor:
-        """Closed pages of sequences that end at the last level's nodes ``node`` (rows,): (rows, pages)."""
+        """Closed pages (rows, pages) of the sequences that end at the last level's nodes ``node`` (rows,)."""
         pages = []
         for level, place in reversed(list(zip_longest(levels, places))):
             if place is not None:
@@ -202,7 +202,7 @@ class GPTDecoder(Decoder):
         return torch.stack(pages[::-1], dim=1) if pages else node.new_empty(len(node), 0)
 
     def _embed_kept(self, level: Level) -> Tensor:
-        """Inputs of the first layer for a level's tokens, value tokens left out: (nodes, time, width)."""
+        """Inputs of the first layer for a level's tokens without value tokens: (nodes, time, width)."""
         count = min(level.tokens.shape[1], len(self.kept))
         rows = level.tokens[:, :count] + torch.arange(count, device=self.device) * (self.bins + 1)
         return functional.embedding(rows, self.embedding.flatten(0, 1)) + self.positions[level.first :][:count]

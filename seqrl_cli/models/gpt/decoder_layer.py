@@ -1,4 +1,4 @@
-"""One block of a GPT as its decoder computes it: for one token a row, and for a tree of sequences."""
+"""One block of a GPT in its decoder, for one token per row and for a tree of sequences."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class GPTLayer:
         """Query (scaled), key and value of inputs (rows, width): (rows, 3, heads, head_dim)."""
         return self.qkv(normalize(x)).view(len(x), 3, self.n_head, self.head_dim)
 
-    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+    def finish(self, x: Tensor, attention_out: Tensor) -> Tensor:
         """The block after attention: projection, feed-forward network, and both residuals; all (rows, width)."""
-        x = self.projection.add_residual(x, mixed)
+        x = self.projection.add_residual(x, attention_out)
         return self.mlp_out.add_residual(x, self.mlp_in.gelu(normalize(x)))
 
     def encode(
@@ -50,7 +50,7 @@ class GPTLayer:
             x: (tokens, width), the levels one after the other, each (nodes, time).
             counts: (nodes, time) of each level.
             parents: (nodes,) of each level.
-            is_last: leave ``x`` as it is, because only keys and values are wanted.
+            is_last: compute only keys and values; ``x`` is returned unchanged.
 
         Returns:
             The transformed tokens, and keys and values of each level, (nodes, heads, time, head_dim).
@@ -70,20 +70,21 @@ def _tree_attention(heads: list[Tensor], parents: list[Tensor]) -> Tensor:
 
     Args:
         heads: queries (scaled), keys and values of each level, (3, nodes, heads, time, head_dim).
-        parents: (nodes,) of each level, where its paths continue the level before.
+        parents: (nodes,) of each level, the nodes of the previous level that its paths continue.
 
     Returns:
         (tokens, heads * head_dim), the levels one after the other.
     """
-    path, mixed = heads[0][1:, :1, :, :0], []
-    for (query, *own), parent in zip(heads, parents, strict=True):
-        path = torch.cat([path.index_select(1, parent), torch.stack(own)], dim=3)
-        mixed.append(_causal_attention(query, *path).transpose(1, 2).flatten(2).flatten(0, 1))
-    return torch.cat(mixed)
+    path = heads[0][1:, :1, :, :0]
+    outputs = []
+    for (query, *key_value), parent in zip(heads, parents, strict=True):
+        path = torch.cat([path.index_select(1, parent), torch.stack(key_value)], dim=3)
+        outputs.append(_causal_attention(query, *path).transpose(1, 2).flatten(2).flatten(0, 1))
+    return torch.cat(outputs)
 
 
 def _causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention of the newest (nodes, heads, time, head_dim) tokens, already scaled, to their whole path."""
+    """Attention of scaled queries (nodes, heads, time, head_dim), the newest tokens, to their whole path."""
     time, path = query.shape[2], keys.shape[2]
     hidden = torch.ones(time, path, dtype=torch.bool, device=query.device).triu(path - time + 1)
     scores = (query @ keys.transpose(2, 3)).masked_fill_(hidden, -math.inf)
@@ -91,13 +92,13 @@ def _causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def normalize(x: Tensor) -> Tensor:
-    """Layer norm over the last axis without scale and shift, which live in the linear layer that follows."""
+    """Layer norm over the last axis without scale and shift, which are folded into the next linear layer."""
     return functional.layer_norm(x, x.shape[-1:], *_identity(x.shape[-1], x.device))
 
 
 @cache
 def _identity(width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """A scale and shift that do nothing: given some, PyTorch's layer norm takes half the time on a CPU."""
+    """Scale one and shift zero, with which PyTorch's layer norm takes half the time on a CPU."""
     return torch.ones(width, device=device), torch.zeros(width, device=device)
 
 
@@ -108,7 +109,7 @@ def fold_norm(
     scale: Tensor | None = None,
     precision: torch.dtype = torch.float32,
 ) -> BatchInvariantLinear:
-    """A linear layer (outputs, inputs) with the scale and shift of the norm before it, and a scale after it."""
+    """A linear layer (outputs, inputs) that includes the scale and shift of the norm before it and a scale after it."""
     return BatchInvariantLinear(*folded(norm, weight, bias, scale), precision)
 
 

@@ -2,8 +2,8 @@
 
 What is unusual about it:
 
-- each dimension of a transition has a vocabulary, an embedding and an output matrix of its own, without bias;
-- value tokens are hidden from all queries, so that a plan does not depend on values it was not given;
+- each dimension of a transition has its own vocabulary, embedding and output matrix, without bias;
+- value tokens are hidden from all queries, so that a plan does not depend on value tokens;
 - position embeddings are learnt and start at zero;
 - a sequence always starts with the first token of a transition.
 """
@@ -23,21 +23,21 @@ from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
 
 
 class GPT(nn.Module):
-    """GPT over transitions ``[observation, action, reward, value]``, one token a number.
+    """GPT over transitions ``[observation, action, reward, value]``, one token per number.
 
     Args:
-        bins: tokens a dimension; the token ``bins`` is stop.
-        observation_dim: numbers an observation.
-        action_dim: numbers an action.
+        bins: tokens per dimension; the token ``bins`` is stop.
+        observation_dim: numbers per observation.
+        action_dim: numbers per action.
         block_size: longest input, in tokens.
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
         embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction dropped of what each half block adds.
+        residual_dropout: fraction of each half block's output dropped in training.
         attention_dropout: fraction of attention weights dropped in training.
-        mask_values: hide value tokens from all queries, so that a plan does not depend on values it was not given.
-        stop_token: predict the end of an episode, too; imported models may not.
+        mask_values: whether to hide value tokens from all queries, so that a plan does not depend on them.
+        stop_token: whether to predict the end of an episode; imported models may not.
         generator: source of the initial weights; the global one when None.
 
     Raises:
@@ -116,7 +116,7 @@ class GPT(nn.Module):
 
 
 def visible_keys(block_size: int, transition_dim: int, mask_values: bool) -> Tensor:
-    """Which key a query may see, (queries, keys) bool: the past and itself, never a value token if ``mask_values``."""
+    """The keys that each query sees, (queries, keys) bool: the past and itself; value tokens unless ``mask_values``."""
     visible = torch.ones(block_size, block_size, dtype=torch.bool).tril()
     if mask_values:
         visible[:, transition_dim - 1 :: transition_dim] = False

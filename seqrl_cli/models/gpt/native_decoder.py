@@ -1,10 +1,9 @@
-"""A GPT as a decoder on a CPU: the Python that keeps the books of the C++ in gpt.cpp.
+"""Decoding of a GPT on a CPU: allocates the pages for the C++ in gpt.cpp.
 
-The keys and values of a transition are a page. A row's past is a list of closed pages, which never change and which
-relatives share; then its stem, the first columns of an open page, which it shares with the rows that were one row with
-it when the page got so far; then the columns that it has written since, on a page of its own. So rows are copied and
-dropped without moving keys and values: only the lists move, and the two parts of a transition are joined once, when it
-is over.
+A page has the keys and values of one transition. A row's past consists of closed pages, which never change and which
+related rows share; then the first columns of a shared open page, which the row wrote before it was copied; then columns
+of a private open page, written since. So copying and dropping rows moves only lists of pages. The two parts of a
+transition are joined once, when it is complete.
 """
 
 from __future__ import annotations
@@ -23,37 +22,37 @@ from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_weights import Weights
 from seqrl_cli.models.gpt.paged_cache import check_window, kept_dimensions
 from seqrl_cli.models.native import library, structs
-from seqrl_cli.models.native.pages import Pool
+from seqrl_cli.models.native.pages import PageAllocator
 
 
 @dataclass
 class NativeState:
-    """Rows of a native decoder; all but ``tokens`` as they were before rows moved to where ``origin`` says.
+    """Rows of a native decoder; ``origin`` is already applied to ``tokens``, but not to the other tensors.
 
     Attributes:
         tokens: (rows, time) int64, the tokens in the window.
-        order: (rows,) int32, the rows so that relatives are neighbours.
-        block_table: (rows, pages) int32, the closed pages that each row has seen, oldest first.
-        stem: (rows,) int32, the open page whose first ``split`` columns each row has seen after them.
-        own: (rows,) int32, the open page whose columns from ``split`` to ``filled`` each row has written.
-        split: columns of the stem.
-        filled: columns of the transition that are stored.
-        origin: (rows,) int64, the row whose past each row continues; None when it is its own.
-        generation: which ``prefill`` of the decoder the state is of.
+        order: (rows,) int32, the rows sorted so that related ones are adjacent.
+        block_table: (rows, pages) int32, each row's closed pages, oldest first.
+        shared: (rows,) int32, the open page with each row's columns before ``split``.
+        private: (rows,) int32, the open page with each row's columns from ``split`` to ``filled``.
+        split: number of shared columns.
+        filled: stored columns of the transition.
+        origin: (rows,) int64, the row whose past each row continues; None if each continues its own.
+        generation: number of the decoder's ``prefill`` that the state comes from.
     """
 
     tokens: Tensor
     order: Tensor
     block_table: Tensor
-    stem: Tensor
-    own: Tensor
+    shared: Tensor
+    private: Tensor
     split: int = 0
     filled: int = 0
     origin: Tensor | None = None
     generation: int = 0
 
     def expand(self, copies: int) -> NativeState:
-        """Make each row ``copies`` rows."""
+        """Replace each row by ``copies`` rows."""
         return self._follow(torch.arange(len(self.tokens)).repeat_interleave(copies))
 
     def select(self, index: Tensor) -> NativeState:
@@ -67,13 +66,13 @@ class NativeState:
 
 
 class NativeGPTDecoder(Decoder):
-    """Decode with a GPT, a token at a time, to the same logits as if all of the window were encoded each time.
+    """Decodes a GPT token by token, with the same logits as encoding the whole window each time.
 
-    Not for several Python threads at once; it has threads of its own, as many as PyTorch.
+    Not thread-safe. It uses as many threads of its own as PyTorch.
 
     Args:
-        model: the weights, on the CPU; they are copied, so later training does not reach the decoder.
-        window: which part of the sequence is seen.
+        model: on the CPU; its weights are copied, so later training does not affect the decoder.
+        window: the part of the sequence that is seen.
 
     Raises:
         SeqrlError: the model cannot hold the window.
@@ -91,7 +90,7 @@ class NativeGPTDecoder(Decoder):
         self._weights = Weights(model, model.token_embedding.by_dimension(), len(self._kept))
         layers = len(model.blocks)
         shape = self._weights.shape
-        self._closed, self._open = Pool(layers, shape, closed=True), Pool(layers, shape, closed=False)
+        self._closed, self._open = PageAllocator(layers, shape, closed=True), PageAllocator(layers, shape, closed=False)
         self.generation = 0
         self.pools = (self._closed, self._open)
 
@@ -99,7 +98,7 @@ class NativeGPTDecoder(Decoder):
     def prefill(self, tokens: Tensor) -> tuple[Tensor, NativeState]:
         """Consume (groups, time) tokens, the newest that the window holds; logits (groups, bins + 1).
 
-        A decoder has one cache: this ends the use of states from earlier calls.
+        A decoder has one cache: states from earlier calls become invalid.
         """
         tokens = tokens[:, self.window.overflow(tokens.shape[1], self.transition_dim) :]
         self.generation += 1
@@ -118,17 +117,17 @@ class NativeGPTDecoder(Decoder):
         state = self._make_room(state)
         length = state.tokens.shape[1]
         slides = self.window.slides and self.window.overflow(length + count, self.transition_dim)
-        if slides or length % self.transition_dim + count > len(self._kept):  # or a transition would end in between
+        if slides or length % self.transition_dim + count > len(self._kept):  # or a transition ends within
             return super().greedy(logits, state, count)
         first = greedy_token(logits)
         logits, others = self._consume(first, state, count)
         return torch.cat([first[:, None], others], dim=1), logits, state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
-        """Most memory that planning takes for one episode, in bytes, if no two beams share a page.
+        """Most memory that planning needs for one episode, in bytes, if no two beams share a page.
 
-        Pages once more, and half of them, while they move to a larger place; the logits of a step; and the tokens of
-        all rows.
+        It counts pages three times, since they are copied when a pool grows to twice its size; the logits of a step;
+        and the tokens of all rows.
         """
         transitions = self.window.transitions if self.window.slides else horizon
         rows, closed = beam_width * n_expand, beam_width * transitions + self.window.transitions
@@ -136,8 +135,8 @@ class NativeGPTDecoder(Decoder):
         return 3 * pages + rows * (8 * (self.bins + 1) + 16 * self.block_size)
 
     def _make_room(self, state: NativeState) -> NativeState:
-        """Slide the window if it has no room for one more token, or bring the pages up to date."""
-        assert state.generation == self.generation, "a later prefill has taken this state's cache"
+        """Make room for one more token: slide the window if it is full, else update the pages."""
+        assert state.generation == self.generation, "a later prefill replaced this state's cache"
         overflow = self.window.overflow(state.tokens.shape[1] + 1, self.transition_dim) if self.window.slides else 0
         if overflow:
             return self._encode(state.tokens[:, overflow:])
@@ -145,18 +144,18 @@ class NativeGPTDecoder(Decoder):
         return state
 
     def _consume(self, tokens: Tensor, state: NativeState, count: int) -> tuple[Tensor, Tensor]:
-        """Take each row's token (rows,) through the model, and after it the likeliest ones until ``count`` are taken.
+        """Consume each row's token (rows,), and then its most likely tokens until ``count`` are consumed.
 
         Returns:
-            Logits of the token after them (rows, bins + 1), and the tokens after the first, (rows, count - 1) int64.
+            Logits of the next token (rows, bins + 1), and the tokens after the first, (rows, count - 1) int64.
         """
         low, high = torch.aminmax(tokens)
-        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
+        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are out of range"
         first = state.tokens.shape[1]
-        assert first + count <= self.block_size, "the sequence outgrew the model's block"
+        assert first + count <= self.block_size, "the sequence is longer than the model's block"
         keeps = first % self.transition_dim in self._kept
         if keeps and state.filled == state.split:
-            state.own = self._open.take(len(tokens))
+            state.private = self._open.take(len(tokens))
         logits = torch.empty(len(tokens), self.bins + 1)
         chosen = torch.empty(len(tokens), count - 1, dtype=torch.int64)
         tokens = tokens[:, None].contiguous()
@@ -168,8 +167,9 @@ class NativeGPTDecoder(Decoder):
         return logits, chosen
 
     def _settle(self, state: NativeState) -> None:
-        """Let pasts follow the rows that have moved, and close pages that are full."""
-        origin, state.origin = state.origin, None
+        """Apply ``origin`` to all rows, and close full pages."""
+        origin = state.origin
+        state.origin = None
         full = state.filled == len(self._kept)
         if origin is None and not full:
             return
@@ -183,25 +183,25 @@ class NativeGPTDecoder(Decoder):
             state.split = state.filled = 0
             self._open.clear()
         elif state.filled == state.split:
-            state.stem = state.stem[origin] if state.split else state.stem
+            state.shared = state.shared[origin] if state.split else state.shared
         elif state.split == 0:
-            state.stem, state.split = state.own[origin], state.filled
+            state.shared, state.split = state.private[origin], state.filled
         else:
-            state.stem, state.split = self._join(state, origin, self._open), state.filled
+            state.shared, state.split = self._join(state, origin, self._open), state.filled
 
-    def _join(self, state: NativeState, origin: Tensor, pool: Pool) -> Tensor:
-        """One page of each row's stem and own columns, once for all rows with the same origin: (rows,) int32."""
+    def _join(self, state: NativeState, origin: Tensor, pool: PageAllocator) -> Tensor:
+        """Join each row's shared and private columns on one page per distinct origin; returns pages (rows,) int32."""
         distinct, number = torch.unique(origin, return_inverse=True)
-        own, pages = state.own[distinct], pool.take(len(distinct))
-        stem = state.stem[distinct] if state.split else own
-        lists = (len(distinct), stem.data_ptr(), own.data_ptr(), pages.data_ptr())
+        private, pages = state.private[distinct], pool.take(len(distinct))
+        shared = state.shared[distinct] if state.split else private
+        lists = (len(distinct), shared.data_ptr(), private.data_ptr(), pages.data_ptr())
         columns, threads = (state.split, state.filled), torch.get_num_threads()
         with record_function("seqrl::join"):
             self._library.join(self._weights.model, self._open.pages, pool.pages, *lists, *columns, threads)
         return pages[number]
 
     def _encode(self, tokens: Tensor) -> NativeState:
-        """Fill pages anew with (rows, time) tokens, sequences that begin alike once."""
+        """Encode (rows, time) tokens, common prefixes once, and fill the pages."""
         self._closed.clear()
         self._open.clear()
         none = torch.empty(0, dtype=torch.int32)
@@ -216,21 +216,21 @@ class NativeGPTDecoder(Decoder):
             nodes, pages = torch.arange(len(level.tokens), dtype=torch.int32), pool.take(len(level.tokens))
             state = NativeState(level.tokens, nodes, past[level.parent], none, pages)
             self._forward(state, level.tokens[:, kept].contiguous(), [level.first + i for i in kept], pool, keeps=True)
-            past = torch.cat([state.block_table, state.own[:, None]], dim=1)
+            past = torch.cat([state.block_table, state.private[:, None]], dim=1)
         order = torch.argsort(node, stable=True).int()
         if pool is self._closed:
             return NativeState(tokens, order, past[node], none, none, generation=self.generation)
-        stem, seen, filled = state.own[node], state.block_table[node], len(kept)
-        return NativeState(tokens, order, seen, stem, none, filled, filled, generation=self.generation)
+        shared, closed, filled = state.private[node], state.block_table[node], len(kept)
+        return NativeState(tokens, order, closed, shared, none, filled, filled, generation=self.generation)
 
-    def _call(self, state: NativeState, target: Pool) -> structs.Call:
-        """A call with all that a state says; the state and the pools must outlive it."""
+    def _call(self, state: NativeState, target: PageAllocator) -> structs.ForwardCall:
+        """A call with a state's fields; the state and the pools must outlive it."""
         state.block_table = state.block_table.contiguous()
-        return structs.Call(
+        return structs.ForwardCall(
             order=state.order.data_ptr(),
-            table=state.block_table.data_ptr(),
-            stem=state.stem.data_ptr(),
-            own=state.own.data_ptr(),
+            block_table=state.block_table.data_ptr(),
+            shared_page=state.shared.data_ptr(),
+            private_page=state.private.data_ptr(),
             closed_pages=state.block_table.shape[1],
             split=state.split,
             column=state.filled,
@@ -244,25 +244,25 @@ class NativeGPTDecoder(Decoder):
         state: NativeState,
         tokens: Tensor,
         positions: Sequence[int],
-        target: Pool,
+        target: PageAllocator,
         *,
         keeps: bool,
         logits: Tensor | None = None,
         chosen: Tensor | None = None,
     ) -> None:
-        """Take (rows, span) tokens at some positions through the model.
+        """Run (rows, span) tokens through the model.
 
         Args:
-            state: what the rows have seen.
+            state: the rows' past.
             tokens: int64, contiguous.
-            positions: of each token of the span; of those in ``chosen``, too.
-            target: where the rows' own pages are.
-            keeps: whether the tokens leave keys and values there.
-            logits: (rows, bins + 1), takes the last token's.
-            chosen: (rows, steps - 1) int64, takes the likeliest tokens after the first.
+            positions: of each token of the span, and of those in ``chosen``.
+            target: the pool of the rows' private pages.
+            keeps: whether to store the tokens' keys and values there.
+            logits: (rows, bins + 1), overwritten with those after the last token.
+            chosen: (rows, steps - 1) int64, overwritten with the most likely tokens after the first.
         """
         low, high = torch.aminmax(tokens)
-        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are not what the model knows"
+        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are out of range"
         dims = [position % self.transition_dim for position in positions]
         first_row, places = torch.tensor(dims) * (self.bins + 1), torch.tensor(positions)
         steps = 1 if chosen is None else chosen.shape[1] + 1

@@ -1,4 +1,4 @@
-"""A GPT's weights laid out as the C++ reads them."""
+"""A GPT's weights in the layout that the C++ reads."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ class Weights:
     Args:
         model: on the CPU.
         embedding: (transition_dim, bins + 1, width) float32, the embedding of each token by dimension.
-        columns: tokens of a transition that are attended to.
+        columns: tokens per transition that are attended to.
 
     Attributes:
         shape: sizes of a page.
-        model: what the C++ takes.
+        model: the argument of the C++.
         heads: the linear layer of each dimension's logits.
     """
 
     def __init__(self, model: GPT, embedding: Tensor, columns: int) -> None:
         self._lanes = library.load().lanes()
-        self._kept: list[Tensor] = []  # alive as long as there are pointers to them
+        self._kept: list[Tensor] = []  # kept alive, since the structs point to them
         blocks = [block for block in model.blocks if isinstance(block, Block)]
         width = model.position_embedding.shape[1]
         heads, head_dim = blocks[0].n_head, width // blocks[0].n_head
-        self.shape = structs.Shape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
-        self._layers = (structs.Layer * len(blocks))(*map(self._layer, blocks))
+        self.shape = structs.PageShape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
+        self._layers = (structs.GPTLayerWeights * len(blocks))(*map(self._layer, blocks))
         positions = model.position_embedding.detach().float().clone()
         self._kept += [embedding, positions]
-        self.model = structs.Model(
+        self.model = structs.GPTWeights(
             len(blocks), width, self.shape, self._layers, embedding.data_ptr(), positions.data_ptr()
         )
         by_dim = [self._linear(*folded(model.norm, *model.head.linear(dim))) for dim in range(model.transition_dim)]
-        self.heads = (structs.Linear * len(by_dim))(*by_dim)
+        self.heads = (structs.PackedLinear * len(by_dim))(*by_dim)
 
-    def _layer(self, block: Block) -> structs.Layer:
-        """One block; queries come out scaled."""
+    def _layer(self, block: Block) -> structs.GPTLayerWeights:
+        """One block, with scaled queries."""
         weight, bias = joined(block.query, block.key, block.value)
         scale = torch.ones(3, weight.shape[1], dtype=torch.float64)
         scale[0] /= math.sqrt(self.shape.head_dim)
@@ -58,20 +58,20 @@ class Weights:
         weight, bias_after = merged(block.projection)
         projection = self._linear(self._widen(weight, 1, into_heads), bias_after)
         mlp_in = self._linear(*folded(block.norm_mlp, *merged(block.mlp_in)))
-        return structs.Layer(qkv, projection, mlp_in, self._linear(*merged(block.mlp_out)))
+        return structs.GPTLayerWeights(qkv, projection, mlp_in, self._linear(*merged(block.mlp_out)))
 
     def _widen(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
-        """Zeros after each head's components along an axis, so that a head is whole vectors."""
+        """Pad each head along an axis with zeros to whole vectors."""
         apart = x.detach().movedim(axis, -1).unflatten(-1, sizes)
         apart = functional.pad(apart, (0, self.shape.head_width - self.shape.head_dim))
         return apart.flatten(-len(sizes)).movedim(-1, axis)
 
-    def _linear(self, weight: Tensor, bias: Tensor | None) -> structs.Linear:
+    def _linear(self, weight: Tensor, bias: Tensor | None) -> structs.PackedLinear:
         """A linear layer (outputs, inputs)."""
         panels = Panels(weight, bias)
         self._kept += [panels.weights, panels.bias]
         return panels.layer
 
     def _rounded(self, count: int) -> int:
-        """Up to whole vectors."""
+        """Round up to whole vectors."""
         return -(-count // self._lanes) * self._lanes

@@ -1,20 +1,19 @@
-"""A paged key/value cache: what has been decoded is stored once, and each row lists the pages it has seen.
+"""A paged key/value cache: each row has a block table, a list of pages, and rows share pages.
 
-A page holds the keys and values of one transition. Beams of a search descend from few ancestors, so their lists share
-most pages; to reorder beams, only the lists move. Attention over scattered pages is two calls of ``embedding_bag``,
-which sums weighted rows of a table picked by index, in one pass and without gathering them first:
+A page holds the keys and values of one transition. Beams descend from few ancestors, so their block tables have most
+pages in common; reordering beams moves only the tables. Attention over scattered pages is two ``embedding_bag`` calls,
+which sum weighted rows of a table by index, in one pass without gathering them:
 
 - the scores of one head and page are the page's key components, (head_dim, columns), summed with the query as weights;
 - the output of one head is the values of all pages, (columns, head_dim), summed with the attention as weights.
 
-So a closed page, which never changes again, holds its keys by component. An open page holds them by column, as they
-come: to spread one token's keys over all components would touch a cache line for each number.
+So a closed page, which never changes again, stores its keys by component. An open page stores them by column, in the
+order of arrival: by component, writing one token would touch a cache line per number.
 
-What all rows of a group share for good, an episode's context, is its shared prefix: one product takes its keys to
-all rows.
+An episode's context is the shared prefix of its group: one product computes its scores for all rows.
 
-Each bag is summed on its own and in order, and the products of one group have the same shape whatever the other groups,
-so a row's result does not depend on the groups beside its own, bit for bit.
+Each bag is summed on its own and in order, and the products of one group have the same shape whatever the other groups
+are; so a row's result does not depend on other groups, bit for bit.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from seqrl_cli.models.gpt.model import GPT
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """What all rows of a group have seen first.
+    """The prefix that all rows of a group share.
 
     Attributes:
         block_table: (groups, pages) int64, closed pages, which hold the values.
@@ -46,21 +45,21 @@ class SharedPrefix:
         groups, heads, _, time = self.keys.shape[1:]
         products = query.new_empty(groups, heads, len(query) // groups, time)
         for part, keys, out in zip(query.chunk(groups), self.keys[layer], products, strict=True):
-            torch.bmm(part.transpose(0, 1), keys, out=out)  # written heads first, as batched products do at once
+            torch.bmm(part.transpose(0, 1), keys, out=out)  # heads first, as batched products need no copy then
         return products.transpose(1, 2).flatten(0, 1)
 
 
 @dataclass(frozen=True)
 class CacheView:
-    """Where the keys and values of some rows lie.
+    """The locations of the keys and values of some rows.
 
     Attributes:
-        shared_prefix: what the rows' groups have seen first, if anything is kept apart.
-        closed: closed pages a row has seen after it.
-        known: tokens in shared prefix and closed pages.
-        key_index: (rows * heads * closed * head_dim,) int32, rows of the key table, a bag a head and page.
+        shared_prefix: of the rows' groups, if any.
+        closed: closed pages per row after the prefix.
+        known: tokens in the shared prefix and the closed pages.
+        key_index: (rows * heads * closed * head_dim,) int32, rows of the key table, one bag per head and page.
         key_offsets: (rows * heads * closed,) int32, where each bag starts.
-        value_index: (rows * heads, known + columns) int32, rows of the value table, a bag a head.
+        value_index: (rows * heads, known + columns) int32, rows of the value table, one bag per head.
     """
 
     shared_prefix: SharedPrefix | None
@@ -71,7 +70,7 @@ class CacheView:
     value_index: Tensor
 
     def up_to(self, filled: int) -> CacheSlice:
-        """Everything, but only the first ``filled`` columns of the open page."""
+        """The part with only the first ``filled`` columns of the open pages."""
         index = self.value_index[:, : self.known + filled].flatten()
         offsets = torch.arange(0, len(index), self.known + filled, dtype=torch.int32, device=index.device)
         return CacheSlice(self, filled, index, offsets)
@@ -82,9 +81,9 @@ class CacheSlice:
     """The part of a view that is in use.
 
     Attributes:
-        view: where everything lies.
-        filled: columns of the open page in use.
-        value_index: (rows * heads * length,) int32, rows of the value table, a bag a head.
+        view: all locations.
+        filled: used columns of the open pages.
+        value_index: (rows * heads * length,) int32, rows of the value table, one bag per head.
         value_offsets: (rows * heads,) int32, where each bag starts.
     """
 
@@ -97,22 +96,21 @@ class CacheSlice:
 class PagedCache:
     """Keys and values of all layers.
 
-    The first pages are open, one a row, and take the tokens of the transition that is being decoded; the others are
-    closed and never change.
+    The first pages are open, one per row, and receive the tokens of the current transition; the others are closed and
+    never change.
 
     Args:
         layers: layers of the model.
         heads: attention heads.
         head_dim: width of a head.
-        columns: tokens a page.
-        device: where to keep them.
+        columns: tokens per page.
+        device: of the pages.
 
     Attributes:
         rows: open pages.
         closed: closed pages in use.
-        memory: (layers, pages, 2, heads * columns * head_dim) float32; of each page first its keys, (heads, columns,
-            head_dim) while it is open and (heads, head_dim, columns) when it is closed, then its values, (heads,
-            columns, head_dim).
+        memory: (layers, pages, 2, heads * columns * head_dim) float32. A page has first its keys, (heads, columns,
+            head_dim) if open and (heads, head_dim, columns) if closed, then its values, (heads, columns, head_dim).
     """
 
     def __init__(self, layers: int, heads: int, head_dim: int, columns: int, device: torch.device) -> None:
@@ -121,17 +119,17 @@ class PagedCache:
         self.memory = torch.empty(layers, 0, 2, heads * columns * head_dim, device=device)
 
     def clear(self) -> None:
-        """Forget all closed pages; their memory is kept for later ones."""
+        """Discard all closed pages; their memory is reused."""
         self.closed = 0
 
     def reserve(self, rows: int, closed: int) -> None:
-        """Make room for so many open pages and so many more closed ones."""
+        """Make room for ``rows`` open pages and ``closed`` more closed ones."""
         needed = max(rows, self.rows) + self.closed + closed
         if rows <= self.rows and needed <= self.memory.shape[1]:
             return
         old, old_rows = self.memory, self.rows
         self.rows = max(rows, self.rows)
-        # room to grow, so that pages move seldom
+        # extra room, so that pages are rarely copied
         self.memory = old.new_empty(len(old), needed + self.closed, *old.shape[2:])
         self.memory[:, :old_rows] = old[:, :old_rows]
         self.memory[:, self.rows : self.rows + self.closed] = old[:, old_rows : old_rows + self.closed]
@@ -148,21 +146,21 @@ class PagedCache:
         self._by_column(layer, pages)[:, 1] = values
 
     def append(self, count: int) -> slice:
-        """Take ``count`` closed pages, room for which has been reserved; returns where they are."""
+        """Allocate ``count`` closed pages; their room must be reserved. Returns their location."""
         first = self.rows + self.closed
         assert first + count <= self.memory.shape[1]
         self.closed += count
         return slice(first, first + count)
 
     def reorder(self, origin: Tensor, filled: int) -> None:
-        """Open page i becomes a copy of open page ``origin[i]``, its first ``filled`` columns."""
+        """Replace the first ``filled`` columns of open page i by those of open page ``origin[i]``."""
         self.reserve(len(origin), 0)
         for layer in range(len(self.memory)):
             used = self._by_column(layer, slice(self.rows))[:, :, :, :filled]
             used[: len(origin)] = used.index_select(0, origin)
 
     def close(self, origin: Tensor) -> Tensor:
-        """Copy full open pages ``origin`` (rows,) to new closed ones; their numbers (rows,) among the closed."""
+        """Copy full open pages ``origin`` (rows,) to new closed ones; returns their numbers (rows,)."""
         self.reserve(0, len(origin))
         first = self.closed
         place = self.append(len(origin))
@@ -172,21 +170,22 @@ class PagedCache:
         return torch.arange(first, self.closed, device=origin.device)
 
     def view(self, block_table: Tensor, shared_prefix: SharedPrefix | None) -> CacheView:
-        """Where rows find what they have seen.
+        """The locations of the rows' keys and values.
 
         Args:
-            block_table: (rows, pages), the closed pages of each row; its open page follows on them.
-            shared_prefix: what comes before them, if anything.
+            block_table: (rows, pages), the closed pages of each row, before its open page.
+            shared_prefix: comes before the closed pages, if any.
         """
         rows, device = len(block_table), block_table.device
         heads, columns, components = (
             torch.arange(count, dtype=torch.int32, device=device) for count in (self.heads, self.columns, self.head_dim)
         )
-        closed, own = (block_table + self.rows).int(), torch.arange(rows, dtype=torch.int32, device=device)[:, None]
+        closed = (block_table + self.rows).int()
+        open_page = torch.arange(rows, dtype=torch.int32, device=device)[:, None]
         bags = closed[:, None] * (2 * self.heads) + heads[:, None]
         key_index = (bags[..., None] * self.head_dim + components).flatten()
         key_offsets = torch.arange(0, len(key_index), self.head_dim, dtype=torch.int32, device=device)
-        pages = [closed, own]
+        pages = [closed, open_page]
         if shared_prefix is not None:
             shared = (shared_prefix.block_table + self.rows).int()
             pages = [shared.repeat_interleave(rows // len(shared), 0), *pages]
@@ -208,12 +207,12 @@ class PagedCache:
         return SharedPrefix(block_table, keys.permute(0, 1, 3, 4, 2, 5).flatten(4).contiguous())
 
     def attend(self, layer: int, query: Tensor, past: CacheSlice) -> Tensor:
-        """Attention of one query a row to all that the row has seen.
+        """Attention of one query per row to everything that the row has seen.
 
         Args:
-            layer: which layer's keys and values.
-            query: (rows, heads, head_dim), already scaled.
-            past: where they lie.
+            layer: number of the layer.
+            query: (rows, heads, head_dim), scaled.
+            past: locations of the keys and values.
 
         Returns:
             (rows, heads * head_dim).
@@ -252,10 +251,10 @@ def _bags(table: Tensor, index: Tensor, offsets: Tensor, weights: Tensor) -> Ten
 
 
 def check_window(model: GPT, window: Window) -> None:
-    """Stop at a window that a model cannot hold.
+    """Check that a model can hold a window.
 
     Raises:
-        SeqrlError: it is too long.
+        SeqrlError: the window is too long.
     """
     if window.limit(model.transition_dim) > model.block_size:
         raise SeqrlError(
@@ -265,6 +264,6 @@ def check_window(model: GPT, window: Window) -> None:
 
 
 def kept_dimensions(model: GPT) -> range:
-    """Dimensions of a transition whose tokens are ever attended to: all, or all but the value."""
-    hides_values = not bool(model.visible[:, model.transition_dim - 1 :: model.transition_dim].any())
-    return range(model.transition_dim - hides_values)
+    """Dimensions of a transition whose tokens are attended to: all, or all but the value."""
+    values_visible = bool(model.visible[:, model.transition_dim - 1 :: model.transition_dim].any())
+    return range(model.transition_dim if values_visible else model.transition_dim - 1)

@@ -1,1 +1,11 @@
-"""C++ that is compiled for the processor that it runs on: the steps of a GPT, and linear layers."""
+"""C++ for decoders on a CPU, compiled when it is first used.
+
+In reading order:
+
+- ``library``: compiles and loads the C++.
+- ``structs``: the C++ structs as ctypes.
+- ``linear``: linear layers (``linear.h``, ``linear.cpp``).
+- ``pages``: memory for the pages of a key/value cache.
+- ``gpt.cpp``, ``attention.h``: a GPT's forward pass over a paged cache.
+- ``simd.h``: vectors of floats.
+"""

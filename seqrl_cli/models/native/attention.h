@@ -1,12 +1,12 @@
-// Attention over a paged cache: the keys and values of a transition are stored once, whoever has seen them.
+// Attention over a paged cache: rows share the pages with the keys and values of a transition.
 //
 // A page of one layer holds keys, and after them values by token, (heads, columns, head_width). A closed page, which
 // never changes again, holds keys by component, (heads, head_dim, lanes), so that one vector has a component of all its
 // tokens; an open page holds them by token, like values, because to spread one token over all components would touch a
 // cache line for each.
 //
-// Rows that have seen the same page meet it together, while it is in the nearest cache; so rows should come in an order
-// in which relatives are neighbours. In whatever company, a row's sums are made in the same order.
+// Rows that share a page process it together, while it is in the nearest cache; so related rows should be adjacent. A
+// row's sums are computed in the same order whatever the other rows are.
 
 #pragma once
 
@@ -16,7 +16,7 @@
 
 // Sizes that all layers share. `columns` tokens fit on a page; `lanes` and `head_width` are `columns` and `head_dim`
 // rounded up to whole vectors.
-struct Shape {
+struct PageShape {
     int64_t heads, head_dim, head_width, columns, lanes;
 
     int64_t keys(bool closed) const { return heads * (closed ? head_dim * lanes : columns * head_width); }
@@ -24,17 +24,17 @@ struct Shape {
 };
 
 // Pages of all layers, (layers, capacity, page).
-struct Pages {
+struct PagePool {
     float* memory;
     int64_t capacity, closed;
 
-    float* at(const Shape& shape, int64_t layer, int64_t page) const {
+    float* at(const PageShape& shape, int64_t layer, int64_t page) const {
         return memory + (layer * capacity + page) * shape.page(closed);
     }
 };
 
 // Puts one head's key and value of a token into column `c` of a page.
-inline void write_token(const Shape& shape, float* page, bool closed, int64_t head, int64_t c, const float* key,
+inline void write_token(const PageShape& shape, float* page, bool closed, int64_t head, int64_t c, const float* key,
                         const float* value) {
     const int64_t place = (head * shape.columns + c) * shape.head_width;
     if (closed)
@@ -53,10 +53,10 @@ inline void in_groups(int64_t first, int64_t last, Function function) {
     for (; row < last; ++row) function(row, std::integral_constant<int, 1>());
 }
 
-// Products of ROWS queries with one head's keys by component; four sums a product, so that none waits for the last.
+// Products of ROWS queries with one head's keys by component; four sums per product, so that additions can overlap.
 template <int ROWS>
-inline void score_components(const Shape& shape, const float* query, int64_t stride, const float* keys, float* scores,
-                             int64_t score_stride) {
+inline void score_components(const PageShape& shape, const float* query, int64_t stride, const float* keys,
+                             float* scores, int64_t score_stride) {
     for (int64_t lane = 0; lane < shape.lanes; lane += LANES) {
         Floats sums[ROWS][4] = {};
         int64_t d = 0;
@@ -80,7 +80,7 @@ inline void score_components(const Shape& shape, const float* query, int64_t str
 }
 
 // Products of a query with columns [first, last) of one head's keys by token, four at a time.
-inline void score_tokens(const Shape& shape, const float* query, const float* keys, int64_t first, int64_t last,
+inline void score_tokens(const PageShape& shape, const float* query, const float* keys, int64_t first, int64_t last,
                          float* scores) {
     for (int64_t c = first; c < last; c += 4) {
         Floats products[4] = {};
@@ -93,9 +93,9 @@ inline void score_tokens(const Shape& shape, const float* query, const float* ke
     }
 }
 
-// Adds columns [first, last) of one head's values, weighted, to what ROWS queries have mixed so far.
+// Adds columns [first, last) of one head's values, weighted, to the attention outputs of ROWS queries.
 template <int ROWS, int VECTORS>
-inline void mix_part(const Shape& shape, const float* weights, int64_t weight_stride, const float* values,
+inline void mix_part(const PageShape& shape, const float* weights, int64_t weight_stride, const float* values,
                      int64_t first, int64_t last, float* mixed, int64_t stride) {
     Floats sums[ROWS][VECTORS];
 #pragma GCC unroll 8
@@ -118,7 +118,7 @@ inline void mix_part(const Shape& shape, const float* weights, int64_t weight_st
 }
 
 template <int ROWS>
-inline void mix_values(const Shape& shape, const float* weights, int64_t weight_stride, const float* values,
+inline void mix_values(const PageShape& shape, const float* weights, int64_t weight_stride, const float* values,
                        int64_t first, int64_t last, float* mixed, int64_t stride) {
     int64_t d = 0;
     for (; d + 2 * LANES <= shape.head_width; d += 2 * LANES)

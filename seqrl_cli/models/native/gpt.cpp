@@ -1,17 +1,16 @@
-// A GPT's forward pass for rows that decode.
+// A GPT's forward pass in decoding.
 //
-// Rows come as units of `span` consecutive tokens of one sequence: one token a unit when beams take a step, a
-// transition's when a window is encoded anew. What a unit has seen is a list of closed pages, then perhaps a stem, the
-// first `split` columns of an open page that it shares with relatives, then columns from `split` on of a page of its
-// own, where its tokens' keys and values go:
+// A unit is `span` consecutive tokens of one sequence: one token when beams take a step, a transition when a window is
+// encoded. Its past is a list of closed pages, then the first `split` columns of a shared open page, then the columns
+// from `split` on of a private page, to which the keys and values of its tokens are written:
 //
-//     | closed pages, a transition each   | stem         | own      |
-//     | table[0]  table[1] ...            | 0 ... split  | split... |
-//     | shared with all that descend from | shared with  | this     |
-//     | the same rows                     | its siblings | unit's   |
+//     | closed pages, one per transition | shared page    | private page |
+//     | block_table[0], [1], ...         | 0 ... split    | split ...    |
+//     | shared by all descendants        | shared by      | of this unit |
+//     | of the same rows                 | related rows   | only         |
 //
-// Nothing that a unit computes depends on the units beside it, so a thread takes a chunk of them through all layers
-// without waiting for others, and through several tokens if each is the likeliest one.
+// A unit's result does not depend on other units. So a thread takes a chunk of units through all layers, and through
+// several tokens if each is the most likely one, without waiting for other threads.
 
 #include <algorithm>
 #include <iterator>
@@ -22,28 +21,28 @@
 
 extern "C" {
 
-struct Layer {
-    Linear qkv, projection, mlp_in, mlp_out;
+struct GPTLayerWeights {
+    PackedLinear qkv, projection, mlp_in, mlp_out;
 };
 
-struct Model {
+struct GPTWeights {
     int64_t layers, width;
-    Shape shape;
-    const Layer* layer;
+    PageShape shape;
+    const GPTLayerWeights* layer;
     const float *embedding, *positions;
 };
 
-struct Call {
-    int64_t units, span, steps;           // steps > 1: tokens after the first are the likeliest ones; then span is 1
-    const int32_t* order;                 // (units,) the units so that relatives are neighbours
+struct ForwardCall {
+    int64_t units, span, steps;           // steps > 1: tokens after the first are the most likely ones; then span is 1
+    const int32_t* order;                 // (units,) the units sorted so that related ones are adjacent
     const int64_t* tokens;                // (units, span)
     const int64_t *first_row, *position;  // (span * steps,) of a token's dimension in the embedding; in the sequence
-    const int32_t* table;                 // (units, closed_pages)
-    const int32_t* stem;                  // (units,) in `open`; unused if split is 0
-    const int32_t* own;                   // (units,) in `target`
+    const int32_t* block_table;           // (units, closed_pages)
+    const int32_t* shared_page;           // (units,) in `open`; unused if split is 0
+    const int32_t* private_page;          // (units,) in `target`
     int64_t closed_pages, split, column, keeps;  // column of the first token; whether tokens leave keys and values
-    Pages closed, open, target;
-    const Linear* heads;  // (steps,); null: only keys and values are wanted
+    PagePool closed, open, target;
+    const PackedLinear* heads;  // (steps,); null: only keys and values are wanted
     int64_t outputs;
     int64_t* chosen;  // (units, steps - 1) the tokens after the first
     float* logits;    // (units, outputs) after the last token
@@ -52,14 +51,14 @@ struct Call {
 
 namespace {
 
-// Rows whose vectors stay in the first and second cache while they go through linear layers, or meet their past.
+// Rows whose vectors stay in the L1 and L2 caches during linear layers and attention.
 constexpr int64_t BLOCK = 32;
 
-// Rows that a thread takes through a layer: its weights are fetched once for all of them. Rows that take several steps
-// are fewer, because then it is their past that is to stay in the third cache.
+// Rows that a thread takes through a layer, for which it reads the weights once. With several steps there are fewer,
+// so that their past stays in the L3 cache.
 constexpr int64_t CHUNK = 256, CHUNK_OF_STEPS = 32;
 
-// What to do with a linear layer's outputs: put them into a place, or add them to what is there.
+// What to do with a linear layer's outputs: store them, or add them to what is stored.
 auto into(float* out, int64_t stride) {
     return [=](int64_t row, int64_t output, Floats sums) { store(out + row * stride + output, sums); };
 }
@@ -71,14 +70,14 @@ auto onto(float* out, int64_t stride) {
     };
 }
 
-// Memory for one chunk, kept from call to call by each thread.
+// Memory for one chunk, which each thread reuses for later calls.
 struct Scratch {
     std::vector<float> memory;
     float *x, *qkv, *mixed, *normed, *hidden, *scores;
 
     // Room for the rows of a chunk, for those of a block, and for the scores of a block's units.
-    void reserve(const Model& model, const Call& call, int64_t rows, int64_t block, int64_t score_rows) {
-        const Layer& layer = model.layer[0];
+    void reserve(const GPTWeights& model, const ForwardCall& call, int64_t rows, int64_t block, int64_t score_rows) {
+        const GPTLayerWeights& layer = model.layer[0];
         const int64_t pages = call.closed_pages + 2, scores_width = model.shape.heads * pages * model.shape.lanes;
         const int64_t hidden_width = std::max(layer.mlp_in.outputs, call.heads ? call.heads->outputs : 0);
         const int64_t sizes[] = {
@@ -92,21 +91,21 @@ struct Scratch {
     }
 };
 
-// A chunk of units on its way through the model, at one of its steps.
+// A chunk of units at one step of the forward pass.
 struct Chunk {
-    const Model& model;
-    const Call& call;
+    const GPTWeights& model;
+    const ForwardCall& call;
     const int32_t* units;  // (count,)
     int64_t count, step;
     const Scratch& scratch;
 
-    const Shape& shape = model.shape;
+    const PageShape& shape = model.shape;
     const int64_t span = call.span, rows = count * span, padded = up_to(rows, TILE);
     const int64_t stride = model.layer[0].projection.outputs, qkv_stride = model.layer[0].qkv.outputs;
     const int64_t mixed_stride = model.layer[0].projection.inputs, hidden_stride = model.layer[0].mlp_in.outputs;
     const int64_t column = call.column + step;
-    const bool has_stem = call.split > 0, has_own = call.keeps || column > call.split;
-    const int64_t length = (call.closed_pages + has_stem + has_own) * shape.lanes;
+    const bool has_shared = call.split > 0, has_private = call.keeps || column > call.split;
+    const int64_t length = (call.closed_pages + has_shared + has_private) * shape.lanes;
     const int64_t values_apart = shape.columns * shape.head_width;  // from a head's values to the next one's
 
     void run() {
@@ -147,9 +146,9 @@ struct Chunk {
         });
     }
 
-    // What follows attention: its projection, the feed-forward network, and both residuals.
+    // The block after attention: projection, feed-forward network, and both residuals.
     void finish(int64_t layer) {
-        const Layer& weights = model.layer[layer];
+        const GPTLayerWeights& weights = model.layer[layer];
         by_block([&](int64_t first, int64_t count) {
             float* x = scratch.x + first * stride;
             apply(weights.projection, scratch.mixed + first * mixed_stride, mixed_stride, count, onto(x, stride));
@@ -161,9 +160,9 @@ struct Chunk {
         });
     }
 
-    // The token after each unit's last one: the likeliest if there is another step, else its logits.
+    // The next token of each unit: the most likely one if there is another step, else its logits.
     void predict() {
-        const Linear& head = call.heads[step];
+        const PackedLinear& head = call.heads[step];
         by_block([&](int64_t first, int64_t count) {
             normalize(scratch.x + first * stride, scratch.normed, count, model.width, stride);
             apply(head, scratch.normed, stride, count, into(scratch.hidden, head.outputs));
@@ -179,9 +178,11 @@ struct Chunk {
         });
     }
 
-    float* own(int64_t layer, int64_t unit) const { return call.target.at(shape, layer, call.own[units[unit]]); }
+    float* private_page(int64_t layer, int64_t unit) const {
+        return call.target.at(shape, layer, call.private_page[units[unit]]);
+    }
 
-    // The end of the columns of its own page that a row sees.
+    // The end of the columns of the private page that a row sees.
     int64_t end(int64_t row) const { return column + (call.keeps ? row % span + 1 : 0); }
 
     const float* query(int64_t row, int64_t head) const {
@@ -197,10 +198,10 @@ struct Chunk {
         return scratch.scores + ((row - start) * shape.heads + head) * length + part * shape.lanes;
     }
 
-    // Stores the rows' keys and values, which lie behind the queries.
+    // Stores the rows' keys and values, which follow the queries.
     void keep(int64_t layer) {
         for (int64_t row = 0; row < rows; ++row) {
-            float* page = own(layer, row / span);
+            float* page = private_page(layer, row / span);
             for (int64_t head = 0; head < shape.heads; ++head)
                 write_token(shape, page, call.target.closed, head, column + row % span, query(row, shape.heads + head),
                             query(row, 2 * shape.heads + head));
@@ -220,21 +221,22 @@ struct Chunk {
         }
     }
 
-    // Calls `visit(pages, page, first row, row after the last, part, first column, column after the last)` for whatever
-    // the rows of units [first, last) see; rows that see the same come together.
+    // Calls `visit(pages, page, first row, row after the last, part, first column, column after the last)` for all
+    // pages that the rows of units [first, last) see; rows that see the same page come together.
     template <class Visit>
     void over_past(int64_t layer, int64_t first, int64_t last, Visit visit) {
         for (int64_t part = 0; part < call.closed_pages; ++part)
-            by_page(first, last, call.table + part, call.closed_pages, [&](int32_t page, int64_t from, int64_t to) {
-                visit(call.closed, call.closed.at(shape, layer, page), from, to, part, 0, shape.columns);
-            });
-        if (has_stem)
-            by_page(first, last, call.stem, 1, [&](int32_t page, int64_t from, int64_t to) {
+            by_page(first, last, call.block_table + part, call.closed_pages,
+                    [&](int32_t page, int64_t from, int64_t to) {
+                        visit(call.closed, call.closed.at(shape, layer, page), from, to, part, 0, shape.columns);
+                    });
+        if (has_shared)
+            by_page(first, last, call.shared_page, 1, [&](int32_t page, int64_t from, int64_t to) {
                 visit(call.open, call.open.at(shape, layer, page), from, to, call.closed_pages, 0, call.split);
             });
-        for (int64_t row = first * span; has_own && row < last * span; ++row)
-            visit(call.target, own(layer, row / span), row, row + 1, call.closed_pages + has_stem, call.split,
-                  end(row));
+        for (int64_t row = first * span; has_private && row < last * span; ++row)
+            visit(call.target, private_page(layer, row / span), row, row + 1, call.closed_pages + has_shared,
+                  call.split, end(row));
     }
 
     // Calls `visit(page, first row, row after the last)` for neighbours that share a page.
@@ -248,7 +250,7 @@ struct Chunk {
     }
 
     // Scores of rows that share a page, of which they see columns [from, to).
-    void score(int64_t start, const Pages& pages, const float* page, int64_t first, int64_t last, int64_t part,
+    void score(int64_t start, const PagePool& pages, const float* page, int64_t first, int64_t last, int64_t part,
                int64_t from, int64_t to) {
         for (int64_t head = 0; head < shape.heads; ++head) {
             const float* keys = page + head * (pages.closed ? shape.head_dim * shape.lanes : values_apart);
@@ -266,8 +268,8 @@ struct Chunk {
         }
     }
 
-    // Adds the values of a page that rows share to what they have mixed.
-    void mix(int64_t start, const Pages& pages, const float* page, int64_t first, int64_t last, int64_t part,
+    // Adds the weighted values of a page that rows share to their attention outputs.
+    void mix(int64_t start, const PagePool& pages, const float* page, int64_t first, int64_t last, int64_t part,
              int64_t from, int64_t to) {
         const float* values = page + shape.keys(pages.closed);
         for (int64_t head = 0; head < shape.heads; ++head, values += values_apart)
@@ -278,8 +280,8 @@ struct Chunk {
     }
 };
 
-// Takes (count,) units through all layers, as often as there are steps.
-void run_chunk(const Model& model, const Call& call, const int32_t* units, int64_t count) {
+// Takes `count` units through all layers, once per step.
+void run_chunk(const GPTWeights& model, const ForwardCall& call, const int32_t* units, int64_t count) {
     static thread_local Scratch scratch;
     const int64_t rows = up_to(count * call.span, TILE), score_units = std::max<int64_t>(1, BLOCK / call.span);
     scratch.reserve(model, call, rows, std::min(rows, BLOCK), std::min(count, score_units) * call.span);
@@ -294,14 +296,14 @@ int64_t lanes() { return LANES; }
 
 int64_t panel() { return PANEL; }
 
-int64_t page_size(const Shape* shape, bool closed) { return shape->page(closed); }
+int64_t page_size(const PageShape* shape, bool closed) { return shape->page(closed); }
 
-int64_t call_size() { return sizeof(Call); }
+int64_t call_size() { return sizeof(ForwardCall); }
 
-int64_t model_size() { return sizeof(Model); }
+int64_t model_size() { return sizeof(GPTWeights); }
 
 // Takes units through the model.
-void forward(const Model* model, const Call* call, int threads) {
+void forward(const GPTWeights* model, const ForwardCall* call, int threads) {
     const int64_t share = (call->units + threads - 1) / threads;
     const int64_t most = (call->steps > 1 ? CHUNK_OF_STEPS : CHUNK) / call->span;
     const int64_t each = std::max<int64_t>(1, std::min(share, most)), chunks = (call->units + each - 1) / each;
@@ -310,16 +312,16 @@ void forward(const Model* model, const Call* call, int threads) {
         run_chunk(*model, *call, call->order + chunk * each, std::min(each, call->units - chunk * each));
 }
 
-// Page to[i] of `into` gets the first `split` columns of page stem[i] and columns [split, filled) of page own[i], both
-// open.
-void join(const Model* model, const Pages* open, const Pages* into, int64_t count, const int32_t* stem,
-          const int32_t* own, const int32_t* to, int64_t split, int64_t filled, int threads) {
-    const Shape& shape = model->shape;
+// Copies the first `split` columns of open page shared[i], and columns [split, filled) of open page private_[i], to
+// page to[i] of `into`.
+void join(const GPTWeights* model, const PagePool* open, const PagePool* into, int64_t count, const int32_t* shared,
+          const int32_t* private_, const int32_t* to, int64_t split, int64_t filled, int threads) {
+    const PageShape& shape = model->shape;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t job = 0; job < count * model->layers; ++job) {
         const int64_t layer = job / count, i = job % count;
         for (int64_t c = 0; c < filled; ++c) {
-            const float *keys = open->at(shape, layer, c < split ? stem[i] : own[i]),
+            const float *keys = open->at(shape, layer, c < split ? shared[i] : private_[i]),
                         *values = keys + shape.keys(false);
             for (int64_t head = 0; head < shape.heads; ++head) {
                 const int64_t place = (head * shape.columns + c) * shape.head_width;

@@ -1,4 +1,4 @@
-"""The C++ of this folder as a shared library: compiled when it is first asked for, and kept in the user's cache."""
+"""The C++ of this folder as a shared library, compiled when it is first used and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ import torch
 from filelock import FileLock
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.native.structs import Address, Call, Count, Linear, Model, Pages, Shape
+from seqrl_cli.models.native.structs import Address, Count, ForwardCall, GPTWeights, PackedLinear, PagePool, PageShape
 
 FOLDER = Path(__file__).parent
 
 FLAGS = ["-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-fopenmp", "-c"]
-"""Nothing that lets sums be reordered: a row must come out the same, bit for bit, in any block."""
+"""No flag may allow reordering sums: a row must have the same result, bit for bit, in any block."""
 
 HINT = "install g++, or use plan.engine=torch"
 
 PATIENCE = 120.0
-"""Seconds that a compiler may take, a hundred times what one needs; others wait for it as long."""
+"""Most seconds for a compiler, a hundred times what it needs; other processes wait for it as long."""
 
 KEPT_DAYS = 30
-"""How long libraries of other versions stay in the cache."""
+"""Days that libraries of other versions stay in the cache."""
 
 
 class CompilationError(SeqrlError):
-    """There is no compiler, or it cannot compile or link this."""
+    """There is no compiler, or it failed."""
 
 
 class UnsupportedSystemError(CompilationError):
-    """Nothing is compiled on this system, and its user can do nothing about it."""
+    """Nothing is compiled on this operating system."""
 
 
 def load() -> ctypes.CDLL:
-    """The library.
+    """Load the library, and compile it first if necessary.
 
     Raises:
-        CompilationError: it cannot be had on this machine.
+        CompilationError: the library cannot be compiled on this machine.
     """
     outcome = _outcome()
     if isinstance(outcome, CompilationError):
@@ -55,13 +55,13 @@ def load() -> ctypes.CDLL:
 
 
 def available() -> bool:
-    """Whether it can be had on this machine."""
+    """Whether the library is available on this machine."""
     return not isinstance(_outcome(), CompilationError)
 
 
 @cache
 def _outcome() -> ctypes.CDLL | CompilationError:
-    """The library, or why there is none, found out once a process."""
+    """The library or the reason for its absence, determined once per process."""
     if sys.platform != "linux":
         return UnsupportedSystemError("C++ is compiled on Linux only")
     compiler = find_compiler()
@@ -71,7 +71,7 @@ def _outcome() -> ctypes.CDLL | CompilationError:
     try:
         try:
             return _library_in(_cache_folder(), compiler)
-        except troubles:  # no home, or one that cannot be written or run from
+        except troubles:  # no home folder, or one without write or execute permission
             with tempfile.TemporaryDirectory(prefix="seqrl-") as folder:
                 return _library_in(Path(folder), compiler)
     except CompilationError as error:
@@ -81,32 +81,31 @@ def _outcome() -> ctypes.CDLL | CompilationError:
 
 
 def forget() -> None:
-    """Look for the library anew when it is next asked for."""
+    """Look for the library again at its next use."""
     _outcome.cache_clear()
 
 
 def find_compiler() -> str | None:
-    """The path of the C++ compiler; Clang does not know the vectors' shuffles as GCC does."""
+    """The path of the C++ compiler; Clang lacks GCC's shuffles of vectors."""
     return shutil.which("g++")
 
 
 def _library_in(folder: Path, compiler: str) -> ctypes.CDLL:
-    """Load the library from a folder, compiled first if it is not there."""
+    """Load the library from a folder, and compile it first if it is not there."""
     path = folder / f"seqrl-{_fingerprint(compiler)}.so"
     with FileLock(path.with_suffix(".lock"), timeout=PATIENCE):
         try:
             return _open(path)
-        except OSError:  # not there, or cut short, or not for this machine after all
+        except OSError:  # absent, incomplete, or for another machine
             _compile(compiler, path)
             _sweep(folder)
     return _open(path)
 
 
 def _compile(compiler: str, path: Path) -> None:
-    """Make the shared library at ``path``, whole or not at all.
+    """Write the shared library to ``path``, whole or not at all.
 
-    OpenMP's symbols stay open when linking: the process has PyTorch's OpenMP already, whose threads are to be used, not
-    a second team that would compete with the first.
+    It is linked without OpenMP: the process already has PyTorch's, and a second pool of threads would compete with it.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole = Path(folder) / "whole.so"
@@ -127,28 +126,28 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what other versions, and compilers that were killed, left behind long ago."""
+    """Remove old libraries of other versions and old leftovers of killed compilers."""
     for old in (*folder.glob("seqrl-*"), *folder.glob("tmp*")):
         if time.time() - old.stat().st_mtime > KEPT_DAYS * 86400:
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> ctypes.CDLL:
-    """Load the library, if it is the user's own and whole, since a part of one could crash; raises OSError."""
+    """Load the library if it is whole and belongs to the user; an incomplete one could crash. Raises OSError."""
     if path.stat().st_uid != os.getuid():
         raise PermissionError(f"{path} belongs to somebody else")
     if _digest(path) != path.with_suffix(".sha256").read_text():
-        raise OSError(f"{path} is not as it was made")
+        raise OSError(f"{path} does not match its hash")
     library = ctypes.CDLL(str(path))
     for name in ("lanes", "panel", "page_size", "call_size", "model_size"):
         getattr(library, name).restype = Count
-    assert library.call_size() == ctypes.sizeof(Call) and library.model_size() == ctypes.sizeof(Model)
-    library.page_size.argtypes = [ctypes.POINTER(Shape), ctypes.c_bool]
-    pages, model = ctypes.POINTER(Pages), ctypes.POINTER(Model)
-    library.forward.argtypes = [model, ctypes.POINTER(Call), ctypes.c_int]
+    assert library.call_size() == ctypes.sizeof(ForwardCall) and library.model_size() == ctypes.sizeof(GPTWeights)
+    library.page_size.argtypes = [ctypes.POINTER(PageShape), ctypes.c_bool]
+    pages, model = ctypes.POINTER(PagePool), ctypes.POINTER(GPTWeights)
+    library.forward.argtypes = [model, ctypes.POINTER(ForwardCall), ctypes.c_int]
     library.join.argtypes = [model, pages, pages, Count, Address, Address, Address, Count, Count, ctypes.c_int]
     rows, result = (Address, Count, Count), (Address, Address, Count, Count)
-    library.multiply.argtypes = [ctypes.POINTER(Linear), *rows, *result, ctypes.c_int]
+    library.multiply.argtypes = [ctypes.POINTER(PackedLinear), *rows, *result, ctypes.c_int]
     library.forward.restype = library.join.restype = library.multiply.restype = None
     return library
 
@@ -158,7 +157,7 @@ def _digest(path: Path) -> str:
 
 
 def _fingerprint(compiler: str) -> str:
-    """What the compiled library depends on: sources, flags, compiler, processor and PyTorch, whose OpenMP it uses."""
+    """A hash of what the library depends on: sources, flags, compiler, processor and PyTorch, whose OpenMP it uses."""
     known = hashlib.sha256()
     for source in sorted(FOLDER.glob("*.h")) + sorted(FOLDER.glob("*.cpp")):
         known.update(source.read_bytes())
@@ -168,7 +167,7 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _processor() -> str:
-    """What ``-march=native`` goes by, as far as the system tells; without /proc, this machine's name."""
+    """What determines ``-march=native``, from /proc/cpuinfo; without it, the machine's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -177,9 +176,9 @@ def _processor() -> str:
 
 
 def _cache_folder() -> Path:
-    """Where compiled libraries are kept; raises OSError or RuntimeError if there is no such place."""
+    """The folder of compiled libraries; raises OSError or RuntimeError if there is none."""
     folder = Path.home() / ".cache" / "seqrl"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK) or folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} is not for this user to write")
+        raise PermissionError(f"{folder} is not writable or belongs to another user")
     return folder

@@ -1,4 +1,4 @@
-// A linear layer on its own, for models whose parts are put together in Python.
+// A single linear layer, for models that are assembled in Python.
 
 #include "linear.h"
 
@@ -7,10 +7,10 @@
 
 namespace {
 
-// Rows of a job: so many stay in the second cache while they meet one panel after the other.
+// Rows of a job, which stay in the L2 cache while they are multiplied with one panel after the other.
 constexpr int64_t BLOCK = 64;
 
-// Products from which threads are worth their waking.
+// Fewest products for which threads pay off.
 constexpr int64_t WORTH_THREADS = 1 << 20;
 
 enum Activation : int64_t { NONE, RELU, GELU, SILU };
@@ -18,7 +18,7 @@ enum Activation : int64_t { NONE, RELU, GELU, SILU };
 Floats activate(Activation activation, Floats x) {
     switch (activation) {
         case RELU:
-            return x < 0.0f ? Floats{} : x;  // not a number stays so
+            return x < 0.0f ? Floats{} : x;  // NaN stays NaN
         case GELU:
             return gelu(x);
         case SILU:
@@ -28,7 +28,7 @@ Floats activate(Activation activation, Floats x) {
     }
 }
 
-// Up to LANES numbers.
+// Loads up to LANES numbers.
 Floats load_some(const float* from, int64_t count) {
     if (count >= LANES) return load(from);
     float numbers[LANES] = {};
@@ -47,10 +47,10 @@ void store_some(float* to, Floats x, int64_t count) {
 
 extern "C" {
 
-// out (rows, outputs) = activation(x @ weights + bias) + start. Rows of x are `stride` apart; start, of out's form, may
-// be null. Jobs are a panel and a block of rows each: of few rows each thread fetches other weights, of many it has the
-// same weights for other rows.
-void multiply(const Linear* layer, const float* x, int64_t stride, int64_t rows, const float* start, float* out,
+// out (rows, outputs) = activation(x @ weights + bias) + start. Rows of x are `stride` apart; start, shaped like out,
+// may be null. A job is a panel and a block of rows: for few rows, each thread reads other weights; for many, threads use
+// the same weights for different rows.
+void multiply(const PackedLinear* layer, const float* x, int64_t stride, int64_t rows, const float* start, float* out,
               int64_t outputs, Activation activation, int threads) {
     const int64_t inputs = layer->inputs, whole = rows / TILE * TILE;
     std::vector<float> rest(whole < rows ? TILE * inputs : 0);  // rows that fill no tile, and zeros
@@ -59,14 +59,14 @@ void multiply(const Linear* layer, const float* x, int64_t stride, int64_t rows,
 #pragma omp parallel for collapse(2) schedule(static) num_threads(threads) if (rows * inputs * outputs >= WORTH_THREADS)
     for (int64_t first = 0; first < rows; first += BLOCK)
         for (int64_t column = 0; column < layer->outputs; column += PANEL) {
-            const Linear panel{layer->weights + column * inputs, layer->bias + column, inputs, PANEL};
+            const PackedLinear panel{layer->weights + column * inputs, layer->bias + column, inputs, PANEL};
             const auto finish_from = [=](int64_t from) {
                 return [=](int64_t row, int64_t lane, Floats sums) {
                     const int64_t left = outputs - column - lane, place = (from + row) * outputs + column + lane;
                     if (from + row >= rows || left <= 0) return;
-                    Floats image = activate(activation, sums);
-                    if (start) image += load_some(start + place, left);
-                    store_some(out + place, image, left);
+                    Floats output = activate(activation, sums);
+                    if (start) output += load_some(start + place, left);
+                    store_some(out + place, output, left);
                 };
             };
             const int64_t last = std::min(first + BLOCK, whole);

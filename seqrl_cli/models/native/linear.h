@@ -1,6 +1,7 @@
 // Linear layers and norms over a block of rows that stays in the nearest caches.
 //
-// A row is added up in the same order whatever rows are beside it, so its result is the same bit for bit in any block.
+// A row's sums are computed in the same order whatever the other rows are, so its result is the same in any block, bit
+// for bit.
 
 #pragma once
 
@@ -13,13 +14,13 @@ constexpr int TILE = LANES == 16 ? 8 : 4;
 inline int64_t up_to(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 // Weights of a linear layer: panels of PANEL outputs, each (inputs, PANEL); outputs are a multiple of PANEL.
-struct Linear {
+struct PackedLinear {
     const float* weights;
     const float* bias;
     int64_t inputs, outputs;
 };
 
-// Sums of one panel for TILE rows: (TILE, 2 vectors). A function of its own, so that all of them stay in registers.
+// Sums of one panel for TILE rows: (TILE, 2 vectors). A separate function, so that all of them stay in registers.
 __attribute__((noinline)) inline void add_up(const float* panel, const float* bias, int64_t inputs, const float* x,
                                              int64_t stride, Floats (*out)[2]) {
     Floats sums[TILE][2];
@@ -39,9 +40,9 @@ __attribute__((noinline)) inline void add_up(const float* panel, const float* bi
 }
 
 // x (rows, inputs) @ weights + bias; `finish(row, output, sums)` gets LANES outputs at a time.
-// rows must be a multiple of TILE: who has fewer pads.
+// rows must be a multiple of TILE; the caller pads.
 template <class Finish>
-inline void apply(const Linear& layer, const float* x, int64_t stride, int64_t rows, Finish finish) {
+inline void apply(const PackedLinear& layer, const float* x, int64_t stride, int64_t rows, Finish finish) {
     for (int64_t output = 0; output < layer.outputs; output += PANEL)
         for (int64_t row = 0; row < rows; row += TILE) {
             Floats sums[TILE][2];

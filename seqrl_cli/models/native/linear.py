@@ -12,7 +12,7 @@ ACTIVATIONS = {name: number for number, name in enumerate(("none", "relu", "gelu
 
 
 class Panels:
-    """A linear layer's weights laid out as the C++ reads them; the tensors live as long as ``layer`` is in use.
+    """A linear layer's weights in the layout that the C++ reads; they must outlive ``layer``.
 
     Args:
         weight: (outputs, inputs), on the CPU; copied.
@@ -20,8 +20,8 @@ class Panels:
 
     Attributes:
         weights: (outputs / panel, inputs, panel) float32, outputs rounded up.
-        bias: (outputs,) float32, likewise.
-        layer: what the C++ takes.
+        bias: (outputs,) float32, outputs rounded up.
+        layer: the argument of the C++.
 
     Raises:
         CompilationError: the C++ cannot be compiled on this machine.
@@ -36,13 +36,13 @@ class Panels:
         self.bias = torch.zeros(outputs + missing)
         if bias is not None:
             self.bias[:outputs] = bias.detach()
-        self.layer = structs.Linear(self.weights.data_ptr(), self.bias.data_ptr(), inputs, outputs + missing)
+        self.layer = structs.PackedLinear(self.weights.data_ptr(), self.bias.data_ptr(), inputs, outputs + missing)
 
 
 class NativeLinear:
-    """A linear layer that treats a row the same in any batch, at the speed of the memory for few rows too.
+    """A linear layer whose result for a row does not depend on the batch, fast for few rows, too.
 
-    It can stand in for :class:`~seqrl_cli.models.decoding.invariant_linear.BatchInvariantLinear`.
+    It can replace :class:`~seqrl_cli.models.decoding.invariant_linear.BatchInvariantLinear`.
 
     Args:
         weight: (outputs, inputs), on the CPU; copied.
@@ -80,11 +80,11 @@ class NativeLinear:
         return self._output(x, start=residual)
 
     def gated(self, factor: Tensor, x: Tensor) -> Tensor:
-        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), number by number."""
+        """``factor`` (rows, outputs) times the output for ``x`` (rows, inputs), elementwise."""
         return self._output(x).mul_(factor)
 
     def _output(self, x: Tensor, activation: str = "none", start: Tensor | None = None) -> Tensor:
-        """The activation of the product with the weights plus bias, plus ``start`` if there is one."""
+        """The activation of the product plus bias, plus ``start`` unless None."""
         rows, inputs = x.shape
         assert inputs == self.inputs and x.dtype == torch.float32
         if x.stride(1) != 1:

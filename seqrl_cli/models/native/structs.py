@@ -1,4 +1,4 @@
-"""What Python hands to the C++, field by field as it is declared there."""
+"""The structs of the C++, field by field."""
 
 from __future__ import annotations
 
@@ -7,52 +7,55 @@ import ctypes
 Address, Count = ctypes.c_void_p, ctypes.c_int64
 
 
-class Linear(ctypes.Structure):
-    """``Linear`` of linear.h."""
+class PackedLinear(ctypes.Structure):
+    """``PackedLinear`` of linear.h."""
 
     _fields_ = [("weights", Address), ("bias", Address), ("inputs", Count), ("outputs", Count)]
 
 
-class Layer(ctypes.Structure):
-    """``Layer`` of gpt.cpp."""
+class GPTLayerWeights(ctypes.Structure):
+    """``GPTLayerWeights`` of gpt.cpp."""
 
-    _fields_ = [(name, Linear) for name in ("qkv", "projection", "mlp_in", "mlp_out")]
+    _fields_ = [(name, PackedLinear) for name in ("qkv", "projection", "mlp_in", "mlp_out")]
 
 
-class Shape(ctypes.Structure):
-    """``Shape`` of attention.h."""
+class PageShape(ctypes.Structure):
+    """``PageShape`` of attention.h."""
 
     _fields_ = [(name, Count) for name in ("heads", "head_dim", "head_width", "columns", "lanes")]
 
 
-class Pages(ctypes.Structure):
-    """``Pages`` of attention.h."""
+class PagePool(ctypes.Structure):
+    """``PagePool`` of attention.h."""
 
     _fields_ = [("memory", Address), ("capacity", Count), ("closed", Count)]
 
 
-class Model(ctypes.Structure):
-    """``Model`` of gpt.cpp."""
+class GPTWeights(ctypes.Structure):
+    """``GPTWeights`` of gpt.cpp."""
 
     _fields_ = [
         ("layers", Count),
         ("width", Count),
-        ("shape", Shape),
-        ("layer", ctypes.POINTER(Layer)),
+        ("shape", PageShape),
+        ("layer", ctypes.POINTER(GPTLayerWeights)),
         ("embedding", Address),
         ("positions", Address),
     ]
 
 
-class Call(ctypes.Structure):
-    """``Call`` of gpt.cpp."""
+class ForwardCall(ctypes.Structure):
+    """``ForwardCall`` of gpt.cpp."""
 
     _fields_ = [
         *[(name, Count) for name in ("units", "span", "steps")],
-        *[(name, Address) for name in ("order", "tokens", "first_row", "position", "table", "stem", "own")],
+        *[
+            (name, Address)
+            for name in ("order", "tokens", "first_row", "position", "block_table", "shared_page", "private_page")
+        ],
         *[(name, Count) for name in ("closed_pages", "split", "column", "keeps")],
-        *[(name, Pages) for name in ("closed", "open", "target")],
-        ("heads", ctypes.POINTER(Linear)),
+        *[(name, PagePool) for name in ("closed", "open", "target")],
+        ("heads", ctypes.POINTER(PackedLinear)),
         ("outputs", Count),
         ("chosen", Address),
         ("logits", Address),

@@ -1,1 +1,9 @@
-"""The Trajectory RetNet and its decoder."""
+"""The Trajectory RetNet, retention over the tokens of transitions.
+
+In reading order:
+
+- ``retention``: retention in its parallel, chunkwise and recurrent forms.
+- ``model``: the model as it is trained.
+- ``decoder``: decoding, with ``decoder_layer`` (one block) and ``decoder_state`` (recurrent states of beams).
+- ``fused_retention``: an optional GPU kernel for the chunkwise form.
+"""

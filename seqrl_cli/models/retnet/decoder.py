@@ -44,12 +44,12 @@ FRAME = 512
 
 
 class RetNetDecoder(Decoder):
-    """Decode with a RetNet, a token at a time, to the same logits as if all of its context were encoded each time.
+    """Decodes a RetNet token by token, with the same logits as encoding its whole context each time.
 
     Args:
-        model: the weights; they are copied, so later training does not reach the decoder.
-        window: which part of the sequence is seen; None for all of it, however long.
-        precision: of products with the layers' weights; retention, norms, sums and logits are float32 in any case.
+        model: its weights are copied, so later training does not affect the decoder.
+        window: the part of the sequence that is seen; None for all of it.
+        precision: of products with the layers' weights; retention, norms, sums and logits are always float32.
         compiled: whether linear layers are C++; for weights on a CPU, in float32.
 
     Attributes:
@@ -82,18 +82,18 @@ class RetNetDecoder(Decoder):
         self.n_head, self.key_dim = model.n_head, model.key_dim
         self.value_dim = self.layers[0].value_width // model.n_head
         self.mode, self.chunk_size = model.mode, model.chunk_size
-        self.memories: Sequence[EpisodeState] | None = None
+        self.episode_states: Sequence[EpisodeState] | None = None
         self._tabulate()
 
-    def with_state(self, memories: Sequence[EpisodeState]) -> RetNetDecoder:
-        """This decoder for sequences that follow on so many memories: ``prefill`` takes a group for each."""
+    def with_state(self, states: Sequence[EpisodeState]) -> RetNetDecoder:
+        """This decoder for sequences that continue episode states, one per group of ``prefill``."""
         continued = copy.copy(self)
-        continued.memories = memories
+        continued.episode_states = states
         return continued
 
     @torch.inference_mode()
     def update_state(self, tokens: Tensor) -> list[EpisodeState]:
-        """Consume whole transitions, (groups, time), that follow on the memories; the memories then."""
+        """Consume whole transitions, (groups, time), that continue the episode states; returns the new ones."""
         state = self._begin(len(tokens))
         self._consume(state, tokens)
         self._move_on(state)
@@ -130,21 +130,21 @@ class RetNetDecoder(Decoder):
         return self.heads[dim](normalize(x)), state
 
     def cache_bytes(self, beam_width: int, n_expand: int, horizon: int) -> int:
-        """Most memory that planning takes for one group, in bytes: bases, twice while they are folded, and the rest."""
+        """Most memory that planning needs for one group, in bytes: bases, twice while they are folded, and the rest."""
         base = beam_width * self.key_dim * self.value_dim
         newest = beam_width * n_expand * (self.action_dim + 2) * (2 * self.key_dim + self.value_dim)
         return 4 * len(self.layers) * self.n_head * (2 * base + newest)
 
     def _begin(self, groups: int) -> RetNetState:
-        """A state of one row a group that has consumed nothing since its memory."""
-        if self.memories is None:
+        """A state with one row per group that has consumed nothing since its episode state."""
+        if self.episode_states is None:
             past = torch.zeros(1, dtype=torch.int64, device=self.device)
             sizes = (groups, self.n_head, self.key_dim, self.value_dim)
             bases = [torch.zeros(sizes, device=self.device) for _ in self.layers]
         else:
-            assert len(self.memories) == groups
-            past = torch.tensor([memory.past for memory in self.memories], device=self.device)
-            bases = [torch.stack(layer) for layer in zip(*(memory.layers for memory in self.memories), strict=True)]
+            assert len(self.episode_states) == groups
+            past = torch.tensor([each.past for each in self.episode_states], device=self.device)
+            bases = [torch.stack(layer) for layer in zip(*(each.layers for each in self.episode_states), strict=True)]
         state = RetNetState(groups, groups, int(past[0]) % self.transition_dim, past, bases)
         state.start(bases, groups)
         return state
@@ -201,7 +201,7 @@ class RetNetDecoder(Decoder):
             eps.append(self._eps(state.past, places, frame).expand(len(tokens), -1, -1, -1).flatten(0, 1))
         x, scales, bases = torch.cat(inputs), torch.cat(eps), []
         for number, layer in enumerate(self.layers):
-            root = None if self.memories is None else state.bases[number]
+            root = None if self.episode_states is None else state.bases[number]
             x, base = layer.encode(x, root, tree, scales, layer is self.layers[-1])
             bases.append(base[node])
         state.past, state.passed = state.past + length, 0

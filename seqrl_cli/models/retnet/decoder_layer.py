@@ -1,4 +1,4 @@
-"""One block of a RetNet as its decoder computes it: for one token a row, and for a tree of sequences.
+"""One block of a RetNet in its decoder, for one token per row and for a tree of sequences.
 
 Retention is scaled by 1/sqrt(key_dim) and by what has been seen so far, and then divided by its own length (see
 :func:`~seqrl_cli.models.retnet.model.position_factors`). All of these scales cancel but for the epsilon of that norm,
@@ -58,7 +58,7 @@ class RetNetLayer:
         self.mlp_out = make(*merged(block.mlp_out))
 
     def project(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Query, key and value (rows, heads, dim) of one token a row, and gate (rows, value_width).
+        """Query, key and value (rows, heads, dim) of one token per row, and gate (rows, value_width).
 
         Args:
             x: (rows, width).
@@ -96,7 +96,7 @@ class RetNetLayer:
             root: (nodes, heads, key_dim, value_dim), what came before the first level; None for nothing.
             tree: its levels.
             eps: (tokens, heads, 1), of the norm of what retention gives.
-            is_last: leave ``x`` as it is, because only the memory is wanted.
+            is_last: compute only the memory; ``x`` is returned unchanged.
 
         Returns:
             The transformed tokens, and the memory after the last level, (nodes, heads, key_dim, value_dim).
@@ -107,8 +107,8 @@ class RetNetLayer:
             turned, value = self._heads(part, level)
             memory = _continued(memory, level)
             if not is_last:
-                mixed.append(_read_stretch(turned[0], turned[1], value, memory).transpose(1, 2).flatten(0, 1))
-            memory = _remember_stretch(turned[-1], value, memory)
+                mixed.append(_read_level(turned[0], turned[1], value, memory).transpose(1, 2).flatten(0, 1))
+            memory = _update_memory(turned[-1], value, memory)
         if not is_last:
             x = self.finish(x, torch.cat(mixed), self.gate.silu(normed), eps)
         assert memory is not None
@@ -138,7 +138,7 @@ def _continued(memory: Tensor | None, level: TreeLevel) -> Tensor | None:
     return memory[level.parent]
 
 
-def _read_stretch(query: Tensor, key: Tensor, value: Tensor, memory: Tensor | None) -> Tensor:
+def _read_level(query: Tensor, key: Tensor, value: Tensor, memory: Tensor | None) -> Tensor:
     """What a level's tokens read of one another and of the memory before, (nodes, heads, time, value_dim)."""
     time = query.shape[2]
     seen = torch.ones(time, time, device=query.device).tril()
@@ -149,7 +149,7 @@ def _read_stretch(query: Tensor, key: Tensor, value: Tensor, memory: Tensor | No
     return torch.baddbmm(before, weights, value.flatten(0, 1)).view(value.shape)
 
 
-def _remember_stretch(key: Tensor, value: Tensor, memory: Tensor | None) -> Tensor:
+def _update_memory(key: Tensor, value: Tensor, memory: Tensor | None) -> Tensor:
     """The memory after a level, (nodes, heads, key_dim, value_dim)."""
     transposed, value_ = key.flatten(0, 1).mT, value.flatten(0, 1)
     shape = (*key.shape[:2], key.shape[3], value.shape[3])
@@ -159,7 +159,7 @@ def _remember_stretch(key: Tensor, value: Tensor, memory: Tensor | None) -> Tens
 
 
 def normalize(x: Tensor, eps: Tensor | float = NORM_EPS) -> Tensor:
-    """RMS norm over the last axis without scale, which lives in the linear layer that follows."""
+    """RMS norm over the last axis without scale, which is folded into the next linear layer."""
     length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x * length.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EpisodeState:
-    """What a RetNet remembers of one episode.
+    """The recurrent state of one episode.
 
     Attributes:
-        layers: a layer's (heads, key_dim, value_dim), as the next token sees it.
+        layers: per layer (heads, key_dim, value_dim), as the next token sees it.
         past: tokens consumed.
     """
 
@@ -35,7 +35,7 @@ class RetNetState:
         rows: sequences, the same number in each group.
         dim: the dimension of the next token.
         past: (groups,) int64, the frame: tokens before its place; (1,) when they are equally many in all groups.
-        bases: a layer's (bases, heads, key_dim, value_dim), what equally many consecutive rows each share.
+        bases: per layer (bases, heads, key_dim, value_dim), what equally many consecutive rows each share.
         columns: a layer's keys and values since, each (rows, heads, dim).
         passed: tokens consumed since the frame's place, those that are not remembered included.
         tokens: (rows, time) int64, the tokens in a sliding window; None when the window does not slide.
@@ -92,10 +92,10 @@ class RetNetState:
 
     def fold(self) -> None:
         """Go on with the rows that were chosen, each with a base that holds all of its past, shared by its copies."""
-        bases, share = self.bases, self.rows // len(self.bases[0])
+        bases, rows_per_base = self.bases, self.rows // len(self.bases[0])
         if self.kept is not None or self.columns[0]:
             kept = self.chosen()
-            bases = [base.index_select(0, kept // share) for base in bases]
+            bases = [base.index_select(0, kept // rows_per_base) for base in bases]
             for base, columns in zip(bases, self.columns, strict=True):
                 for key, value in columns:
                     add_outer(base, key[kept], value[kept])

@@ -5,9 +5,9 @@ What is unusual about it:
 - nothing depends on an absolute position, so it takes sequences of any length and carries a state of constant size;
 - query, key, value and gate are one linear layer, and no linear layer has a bias;
 - a norm per head follows retention, so that no scale before it matters but for its epsilon;
-- each dimension of a transition has a vocabulary, an embedding and an output matrix of its own, as in the GPT.
+- each dimension of a transition has its own vocabulary, embedding and output matrix, as in the GPT.
 
-What a value token does: nothing, for others. With ``mask_values`` its key is zero, so it adds nothing to the memory;
+A value token does not affect other tokens. With ``mask_values`` its key is zero, so it adds nothing to the memory;
 time passes at it as at any token, so everything older decays and turns by one more step, and distances are the same
 with and without the mask. The token itself still reads the memory, because it predicts the next observation.
 """
@@ -40,10 +40,10 @@ NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class RecurrentState:
-    """What a RetNet remembers of the tokens it has consumed; its size does not depend on their number.
+    """The recurrent state after some tokens; its size does not depend on their number.
 
     Attributes:
-        layers: a layer's (batch, heads, key_dim, value_dim) as the next token sees it, see :mod:`.retention`.
+        layers: per layer (batch, heads, key_dim, value_dim) as the next token sees it, see :mod:`.retention`.
         position: tokens consumed.
     """
 
@@ -53,7 +53,7 @@ class RecurrentState:
 
 @dataclass(frozen=True)
 class PositionFactors:
-    """What the places of a call's tokens do to queries, keys and memory; the same in all layers.
+    """Rotation and scale of queries, keys and memory by the tokens' positions; the same in all layers.
 
     Attributes:
         query: (batch, heads, time, pairs) complex, turn and scale of the queries.
@@ -71,7 +71,7 @@ class PositionFactors:
 def position_factors(
     n_head: int, key_dim: int, past: Tensor, remembered: Tensor, dtype: torch.dtype
 ) -> PositionFactors:
-    """What happens to tokens that follow on others.
+    """Factors of tokens that follow ``past`` others.
 
     Queries are scaled by 1/sqrt(key_dim) and by 1/sqrt(1 + g + ... + g^n), where n tokens came before and g is the
     head's decay (section 2.1, score normalization). The norm after retention undoes both, up to its epsilon.
@@ -139,27 +139,27 @@ class RetentionBlock(nn.Module):
 
 
 class RetNet(nn.Module):
-    """RetNet over transitions ``[observation, action, reward, value]``, one token a number.
+    """RetNet over transitions ``[observation, action, reward, value]``, one token per number.
 
     It takes sequences of any length: nothing in it depends on an absolute position.
 
     Args:
-        bins: tokens a dimension; the token ``bins`` is stop.
-        observation_dim: numbers an observation.
-        action_dim: numbers an action.
+        bins: tokens per dimension; the token ``bins`` is stop.
+        observation_dim: numbers per observation.
+        action_dim: numbers per action.
         n_layer: blocks.
         n_head: heads of retention; must divide ``width``, into an even number, and ``value_width``.
         width: length of the hidden vectors, and of all heads' queries together.
         value_width: length of all heads' values together; None is ``width``. The paper has twice the width.
-        ffn_width: inner length of the gated networks; None is what makes a block as large as a GPT's.
+        ffn_width: inner length of the gated networks; None makes a block as large as a GPT's.
         embedding_dropout: fraction of embedded numbers dropped in training.
-        residual_dropout: fraction dropped of what each half block adds.
-        attention_dropout: fraction dropped of what retention hands to its projection. Weights of pairs of tokens, which
+        residual_dropout: fraction of each half block's output dropped in training.
+        attention_dropout: fraction of retention's output dropped in training. Weights of pairs of tokens, which
             a GPT would drop, exist in one of the three forms only.
-        mask_values: value tokens add nothing to the memory, so that a plan does not depend on values it was not given.
-        stop_token: predict the end of an episode, too.
+        mask_values: whether value tokens add nothing to the memory, so that a plan does not depend on them.
+        stop_token: whether to predict the end of an episode.
         mode: form of retention, ``parallel``, ``chunkwise`` or ``recurrent``; may be changed at any time.
-        chunk_size: tokens a chunk of the chunkwise form.
+        chunk_size: tokens per chunk of the chunkwise form.
         generator: source of the initial weights; the global one when None.
 
     Raises:
@@ -226,11 +226,11 @@ class RetNet(nn.Module):
         return self.advance(tokens)[0]
 
     def advance(self, tokens: Tensor, memory: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
-        """Consume tokens that follow on what a memory holds.
+        """Consume tokens that continue a memory.
 
         Args:
             tokens: (batch, time) int64 in [0, bins].
-            memory: of what came before; None at the beginning.
+            memory: of the previous tokens; None at the beginning.
 
         Returns:
             Logits of the token that follows each position, (batch, time, bins + 1), and the memory after the last one.

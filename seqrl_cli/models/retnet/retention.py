@@ -29,17 +29,17 @@ MODES = ("parallel", "chunkwise", "recurrent")
 
 
 def head_decays(heads: int, device: torch.device) -> Tensor:
-    """Decay a token of each head, 1 - 2^(-5 - head): (heads,) float64 (equation 8)."""
+    """Decay per token of each head, 1 - 2^(-5 - head): (heads,) float64 (equation 8)."""
     return 1 - 2.0 ** (-5 - torch.arange(heads, dtype=torch.float64, device=device))
 
 
 def pair_angles(key_dim: int, device: torch.device) -> Tensor:
-    """Angle a token of each pair of key dimensions, from 1 down to 1/10,000: (key_dim / 2,) float64."""
+    """Angle per token of each pair of key dimensions, from 1 down to 1/10,000: (key_dim / 2,) float64."""
     return 10_000.0 ** -torch.linspace(0, 1, key_dim // 2, dtype=torch.float64, device=device)
 
 
 def powers(decay: Tensor, steps: Tensor) -> Tensor:
-    """Decay over so many steps, (heads, steps) float64."""
+    """Decay over ``steps`` (steps,), as (heads, steps) float64."""
     return decay[:, None] ** steps
 
 
@@ -86,7 +86,7 @@ def retain_parallel(
 
 
 def update_state(key: Tensor, value: Tensor, decay: Tensor, memory: Tensor | None = None) -> Tensor:
-    """The memory alone, for tokens whose own outputs nobody needs."""
+    """The memory after some tokens, without their outputs."""
     time = torch.arange(key.shape[2], device=key.device)
     to_the_end = powers(decay, len(time) - time)[..., None].to(key.dtype)
     added = (key * to_the_end).mT @ value
@@ -98,7 +98,7 @@ def update_state(key: Tensor, value: Tensor, decay: Tensor, memory: Tensor | Non
 def retain_recurrent(
     query: Tensor, key: Tensor, value: Tensor, decay: Tensor, memory: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """One token after the other (equation 6): memory and time a token do not depend on the past's length."""
+    """One token after the other (equation 6): memory and time per token do not depend on the length of the past."""
     memory = _empty(key, value) if memory is None else memory
     step = decay.view(-1, 1, 1).to(memory.dtype)
     mixed = []
@@ -120,7 +120,7 @@ def retain_chunkwise(
         value: see the module.
         decay: see the module.
         memory: see the module.
-        chunk_size: tokens a chunk; what is left over at the end is a shorter chunk.
+        chunk_size: tokens per chunk; the last one may be shorter.
     """
     whole = query.shape[2] // chunk_size * chunk_size
     if not whole:
@@ -152,7 +152,7 @@ def _retain_chunks(query: Tensor, key: Tensor, value: Tensor, decay: Tensor, mem
 
 
 def _empty(key: Tensor, value: Tensor) -> Tensor:
-    """A memory of nothing for these keys and values."""
+    """An empty memory for these keys and values."""
     return value.new_zeros(*key.shape[:2], key.shape[3], value.shape[3])
 
 
@@ -177,7 +177,7 @@ def retain(
 
 
 def check_mode(mode: str, chunk_size: int) -> None:
-    """Raise SeqrlError unless there is such a form, with such a chunk."""
+    """Raise SeqrlError unless the form and the chunk size are valid."""
     if mode not in MODES:
         raise unknown("mode", mode, MODES)
     if chunk_size < 1:

@@ -8,7 +8,7 @@ from typing import Any
 from seqrl_cli.console import Console, byte_size
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.lock import refuse_locked
-from seqrl_cli.training.estimate import OPTIMIZER_STATE_BYTES
+from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.finetune.setup import iterations_done, load_source, make_vector, warn_of_settings
 

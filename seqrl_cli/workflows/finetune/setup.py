@@ -33,7 +33,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
-from seqrl_cli.training.seeds import Stream
+from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob
 
 
@@ -176,7 +176,7 @@ def _make_collectors(
     explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
     evaluator = partial(agent, target_return=job.target_return)
     check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
-    seeds = np.random.SeedSequence([job.seed, Stream.EPISODES]).generate_state(2)
+    seeds = np.random.SeedSequence([job.seed, SeedStream.EPISODES]).generate_state(2)
     explore_seed, evaluate_seed = (int(seed) for seed in seeds)
     exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
     explore = EpisodeCollector(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)

@@ -33,7 +33,7 @@ from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.seeds import Stream
+from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import BeamSearch, Mind, PolicyMind
 
 
@@ -150,7 +150,7 @@ class Planner:
                 "name the right environment: seqrl download FILE data.env_id=… --force",
             )
         agent = self.mind.agent(len(vector), profile)
-        return Rollout(agent, vector, seed=self.seed, purpose=[Stream.PLAN], profile=profile)
+        return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 
 
 def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None]) -> Planner:

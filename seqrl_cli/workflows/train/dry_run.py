@@ -21,8 +21,7 @@ from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.runs.lock import refuse_locked
-from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.training.estimate import OPTIMIZER_STATE_BYTES
+from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES, saved_steps
 from seqrl_cli.workflows.train.resume import check_same
 from seqrl_cli.workflows.train.run import TrainRequest, warn_early
 from seqrl_cli.workflows.train.setup import (

@@ -22,14 +22,13 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.policy_windows import PolicyWindows, best_share
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
-from seqrl_cli.training.estimate import seconds_per_update
-from seqrl_cli.training.loop import MakeTraining, Pace
+from seqrl_cli.training.loop import seconds_per_update
 from seqrl_cli.training.optimizer import trainable_parameters
 from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
+from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
-from seqrl_cli.training.seeds import Stream
-from seqrl_cli.training.settings import TrainSettings
-from seqrl_cli.training.trainer import Trainer
+from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
+from seqrl_cli.training.trainer import LoopSettings, TrainerFactory
 
 TrainingData = TokenizedDataset | PolicyData
 """What models of tokens, and what policies are trained on; both know their environment and their fingerprint."""
@@ -51,8 +50,8 @@ class TrainJob:
     model: nn.Module
     train: Sized
     validation: Sized | None
-    settings: Pace
-    trainer: MakeTraining
+    settings: LoopSettings
+    trainer: TrainerFactory
     data: TrainingData
 
 
@@ -89,7 +88,7 @@ def prepare(config: Config, data: TrainingData, step_limit: int, device: torch.d
     Raises:
         SeqrlError: the configuration makes no model, or the dataset has no window.
     """
-    rng = np.random.default_rng([config.seed, Stream.HELD_OUT])
+    rng = np.random.default_rng([config.seed, SeedStream.HELD_OUT])
     if isinstance(data, PolicyData):
         return _policy_job(config, data, step_limit, rng, device)
     return _token_job(config, data, step_limit, rng, device)
@@ -104,7 +103,9 @@ def _token_job(
         Windows(tokens.tokens, tokens.offsets, length, tokens.bins, step_limit, episodes=episodes) for episodes in parts
     )
     model = make_model(config, tokens).to(device)
-    return TrainJob(model, train, validation, train_settings(config, len(train), train.block_size), Trainer, tokens)
+    return TrainJob(
+        model, train, validation, train_settings(config, len(train), train.block_size), TokenTrainer, tokens
+    )
 
 
 def _policy_job(

@@ -1,0 +1,109 @@
+"""What every policy's decoder owes the agent that asks it for actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import History, build_policy_decoder
+
+EPISODES, STEPS = 5, 9
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Made-up episodes: observations (episodes, steps, dim), actions likewise, returns-to-go (episodes, steps)."""
+
+    observations: Tensor
+    actions: Tensor
+    returns_to_go: Tensor
+
+
+def make_recording(policy: Policy, low: float = -2.0, high: float = 1.0) -> Recording:
+    generator = torch.Generator().manual_seed(3)
+    observations = torch.randn(EPISODES, STEPS, policy.observation_dim, generator=generator)
+    actions = low + (high - low) * torch.rand(EPISODES, STEPS, policy.action_dim, generator=generator)
+    return Recording(observations, actions, 100 * torch.rand(EPISODES, STEPS, generator=generator))
+
+
+def decode(policy: Policy, recording: Recording, episodes: list[int], context: int) -> Tensor:
+    """Most likely actions (episodes, steps, action_dim) of some episodes played together."""
+    decoder, histories = build_policy_decoder(policy, context), [History() for _ in episodes]
+    modes = []
+    for step in range(STEPS):
+        before = recording.actions[episodes, max(0, step - 1)]
+        arguments = recording.observations[episodes, step], before, recording.returns_to_go[episodes, step]
+        modes.append(decoder.decide(histories, *arguments).mode)
+    return torch.stack(modes, dim=1)
+
+
+def check_batched_equals_one_by_one(policy: Policy, context: int) -> None:
+    """Bit for bit, in any company and order."""
+    recording = make_recording(policy)
+    together = decode(policy, recording, list(range(EPISODES)), context)
+    for episode in range(EPISODES):
+        assert torch.equal(decode(policy, recording, [episode], context)[0], together[episode])
+    assert torch.equal(decode(policy, recording, [3, 1], context), together[[3, 1]])
+
+
+def check_decoding_equals_the_forward_pass_of_the_window(policy: Policy, context: int) -> None:
+    recording = make_recording(policy)
+    decoded = decode(policy, recording, list(range(EPISODES)), context)
+    for step in range(STEPS):
+        seen = slice(max(0, step + 1 - context), step + 1)
+        timesteps = torch.arange(STEPS)[seen].expand(EPISODES, -1)
+        arrays = recording.observations[:, seen], recording.actions[:, seen], recording.returns_to_go[:, seen]
+        with torch.no_grad():
+            expected = policy(*arrays, timesteps).mode[:, -1]
+        torch.testing.assert_close(decoded[:, step], expected, rtol=1e-4, atol=1e-5)
+
+
+def check_episodes_may_be_at_different_steps(policy: Policy, context: int) -> None:
+    recording = make_recording(policy)
+    together = decode(policy, recording, [0, 1], context)
+    decoder, histories = build_policy_decoder(policy, context), [History(), History()]
+    late = 4
+    for step in range(STEPS):
+        playing = [0] if step < late else [0, 1]
+        at = torch.tensor([step, step - late][: len(playing)])
+        arguments = (
+            recording.observations[playing, at],
+            recording.actions[playing, (at - 1).clamp(min=0)],
+            recording.returns_to_go[playing, at],
+        )
+        mode = decoder.decide([histories[episode] for episode in playing], *arguments).mode
+        for row, episode in enumerate(playing):
+            assert torch.equal(mode[row], together[episode, at[row]])
+
+
+def check_actions_lie_inside_the_box(policy: Policy, context: int) -> None:
+    """The mode and samples of a policy that is squashed into the box."""
+    recording = make_recording(policy)
+    decoder, histories = build_policy_decoder(policy, context), [History() for _ in range(EPISODES)]
+    observations = 100 * recording.observations[:, 0]
+    found = decoder.decide(histories, observations, recording.actions[:, 0], recording.returns_to_go[:, 0])
+    noise = 3 * torch.randn(found.mode.shape, generator=torch.Generator().manual_seed(0))
+    for actions in (found.mode, found.sample(noise)):
+        executed = policy.normalizer.denormalize_action(actions)
+        low, high = policy.normalizer.action_low, policy.normalizer.action_high
+        assert (executed >= low - 1e-5).all() and (executed <= high + 1e-5).all()
+
+
+def check_the_mode_draws_nothing(policy: Policy, context: int) -> None:
+    recording = make_recording(policy)
+    state = torch.get_rng_state()
+    first = decode(policy, recording, [0], context)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(decode(policy, recording, [0], context), first)
+
+
+CHECKS = [
+    check_batched_equals_one_by_one,
+    check_decoding_equals_the_forward_pass_of_the_window,
+    check_episodes_may_be_at_different_steps,
+    check_actions_lie_inside_the_box,
+    check_the_mode_draws_nothing,
+]

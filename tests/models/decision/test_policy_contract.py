@@ -1,0 +1,14 @@
+"""Every policy's decoder keeps the contract of policies."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contracts.policy import CHECKS
+from tests.models.policies import make_policy
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("arch", "context"), [("dt", 4), ("odt", 4), ("odt", 6), ("bc", 1)])
+def test_policies_keep_their_contract(arch, context, check):
+    check(make_policy(arch), context)

@@ -1,0 +1,60 @@
+"""Every architecture's trainer keeps the contract of trainers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.training.policy_trainer import PolicyTrainer
+from seqrl_cli.training.token_trainer import TokenTrainer
+from seqrl_cli.training.trainer import Trainer
+from tests.contracts.trainer import CHECKS, TrainerCase
+from tests.training.fixtures import (
+    ACTION_DIM,
+    BINS,
+    OBSERVATION_DIM,
+    pattern_windows,
+    policy_windows,
+    tiny_gpt,
+    tiny_policy,
+    tiny_policy_settings,
+    tiny_settings,
+)
+
+
+def tiny_retnet() -> RetNet:
+    sizes = {"n_layer": 2, "n_head": 2, "width": 16, "generator": torch.Generator().manual_seed(0)}
+    return RetNet(bins=BINS, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, **sizes)
+
+
+def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(prefixes))
+
+
+def token_trainer(model: nn.Module, prefixes: tuple[str, ...]) -> Trainer:
+    freeze(model, prefixes)
+    return TokenTrainer(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(10))
+
+
+def policy_trainer(arch: str, prefixes: tuple[str, ...]) -> Trainer:
+    policy = tiny_policy(arch)
+    freeze(policy, prefixes)
+    return PolicyTrainer(policy, policy_windows(), policy_windows(seed=1), tiny_policy_settings(10))
+
+
+CASES = {
+    "gpt": TrainerCase(lambda prefixes: token_trainer(tiny_gpt(), prefixes), "blocks.0."),
+    "retnet": TrainerCase(lambda prefixes: token_trainer(tiny_retnet(), prefixes), "blocks.0."),
+    "dt": TrainerCase(lambda prefixes: policy_trainer("dt", prefixes), "blocks.0."),
+    "odt": TrainerCase(lambda prefixes: policy_trainer("odt", prefixes), "blocks.0."),
+    "bc": TrainerCase(lambda prefixes: policy_trainer("bc", prefixes), "hidden.0."),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("arch", CASES)
+def test_trainers_keep_their_contract(arch, check):
+    check(CASES[arch])
