@@ -26,6 +26,7 @@ from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
 Value = TypeVar("Value")
 
 _STAGED = ".new-"  # prefix of a file that is about to replace another
+_REPLAN = "`seqrl plan --force` plans it again"
 _MISSING = "`seqrl plan` writes an episode-000.json and an episode-000.h5 for each episode"
 
 
@@ -105,8 +106,7 @@ class EpisodeStates:
     Attributes:
         rewards: ``(T,)`` float64.
         qpos: simulator positions before every step and after the last, ``(T + 1, nq)`` float64.
-        plan_observations: ``(T, H, observation_dim)`` float64, NaN where no plan was made; None if the agent does not
-            plan.
+        plan_observations: ``(T, H, observation_dim)`` float64, NaN where no plan was made; None without plans.
         actions: ``(T, action_dim)`` float32; None if the file has none.
     """
 
@@ -160,8 +160,7 @@ def write_episode(
         SeqrlError: the folder cannot be written, or the disk is full.
     """
     path = episode_path(folder, record.episode)
-    if staged:
-        path = path.with_name(_STAGED + path.name)
+    path = path.with_name(_STAGED + path.name) if staged else path
     with atomic_path(path.with_suffix(".h5")) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         file.attrs.update(env_id=plan.env_id, dataset=plan.dataset, schema_version=SCHEMA_VERSION)
         for name, array in asdict(record).items():
@@ -200,9 +199,7 @@ def read_episode(path: Path) -> EpisodeFile:
         refuse_newer_schema(path, values)
         return _episode(path, version, values)
     except JsonFieldError as error:
-        raise DamagedEpisodeError(
-            f"{path} is not a complete episode: {error}", "`seqrl plan --force` plans it again"
-        ) from error
+        raise DamagedEpisodeError(f"{path} is not a complete episode: {error}", _REPLAN) from error
 
 
 def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile:
@@ -285,10 +282,8 @@ def replace_episodes(folder: Path) -> None:
         SeqrlError: the folder cannot be written.
     """
     with writing(folder):
-        for suffix in (
-            "json",
-            "h5",
-        ):  # a JSON file stands for a complete episode, so it is removed first and renamed last
+        # A JSON file stands for a complete episode, so it is removed first and renamed last.
+        for suffix in ("json", "h5"):
             for path in folder.glob(f"episode-*.{suffix}"):
                 path.unlink()
         for suffix in ("h5", "json"):
