@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.cli.conftest import TINY_TRAIN, invoke
-from tests.cli.test_errors import assert_refused, write_file
+from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke
+from tests.data.files import write_file
 
 SMALL = ("sim/hopper-random", "data.transitions=400")
 

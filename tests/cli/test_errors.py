@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,20 +11,10 @@ from torch._inductor.exc import InductorError
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.tokens import load_tokens
-from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused
+from tests.data.files import write_file
 
 RUN = "sim/hopper-medium/gpt-s42"
-
-
-def assert_refused(result, code, message, hint):
-    """One ``error:`` line with the message, one ``hint:`` line, no traceback, the code."""
-    lines = result.stderr.strip().splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
-    hints = [line for line in lines if line.startswith("hint: ")]
-    assert result.exit_code == code, result.output
-    assert len(errors) == 1 and message in errors[0], result.stderr
-    assert len(hints) == 1 and hint in hints[0], result.stderr
-    assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -69,23 +58,6 @@ def test_usage(seqrl, words, message, hint):
 def test_cuda_without_one(seqrl):
     result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--device", "cuda", "--name", "x")
     assert_refused(result, 1, "no cuda device", "--device cpu")
-
-
-def write_file(path, **changes):
-    """A small D4RL file; a change of None leaves the key out."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        "observations": rng.normal(size=(40, 11)).astype(np.float32),
-        "actions": rng.uniform(-1, 1, size=(40, 3)).astype(np.float32),
-        "rewards": rng.normal(size=40).astype(np.float32),
-        "terminals": np.arange(40) % 10 == 9,
-        "timeouts": np.zeros(40, bool),
-    } | changes
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            if array is not None:
-                file[name] = array
-    return path
 
 
 def not_finite():

@@ -13,8 +13,7 @@ import yaml
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.interop.torch_files import read_state_dict
-from tests.cli.conftest import TINY_PLAN, invoke
-from tests.cli.test_errors import assert_refused
+from tests.cli.conftest import TINY_PLAN, assert_refused, invoke
 from tests.interop import folders
 from tests.interop.spelling import END, call, name, text, zip_file
 

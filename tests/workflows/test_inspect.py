@@ -13,7 +13,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
 from seqrl_cli.workflows.show.inspect import show_presets, show_run, show_runs
-from tests.runs.test_store import make_run
+from tests.runs.records import make_run
 
 
 def look(show, *words: object) -> tuple[dict, str]:

@@ -7,45 +7,13 @@ import torch
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Window
-from seqrl_cli.models.gpt.model import GPT
 from tests.contracts.decoder import (
-    Reference,
     check_equals_reference,
     check_greedy,
     check_groups_are_independent,
     check_past_values_are_hidden,
 )
-
-TRANSITION_DIM = 7
-
-
-def make_model(mask_values: bool = True) -> GPT:
-    """A small model whose weights, norms and positions are all far from their initial values."""
-    generator = torch.Generator().manual_seed(0)
-    model = GPT(
-        bins=9,
-        observation_dim=3,
-        action_dim=2,
-        block_size=10 * TRANSITION_DIM - 1,
-        n_layer=3,
-        n_head=2,
-        width=16,
-        mask_values=mask_values,
-    )
-    for parameter in model.parameters():
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
-
-
-def naive(model: GPT, window: Window) -> Reference:
-    """Encode the whole window again for every token."""
-
-    def logits(tokens, past):
-        length = tokens.shape[1] if window.slides else past
-        with torch.no_grad():
-            return model(tokens[:, window.overflow(length, TRANSITION_DIM) :])[:, -1]
-
-    return logits
+from tests.models.gpt.naive import TRANSITION_DIM, make_model, naive
 
 
 @pytest.mark.parametrize("mask_values", [True, False])
