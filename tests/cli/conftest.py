@@ -65,13 +65,15 @@ def assert_refused(result: Result, code: int, message: str, hint: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def made_runs(tmp_path_factory) -> Path:
+def made_runs(made_once) -> Path:
     """Made once: a simulated dataset, its tokens, a trained run and two planned episodes. Do not write here."""
-    runs = tmp_path_factory.mktemp("made") / "runs"
+    return made_once("runs", _make_runs)
+
+
+def _make_runs(runs: Path) -> None:
     succeed(runs, "download", "sim/hopper-medium", "data.transitions=1500")
     succeed(runs, "train", "sim/hopper-medium", *TINY_TRAIN)
     succeed(runs, "plan", *TINY_PLAN)
-    return runs
 
 
 @pytest.fixture

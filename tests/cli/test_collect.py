@@ -4,6 +4,8 @@ import pytest
 
 from tests.cli.conftest import assert_refused, invoke
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["real", "dry"])
 @pytest.mark.parametrize(

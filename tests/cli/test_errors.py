@@ -110,6 +110,7 @@ def test_damaged_files(fresh, tmp_path, damage):
     assert not list((tmp_path / "empty").rglob("dataset.h5"))
 
 
+@pytest.mark.slow
 def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     assert fresh("train", path, *TINY_TRAIN).exit_code == 0
@@ -120,6 +121,7 @@ def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fre
     assert json.loads(fresh("table", "--json").stdout)["rows"][0]["score_mean"] is not None
 
 
+@pytest.mark.slow
 def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh, tmp_path):
     rng = np.random.default_rng(0)
     changes = {"observations": rng.normal(size=(40, 8)), "actions": rng.uniform(-1, 1, size=(40, 2))}
@@ -170,6 +172,7 @@ def test_force_with_an_impossible_model_keeps_the_old_run(runs, seqrl):
     assert (runs / RUN / "checkpoints/last").exists() and (runs / RUN / "plans").exists()
 
 
+@pytest.mark.slow
 def test_data_made_again_is_discretized_again(runs, seqrl):
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1200", "--force").exit_code == 0
     told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--seed", 7)
@@ -178,6 +181,7 @@ def test_data_made_again_is_discretized_again(runs, seqrl):
     assert_refused(seqrl("plan", RUN, *TINY_PLAN), 1, "trained on other tokens", "--force")
 
 
+@pytest.mark.slow
 def test_the_same_data_made_again_leaves_runs_alone(runs, seqrl):
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1500", "--force").exit_code == 0
     before = (runs / "sim/hopper-medium/tokens.h5").read_bytes()
@@ -222,6 +226,7 @@ def test_force_never_mixes_old_and_new_episodes(runs, seqrl):
     assert [path.name for path in (runs / RUN / "plans/H2-B4-ctx3-steps6-s0").glob("*.json")] == ["episode-000.json"]
 
 
+@pytest.mark.slow
 def test_states_that_are_cut_short_are_played_again(runs, seqrl):
     states = runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-001.h5"
     states.write_bytes(states.read_bytes()[:100])
@@ -291,6 +296,7 @@ def test_a_damaged_checkpoint_is_named(runs, seqrl, name):
     assert_refused(seqrl("plan", *TINY_PLAN, "--force"), 1, "damaged", "")
 
 
+@pytest.mark.slow
 def test_a_damaged_plan_is_played_again_and_left_out_of_the_table(runs, seqrl):
     record = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0" / "episode-001.json"
     record.write_text(record.read_text()[:40])

@@ -23,6 +23,8 @@ from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.weights import same_weights, weights
 from tests.processes import start, wait_for
 
+pytestmark = pytest.mark.slow
+
 PLAN = ("--episodes", "2", "plan.max_steps=12")
 
 

@@ -17,6 +17,8 @@ from tests.cli.weights import same_weights
 from tests.envs.fragile import FRAGILE, mend, plot_mischief
 from tests.processes import ENVIRONMENT, children, is_running, start, until, wait_for
 
+pytestmark = pytest.mark.slow
+
 TUNE = ("finetune-online", "odt-s42", *TINY_TUNE)
 
 

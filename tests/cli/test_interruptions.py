@@ -13,6 +13,8 @@ from safetensors.numpy import load_file
 from tests.cli.conftest import TINY_MODEL
 from tests.processes import ENVIRONMENT, start, wait_for
 
+pytestmark = pytest.mark.slow
+
 TRAIN = (*TINY_MODEL, "train.updates=120", "train.batch_size=8", "train.checkpoint_every=10", "train.log_every=10")
 PLAN = ("--horizon", "2", "--beam-width", "4", "--episodes", "3", "--envs", "1", "plan.max_context_transitions=3")
 

@@ -17,6 +17,8 @@ from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused
 from tests.data.files import FORMATS, KEYS, assert_equal, folder_of, write_file, write_npz
 from tests.interop.hostile import live
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def hoppers(tmp_path):

@@ -19,6 +19,8 @@ from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.models.decision.build import POLICIES
 from tests.cli.conftest import assert_refused, invoke, succeed
 
+pytestmark = pytest.mark.slow
+
 TINY = (
     *("model.n_layer=2", "model.width=16", "train.updates=4", "train.batch_size=8"),
     *("train.checkpoint_every=2", "train.log_every=1"),

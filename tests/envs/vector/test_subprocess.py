@@ -71,6 +71,7 @@ def test_a_process_gives_the_same_numbers_as_this_one(env_id, options, capfd):
     assert not children()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "how"),
     [
@@ -87,6 +88,7 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(what, how):
     assert not children()
 
 
+@pytest.mark.slow
 def test_the_death_of_a_process_is_noticed_though_what_it_forked_lives_on(folder):
     whole, warnings = play(vector(FRAGILE, backend=InProcessBackend)), []
     plot_mischief("fork and die", step=7)
