@@ -72,7 +72,7 @@ def test_the_loss_is_likelihood_and_entropy_of_the_real_steps():
 def without_dropout(policy: Policy) -> Policy:
     for module in policy.modules():
         if isinstance(module, Dropout):
-            module.share = 0.0
+            module.p = 0.0
         if isinstance(module, Block):
             module.attention_dropout = 0.0
     return policy
