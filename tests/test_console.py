@@ -110,6 +110,7 @@ def test_rows_fold_where_there_is_little_room_and_become_paragraphs_where_there_
     assert shown[30].splitlines()[1:] == ["  status: finished", "  updated: 2026-11-21 10:24"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
 def test_results_that_cannot_be_written_are_an_error_in_one_sentence():
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -121,6 +122,7 @@ def test_results_that_cannot_be_written_are_an_error_in_one_sentence():
         assert b"Exception" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_without_unicode_shows_what_it_can():
     environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-m", "seqrl_cli", "presets"], env=environment, capture_output=True)

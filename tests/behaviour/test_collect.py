@@ -17,6 +17,7 @@ def digest(episodes):
 STANDING = linear_factory(LinearPolicy(np.zeros((3, 11)), np.zeros(3), 0.1))
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_for_any_number_of_workers():
     parts = [Part(uniform_factory("Hopper-v4"), 0.5), Part(STANDING, 0.5)]
     alone = collect("Hopper-v4", parts, 4000, seed=7, workers=1)
@@ -25,6 +26,7 @@ def test_same_seed_same_bytes_for_any_number_of_workers():
     assert digest(alone) == digest(together) != digest(other)
 
 
+@pytest.mark.slow
 def test_rows_are_exact_and_every_episode_ends_with_one_flag():
     seen = []
     episodes = collect(
@@ -44,6 +46,7 @@ def test_the_step_limit_is_a_timeout():
     assert episodes.timeouts.nonzero()[0].tolist() == [999, 1499] and not episodes.terminals.any()
 
 
+@pytest.mark.slow
 def test_parts_get_their_share_in_whole_episodes():
     still = linear_factory(LinearPolicy(np.zeros((3, 11)), np.zeros(3)))
     episodes = collect("Hopper-v4", [Part(uniform_factory("Hopper-v4"), 0.25), Part(still, 0.75)], 4000, 0, workers=1)

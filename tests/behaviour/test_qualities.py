@@ -21,6 +21,7 @@ def endless() -> Iterator[str]:
     del gymnasium.registry[name]
 
 
+@pytest.mark.slow
 def test_a_quality_comes_with_the_facts_to_store():
     collected = collect_quality("hopper", "medium", transitions=6000, seed=1, workers=1)
     facts = collected.attributes
@@ -44,6 +45,7 @@ def test_an_environment_without_a_step_limit_states_none(endless):
     assert "max_episode_steps" not in describe(ragged(0), endless, 3, None, None)
 
 
+@pytest.mark.slow
 def test_medium_expert_is_half_and_half():
     behaviour = load_behaviour("hopper")
     episodes = collect_quality("hopper", "medium-expert", transitions=8000, workers=1).episodes
@@ -57,6 +59,7 @@ def test_medium_expert_is_half_and_half():
     assert any(3500 < offset < 5500 for offset in episodes.offsets)
 
 
+@pytest.mark.slow
 def test_replay_gets_better_over_time():
     returns = collect_quality("hopper", "medium-replay", transitions=8000, workers=1).episodes.returns
     assert returns[-5:].mean() > 3 * returns[:20].mean()

@@ -9,6 +9,7 @@ import pytest
 
 from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.errors import SeqrlError
+from tests.processes import is_running
 
 
 def square(number):
@@ -80,14 +81,6 @@ def endless(tmp_path):
     yield process, workers
     process.kill()
     process.communicate()
-
-
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return open(f"/proc/{pid}/stat").read().split()[2] != "Z"
 
 
 def test_interrupt_ends_everything_at_once(endless):

@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
+from seqrl_cli.models.decoding.interface import Window
 from tests.benchmarks import planning
 from tests.benchmarks.plain_decoders import PLAIN
 from tests.contracts.decoder import check_equals_reference
-from tests.models.gpt.test_decoder import Window, make_model, naive
+from tests.models.gpt.naive import make_model, naive
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -53,14 +53,27 @@ def succeed(runs: Path, *words: object) -> Result:
     return result
 
 
+def assert_refused(result: Result, code: int, message: str, hint: str) -> None:
+    """One ``error:`` line with the message, one ``hint:`` line, no traceback, the code."""
+    lines = result.stderr.strip().splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    hints = [line for line in lines if line.startswith("hint: ")]
+    assert result.exit_code == code, result.output
+    assert len(errors) == 1 and message in errors[0], result.stderr
+    assert len(hints) == 1 and hint in hints[0], result.stderr
+    assert "Traceback" not in result.output
+
+
 @pytest.fixture(scope="session")
-def made_runs(tmp_path_factory) -> Path:
+def made_runs(made_once) -> Path:
     """Made once: a simulated dataset, its tokens, a trained run and two planned episodes. Do not write here."""
-    runs = tmp_path_factory.mktemp("made") / "runs"
+    return made_once("runs", _make_runs)
+
+
+def _make_runs(runs: Path) -> None:
     succeed(runs, "download", "sim/hopper-medium", "data.transitions=1500")
     succeed(runs, "train", "sim/hopper-medium", *TINY_TRAIN)
     succeed(runs, "plan", *TINY_PLAN)
-    return runs
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from seqrl_cli.planning.episode_files import PlanFacts
 from seqrl_cli.planning.rollout import EpisodeRecord
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, succeed
 
+pytestmark = pytest.mark.slow
+
 RUN = "sim/hopper-medium/gpt-s42"
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.cli.conftest import invoke
-from tests.cli.test_errors import assert_refused
+from tests.cli.conftest import assert_refused, invoke
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["real", "dry"])

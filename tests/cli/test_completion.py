@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from seqrl_cli.cli import complete
 from seqrl_cli.models.build import ARCHITECTURES
 from seqrl_cli.workflows.report.render import VIEWS
@@ -57,6 +59,7 @@ OFFERS = {
 }
 
 
+@pytest.mark.slow
 def test_offers_and_imports_nothing_heavy(made_runs):
     answers, heavy = ask(made_runs, *OFFERS)
     assert answers == OFFERS and heavy == []

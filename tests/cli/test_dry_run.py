@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.cli.conftest import TINY_TRAIN, invoke
-from tests.cli.test_errors import assert_refused, write_file
+from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke
+from tests.data.files import write_file
 
 SMALL = ("sim/hopper-random", "data.transitions=400")
 
@@ -16,6 +16,7 @@ def told(runs, *words):
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_download_and_discretize_foresee_their_files(tmp_path):
     before = told(tmp_path / "runs", "download", *SMALL)
     both = told(tmp_path / "runs", "discretize", *SMALL)
@@ -28,6 +29,7 @@ def test_download_and_discretize_foresee_their_files(tmp_path):
     assert after["tokens are there"] and after["disk_bytes"] == 0 and after["transitions"] == "400"
 
 
+@pytest.mark.slow
 def test_training_is_foreseen_without_data(tmp_path):
     before = told(tmp_path, "train", *SMALL, *TINY_TRAIN)
     report = json.loads(invoke(tmp_path, "train", *SMALL, *TINY_TRAIN, "--json").stdout)
@@ -35,6 +37,7 @@ def test_training_is_foreseen_without_data(tmp_path):
     assert before["estimated time"].endswith(" s") and not before["tokens are there"]
 
 
+@pytest.mark.slow
 def test_the_demo_is_foreseen(tmp_path):
     facts = told(tmp_path, "demo", "sim/hopper-medium")
     assert facts["training_seconds"] > 10 and facts["planning_seconds"] > 10 and not list(tmp_path.iterdir())
@@ -88,6 +91,7 @@ def test_a_plan_that_the_model_cannot_hold_is_told_before_training(seqrl):
         assert result.exit_code == 0 and "needs 9 transitions, but the model holds 4" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "runs").write_text("in the way")
     for words in (("download", *SMALL), ("discretize", *SMALL), ("train", *SMALL, *TINY_TRAIN), ("collect", "hopper")):

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,20 +11,10 @@ from torch._inductor.exc import InductorError
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.tokens import load_tokens
-from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused
+from tests.data.files import write_file
 
 RUN = "sim/hopper-medium/gpt-s42"
-
-
-def assert_refused(result, code, message, hint):
-    """One ``error:`` line with the message, one ``hint:`` line, no traceback, the code."""
-    lines = result.stderr.strip().splitlines()
-    errors = [line for line in lines if line.startswith("error: ")]
-    hints = [line for line in lines if line.startswith("hint: ")]
-    assert result.exit_code == code, result.output
-    assert len(errors) == 1 and message in errors[0], result.stderr
-    assert len(hints) == 1 and hint in hints[0], result.stderr
-    assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize(
@@ -69,23 +58,6 @@ def test_usage(seqrl, words, message, hint):
 def test_cuda_without_one(seqrl):
     result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--device", "cuda", "--name", "x")
     assert_refused(result, 1, "no cuda device", "--device cpu")
-
-
-def write_file(path, **changes):
-    """A small D4RL file; a change of None leaves the key out."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        "observations": rng.normal(size=(40, 11)).astype(np.float32),
-        "actions": rng.uniform(-1, 1, size=(40, 3)).astype(np.float32),
-        "rewards": rng.normal(size=40).astype(np.float32),
-        "terminals": np.arange(40) % 10 == 9,
-        "timeouts": np.zeros(40, bool),
-    } | changes
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            if array is not None:
-                file[name] = array
-    return path
 
 
 def not_finite():
@@ -138,6 +110,7 @@ def test_damaged_files(fresh, tmp_path, damage):
     assert not list((tmp_path / "empty").rglob("dataset.h5"))
 
 
+@pytest.mark.slow
 def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     assert fresh("train", path, *TINY_TRAIN).exit_code == 0
@@ -148,6 +121,7 @@ def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fre
     assert json.loads(fresh("table", "--json").stdout)["rows"][0]["score_mean"] is not None
 
 
+@pytest.mark.slow
 def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh, tmp_path):
     rng = np.random.default_rng(0)
     changes = {"observations": rng.normal(size=(40, 8)), "actions": rng.uniform(-1, 1, size=(40, 2))}
@@ -198,6 +172,7 @@ def test_force_with_an_impossible_model_keeps_the_old_run(runs, seqrl):
     assert (runs / RUN / "checkpoints/last").exists() and (runs / RUN / "plans").exists()
 
 
+@pytest.mark.slow
 def test_data_made_again_is_discretized_again(runs, seqrl):
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1200", "--force").exit_code == 0
     told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--seed", 7)
@@ -206,6 +181,7 @@ def test_data_made_again_is_discretized_again(runs, seqrl):
     assert_refused(seqrl("plan", RUN, *TINY_PLAN), 1, "trained on other tokens", "--force")
 
 
+@pytest.mark.slow
 def test_the_same_data_made_again_leaves_runs_alone(runs, seqrl):
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1500", "--force").exit_code == 0
     before = (runs / "sim/hopper-medium/tokens.h5").read_bytes()
@@ -250,6 +226,7 @@ def test_force_never_mixes_old_and_new_episodes(runs, seqrl):
     assert [path.name for path in (runs / RUN / "plans/H2-B4-ctx3-steps6-s0").glob("*.json")] == ["episode-000.json"]
 
 
+@pytest.mark.slow
 def test_states_that_are_cut_short_are_played_again(runs, seqrl):
     states = runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-001.h5"
     states.write_bytes(states.read_bytes()[:100])
@@ -319,6 +296,7 @@ def test_a_damaged_checkpoint_is_named(runs, seqrl, name):
     assert_refused(seqrl("plan", *TINY_PLAN, "--force"), 1, "damaged", "")
 
 
+@pytest.mark.slow
 def test_a_damaged_plan_is_played_again_and_left_out_of_the_table(runs, seqrl):
     record = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0" / "episode-001.json"
     record.write_text(record.read_text()[:40])

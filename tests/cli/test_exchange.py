@@ -13,8 +13,7 @@ import yaml
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.interop.torch_files import read_state_dict
-from tests.cli.conftest import TINY_PLAN, invoke
-from tests.cli.test_errors import assert_refused
+from tests.cli.conftest import TINY_PLAN, assert_refused, invoke
 from tests.interop import folders
 from tests.interop.spelling import END, call, name, text, zip_file
 
@@ -27,6 +26,7 @@ def files(folder) -> set:
     return {path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".lock")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 def test_a_trajectory_transformer_plans_renders_and_is_compared(seqrl, runs, tmp_path, is_zip):
     folder = folders.trajectory_transformer(tmp_path / "tt", is_zip=is_zip)
@@ -54,6 +54,7 @@ def test_a_faster_one_brings_its_bins_and_needs_no_dataset(fresh, tmp_path):
     assert fresh("render", "--view", "software").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_trajectory_retnet_plans_and_is_compared(seqrl, tmp_path):
     folder = folders.trajectory_retnet(tmp_path / "trn")
     imported = seqrl("import", folder, "--dataset", "sim/hopper-medium", "--name", "theirs")
@@ -194,6 +195,7 @@ def test_configurations_that_do_not_fit(seqrl, runs, tmp_path, what):
     assert files(runs) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", LARGER_TT)
 def test_weights_that_disagree_with_the_configuration(seqrl, runs, tmp_path, what):
     model, message = LARGER_TT[what]

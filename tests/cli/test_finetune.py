@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from safetensors.numpy import load_file
 
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.recipe import recipe_of
@@ -21,7 +20,10 @@ from seqrl_cli.runs.lock import locked
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.workflows.finetune import setup as finetune_setup
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
-from tests.cli.test_interruptions import start, wait_for
+from tests.cli.weights import same_weights, weights
+from tests.processes import start, wait_for
+
+pytestmark = pytest.mark.slow
 
 PLAN = ("--episodes", "2", "plan.max_steps=12")
 
@@ -42,16 +44,6 @@ def runs(made, tmp_path) -> Path:
 
 def tuned(runs: Path, name: str = "odt-s42-online") -> Path:
     return runs / "sim/hopper-medium" / name
-
-
-def weights(run: Path) -> dict[str, np.ndarray]:
-    newest = (run / "checkpoints/last").read_text().strip()
-    return load_file(run / "checkpoints" / newest / "model.safetensors")
-
-
-def same_weights(one: Path, two: Path) -> bool:
-    ours, theirs = weights(one), weights(two)
-    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_fine_tuned_run_stands_beside_its_parent(made):

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.tracking.metrics import read_online_lines
-from tests.behaviour.test_workers import is_running
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
-from tests.cli.test_finetune import same_weights
-from tests.cli.test_interruptions import ENVIRONMENT, start, wait_for
+from tests.cli.weights import same_weights
 from tests.envs.fragile import FRAGILE, mend, plot_mischief
-from tests.envs.vector.test_subprocess import children, until
+from tests.processes import ENVIRONMENT, children, is_running, start, until, wait_for
+
+pytestmark = pytest.mark.slow
 
 TUNE = ("finetune-online", "odt-s42", *TINY_TUNE)
 

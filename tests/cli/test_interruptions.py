@@ -1,11 +1,8 @@
 """Commands that are cut: killed outright, stopped with Ctrl-C, or out of disk. Real processes, real signals."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -14,24 +11,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.cli.conftest import TINY_MODEL
+from tests.processes import ENVIRONMENT, start, wait_for
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+pytestmark = pytest.mark.slow
+
 TRAIN = (*TINY_MODEL, "train.updates=120", "train.batch_size=8", "train.checkpoint_every=10", "train.log_every=10")
 PLAN = ("--horizon", "2", "--beam-width", "4", "--episodes", "3", "--envs", "1", "plan.max_context_transitions=3")
-
-
-def start(runs: Path, *words: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "seqrl_cli", *words, "--runs-dir", str(runs)]
-    return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def wait_for(process: subprocess.Popen, path: Path) -> None:
-    """Until the process has made the file; it must not end before."""
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"no {path} after two minutes"
-        os.sched_yield()
 
 
 @pytest.fixture

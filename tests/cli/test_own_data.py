@@ -13,11 +13,11 @@ import pytest
 from seqrl_cli.artifacts import sources
 from seqrl_cli.data.formats.d4rl import read_d4rl
 from seqrl_cli.data.formats.read import read_dataset
-from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
-from tests.cli.test_errors import assert_refused, write_file
-from tests.data.test_d4rl import assert_equal
-from tests.data.test_formats import FORMATS, KEYS, folder_of, write_npz
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused
+from tests.data.files import FORMATS, KEYS, assert_equal, folder_of, write_file, write_npz
 from tests.interop.hostile import live
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

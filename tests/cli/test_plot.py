@@ -16,6 +16,8 @@ from PIL import Image
 from seqrl_cli.runs.lock import locked
 from tests.cli.conftest import invoke, succeed
 
+pytestmark = pytest.mark.slow
+
 GPT = "sim/hopper-medium/gpt-s42"
 
 

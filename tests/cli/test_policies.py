@@ -17,8 +17,9 @@ from seqrl_cli.config.presets import preset_names, resolve_config
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.models.decision.build import POLICIES
-from tests.cli.conftest import invoke, succeed
-from tests.cli.test_errors import assert_refused
+from tests.cli.conftest import assert_refused, invoke, succeed
+
+pytestmark = pytest.mark.slow
 
 TINY = (
     *("model.n_layer=2", "model.width=16", "train.updates=4", "train.batch_size=8"),

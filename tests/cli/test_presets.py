@@ -33,6 +33,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", preset_names())
 def test_preset_trains_for_two_updates(data, tmp_path, preset):
     path = data / f"{family_of(preset)}.h5"

@@ -18,8 +18,9 @@ import pytest
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.interop.detect import read_checkpoint_folder
-from tests.cli.conftest import invoke
-from tests.cli.test_errors import assert_refused
+from tests.cli.conftest import assert_refused, invoke
+
+pytestmark = pytest.mark.slow
 
 FASTER = "pretrained/faster-trajectory-transformer/hopper-medium-v2"
 ORIGINAL = "pretrained/trajectory-transformer/hopper-medium-v2"

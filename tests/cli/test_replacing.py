@@ -12,6 +12,8 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training import checkpoints
 from tests.cli.conftest import TINY_ODT, TINY_TRAIN, TINY_TUNE, invoke, succeed
 
+pytestmark = pytest.mark.slow
+
 
 def content(folder: Path) -> dict[str, bytes]:
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and ".lock" not in path.name)

@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, invoke, succeed
 
+pytestmark = pytest.mark.slow
+
 RETNET = ("--arch", "retnet", "model.value_width=24", "model.ffn_width=40")
 
 

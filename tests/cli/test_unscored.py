@@ -9,6 +9,8 @@ import pytest
 
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, Seqrl, invoke, succeed
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def swimmer(tmp_path_factory) -> Path:

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.conftest import invoke
-from tests.cli.test_errors import assert_refused
+from tests.cli.conftest import assert_refused, invoke
 
 WRONG = [
     (("train", "--sede", "1"), "no such option: --sede; did you mean "),

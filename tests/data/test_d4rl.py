@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import h5py
 import numpy as np
 import pytest
 
-from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, read_d4rl, write_d4rl
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
-
-
-def raw_arrays(count: int = 10, **changes) -> dict[str, np.ndarray]:
-    """A small dataset in D4RL's layout with one terminal and one timeout; ``changes`` replace or, by None, remove."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        "observations": rng.standard_normal((count, 4), dtype=np.float32),
-        "actions": rng.standard_normal((count, 2), dtype=np.float32),
-        "rewards": rng.standard_normal(count, dtype=np.float32),
-        "terminals": np.arange(count) == 3,
-        "timeouts": np.arange(count) == 6,
-    } | changes
-    return {name: array for name, array in arrays.items() if array is not None}
-
-
-def write_raw(path, arrays):
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file[name] = array
-    return path
+from tests.data.files import assert_equal, raw_arrays, write_raw
 
 
 def refuse(path, match, **options):
@@ -40,11 +18,6 @@ def refuse(path, match, **options):
     assert str(path) in error.value.message
     assert error.value.hint
     assert "\n" not in error.value.message
-
-
-def assert_equal(first: Episodes, second: Episodes):
-    for field in fields(Episodes):
-        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
 
 
 def test_round_trip(tmp_path, episodes):

@@ -22,85 +22,20 @@ from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_da
 from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
-from tests.data.test_d4rl import assert_equal, raw_arrays, write_raw
+from tests.data.files import (
+    FORMATS,
+    KEYS,
+    assert_equal,
+    each,
+    folder_of,
+    one_array_an_entry,
+    raw_arrays,
+    write_npz,
+    write_pickle,
+    write_raw,
+)
 from tests.interop.hostile import live, twisted
 from tests.interop.spelling import dict_of, text
-
-KEYS = ("observations", "actions", "rewards", "terminals", "timeouts")
-
-
-def flat(episodes: Episodes) -> dict[str, np.ndarray]:
-    return {key: getattr(episodes, key) for key in KEYS}
-
-
-def each(episodes: Episodes) -> list[dict[str, np.ndarray]]:
-    """One dictionary an episode, as the Decision Transformer's files have: without timeouts, with what follows."""
-    found = []
-    for begin, end in zip(episodes.offsets[:-1], episodes.offsets[1:], strict=True):
-        one = {key: getattr(episodes, key)[begin:end] for key in KEYS[:-1]}
-        one["next_observations"] = np.concatenate([one["observations"][1:], one["observations"][:1]])
-        found.append(one)
-    return found
-
-
-def one_array_an_entry(items: list) -> np.ndarray:
-    """NumPy's array of objects, also where the items have one length."""
-    array = np.empty(len(items), object)
-    array[:] = items
-    return array
-
-
-def write_npz(path: Path, arrays: dict, **options) -> Path:
-    np.savez(path, **arrays, **options)
-    return path
-
-
-def write_pickle(path: Path, value: object, protocol: int = 4) -> Path:
-    path.write_bytes(pickle.dumps(value, protocol))
-    return path
-
-
-def as_objects(path: Path, episodes: Episodes) -> Path:
-    listed = each(episodes)
-    return write_npz(path, {key: one_array_an_entry([one[key] for one in listed]) for key in listed[0]})
-
-
-def compressed(path: Path, episodes: Episodes) -> Path:
-    np.savez_compressed(path, **flat(episodes))
-    return path
-
-
-def folder_of(path: Path, episodes: Episodes, suffix: str = ".npz") -> Path:
-    path.mkdir()
-    for index, one in enumerate(each(episodes)):
-        file = path / f"episode {index}{suffix}"
-        write_npz(file, one) if suffix == ".npz" else write_raw(file, one)
-    (path / "README.md").write_text("not a recording")
-    (path / ".hidden.npz").write_text("nor this")
-    return path
-
-
-FORMATS = {
-    "npz": lambda p, e: write_npz(p / "a.npz", flat(e)),
-    "npz, compressed": lambda p, e: compressed(p / "a.npz", e),
-    "npz, by columns of Fortran": lambda p, e: write_npz(
-        p / "a.npz", {k: np.asfortranarray(v) for k, v in flat(e).items()}
-    ),
-    "npz, without its ending": lambda p, e: write_npz(p / "a.npz", flat(e)).rename(p / "a.data"),
-    "npz, one entry an episode": lambda p, e: as_objects(p / "a.npz", e),
-    "hdf5, without its ending": lambda p, e: write_raw(p / "a", flat(e)),
-    "folder of npz": lambda p, e: folder_of(p / "a folder", e),
-    "folder of hdf5": lambda p, e: folder_of(p / "a", e, ".hdf5"),
-    "pickle of an array": lambda p, e: write_pickle(p / "a.pickle", one_array_an_entry(each(e))),
-    "pickle of flat columns": lambda p, e: write_pickle(p / "a.pkl", flat(e)),
-    "pickle of lists": lambda p, e: write_pickle(
-        p / "a.pkl", [{k: v.tolist() for k, v in one.items()} for one in each(e)]
-    ),
-    "pickle of lists of arrays": lambda p, e: write_pickle(
-        p / "a.pkl", [{k: list(v) for k, v in x.items()} for x in each(e)]
-    ),
-    **{f"pickle {n}": lambda p, e, n=n: write_pickle(p / "a.pkl", each(e), n) for n in range(2, 6)},
-}
 
 
 @pytest.mark.parametrize("what", FORMATS)

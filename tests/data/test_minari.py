@@ -12,25 +12,17 @@ import pytest
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
-from seqrl_cli.data.formats.minari import MAIN, METADATA, MinariFacts, write_minari
+from seqrl_cli.data.formats.minari import MAIN, METADATA, MinariFacts
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
-from tests.data.test_d4rl import assert_equal
-
-BOUND = np.ones(2, np.float32)
-FACTS = MinariFacts("test/ragged-v0", None, -BOUND, BOUND, {"ref_min_score": -1.0, "ref_max_score": 2.5})
+from tests.data.files import FACTS, assert_equal, written
 
 
 def exclusive(episodes: Episodes) -> Episodes:
     """The same, a row being a timeout only where it is no terminal."""
     flags = (episodes.terminals, episodes.timeouts & ~episodes.terminals)
     return Episodes.from_flags(episodes.observations, episodes.actions, episodes.rewards, *flags)
-
-
-def written(folder: Path, episodes: Episodes, facts: MinariFacts = FACTS) -> Path:
-    write_minari(folder / facts.dataset_id, episodes, facts)
-    return folder / facts.dataset_id
 
 
 def test_round_trip(tmp_path, episodes):

@@ -15,8 +15,7 @@ from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.torch_files import read_state_dict
 from tests.data.conftest import ragged
-from tests.data.test_formats import FORMATS, each
-from tests.data.test_minari import written
+from tests.data.files import FORMATS, each, written
 
 PIECES = [
     b"R",

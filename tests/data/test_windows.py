@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.windows import Windows, split_episodes
+from tests.data.naive_windows import naive_windows
 
 BINS = 9
 
@@ -16,27 +17,13 @@ def random_tokens(lengths: list[int], dims: int = 3, seed: int = 0) -> tuple[np.
     return tokens, offsets
 
 
-def naive_windows(tokens, offsets, sequence_length, max_path_length, episodes):
-    """Every window, one token at a time: inputs, targets, mask of targets."""
-    dims = tokens.shape[1]
-    for episode in episodes:
-        begin, length = offsets[episode], offsets[episode + 1] - offsets[episode]
-        for start in range(max(length - 1, 1)):
-            flat, keep = [], []
-            for step in range(start, start + sequence_length):
-                inside = step < length
-                flat += tokens[begin + step].tolist() if inside else [BINS] * dims
-                keep += [inside or step < max_path_length] * dims
-            yield flat[:-1], flat[1:], keep[1:]
-
-
 @pytest.mark.parametrize("sequence_length", [1, 2, 5])
 @pytest.mark.parametrize("episodes", [None, [4, 0], [3]])
 @pytest.mark.parametrize("max_path_length", [6, 8, 1000])
 def test_equal_to_naive(sequence_length, episodes, max_path_length):
     tokens, offsets = random_tokens([1, 4, 2, 1, 7, 8, 1])
     windows = Windows(tokens, offsets, sequence_length, BINS, max_path_length, episodes)
-    expected = list(naive_windows(tokens, offsets, sequence_length, max_path_length, episodes or range(7)))
+    expected = list(naive_windows(tokens, offsets, sequence_length, BINS, max_path_length, episodes or range(7)))
     assert len(windows) == len(expected)
     order = np.random.default_rng(0).permutation(len(windows))
     for got, column in zip(windows.batch(order), zip(*expected, strict=True), strict=True):

@@ -49,9 +49,12 @@ def succeed(runs: Path, *words: str, mirrors: str = "") -> Result:
 
 
 @pytest.fixture(scope="session")
-def seeds(tmp_path_factory) -> Path:
+def seeds(made_once) -> Path:
     """Made once, and not to be written to: a folder with ``runs/`` and the file of the user's that the pages name."""
-    folder = tmp_path_factory.mktemp("docs")
+    return made_once("docs", _make_seeds)
+
+
+def _make_seeds(folder: Path) -> None:
     runs = folder / "runs"
     succeed(runs, "download", "sim/hopper-medium", "data.transitions=1500")
     succeed(runs, "train", "sim/hopper-medium", "--arch", "odt", *TRAIN["odt"])
@@ -66,7 +69,6 @@ def seeds(tmp_path_factory) -> Path:
     )
     write_d4rl(folder / "path/to/file.hdf5", episodes, {})
     succeed(runs, "download", str(folder / "path/to/file.hdf5"), "data.env_id=Hopper-v4")
-    return folder
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from seqrl_cli.runs.store import RunStore
 from tests.docs.conftest import PLAN, PLAY, TRAIN, TUNE, succeed
 from tests.docs.pages import ROOT, Command, all_blocks, commands_of
 
+pytestmark = pytest.mark.slow
+
 POLICIES = ("dt", "odt", "bc")
 NEED_A_RUN = ("plan", "finetune-online", "render")
 BLOCKS = [block for block in all_blocks() if not block.language]

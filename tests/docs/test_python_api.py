@@ -9,6 +9,8 @@ import pytest
 from seqrl_cli import api
 from tests.docs.pages import PAGES, ROOT, Block, blocks_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text()], ids=lambda p: p.name)
 def test_examples_run_in_order(page, tmp_path, monkeypatch):

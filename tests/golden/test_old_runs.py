@@ -10,6 +10,8 @@ from tests.cli.conftest import invoke, succeed
 from tests.golden.old_runs import GPT, GPT_PLAN, ODT, ODT_PLAN, copy_runs, go_on
 from tests.golden.ours import assert_as_recorded, load_recorded
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "local/tiny/gpt-s42": "finished",
     "local/flat/retnet-s42": "finished",

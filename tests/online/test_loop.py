@@ -88,6 +88,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, uninterrupted, moment
     assert_same_end(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [3, 25, 29, 30, 31, 60, 90])
 def test_stopped_anywhere_it_saves_and_goes_on_to_the_same_end(tmp_path, uninterrupted, asked):
     questions = iter(range(1, 10_000))

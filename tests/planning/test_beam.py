@@ -39,7 +39,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("transitions", [0, 2, 5])
+@pytest.mark.parametrize(
+    "transitions", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_equals_naive_planning(gpt_decoder, model, case, transitions):
     settings = PlanSettings(**{"horizon": 5, "beam_width": 4, "max_context_transitions": 3, **CASES[case]})
     settings.check_fits(model.block_size, model.transition_dim)

@@ -38,6 +38,7 @@ def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan_freq", [1, 3])
 def test_equals_encoding_the_whole_episode_again(plan_freq):
     """A window that holds the whole episode gives the same actions."""
@@ -48,6 +49,7 @@ def test_equals_encoding_the_whole_episode_again(plan_freq):
     np.testing.assert_array_equal(carried[0].actions, encoded[0].actions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", ["window", "carry"])
 def test_an_episode_is_the_same_alone_and_among_four(context):
     together = play(2, [0, 1, 2, 3], context=context)

@@ -31,12 +31,14 @@ def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **ch
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 def test_an_episode_is_the_same_alone_and_among_four(window):
     alone = [record for episode in range(4) for record in play(1, [episode], window=window)]
     assert_same(alone, play(4, [0, 1, 2, 3], window=window))
 
 
+@pytest.mark.slow
 def test_slots_take_the_next_episode_and_memory_splits_the_batch():
     together = play(3, [0, 1, 2, 3, 4])
     settings = PlanSettings(**SETTINGS)

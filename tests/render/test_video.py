@@ -74,6 +74,7 @@ def test_the_return_stands_where_there_is_no_score(episode, score, references, l
     assert progress_lines(episode, states, 1, references) == ["step 1 of 40", f"return 3   {last_line}"]
 
 
+@pytest.mark.slow
 def test_auto_says_what_drew(episode, tmp_path):
     report = render_episode(episode, tmp_path / "out.gif", size=SIZE, max_frames=2)
     assert report.backend.startswith("MuJoCo" if find_backend() else "software")

@@ -3,32 +3,9 @@ import json
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.record import SCHEMA_VERSION, RunRecord, git_state, now, read_record, versions, write_record
+from seqrl_cli.runs.record import SCHEMA_VERSION, read_record
 from seqrl_cli.runs.store import RunStore
-
-
-def make_run(root, dataset, name):
-    record = RunRecord(
-        dataset=dataset,
-        env_id="Hopper-v4",
-        arch="gpt",
-        name=name,
-        seed=42,
-        status="finished",
-        argv=["seqrl", "train", dataset],
-        git=git_state(),
-        versions=versions(),
-        host="here",
-        device="cpu",
-        threads=2,
-        parameters=1,
-        tokens_fingerprint="0",
-        created=now(),
-        updated="",
-    )
-    path = root / dataset / name / "run.json"
-    write_record(path, record)
-    return path
+from tests.runs.records import make_run
 
 
 def refuse_warnings(message):

@@ -19,6 +19,7 @@ class Broken(Recorder):
             raise ConnectionError("no route")
 
 
+@pytest.mark.slow
 def test_every_sink_is_started_where_the_run_resumes_and_closed(tmp_path):
     questions = iter(range(100))
     first, second = Recorder(), Recorder()

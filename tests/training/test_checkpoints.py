@@ -143,6 +143,7 @@ def write_without_space(folder: Path) -> None:
         print(error.message)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path):
     write_checkpoint(tmp_path, checkpoint(1), keep=1)
     program = f"from pathlib import Path; from {__name__} import *; write_without_space(Path({str(tmp_path)!r}))"

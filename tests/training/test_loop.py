@@ -53,6 +53,7 @@ def logged(folder: Path) -> list[dict]:
     return [{**line.as_dict(), "elapsed": None, "tokens_per_second": None} for line in records]
 
 
+@pytest.mark.slow
 def test_a_tiny_model_learns_a_pattern():
     recorder = Recorder()
     windows = pattern_windows()
@@ -62,6 +63,7 @@ def test_a_tiny_model_learns_a_pattern():
     assert recorder.lines[-1].get("validation_loss") < 0.5 * recorder.lines[0].get("validation_loss") < 3
 
 
+@pytest.mark.slow
 def test_a_run_killed_many_times_ends_with_the_same_bits(tmp_path, uninterrupted):
     """Killed between updates, while a checkpoint's files are written, and before ``last`` follows."""
     for moment, number in [("update", 3), ("write", 2), ("write", 5), ("update", 8), ("write", 11)]:
@@ -171,6 +173,7 @@ def test_other_data_or_another_model_is_refused(tmp_path):
         fit(smaller, pattern_windows(), pattern_windows(2, 9), tiny_settings(UPDATES), checkpoints=folder)
 
 
+@pytest.mark.slow
 def test_bf16_and_an_empty_validation_set():
     recorder = Recorder()
     nothing = pattern_windows()

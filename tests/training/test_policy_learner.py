@@ -139,6 +139,7 @@ def test_a_restored_learner_goes_on_with_the_same_bits(arch, optimizer):
         assert ours.optimizer["temperature.log"] != math.log(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", POLICIES)
 def test_it_learns_what_the_data_do(arch):
     learner = make_learner(arch, optimizer="adamw", learning_rate=1e-2, grad_clip=1.0)

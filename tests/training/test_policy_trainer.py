@@ -36,6 +36,7 @@ def ends(folder: Path) -> tuple:
     return {name: value.numpy().tobytes() for name, value in tensors.items()}, state, log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", POLICIES)
 def test_a_run_stopped_twice_ends_with_the_same_bits(tmp_path, arch):
     train(tmp_path / "whole", arch=arch)
@@ -46,6 +47,7 @@ def test_a_run_stopped_twice_ends_with_the_same_bits(tmp_path, arch):
     assert ends(tmp_path / "cut") == ends(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     """Killed between updates and while a checkpoint is written; the temperature comes back, too."""
     train(tmp_path / "whole", arch="odt")
@@ -59,6 +61,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
     assert tensors["optimizer temperature.log"] != torch.tensor(0.1).log().numpy().tobytes()
 
 
+@pytest.mark.slow
 def test_the_log_tells_what_only_some_policies_have(tmp_path):
     for arch in POLICIES:
         train(tmp_path / arch, arch=arch)

@@ -14,7 +14,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
 from seqrl_cli.workflows.show.presets import show_presets
 from seqrl_cli.workflows.show.runs import show_run, show_runs
-from tests.runs.test_store import make_run
+from tests.runs.records import make_run
 
 
 def look(show, *words: object) -> tuple[dict, str]:

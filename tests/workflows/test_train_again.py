@@ -13,7 +13,7 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.workflows.train.resume import check_same
-from tests.runs.test_store import make_run
+from tests.runs.records import make_run
 
 
 def config(arch: str, **train: Any) -> Config:

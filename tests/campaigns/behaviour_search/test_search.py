@@ -11,6 +11,8 @@ from tests.campaigns.behaviour_search.iterates import load_iterates, save_iterat
 from tests.campaigns.behaviour_search.recipes import RECIPES
 from tests.campaigns.behaviour_search.search import SearchSettings, Whitening, search
 
+pytestmark = pytest.mark.slow
+
 FAST = SearchSettings("Hopper-v4", step_size=0.01, directions=4, top_directions=2, noise=0.025, alive_bonus=1.0)
 
 

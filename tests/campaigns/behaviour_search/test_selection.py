@@ -9,6 +9,8 @@ from tests.campaigns.behaviour_search.iterates import Iterates
 from tests.campaigns.behaviour_search.recipes import RECIPES
 from tests.campaigns.behaviour_search.selection import choose
 
+pytestmark = pytest.mark.slow
+
 RECIPE = replace(RECIPES["hopper"], expert_noise=0.02, medium_noise=0.02, medium_iteration=None)
 
 

@@ -10,7 +10,6 @@ from contextlib import closing
 from functools import partial
 
 import numpy as np
-import psutil
 import pytest
 
 from seqrl_cli.envs.vector import subprocess as backend_process
@@ -19,20 +18,14 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
-from tests.behaviour.test_workers import is_running
 from tests.envs.fragile import FICKLE, FRAGILE, plot_mischief
+from tests.processes import children, is_running, until
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("FRAGILE", str(tmp_path))
     return tmp_path
-
-
-def children() -> list[psutil.Process]:
-    """Living environment processes of this one, which may have others, of Python's own workers for example."""
-    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if any("seqrl_cli.envs.vector.worker" in word for word in child.cmdline())]
 
 
 def vector(env_id, slots=2, *, backend=SubprocessBackend, **options) -> SeededVectorEnv:
@@ -78,6 +71,7 @@ def test_a_process_gives_the_same_numbers_as_this_one(env_id, options, capfd):
     assert not children()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "how"),
     [
@@ -94,6 +88,7 @@ def test_a_process_that_dies_is_started_again_and_nothing_is_lost(what, how):
     assert not children()
 
 
+@pytest.mark.slow
 def test_the_death_of_a_process_is_noticed_though_what_it_forked_lives_on(folder):
     whole, warnings = play(vector(FRAGILE, backend=InProcessBackend)), []
     plot_mischief("fork and die", step=7)
@@ -224,13 +219,6 @@ def parent(folder):
     yield process, int((folder / "hangs").read_text())
     process.kill()
     process.communicate()
-
-
-def until(true, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_ctrl_c_ends_the_waiting_for_a_step_and_its_process(parent):

@@ -7,50 +7,20 @@ import torch
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Window
-from seqrl_cli.models.gpt.model import GPT
 from tests.contracts.decoder import (
-    Reference,
     check_equals_reference,
     check_greedy,
     check_groups_are_independent,
     check_past_values_are_hidden,
 )
-
-TRANSITION_DIM = 7
-
-
-def make_model(mask_values: bool = True) -> GPT:
-    """A small model whose weights, norms and positions are all far from their initial values."""
-    generator = torch.Generator().manual_seed(0)
-    model = GPT(
-        bins=9,
-        observation_dim=3,
-        action_dim=2,
-        block_size=10 * TRANSITION_DIM - 1,
-        n_layer=3,
-        n_head=2,
-        width=16,
-        mask_values=mask_values,
-    )
-    for parameter in model.parameters():
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
-
-
-def naive(model: GPT, window: Window) -> Reference:
-    """Encode the whole window again for every token."""
-
-    def logits(tokens, past):
-        length = tokens.shape[1] if window.slides else past
-        with torch.no_grad():
-            return model(tokens[:, window.overflow(length, TRANSITION_DIM) :])[:, -1]
-
-    return logits
+from tests.models.gpt.naive import TRANSITION_DIM, make_model, naive
 
 
 @pytest.mark.parametrize("mask_values", [True, False])
 @pytest.mark.parametrize("slides", [True, False])
-@pytest.mark.parametrize("past", [1, 3, 7, 10, 17, 21, 24, 50])
+@pytest.mark.parametrize(
+    "past", [1, 17, 50, *(pytest.param(past, marks=pytest.mark.slow) for past in (3, 7, 10, 21, 24))]
+)
 def test_equals_full_encoding_at_every_position(gpt_decoder, mask_values, slides, past):
     model, window = make_model(mask_values), Window(3, slides)
     check_equals_reference(gpt_decoder(model, window), naive(model, window), past=past, steps=4 * TRANSITION_DIM)
@@ -61,11 +31,13 @@ def test_past_values_are_hidden(gpt_decoder, slides):
     check_past_values_are_hidden(gpt_decoder(make_model(), Window(3, slides)), past=10, steps=30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slides", [True, False])
 def test_greedy_takes_the_likeliest_token_each_time(gpt_decoder, slides):
     check_greedy(gpt_decoder(make_model(), Window(3, slides)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slides", "threads", "steps"), [(True, 1, 15), (False, 1, 15), (True, 2, 5)])
 def test_groups_are_independent(gpt_decoder, slides, threads, steps):
     before = torch.get_num_threads()

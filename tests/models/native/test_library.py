@@ -16,7 +16,7 @@ from seqrl_cli.models.native import library
 
 SIZES = dict(bins=5, observation_dim=2, action_dim=1, n_layer=1, n_head=1, width=8)
 
-pytestmark = pytest.mark.skipif(not library.available(), reason="no C++ compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not library.available(), reason="no C++ compiler")]
 
 
 @pytest.fixture

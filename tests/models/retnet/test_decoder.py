@@ -57,7 +57,9 @@ def random_tokens(*shape: int, seed: int = 3) -> Tensor:
 
 @pytest.mark.parametrize("mask_values", [True, False])
 @pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
-@pytest.mark.parametrize("past", [1, 3, 7, 10, 17, 21, 24, 50, 130])
+@pytest.mark.parametrize(
+    "past", [1, 17, 50, *(pytest.param(past, marks=pytest.mark.slow) for past in (3, 7, 10, 21, 24, 130))]
+)
 def test_equals_full_encoding_at_every_position(mask_values, window, past, compiled):
     model = make_model(mask_values=mask_values)
     decoder = RetNetDecoder(model, window, compiled=compiled)
@@ -76,6 +78,7 @@ def test_groups_are_independent(window, sizes, compiled):
     check_groups_are_independent(decoder, past=10, steps=15)
 
 
+@pytest.mark.slow
 def test_groups_are_independent_on_two_threads(compiled):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -134,6 +137,7 @@ def test_other_forms_of_prefill(mode, window):
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 3])
 def test_far_from_where_it_began(copies):
     """After more tokens than a frame holds, in the prefill and after it, logits are those of full encoding."""

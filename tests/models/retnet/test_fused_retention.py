@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seqrl_cli.models.retnet.fused_retention import agrees, fused_kernel, retain_fused
 from seqrl_cli.models.retnet.retention import head_decays, retain_parallel
-from tests.models.retnet.test_retention import random_inputs
+from tests.models.retnet.inputs import random_inputs
 
 CPU = torch.device("cpu")
 

@@ -206,6 +206,7 @@ def test_weights_of_another_model_are_refused():
     assert build_decoder(retnet, Window(3)).bins == build_decoder(gpt, Window(3)).bins == 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiles_with_the_same_logits_and_gradients():
     model, tokens = make(n_layer=1).float(), random_tokens(2, 15)

@@ -16,17 +16,9 @@ from seqrl_cli.models.retnet.retention import (
     rotate,
     rotate_state,
 )
+from tests.models.retnet.inputs import HEADS, KEY_DIM, random_inputs
 
-BATCH, HEADS, KEY_DIM, VALUE_DIM = 2, 3, 4, 5
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-
-
-def random_inputs(time: int, dtype: torch.dtype, seed: int = 0) -> list[Tensor]:
-    """Query, key, value and memory, of any values, that take gradients."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = [(time, KEY_DIM), (time, KEY_DIM), (time, VALUE_DIM), (KEY_DIM, VALUE_DIM)]
-    made = (torch.randn(BATCH, HEADS, *shape, generator=generator, dtype=torch.float64) for shape in shapes)
-    return [each.to(dtype).requires_grad_() for each in made]
 
 
 def naive(query: Tensor, key: Tensor, value: Tensor, decay: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
