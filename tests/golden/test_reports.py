@@ -8,7 +8,7 @@ import pytest
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.reports.groups import group_episodes
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table.build import build_report, compare
+from seqrl_cli.reports.table.build import build_table, compare
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
 
@@ -43,7 +43,7 @@ def test_published_plans_have_the_published_means(golden_file, dataset, method, 
     group = group_episodes(episodes).get((dataset, method), [])
     if len(group) != count:
         pytest.skip(f"another set of plans: {len(group)} of {dataset} {method} instead of {count}")
-    (row,) = build_report(group).rows
+    (row,) = build_table(group).rows
     assert row.score.mean == pytest.approx(score, abs=0.00501)
     assert row.return_.mean == pytest.approx(return_, abs=0.0501)
     assert row.score.standard_error == pytest.approx(deviation / np.sqrt(count), abs=0.00501)
