@@ -1,6 +1,6 @@
-"""The Python interface: the names that scripts and notebooks may rely on, wherever the program keeps them.
+"""The Python API: names that scripts and notebooks may rely on.
 
-Each verb is a function of a request and a console, and returns a report. ``docs/python-api.md`` shows them at work.
+Each verb is a function ``verb(request, console) -> report``. ``docs/python-api.md`` has examples.
 Importing this module imports PyTorch; ``import seqrl_cli`` alone does not.
 """
 
@@ -22,20 +22,23 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.data.collect import CollectRequest
-from seqrl_cli.workflows.data.collect import collect_dataset as collect
-from seqrl_cli.workflows.data.discretize import TokensReport, discretize
-from seqrl_cli.workflows.data.download import DatasetReport
-from seqrl_cli.workflows.data.download import acquire as download
+from seqrl_cli.workflows.data.collect import run as collect
+from seqrl_cli.workflows.data.discretize import DiscretizeRequest, TokensReport
+from seqrl_cli.workflows.data.discretize import run as discretize
+from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
+from seqrl_cli.workflows.data.download import run as download
 from seqrl_cli.workflows.finetune.resolve import FinetuneRequest
 from seqrl_cli.workflows.finetune.run import FinetuneReport
-from seqrl_cli.workflows.finetune.run import finetune_run as finetune
+from seqrl_cli.workflows.finetune.run import run as finetune
 from seqrl_cli.workflows.plan.run import PlanReport
-from seqrl_cli.workflows.plan.run import plan_episodes as plan
+from seqrl_cli.workflows.plan.run import run as plan
 from seqrl_cli.workflows.plan.setup import PlanRequest
-from seqrl_cli.workflows.report.render import RenderRequest
-from seqrl_cli.workflows.report.render import render_plan as render
+from seqrl_cli.workflows.report.plot import PlotReport, PlotRequest
+from seqrl_cli.workflows.report.plot import run as plot
+from seqrl_cli.workflows.report.render import RenderRequest, VideoReport
+from seqrl_cli.workflows.report.render import run as render
 from seqrl_cli.workflows.report.table import TableReport, TableRequest
-from seqrl_cli.workflows.report.table import tabulate as table
+from seqrl_cli.workflows.report.table import run as table
 from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
 from seqrl_cli.workflows.train.run import train_model as train
 
@@ -46,12 +49,16 @@ __all__ = [
     "DatasetRef",
     "DatasetReport",
     "Decoder",
+    "DiscretizeRequest",
     "Discretizer",
+    "DownloadRequest",
     "Episodes",
     "FinetuneReport",
     "FinetuneRequest",
     "PlanReport",
     "PlanRequest",
+    "PlotReport",
+    "PlotRequest",
     "RenderRequest",
     "RunFolder",
     "RunRecord",
@@ -65,6 +72,7 @@ __all__ = [
     "TrainedModel",
     "TrainedPolicy",
     "UsageError",
+    "VideoReport",
     "Window",
     "build_decoder",
     "collect",
@@ -75,6 +83,7 @@ __all__ = [
     "load_policy",
     "load_trained",
     "plan",
+    "plot",
     "render",
     "table",
     "train",

@@ -1,1 +1,1 @@
-"""One file a command: parse, call one workflow, print."""
+"""One file per command: parse the options, call one workflow, print its report."""

@@ -1,4 +1,4 @@
-"""The command line's root: which commands there are and in what order help lists them."""
+"""The command line's root: all commands, in the order in which help lists them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from seqrl_cli.cli import (
     demo,
     discretize,
     download,
-    exchange,
+    export,
     finetune_online,
+    import_,
     info,
     plan,
     plot,
@@ -28,7 +29,7 @@ from seqrl_cli.cli.root import Root
 app = typer.Typer(
     name="seqrl",
     cls=Root,
-    epilog="Start with `seqrl demo`. Every command: `seqrl COMMAND --help`.",
+    epilog="Start with `seqrl demo`. Help for a command: `seqrl COMMAND --help`.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
@@ -47,8 +48,8 @@ app.command(rich_help_panel=CHAIN)(render.render)
 app.command(rich_help_panel=CHAIN)(table.table)
 app.command(rich_help_panel=HELPERS)(plot.plot)
 app.command(rich_help_panel=HELPERS)(collect.collect)
-app.command("import", rich_help_panel=HELPERS)(exchange.import_checkpoint)
-app.command(rich_help_panel=HELPERS)(exchange.export)
+app.command("import", rich_help_panel=HELPERS)(import_.import_checkpoint)
+app.command(rich_help_panel=HELPERS)(export.export)
 app.command(rich_help_panel=HELPERS)(runs.runs)
 app.command(rich_help_panel=HELPERS)(presets.presets)
 app.command(rich_help_panel=HELPERS)(info.info)
@@ -67,6 +68,6 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Offline reinforcement learning as sequence modelling: get data, train a model, plan with it, look at it."""
+    """Offline reinforcement learning as sequence modelling: get data, train a model, plan with it, compare results."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

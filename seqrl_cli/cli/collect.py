@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 
 Env = Annotated[
     str,
@@ -21,13 +21,15 @@ Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        help="random, medium, expert, or a trained run (default: medium, where one ships).",
+        help="random, medium, expert, or a trained run (default: medium, if shipped).",
         autocompletion=complete.policies,
     ),
 ]
 Transitions = Annotated[int, typer.Option("--transitions", "-n", metavar="N", min=1, help="Size of the dataset.")]
-Name = Annotated[str | None, typer.Option("--name", help="Id of the dataset (default: collected/ENV-POLICY).")]
-Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="Processes (default: one a core).")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the dataset (default: collected/ENV-POLICY).")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Processes (default: one per core).")
+]
 
 
 def collect(
@@ -43,18 +45,17 @@ def collect(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a dataset with a shipped policy, a uniform random one, or a trained run.
+    """Make a dataset by playing a shipped policy, a uniform random one, or a trained run.
 
-    The same command gives the same data, however many processes collect it.
+    The same command makes the same data, with any number of processes.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.data.collect import CollectRequest, collect_dataset
-        from seqrl_cli.workflows.train.dry_run import show_collection
+        from seqrl_cli.workflows.data import collect as workflow
 
-        request = CollectRequest(env, policy, transitions, seed or 0, name, workers)
         store = RunStore(runs_dir)
+        request = workflow.CollectRequest(store, env, policy, transitions, seed or 0, name, workers, force)
         if dry_run:
-            show_collection(store, request, console)
+            workflow.dry_run(request, console)
         else:
-            tell(console, collect_dataset(store, request, console, force=force))
+            print_report(console, workflow.run(request, console))

@@ -1,4 +1,4 @@
-"""What the shell offers at <TAB>. Typer keeps what begins with the word so far; nothing heavy may be imported here."""
+"""Completions for the shell. Typer filters them by the typed prefix; heavy imports are not allowed here."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Offer = Callable[[], list[str]]
 
 
 def one_of(*values: str) -> Offer:
-    """The values of an option that takes one of a few."""
+    """The values of an option with a few choices."""
     return lambda: list(values)
 
 
 def values_of(section: str, key: str) -> Offer:
-    """The values that the configuration allows for a key."""
+    """The values that a configuration key allows."""
 
     def offer() -> list[str]:
         from seqrl_cli.config import schema
@@ -30,14 +30,14 @@ def values_of(section: str, key: str) -> Offer:
 
 
 def presets() -> list[str]:
-    """Presets that --preset takes."""
+    """Values of --preset."""
     from seqrl_cli.config.presets import preset_names
 
     return preset_names()
 
 
 def presets_and_datasets(context: typer.Context) -> list[str]:
-    """What ``presets show`` takes."""
+    """Arguments of ``presets show``."""
     return sorted({*presets(), *datasets(context)})
 
 
@@ -53,7 +53,7 @@ def datasets(context: typer.Context) -> list[str]:
 
 
 def simulated_datasets(context: typer.Context) -> list[str]:
-    """Datasets that are simulated here."""
+    """Simulated datasets."""
     return [name for name in datasets(context) if name.startswith("sim/")]
 
 
@@ -64,7 +64,7 @@ def runs(context: typer.Context) -> list[str]:
 
 
 def runs_and_datasets(context: typer.Context) -> list[str]:
-    """Runs, and the datasets that have some."""
+    """Runs, and datasets that have runs."""
     names = runs(context)
     return [*names, *sorted({name.rpartition("/")[0] for name in names})]
 
@@ -80,17 +80,17 @@ def environments() -> list[str]:
 
 
 def datasets_and_keys(context: typer.Context) -> list[str]:
-    """A dataset, or configuration after it."""
+    """Datasets, and configuration keys after them."""
     return [*datasets(context), *_keys("")]
 
 
 def runs_and_plan_keys(context: typer.Context) -> list[str]:
-    """A run, or configuration of planning after it."""
+    """Runs, and keys of planning after them."""
     return [*runs(context), *_keys("plan.")]
 
 
 def _keys(prefix: str) -> list[str]:
-    """Keys of the configuration as ``key=``, ready for the value."""
+    """Configuration keys as ``key=``."""
     from seqrl_cli.config.overrides import dotted_keys
     from seqrl_cli.config.schema import Config
 
@@ -98,7 +98,7 @@ def _keys(prefix: str) -> list[str]:
 
 
 def _store(context: typer.Context) -> Any:
-    """The run directory that the line so far names, else the usual one."""
+    """The run directory named on the command line so far, else the default."""
     from seqrl_cli.runs.store import RunStore
 
     named = context.params.get("runs_dir") or os.environ.get("SEQRL_RUNS") or "runs"

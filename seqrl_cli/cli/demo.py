@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import voice
+from seqrl_cli.cli.session import command_session, print_report
 
 Dataset = Annotated[
     str, typer.Argument(help="A simulated dataset (sim/…).", autocompletion=complete.simulated_datasets)
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the whole chain.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the data and the training.")]
 
 
 def demo(
@@ -26,18 +26,17 @@ def demo(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """The whole chain on a simulated dataset: minutes on two cores, no network, no GPU.
+    """Run all steps on a simulated dataset: a few minutes on two cores, no network, no GPU.
 
     Simulates data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.demo.dry_run import show_demo
-        from seqrl_cli.workflows.demo.run import run_demo
+        from seqrl_cli.workflows.demo import run as workflow
+        from seqrl_cli.workflows.demo.setup import DemoRequest
 
-        store = RunStore(runs_dir)
+        request = DemoRequest(RunStore(runs_dir), dataset, seed, threads, force, argv=sys.argv)
         if dry_run:
-            show_demo(store, dataset, console, seed=seed, threads=threads, force=force)
-            return
-        report = run_demo(store, dataset, console, seed=seed, threads=threads, force=force, argv=sys.argv)
-        console.emit(report.as_dict())
+            workflow.dry_run(request, console)
+        else:
+            print_report(console, workflow.run(request, console))

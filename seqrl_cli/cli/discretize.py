@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 
 
 def discretize(
@@ -18,25 +18,20 @@ def discretize(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Turn a dataset into tokens: value targets, bin edges, one token a number.
+    """Turn a dataset into tokens: value targets, bin edges, one token per number.
 
-    Gets the dataset first if it is not there. For other bins: data.bins=50 data.discretizer=uniform.
+    Downloads the dataset first if it is missing. For other bins: data.bins=50 data.discretizer=uniform.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
-        from seqrl_cli.workflows.data.discretize import discretize as discretize_dataset
-        from seqrl_cli.workflows.train.dry_run import show_tokens
+        from seqrl_cli.workflows.data import discretize as workflow
 
-        dataset, overrides = options.split_words(words, "dataset")
+        name, overrides = options.split_words(words, "dataset")
         given = options.configuration(overrides)
-        located, config = dataset_config(
-            options.store(runs_dir, options.network(mirrors, offline)),
-            dataset,
-            size=size,
-            preset=preset,
-            overrides=given,
-        )
+        store = options.store(runs_dir, options.network(mirrors, offline))
+        dataset, config = dataset_config(store, name, size=size, preset=preset, overrides=given)
+        request = workflow.DiscretizeRequest(dataset, config, force)
         if dry_run:
-            show_tokens(located, config, console, force=force)
+            workflow.dry_run(request, console)
         else:
-            tell(console, discretize_dataset(located, config, console, force=force))
+            print_report(console, workflow.run(request, console))

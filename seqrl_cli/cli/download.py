@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 
 
 def download(
     words: options.DatasetWords = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List every known dataset.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List all known datasets and checkpoints.")] = False,
     seed: options.Seed = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
@@ -23,35 +23,35 @@ def download(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Get a dataset: simulate it, fetch it, or take in data of your own; or a published checkpoint.
+    """Get a dataset: simulate it, fetch it, or copy your own data. Also fetches published checkpoints.
 
-    sim/… sets are simulated here, in MuJoCo, without a network; D4RL's and Minari's names are fetched; a path of
-    HDF5, .npz, pickles or a folder is checked and copied; pretrained/… is fetched and imported as a run. `--list
-    PATTERN` shows what has a name; `seqrl export` writes a dataset for D4RL's and Minari's own loaders.
+    sim/… datasets are simulated on this machine in MuJoCo, without a network. Names of D4RL and Minari are fetched. The
+    path of an HDF5, .npz or pickle file, or of a folder, is checked and copied. pretrained/… is fetched and imported as
+    a run. `--list PATTERN` lists known names; `seqrl export` writes a dataset for D4RL's and Minari's own loaders.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.data.pretrained import PREFIX
-        from seqrl_cli.workflows.data.catalogue import show_catalogue
-        from seqrl_cli.workflows.data.download import acquire
-        from seqrl_cli.workflows.exchange.pretrained import download_pretrained, show_pretrained
-        from seqrl_cli.workflows.train.dry_run import show_acquisition
+        from seqrl_cli.workflows.data import download as workflow
+        from seqrl_cli.workflows.exchange import pretrained
+        from seqrl_cli.workflows.show.catalogue import show_catalogue
 
         store = options.store(runs_dir, options.network(mirrors, offline))
         if list_all:
             show_catalogue(store, console, options.split_words(words, "pattern")[0])
             return
-        dataset, overrides = options.split_words(words, "dataset")
-        if dataset and dataset.startswith(PREFIX):
+        name, overrides = options.split_words(words, "dataset")
+        if name and name.startswith(PREFIX):
             options.refuse_overrides(overrides, "download pretrained/…")
+            checkpoint = pretrained.PretrainedRequest(store, name, force, argv=sys.argv)
             if dry_run:
-                show_pretrained(store, dataset, console)
+                pretrained.dry_run(checkpoint, console)
             else:
-                tell(console, download_pretrained(store, dataset, console, force=force, argv=sys.argv))
+                print_report(console, pretrained.run(checkpoint, console))
             return
-        given = options.configuration(overrides, data__seed=seed)
-        located, config = dataset_config(store, dataset, overrides=given)
+        dataset, config = dataset_config(store, name, overrides=options.configuration(overrides, data__seed=seed))
+        request = workflow.DownloadRequest(dataset, config, force)
         if dry_run:
-            show_acquisition(located, config, console, force=force)
+            workflow.dry_run(request, console)
         else:
-            tell(console, acquire(located, config.data, console, force=force))
+            print_report(console, workflow.run(request, console))

@@ -8,28 +8,33 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 
 
 def finetune_online(
     words: options.RunWords = None,
     iterations: Annotated[
-        int | None, typer.Option("--iterations", min=1, help="Rounds of exploring and learning (default: preset).")
+        int | None,
+        typer.Option("--iterations", min=1, help="Rounds of exploring and learning (default: from the preset)."),
     ] = None,
     envs: Annotated[
-        int | None, typer.Option("--envs", min=1, help="Exploration episodes an iteration, played at once.")
+        int | None, typer.Option("--envs", min=1, help="Exploration episodes per iteration, played in parallel.")
     ] = None,
-    updates: Annotated[int | None, typer.Option("--updates", min=1, help="Gradient steps an iteration.")] = None,
+    updates: Annotated[int | None, typer.Option("--updates", min=1, help="Gradient steps per iteration.")] = None,
     target_return: Annotated[
-        float | None, typer.Option("--target-return", help="Return aimed at in evaluations (default: the run's).")
+        float | None, typer.Option("--target-return", help="Target return of evaluations (default: the run's).")
     ] = None,
     exploration_return: Annotated[
         float | None,
-        typer.Option("--exploration-return", help="Return aimed at when exploring (default: a multiple of that)."),
+        typer.Option(
+            "--exploration-return", help="Target return of exploration (default: a multiple of --target-return)."
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", min=0, help="Of exploring, learning, evaluating (default: the run's)."),
+        typer.Option(
+            "--seed", metavar="N", min=0, help="Seed for exploration, learning and evaluation (default: the run's)."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")] = None,
     device: options.Device = "auto",
@@ -42,12 +47,12 @@ def finetune_online(
 ) -> None:
     """Fine-tune a trained odt in its environment: explore, add to the replay buffer, learn, evaluate.
 
-    The result is a run of its own beside the one it began from. Interrupted? The same command carries on. Finished?
-    More --iterations go on from where it ended.
+    The result is a new run beside the pretrained one. After an interruption the same command resumes; a finished run
+    resumes with more --iterations.
     """
-    with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.finetune.dry_run import show_finetuning
-        from seqrl_cli.workflows.finetune.run import FinetuneRequest, finetune_run
+    with command_session(quiet, as_json) as console:
+        from seqrl_cli.workflows.finetune import run as workflow
+        from seqrl_cli.workflows.finetune.resolve import FinetuneRequest
 
         run, overrides = options.split_words(words, "run")
         given = options.configuration(
@@ -59,9 +64,9 @@ def finetune_online(
             online__exploration_return=exploration_return,
             plan__target_return=target_return,
         )
-        request = FinetuneRequest(run, given, name=name, device=device, threads=threads, argv=sys.argv)
         store = options.store(runs_dir)
+        request = FinetuneRequest(store, run, given, name, device, threads, force, argv=sys.argv)
         if dry_run:
-            show_finetuning(store, request, console, force=force)
+            workflow.dry_run(request, console)
         else:
-            tell(console, finetune_run(store, request, console, force=force))
+            print_report(console, workflow.run(request, console))

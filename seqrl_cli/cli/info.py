@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import voice
+from seqrl_cli.cli.session import command_session
 
 Dataset = Annotated[
     str | None,
     typer.Argument(
-        help="A dataset that is here, or the path of a file (default: this machine).",
+        help="A downloaded dataset or a file's path (default: describe this machine).",
         autocompletion=complete.datasets,
         show_default=False,
     ),
@@ -25,10 +25,11 @@ def info(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """What this machine has: versions, devices, what draws pictures; or what is in a dataset."""
-    with voice(quiet, as_json) as console:
+    """Describe this machine (versions, devices, renderer), or summarize a dataset."""
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.show.inspect import show_dataset, show_machine
+        from seqrl_cli.workflows.show.dataset import show_dataset
+        from seqrl_cli.workflows.show.machine import show_machine
 
         store = RunStore(runs_dir)
         if dataset:

@@ -1,4 +1,4 @@
-"""The options that several commands share, spelled once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-# What typer takes in a variable for a flag.
+# Words that Typer accepts in an environment variable for a flag.
 _YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("", "0", "false", "f", "no", "n", "off")
 
-RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Where datasets, runs and plans live.")]
-Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results, warnings and errors.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done and write nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Redo what is already there.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Folder of datasets, runs and plans.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without writing anything.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what already exists.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -33,9 +33,7 @@ Device = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
-Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random (default: from the preset).")
-]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Random seed (default: from the preset).")]
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -52,13 +50,13 @@ SizeName = Annotated[
 ]
 Checkpoint = Annotated[
     int | None,
-    typer.Option("--checkpoint", metavar="N", min=0, help="Updates of the checkpoint to take (default: the newest)."),
+    typer.Option("--checkpoint", metavar="N", min=0, help="Use the checkpoint of this update (default: the newest)."),
 ]
 By = Annotated[
     str,
     typer.Option(
         "--by",
-        help="method (joins seeds) or run (keeps them apart).",
+        help="method (joins seeds) or run (keeps runs apart).",
         autocompletion=complete.one_of("method", "run"),
     ),
 ]
@@ -67,17 +65,19 @@ Mirrors = Annotated[
     typer.Option(
         "--mirrors",
         envvar="SEQRL_MIRRORS",
-        help="Where else files may be: URLs or folders, by commas; SOURCE=URL for one source.",
+        help="Comma-separated mirrors (URLs or folders) to try first; SOURCE=URL applies to one source.",
         show_default=False,
     ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use this machine's files only.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use no network, only files on this machine.")
+]
 
 DatasetWords = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="DATASET | KEY=VALUE",
-        help="A dataset's name, such as sim/hopper-medium, or the path of a file; then configuration.",
+        help="A dataset's name, such as sim/hopper-medium, or a file's path; then configuration.",
         autocompletion=complete.datasets_and_keys,
         show_default=False,
     ),
@@ -103,12 +103,12 @@ RunWords = Annotated[
 
 
 def split_words(words: list[str] | None, kind: str) -> tuple[str | None, list[str]]:
-    """Split positional words into the one subject, if given, and the ``key=value`` words.
+    """Split positional words into the subject, if given, and the ``key=value`` words.
 
     Raises:
         UsageError: more than one subject.
     """
-    overrides = [word for word in words or [] if re.match(r"[\w.]*=", word)]  # a path may hold an equals sign, too
+    overrides = [word for word in words or [] if re.match(r"[\w.]*=", word)]  # a path may contain an equals sign, too
     subjects = [word for word in words or [] if word not in overrides]
     if len(subjects) > 1:
         raise UsageError(f"one {kind} at a time, not {' and '.join(subjects)}", "configuration is written key=value")
@@ -116,7 +116,7 @@ def split_words(words: list[str] | None, kind: str) -> tuple[str | None, list[st
 
 
 def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
-    """Dotted overrides out of ``key=value`` words and daily options; an option that was given wins.
+    """Dotted overrides from ``key=value`` words and options; options take precedence.
 
     Args:
         overrides: ``key=value`` words.
@@ -131,10 +131,10 @@ def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
 
 
 def network(mirrors: str, offline: bool) -> NetworkAccess:
-    """What downloads may use; what the minari package fetched before is a mirror of Minari's.
+    """The mirrors and whether downloads are allowed; the minari package's folder is a mirror of Minari.
 
     Raises:
-        UsageError: a mirror that cannot be.
+        UsageError: a mirror is neither a URL nor a folder.
     """
     from seqrl_cli.data.catalogue import SOURCES
     from seqrl_cli.data.download.mirrors import parse_mirrors
@@ -145,14 +145,14 @@ def network(mirrors: str, offline: bool) -> NetworkAccess:
 
 
 def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
-    """The run directory of a command that may fetch what is missing there.
+    """The run directory of a command that may fetch missing datasets.
 
     Args:
-        runs_dir: what --runs-dir says.
-        allowed: what --mirrors and --offline say; None = the command has no such options, and the environment says it.
+        runs_dir: value of --runs-dir.
+        allowed: values of --mirrors and --offline; None = the command has no such options: use the environment.
 
     Raises:
-        UsageError: the environment names a mirror that cannot be, or says neither yes nor no to SEQRL_OFFLINE.
+        UsageError: a mirror in the environment is neither a URL nor a folder, or SEQRL_OFFLINE is neither yes nor no.
     """
     from seqrl_cli.runs.store import RunStore
 
@@ -162,7 +162,7 @@ def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
 
 
 def _offline(text: str) -> bool:
-    """SEQRL_OFFLINE, read as --offline reads it."""
+    """Parse SEQRL_OFFLINE as Typer parses --offline."""
     word = text.strip().lower()
     if word not in (*_YES, *_NO):
         raise UsageError(f"SEQRL_OFFLINE is {text!r}, which is neither yes nor no", "set it to 1 or 0")
@@ -170,10 +170,10 @@ def _offline(text: str) -> bool:
 
 
 def refuse_overrides(overrides: list[str], command: str) -> None:
-    """Stop at ``key=value`` words where nothing is configured by them.
+    """Stop at ``key=value`` words where a command takes none.
 
     Raises:
-        UsageError: there are some.
+        UsageError: there is one.
     """
     if overrides:
         raise UsageError(
@@ -182,7 +182,7 @@ def refuse_overrides(overrides: list[str], command: str) -> None:
 
 
 def refuse_more(word: str | None, command: str, instead: str) -> None:
-    """Stop at a word that a command has no use for.
+    """Stop at an argument that a command does not take.
 
     Raises:
         UsageError: there is one.

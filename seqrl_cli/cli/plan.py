@@ -7,23 +7,21 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import voice
+from seqrl_cli.cli.session import command_session, print_json
 
 Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, help="Transitions planned ahead.")]
-BeamWidth = Annotated[
-    int | None, typer.Option("--beam-width", metavar="N", min=1, help="Plans kept at each transition.")
-]
+BeamWidth = Annotated[int | None, typer.Option("--beam-width", metavar="N", min=1, help="Plans kept per transition.")]
 TargetReturn = Annotated[
     float | None,
-    typer.Option("--target-return", metavar="R", help="Return to ask a dt or odt for (default: from its training)."),
+    typer.Option("--target-return", metavar="R", help="Target return of a dt or odt (default: from its training)."),
 ]
 Episodes = Annotated[int | None, typer.Option("--episodes", metavar="N", min=1, help="Episodes to play.")]
-Envs = Annotated[int | None, typer.Option("--envs", metavar="N", min=1, help="Episodes played at once.")]
+Envs = Annotated[int | None, typer.Option("--envs", metavar="N", min=1, help="Episodes played in parallel.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of environments and samples.")]
 MaxMemory = Annotated[
     float | None,
     typer.Option(
-        "--max-memory", metavar="GIB", min=0.001, help="Memory that planning may take (default: half of what is free)."
+        "--max-memory", metavar="GIB", min=0.001, help="Memory limit for planning (default: half of the free memory)."
     ),
 ]
 Mode = Annotated[
@@ -34,7 +32,7 @@ Mode = Annotated[
         autocompletion=complete.values_of("model", "mode"),
     ),
 ]
-Profile = Annotated[bool, typer.Option("--profile", help="Print where the time of a step goes.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Print how the time per step is spent.")]
 
 
 def plan(
@@ -57,28 +55,30 @@ def plan(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Play episodes with a trained model, by beam search or by its own policy, and write a JSON file for each.
+    """Play episodes with a trained model, by beam search or with its policy, and write a JSON file for each.
 
-    Settings not given here come from the run's configuration. Interrupted? The same command plays what is missing.
+    Options that are not given default to the run's configuration. After an interruption the same command resumes: it
+    plays only the missing episodes.
     """
-    with voice(quiet, as_json) as console:
-        from seqrl_cli.workflows.plan.run import plan_episodes, show_plan
+    with command_session(quiet, as_json) as console:
+        from seqrl_cli.workflows.plan import run as workflow
         from seqrl_cli.workflows.plan.setup import PlanRequest
 
-        daily: dict[str, float | None] = {
-            "horizon": horizon,
-            "beam_width": beam_width,
-            "episodes": episodes,
-            "envs": envs,
-        }
-        daily["target_return"] = target_return
         run, overrides = options.split_words(words, "run")
-        given = options.configuration(overrides, **{f"plan__{key}": value for key, value in daily.items()})
-        most = int(max_memory * 2**30) if max_memory else None
-        request = PlanRequest(run, given, seed, checkpoint, device, threads, most, mode)
+        given = options.configuration(
+            overrides,
+            plan__horizon=horizon,
+            plan__beam_width=beam_width,
+            plan__episodes=episodes,
+            plan__envs=envs,
+            plan__target_return=target_return,
+        )
+        memory = int(max_memory * 2**30) if max_memory else None
+        store = options.store(runs_dir)
+        request = PlanRequest(store, run, given, seed, checkpoint, device, threads, memory, mode, force)
         if dry_run:
-            show_plan(options.store(runs_dir), request, console)
+            workflow.dry_run(request, console)
             return
-        report = plan_episodes(options.store(runs_dir), request, console, force=force)
+        report = workflow.run(request, console)
         console.show(report.text(profile=profile))
-        console.emit(report.as_dict())
+        print_json(console, report)

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
 
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN | DATASET | FOLDER",
-        help="Runs; a dataset or folder for all runs below it (default: the latest run).",
+        help="Runs, or datasets and folders for all runs below them (default: the latest run).",
         autocompletion=complete.runs_and_datasets,
         show_default=False,
     ),
@@ -25,7 +25,7 @@ Kind = Annotated[
     typer.Option(
         "--kind",
         "-k",
-        help="loss, online, reward, score or time; repeatable (default: all that there is).",
+        help="loss, online, reward, score or time; repeatable (default: all that the runs have).",
         autocompletion=complete.one_of("loss", "online", "reward", "score", "time"),
     ),
 ]
@@ -48,17 +48,16 @@ def plot(
 ) -> None:
     """Draw curves of one or several runs: losses, rewards and scores of plans, seconds per planned step.
 
-    Runs that differ only in their seed become one line, their mean, in a 95 % band. --json prints what is drawn.
+    Runs that differ only in their seed are drawn as their mean with a 95 % band. --json prints the drawn values.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         if output is not None:
             check_figure_format(output)
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.report.plot import PlotRequest, plot_runs, show_plot
+        from seqrl_cli.workflows.report import plot as workflow
 
-        request = PlotRequest(runs or [], kind or [], by, output)
-        store = RunStore(runs_dir)
+        request = workflow.PlotRequest(RunStore(runs_dir), runs or [], kind or [], by, output, force)
         if dry_run:
-            show_plot(store, request, console)
+            workflow.dry_run(request, console)
         else:
-            tell(console, plot_runs(store, request, console, force=force))
+            print_report(console, workflow.run(request, console))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import voice
+from seqrl_cli.cli.session import command_session
 from seqrl_cli.errors import unknown
 
 ACTIONS = ("list", "show")
@@ -42,11 +42,11 @@ def presets(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """List sizes and presets, and what each changes; or show one with every key: what `train` would use."""
-    with voice(quiet, as_json) as console:
+    """List sizes and presets with what each changes, or show one in full, as `train` would use it."""
+    with command_session(quiet, as_json) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
-        from seqrl_cli.workflows.show.inspect import show_preset, show_presets
+        from seqrl_cli.workflows.show.presets import show_preset, show_presets
 
         if action == "show":
             show_preset(name or "base", arch, size, console)

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 
 Episode = Annotated[
     int | None,
     typer.Option(
-        "--episode", metavar="N", min=0, help="Number of the episode (default: the one with the best return)."
+        "--episode", metavar="N", min=0, help="Number of the episode (default: the one with the highest return)."
     ),
 ]
 Output = Annotated[
@@ -27,11 +27,11 @@ ViewName = Annotated[
         autocompletion=complete.one_of("auto", "mujoco", "software"),
     ),
 ]
-PanelSize = Annotated[int, typer.Option("--size", metavar="N", min=64, max=2048, help="Pixels of a panel's side.")]
+PanelSize = Annotated[int, typer.Option("--size", metavar="N", min=64, max=2048, help="Side of a panel in pixels.")]
 Every = Annotated[
     int | None,
     typer.Option(
-        "--every", metavar="N", min=1, help="Draw every n-th step (default: 25 frames a second of real time)."
+        "--every", metavar="N", min=1, help="Draw every N-th step (default: 25 frames per second of real time)."
     ),
 ]
 
@@ -49,16 +49,15 @@ def render(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a GIF or MP4 of a planned episode, beside the plan that the model imagined at each moment."""
-    with voice(quiet, as_json) as console:
+    """Draw a planned episode as a GIF or MP4, next to the plan that the model predicted at each step."""
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.report.render import RenderRequest, render_plan, show_render
+        from seqrl_cli.workflows.report import render as workflow
 
         run, overrides = options.split_words(words, "run")
         options.refuse_overrides(overrides, "render")
-        request = RenderRequest(run, episode, output, view, size, every)
-        store = RunStore(runs_dir)
+        request = workflow.RenderRequest(RunStore(runs_dir), run, episode, output, view, size, every, force)
         if dry_run:
-            show_render(store, request, console)
+            workflow.dry_run(request, console)
         else:
-            tell(console, render_plan(store, request, console, force=force))
+            print_report(console, workflow.run(request, console))

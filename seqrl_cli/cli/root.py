@@ -1,4 +1,4 @@
-"""How a command line that cannot be parsed is told: like every other error, as one object with ``--json``."""
+"""Errors of command lines that cannot be parsed, printed like all other errors; one object with ``--json``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seqrl_cli.console import Console
 
 
 class Root(TyperGroup):
-    """The group of all commands; Typer's own errors get this program's voice and keep their exit code, 2."""
+    """The group of all commands; prints Typer's own errors as this program's, with their exit code 2."""
 
     def main(
         self,
@@ -26,7 +26,7 @@ class Root(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command line that ``args`` is, and leave by SystemExit."""
+        """Run the command line ``args``, and raise SystemExit."""
         words = sys.argv[1:] if args is None else list(args)
         try:
             code = super().main(
@@ -39,7 +39,7 @@ class Root(TyperGroup):
 
 
 def _sentence(error: TyperException, words: Sequence[str]) -> str:
-    """Typer's message, spelled as ours are: no capital, no full stop, one line, and with the value that is wrong."""
+    """Typer's message in this program's style: no capital, no full stop, one line, and the wrong value in it."""
     text = " ".join(error.format_message().split()).removesuffix(".").replace(". Did you", "; did you")
     text = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", text)
     text = re.sub(r"^(Invalid value for '.*'): Input ", rf"\1, {_value(error, words)}: input ", text)
@@ -47,7 +47,7 @@ def _sentence(error: TyperException, words: Sequence[str]) -> str:
 
 
 def _value(error: TyperException, words: Sequence[str]) -> str:
-    """What was written after the option that an error is about."""
+    """The value of the option that an error is about."""
     names = getattr(getattr(error, "param", None), "opts", [])
     given = [value for option, value in pairwise([*words, ""]) if option in names]
     given += [word.partition("=")[2] for word in words if word.partition("=")[0] in names and "=" in word]
@@ -55,6 +55,6 @@ def _value(error: TyperException, words: Sequence[str]) -> str:
 
 
 def _hint(error: TyperException) -> str:
-    context = getattr(error, "ctx", None)  # errors of parsing know where in the command line they arose
+    context = getattr(error, "ctx", None)  # parsing errors carry the command that they arose in
     command = context.command_path if context else "seqrl"
-    return f"`{command} --help` shows what it takes"
+    return f"`{command} --help` lists its options"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import voice
+from seqrl_cli.cli.session import command_session
 from seqrl_cli.errors import unknown
 
 ACTIONS = ("list", "show")
@@ -30,12 +30,12 @@ def runs(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """List datasets and runs, the newest run last; or show one run: record, configuration, metrics and plans."""
-    with voice(quiet, as_json) as console:
+    """List datasets and runs, newest run last, or show one run: record, configuration, metrics and plans."""
+    with command_session(quiet, as_json) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.show.inspect import show_run, show_runs
+        from seqrl_cli.workflows.show.runs import show_run, show_runs
 
         store = RunStore(runs_dir)
         if action == "show":

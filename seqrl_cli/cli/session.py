@@ -1,11 +1,12 @@
-"""How every command speaks and ends: one console, errors as sentences, exit codes."""
+"""What all commands share: a console, errors as sentences, exit codes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol
 
 import typer
 
@@ -14,21 +15,20 @@ from seqrl_cli.errors import SeqrlError
 
 
 class Report(Protocol):
-    """What a workflow gives back."""
+    """Result of a verb: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def text(self) -> str:
-        """For a person."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For --json."""
+        """The result for a person."""
 
 
 @contextmanager
-def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
-    """Give the command its console and turn what goes wrong into a sentence, a hint and an exit code.
+def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
+    """Give the command its console, and turn exceptions into a sentence, a hint and an exit code.
 
     Raises:
-        typer.Exit: 1 the input or the machine is at fault, 2 usage, 130 interrupted.
+        typer.Exit: 1 a fault of the input or the machine, 2 wrong usage, 130 interrupted.
     """
     console = Console(quiet=quiet, as_json=as_json)
     debug = bool(os.environ.get("SEQRL_DEBUG"))
@@ -39,13 +39,13 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
             raise
         _fail(console, error.message, error.hint, error.exit_code, error)
     except KeyboardInterrupt as error:
-        _fail(console, "interrupted", "what was finished is kept; the same command does the rest", 130, error)
+        _fail(console, "interrupted", "finished work was kept; the same command resumes", 130, error)
     except OutputError as error:
         _abandon_stdout(console)
-        _fail(console, str(error), "see where stdout goes", 1, error)
+        _fail(console, str(error), "check where stdout is written to", 1, error)
     except MemoryError as error:
         _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
-    except BrokenPipeError:  # the reader of a pipe, `| head` for example, has seen enough
+    except BrokenPipeError:  # the reader of a pipe, for example `| head`, closed it
         _abandon_stdout(console)
     except typer.Exit:
         raise
@@ -53,18 +53,23 @@ def voice(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
         if debug:
             raise
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        _fail(console, f"a fault in seqrl itself: {text}", "SEQRL_DEBUG=1 shows where; please report it", 1, error)
+        _fail(console, f"internal error: {text}", "SEQRL_DEBUG=1 shows the traceback; please report it", 1, error)
 
 
-def tell(console: Console, report: Report) -> None:
-    """The result of a command, for a person or as the one object of --json."""
+def print_report(console: Console, report: Report) -> None:
+    """Print a command's result: its text, or with --json its fields as one object."""
     console.show(report.text())
-    console.emit(report.as_dict())
+    print_json(console, report)
+
+
+def print_json(console: Console, report: Report) -> None:
+    """Print a result's fields as one object with --json, and nothing without it."""
+    console.emit(asdict(report))
 
 
 def _abandon_stdout(console: Console) -> None:
-    """Let what is still to be written go nowhere, so that the flush at the end does not fail once more."""
-    with suppress(OSError):  # a stream of Python's own, or none at all, has no descriptor
+    """Redirect stdout to nowhere, so that the flush at exit does not fail again."""
+    with suppress(OSError):  # a stream that is not a file has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), console.stdout.fileno())
 
 

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import voice
+from seqrl_cli.cli.session import command_session, print_json
 
 Sources = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="RUN | DATASET | FOLDER",
-        help="Runs, datasets (all their runs) or folders of plans (default: all there is).",
+        help="Runs, datasets (all their runs) or folders of plans (default: everything).",
         autocompletion=complete.runs_and_datasets,
         show_default=False,
     ),
@@ -28,10 +28,10 @@ Style = Annotated[
         autocompletion=complete.one_of("terminal", "markdown", "latex", "csv"),
     ),
 ]
-Published = Annotated[bool, typer.Option("--published", help="Add the papers' figures beside yours.")]
+Published = Annotated[bool, typer.Option("--published", help="Add the papers' results.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write to a file; .csv, .tex and .md choose the format."),
+    typer.Option("--output", "-o", help="Write to a file; .csv, .tex and .md set the format."),
 ]
 
 
@@ -46,14 +46,14 @@ def table(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Compare plans: score, return, intervals, and what the dataset and a random policy earn.
+    """Compare plans: score, return and intervals, beside the dataset's own returns and a random policy's.
 
-    Reads the original projects' rollout.json files, too.
+    Also reads the rollout.json files of the original projects.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.report.table import TableRequest, tabulate
+        from seqrl_cli.workflows.report import table as workflow
 
-        request = TableRequest(sources or [], style, published, None if dry_run else output, by)
-        report = tabulate(RunStore(runs_dir), request, console)
-        console.emit(report.as_dict())
+        request = workflow.TableRequest(RunStore(runs_dir), sources or [], style, published, output, by)
+        verb = workflow.dry_run if dry_run else workflow.run
+        print_json(console, verb(request, console))

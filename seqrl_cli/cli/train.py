@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import tell, voice
+from seqrl_cli.cli.session import command_session, print_report
 
 Arch = Annotated[
     str | None,
@@ -28,13 +28,13 @@ Mode = Annotated[
     ),
 ]
 Updates = Annotated[
-    int | None, typer.Option("--updates", metavar="N", min=1, help="Optimiser steps (default: from the preset).")
+    int | None, typer.Option("--updates", metavar="N", min=1, help="Optimizer steps (default: from the preset).")
 ]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows in a batch (default: from the preset).")
+    int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows per batch (default: from the preset).")
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Repeat the run of a config.yaml; what else is given wins.")
+    Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
 
@@ -60,11 +60,11 @@ def train(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train a sequence model on a dataset; gets and discretizes the dataset first if need be.
+    """Train a sequence model on a dataset; downloads and discretizes the dataset first if needed.
 
-    Interrupted? The same command carries on from the newest checkpoint. Finished? It says so and stops.
+    After an interruption the same command resumes from the newest checkpoint. A finished run is kept as it is.
     """
-    with voice(quiet, as_json) as console:
+    with command_session(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import dry_run as forecast
         from seqrl_cli.workflows.train.run import TrainRequest, train_model
@@ -84,4 +84,4 @@ def train(
         if dry_run:
             forecast.show_training(request, console, force=force)
         else:
-            tell(console, train_model(request, console, force=force))
+            print_report(console, train_model(request, console, force=force))

@@ -184,3 +184,15 @@ def check_shapes(checkpoint: ForeignCheckpoint, expected: Mapping[str, Tensor]) 
             raise SeqrlError(f"{source} has {name} of shape {there}, but its configuration says {shape}", _CONFIG_HINT)
         if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
             raise SeqrlError(f"{source} has values in {name} that are not finite numbers", "take another checkpoint")
+
+
+def rename(name: str, patterns: Mapping[str, str]) -> str:
+    """Our name of another project's parameter.
+
+    Args:
+        name: the project's name.
+        patterns: regular expressions in its names, and their replacements in ours, applied in order.
+    """
+    for pattern, replacement in patterns.items():
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -24,9 +24,9 @@ from seqrl_cli.interop.checkpoint import (
     ForeignCheckpoint,
     dimensions,
     masks_values,
+    rename,
     whole_transitions,
 )
-from seqrl_cli.interop.names import rename
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
 from seqrl_cli.models.old_names import current_names
 

@@ -7,7 +7,7 @@ import re
 import torch
 from torch import Tensor
 
-from seqrl_cli.interop.names import rename
+from seqrl_cli.interop.checkpoint import rename
 
 RENAMED = {
     r"^embed_tokens\.": "token_embedding.",

@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from torch import Tensor
 
-from seqrl_cli.interop.names import rename
+from seqrl_cli.interop.checkpoint import rename
 from seqrl_cli.models.gpt.model import GPT
 
 RENAMED = {

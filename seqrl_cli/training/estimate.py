@@ -1,4 +1,4 @@
-"""How long a run will take, measured before it starts."""
+"""What a run will take, before it starts: its time, measured, and the size of its checkpoints."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from seqrl_cli.models.build import device_of
 from seqrl_cli.training.loop import MakeTraining, Pace
 from seqrl_cli.training.rng import own_generators
 from seqrl_cli.training.trainer import Trainer
+
+OPTIMIZER_STATE_BYTES = 2 * 4
+"""Bytes per trainable weight in a checkpoint beside the weight: AdamW's two moments, float32."""
 
 
 def seconds_per_update(

@@ -116,7 +116,7 @@ def test_missing_episodes_are_played_and_the_others_kept(runs, seqrl):
     kept = (plan / "episode-000.json").read_bytes()
     (plan / "episode-001.json").unlink()
     result = seqrl("plan", *TINY_PLAN)
-    assert result.exit_code == 0 and "1 of 2 episodes are there already" in result.stderr
+    assert result.exit_code == 0 and "1 of 2 episodes exist already" in result.stderr
     assert (plan / "episode-000.json").read_bytes() == kept
     with h5py.File(plan / "episode-001.h5") as file:
         assert np.array_equal(file["actions"][:], before)
@@ -228,7 +228,7 @@ def test_force_takes_nothing_away_when_the_new_episodes_cannot_all_be_written(ru
     stopped = seqrl("plan", *TINY_PLAN, "--force")
     assert stopped.exit_code == code
     if code == 130:
-        assert "the episodes of before are kept as they were" in stopped.stderr
+        assert "the earlier episodes were kept unchanged" in stopped.stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -253,7 +253,7 @@ def test_force_never_mixes_old_and_new_episodes(runs, seqrl):
 def test_states_that_are_cut_short_are_played_again(runs, seqrl):
     states = runs / RUN / "plans/H2-B4-ctx3-steps6-s0/episode-001.h5"
     states.write_bytes(states.read_bytes()[:100])
-    assert "1 of 2 episodes are there already" in seqrl("plan", *TINY_PLAN).stderr
+    assert "1 of 2 episodes exist already" in seqrl("plan", *TINY_PLAN).stderr
     assert seqrl("render", "--episode", 1, "--every", 3).exit_code == 0
 
 
@@ -325,7 +325,7 @@ def test_a_damaged_plan_is_played_again_and_left_out_of_the_table(runs, seqrl):
     told = seqrl("table", "--json")
     assert "episode-001.json" in told.stderr
     assert json.loads(told.stdout)["rows"][0]["episodes"] == 1
-    assert "1 of 2 episodes are there already" in seqrl("plan", *TINY_PLAN).stderr
+    assert "1 of 2 episodes exist already" in seqrl("plan", *TINY_PLAN).stderr
     assert json.loads(seqrl("table", "--json").stdout)["rows"][0]["episodes"] == 2
 
 

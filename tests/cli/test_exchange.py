@@ -151,8 +151,13 @@ BAD_TT = {
     "other data": (lambda f: (f / "data_config.pkl").write_bytes(b"K\x01."), "no configuration", "own file"),
 }
 CHANGED_TT = {
-    "another dataset": ({}, {"env": "chess-v2"}, "'chess-v2', which is no dataset", "--dataset"),
-    "a path for a dataset": ({}, {"env": "../../evil"}, "'../../evil', which is no dataset", "--dataset"),
+    "another dataset": ({}, {"env": "chess-v2"}, "'chess-v2', a dataset that seqrl does not know", "--dataset"),
+    "a path for a dataset": (
+        {},
+        {"env": "../../evil"},
+        "'../../evil', a dataset that seqrl",
+        "--dataset",
+    ),
     "a size that is none": ({"n_embd": 0}, {}, "n_embd 0", "folder"),
     "a size of another type": ({"n_layer": "2"}, {}, "n_layer of type str", "folder"),
     "dims that do not add up": ({"transition_dim": 17}, {}, "transition_dim 17, not 16", "folder"),

@@ -19,7 +19,7 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.online.collector import EpisodeCollector
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.tracking.metrics import read_online_lines
-from seqrl_cli.workflows.finetune import setup as finetune_workplace
+from seqrl_cli.workflows.finetune import setup as finetune_setup
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.test_interruptions import start, wait_for
 
@@ -105,7 +105,7 @@ def test_fewer_iterations_leave_an_interrupted_runs_target(runs):
     shutil.rmtree(tuned(runs) / "checkpoints/00000022")
     before = {path: path.read_bytes() for path in (record, config, metrics)}
     result = succeed(runs, "finetune-online", "odt-s42", "--iterations", 1)
-    assert "already has 4 of its 6 iterations; without --iterations it goes on" in result.stderr
+    assert "already has 4 of its 6 iterations; without --iterations it resumes" in result.stderr
     assert {path: path.read_bytes() for path in before} == before
     succeed(runs, "finetune-online", "odt-s42", "--threads", 1)
     assert len(read_online_lines(metrics)) == 7 and '"finished"' in record.read_text()
@@ -150,7 +150,9 @@ def test_the_name_of_a_foreign_run_is_refused_even_with_force(runs):
     other = shutil.copytree(tuned(runs, "odt-s42"), tuned(runs, "odt-s43"))
     result = invoke(runs, "finetune-online", "odt-s42", "--name", "odt-s43", "--force")
     assert (
-        result.exit_code == 1 and "was not begun from" in result.stderr and same_weights(other, tuned(runs, "odt-s42"))
+        result.exit_code == 1
+        and "was not fine-tuned from" in result.stderr
+        and same_weights(other, tuned(runs, "odt-s42"))
     )
 
 
@@ -163,7 +165,7 @@ def test_interrupted_before_anything_is_saved_it_says_so(runs, monkeypatch):
     monkeypatch.setattr(EpisodeCollector, "__call__", interrupted)
     result = invoke(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--name", "n")
     assert result.exit_code == 130 and "there was nothing to save yet" in result.stderr
-    assert "all is saved" not in result.stderr and "begins again" in result.stderr
+    assert "everything was saved" not in result.stderr and "starts over" in result.stderr
 
 
 def test_force_begins_anew(runs):
@@ -231,13 +233,13 @@ def test_an_unfinished_parent_is_told(runs):
     record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
     shutil.rmtree(tuned(runs, "odt-s42") / "checkpoints/00000004")
     said = succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--dry-run").stderr
-    assert "odt-s42 is unfinished: fine-tuning begins from 2 of its 4 updates" in said
+    assert "odt-s42 is unfinished: fine-tuning starts from 2 of its 4 updates" in said
 
 
 def test_a_dry_run_makes_one_environment(runs, monkeypatch):
     made = []
     monkeypatch.setattr(
-        finetune_workplace, "SubprocessBackend", lambda spec, **_: made.append(spec) or InProcessBackend(spec)
+        finetune_setup, "SubprocessBackend", lambda spec, **_: made.append(spec) or InProcessBackend(spec)
     )
     succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--envs", 100_000, "--dry-run", "online.capacity=200000")
     assert [spec.slots for spec in made] == [1]
@@ -261,8 +263,11 @@ def test_a_dry_run_knows_force_and_the_lock(runs):
         (("odt-s42", "--exploration-return", "nan", "--name", "n"), "online.exploration_return"),
         (("odt-s42", "--target-return", "1e300", "--name", "n"), "plan.target_return = 1e+300, but beyond ±1e+09"),
         (("odt-s42", "--exploration-return", "1e10", "--name", "n"), "online.exploration_return = 1e+10, but beyond"),
-        (("odt-s42", "--envs", 9, "online.capacity=8", "--name", "n"), "some of which would never be learned from"),
-        (("odt-s42", "--name", "odt-s42"), "is the run to begin from itself"),
+        (
+            ("odt-s42", "--envs", 9, "online.capacity=8", "--name", "n"),
+            "so some would be dropped before",
+        ),
+        (("odt-s42", "--name", "odt-s42"), "is the name of the pretrained run itself"),
         (("odt-s42", "--name", "n", "plan.max_context_transitions=9"), "a context of 9 steps was asked for"),
         (("absent",), "no run 'absent'"),
     ],
@@ -301,6 +306,6 @@ def test_killed_and_interrupted_it_goes_on_to_the_same_end(runs):
         process.send_signal(signum)
         errors = process.communicate()[1]
         if process.returncode == 130:
-            assert "all is saved" in errors and "the same command carries on" in errors
+            assert "everything was saved" in errors and "the same command resumes" in errors
     assert start(runs, *words).wait() == 0
     assert same_weights(tuned(runs), tuned(runs, "cut"))

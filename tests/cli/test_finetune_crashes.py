@@ -65,14 +65,12 @@ def test_a_process_that_dies_changes_nothing(runs, what, reset):
 @pytest.mark.parametrize(
     ("what", "says"), [("abort", "died of signal 6 (SIGABRT) in step 5, and again"), ("raise", "a gear is missing")]
 )
-@pytest.mark.parametrize(
-    ("reset", "does"), [(1, "begins again; nothing was saved"), (7, "goes on from what was saved")]
-)
+@pytest.mark.parametrize(("reset", "does"), [(1, "starts over; nothing was saved"), (7, "resumes")])
 def test_what_cannot_go_on_is_told_and_goes_on_when_it_is_mended(runs, what, says, reset, does):
     plot_mischief(what, step=5, reset=reset, once=False)
     told = invoke(runs, *TUNE)
     assert told.exit_code == 1 and told.stderr.count("error:") == 1 and says in told.stderr
-    assert f"hint: once that is mended, the same command {does}" in told.stderr
+    assert f"hint: once that is fixed, the same command {does}" in told.stderr
     assert json.loads((tuned(runs) / "run.json").read_text())["status"] == "failed" and not children()
     mend()
     succeed(runs, *TUNE)

@@ -94,7 +94,7 @@ def test_looking_and_comparing(seqrl):
     assert methods == set(POLICIES)
     assert json.loads(seqrl("render", "odt-s42", "--json").stdout)["frames"] >= 2
     refused = seqrl("export", "odt-s42", "--format", "trajectory-transformer")
-    assert_refused(refused, 1, "is an odt, which a trajectory-transformer cannot be", "another run")
+    assert_refused(refused, 1, "is an odt, which cannot become a trajectory-transformer", "another run")
 
 
 @pytest.mark.parametrize("arch", ["odt", "bc"])

@@ -1,4 +1,4 @@
-"""Command lines that cannot be parsed: our voice, exit code 2, and one object with --json."""
+"""Command lines that cannot be parsed: errors as sentences, exit code 2, and one object with --json."""
 
 import json
 
@@ -23,7 +23,7 @@ WRONG = [
 )
 def test_typer_s_own_errors_are_told_like_ours(tmp_path, words, message):
     result = invoke(tmp_path, *words)
-    assert_refused(result, 2, message, "--help` shows")
+    assert_refused(result, 2, message, "--help` lists")
     assert result.stdout == ""
 
 

@@ -29,8 +29,9 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.exchange.export_model import ExportRequest, export_run
-from seqrl_cli.workflows.exchange.import_checkpoint import ImportRequest, import_checkpoint
+from seqrl_cli.workflows.exchange import export_model, import_checkpoint
+from seqrl_cli.workflows.exchange.export_model import ExportRequest
+from seqrl_cli.workflows.exchange.import_checkpoint import ImportRequest
 from tests.interop.listener import Listener
 
 CPU = torch.device("cpu")
@@ -50,12 +51,12 @@ def store(tmp_path_factory, golden_file) -> RunStore:
 
 @pytest.fixture(scope="module")
 def tt(store, golden_file) -> RunFolder:
-    return RunFolder(Path(import_checkpoint(store, ImportRequest(golden_file("tt_checkpoint")), Listener()).run))
+    return RunFolder(Path(import_checkpoint.run(ImportRequest(store, golden_file("tt_checkpoint")), Listener()).run))
 
 
 @pytest.fixture(scope="module")
 def faster(store, golden_file) -> TrainedModel:
-    report = import_checkpoint(store, ImportRequest(golden_file("faster_tt_checkpoint")), Listener())
+    report = import_checkpoint.run(ImportRequest(store, golden_file("faster_tt_checkpoint")), Listener())
     return load_model(RunFolder(Path(report.run)), CPU)
 
 
@@ -86,7 +87,7 @@ def retnet_folder(tmp_path_factory, golden_file) -> Path:
 
 @torch.no_grad()
 def test_logits_of_the_trajectory_retnet(store, retnet_folder, golden_file):
-    report = import_checkpoint(store, ImportRequest(retnet_folder), Listener())
+    report = import_checkpoint.run(ImportRequest(store, retnet_folder), Listener())
     arrays = np.load(golden_file("retnet.npz"))
     trained = load_model(RunFolder(Path(report.run)), CPU)
     assert (trained.record.arch, trained.step, report.project) == ("retnet", 49, "trajectory-retnet")
@@ -172,7 +173,9 @@ def test_the_configuration_says_what_the_folder_says(tt, golden_file):
 
 def test_export_writes_what_was_imported(store, tt, tmp_path, golden_file):
     original = golden_file("tt_checkpoint")
-    report = export_run(store, ExportRequest(str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener())
+    report = export_model.run(
+        ExportRequest(store, str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener()
+    )
     weights = Path(report.weights)
     assert weights.name == next(original.glob("state_*.pt")).name
     expected = read_state_dict(original / weights.name)
@@ -198,14 +201,14 @@ def test_the_originals_classes_unpickle_what_was_exported(store, tt, tmp_path, m
             parent = ".".join(name.split(".")[:depth])
             monkeypatch.setitem(sys.modules, parent, types.ModuleType(parent))
         vars(sys.modules[name]).update(contents)
-    export_run(store, ExportRequest(str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener())
+    export_model.run(ExportRequest(store, str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener())
     config = pickle.loads((tmp_path / "out" / "model_config.pkl").read_bytes())
     assert type(config) is Config and config._class is Model and config._dict["action_weight"] == 5
 
 
 def test_an_exported_run_is_imported_again(store, tt, tmp_path):
-    export_run(store, ExportRequest(str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener())
-    report = import_checkpoint(store, ImportRequest(tmp_path / "out", name="again"), Listener())
+    export_model.run(ExportRequest(store, str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener())
+    report = import_checkpoint.run(ImportRequest(store, tmp_path / "out", name="again"), Listener())
     first, second = (load_model(RunFolder(path), CPU) for path in (tt.path, Path(report.run)))
     assert first.tokens.fingerprint == second.tokens.fingerprint and first.step == second.step
     for name, tensor in first.model.state_dict().items():

@@ -10,13 +10,14 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.demo import run as demo
+from seqrl_cli.workflows.demo.setup import DemoRequest
 
 
 @pytest.fixture
 def demo_fails_with(tmp_path, monkeypatch):
-    """Run the demo with a training that ends in an error, and return what the user is told."""
-    monkeypatch.setattr(demo.datasets, "acquire", lambda *_, **__: None)
-    monkeypatch.setattr(demo, "discretize", lambda *_, **__: None)
+    """Run the demo with a training that ends in an error, and return the error that the user sees."""
+    monkeypatch.setattr(demo.download, "run", lambda *_: None)
+    monkeypatch.setattr(demo.discretize, "run", lambda *_: None)
 
     def told(error: SeqrlError) -> SeqrlError:
         def train_model(*_: Any, **__: Any) -> None:
@@ -24,7 +25,7 @@ def demo_fails_with(tmp_path, monkeypatch):
 
         monkeypatch.setattr(demo, "train_model", train_model)
         with pytest.raises(SeqrlError) as caught:
-            demo.run_demo(RunStore(tmp_path), "sim/hopper-medium", Console(quiet=True), seed=0)
+            demo.run(DemoRequest(RunStore(tmp_path), seed=0), Console(quiet=True))
         return caught.value
 
     return told

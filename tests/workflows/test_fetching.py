@@ -12,7 +12,7 @@ import pytest
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import locate
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.download.fetch import file_sha256
@@ -23,7 +23,7 @@ from seqrl_cli.data.formats.minari import MinariFacts, write_minari
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.data.download import acquire
+from seqrl_cli.workflows.data import download
 from tests.data.server import Manner, serving
 
 
@@ -56,7 +56,8 @@ def located(tmp_path, path: Path, **facts) -> DatasetRef:
 
 
 def get(where: DatasetRef, *, force: bool = False):
-    return acquire(where, DataConfig(), Console(quiet=True), force=force)
+    config = resolve_config(where.id)
+    return download.run(download.DownloadRequest(where, config, force), Console(quiet=True))
 
 
 def test_the_first_hash_is_kept_and_another_is_an_error(tmp_path, published):

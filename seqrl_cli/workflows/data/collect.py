@@ -1,4 +1,4 @@
-"""A dataset from a policy: shipped, uniform random, or a trained run's planner."""
+"""``seqrl collect``: a dataset from a shipped policy, a uniform random one, or a trained run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from seqrl_cli.artifacts.disk import disk_text
 from seqrl_cli.artifacts.facts import write_dataset
 from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.artifacts.sizes import Sizes, sizes_if_known
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.behaviour.policies import uniform_factory
@@ -27,7 +29,7 @@ from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.data.download import DatasetReport, describe
+from seqrl_cli.workflows.data.download import DatasetReport, summarize
 from seqrl_cli.workflows.plan.setup import Planner, PlanRequest, make_planner
 
 SHIPPED = ("expert", "medium")
@@ -35,23 +37,27 @@ SHIPPED = ("expert", "medium")
 
 @dataclass(frozen=True)
 class CollectRequest:
-    """What ``seqrl collect`` was asked for.
+    """Options of ``seqrl collect``.
 
     Attributes:
+        store: the run directory.
         env: a family with shipped policies, or a gymnasium id.
         policy: ``expert``, ``medium``, ``random``, or a trained run; None = ``medium`` where one ships.
         transitions: size of the dataset.
         seed: the same seed gives the same data.
         name: dataset id; None = ``collected/<env>-<policy>``.
-        workers: processes; None = one a core.
+        workers: processes; None = one per core.
+        force: replace a dataset that exists.
     """
 
+    store: RunStore
     env: str
     policy: str | None
     transitions: int
     seed: int
     name: str | None = None
     workers: int | None = None
+    force: bool = False
 
     @property
     def family(self) -> str | None:
@@ -68,13 +74,13 @@ class CollectRequest:
         """The policy's name.
 
         Raises:
-            UsageError: none was named, or a shipped one, and none ships for this environment.
+            UsageError: the policy is a shipped one, or not given, and none ships for this environment.
         """
         if self.family is None and self.policy in (None, *SHIPPED):
             asked = f"{self.policy} policy" if self.policy else "policy"
             close = nearest(self.env, [*list_families(), *(load_behaviour(name).env_id for name in list_families())])
             hint = f"did you mean {close!r}? " if close else ""
-            hint += f"for a random policy: seqrl collect {self.env} --policy random; --policy takes a trained run, too"
+            hint += f"for a random policy: seqrl collect {self.env} --policy random; --policy also takes a trained run"
             raise UsageError(f"no {asked} ships for {self.env}", hint)
         return self.policy or "medium"
 
@@ -90,37 +96,58 @@ class CollectRequest:
         return name
 
 
-def collect_dataset(
-    store: RunStore, request: CollectRequest, console: Console, *, force: bool = False
-) -> DatasetReport:
-    """Play a policy and keep what it did as a dataset.
+def run(request: CollectRequest, console: Console) -> DatasetReport:
+    """Play a policy and store its transitions as a dataset.
 
     Raises:
-        UsageError: no such policy for this environment.
-        SeqrlError: no such environment or run, or the dataset cannot be written.
+        UsageError: there is no such policy for this environment.
+        SeqrlError: there is no such environment or run, or the dataset cannot be written.
     """
-    folder = store.dataset(request.dataset)
-    if folder.dataset.exists() and not force:
-        console.note(f"{request.dataset} is already there; --force makes it again")
-        return describe(locate(store, request.dataset))
-    play = make_player(store, request, console.warn)
-    stopped = when_interrupted("interrupted; nothing of it was kept", "the same command collects it anew")
+    folder = request.store.dataset(request.dataset)
+    if folder.dataset.exists() and not request.force:
+        console.note(f"{request.dataset} already exists; --force makes it again")
+        return summarize(locate(request.store, request.dataset), fresh=False)
+    play = _make_player(request, console.warn)
+    stopped = when_interrupted("interrupted; nothing was kept", "the same command starts over")
     with locked(folder.path):
         console.note(f"collecting {request.dataset}: {request.transitions:,} transitions of {request.env_id}")
         with stopped, console.progress(f"collecting {request.dataset}", "steps") as update:
             episodes = play(update)
         write_dataset(folder.dataset, episodes, _attributes(request, episodes))
-    return describe(locate(store, request.dataset), fresh=True)
+    return summarize(locate(request.store, request.dataset), fresh=True)
 
 
-def make_player(
-    store: RunStore, request: CollectRequest, on_warning: Callable[[str], None]
-) -> Callable[[Callable[..., None]], Episodes]:
-    """What collects the episodes, given a ``progress``; all that can be refused is refused before it is called.
+def dry_run(request: CollectRequest, console: Console) -> None:
+    """Print what ``collect`` would do.
 
     Raises:
-        UsageError: no such policy for this environment.
-        SeqrlError: no such environment or run, or the run's environment is another.
+        SeqrlError: as :func:`run` before it collects.
+    """
+    _make_player(request, console.warn)
+    folder = request.store.dataset(request.dataset)
+    sizes = Sizes(request.transitions, *sizes_if_known(request.env_id), counted=True)
+    facts = {
+        "dataset": request.dataset,
+        "environment": request.env_id,
+        "policy": request.chosen,
+        "transitions": request.transitions,
+        "seed": request.seed,
+        "to": str(folder.dataset),
+        "there already": folder.dataset.exists(),
+        "disk": disk_text(folder.path, sizes.dataset_bytes()),
+    }
+    console.emit({**facts, "disk_bytes": sizes.dataset_bytes()})
+    console.show_facts(facts)
+
+
+def _make_player(
+    request: CollectRequest, on_warning: Callable[[str], None]
+) -> Callable[[Callable[..., None]], Episodes]:
+    """A function that collects the episodes and reports to its argument ``progress``; checks everything beforehand.
+
+    Raises:
+        UsageError: there is no such policy for this environment.
+        SeqrlError: there is no such environment or run, or the run's environment is another.
     """
     policy = request.chosen
     if policy in (*SHIPPED, "random"):
@@ -129,7 +156,7 @@ def make_player(
         parts = [Part(factory, 1.0)]
         size, seed, workers = request.transitions, request.seed, request.workers
         return lambda progress: collect(request.env_id, parts, size, seed, workers=workers, progress=progress)
-    planner = make_planner(store, PlanRequest(policy, seed=request.seed), on_warning)
+    planner = make_planner(request.store, PlanRequest(request.store, policy, seed=request.seed), on_warning)
     if planner.env_id != request.env_id:
         message = f"{planner.run.path} plans in {planner.env_id}, not in {request.env_id}"
         raise SeqrlError(message, f"seqrl collect {planner.env_id} --policy {policy}")
@@ -137,7 +164,7 @@ def make_player(
 
 
 def _play_run(planner: Planner, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
-    """Play a run's planner until there are enough transitions; the last episode is cut, as a timeout."""
+    """Play a run until there are enough transitions; the last episode is cut off as a timeout."""
     limit, slots = planner.config.max_steps, planner.config.envs
     if request.transitions < EPISODE_STEPS:
         limit, slots = request.transitions, 1

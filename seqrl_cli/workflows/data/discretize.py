@@ -1,19 +1,35 @@
-"""``seqrl discretize``: make sure that a dataset's tokens are there, and sum them up."""
+"""``seqrl discretize``: make sure that a dataset's tokens exist, and summarize them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.artifacts.tokens import ensure_tokens
+from seqrl_cli.artifacts.disk import disk_text, missing_dataset_bytes, total_bytes
+from seqrl_cli.artifacts.sizes import estimate_sizes
+from seqrl_cli.artifacts.tokens import current_tokens, ensure_tokens
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 
 
 @dataclass(frozen=True)
+class DiscretizeRequest:
+    """Options of ``seqrl discretize``.
+
+    Attributes:
+        dataset: the dataset; it is made or fetched first if it is missing.
+        config: its configuration; only the section ``data`` matters.
+        force: replace tokens that exist.
+    """
+
+    dataset: DatasetRef
+    config: Config
+    force: bool = False
+
+
+@dataclass(frozen=True)
 class TokensReport:
-    """What ``discretize`` says."""
+    """Result of ``discretize``."""
 
     dataset: str
     path: str
@@ -28,26 +44,23 @@ class TokensReport:
     def text(self) -> str:
         """Two lines for a person."""
         size = f"{self.transitions:,} transitions of {self.dims} tokens"
-        return f"{self.dataset}: {size}, {self.bins} {self.discretizer} bins a dimension\n{self.path}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
+        return f"{self.dataset}: {size}, {self.bins} {self.discretizer} bins per dimension\n{self.path}"
 
 
-def discretize(located: DatasetRef, config: Config, console: Console, *, force: bool = False) -> TokensReport:
-    """Make sure ``tokens.h5`` is there and fits the configuration; gets the dataset first.
+def run(request: DiscretizeRequest, console: Console) -> TokensReport:
+    """Make sure that ``tokens.h5`` exists and fits the configuration; makes or fetches the dataset first.
 
     Raises:
-        SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
+        SeqrlError: the dataset cannot be made or fetched, or the existing tokens were made with other settings.
     """
-    fresh = force or not located.folder.tokens.exists()
-    tokens = ensure_tokens(located, config.data, console, force=force)
+    dataset = request.dataset
+    fresh = request.force or not dataset.folder.tokens.exists()
+    tokens = ensure_tokens(dataset, request.config.data, console, force=request.force)
     if not fresh:
-        console.note(f"{located.id} is already discretized; --force does it again")
+        console.note(f"{dataset.id} is already discretized; --force discretizes it again")
     return TokensReport(
-        dataset=located.id,
-        path=str(located.folder.tokens),
+        dataset=dataset.id,
+        path=str(dataset.folder.tokens),
         fresh=fresh,
         transitions=len(tokens.tokens),
         episodes=len(tokens.returns),
@@ -56,3 +69,28 @@ def discretize(located: DatasetRef, config: Config, console: Console, *, force: 
         discretizer=tokens.discretizer.strategy,
         fingerprint=tokens.fingerprint,
     )
+
+
+def dry_run(request: DiscretizeRequest, console: Console) -> None:
+    """Print what ``discretize`` would do.
+
+    Raises:
+        SeqrlError: as :func:`run` before it writes.
+    """
+    dataset, data = request.dataset, request.config.data
+    sizes = estimate_sizes(dataset, data, console)
+    exist = not request.force and current_tokens(dataset, data, console.warn) is not None
+    needed = total_bytes([0 if exist else sizes.tokens_bytes(data.bins), missing_dataset_bytes(dataset, sizes)])
+    facts = {
+        "dataset": dataset.id,
+        "dataset file": str(dataset.folder.dataset),
+        "dataset is there": dataset.folder.dataset.exists(),
+        "tokens file": str(dataset.folder.tokens),
+        "tokens are there": exist,
+        "transitions": sizes.text,
+        "tokens per transition": sizes.dims or "unknown",
+        "disk": disk_text(dataset.folder.path, needed),
+        **{f"data.{key}": value for key, value in data.model_dump().items()},
+    }
+    console.emit({**facts, "disk_bytes": needed})
+    console.show_facts(facts)

@@ -1,18 +1,35 @@
-"""``seqrl download``: make sure that a dataset is there, and sum it up."""
+"""``seqrl download``: make sure that a dataset exists, and summarize it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.config.schema import DataConfig
-from seqrl_cli.console import Console, counted
+from seqrl_cli.artifacts.disk import disk_text
+from seqrl_cli.artifacts.sizes import estimate_sizes
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console, byte_size, counted
+from seqrl_cli.data.download.mirrors import locations
+
+
+@dataclass(frozen=True)
+class DownloadRequest:
+    """Options of ``seqrl download``.
+
+    Attributes:
+        dataset: the dataset to fetch, simulate or copy.
+        config: its configuration; only the section ``data`` matters.
+        force: replace a dataset that exists.
+    """
+
+    dataset: DatasetRef
+    config: Config
+    force: bool = False
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What ``download`` and ``collect`` say; ``score`` is normalised, in percent."""
+    """Result of ``download`` and ``collect``; ``score`` is normalised, in percent."""
 
     dataset: str
     path: str
@@ -28,29 +45,70 @@ class DatasetReport:
         size = f"{counted(self.transitions, 'transition')} in {counted(self.episodes, 'episode')}"
         return f"{self.dataset}: {size}, mean return {self.mean_return:,.1f}{score}\n{self.path}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
 
+def run(request: DownloadRequest, console: Console) -> DatasetReport:
+    """Make sure that ``dataset.h5`` exists, and summarize it.
 
-def acquire(located: DatasetRef, data: DataConfig, console: Console, *, force: bool = False) -> DatasetReport:
-    """Make sure ``dataset.h5`` is there, and sum it up; arguments as for :meth:`DatasetRef.ensure`."""
-    fresh = located.ensure(data, console, force=force)
+    Raises:
+        SeqrlError: as :meth:`DatasetRef.ensure`.
+    """
+    dataset = request.dataset
+    fresh = dataset.ensure(request.config.data, console, force=request.force)
     if not fresh:
-        console.note(f"{located.id} is already there; --force makes it again")
-    return describe(located, fresh=fresh)
+        console.note(f"{dataset.id} already exists; --force makes it again")
+    return summarize(dataset, fresh=fresh)
 
 
-def describe(located: DatasetRef, *, fresh: bool = False) -> DatasetReport:
-    """Read a dataset that is there and sum it up."""
-    episodes = located.load_episodes()
+def summarize(dataset: DatasetRef, *, fresh: bool) -> DatasetReport:
+    """Read a dataset that exists and summarize it."""
+    episodes = dataset.load_episodes()
     mean_return = float(episodes.returns.mean())
     return DatasetReport(
-        dataset=located.id,
-        path=str(located.folder.dataset),
+        dataset=dataset.id,
+        path=str(dataset.folder.dataset),
         fresh=fresh,
         episodes=len(episodes),
         transitions=episodes.transitions,
         mean_return=mean_return,
-        score=located.percent_score(mean_return),
+        score=dataset.percent_score(mean_return),
     )
+
+
+def dry_run(request: DownloadRequest, console: Console) -> None:
+    """Print what ``download`` would do.
+
+    Raises:
+        SeqrlError: the dataset cannot be read or made.
+    """
+    dataset, data = request.dataset, request.config.data
+    spec, exists = dataset.spec, dataset.folder.dataset.exists()
+    sizes = estimate_sizes(dataset, data, console)
+    needed = 0 if exists and not request.force else sizes.dataset_bytes()
+    # Fetched files are kept until they have been read.
+    fetches = spec.url and (request.force or not exists)
+    more = f"; while it is fetched, {_fetched_size(spec.size)} more" if fetches else ""
+    facts = {
+        "dataset": dataset.id,
+        "source": spec.source,
+        "from": _origin(dataset),
+        "to": str(dataset.folder.dataset),
+        "there already": exists,
+        "environment": data.env_id or spec.env_id or "unknown",
+        "transitions": sizes.text,
+        "disk": disk_text(dataset.folder.path, needed) + more,
+    }
+    console.emit({**facts, "disk_bytes": needed})
+    console.show_facts(facts)
+
+
+def _origin(dataset: DatasetRef) -> str:
+    """Where the data would come from."""
+    spec = dataset.spec
+    if not spec.files:
+        return str(spec.path) if spec.path else "MuJoCo, on this machine"
+    places = locations(spec.files[0], spec.source, dataset.store.network)
+    return places[0] if places else f"nowhere: {spec.url} is on the network, which --offline forbids"
+
+
+def _fetched_size(size: int | None) -> str:
+    return "as much as the server sends" if size is None else byte_size(size)

@@ -1,4 +1,4 @@
-"""Dry run of ``demo``: what it would write, and how long it would take here."""
+"""Dry run of ``demo``: what it would write, and how long it would take on this machine."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_files import episode_paths
 from seqrl_cli.planning.rollout import Rollout
+from seqrl_cli.planning.settings import plan_settings
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.workflows.demo.run import PLAN_SEED, configure
-from seqrl_cli.workflows.plan.setup import plan_settings
+from seqrl_cli.workflows.demo.setup import PLAN_SEED, DemoRequest, configure
 from seqrl_cli.workflows.train.dry_run import current_data, placeholder_data
 from seqrl_cli.workflows.train.run import TrainRequest
 from seqrl_cli.workflows.train.setup import TrainJob, estimate_seconds, prepare
 
-TIMED_STEPS = 10  # of a plan, once the model sees as many transitions as it ever will
+TIMED_STEPS = 10
+"""Steps that are timed once the model's context is full."""
 
 
-def show_demo(
-    store: RunStore, dataset: str, console: Console, *, seed: int, threads: int | None = None, force: bool = False
-) -> None:
-    """What ``demo`` would do; see :func:`seqrl_cli.workflows.demo.run.run_demo` for the arguments.
+def dry_run(request: DemoRequest, console: Console) -> None:
+    """Print what ``demo`` would do.
 
     Raises:
-        UsageError: the dataset is not simulated here.
+        UsageError: the dataset is not simulated.
     """
-    use_threads(threads)
-    located, config = configure(store, dataset, seed)
-    run = TrainRequest(located, config).run
-    data = current_data(located, config, console)
-    data = data or placeholder_data(located, config, estimate_sizes(located, config.data, console))
+    use_threads(request.threads)
+    dataset, config = configure(request)
+    run = TrainRequest(dataset, config).run
+    data = current_data(dataset, config, console)
+    data = data or placeholder_data(dataset, config, estimate_sizes(dataset, config.data, console))
     assert isinstance(data, TokenizedDataset), "the sizes of simulated datasets are known"
-    job = prepare(config, data, located.step_limit, choose_device("auto"))
-    training = estimate_seconds(job, 0 if force else max(saved_steps(run.checkpoints), default=0))
-    planning = _planning_seconds(job, data, config, located.step_limit, 0 if force else _episodes_there(run, config))
+    job = prepare(config, data, dataset.step_limit, choose_device("auto"))
+    training = estimate_seconds(job, 0 if request.force else max(saved_steps(run.checkpoints), default=0))
+    planning = _planning_seconds(
+        job, data, config, dataset.step_limit, 0 if request.force else _existing_episodes(run, config)
+    )
     facts = {
-        "dataset": str(located.folder.dataset),
-        "tokens": str(located.folder.tokens),
+        "dataset": str(dataset.folder.dataset),
+        "tokens": str(dataset.folder.tokens),
         "run": str(run.path),
         "updates": config.train.updates,
         "episodes": config.plan.episodes,
@@ -65,14 +65,14 @@ def show_demo(
     console.show_facts(facts)
 
 
-def _episodes_there(run: RunFolder, config: Config) -> int:
+def _existing_episodes(run: RunFolder, config: Config) -> int:
     folder = run.plans / plan_name(config.plan, config.model.arch, PLAN_SEED)
     return len(episode_paths(folder))
 
 
-def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, step_limit: int, there: int) -> float:
-    """Seconds that the episodes which are not there take here if all of them last to the limit."""
-    missing = max(0, config.plan.episodes - there)
+def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, step_limit: int, existing: int) -> float:
+    """Seconds for the missing episodes on this machine if all of them last to the step limit."""
+    missing = max(0, config.plan.episodes - existing)
     if not missing or data.env_id is None:
         return 0.0
     rounds = math.ceil(missing / config.plan.envs)
@@ -81,7 +81,7 @@ def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, ste
 
 
 def _seconds_per_step(model: nn.Module, data: TokenizedDataset, config: Config, env_id: str) -> float:
-    """Median time of a planned step of all environments, by a model that knows nothing yet."""
+    """Median time of a planned step of all environments, with an untrained model."""
     settings, slots = plan_settings(config.plan), min(config.plan.envs, config.plan.episodes)
     assert isinstance(model, GPT | RetNet)
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)

@@ -1,14 +1,13 @@
-"""Runs to other projects' checkpoints."""
+"""``seqrl export RUN``: a run's model as another project's checkpoint."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from seqrl_cli.artifacts.token_model import load_model, warn_unfinished
+from seqrl_cli.artifacts.token_model import TrainedModel, load_model, warn_unfinished
 from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
@@ -22,24 +21,28 @@ FORMATS = ("trajectory-transformer",)
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What ``seqrl export`` was asked for.
+    """Options of ``seqrl export RUN``.
 
     Attributes:
+        store: the run directory.
         run: a run's path or name, or a dataset; None = the latest run.
-        style: one of ``FORMATS``.
+        format: one of ``FORMATS``.
         output: folder to write to; None = one in the run's folder.
         checkpoint: updates of the checkpoint; None = the newest.
+        force: write again what exists.
     """
 
+    store: RunStore
     run: str | None
-    style: str
+    format: str
     output: Path | None = None
     checkpoint: int | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What ``export`` says."""
+    """Result of ``export``."""
 
     folder: str
     weights: str
@@ -49,43 +52,67 @@ class ExportReport:
         """One line for a person."""
         return self.folder
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
 
-
-def export_run(
-    store: RunStore, request: ExportRequest, console: Console, *, force: bool = False, dry_run: bool = False
-) -> ExportReport:
-    """Write a run's model as another project saves its own.
+def run(request: ExportRequest, console: Console) -> ExportReport:
+    """Write a run's model in another project's checkpoint format.
 
     Raises:
         UsageError: an unknown format.
         SeqrlError: there is no such run, or the other project has no such model.
     """
-    if request.style not in FORMATS:
-        raise unknown("format", request.style, FORMATS)
-    run = store.find(request.run, console.warn)
-    arch = read_record(run.record).arch
+    folder, model, trained = _load(request, console)
+    planned = _report(folder, trained)
+    if Path(planned.weights).exists() and not request.force:
+        console.note(f"{planned.weights} already exists; --force writes it again")
+        return planned
+    write_folder(folder, model, trained.config, trained.step)
+    return replace(planned, fresh=True)
+
+
+def dry_run(request: ExportRequest, console: Console) -> None:
+    """Print where ``export`` would write.
+
+    Raises:
+        SeqrlError: as :func:`run` before it writes.
+    """
+    folder, _, trained = _load(request, console)
+    planned = _report(folder, trained)
+    if Path(planned.weights).exists() and not request.force:
+        console.note(f"{planned.weights} already exists; --force writes it again")
+    console.show(planned.text())
+    console.emit(asdict(planned))
+
+
+def _report(folder: Path, trained: TrainedModel) -> ExportReport:
+    """The report of an export that wrote nothing."""
+    return ExportReport(str(folder), str(folder / f"state_{trained.step}.pt"), fresh=False)
+
+
+def _load(request: ExportRequest, console: Console) -> tuple[Path, GPT, TrainedModel]:
+    """The folder to write, the model, and its run.
+
+    Raises:
+        UsageError: an unknown format.
+        SeqrlError: there is no such run, or the other project has no such model.
+    """
+    if request.format not in FORMATS:
+        raise unknown("format", request.format, FORMATS)
+    folder = request.store.find(request.run, console.warn)
+    arch = read_record(folder.record).arch
     if arch in POLICIES:
-        message = f"{run.path} is {with_article(arch)}, which a {request.style} cannot be"
+        message = f"{folder.path} is {with_article(arch)}, which cannot become a {request.format}"
         raise SeqrlError(message, "export another run")
-    trained = load_model(run, torch.device("cpu"), request.checkpoint, console.warn)
+    trained = load_model(folder, torch.device("cpu"), request.checkpoint, console.warn)
     if request.checkpoint is None:
-        warn_unfinished(run, trained.record, trained.step, console.warn)
+        warn_unfinished(folder, trained.record, trained.step, console.warn)
     model, config = trained.model, trained.config
     if not isinstance(model, GPT) or not config.model.stop_token:
         what = "without a stop token" if isinstance(model, GPT) else f"of architecture {config.model.arch}"
-        raise SeqrlError(f"{run.path} is a model {what}, which a {request.style} cannot be", "export another run")
+        message = f"{folder.path} is a model {what}, which cannot become a {request.format}"
+        raise SeqrlError(message, "export another run")
     if trained.tokens.discretizer.strategy != "quantile":
         console.warn(
-            f"a {request.style} places quantile bins, but {run.path} speaks uniform ones: it will misread them"
+            f"a {request.format} expects quantile bins, but {folder.path} uses uniform ones; "
+            "its tokens would be decoded wrongly"
         )
-    folder = request.output or run.path / request.style
-    weights = folder / f"state_{trained.step}.pt"
-    if weights.exists() and not force:
-        console.note(f"{weights} is already there; --force writes it again")
-    elif not dry_run:
-        write_folder(folder, model, config, trained.step)
-        return ExportReport(str(folder), str(weights), fresh=True)
-    return ExportReport(str(folder), str(weights), fresh=False)
+    return request.output or folder.path / request.format, model, trained

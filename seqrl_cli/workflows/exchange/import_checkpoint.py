@@ -1,30 +1,25 @@
-"""Other projects' checkpoints to runs."""
+"""``seqrl import``: another project's checkpoint as a run."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.token_model import make_model
-from seqrl_cli.config.presets import dump_config, resolve_config
+from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.download.fetch import file_sha256
-from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.targets import transition_columns
 from seqrl_cli.data.tokens import TokenizedDataset, save_tokens
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.interop.checkpoint import ForeignCheckpoint, check_shapes
+from seqrl_cli.interop.convert import convert_config, convert_tokens
 from seqrl_cli.interop.detect import read_checkpoint_folder
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
@@ -37,27 +32,31 @@ from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What ``seqrl import`` was asked for.
+    """Options of ``seqrl import``.
 
     Attributes:
+        store: the run directory.
         path: the checkpoint's folder.
         name: name of the run; None = the project's name.
-        dataset: what the run is for, instead of the dataset that the folder names; bins are placed by it where the
-            folder has none.
-        epoch: which of several weights; None = the newest.
+        dataset: the run's dataset, in place of the one that the folder names; where the folder has no bin edges, they
+            are computed from it.
+        epoch: the epoch whose weights to import; None = the newest.
+        force: replace a run that exists.
         argv: the command line, for the record.
     """
 
+    store: RunStore
     path: Path
     name: str | None = None
     dataset: str | None = None
     epoch: int | None = None
+    force: bool = False
     argv: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What ``import`` says."""
+    """Result of ``import``."""
 
     run: str
     project: str
@@ -71,94 +70,93 @@ class ImportReport:
         """Two lines for a person."""
         return f"{self.project}, {self.parameters:,} parameters, for {self.dataset}, with bins {self.bins}\n{self.run}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Converted:
-    """Everything of a run that is to be written."""
+class ConvertedRun:
+    """A checkpoint as a run, before it is written."""
 
     checkpoint: ForeignCheckpoint
-    located: DatasetRef
-    run: RunFolder
+    dataset: DatasetRef
+    folder: RunFolder
     tokens: TokenizedDataset
     config: Config
     parameters: int
     origin: dict[str, str]
 
     def report(self, *, fresh: bool) -> ImportReport:
-        """What to say about it."""
-        own = self.checkpoint.discretizer is not None
+        """The report of its import."""
+        has_bins = self.checkpoint.discretizer is not None
         return ImportReport(
-            run=str(self.run.path),
+            run=str(self.folder.path),
             project=self.checkpoint.project,
             weights=str(self.checkpoint.weights),
-            dataset=self.located.id,
-            bins="of its own" if own else f"placed by {self.located.id}",
+            dataset=self.dataset.id,
+            bins="of its own" if has_bins else f"placed by {self.dataset.id}",
             parameters=self.parameters,
             fresh=fresh,
         )
 
 
-def import_checkpoint(
-    store: RunStore, request: ImportRequest, console: Console, *, force: bool = False
-) -> ImportReport:
+def run(request: ImportRequest, console: Console) -> ImportReport:
     """Turn another project's checkpoint into a run of its dataset, with bin edges of its own.
 
     Nothing is written before everything has been read, converted and checked.
 
     Raises:
         UsageError: the dataset that the user named does not exist.
-        SeqrlError: the folder holds no whole checkpoint that is known, its dataset is needed and not here, or another
-            run has that name.
+        SeqrlError: the folder contains no complete checkpoint of a known format, its dataset is needed and not here, or
+            another run has that name.
     """
-    converted = convert(store, request, console)
-    run = converted.run
-    with locked(run.path):
-        finish_replacement(run)
-        if run.record.exists() and not force:
-            if not _is_same(run, converted):
-                raise SeqrlError(f"{run.path} is another run", "give this one a --name, or replace that with --force")
-            console.note(f"{run.path} is already imported; --force does it again")
+    converted = _convert(request, console)
+    folder = converted.folder
+    with locked(folder.path):
+        finish_replacement(folder)
+        if folder.record.exists() and not request.force:
+            if not _is_same(folder, converted):
+                message = f"{folder.path} is another run"
+                raise SeqrlError(message, "give this one a --name, or replace the other with --force")
+            console.note(f"{folder.path} is already imported; --force imports it again")
             return converted.report(fresh=False)
-        if removed := goes_with(run):
-            console.note(f"the new run replaces {run.path}; with the old one go its {removed}")
-        with replacing(run) as new:
+        if removed := goes_with(folder):
+            console.note(f"the new run replaces {folder.path}, and its {removed} are removed with it")
+        with replacing(folder) as new:
             _write(converted, request, new)
     return converted.report(fresh=True)
 
 
-def show_import(store: RunStore, request: ImportRequest, console: Console) -> None:
-    """What ``import`` would do, for --dry-run."""
-    converted = convert(store, request, console)
-    facts = {**converted.report(fresh=False).as_dict(), "there already": converted.run.record.exists()}
+def dry_run(request: ImportRequest, console: Console) -> None:
+    """Print what ``import`` would do.
+
+    Raises:
+        SeqrlError: as :func:`run` before it writes.
+    """
+    converted = _convert(request, console)
+    facts = {**asdict(converted.report(fresh=False)), "there already": converted.folder.record.exists()}
     del facts["fresh"]
     console.emit({**facts, "config": converted.config.model_dump()})
     console.show_facts(facts)
     console.show(dump_config(converted.config).rstrip())
 
 
-def convert(store: RunStore, request: ImportRequest, console: Console) -> Converted:
+def _convert(request: ImportRequest, console: Console) -> ConvertedRun:
     """Read a checkpoint and check that its parts fit together.
 
     Raises:
-        SeqrlError: as :func:`import_checkpoint`.
+        SeqrlError: as :func:`run`.
     """
     checkpoint = read_checkpoint_folder(request.path, request.epoch)
-    located = _dataset(store, request, checkpoint)
-    tokens = _tokens(checkpoint, located)
-    if located.id != checkpoint.dataset:
-        console.warn(f"{request.path} was trained on {checkpoint.dataset!r:.80}, and is imported for {located.id}")
-    config = _config(checkpoint, located, request.path)
-    with torch.device("meta"):  # shapes without memory, for sizes that may be lies
+    dataset = _dataset(request, checkpoint)
+    tokens = convert_tokens(checkpoint, dataset)
+    if dataset.id != checkpoint.dataset:
+        console.warn(f"{request.path} was trained on {checkpoint.dataset!r:.80}, and is imported for {dataset.id}")
+    config = convert_config(checkpoint, dataset, request.path)
+    with torch.device("meta"):  # shapes without memory: the sizes in a foreign file may be wrong
         expected = make_model(config, tokens).state_dict()
     check_shapes(checkpoint, expected)
-    return Converted(
+    return ConvertedRun(
         checkpoint=checkpoint,
-        located=located,
-        run=located.folder.run(request.name or checkpoint.project),
+        dataset=dataset,
+        folder=dataset.folder.run(request.name or checkpoint.project),
         tokens=tokens,
         config=config,
         parameters=sum(tensor.numel() for tensor in expected.values()),
@@ -170,113 +168,49 @@ def convert(store: RunStore, request: ImportRequest, console: Console) -> Conver
     )
 
 
-def _dataset(store: RunStore, request: ImportRequest, checkpoint: ForeignCheckpoint) -> DatasetRef:
-    """The dataset that the user names, else the one that the folder names."""
+def _dataset(request: ImportRequest, checkpoint: ForeignCheckpoint) -> DatasetRef:
+    """The dataset that the user names, else the one that the folder names.
+
+    Raises:
+        UsageError: the user's does not exist.
+        SeqrlError: the folder's does not exist.
+    """
     if request.dataset is not None:
-        return locate(store, request.dataset)
+        return locate(request.store, request.dataset)
     hint = f"name one of the same environment: seqrl import {request.path} --dataset sim/hopper-medium"
-    message = f"{request.path} was trained on {checkpoint.dataset[:80]!r}, which is no dataset that seqrl knows"
-    # A name from a foreign file must not lead anywhere: no paths, no dots.
+    message = f"{request.path} was trained on {checkpoint.dataset[:80]!r}, a dataset that seqrl does not know"
+    # A name from a foreign file must not be a path.
     if not re.fullmatch(r"[\w-]+(/[\w-]+)*", checkpoint.dataset, re.ASCII):
         raise SeqrlError(message, hint)
     try:
-        return locate(store, checkpoint.dataset)
+        return locate(request.store, checkpoint.dataset)
     except UsageError as error:
         raise SeqrlError(message, hint) from error
 
 
-def _tokens(checkpoint: ForeignCheckpoint, located: DatasetRef) -> TokenizedDataset:
-    """The model's bins, as a dataset without transitions."""
-    discretizer = checkpoint.discretizer or _fit(checkpoint, located)
-    sizes = (checkpoint.observation_dim, checkpoint.action_dim, checkpoint.bins)
-    digest = hashlib.sha256(f"{sizes} {discretizer.strategy}".encode() + discretizer.edges.tobytes())
-    return TokenizedDataset(
-        tokens=np.empty((0, checkpoint.transition_dim), token_dtype(checkpoint.bins)),
-        offsets=np.zeros(1, np.int64),
-        returns=np.empty(0),
-        discretizer=discretizer,
-        observation_dim=checkpoint.observation_dim,
-        action_dim=checkpoint.action_dim,
-        discount=checkpoint.discount,
-        termination_penalty=checkpoint.termination_penalty,
-        dataset_id=located.id,
-        env_id=located.env_id,
-        observation_slice=located.observation_slice,
-        fingerprint=digest.hexdigest(),
-    )
-
-
-def _fit(checkpoint: ForeignCheckpoint, located: DatasetRef) -> Discretizer:
-    """Place bins by the dataset, as the Trajectory Transformer does whenever it loads a model."""
-    folder = checkpoint.weights.parent
-    if not located.folder.dataset.exists():
-        message = f"{folder} holds no bin edges, and {located.id}, which they are placed by, is not here"
-        raise SeqrlError(message, f"seqrl download {located.id}; or name a dataset that is here with --dataset")
-    episodes = _without_last_row(located.load_episodes())
-    sizes = (episodes.observation_dim, episodes.action_dim)
-    if sizes != (checkpoint.observation_dim, checkpoint.action_dim):
-        wanted = (checkpoint.observation_dim, checkpoint.action_dim)
-        message = f"{folder} has observations and actions of sizes {wanted}, but {located.id} of sizes {sizes}"
-        raise SeqrlError(message, "name a dataset of the model's environment with --dataset")
-    columns = transition_columns(episodes, checkpoint.discount, checkpoint.termination_penalty)
-    return Discretizer.fit_columns(columns, checkpoint.bins, "quantile")
-
-
-def _without_last_row(episodes: Episodes) -> Episodes:
-    """What the Trajectory Transformer sees of a dataset: it loses the last row of the file."""
-    rows = slice(0, episodes.transitions - 1)
-    return Episodes.from_flags(
-        episodes.observations[rows],
-        episodes.actions[rows],
-        episodes.rewards[rows],
-        episodes.terminals[rows],
-        episodes.timeouts[rows],
-    )
-
-
-def _config(checkpoint: ForeignCheckpoint, located: DatasetRef, path: Path) -> Config:
-    """The dataset's preset with all that the folder says over it."""
-    values = {f"model.{key}": value for key, value in checkpoint.model.items()}
-    values |= {f"plan.{key}": value for key, value in checkpoint.plan.items()}
-    values |= {
-        "data.bins": checkpoint.bins,
-        "data.discretizer": "quantile" if checkpoint.discretizer is None else checkpoint.discretizer.strategy,
-        "data.discount": checkpoint.discount,
-        "data.termination_penalty": checkpoint.termination_penalty,
-    }
+def _is_same(folder: RunFolder, converted: ConvertedRun) -> bool:
+    """Whether the existing run was imported from the same weights and uses the same bins."""
     try:
-        config = resolve_config(located.id, size="paper", overrides=values)
-        context = min(config.plan.max_context_transitions, config.model.sequence_length)
-        return resolve_config(located.id, size="paper", overrides={**values, "plan.max_context_transitions": context})
-    except UsageError as error:
-        raise SeqrlError(
-            f"{path} has settings that seqrl does not take: {error.message}", "check the folder"
-        ) from error
-
-
-def _is_same(run: RunFolder, converted: Converted) -> bool:
-    """Whether the run that is there was imported from the same weights and speaks the same bins."""
-    try:
-        there = newest_checkpoint(run.checkpoints)
+        existing = newest_checkpoint(folder.checkpoints)
     except SeqrlError:
         return False
-    origin = {} if there is None else there.state.get("imported", {})
+    origin = {} if existing is None else existing.state.get("imported", {})
     same_weights = origin.get("sha256") == converted.origin["sha256"]
-    return same_weights and records.read_record(run.record).tokens_fingerprint == converted.tokens.fingerprint
+    return same_weights and records.read_record(folder.record).tokens_fingerprint == converted.tokens.fingerprint
 
 
-def _write(converted: Converted, request: ImportRequest, run: RunFolder) -> None:
-    """Write the run's files to a folder; the record comes last, and without it there is no run."""
+def _write(converted: ConvertedRun, request: ImportRequest, folder: RunFolder) -> None:
+    """Write the run's files to a folder. The record comes last: a folder without one is no run."""
     checkpoint = converted.checkpoint
-    save_tokens(run.own_tokens, converted.tokens)
-    write_text_atomic(run.config, dump_config(converted.config))
+    save_tokens(folder.own_tokens, converted.tokens)
+    write_text_atomic(folder.config, dump_config(converted.config))
     state = {"imported": converted.origin}
-    write_checkpoint(run.checkpoints, Checkpoint(checkpoint.step, checkpoint.state, {}, state), keep=1)
+    write_checkpoint(folder.checkpoints, Checkpoint(checkpoint.step, checkpoint.state, {}, state), keep=1)
     record = records.new_record(
-        dataset=converted.located.id,
+        dataset=converted.dataset.id,
         env_id=converted.tokens.env_id,
         arch=converted.config.model.arch,
-        name=converted.run.path.name,
+        name=converted.folder.path.name,
         seed=converted.config.seed,
         status="finished",
         argv=list(request.argv),
@@ -285,4 +219,4 @@ def _write(converted: Converted, request: ImportRequest, run: RunFolder) -> None
         parameters=converted.parameters,
         tokens_fingerprint=converted.tokens.fingerprint,
     )
-    records.write_record(run.record, record)
+    records.write_record(folder.record, record)

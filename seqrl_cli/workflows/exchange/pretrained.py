@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.artifacts.fetch import fetch_file
@@ -18,62 +19,59 @@ from seqrl_cli.runs.download_hashes import DOWNLOADS_NAME, has_hash_below, recor
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.exchange.import_checkpoint import ImportReport, ImportRequest, import_checkpoint
+from seqrl_cli.workflows.exchange import import_checkpoint
+from seqrl_cli.workflows.exchange.import_checkpoint import ImportReport, ImportRequest
 
 _HINT = "if you have it, import its folder: seqrl import FOLDER; or name a mirror: SEQRL_MIRRORS=pretrained=FOLDER"
 
 
-def find_pretrained(name: str) -> Pretrained:
-    """A published checkpoint by its id.
+@dataclass(frozen=True)
+class PretrainedRequest:
+    """Options of ``seqrl download pretrained/…``.
 
-    Raises:
-        UsageError: there is none of that name; the nearest is offered.
-    """
-    checkpoints = pretrained_checkpoints()
-    if name not in checkpoints:
-        raise unknown("checkpoint", name, checkpoints, "seqrl download --list pretrained")
-    return checkpoints[name]
-
-
-def download_pretrained(
-    store: RunStore, name: str, console: Console, *, force: bool = False, argv: Sequence[str] = ()
-) -> ImportReport:
-    """Fetch a published checkpoint and turn it into a run, with the dataset that its bins need.
-
-    Args:
-        store: the run directory, and what may be fetched into it.
-        name: ``pretrained/<project>/<dataset>``.
-        console: hears what happens.
-        force: fetch and import it again, whatever is there.
+    Attributes:
+        store: the run directory, and which places may be fetched from.
+        checkpoint: ``pretrained/<project>/<dataset>``.
+        force: fetch and import it again.
         argv: the command line, for the record.
+    """
+
+    store: RunStore
+    checkpoint: str
+    force: bool = False
+    argv: Sequence[str] = ()
+
+
+def run(request: PretrainedRequest, console: Console) -> ImportReport:
+    """Fetch a published checkpoint and turn it into a run, with the dataset that its bins need.
 
     Raises:
         UsageError: there is no such checkpoint.
-        SeqrlError: it cannot be had, has changed since it was fetched first, or is no checkpoint.
+        SeqrlError: it cannot be fetched, has changed since it was first fetched, or is no checkpoint.
     """
-    checkpoint = find_pretrained(name)
-    there = _imported(store, checkpoint)
-    if there and not force:
-        console.note(f"{there.run} is already imported; --force does it again")
-        return there
+    store, checkpoint = request.store, _find(request.checkpoint)
+    imported = _imported(store, checkpoint)
+    if imported and not request.force:
+        console.note(f"{imported.run} is already imported; --force imports it again")
+        return imported
     if not checkpoint.has_bins:
         locate(store, checkpoint.dataset).ensure(DataConfig(), console)
     folder = unpacked_folder(checkpoint, store.network)
     if folder is not None:
-        console.note(f"{name} is unpacked in {folder}")
-        request = ImportRequest(folder, dataset=checkpoint.dataset, argv=argv)
-        return import_checkpoint(store, request, console, force=force)
+        console.note(f"{checkpoint.id} is unpacked in {folder}")
+        return import_checkpoint.run(_import_request(request, checkpoint, folder), console)
     folder = store.root / ".pretrained" / checkpoint.project / checkpoint.dataset
-    stopped = when_interrupted(f"interrupted; what came of {name} is kept", "the same command goes on from there")
+    stopped = when_interrupted(
+        f"interrupted; the partial download of {checkpoint.id} was kept", "the same command resumes it"
+    )
     with stopped, locked(folder.parent, on_wait=console.note):
-        if force:
+        if request.force:
             _forget(checkpoint, folder, store.root)
-        _obtain(checkpoint, folder, store, console)
-        request = ImportRequest(folder, dataset=checkpoint.dataset, argv=argv)
+        _fetch(checkpoint, folder, store, console)
         try:
-            report = import_checkpoint(store, request, console, force=force)
+            report = import_checkpoint.run(_import_request(request, checkpoint, folder), console)
         except SeqrlError:
-            # Nobody has published hashes: these may be a hotel's pages, and the next attempt must not find them.
+            # No hashes are published: the files may be a captive portal's pages, which the next attempt must not reuse.
             shutil.rmtree(folder)
             raise
         for path in _files(folder):
@@ -82,14 +80,49 @@ def download_pretrained(
     return report
 
 
+def dry_run(request: PretrainedRequest, console: Console) -> None:
+    """Print what ``download pretrained/…`` would do.
+
+    Raises:
+        UsageError: there is no such checkpoint.
+    """
+    store, checkpoint = request.store, _find(request.checkpoint)
+    unpacked = unpacked_folder(checkpoint, store.network)
+    places = locations(checkpoint.files[0], "pretrained", store.network)
+    folder = store.dataset(checkpoint.dataset).run(checkpoint.project)
+    facts = {
+        "checkpoint": checkpoint.id,
+        "project": checkpoint.project,
+        "licence": checkpoint.licence,
+        "from": str(unpacked) if unpacked else places[0] if places else "nowhere: it is on the network",
+        "dataset first": "no, it has bins" if checkpoint.has_bins else checkpoint.dataset,
+        "to": str(folder.path),
+        "there already": folder.record.exists(),
+    }
+    console.emit(facts)
+    console.show_facts(facts)
+
+
+def _find(name: str) -> Pretrained:
+    """A published checkpoint by its id.
+
+    Raises:
+        UsageError: there is none of that name; the hint suggests the nearest.
+    """
+    checkpoints = pretrained_checkpoints()
+    if name not in checkpoints:
+        raise unknown("checkpoint", name, checkpoints, "seqrl download --list pretrained")
+    return checkpoints[name]
+
+
 def _imported(store: RunStore, checkpoint: Pretrained) -> ImportReport | None:
-    """What was imported before, if it was."""
-    run = store.dataset(checkpoint.dataset).run(checkpoint.project)
-    if not run.record.exists():
+    """The report of an earlier import, if there was one."""
+    folder = store.dataset(checkpoint.dataset).run(checkpoint.project)
+    if not folder.record.exists():
         return None
-    record = read_record(run.record)
+    record = read_record(folder.record)
     return ImportReport(
-        run=str(run.path),
+        run=str(folder.path),
         project=checkpoint.project,
         weights=checkpoint.id,
         dataset=checkpoint.dataset,
@@ -99,46 +132,32 @@ def _imported(store: RunStore, checkpoint: Pretrained) -> ImportReport | None:
     )
 
 
-def show_pretrained(store: RunStore, name: str, console: Console) -> None:
-    """What ``download pretrained/…`` would do, for --dry-run."""
-    checkpoint = find_pretrained(name)
-    unpacked = unpacked_folder(checkpoint, store.network)
-    places = locations(checkpoint.files[0], "pretrained", store.network)
-    run = store.dataset(checkpoint.dataset).run(checkpoint.project)
-    facts = {
-        "checkpoint": name,
-        "project": checkpoint.project,
-        "licence": checkpoint.licence,
-        "from": str(unpacked) if unpacked else places[0] if places else "nowhere: it is on the network",
-        "dataset first": "no, it has bins" if checkpoint.has_bins else checkpoint.dataset,
-        "to": str(run.path),
-        "there already": run.record.exists(),
-    }
-    console.emit(facts)
-    console.show_facts(facts)
+def _import_request(request: PretrainedRequest, checkpoint: Pretrained, folder: Path) -> ImportRequest:
+    """The import of a fetched folder."""
+    return ImportRequest(request.store, folder, dataset=checkpoint.dataset, force=request.force, argv=request.argv)
 
 
 def _forget(checkpoint: Pretrained, folder: Path, root: Path) -> None:
-    """Delete what was fetched before; an archive stays if a checkpoint from it was imported, and has its hashes."""
+    """Delete earlier downloads; keep an archive of which a checkpoint was imported, since its hashes are recorded."""
     shutil.rmtree(folder, ignore_errors=True)
     if checkpoint.folder is not None and not has_hash_below(root, f"{checkpoint.files[0].url}#"):
         _archive(checkpoint, folder).unlink(missing_ok=True)
 
 
 def _archive(checkpoint: Pretrained, folder: Path) -> Path:
-    """Where a checkpoint's archive lies: beside the checkpoint's folder, for the others in it."""
+    """The path of a checkpoint's archive, beside its folder, where the other checkpoints in it find it."""
     return folder.parent / Path(checkpoint.files[0].path).name
 
 
-def _obtain(checkpoint: Pretrained, folder: Path, store: RunStore, console: Console) -> None:
-    """Fill a folder with the checkpoint's files, and compare them with what they were at first."""
+def _fetch(checkpoint: Pretrained, folder: Path, store: RunStore, console: Console) -> None:
+    """Fetch the checkpoint's files into a folder, and compare their hashes with those of the first download."""
     if checkpoint.folder is None:
         for file in checkpoint.files:
             fetch_file(file, "pretrained", folder / Path(file.path).name, store, console, _HINT)
     else:
         (file,) = checkpoint.files
         archive = _archive(checkpoint, folder)
-        # Dropbox packs anew whenever it is asked: the archive's own hash says nothing, those of the files in it do.
+        # Dropbox builds the archive on each request: its own hash varies, those of the files in it do not.
         fetch_file(file, "pretrained", archive, store, console, _HINT)
         try:
             unpack(archive, checkpoint.folder, folder)
@@ -153,17 +172,17 @@ def _obtain(checkpoint: Pretrained, folder: Path, store: RunStore, console: Cons
             shutil.rmtree(folder)
             if checkpoint.folder is not None:
                 _archive(checkpoint, folder).unlink(missing_ok=True)
-            message = f"{url} has changed: its SHA-256 is {digest}, and was {first} when it was fetched first"
+            message = f"{url} has changed: its SHA-256 is {digest}, and was {first} when it was first fetched"
             raise SeqrlError(message, f"if you trust the new one, remove its line from {store.root / DOWNLOADS_NAME}")
 
 
 def _files(folder: Path) -> list[Path]:
-    """The checkpoint's files, without those of locks."""
+    """The checkpoint's files, without lock files."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _url(checkpoint: Pretrained, path: Path) -> str:
-    """Where a file was published; one in an archive behind the archive's own URL."""
+    """The URL of a file; for one in an archive, the archive's URL and the path in it."""
     if checkpoint.folder is not None:
         return f"{checkpoint.files[0].url}#{checkpoint.folder}/{path.name}"
     return next(file.url for file in checkpoint.files if Path(file.path).name == path.name)

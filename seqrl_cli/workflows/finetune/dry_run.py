@@ -1,4 +1,4 @@
-"""What ``finetune-online`` would do, for --dry-run."""
+"""Dry run of ``finetune-online``."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ from typing import Any
 from seqrl_cli.console import Console, byte_size
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.lock import refuse_locked
-from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, settle
-from seqrl_cli.workflows.finetune.run import iterations_done
-from seqrl_cli.workflows.finetune.setup import load_source, make_vector, warn_of_settings
-from seqrl_cli.workflows.train.dry_run import OPTIMIZER_STATE_BYTES
+from seqrl_cli.training.estimate import OPTIMIZER_STATE_BYTES
+from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
+from seqrl_cli.workflows.finetune.setup import iterations_done, load_source, make_vector, warn_of_settings
 
 
-def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> None:
-    """What ``finetune-online`` would do, for --dry-run; nothing is written.
+def dry_run(request: FinetuneRequest, console: Console) -> None:
+    """Print what ``finetune-online`` would do.
 
     Raises:
-        SeqrlError: as ``finetune_run`` before it writes.
+        SeqrlError: as ``run`` before it writes.
     """
-    job = settle(store, request, console.warn, force=force)
+    job = resolve(request, console.warn)
     refuse_locked(job.run.path)
     warn_of_settings(job, console.warn)
-    with closing(make_vector(store, job, load_source(job, console, console.warn), 1, console)) as one:
+    with closing(make_vector(request.store, job, load_source(job, console, console.warn), 1, console)) as one:
         buffer = _buffer_bytes(job, one)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
-    done = iterations_done(job.run) if job.goes_on else 0
+    done = iterations_done(job.run) if job.resumes else 0
     facts: dict[str, Any] = {
         "run": str(job.run.path),
         "there already": job.run.record.exists(),
@@ -46,10 +44,10 @@ def show_finetuning(store: RunStore, request: FinetuneRequest, console: Console,
 
 
 def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
-    """Of the buffer on disk when every episode lasts to the step limit: float32 arrays and two flags a step.
+    """Bytes of the buffer on disk if each episode lasts to the step limit: float32 arrays and two flags per step.
 
-    A segment stays whole while a kept checkpoint needs any of it. So on top of the capacity come one segment, of which
-    the first is the largest, and what was added since the oldest checkpoint.
+    A buffer file is kept while a kept checkpoint needs any part of it. On top of the capacity come one such file, of
+    which the first is the largest, and the episodes added since the oldest checkpoint.
     """
     online, kept = job.config.online, job.config.train.keep_checkpoints
     since = kept * online.checkpoint_every * online.envs

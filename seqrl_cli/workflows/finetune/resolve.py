@@ -1,4 +1,4 @@
-"""A fine-tuning job: which runs it is about, and its settings."""
+"""A fine-tuning job: its runs, settings and environment."""
 
 from __future__ import annotations
 
@@ -10,53 +10,62 @@ from typing import Any
 import torch
 
 from seqrl_cli.artifacts.policy import pin_target
+from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
+from seqrl_cli.artifacts.run_environment import environment_of_run
 from seqrl_cli.artifacts.token_model import choose_device
-from seqrl_cli.config.overrides import differences, dig, merge, nest
+from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, validate
-from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config, OnlineConfig
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.planning.target_return import check_return
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.workflows.plan.setup import check_return, environment_of_run
 
-OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")  # that fine-tuning takes beside online.…
-FREE_KEYS = ("online.iterations",)  # that may be changed of a run that is there already
+OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")
+"""Keys that fine-tuning takes beside those below ``online.``."""
+
+FREE_KEYS = ("online.iterations",)
+"""Keys that may change when a run resumes."""
 
 
 @dataclass(frozen=True)
 class FinetuneRequest:
-    """What ``seqrl finetune-online`` was asked for.
+    """Options of ``seqrl finetune-online``.
 
     Attributes:
-        run: the pretrained run, or a fine-tuned one to go on with, by path or name; None = the latest run.
-        overrides: dotted keys below ``online.``, and ``plan.target_return``, over the run's configuration.
-        name: name of the new run; None = that of its parent and ``-online``, and the seed where it is not the parent's.
+        store: the run directory.
+        run: the pretrained run, or a fine-tuned one to resume, by path or name; None = the latest run.
+        overrides: dotted keys below ``online.``, and those of ``OTHER_KEYS``, over the run's configuration.
+        name: name of the new run; None = its parent's with ``-online``, and the seed where it is not the parent's.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
+        force: start over where the fine-tuned run exists.
         argv: the command line, for the record.
     """
 
+    store: RunStore
     run: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     device: str = "auto"
     threads: int | None = None
+    force: bool = False
     argv: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class FinetuneJob:
-    """What there is to do, settled before anything is written.
+    """The runs, settings and environment of a fine-tuning, resolved before anything is written.
 
     Attributes:
-        run: the fine-tuned run, there already or not.
+        run: the fine-tuned run, which need not exist.
         parent: the pretrained run; it need not exist any more when the fine-tuned one does.
         config: of the fine-tuned run.
-        record: of the run to go on with, else of the parent.
-        goes_on: whether the fine-tuned run is there already.
+        record: of the run to resume, else of the parent.
+        resumes: whether the fine-tuned run exists and is not to start over.
+        from_parent: whether the weights are the parent's, because the fine-tuned run has no checkpoint to resume.
         env_id: where to explore.
         references: returns that score 0 and 1.
         device: of the model.
@@ -66,73 +75,68 @@ class FinetuneJob:
     parent: RunFolder
     config: Config
     record: records.RunRecord
-    goes_on: bool
+    resumes: bool
+    from_parent: bool
     env_id: str
     references: tuple[float, float] | None
     device: torch.device
 
     @property
-    def begins(self) -> bool:
-        """Whether there is no checkpoint of the fine-tuned run to go on from."""
-        return not (self.goes_on and saved_steps(self.run.checkpoints))
-
-    @property
     def seed(self) -> int:
-        """Of exploring, learning and evaluating."""
+        """Seed of exploring, learning and evaluating."""
         assert self.config.online.seed is not None, "the configuration is pinned"
         return self.config.online.seed
 
     @property
     def target_return(self) -> float:
-        """What evaluations aim at."""
+        """Return that evaluations aim at."""
         target = self.config.plan.target_return
         assert target is not None, "the configuration is pinned"
         return target
 
     @property
     def exploration_return(self) -> float:
-        """What exploration aims at."""
+        """Return that exploration aims at."""
         target = self.config.online.exploration_return
         assert target is not None, "the configuration is pinned"
         return target
 
 
-def settle(
-    store: RunStore, request: FinetuneRequest, on_warning: Callable[[str], None], *, force: bool = False
-) -> FinetuneJob:
-    """Find the runs and settle the configuration; ``on_warning`` is told of runs whose record cannot be read.
+def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> FinetuneJob:
+    """Find the runs and resolve the configuration; ``on_warning`` receives runs whose record cannot be read.
 
     Raises:
-        UsageError: a key that is not about fine-tuning, or a bad value.
+        UsageError: a key that fine-tuning does not take, or a bad value.
         SeqrlError: there is no such run, it is no odt, or the fine-tuned run has other settings.
     """
     foreign = [key for key in request.overrides if not key.startswith("online.") and key not in OTHER_KEYS]
     if foreign:
-        hint = "keys that finetune-online takes start with online.; all others are those of the pretraining"
+        hint = "keys that finetune-online takes start with online.; all others keep their values of the pretraining"
         raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
-    run, parent = _lineage(store, request, on_warning)
-    goes_on = run.record.exists() and not force
-    base = load_config((run if goes_on else parent).config)
-    kept = {} if goes_on else _kept_seed(run)
-    source = (run if goes_on else parent).record
-    record = records.read_record(source)
+    run, parent = _find_runs(request, on_warning)
+    resumes = run.record.exists() and not request.force
+    source = run if resumes else parent
+    record, base = records.read_record(source.record), load_config(source.config)
+    kept = {} if resumes else _seed_of_replaced(run)
     asked = validate(merge(base.model_dump(), nest({**kept, **request.overrides})))
-    config = _pinned(pin_target(asked, record.return_range, source))
-    if goes_on:
-        _check_same(run, _pinned(pin_target(base, record.return_range, source)), config)
+    config = _pinned(pin_target(asked, record.return_range, source.record))
+    if resumes:
+        _check_same(run, _pinned(pin_target(base, record.return_range, source.record)), config)
     else:
         _check_capacity(config.online)
     check_return("plan.target_return", config.plan.target_return, record)
     check_return("online.exploration_return", config.online.exploration_return, record)
-    env_id, references = environment_of_run(store, record)
-    return FinetuneJob(run, parent, config, record, goes_on, env_id, references, choose_device(request.device))
+    env_id, references = environment_of_run(request.store, record)
+    from_parent = not (resumes and saved_steps(run.checkpoints))
+    device = choose_device(request.device)
+    return FinetuneJob(run, parent, config, record, resumes, from_parent, env_id, references, device)
 
 
 def _pinned(config: Config) -> Config:
-    """The configuration with its seed and the return that exploration aims at, so that it repeats the run.
+    """The configuration with its seed and exploration return filled in, so that it reproduces the run.
 
-    That return is a multiple of the evaluations' target, twice as much in the original; where returns are negative, it
-    is as far above the target.
+    The exploration return is a multiple of the evaluations' target, twice as much in the original; where returns are
+    negative, it is as far above the target.
     """
     target, asked = config.plan.target_return, config.online.exploration_return
     assert target is not None, "the target is pinned"
@@ -142,29 +146,31 @@ def _pinned(config: Config) -> Config:
     return config.model_copy(update={"online": online})
 
 
-def _kept_seed(run: RunFolder) -> dict[str, Any]:
-    """The seed of a run that is to be redone, since its name may tell it; nothing where there is no such run."""
+def _seed_of_replaced(run: RunFolder) -> dict[str, Any]:
+    """The seed of a run that is to start over, since its name may contain it; empty where there is no such run."""
     with suppress(SeqrlError):
         return {"online.seed": load_config(run.config).online.seed}
     return {}
 
 
 def _check_capacity(online: OnlineConfig) -> None:
-    """Stop at a buffer that would forget an iteration's episodes before anything was learned from them."""
+    """Stop at a buffer too small for one iteration's episodes."""
     if online.capacity < online.envs:
         message = f"online.capacity = {online.capacity}, but an iteration explores online.envs = {online.envs} episodes"
-        raise UsageError(f"{message}, some of which would never be learned from", "make the buffer larger, 1000 say")
+        raise UsageError(
+            f"{message}, so some would be dropped before any update used them",
+            "use a larger buffer, for example online.capacity=1000",
+        )
 
 
-def _lineage(
-    store: RunStore, request: FinetuneRequest, on_warning: Callable[[str], None]
-) -> tuple[RunFolder, RunFolder]:
-    """The fine-tuned run and its parent, whichever of the two was named; another --name is another child of it.
+def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> tuple[RunFolder, RunFolder]:
+    """The fine-tuned run and its parent, whichever of the two was named; another --name is another child.
 
     Raises:
         UsageError: the name is the parent's own.
-        SeqrlError: the run named is no odt, or another run bears the name.
+        SeqrlError: the named run is no odt, or another run has the name.
     """
+    store = request.store
     found = store.find(request.run, on_warning)
     record = records.read_record(found.record)
     if record.arch != "odt":
@@ -172,17 +178,17 @@ def _lineage(
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
     name = check_name("run", request.name or _usual_name(found, record, request.overrides.get("online.seed")))
     if name == parent.path.name:
-        raise UsageError(f"{name!r} is the run to begin from itself", "give the new run another --name")
+        raise UsageError(f"{name!r} is the name of the pretrained run itself", "give the new run another --name")
     run = RunFolder(found.path.parent / name)
     if run.record.exists() and records.read_record(run.record).parent != parent.path.name:
         raise RunConflictError(
-            f"{run.path} is there, and was not begun from {parent.path}", "give the new run another --name"
+            f"{run.path} exists, but was not fine-tuned from {parent.path}", "give the new run another --name"
         )
     return run, parent
 
 
 def _usual_name(found: RunFolder, record: records.RunRecord, seed: int | None) -> str:
-    """A fine-tuned run's own; of a child ``odt-s42-online``, or ``odt-s42-online-s7`` with another seed than that."""
+    """A fine-tuned run keeps its name; a new one is ``odt-s42-online``, or ``odt-s42-online-s7`` with another seed."""
     if record.parent is not None:
         return found.path.name
     return f"{found.path.name}-online" + ("" if seed in (None, record.seed) else f"-s{seed}")
@@ -194,7 +200,7 @@ def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> Non
     Raises:
         SeqrlError: always.
     """
-    why = {"dt": "it has no exploration of its own", "bc": "it knows no returns to aim at"}
+    why = {"dt": "it has no exploration of its own", "bc": "it is not conditioned on a return"}
     reason = why.get(record.arch, "it plans with tokens")
     fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch == "odt" and other.parent is None]
     example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch odt"
@@ -202,10 +208,11 @@ def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> Non
     raise SeqrlError(message, f"for example: {example}")
 
 
-def _check_same(run: RunFolder, there: Config, asked: Config) -> None:
-    """Stop when other settings are asked for than those of the run that is there; it may have more iterations."""
-    one, other = there.model_dump(), asked.model_dump()
-    changed = [key for key in differences(one, other) if key not in (*FREE_KEYS, *BOOKKEEPING)]
-    if changed:
-        pairs = ", ".join(f"{key} {dig(one, key)} (asked: {dig(other, key)})" for key in changed[:3])
-        raise RunConflictError(f"{run.path} has {pairs}", "give this one another --name, or redo it with --force")
+def _check_same(run: RunFolder, existing: Config, requested: Config) -> None:
+    """Stop at other settings than those of the run that exists; more iterations are allowed.
+
+    Raises:
+        RunConflictError: a setting differs.
+    """
+    if changed := changed_keys(existing, requested, without=FREE_KEYS):
+        raise conflict_of_settings(run, existing, requested, changed)

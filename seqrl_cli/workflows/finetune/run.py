@@ -1,10 +1,9 @@
-"""From a pretrained odt to one fine-tuned in its environment: a new run beside its parent, or one that goes on."""
+"""``seqrl finetune-online``: fine-tune a pretrained odt in its environment, as a new run beside its parent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from seqrl_cli.artifacts.token_model import use_threads
 from seqrl_cli.config.plan_names import return_text
@@ -19,23 +18,24 @@ from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
-from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.rng import own_generators
-from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, settle
+from seqrl_cli.workflows.finetune.dry_run import dry_run as dry_run
+from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.finetune.setup import (
+    iterations_done,
     load_source,
     made_environments,
-    make_workplace,
+    make_context,
     place_in,
 )
 
 
 @dataclass(frozen=True)
 class FinetuneReport:
-    """What ``finetune-online`` says at the end; scores in percent, None without reference scores."""
+    """Result of ``finetune-online``; scores in percent, None without reference scores."""
 
     run: str
     parent: str
@@ -58,65 +58,55 @@ class FinetuneReport:
             change += f"; score {_figure(self.score_before)} before, {_figure(self.score_after)} after"
         return f"{amount} in {self.seconds:,.0f} s\n{change}\n{self.run}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
-
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:,.1f}"
 
 
-def finetune_run(store: RunStore, request: FinetuneRequest, console: Console, *, force: bool = False) -> FinetuneReport:
-    """Fine-tune, go on, or find that it is done.
+def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
+    """Fine-tune, resume, or find that the run is finished.
 
     Raises:
-        CommandInterruptedError: Ctrl-C; everything was saved from the first evaluation's end on.
-        EnvironmentFailedError: the environment broke; the same holds.
+        CommandInterruptedError: Ctrl-C; everything since the end of the first evaluation was saved.
+        EnvironmentFailedError: the environment failed; likewise.
         SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
     """
     threads = use_threads(request.threads)
-    job = settle(store, request, console.warn, force=force)
+    job = resolve(request, console.warn)
     refuse_locked(job.run.path)
     with locked(job.run.path):
         if finish_replacement(job.run):
-            job = settle(store, request, console.warn, force=force)
-        done = iterations_done(job.run) if job.goes_on else 0
-        if job.goes_on and _has_enough(job, done):
+            job = resolve(request, console.warn)
+        done = iterations_done(job.run) if job.resumes else 0
+        if job.resumes and _has_enough(job, done):
             console.note(_already(job, done))
             return _report(job, job.record, fresh=False)
         trained = load_source(job, console)
-        with own_generators(job.device), made_environments(store, job, trained, console) as environments:
-            place = make_workplace(store, job, trained, environments, console)
+        with own_generators(job.device), made_environments(request.store, job, trained, console) as environments:
+            place = make_context(request.store, job, trained, environments, console)
             _announce(job, place, console)
-            if force and holds_run(job.run):
+            if request.force and holds_run(job.run):
                 _replace(job, request, threads, place, console)
             record = _write_start(job.run, job, request, threads)
-            return _tune(job, place, record, console, force=force)
+            return _tune(job, place, record, console, force=request.force)
 
 
 def _has_enough(job: FinetuneJob, done: int) -> bool:
-    """Whether nothing is left to do; a run killed between its last iteration and the checkpoint after it has not."""
+    """Whether nothing is left to do; a run killed before its last checkpoint is not finished."""
     asked = job.config.online.iterations
     return done >= asked and (job.record.status == "finished" or asked < _planned(job))
 
 
 def _planned(job: FinetuneJob) -> int:
-    """Iterations that the run which is there is to have by its own configuration."""
+    """Iterations in the existing run's own configuration."""
     return load_config(job.run.config).online.iterations
 
 
 def _already(job: FinetuneJob, done: int) -> str:
     if job.record.status == "finished":
-        return f"{job.run.path} already has {counted(done, 'iteration')}; more: --iterations, all again: --force"
+        return f"{job.run.path} already has {counted(done, 'iteration')}; --iterations adds more, --force starts over"
     planned = counted(_planned(job), "iteration")
-    return f"{job.run.path} already has {done:,} of its {planned}; without --iterations it goes on"
-
-
-def iterations_done(run: RunFolder) -> int:
-    """Iterations that a fine-tuned run has logged."""
-    lines = read_online_lines(run.metrics)
-    return lines[-1].iteration if lines else 0
+    return f"{job.run.path} already has {done:,} of its {planned}; without --iterations it resumes"
 
 
 _INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
@@ -125,16 +115,16 @@ _INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "re
 def _replace(
     job: FinetuneJob, request: FinetuneRequest, threads: int, place: FinetuneContext, console: Console
 ) -> None:
-    """Evaluate and save beside the run that is there, and only then take its place.
+    """Evaluate and save beside the existing run, and only then replace it.
 
     Raises:
-        CommandInterruptedError: Ctrl-C; the run that was there is as it was.
+        CommandInterruptedError: Ctrl-C; the existing run was kept.
         SeqrlError: the new run failed; likewise.
     """
     if removed := goes_with(job.run):
         console.note(f"{job.run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
     as_it_was = CommandInterruptedError(
-        f"interrupted in the evaluation before fine-tuning; {job.run.path} is as it was",
+        f"interrupted in the evaluation before fine-tuning; {job.run.path} was kept",
         "the same command starts over",
     )
     try:
@@ -150,7 +140,7 @@ def _replace(
 
 def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
     """Write the record and the configuration of a run that starts or resumes."""
-    kept = {"created": job.record.created} if job.goes_on else {}
+    kept = {"created": job.record.created} if job.resumes else {}
     record = records.new_record(
         **{key: getattr(job.record, key) for key in _INHERITED},
         env_id=job.env_id,
@@ -181,9 +171,9 @@ def _tune(
         status = "interrupted"
         raise
     except EnvironmentFailedError as error:
-        does = "goes on from what was saved" if saved_steps(job.run.checkpoints) else "begins again; nothing was saved"
+        does = "resumes" if saved_steps(job.run.checkpoints) else "starts over; nothing was saved"
         raise EnvironmentFailedError(
-            error.message, f"once that is mended, the same command {does}; {error.hint}"
+            error.message, f"once that is fixed, the same command {does}; {error.hint}"
         ) from error
     finally:
         record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
@@ -195,24 +185,24 @@ def _tune(
 def _interrupted(job: FinetuneJob, outcome: FinetuneOutcome, *, force: bool) -> CommandInterruptedError:
     if not saved_steps(job.run.checkpoints):
         message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
-        return CommandInterruptedError(message, "the same command begins again")
+        return CommandInterruptedError(message, "the same command starts over")
     place = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
     return CommandInterruptedError(
-        f"interrupted in {place}; all is saved",
-        f"the same command{' without --force' if force else ''} carries on from there",
+        f"interrupted in {place}; everything was saved",
+        f"the same command{' without --force' if force else ''} resumes from there",
     )
 
 
 def _announce(job: FinetuneJob, place: FinetuneContext, console: Console) -> None:
     online = job.config.online
-    if not job.begins:
+    if not job.from_parent:
         done = iterations_done(job.run)
-        console.note(f"{job.run.path}: going on from iteration {done:,} of {online.iterations:,}")
+        console.note(f"{job.run.path}: resuming from iteration {done:,} of {online.iterations:,}")
         return
     iterations, episodes = counted(online.iterations, "iteration"), counted(online.envs, "episode")
     console.note(
         f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {return_text(job.exploration_return)}, "
-        f"and {counted(online.updates, 'update')}; the buffer begins with the best "
+        f"and {counted(online.updates, 'update')}; the buffer starts with the best "
         f"{len(place.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
         f"{return_text(job.target_return)}"
     )
@@ -262,7 +252,7 @@ def _loop(
 
 
 def live_line(line: OnlineLine) -> str:
-    """The latest iteration for the progress bar."""
+    """The latest iteration, for the progress bar."""
     parts = [
         ("return", line.get("exploration_return"), ",.0f"),
         ("entropy", line.get("entropy"), ".2f"),
@@ -274,7 +264,7 @@ def live_line(line: OnlineLine) -> str:
 
 
 def evaluation_line(line: OnlineLine) -> str:
-    """An evaluation, and what went before it, in one line."""
+    """An evaluation and the iteration before it, in one line."""
     score = line.get("evaluation_score")
     scored = "" if score is None else f", score {score:.1f}"
     before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
@@ -285,7 +275,7 @@ def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> Fine
     lines = read_online_lines(job.run.metrics)
     evaluated = [line for line in lines if line.get("evaluation_return") is not None]
     if not evaluated:
-        raise SeqrlError(f"{job.run.metrics} holds no evaluation", "start again with --force")
+        raise SeqrlError(f"{job.run.metrics} contains no evaluation", "start over with --force")
     first, last = evaluated[0], evaluated[-1]
     return FinetuneReport(
         run=str(job.run.path),

@@ -1,4 +1,4 @@
-"""What a fine-tuning job works with: the policy and its learner, environments, the offline data, and the files."""
+"""Set-up of a fine-tuning: the policy and its learner, environments, offline data and files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
+from seqrl_cli.artifacts.run_environment import observation_size_of_run
+from seqrl_cli.artifacts.settings import policy_settings
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
 from seqrl_cli.envs.scores import percent_score
@@ -25,14 +27,14 @@ from seqrl_cli.online.buffer_files import BufferFolder
 from seqrl_cli.online.collector import EpisodeCollector
 from seqrl_cli.online.context import EvaluationSummary, FinetuneContext
 from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.planning.target_return import warn_of_return
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
 from seqrl_cli.training.seeds import Stream
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob
-from seqrl_cli.workflows.plan.setup import observation_size_of_run, warn_of_return
-from seqrl_cli.workflows.train.setup import policy_settings
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,20 @@ class Environments:
 
 
 def load_source(job: FinetuneJob, console: Console, on_warning: Callable[[str], None] | None = None) -> TrainedPolicy:
-    """The policy to begin from: the fine-tuned run's own, else its parent's.
+    """The policy to start from: the fine-tuned run's own, else its parent's.
 
     Args:
-        job: what there is to do.
-        console: told when the parent is unfinished.
-        on_warning: told of damaged checkpoints; None where the learner's state, read later, is to tell of them.
+        job: the resolved job.
+        console: receives a warning when the parent is unfinished.
+        on_warning: receives damaged checkpoints; None where reading the learner's state later reports them.
 
     Raises:
-        SeqrlError: there is no whole checkpoint.
+        SeqrlError: there is no complete checkpoint.
     """
-    trained = load_policy(job.parent if job.begins else job.run, job.device, on_warning=on_warning)
-    if job.begins and trained.record.status != "finished":
+    trained = load_policy(job.parent if job.from_parent else job.run, job.device, on_warning=on_warning)
+    if job.from_parent and trained.record.status != "finished":
         made = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
-        console.warn(f"{job.parent.path} is unfinished: fine-tuning begins from {made}")
+        console.warn(f"{job.parent.path} is unfinished: fine-tuning starts from {made}")
     return trained
 
 
@@ -68,7 +70,7 @@ def made_environments(
     """Environments to explore and to evaluate in, freed when the block ends.
 
     Raises:
-        SeqrlError: the environment cannot be made, or is not the policy's.
+        SeqrlError: the environment cannot be made, or has other sizes than the policy.
     """
     online = job.config.online
     with (
@@ -81,10 +83,10 @@ def made_environments(
 def make_vector(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
 ) -> SeededVectorEnv:
-    """So many environments in a process of their own, their observations cut as those of the data.
+    """``slots`` environments in a process of their own, with observations cut to the data's dimensions.
 
     Raises:
-        SeqrlError: the environment cannot be made, or is not the policy's.
+        SeqrlError: the environment cannot be made, or has other sizes than the policy.
     """
     limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
     backend = partial(SubprocessBackend, on_warning=console.warn)
@@ -93,24 +95,24 @@ def make_vector(
     expected = (trained.model.observation_dim, trained.model.action_dim)
     if sizes != expected:
         vector.close()
-        message = f"{job.env_id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
+        message = f"{job.env_id} has observations and actions of sizes {sizes}, but {job.parent.path} {expected}"
         raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
     return vector
 
 
-def make_workplace(
+def make_context(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
 ) -> FinetuneContext:
-    """Everything that the loop works with; construct inside ``own_generators``.
+    """Everything that the fine-tuning loop needs; call inside ``own_generators``.
 
     Raises:
-        SeqrlError: the dataset is of other sizes than the policy, or the policy cannot see as much as it should.
+        SeqrlError: the dataset has other sizes than the policy, or the policy's context is too short.
     """
     policy, capacity = trained.model, job.config.online.capacity
     warn_of_settings(job, console.warn)
     learner = _make_learner(job, policy, console.warn)
-    offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.begins else []
-    explore, evaluate = _make_players(job, policy, environments, console.warn)
+    offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.from_parent else []
+    explore, evaluate = _make_collectors(job, policy, environments, console.warn)
     return FinetuneContext(
         learner=learner,
         explore=explore,
@@ -124,7 +126,7 @@ def make_workplace(
 
 
 def place_in(folder: RunFolder, job: FinetuneJob, place: FinetuneContext) -> FinetuneContext:
-    """The same with an empty buffer, its files in another folder."""
+    """The same with an empty buffer and with its files in another folder."""
     return replace(
         place,
         buffer=ReplayBuffer(job.config.online.capacity),
@@ -134,40 +136,40 @@ def place_in(folder: RunFolder, job: FinetuneJob, place: FinetuneContext) -> Fin
 
 
 def warn_of_settings(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
-    """Say which returns aimed at are far from all that the data hold, and when a batch repeats a small buffer."""
+    """Warn of target returns far from the data, and of a buffer smaller than a batch."""
     capacity, batch = job.config.online.capacity, job.config.train.batch_size
     if capacity < batch:
         on_warning(
             f"the buffer holds {counted(capacity, 'episode')}, fewer than train.batch_size = {batch:,}: "
-            "an update learns from the same ones several times"
+            "each update repeats some of them"
         )
     warn_of_return("the target return", job.target_return, job.record, on_warning)
     warn_of_return("the exploration return", job.exploration_return, job.record, on_warning, explores=True)
 
 
 def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
-    """The policy's learner, which goes on from the pretraining; a run that goes on restores its own state later."""
+    """The policy's learner in its state after pretraining; a run that resumes restores its own state later."""
     settings = policy_settings(job.config)
     if job.config.online.learning_rate is not None:
         settings = replace(settings, learning_rate=job.config.online.learning_rate)
     learner = PolicyLearner(policy, settings)
-    if job.begins:
+    if job.from_parent:
         pretrained = newest_checkpoint(job.parent.checkpoints, on_warning)
         assert pretrained is not None, "the policy was loaded from it"
         with reading_state(job.parent.checkpoints, pretrained):
             learner.restore(pretrained, on_warning)
-        if job.seed != job.config.seed:  # else dropout and entropy go on drawing where the pretraining ended
+        if job.seed != job.config.seed:  # otherwise dropout and entropy continue the pretraining's random stream
             torch.manual_seed(job.seed)
     return learner
 
 
-def _make_players(
+def _make_collectors(
     job: FinetuneJob, policy: Policy, environments: Environments, on_warning: Callable[[str], None]
 ) -> tuple[EpisodeCollector, EpisodeCollector]:
-    """What explores and what evaluates.
+    """The collectors of exploration and of evaluation episodes.
 
     Raises:
-        SeqrlError: the policy cannot see as much as it should.
+        SeqrlError: the policy's context is too short.
     """
     online = job.config.online
     agent = partial(PolicyAgent, policy, context=job.config.plan.max_context_transitions)
@@ -183,18 +185,18 @@ def _make_players(
 
 
 def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Console) -> list[Trajectory]:
-    """The trajectories of the dataset, fetched first if it is gone.
+    """The dataset's trajectories; the dataset is fetched or made again if it is gone.
 
     Raises:
-        SeqrlError: they are not of the model's sizes.
+        SeqrlError: they have other sizes than the model.
     """
-    located = locate(store, job.record.dataset)
-    located.ensure(job.config.data, console)
-    episodes = located.load_episodes()
+    dataset = locate(store, job.record.dataset)
+    dataset.ensure(job.config.data, console)
+    episodes = dataset.load_episodes()
     sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
     if sizes != expected:
-        message = f"{located.id} has observations and actions of sizes {sizes}, {job.parent.path} {expected}"
-        raise SeqrlError(message, f"train anew on what is there now: seqrl train {located.id} --arch odt --force")
+        message = f"{dataset.id} has observations and actions of sizes {sizes}, but {job.parent.path} {expected}"
+        raise SeqrlError(message, f"train on the current dataset: seqrl train {dataset.id} --arch odt --force")
     return trajectories_of(episodes)
 
 
@@ -202,9 +204,15 @@ def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | 
     """Means over evaluation episodes.
 
     Raises:
-        SeqrlError: every episode was left out.
+        SeqrlError: every episode was dropped.
     """
     if not played:
-        raise SeqrlError("no evaluation episode had finite numbers", "the simulation blows up; lower the learning rate")
+        raise SeqrlError("no evaluation episode had finite numbers", "the simulation diverged; lower the learning rate")
     mean = float(np.mean([one.total_reward for one in played]))
     return EvaluationSummary(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))
+
+
+def iterations_done(run: RunFolder) -> int:
+    """Iterations that a fine-tuned run has logged."""
+    lines = read_online_lines(run.metrics)
+    return lines[-1].iteration if lines else 0

@@ -1,11 +1,10 @@
-"""From a trained model to planned episodes: one JSON and one HDF5 file each, written when the episode ends."""
+"""``seqrl plan``: episodes played with a trained model, each written as JSON and HDF5 when it ends."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,13 +26,12 @@ from seqrl_cli.planning.episode_files import (
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.plan.setup import Planner, PlanRequest, make_planner
 
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What ``plan`` says; scores in percent, None without reference scores."""
+    """Result of ``plan``; scores in percent, None without reference scores."""
 
     folder: str
     episodes: int
@@ -54,57 +52,74 @@ class PlanReport:
         lines = [line, self.folder]
         total = sum(self.profile.values())
         if profile and total:
-            lines.append("where the time of a step goes:")
+            lines.append("time per step, by part:")
             lines += [f"  {part:<12} {100 * spent / total:5.1f} %" for part, spent in self.profile.items()]
         elif profile:
-            lines.append("nothing was played, so there is nothing to profile; --force plays again")
+            lines.append("no episode was played, so there is nothing to profile; --force plays again")
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
 
-
-def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, force: bool = False) -> PlanReport:
-    """Play the episodes that are missing and sum all of them up.
+def run(request: PlanRequest, console: Console) -> PlanReport:
+    """Play the episodes that are missing and summarize all of them.
 
     Raises:
         CommandInterruptedError: Ctrl-C; finished episodes are kept.
         SeqrlError: there is no such run, the model cannot hold the plan, or the results cannot be written.
     """
     use_threads(request.threads)
-    planner = make_planner(store, request, console.warn)
+    planner = make_planner(request.store, request, console.warn)
     folder, wanted = planner.folder, planner.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder):
-        missing = [i for i in range(wanted) if force or not _is_there(planner, i)]
+        missing = [i for i in range(wanted) if request.force or not _exists(planner, i)]
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
             if len(missing) < wanted:
-                console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
+                console.note(f"{wanted - len(missing)} of {wanted} episodes exist already")
             _announce(planner, missing, console)
-            _play(planner, missing, profile, console, replace=bool(force and episode_paths(folder)))
+            _play(planner, missing, profile, console, replace=request.force and bool(episode_paths(folder)))
         return _report(planner, len(missing), time.perf_counter() - start, profile)
 
 
-def _is_there(planner: Planner, episode: int) -> bool:
-    """Whether a whole episode of this number, played by this checkpoint, is there.
+def dry_run(request: PlanRequest, console: Console) -> None:
+    """Print what ``plan`` would do.
 
     Raises:
-        SeqrlError: an episode is there that another checkpoint played, or a newer seqrl.
+        SeqrlError: as :func:`run` before it plays.
+    """
+    use_threads(request.threads)
+    planner = make_planner(request.store, request, console.warn)
+    facts = {
+        "run": str(planner.run.path),
+        "checkpoint": planner.trained.step,
+        "environment": planner.env_id,
+        "to": str(planner.folder),
+        "episodes there": len(episode_paths(planner.folder)),
+        **planner.mind.facts(planner.config.envs),
+        **{f"plan.{key}": value for key, value in planner.settings.items()},
+    }
+    console.emit(facts)
+    console.show_facts(facts)
+
+
+def _exists(planner: Planner, episode: int) -> bool:
+    """Whether a complete episode of this number exists that was played with this checkpoint.
+
+    Raises:
+        SeqrlError: the episode was played with another checkpoint, or written by a newer seqrl.
     """
     path = episode_path(planner.folder, episode)
     try:
-        there = read_episode(path)
+        episode_file = read_episode(path)
     except DamagedEpisodeError:
         return False
-    step = there.plan.checkpoint_step
+    step = episode_file.plan.checkpoint_step
     if step is not None and step != planner.trained.step:
         message = f"{path} was played with checkpoint {step}, not {planner.trained.step}"
-        raise SeqrlError(message, "play again with --force, or plan with the old one: --checkpoint")
-    return step is not None and is_whole(there)
+        raise SeqrlError(message, "play again with --force, or name the old checkpoint with --checkpoint")
+    return step is not None and is_whole(episode_file)
 
 
 def _announce(planner: Planner, missing: list[int], console: Console) -> None:
@@ -114,7 +129,7 @@ def _announce(planner: Planner, missing: list[int], console: Console) -> None:
 
 
 def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
-    """Play episodes and write each when it ends; with ``replace`` they take the place of all others in the end."""
+    """Play episodes and write each when it ends; with ``replace`` they replace all others in the end."""
     slots = min(planner.config.envs, len(episodes))
     vector = planner.make_vector(slots, planner.config.max_steps)
     facts = planner.facts()
@@ -123,22 +138,22 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
         discard_staged(planner.folder)
         rollout = planner.rollout(vector, profile)
         with console.progress("planning", "steps") as update:
-            tally = _Tally(update, len(episodes), vector.max_episode_steps)
+            counter = _StepCounter(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
                 planner.refuse_broken(record)
                 write_episode(planner.folder, facts, record, _score(planner, record), staged=replace)
                 written.append(record.episode)
-                tally.finished(record)
+                counter.finished(record)
                 console.note(_line(planner, record))
 
-            rollout.play(episodes, on_episode, tally.stepped)
+            rollout.play(episodes, on_episode, counter.stepped)
     except KeyboardInterrupt as error:
         kept, hint = _what_is_kept(len(written), len(episodes), replace)
         raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
     except EnvironmentFailedError as error:
         kept, hint = _what_is_kept(len(written), len(episodes), replace)
-        raise EnvironmentFailedError(error.message, f"{kept}; once that is mended, {hint}; {error.hint}") from error
+        raise EnvironmentFailedError(error.message, f"{kept}; once that is fixed, {hint}; {error.hint}") from error
     finally:
         vector.close()
         if replace and len(written) < len(episodes):
@@ -148,16 +163,16 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
 
 
 def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
-    """What is left of a plan that was stopped, and what the next one does."""
+    """What is kept of a plan that was stopped, and what the same command does next."""
     if replace:
-        return "the episodes of before are kept as they were", "the same command plays all episodes again"
+        return "the earlier episodes were kept unchanged", "the same command starts over"
     kept = f"{written} of {wanted} episodes were finished and kept"
     return kept, "the same command, without --force, plays the missing ones"
 
 
 @dataclass
-class _Tally:
-    """Steps played and steps that may be left, for the progress bar: an unfinished episode may last to the limit."""
+class _StepCounter:
+    """Counts steps for the progress bar; an unfinished episode counts as lasting to the step limit."""
 
     update: Callable[..., None]
     episodes: int
@@ -206,20 +221,3 @@ def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> P
         seconds=seconds,
         profile=profile.seconds,
     )
-
-
-def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
-    """What ``plan`` would do, for --dry-run."""
-    use_threads(request.threads)
-    planner = make_planner(store, request, console.warn)
-    facts = {
-        "run": str(planner.run.path),
-        "checkpoint": planner.trained.step,
-        "environment": planner.env_id,
-        "to": str(planner.folder),
-        "episodes there": len(episode_paths(planner.folder)),
-        **planner.mind.facts(planner.config.envs),
-        **{f"plan.{key}": value for key, value in planner.settings.items()},
-    }
-    console.emit(facts)
-    console.show_facts(facts)

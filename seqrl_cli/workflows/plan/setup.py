@@ -8,18 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy, pin_target
+from seqrl_cli.artifacts.run_environment import environment_of_run, observation_size_of_run
 from seqrl_cli.artifacts.token_model import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
 from seqrl_cli.config.architectures import POLICIES, with_article
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.owners import meaningful
-from seqrl_cli.config.plan import PlanConfig, SearchConfig
-from seqrl_cli.config.plan_names import plan_name, return_text
+from seqrl_cli.config.plan import PlanConfig
+from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
@@ -29,22 +28,21 @@ from seqrl_cli.models.retnet.retention import check_mode
 from seqrl_cli.planning.episode_files import PlanFacts
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
-from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.settings import plan_settings
+from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.seeds import Stream
 from seqrl_cli.workflows.plan.agents import BeamSearch, Mind, PolicyMind
 
-FARTHEST_RETURN = 1e9
-"""From zero, that a policy may be asked for: float32 numbers lie 64 apart there, more than most rewards."""
-
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What ``seqrl plan`` was asked for.
+    """Options of ``seqrl plan``.
 
     Attributes:
+        store: the run directory.
         run: a run's path or name, or a dataset; None = the latest run.
         overrides: dotted keys below ``plan.``, over the run's configuration.
         seed: of environments and samples.
@@ -53,8 +51,10 @@ class PlanRequest:
         threads: CPU threads; None = all cores.
         max_memory: bytes that planning may take; None = half of what is free.
         mode: form of a RetNet's retention in which the past is encoded; None = as it was trained.
+        force: play episodes again that exist.
     """
 
+    store: RunStore
     run: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
@@ -63,6 +63,7 @@ class PlanRequest:
     threads: int | None = None
     max_memory: int | None = None
     mode: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,64 +211,6 @@ def _check_mode(arch: str, mode: str | None) -> None:
         raise UsageError(f"--mode {mode}: only a retnet has it, not {with_article(arch)}", "leave out --mode")
 
 
-def check_return(key: str, asked: float | None, record: RunRecord) -> None:
-    """Stop at a return from which float32, in which a policy is asked for it, could not take off a single reward.
-
-    Raises:
-        UsageError: it is farther from zero than ``FARTHEST_RETURN``, and than ten times any return in the data.
-    """
-    held = record.return_range or ()
-    farthest = max(FARTHEST_RETURN, *(10 * abs(one) for one in held))
-    if asked is None or abs(asked) <= farthest:
-        return
-    known = " to ".join(f"{one:,.6g}" for one in held)
-    raise UsageError(
-        f"{key} = {asked:.6g}, but beyond ±{farthest:.6g} float32 is too coarse to take rewards off a return",
-        f"the returns in {record.dataset} are {known}" if held else "ask for a return that an episode may have",
-    )
-
-
-def warn_of_return(
-    what: str,
-    asked: float | None,
-    record: RunRecord,
-    on_warning: Callable[[str], None] | None,
-    *,
-    explores: bool = False,
-) -> None:
-    """Say when a return is asked for that is far from all that the data hold; explorers may aim at twice the best."""
-    held = record.return_range
-    if asked is None or held is None or on_warning is None:
-        return
-    low, high = held
-    span = (high - low) or abs(high) or 1.0
-    reach = max(span, abs(low), abs(high)) if explores else span
-    if not low - reach <= asked <= high + reach:
-        known = f"the returns in {record.dataset}, which are {low:,.1f} to {high:,.1f}"
-        on_warning(f"{what} {return_text(asked)} is far from {known}")
-
-
-def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:
-    """Environment and reference scores, by the dataset; where it is gone, by the run's own record.
-
-    Raises:
-        SeqrlError: neither says which environment to plan in.
-    """
-    if store.dataset(record.dataset).dataset.exists() or record.env_id is None:
-        located = locate(store, record.dataset)
-        return located.environment(), located.reference_scores
-    return record.env_id, scores_of_environment(record.env_id)
-
-
-def observation_size_of_run(store: RunStore, trained: TrainedModel | TrainedPolicy) -> int | None:
-    """How many dimensions of an observation the run's data keep: its tokens know, else the dataset does."""
-    if isinstance(trained, TrainedModel):
-        return trained.tokens.observation_slice
-    dataset = trained.record.dataset
-    known = next((spec.observation_size for spec in list_datasets() if spec.id == dataset), None)
-    return locate(store, dataset).spec.observation_size if store.dataset(dataset).dataset.exists() else known
-
-
 def _plan_config(config: Config, overrides: Mapping[str, Any]) -> Config:
     foreign = [key for key in overrides if not key.startswith("plan.")]
     if foreign:
@@ -275,8 +218,3 @@ def _plan_config(config: Config, overrides: Mapping[str, Any]) -> Config:
     planned = validate(merge(config.model_dump(), nest(overrides)))
     refuse_foreign_keys(config.model.arch, overrides)
     return planned
-
-
-def plan_settings(config: PlanConfig) -> PlanSettings:
-    """The planner's settings out of the configuration."""
-    return PlanSettings(**config.model_dump(include=set(SearchConfig.model_fields)))

@@ -1,11 +1,10 @@
-"""From a planned episode to a video."""
+"""``seqrl render``: a video of a planned episode."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.console import Console
@@ -26,28 +25,37 @@ VIEWS = ("auto", "mujoco", "software")
 
 @dataclass(frozen=True)
 class RenderRequest:
-    """What ``seqrl render`` was asked for.
+    """Options of ``seqrl render``.
 
     Attributes:
-        run: a run, a plan folder, or an episode's file; None = the latest run that has a plan, and its latest.
+        store: the run directory.
+        run: a run, a plan folder, or an episode's file; None = the latest plan of the latest run that has one.
         episode: number of the episode; None = the one with the highest return.
         output: a ``.gif`` or ``.mp4`` file; None = a GIF in the run's videos.
         view: one of ``VIEWS``.
         size: pixels of a panel's side.
         every: draw every n-th step; None = as many as make a file of reasonable size.
+        force: draw again what exists.
     """
 
+    store: RunStore
     run: str | None = None
     episode: int | None = None
     output: Path | None = None
     view: str = "auto"
     size: int = 300
     every: int | None = None
+    force: bool = False
+
+    @property
+    def has_default_look(self) -> bool:
+        """Whether all options of the picture have their defaults, so that an existing file can be kept."""
+        return (self.output, self.view, self.size, self.every) == (None, "auto", RenderRequest.size, None)
 
 
 @dataclass(frozen=True)
 class VideoReport:
-    """What ``render`` says."""
+    """Result of ``render``."""
 
     path: str
     fresh: bool
@@ -59,12 +67,8 @@ class VideoReport:
         """One line for a person."""
         return self.path
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
 
-
-def render_plan(store: RunStore, request: RenderRequest, console: Console, *, force: bool = False) -> VideoReport:
+def run(request: RenderRequest, console: Console) -> VideoReport:
     """Draw an episode.
 
     Raises:
@@ -73,14 +77,13 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
     """
     if request.view not in VIEWS:
         raise unknown("view", request.view, VIEWS)
-    path = _episode_to_draw(store, request, console.warn)
+    path = _find_episode(request, console.warn)
     output = request.output or _default_output(path)
-    usual = (request.output, request.view, request.size, request.every) == (None, "auto", RenderRequest.size, None)
-    if output.exists() and usual and not force and output.stat().st_mtime >= path.stat().st_mtime:
-        console.note(f"{output} is already there; --force draws it again")
+    if request.has_default_look and not request.force and _is_current(output, path):
+        console.note(f"{output} already exists; --force draws it again")
         return VideoReport(str(output), False, str(path), None, None)
     episode = read_episode(path)
-    stopped = when_interrupted(f"interrupted; {output} was not written", "the same command draws it anew")
+    stopped = when_interrupted(f"interrupted; {output} was not written", "the same command starts over")
     with stopped, console.progress(f"drawing {path.stem}", "frames") as update:
         done = render_episode(
             episode,
@@ -88,7 +91,7 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
             view=request.view,
             size=request.size,
             every=request.every,
-            reference_scores=_references(store, episode),
+            reference_scores=_references(request.store, episode),
             progress=update,
         )
     console.note(f"{done.frames} frames of {path.with_suffix('')}, drawn by {done.backend}")
@@ -97,33 +100,51 @@ def render_plan(store: RunStore, request: RenderRequest, console: Console, *, fo
     return VideoReport(str(output), True, str(path), done.frames, done.backend)
 
 
+def dry_run(request: RenderRequest, console: Console) -> None:
+    """Print what ``render`` would do.
+
+    Raises:
+        SeqrlError: there is nothing to draw.
+    """
+    path = _find_episode(request, console.warn)
+    output = request.output or _default_output(path)
+    facts = {"episode": str(path), "to": str(output), "there already": output.exists(), "view": request.view}
+    console.emit(facts)
+    console.show_facts(facts)
+
+
+def _is_current(output: Path, episode: Path) -> bool:
+    """Whether a video exists that is no older than its episode."""
+    return output.exists() and output.stat().st_mtime >= episode.stat().st_mtime
+
+
 def _references(store: RunStore, episode: EpisodeFile) -> tuple[float, float] | None:
-    """Reference scores of the dataset that the episode's model was trained on, if it is here."""
+    """Reference scores of the dataset that the episode's model was trained on, if it exists."""
     dataset = episode.plan.dataset
     return locate(store, dataset).reference_scores if store.dataset(dataset).dataset.exists() else None
 
 
-def _episode_to_draw(store: RunStore, request: RenderRequest, on_warning: Callable[[str], None]) -> Path:
+def _find_episode(request: RenderRequest, on_warning: Callable[[str], None]) -> Path:
     """The JSON of the episode to draw."""
     named = Path(request.run) if request.run else None
     if named and named.suffix in (".json", ".h5"):
         return named.with_suffix(".json")
-    folder = named if named and episode_paths(named) else _latest_plan(store, request.run, on_warning)
+    folder = named if named and episode_paths(named) else _latest_plan(request.store, request.run, on_warning)
     if request.episode is not None:
         path = episode_path(folder, request.episode)
         if not path.exists():
-            raise SeqrlError(f"{folder} has no episode {request.episode}", _what_there_is(folder))
+            raise SeqrlError(f"{folder} has no episode {request.episode}", _list_episodes(folder))
         return path
     return _best(folder)
 
 
-def _what_there_is(folder: Path) -> str:
+def _list_episodes(folder: Path) -> str:
     numbers = ", ".join(map(str, episode_numbers(folder)))
-    return f"it has {numbers}" if numbers else "it has none; plan some first: seqrl plan"
+    return f"it has {numbers}" if numbers else "it has none; plan first: seqrl plan"
 
 
 def _latest_plan(store: RunStore, spec: str | None, on_warning: Callable[[str], None]) -> Path:
-    """The latest plan of a run; of the latest run that has one where none is named: another may be in training."""
+    """The latest plan of a run, or of the latest run that has one: the latest run may still be training."""
     run = store.find(spec, on_warning)
     candidates = [run] if spec is not None else [folder for folder, _ in reversed(store.runs())]
     for candidate in candidates:
@@ -150,12 +171,3 @@ def _default_output(path: Path) -> Path:
     """``videos/<plan>-<episode>.gif`` beside the run's ``plans``."""
     plan = path.parent
     return plan.parent.parent / "videos" / f"{plan.name}-{path.stem}.gif"
-
-
-def show_render(store: RunStore, request: RenderRequest, console: Console) -> None:
-    """What ``render`` would do, for --dry-run."""
-    path = _episode_to_draw(store, request, console.warn)
-    output = request.output or _default_output(path)
-    facts = {"episode": str(path), "to": str(output), "there already": output.exists(), "view": request.view}
-    console.emit(facts)
-    console.show_facts(facts)

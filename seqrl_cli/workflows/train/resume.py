@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from seqrl_cli.artifacts.policy_data import PolicyData
+from seqrl_cli.artifacts.run_conflict import OTHER_NAME_HINT, changed_keys, conflict_of_settings
 from seqrl_cli.config.architectures import POLICIES
-from seqrl_cli.config.overrides import differences, dig
 from seqrl_cli.config.presets import load_config
-from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import counted
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.workflows.train.setup import TrainingData
-
-_OTHERWISE = "give this one another --name, or redo it with --force"
 
 
 def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRecord, bool]:
@@ -36,13 +33,11 @@ def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRe
     if not run.config.exists():
         return record, False
     there = load_config(run.config)
-    old, new = there.model_dump(exclude={"plan"}), asked.model_dump(exclude={"plan"})
-    changed = [key for key in differences(old, new) if key not in BOOKKEEPING]
+    changed = changed_keys(there, asked, without=("plan",))
     if changed == ["train.updates"] and there.train.updates and asked.train.updates:
         _check_updates(run, there, there.train.updates, asked.train.updates)
     elif changed and not (changed == ["train.n_epochs_ref"] and _has_more_epochs(there, asked)):
-        pairs = ", ".join(f"{key} {dig(old, key)} (asked: {dig(new, key)})" for key in changed[:3])
-        raise RunConflictError(f"{run.path} has {pairs}", _OTHERWISE)
+        raise conflict_of_settings(run, there, asked, changed)
     return record, bool(changed)
 
 
@@ -59,7 +54,7 @@ def _check_updates(run: RunFolder, there: Config, had: int, asked: int) -> None:
             f"add --name {run.path.name}-{asked} for a run beside it, or --force to redo it",
         )
     if asked < had:
-        raise RunConflictError(f"{run.path} is a run of {counted(had, 'update')}, more than {asked:,}", _OTHERWISE)
+        raise RunConflictError(f"{run.path} is a run of {counted(had, 'update')}, more than {asked:,}", OTHER_NAME_HINT)
 
 
 def _has_more_epochs(there: Config, asked: Config) -> bool:

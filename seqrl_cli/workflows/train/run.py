@@ -19,6 +19,7 @@ from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.decision.decoder import check_context
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.planning.settings import plan_settings
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder, check_name
@@ -28,7 +29,6 @@ from seqrl_cli.tracking.metrics import TrainingLine, Values, read_training_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
-from seqrl_cli.workflows.plan.setup import plan_settings
 from seqrl_cli.workflows.train.resume import check_same
 from seqrl_cli.workflows.train.setup import (
     TrainJob,

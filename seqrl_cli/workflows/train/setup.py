@@ -13,6 +13,7 @@ from torch import nn
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.policy import make_policy, pin_target
 from seqrl_cli.artifacts.policy_data import PolicyData, ensure_policy_data
+from seqrl_cli.artifacts.settings import policy_settings
 from seqrl_cli.artifacts.token_model import make_model
 from seqrl_cli.artifacts.tokens import ensure_tokens
 from seqrl_cli.config.architectures import POLICIES
@@ -24,7 +25,6 @@ from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.training.estimate import seconds_per_update
 from seqrl_cli.training.loop import MakeTraining, Pace
 from seqrl_cli.training.optimizer import trainable_parameters
-from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
 from seqrl_cli.training.seeds import Stream
@@ -155,26 +155,6 @@ def train_settings(config: Config, windows: int, block_size: int) -> TrainSettin
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         keep_checkpoints=train.keep_checkpoints,
-    )
-
-
-def policy_settings(config: Config) -> PolicySettings:
-    """How a policy learns, offline and online."""
-    train, policy = config.train, config.policy
-    return PolicySettings(
-        seed=config.seed,
-        optimizer=policy.optimizer,
-        learning_rate=train.learning_rate,
-        warmup_updates=policy.warmup_updates,
-        betas=(train.beta1, train.beta2),
-        weight_decay=train.weight_decay,
-        grad_clip=train.grad_clip,
-        entropy_samples=policy.entropy_samples,
-        target_entropy=policy.target_entropy,
-        initial_temperature=policy.initial_temperature,
-        temperature_rate=policy.temperature_rate,
-        precision=train.precision,
-        compile=train.compile,
     )
 
 

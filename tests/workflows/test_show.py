@@ -12,7 +12,8 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
-from seqrl_cli.workflows.show.inspect import show_presets, show_run, show_runs
+from seqrl_cli.workflows.show.presets import show_presets
+from seqrl_cli.workflows.show.runs import show_run, show_runs
 from tests.runs.test_store import make_run
 
 

@@ -1,0 +1,52 @@
+"""``seqrl import``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seqrl_cli.cli import complete, options
+from seqrl_cli.cli.session import command_session, print_report
+
+Folder = Annotated[Path, typer.Argument(metavar="PATH", help="The checkpoint's folder.", show_default=False)]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Dataset of the run (default: the one that the folder names).",
+        autocompletion=complete.datasets,
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: the project's name).")]
+Epoch = Annotated[
+    int | None, typer.Option("--epoch", metavar="N", min=0, help="Epoch of the weights (default: the newest).")
+]
+
+
+def import_checkpoint(
+    path: Folder,
+    dataset: Dataset = None,
+    name: Name = None,
+    epoch: Epoch = None,
+    runs_dir: options.RunsDir = options.RUNS,
+    dry_run: options.DryRun = False,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Turn another project's checkpoint into a run that you can plan with, render and compare.
+
+    Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer. No code in the files
+    is executed; files that need it are refused.
+    """
+    with command_session(quiet, as_json) as console:
+        from seqrl_cli.workflows.exchange import import_checkpoint as workflow
+
+        request = workflow.ImportRequest(options.store(runs_dir), path, name, dataset, epoch, force, argv=sys.argv)
+        if dry_run:
+            workflow.dry_run(request, console)
+        else:
+            print_report(console, workflow.run(request, console))

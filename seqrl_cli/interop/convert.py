@@ -1,0 +1,100 @@
+"""From another project's checkpoint and a dataset to the tokens and the configuration of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.config.presets import resolve_config
+from seqrl_cli.config.schema import Config
+from seqrl_cli.data.discretizer import Discretizer, token_dtype
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.targets import transition_columns
+from seqrl_cli.data.tokens import TokenizedDataset
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.interop.checkpoint import ForeignCheckpoint
+
+
+def convert_tokens(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> TokenizedDataset:
+    """The model's bins, as a tokenized dataset without transitions.
+
+    Raises:
+        SeqrlError: the bins depend on the dataset, which is missing or of another environment.
+    """
+    discretizer = checkpoint.discretizer or _fit_discretizer(checkpoint, dataset)
+    sizes = (checkpoint.observation_dim, checkpoint.action_dim, checkpoint.bins)
+    digest = hashlib.sha256(f"{sizes} {discretizer.strategy}".encode() + discretizer.edges.tobytes())
+    return TokenizedDataset(
+        tokens=np.empty((0, checkpoint.transition_dim), token_dtype(checkpoint.bins)),
+        offsets=np.zeros(1, np.int64),
+        returns=np.empty(0),
+        discretizer=discretizer,
+        observation_dim=checkpoint.observation_dim,
+        action_dim=checkpoint.action_dim,
+        discount=checkpoint.discount,
+        termination_penalty=checkpoint.termination_penalty,
+        dataset_id=dataset.id,
+        env_id=dataset.env_id,
+        observation_slice=dataset.observation_slice,
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _fit_discretizer(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Discretizer:
+    """Fit bins to the dataset, as the Trajectory Transformer does each time it loads a model."""
+    folder = checkpoint.weights.parent
+    if not dataset.folder.dataset.exists():
+        message = f"{folder} contains no bin edges, and {dataset.id}, from which they are computed, is not here"
+        raise SeqrlError(message, f"seqrl download {dataset.id}; or name a dataset that is here with --dataset")
+    episodes = _without_last_row(dataset.load_episodes())
+    sizes = (episodes.observation_dim, episodes.action_dim)
+    if sizes != (checkpoint.observation_dim, checkpoint.action_dim):
+        wanted = (checkpoint.observation_dim, checkpoint.action_dim)
+        message = f"{folder} has observations and actions of sizes {wanted}, but {dataset.id} of sizes {sizes}"
+        raise SeqrlError(message, "name a dataset of the model's environment with --dataset")
+    columns = transition_columns(episodes, checkpoint.discount, checkpoint.termination_penalty)
+    return Discretizer.fit_columns(columns, checkpoint.bins, "quantile")
+
+
+def _without_last_row(episodes: Episodes) -> Episodes:
+    """The dataset without its last row, which the Trajectory Transformer drops."""
+    rows = slice(0, episodes.transitions - 1)
+    return Episodes.from_flags(
+        episodes.observations[rows],
+        episodes.actions[rows],
+        episodes.rewards[rows],
+        episodes.terminals[rows],
+        episodes.timeouts[rows],
+    )
+
+
+def convert_config(checkpoint: ForeignCheckpoint, dataset: DatasetRef, path: Path) -> Config:
+    """The dataset's preset, overridden by the folder's settings.
+
+    Args:
+        checkpoint: what the folder contains.
+        dataset: the dataset that the run is for.
+        path: the folder, for errors.
+
+    Raises:
+        SeqrlError: the folder has a setting that seqrl does not support.
+    """
+    values = {f"model.{key}": value for key, value in checkpoint.model.items()}
+    values |= {f"plan.{key}": value for key, value in checkpoint.plan.items()}
+    values |= {
+        "data.bins": checkpoint.bins,
+        "data.discretizer": "quantile" if checkpoint.discretizer is None else checkpoint.discretizer.strategy,
+        "data.discount": checkpoint.discount,
+        "data.termination_penalty": checkpoint.termination_penalty,
+    }
+    try:
+        config = resolve_config(dataset.id, size="paper", overrides=values)
+        context = min(config.plan.max_context_transitions, config.model.sequence_length)
+        return resolve_config(dataset.id, size="paper", overrides={**values, "plan.max_context_transitions": context})
+    except UsageError as error:
+        raise SeqrlError(
+            f"{path} has settings that seqrl does not support: {error.message}", "check the folder"
+        ) from error

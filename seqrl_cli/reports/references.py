@@ -1,0 +1,55 @@
+"""What a table sets beside plans: the returns of a dataset's own policy and of a random one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.behaviour.library import list_families, load_behaviour
+from seqrl_cli.envs.scores import normalized_score
+from seqrl_cli.reports.statistics import summarize
+from seqrl_cli.reports.table.build import ReferenceRow
+
+BOOTSTRAP_SEED = 0
+
+
+def reference_rows(dataset: DatasetRef) -> list[ReferenceRow]:
+    """The policy that made the dataset, and the random policy where its return is known."""
+    return [_behaviour(dataset), *_random_policy(dataset)]
+
+
+def reference_notes(dataset: DatasetRef) -> list[str]:
+    """The assumption behind the score of a user's own file."""
+    env_id = dataset.env_id
+    if dataset.file.read().source != "file" or dataset.reference_scores is None:
+        return []
+    return [f"{dataset.id}: its behaviour is scored by the rewards in the file, as if they were those of {env_id}"]
+
+
+def _behaviour(dataset: DatasetRef) -> ReferenceRow:
+    """The policy that made the dataset, measured by the dataset's episodes."""
+    returns = dataset.load_episodes().returns
+    references = dataset.reference_scores
+    row = ReferenceRow(dataset.id, "behaviour (dataset)", float(returns.mean()), None, len(returns))
+    if references is None:
+        return row
+    scores = normalized_score(returns, *references)
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    interval = summarize(list(100 * scores), [""] * len(scores), rng).mean_interval
+    return replace(row, score=float(scores.mean()), interval=interval)
+
+
+def _random_policy(dataset: DatasetRef) -> list[ReferenceRow]:
+    """The random policy's return, as measured for the shipped random dataset of the same environment."""
+    env_id = dataset.env_id
+    for family in list_families():
+        behaviour = load_behaviour(family)
+        if behaviour.env_id == env_id:
+            random = behaviour.datasets["random"]
+            percent = dataset.percent_score(random["mean_return"])
+            score = None if percent is None else percent / 100
+            episodes = round(random["transitions"] / random["mean_length"])
+            return [ReferenceRow(dataset.id, "random policy", random["mean_return"], score, episodes)]
+    return []

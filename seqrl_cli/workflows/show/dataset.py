@@ -1,0 +1,54 @@
+"""``seqrl info DATASET``: print what a dataset contains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.config.extras import install_line, is_installed
+from seqrl_cli.console import Console
+from seqrl_cli.data.formats.columns import ReadOptions
+from seqrl_cli.data.formats.read import read_attributes, read_dataset
+from seqrl_cli.envs.registry import needed_extra
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
+from seqrl_cli.runs.store import RunStore
+
+
+def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
+    """What is in a dataset: one in the run directory, or a file by path.
+
+    Raises:
+        SeqrlError: it is not here yet, or damaged.
+    """
+    located = locate(store, dataset)
+    path = located.folder.dataset if located.folder.dataset.exists() else located.spec.path
+    if path is None:
+        raise SeqrlError(f"{located.id} is not in {store.root} yet", f"seqrl download {dataset}")
+    # NaN and infinities, which no other command takes, are counted here.
+    summary = summarize_dataset(read_dataset(path, ReadOptions(located.spec.observation_size, finite=False)))
+    stated = located.facts.attributes if located.facts else read_attributes(path)
+    mean_return = summary.returns.mean
+    score = None if mean_return is None else located.percent_score(mean_return)
+    facts = {"dataset": located.id, "path": str(path), **asdict(summary), "score": score, "attributes": stated}
+    console.emit(facts)
+    console.show(f"{located.id}  ({path})")
+    scored = {} if score is None else {"score": _score(score, located, stated)}
+    shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
+    console.show_facts({**dict(summary_rows(summary)), **scored, **shown})
+    console.show("returns")
+    console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))
+    env_id = located.env_id
+    extra = needed_extra(env_id) if env_id else None
+    if extra and not is_installed(extra):
+        console.note(f"{env_id}, to plan in, needs the extra {extra}: {install_line(extra)}")
+
+
+def _score(percent: float, located: DatasetRef, stated: Mapping[str, Any]) -> str:
+    """What the mean return scores, and what that rests on: nobody has checked the rewards of a user's own file."""
+    scale = f"0 is a random policy in {located.env_id}, 100 D4RL's reference policy"
+    own = stated.get("source", "file") == "file"
+    return f"{percent:.1f} ({scale}{'; if the file has the rewards of that environment' if own else ''})"

@@ -1,0 +1,61 @@
+"""``seqrl presets``: print the sizes and presets, or one of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from seqrl_cli.config.overrides import differences, dig
+from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
+from seqrl_cli.console import Console
+from seqrl_cli.data.catalogue import resolve
+
+_SIZE_OF = {"paper": "D4RL's names", "laptop": "sim/…, minari/…, files"}
+
+
+def show_presets(arch: str, size: str | None, console: Console) -> None:
+    """What each size is, and every preset of an architecture with what it changes from the base at one of them.
+
+    Raises:
+        UsageError: an unknown size.
+    """
+    size, bases = size or "paper", {name: _preset("base", name, arch) for name in SIZES}
+    base = _preset("base", size, arch)
+    sizes = {name: _difference(bases["paper"], values) for name, values in bases.items()}
+    changes = {name: _difference(base, _preset(name, size, arch)) for name in preset_names(arch)}
+    rows = [{"preset": name, "changes": changed} for name, changed in changes.items()]
+    console.emit({"sizes": sizes, "size": size, "presets": rows})
+    cells = [[name, _SIZE_OF[name], _changes(sizes[name])] for name in SIZES]
+    console.show_rows(["size", "default for", "base differs from the papers' in"], cells)
+    cells = [[name, _changes(changed)] for name, changed in changes.items()]
+    console.show_rows(["preset", f"differs from base at size {size} in"], cells)
+    console.note(
+        "simulated data take the preset of their D4RL counterpart, at laptop size: seqrl presets --size laptop"
+    )
+    console.note("all that a dataset is trained with: seqrl presets show sim/hopper-medium")
+
+
+def show_preset(name: str, arch: str, size: str | None, console: Console) -> None:
+    """A preset with every key; a dataset id shows what training on it would use."""
+    own = {"model.arch": arch}
+    if name in preset_names(arch):
+        config = resolve_config(name, size=size or "paper", preset=name, overrides=own)
+    else:
+        config = resolve_config(resolve(name).id, size=size, overrides=own)
+    console.emit(config.model_dump())
+    console.show(dump_config(config).rstrip())
+
+
+def _preset(name: str, size: str, arch: str) -> dict[str, Any]:
+    return resolve_config("base", size=size, preset=name, overrides={"model.arch": arch}).model_dump()
+
+
+def _difference(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What another preset or size has other than the base."""
+    return {key: dig(other, key) for key in differences(base, other) if key not in ("preset", "size")}
+
+
+def _changes(changes: dict[str, Any]) -> str:
+    """As one would type it: ``plan.cdf_act=null, plan.k_act=40``."""
+    typed = {key: value if isinstance(value, str) else json.dumps(value) for key, value in changes.items()}
+    return ", ".join(f"{key}={value}" for key, value in typed.items()) or "–"

@@ -1,0 +1,91 @@
+"""``seqrl runs``: print the runs, or one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from seqrl_cli.config.presets import read_yaml
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import plan_folders
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.status import status_of
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lines, read_training_lines
+
+
+def show_runs(store: RunStore, console: Console) -> None:
+    """List datasets and runs, the newest run last, and warn of damaged ones."""
+    runs, unreadable = store.read_runs()
+    folders = store.dataset_folders()
+    rows = [_run_row(store, folder, record) for folder, record in runs]
+    console.emit({"datasets": [store.name_of(folder.path) for folder in folders], "runs": rows})
+    for _, error in unreadable:
+        console.warn(error.message)
+    if not runs and not folders:
+        console.show(f"nothing in {store.root} yet; start with: seqrl demo")
+        return
+    if folders:
+        cells = [[store.name_of(f.path), "yes" if f.tokens.exists() else "no", _size(f)] for f in folders]
+        console.show_rows(["dataset", "tokens", "MB"], cells)
+    if rows:
+        header = ["run", "status", "updates", "loss", "plans", "updated"]
+        console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
+
+
+def show_run(store: RunStore, spec: str | None, console: Console) -> None:
+    """One run: record, configuration, last metrics and plans; a bad configuration is warned of and shown as null.
+
+    Raises:
+        SeqrlError: there is no such run, or its run.json is damaged.
+    """
+    folder = store.find(spec, console.warn)
+    record = read_record(folder.record)
+    record = record.model_copy(update={"status": status_of(folder, record)})
+    config = _config_as_written(folder, console)
+    metrics = [line.as_dict() for line in _log(folder, record)]
+    plans = [path.name for path in plan_folders(folder)]
+    last = metrics[-1] if metrics else None
+    console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
+    whole = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
+    console.show(f"{store.name_of(folder.path)}  ({folder.path})")
+    console.show(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
+    lines = _log(folder, record)
+    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
+    losses = [nll for line in lines if (nll := line.get("nll")) is not None] if record.parent else held_out
+    return {
+        "run": store.name_of(folder.path),
+        "dataset": record.dataset,
+        "status": status_of(folder, record),
+        "updates": lines[-1].step if lines else None,
+        "validation loss": round(held_out[-1], 4) if held_out else None,
+        "loss": round(losses[-1], 4) if losses else None,
+        "plans": len(plan_folders(folder)),
+        "updated": record.updated[:16].replace("T", " "),
+    }
+
+
+def _size(folder: Any) -> float:
+    files = (folder.dataset, folder.tokens)
+    return round(sum(path.stat().st_size for path in files if path.exists()) / 1e6, 1)
+
+
+def _log(folder: RunFolder, record: RunRecord) -> Sequence[TrainingLine] | Sequence[OnlineLine]:
+    """What the run has logged: of a fine-tuned one its iterations."""
+    return read_online_lines(folder.metrics) if record.parent else read_training_lines(folder.metrics)
+
+
+def _config_as_written(folder: RunFolder, console: Console) -> dict[str, Any] | None:
+    """The run's config.yaml, which another version of seqrl may have written."""
+    try:
+        return read_yaml(folder.config)
+    except SeqrlError as error:
+        console.warn(error.message)
+        return None
