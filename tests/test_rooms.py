@@ -1,10 +1,13 @@
 """The house rules that a machine can check."""
 
 import ast
+import dataclasses
 import importlib
+import inspect
 import pkgutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -140,3 +143,45 @@ def test_help_imports_nothing_heavy(arguments):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+WORKFLOWS = PACKAGE / "workflows"
+# The demo runs the other verbs. To collect with a trained run is to plan with it.
+VERBS_WITH_OTHERS = {"demo": {"data", "plan", "report", "train"}, "data": {"plan"}}
+
+
+@pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*/*.py")), ids=lambda path: str(path.relative_to(WORKFLOWS)))
+def test_a_verb_imports_no_other_verb(path):
+    own = path.parent.name
+    modules = [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    others = {name.split(".")[2] for name in modules if name and name.startswith("seqrl_cli.workflows.")} - {own}
+    assert others <= VERBS_WITH_OTHERS.get(own, set())
+
+
+def verbs() -> list[str]:
+    """Modules of verbs: ``run`` of a folder that is one verb, each module of a folder that holds several."""
+    several = ("data", "exchange", "report")
+    paths = [path for path in WORKFLOWS.glob("*/*.py") if path.stem == "run" or path.parent.name in several]
+    return sorted(
+        f"{path.parent.name}.{path.stem}" for path in paths if path.stem != "__init__" and path.parent.name != "train"
+    )
+
+
+@pytest.mark.parametrize("name", verbs())
+def test_every_verb_has_the_same_shape(name):
+    """``run(request, console)`` returns a report, a dataclass with a text; ``dry_run`` takes the same."""
+    module = importlib.import_module(f"seqrl_cli.workflows.{name}")
+    for verb in (module.run, module.dry_run):
+        assert list(inspect.signature(verb).parameters) == ["request", "console"]
+    hints = typing.get_type_hints(module.run)
+    assert dataclasses.is_dataclass(hints["request"]) and hints["request"].__name__.endswith("Request")
+    assert dataclasses.is_dataclass(hints["return"]) and hints["return"].__name__.endswith("Report")
+    assert callable(hints["return"].text)
+    fields = {field.name for field in dataclasses.fields(hints["request"])}
+    assert fields & {"store", "dataset"}
+
+
+def test_the_folder_of_things_shown_only_shows():
+    for path in (WORKFLOWS / "show").glob("*.py"):
+        functions = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+        assert [name for name in functions if not name.startswith(("_", "show_"))] == []

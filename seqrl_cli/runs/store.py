@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class RunStore:
         """A folder's path below the root, as a user would type it."""
         return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
 
-    def find(self, spec: str | None, on_warning: Callable[[str], None]) -> RunFolder:
+    def find(self, spec: str | None, on_warning: Callable[[str], None] = warnings.warn) -> RunFolder:
         """Find the run that a user names.
 
         Args:

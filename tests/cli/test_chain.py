@@ -72,7 +72,7 @@ def test_plan_json_and_states_agree(made_runs):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("download", "sim/hopper-medium"), "already there"),
+        (("download", "sim/hopper-medium"), "already exists"),
         (("discretize", "sim/hopper-medium"), "already discretized"),
         (("train", "sim/hopper-medium", *TINY_TRAIN), "already trained"),
         (("plan", *TINY_PLAN), "already has 2 episodes"),

@@ -117,7 +117,7 @@ def test_a_trained_run_is_exported_and_imported_again(seqrl, runs, tmp_path):
     exported = seqrl("export", "-o", tmp_path / "out", "--json")
     assert exported.exit_code == 0, exported.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"model_config.pkl", "data_config.pkl", "state_4.pt"}
-    assert "already there" in seqrl("export", "-o", tmp_path / "out").stderr
+    assert "already exists" in seqrl("export", "-o", tmp_path / "out").stderr
     imported = seqrl("import", tmp_path / "out")
     assert imported.exit_code == 0, imported.output
     own, again = (
@@ -142,7 +142,7 @@ def cut(path) -> None:
 
 
 BAD_TT = {
-    "no dataset": (lambda f: None, "hopper-medium-v2, which they are placed by, is not here", "seqrl download"),
+    "no dataset": (lambda f: None, "hopper-medium-v2, from which they are computed, is not here", "seqrl download"),
     "no model config": (lambda f: (f / "model_config.pkl").unlink(), "no file", "complete"),
     "no data config": (lambda f: (f / "data_config.pkl").unlink(), "no file", "complete"),
     "no weights": (lambda f: (f / "state_7.pt").unlink(), "has no weights", "copy"),
@@ -210,7 +210,7 @@ def test_weights_that_disagree_with_the_configuration(seqrl, runs, tmp_path, wha
     [
         ("pos_emb", torch.zeros(3), "does not hold a whole GPT"),
         ("ln_f.weight", torch.full((folders.WIDTH,), torch.nan), "not finite"),
-        ("blocks.0.attn.key.weight", None, "does not hold a whole GPT"),
+        ("blocks.0.attn.key.weight", None, "lacks"),
         ("blocks.1.attn.mask", torch.ones(1, 1, folders.BLOCK - 1, folders.BLOCK - 1), "not causal"),
         ("head.weight", None, "lacks 'head.weight'"),
         ("lora.weight", torch.zeros(2), "does not make: 'lora.weight'"),

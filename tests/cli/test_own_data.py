@@ -133,7 +133,7 @@ def test_a_dataset_for_d4rls_loader(seqrl, runs, tmp_path):
     with h5py.File(tmp_path / "out.hdf5") as file:
         assert file.attrs["env_id"] == "Hopper-v4" and "path" not in file.attrs
     again = seqrl("export", "sim/hopper-medium", "-f", "d4rl", "-o", tmp_path / "out.hdf5")
-    assert again.exit_code == 0 and "already there" in again.stderr
+    assert again.exit_code == 0 and "already exists" in again.stderr
     (tmp_path / "into").mkdir()
     assert (
         "into/sim-hopper-medium.hdf5"

@@ -204,7 +204,7 @@ def test_a_run_that_has_logged_nothing_yet(runs):
 def test_the_same_command_twice_draws_once(runs):
     path = Path(succeed(runs, "plot").stdout.strip())
     before = path.stat().st_mtime_ns
-    assert "already there" in succeed(runs, "plot").stderr and path.stat().st_mtime_ns == before
+    assert "already exists" in succeed(runs, "plot").stderr and path.stat().st_mtime_ns == before
     succeed(runs, "plot", "--force")
     forced = path.stat().st_mtime_ns
     log = runs / GPT / "metrics.jsonl"
