@@ -25,7 +25,7 @@ def discretizer() -> Discretizer:
     rng = np.random.default_rng(0)
     actions = rng.uniform(-1.2, 1.2, size=(500, ACTION_DIM))
     rows = [rng.normal(size=(500, OBSERVATION_DIM)), actions, rng.normal(size=(500, 2))]
-    return Discretizer.fit(np.concatenate(rows, axis=1), 12)
+    return Discretizer.fit_columns(np.concatenate(rows, axis=1).T, 12)
 
 
 @cache

@@ -13,36 +13,7 @@ from seqrl_cli.planning.memory_budget import plan_bytes
 from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.training.seeds import Stream
-from tests.reference import fit_rows
-
-OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
-SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}
-
-
-@cache
-def discretizer() -> Discretizer:
-    rng = np.random.default_rng(0)
-    actions = rng.uniform(-1.2, 1.2, size=(500, ACTION_DIM))
-    rows = [rng.normal(size=(500, OBSERVATION_DIM)), actions, rng.normal(size=(500, 2))]
-    return fit_rows(np.concatenate(rows, axis=1), 12)
-
-
-@cache
-def model() -> GPT:
-    generator = torch.Generator().manual_seed(0)
-    sizes = {"n_layer": 2, "n_head": 2, "width": 16, "block_size": 8 * TRANSITION_DIM - 1}
-    model = GPT(bins=12, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, **sizes, generator=generator)
-    for parameter in model.parameters():
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model.eval()
-
-
-def beam_rollout(
-    decoder: Decoder, vector: SeededVectorEnv, settings: PlanSettings, *, seed: int, max_memory=None
-) -> Rollout:
-    profile = Profile()
-    agent = BeamAgent(decoder, discretizer(), settings, episodes=len(vector), profile=profile, max_memory=max_memory)
-    return Rollout(agent, vector, seed=seed, profile=profile)
+from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout, model
 
 
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
