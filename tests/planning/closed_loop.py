@@ -15,7 +15,6 @@ from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.settings import PlanSettings
-from tests.reference import fit_rows
 
 OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16
 SETTINGS = {"horizon": 3, "beam_width": 4, "max_context_transitions": 3}
@@ -26,7 +25,7 @@ def discretizer() -> Discretizer:
     rng = np.random.default_rng(0)
     actions = rng.uniform(-1.2, 1.2, size=(500, ACTION_DIM))
     rows = [rng.normal(size=(500, OBSERVATION_DIM)), actions, rng.normal(size=(500, 2))]
-    return fit_rows(np.concatenate(rows, axis=1), 12)
+    return Discretizer.fit_columns(np.concatenate(rows, axis=1).T, 12)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from seqrl_cli.training.seeds import Stream
 
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -12,7 +13,6 @@ from seqrl_cli.models.build import build_decoder
 from seqrl_cli.planning.memory_budget import plan_bytes
 from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.training.rng import SeedStream
 from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout, model
 
 
@@ -31,14 +31,12 @@ def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **ch
     return records
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("window", ["sliding", "growing"])
 def test_an_episode_is_the_same_alone_and_among_four(window):
     alone = [record for episode in range(4) for record in play(1, [episode], window=window)]
     assert_same(alone, play(4, [0, 1, 2, 3], window=window))
 
 
-@pytest.mark.slow
 def test_slots_take_the_next_episode_and_memory_splits_the_batch():
     together = play(3, [0, 1, 2, 3, 4])
     settings = PlanSettings(**SETTINGS)
@@ -111,13 +109,10 @@ def test_plans_share_no_random_numbers_with_another_purpose_of_the_same_seed():
     vector = SeededVectorEnv("Hopper-v4", 1, max_episode_steps=1)
     agent, plain, records = Watcher(), Watcher(), []
     try:
-        Rollout(agent, vector, seed=5, purpose=[SeedStream.PLAN]).play(range(5), records.append)
+        Rollout(agent, vector, seed=5, purpose=[Stream.PLAN]).play(range(5), records.append)
         Rollout(plain, vector, seed=5).play(range(5), records.append)
     finally:
         vector.close()
-    others = [
-        np.random.default_rng([5, stream]).bit_generator.state["state"]
-        for stream in set(SeedStream) - {SeedStream.PLAN}
-    ]
+    others = [np.random.default_rng([5, stream]).bit_generator.state["state"] for stream in set(Stream) - {Stream.PLAN}]
     assert not any(state in others for state in agent.states) and all(state in plain.states for state in others)
     assert [record.seed for record in records[:5]] == [record.seed for record in records[5:]]
