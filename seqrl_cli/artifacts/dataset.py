@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment, remove_download
@@ -12,6 +12,7 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_envir
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_d4rl
 from seqrl_cli.data.formats.read import content_sha256
+from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.fit import LoadedDataset, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score
@@ -19,6 +20,8 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
+
+NO_VECTORS_HINT = "choose a dataset of continuous control, for example sim/hopper-medium"
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,11 @@ class DatasetRef:
     def action_bounds(self, episodes: Episodes) -> ActionBounds:
         """The bounds between which a policy's actions lie, finite, (action_dim,) each.
 
-        A dataset of an older version, or one that is not there yet, does not say: then they are those of its
-        environment if that can be made here, and what the data span where it has none.
+        A dataset of an older version, or one that is not there yet, does not state them. They are then the bounds of
+        its environment if that can be made here, and the range of the data where it has none.
 
         Args:
-            episodes: the dataset's.
-
-        Raises:
-            SeqrlError: the environment's actions are not a box.
+            episodes: the dataset's; their actions are vectors.
         """
         stated = self.facts.action_bounds if self.facts else None
         if stated is not None and len(stated[0]) == episodes.action_dim:
@@ -118,13 +118,40 @@ class DatasetRef:
         return finite_bounds(episodes.actions, box)
 
     def load_episodes(self, *, whole: bool = False) -> Episodes:
-        """The episodes of a dataset that is there, observations cut as its environment needs, or whole.
+        """The episodes of a dataset that is there, with their spaces.
+
+        Args:
+            whole: keep all observation dimensions, where its environment has fewer.
 
         Raises:
             SeqrlError: the file is damaged or not in D4RL's layout.
         """
         limit = self.spec.max_episode_steps if self.spec.source == "d4rl" else None
-        return read_d4rl(self.folder.dataset, None if whole else self.spec.observation_size, limit)
+        kept = None if whole else self.spec.observation_size
+        episodes = read_d4rl(self.folder.dataset, kept, limit)
+        return replace(episodes, declared=self._spaces_of(episodes.spaces, kept))
+
+    def load_vectors(self) -> Episodes:
+        """As :meth:`load_episodes`, for the models, which take vectors of numbers only.
+
+        Raises:
+            UnsupportedSpacesError: actions are discrete.
+            SeqrlError: the file is damaged or not in D4RL's layout.
+        """
+        episodes = self.load_episodes()
+        episodes.spaces.require_vectors(self.id, NO_VECTORS_HINT)
+        return episodes
+
+    def _spaces_of(self, shown: Spaces, kept: int | None) -> Spaces:
+        """The spaces that the file states; where it does not, those that its arrays show, with its action bounds."""
+        assert self.facts is not None
+        if self.facts.spaces is not None:
+            stated = self.facts.spaces.first_observations(kept)
+            return stated if shown.fits(stated) else shown
+        if self.facts.action_bounds is None or not isinstance(shown.action, BoxSpace):
+            return shown
+        low, high = self.facts.action_bounds
+        return replace(shown, action=BoxSpace.bounded(shown.action.shape, shown.action.dtype, low, high))
 
     def ensure(self, data: DataConfig, console: Console, *, force: bool = False) -> bool:
         """Make ``dataset.h5`` if it is missing; waits for another process that is making it.

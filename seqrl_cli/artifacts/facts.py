@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.formats.hdf5 import Scalar
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 
 # Attributes that are found anew whenever a dataset is written, whatever the file that it is made of says.
-_FOUND = ("step_limit", "action_low", "action_high", "episodes_sha256")
+_FOUND = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class DatasetFacts:
         observation_slice: how many dimensions of longer observations were kept when it was made.
         step_limit: most steps of an episode in its environment; datasets made by older versions do not say.
         action_bounds: finite, float64; datasets made by older versions do not say.
+        spaces: of its arrays, with the bounds of its environment; datasets made by older versions do not say.
         episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; datasets of older versions do not say.
         attributes: all that is stated, by name.
     """
@@ -45,6 +47,7 @@ class DatasetFacts:
     observation_slice: int | None
     step_limit: int | None
     action_bounds: ActionBounds | None
+    spaces: Spaces | None
     episodes_sha256: str | None
     attributes: Mapping[str, Scalar]
 
@@ -60,6 +63,7 @@ class DatasetFacts:
             observation_slice=_whole(stated, "observation_slice"),
             step_limit=_whole(stated, "step_limit"),
             action_bounds=None if lowest is None or highest is None else (lowest, highest),
+            spaces=_spaces(stated),
             episodes_sha256=_text(stated, "episodes_sha256"),
             attributes=stated,
         )
@@ -104,18 +108,33 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
         attributes: further facts; ``env_id`` among them names the environment.
 
     Raises:
-        SeqrlError: the environment's actions are not a box, the folder cannot be written, or the disk is full.
+        UnsupportedSpacesError: the environment's spaces are neither boxes nor choices.
+        SeqrlError: the folder cannot be written, or the disk is full.
     """
     env_id = attributes.get("env_id")
     limits = environment_limits(env_id, episodes.action_dim) if isinstance(env_id, str) else None
-    low, high = finite_bounds(episodes.actions, limits.action_bounds if limits else None)
-    found = {
+    found: dict[str, Scalar | None] = {
         "step_limit": (limits.step_limit or EPISODE_STEPS) if limits else None,
-        "action_low": json.dumps([float(number) for number in low]),
-        "action_high": json.dumps([float(number) for number in high]),
+        "spaces": stored_spaces(episodes, limits.spaces if limits else None).to_json(),
         "episodes_sha256": episodes.fingerprint(),
     }
+    if episodes.spaces.are_vectors:
+        low, high = finite_bounds(episodes.actions, limits.action_bounds if limits else None)
+        found["action_low"] = json.dumps([float(number) for number in low])
+        found["action_high"] = json.dumps([float(number) for number in high])
     write_d4rl(path, episodes, {**attributes, **found})
+
+
+def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:
+    """The spaces of some episodes, with the bounds of their environment where that is known and has such spaces.
+
+    The file may hold longer observations than count; then they have no bounds.
+    """
+    if environment is None or not episodes.spaces.action.fits(environment.action):
+        return episodes.spaces
+    if not episodes.spaces.observation.fits(environment.observation):
+        environment = replace(environment, observation=episodes.spaces.observation)
+    return episodes.spaces.with_bounds_of(environment)
 
 
 def carried_attributes(facts: DatasetFacts) -> dict[str, Scalar]:
@@ -154,6 +173,13 @@ def _number(stated: Mapping[str, Scalar], name: str) -> float | None:
 def _whole(stated: Mapping[str, Scalar], name: str) -> int | None:
     value = stated.get(name)
     return value if isinstance(value, int) and value > 0 else None
+
+
+def _spaces(stated: Mapping[str, Scalar]) -> Spaces | None:
+    try:
+        return Spaces.from_json(_text(stated, "spaces") or "")
+    except ValueError:
+        return None
 
 
 def _vector(stated: Mapping[str, Scalar], name: str) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
-from seqrl_cli.envs.fit import environment_sizes
+from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError
 
 ASSUMED_TRANSITIONS = 1_000_000
@@ -73,7 +73,7 @@ def estimate_sizes(located: DatasetRef, data: DataConfig, console: Console) -> S
     spec = located.spec
     if located.folder.dataset.exists():
         located.check(data)
-        episodes = located.load_episodes()
+        episodes = located.load_vectors()
     elif spec.source == "file":
         episodes, _ = load_source(spec, located.folder, data, console, located.store)
     else:
@@ -95,8 +95,13 @@ def _expected_transitions(located: DatasetRef, data: DataConfig) -> int | None:
 
 
 def sizes_if_known(env_id: str | None, kept: int | None = None) -> tuple[int | None, int | None]:
-    """As :func:`environment_sizes`; None where no environment is named, or there is none of that name here."""
+    """Numbers per observation and action of an environment; None where none is named, or it cannot be made here.
+
+    Args:
+        env_id: gymnasium id.
+        kept: how many numbers of longer observations count; None: all.
+    """
     try:
-        return environment_sizes(env_id, kept) if env_id else (None, None)
+        return environment_spaces(env_id, kept).sizes if env_id else (None, None)
     except SeqrlError:
         return None, None

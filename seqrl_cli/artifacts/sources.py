@@ -15,10 +15,10 @@ from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.mirrors import RemoteFile
-from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
-from seqrl_cli.envs.fit import LoadedDataset, environment_sizes, fit_environment, misfit
+from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
@@ -83,7 +83,7 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store:
             for file in spec.files
         }
     facts: dict[str, Any] = {"url": spec.url, "sha256": digests[spec.files[0].url], "licence": spec.licence}
-    sizes = _sizes(spec)
+    spaces = _known_spaces(spec)
     try:
         source = raw if spec.source == "minari" else _place(raw, spec, spec.files[0])
         steps = spec.episode_steps or DEFAULT_EPISODE_STEPS
@@ -92,7 +92,9 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store:
             stated = read_attributes(source)
             _check_id(spec, stated.get("minari_id"))
             facts = {**stated, **facts}
-        _check_fits(spec, episodes, sizes)
+        if spec.env_id is not None and spaces is not None:
+            hint = "the file is not the dataset that it should be"
+            episodes.spaces.first_observations(spec.observation_size).require_fit(spec.id, spaces, spec.env_id, hint)
     except SeqrlError:
         remove_download(folder)
         raise
@@ -124,18 +126,11 @@ def _check_id(spec: DatasetSpec, stated: object) -> None:
         raise SeqrlError(message, "check the mirror, or take the folder in as it is: seqrl download FOLDER")
 
 
-def _sizes(spec: DatasetSpec) -> tuple[int, int] | None:
-    """Sizes of what a dataset's environment has; None where it is not installed, and nothing is known."""
+def _known_spaces(spec: DatasetSpec) -> Spaces | None:
+    """Observations and actions of a dataset's environment; None where it is not known or not installed."""
     if spec.env_id is None or (spec.extra and not is_installed(spec.extra)):
         return None
-    return environment_sizes(spec.env_id, spec.observation_size)
-
-
-def _check_fits(spec: DatasetSpec, episodes: Episodes, sizes: tuple[int, int] | None) -> None:
-    """Stop at data whose sizes are not its environment's."""
-    kept = min(spec.observation_size or episodes.observation_dim, episodes.observation_dim)
-    if spec.env_id is not None and sizes not in (None, (kept, episodes.action_dim)):
-        raise misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
+    return environment_spaces(spec.env_id, spec.observation_size)
 
 
 def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:

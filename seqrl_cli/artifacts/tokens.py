@@ -31,7 +31,7 @@ def ensure_tokens(located: DatasetRef, data: DataConfig, console: Console, *, fo
         )
         with stopped, console.progress(f"discretizing {located.id}", "dimensions") as update:
             tokens = tokenize(
-                located.load_episodes(),
+                located.load_vectors(),
                 dataset_id=located.id,
                 env_id=located.env_id,
                 bins=data.bins,
@@ -70,7 +70,7 @@ def current_tokens(
         return tokens
     # The dataset is another, or was written after its tokens: made again, perhaps with the same content.
     content = fingerprint(
-        located.load_episodes(),
+        located.load_vectors(),
         bins=tokens.bins,
         strategy=tokens.discretizer.strategy,
         discount=tokens.discount,

@@ -94,7 +94,7 @@ def test_what_is_installed_does_not_change_what_is_trained(store, arch, monkeypa
     assert all(bool((installed[name] == missing[name]).all()) for name in installed)
     if arch == "dt":
         assert len(installed["embed_time.weight"]) == LIMIT
-        assert installed["units.action_low"].tolist() == [-1, -1]
+        assert installed["normalizer.action_low"].tolist() == [-1, -1]
 
 
 def test_a_dataset_of_an_older_version_is_trained_on_as_before(store, monkeypatch):

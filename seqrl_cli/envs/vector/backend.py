@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.errors import SeqrlError
 
 
@@ -33,32 +35,36 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class EnvLayout:
-    """What each of the environments takes and gives; plain values again.
+    """What each of the environments takes and gives.
 
     Attributes:
-        observation_dim, action_dim: sizes.
-        observation_dtype, action_dtype: as numpy spells them, for example ``<f8``.
-        low, high: bounds of an action, ``action_dim`` numbers each.
+        spaces: observations and actions.
         max_episode_steps: the step limit.
-        nq, nv: sizes of MuJoCo's positions and velocities; 0 of any other simulator.
+        nq, nv: sizes of MuJoCo's positions and velocities; 0 in any other simulator.
     """
 
-    observation_dim: int
-    observation_dtype: str
-    action_dim: int
-    action_dtype: str
-    low: list[float]
-    high: list[float]
+    spaces: Spaces
     max_episode_steps: int
     nq: int
     nv: int
+
+    @classmethod
+    def from_json(cls, text: bytes) -> EnvLayout:
+        """The inverse of :meth:`to_json`."""
+        stated = json.loads(text)
+        return cls(Spaces.from_json(stated.pop("spaces")), **stated)
+
+    def to_json(self) -> bytes:
+        """The layout for another process."""
+        numbers = {"max_episode_steps": self.max_episode_steps, "nq": self.nq, "nv": self.nv}
+        return json.dumps({"spaces": self.spaces.to_json(), **numbers}).encode()
 
     @property
     def row(self) -> np.dtype:
         """What a slot shows, as one record without gaps."""
         return np.dtype(
             [
-                ("observation", self.observation_dtype, (self.observation_dim,)),
+                ("observation", self.spaces.observation.dtype, self.spaces.observation.shape),
                 ("reward", np.float64),
                 ("terminated", np.bool_),
                 ("truncated", np.bool_),
@@ -85,7 +91,7 @@ class EnvBackend(Protocol):
         """Reset one."""
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
-        """Step those that ``(E,)`` bool chooses with their rows of ``(E, action_dim)``."""
+        """Step those that ``(E,)`` bool chooses with their rows of the actions ``(E, *action_shape)``."""
 
     def close(self) -> None:
         """Free all."""

@@ -49,7 +49,7 @@ class SubprocessBackend:
 
     Raises:
         EnvironmentFailedError: one broke when it was made.
-        SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
+        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
     """
 
     def __init__(self, spec: EnvSpec, on_warning: Callable[[str], None] | None = None) -> None:
@@ -107,13 +107,11 @@ class SubprocessBackend:
                 if self._child is None:
                     self._child = self._caught_up()
                 return ask(self._child)
-            except _Died as death:
+            except _ProcessDiedError as death:
                 self._child = None
                 what = f"the process of environment {self._spec.env_id} {death.how} {when()}"
                 if is_last:
-                    raise EnvironmentFailedError(
-                        f"{what}, and again when it had been started anew", death.hint
-                    ) from None
+                    raise EnvironmentFailedError(f"{what}, and so did the next one", death.hint) from None
                 if self._on_warning:
                     self._on_warning(f"{what}: it is started again")
         raise AssertionError("the loop returns or raises")
@@ -129,7 +127,7 @@ class SubprocessBackend:
 
         Raises:
             EnvironmentFailedError: an episode under way is not what it was, or an environment broke.
-            _Died: the process did not survive it.
+            _ProcessDiedError: the process did not survive it.
         """
         child = _Child(self._spec)
         try:
@@ -147,7 +145,8 @@ class SubprocessBackend:
         """
         for slot, episode in self._under_way.items():
             rows = child.start(slot, episode.seed)
-            actions, chosen = np.zeros((len(rows), self.layout.action_dim)), np.arange(len(rows)) == slot
+            actions = np.zeros((len(rows), *self.layout.spaces.action.shape))
+            chosen = np.arange(len(rows)) == slot
             for action in episode.actions:
                 actions = actions.astype(action.dtype, copy=False)
                 actions[slot] = action
@@ -160,7 +159,7 @@ class SubprocessBackend:
                 )
 
 
-class _Died(Exception):
+class _ProcessDiedError(Exception):
     """A process is no more.
 
     Attributes:
@@ -186,7 +185,7 @@ class _Child:
 
     Raises:
         SeqrlError: they cannot be made.
-        _Died: the process did not survive it.
+        _ProcessDiedError: the process did not survive it.
     """
 
     def __init__(self, spec: EnvSpec) -> None:
@@ -200,7 +199,7 @@ class _Child:
         assert process.stdin and process.stdout
         self._process, self._requests, self._answers = process, process.stdin, process.stdout
         try:
-            self.layout = EnvLayout(**json.loads(self._ask()))  # told unasked
+            self.layout = EnvLayout.from_json(self._ask())  # the process sends it unasked
             self._row = self.layout.row
         except BaseException:
             self.close()
@@ -241,10 +240,10 @@ class _Child:
 
         Raises:
             SeqrlError: what went wrong in the process.
-            _Died: it is no more.
+            _ProcessDiedError: it is no more.
         """
         if self._answers.closed:  # Ctrl-C ended it
-            raise _Died(self._process.wait())
+            raise _ProcessDiedError(self._process.wait())
         try:
             if question:
                 with suppress(BrokenPipeError):  # the answer is missing, then
@@ -252,7 +251,7 @@ class _Child:
             kind, body = receive(self._answers)
         except EOFError:
             self.close()
-            raise _Died(self._process.wait()) from None
+            raise _ProcessDiedError(self._process.wait()) from None
         except BaseException:  # Ctrl-C: the answer, perhaps sent already, would be taken for that to another question
             self._kill()
             self.close()

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
-from dataclasses import asdict
 from functools import partial
 from io import BufferedReader, BufferedWriter
 from typing import IO
@@ -39,7 +38,7 @@ def main(spec: str) -> None:
             send(answers, FAILED, pack_failure(error))
             return
         with closing(backend):
-            send(answers, DONE, json.dumps(asdict(backend.layout)).encode())
+            send(answers, DONE, backend.layout.to_json())
             while True:
                 _answer(backend, *receive(requests), answers)
 
@@ -49,7 +48,7 @@ def _answer(backend: InProcessBackend, kind: bytes, body: bytes, answers: IO[byt
         if kind == START:
             backend.start(*unpack_start(body))
         else:
-            backend.step(*unpack_step(body, len(backend.rows)))
+            backend.step(*unpack_step(body, len(backend.rows), backend.layout.spaces.action.shape))
     except SeqrlError as error:  # an environment's failure, or a mistake of the user's that it tells of
         send(answers, FAILED, pack_failure(error))
     else:

@@ -80,7 +80,7 @@ def run(request: DatasetExportRequest, console: Console) -> DatasetExportReport:
         console.note(f"{target} already exists; --force writes it again")
         return planned
     if minari_id:
-        episodes = dataset.load_episodes()
+        episodes = dataset.load_vectors()
         write_minari(target, episodes, _minari_facts(dataset, minari_id, episodes, console))
     else:
         write_d4rl(target, dataset.load_episodes(whole=True), carried_attributes(dataset.file.read()))

@@ -91,7 +91,7 @@ def current_data(located: DatasetRef, config: Config, console: Console) -> Train
         return current_tokens(located, config.data, console.warn)
     if not located.folder.dataset.exists():
         return None
-    return policy_data(located, located.load_episodes())
+    return policy_data(located, located.load_vectors())
 
 
 def placeholder_data(located: DatasetRef, config: Config, sizes: Sizes) -> TrainingData | None:
