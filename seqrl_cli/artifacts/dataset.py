@@ -1,4 +1,4 @@
-"""A dataset that a user named: what it is, where it lies, and how it is made when it is missing."""
+"""A dataset that a user named: what it is, where its file is, and how it is made when it is missing."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NO_VECTORS_HINT = "choose a dataset of continuous control, for example sim/hoppe
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A dataset that a user named: what it is and where it belongs, there already or not.
+    """A dataset that a user named; its file need not exist yet.
 
     Attributes:
-        id: its name from now on; a file becomes ``local/<stem>``.
+        id: its name; a user's file becomes ``local/<stem>``.
         spec: source, environment, reference scores.
         folder: its folder in the run directory.
-        store: the run directory, and what may be fetched into it.
+        store: the run directory, with its network access.
         file: its ``dataset.h5``.
     """
 
@@ -50,29 +50,29 @@ class DatasetRef:
 
     @property
     def facts(self) -> DatasetFacts | None:
-        """What ``dataset.h5`` states of itself, read once; None while it is not there."""
+        """The facts that ``dataset.h5`` states about itself, read once; None while there is no file."""
         return self.file.read() if self.folder.dataset.exists() else None
 
     @property
     def env_id(self) -> str | None:
-        """The gymnasium id that the dataset states about itself, else the catalogue's, else None."""
+        """The gymnasium id that the dataset states, else the catalogue's, else None."""
         return (self.facts.env_id if self.facts else None) or self.spec.env_id
 
     def environment(self) -> str:
         """The gymnasium id to evaluate the dataset's models in.
 
         Raises:
-            SeqrlError: neither the catalogue nor the file says.
+            SeqrlError: neither the catalogue nor the file states one.
         """
         env_id = self.env_id
         if env_id is None:
-            hint = f"say which one: seqrl download {self.id} data.env_id=Hopper-v4"
-            raise SeqrlError(f"{self.id} does not say which environment it is from", hint)
+            hint = f"name it: seqrl download {self.id} data.env_id=Hopper-v4"
+            raise SeqrlError(f"{self.id} does not state which environment it is from", hint)
         return env_id
 
     @property
     def reference_scores(self) -> tuple[float, float] | None:
-        """Returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known."""
+        """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known."""
         if self.spec.reference_min is not None and self.spec.reference_max is not None:
             return self.spec.reference_min, self.spec.reference_max
         facts = self.facts
@@ -86,7 +86,7 @@ class DatasetRef:
 
     @property
     def observation_slice(self) -> int | None:
-        """How many observation dimensions were kept of longer ones, by the catalogue or when a file was read."""
+        """How many dimensions of longer observations were kept, by the catalogue or when a file was read."""
         if self.spec.observation_size is not None or self.facts is None:
             return self.spec.observation_size
         return self.facts.observation_slice
@@ -95,7 +95,7 @@ class DatasetRef:
     def step_limit(self) -> int:
         """Most steps of an episode in the dataset's environment.
 
-        A dataset of an older version does not say: then it is what is known of its environment here, else
+        A dataset of an older version does not state it. It is then the limit known for its environment, else
         ``EPISODE_STEPS``.
         """
         stated = self.facts.step_limit if self.facts else None
@@ -154,18 +154,18 @@ class DatasetRef:
         return replace(shown, action=BoxSpace.bounded(shown.action.shape, shown.action.dtype, low, high))
 
     def ensure(self, data: DataConfig, console: Console, *, force: bool = False) -> bool:
-        """Make ``dataset.h5`` if it is missing; waits for another process that is making it.
+        """Make ``dataset.h5`` if it is missing; wait for another process that is making it.
 
         Args:
-            data: size and seed of a simulated one, environment of a file.
-            console: hears what happens.
+            data: size and seed of a simulated dataset, environment of a file.
+            console: shows progress.
             force: make it again.
 
         Returns:
             Whether it was made now.
 
         Raises:
-            SeqrlError: it cannot be had, or what is there was made with other settings.
+            SeqrlError: it cannot be made, or the existing one was made with other settings.
         """
         path = self.folder.dataset
         if force or not path.exists():
@@ -179,17 +179,17 @@ class DatasetRef:
         if new:
             episodes, attributes = new
             write_dataset(path, episodes, {**self.file.read().attributes, **attributes})
-            console.note(f"{self.id} is from now on data of {data.env_id}")
+            console.note(f"{self.id} now states that it is from {data.env_id}")
         return False
 
     def check(self, data: DataConfig) -> LoadedDataset | None:
-        """Stop when the dataset that is there is not the one asked for.
+        """Stop when the existing dataset was made with other settings.
 
         Returns:
-            Where a file's environment is to be named anew, the episodes and the attributes that say so; else None.
+            The episodes and attributes to store when a file's environment changes, else None.
 
         Raises:
-            UsageError: another environment was named for a dataset of the catalogue, which knows better.
+            UsageError: another environment was named for a catalogue dataset.
             SeqrlError: it was made with other settings, or the environment does not fit it.
         """
         self._check_settings(data)
@@ -201,7 +201,7 @@ class DatasetRef:
         return fit_environment(read_d4rl(path), data.env_id, str(path))
 
     def _check_settings(self, data: DataConfig) -> None:
-        """Stop when what is there is not what was asked for."""
+        """Stop when the existing file has another source, size or seed."""
         stated, path = self.file.read().attributes, self.spec.path
         if path is not None and stated.get("sha256") != content_sha256(path):
             hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
@@ -211,5 +211,5 @@ class DatasetRef:
         asked = {"transitions": data.transitions, "seed": data.seed}
         for key, value in asked.items():
             if value is not None and key in stated and stated[key] != value:
-                hint = f"leave data.{key} out, or make it anew: seqrl download {self.id} data.{key}={value} --force"
-                raise SeqrlError(f"{self.id} is there with {key} {stated[key]}, not {value}", hint)
+                hint = f"leave data.{key} out, or make it again: seqrl download {self.id} data.{key}={value} --force"
+                raise SeqrlError(f"{self.id} exists with {key} {stated[key]}, not {value}", hint)

@@ -1,7 +1,7 @@
-"""What ``dataset.h5`` states of itself: nobody else reads or writes its attributes.
+"""The facts that ``dataset.h5`` states about itself; no other module reads or writes its attributes.
 
-Training needs to know how long an episode of the dataset's environment lasts and which actions it takes. Both are
-stored when the dataset is made, so that what is installed later does not change what is trained.
+Training needs the step limit and the action bounds of the dataset's environment. Both are stored when the dataset is
+made, so that packages installed later do not change what is trained.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 
-# Attributes that are found anew whenever a dataset is written, whatever the file that it is made of says.
+# Attributes that are computed whenever a dataset is written, whatever its source file states.
 _FOUND = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a ``dataset.h5`` states of itself; None where it does not.
+    """The facts that a ``dataset.h5`` states about itself; None where it does not.
 
     Attributes:
         env_id: gymnasium id of its environment.
         source: ``d4rl``, ``minari``, ``sim``, ``collected`` or ``file``.
         reference_scores: returns that score 0 and 1.
         observation_slice: how many dimensions of longer observations were kept when it was made.
-        step_limit: most steps of an episode in its environment; datasets made by older versions do not say.
-        action_bounds: finite, float64; datasets made by older versions do not say.
-        spaces: of its arrays, with the bounds of its environment; datasets made by older versions do not say.
-        episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; datasets of older versions do not say.
-        attributes: all that is stated, by name.
+        step_limit: most steps of an episode in its environment; absent in datasets of older versions.
+        action_bounds: finite, float64; absent in datasets of older versions.
+        spaces: of its arrays, with the bounds of its environment; absent in datasets of older versions.
+        episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; absent in datasets of older versions.
+        attributes: all stated facts, by name.
     """
 
     env_id: str | None
@@ -53,7 +53,7 @@ class DatasetFacts:
 
     @classmethod
     def from_attributes(cls, stated: Mapping[str, Scalar]) -> DatasetFacts:
-        """Facts out of a file's attributes; of what has another type than it should, nothing is known."""
+        """Facts from a file's attributes; an attribute of the wrong type counts as absent."""
         low, high = _number(stated, "reference_min"), _number(stated, "reference_max")
         lowest, highest = _vector(stated, "action_low"), _vector(stated, "action_high")
         return cls(
@@ -82,7 +82,7 @@ class DatasetFile:
         self._stamp: tuple[int, int, int] | None = None  # of the file when its facts were read
 
     def read(self) -> DatasetFacts:
-        """What the file states of itself.
+        """The facts that the file states about itself.
 
         Raises:
             SeqrlError: the file is missing or damaged.
@@ -138,22 +138,22 @@ def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:
 
 
 def carried_attributes(facts: DatasetFacts) -> dict[str, Scalar]:
-    """The attributes that go with the episodes into another file: not where they were on this machine."""
+    """The attributes to copy with the episodes into another file: without paths on this machine."""
     return {name: value for name, value in facts.attributes.items() if name not in ("path", *_FOUND)}
 
 
 def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds:
-    """The bounds between which a policy's actions lie: the environment's, and what the data span where it has none.
+    """The bounds between which a policy's actions lie: the environment's, and the data's range where it has none.
 
     Args:
         actions: (transitions, action_dim) of the data.
-        box: the environment's bounds, (action_dim,) each, perhaps infinite; None where they are not known.
+        box: the environment's bounds, (action_dim,) each, perhaps infinite; None: unknown.
 
     Returns:
         Lowest and highest action, (action_dim,) each.
     """
     low, high = actions.min(axis=0), actions.max(axis=0)
-    flat = high - low < 1e-6  # an action that the data never vary
+    flat = high - low < 1e-6  # an action that never varies in the data
     low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
     if box is not None:
         low, high = (np.where(np.isfinite(wall), wall, seen) for wall, seen in zip(box, (low, high), strict=True))
@@ -183,7 +183,7 @@ def _spaces(stated: Mapping[str, Scalar]) -> Spaces | None:
 
 
 def _vector(stated: Mapping[str, Scalar], name: str) -> np.ndarray | None:
-    """An array of finite numbers that is stated as JSON."""
+    """An attribute that holds an array of finite numbers as JSON."""
     try:
         values = np.asarray(json.loads(_text(stated, name) or ""), np.float64)
     except (ValueError, TypeError):

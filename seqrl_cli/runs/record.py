@@ -1,4 +1,4 @@
-"""``run.json``: what ran, from which sources, with which versions, and how it ended."""
+"""``run.json``: what ran, from which source code, with which versions, and how it ended."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class RunRecord(BaseModel):
     """The content of run.json.
 
     Attributes:
-        tokens_fingerprint: hash of what was trained on: tokens, or a policy's episodes.
+        tokens_fingerprint: hash of the training data: tokens, or a policy's episodes.
         return_range: worst and best return of a policy's episodes.
         parent: the run that this one was made from.
-        online_seed: what it was fine-tuned with; ``seed`` is that of the pretraining.
+        online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,10 +63,10 @@ def now() -> str:
 
 
 def new_record(**facts: Any) -> RunRecord:
-    """A record of what runs here and now: source revision, versions, host and time are filled in.
+    """A record of this process: source revision, versions, host and time are filled in.
 
     Args:
-        **facts: every other field of ``RunRecord``; ``created`` may be given for a run that goes on.
+        **facts: every other field of ``RunRecord``; ``created`` may be given for a run that resumes.
     """
     surroundings = {"git": git_state(), "versions": versions(), "host": host(), "created": now(), "updated": now()}
     return RunRecord.model_validate({**surroundings, **facts})
@@ -89,7 +89,7 @@ def read_record(path: Path) -> RunRecord:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SeqrlError(f"{path.parent} is not a run: it has no run.json", "`seqrl runs` lists the runs") from error
-    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or a number of too many digits
+    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or a number with too many digits
         raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     refuse_newer_schema(path, values)
     try:

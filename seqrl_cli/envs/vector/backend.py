@@ -1,4 +1,4 @@
-"""What a backend of a vector of environments is: E environments of one kind, wherever they run."""
+"""The interface of a vector environment's backend: E environments of one kind, wherever they run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class EnvironmentFailedError(SeqrlError):
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """Which environments to make; plain values, which JSON can carry to another process.
+    """Which environments to make, in plain values that JSON can carry to another process.
 
     Attributes:
         env_id: gymnasium id.
-        slots: how many (E).
-        max_episode_steps: step limit; None = that of ``make_env``.
-        observation_size: observation dimensions kept, the first ones; None = all.
+        slots: number of environments (E).
+        max_episode_steps: step limit; None: that of ``make_env``.
+        observation_size: how many observation dimensions to keep, the first ones; None: all.
     """
 
     env_id: str
@@ -35,7 +35,7 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class EnvLayout:
-    """What each of the environments takes and gives.
+    """What each of the environments takes and returns.
 
     Attributes:
         spaces: observations and actions.
@@ -61,7 +61,7 @@ class EnvLayout:
 
     @property
     def row(self) -> np.dtype:
-        """What a slot shows, as one record without gaps."""
+        """The state of a slot, as one record without gaps."""
         return np.dtype(
             [
                 ("observation", self.spaces.observation.dtype, self.spaces.observation.shape),
@@ -79,24 +79,24 @@ class EnvBackend(Protocol):
 
     Attributes:
         layout: of each of them.
-        rows: ``(E,)`` of ``layout.row``, what each slot shows, brought up to date by ``start`` and ``step``: its last
-            observation and simulator state, zeros before its first episode, and the reward and the end of the latest
-            step, 0 and false where that was none of its own.
+        rows: ``(E,)`` of ``layout.row``, the state of each slot, updated by ``start`` and ``step``: its last
+            observation and simulator state, zeros before its first episode, and the reward and end of the latest
+            step, 0 and false if the slot was not in it.
     """
 
     layout: EnvLayout
     rows: np.ndarray
 
     def start(self, slot: int, seed: int) -> None:
-        """Reset one."""
+        """Reset one environment."""
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
-        """Step those that ``(E,)`` bool chooses with their rows of the actions ``(E, *action_shape)``."""
+        """Step the environments where ``chosen`` ``(E,)`` is true, with actions ``(E, *action_shape)``."""
 
     def close(self) -> None:
-        """Free all."""
+        """Free all environments."""
 
 
 def forget_step(rows: np.ndarray) -> None:
-    """No slot has earned anything or ended, as long as nothing else is noted."""
+    """Clear rewards and ends of the latest step."""
     rows["reward"], rows["terminated"], rows["truncated"] = 0.0, False, False

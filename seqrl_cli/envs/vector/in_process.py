@@ -19,7 +19,7 @@ class InProcessBackend:
     """Environments in this process.
 
     Args:
-        spec: which.
+        spec: which environments.
 
     Raises:
         EnvironmentFailedError: one raised something when it was made.
@@ -33,13 +33,13 @@ class InProcessBackend:
             for _ in range(spec.slots):
                 self._envs.append(self._make(spec))
             self.layout = _layout(self._envs[0])
-        except BaseException:  # of no use half-way
+        except BaseException:  # half a vector is of no use
             self.close()
             raise
         self.rows = np.zeros(spec.slots, self.layout.row)
 
     def start(self, slot: int, seed: int) -> None:
-        """Reset one.
+        """Reset one environment.
 
         Raises:
             EnvironmentFailedError: it raised something.
@@ -50,7 +50,7 @@ class InProcessBackend:
         self._note_state(slot)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
-        """Step the chosen ones.
+        """Step the chosen environments.
 
         Raises:
             EnvironmentFailedError: one raised something.
@@ -85,7 +85,7 @@ class InProcessBackend:
 
     @contextmanager
     def _naming_failures(self, when: str) -> Iterator[None]:
-        """Tell whatever an environment raises as its failure.
+        """Report whatever an environment raises as its failure.
 
         Raises:
             EnvironmentFailedError: it raised something.
@@ -94,7 +94,7 @@ class InProcessBackend:
             yield
         except SeqrlError:
             raise
-        except Exception as error:  # whatever it is, it is the environment's
+        except Exception as error:  # any error there is the environment's
             first_line = f"{type(error).__name__}: {error}".splitlines()[0]
             hint = "SEQRL_DEBUG=1 shows where the environment failed"
             raise EnvironmentFailedError(f"environment {self._env_id} failed {when}: {first_line}", hint) from error

@@ -32,7 +32,7 @@ def send(stream: IO[bytes], kind: bytes, body: bytes) -> None:
 
 
 def receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
-    """Wait for a message; its kind and its body.
+    """Wait for a message and return its kind and its body.
 
     Raises:
         EOFError: the other end is gone.
@@ -59,7 +59,7 @@ def unpack_start(body: bytes) -> tuple[int, int]:
 
 
 def pack_step(actions: np.ndarray, chosen: np.ndarray) -> bytes:
-    """The body of STEP; actions keep their type, because environments compute with it."""
+    """The body of STEP; actions keep their type, because it affects what environments compute."""
     return actions.dtype.char.encode() + chosen.tobytes() + actions.tobytes()
 
 

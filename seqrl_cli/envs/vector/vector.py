@@ -1,4 +1,4 @@
-"""Several episodes side by side, each reproducible from its own seed whatever runs beside it."""
+"""Several episodes side by side, each reproducible from its own seed, whatever runs beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 
 @dataclass(frozen=True)
 class Step:
-    """What one step gave each of the E slots; a slot that was not stepped keeps its observation and earns 0.
+    """The results of one step in E slots; a slot that was not stepped keeps its observation and earns 0.
 
     Attributes:
         observations: ``(E, *observation_shape)`` of the environment's type, float64 for MuJoCo; of a slot that just
@@ -38,7 +38,7 @@ class SimulatorState:
 
 
 class SeededVectorEnv:
-    """E slots, each of which plays one seeded episode after another and waits in between.
+    """E slots; each plays one seeded episode after another and waits in between.
 
     Args:
         env_id: gymnasium id.

@@ -19,7 +19,7 @@ from seqrl_cli.artifacts.tokens import ensure_tokens
 from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.policy_windows import PolicyWindows, best_share
+from seqrl_cli.data.policy_windows import PolicyWindows, best_fraction
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.training.estimate import seconds_per_update
@@ -110,7 +110,7 @@ def _token_job(
 def _policy_job(
     config: Config, data: PolicyData, step_limit: int, rng: np.random.Generator, device: torch.device
 ) -> TrainJob:
-    used = best_share(data.trajectories, config.policy.top_share)
+    used = best_fraction(data.trajectories, config.policy.top_share)
     kept, held_out = (
         [used[index] for index in part] for part in split_episodes(len(used), config.train.validation_share, rng)
     )
