@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment, remove_download
@@ -10,8 +12,10 @@ from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import read_d4rl
-from seqrl_cli.data.formats.read import content_sha256
+from seqrl_cli.data.formats.hdf5 import Scalar
+from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
 from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.fit import LoadedDataset, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
@@ -49,9 +53,24 @@ class DatasetRef:
         return cls(name, spec, folder, store, DatasetFile(folder.dataset))
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        """The ids of the datasets of which it consists."""
+        return (self.id,)
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is in the run directory."""
+        return self.folder.dataset.exists()
+
+    @property
+    def modified_ns(self) -> int:
+        """When its file was written, in nanoseconds."""
+        return self.folder.dataset.stat().st_mtime_ns
+
+    @property
     def facts(self) -> DatasetFacts | None:
         """The facts that ``dataset.h5`` states about itself, read once; None while there is no file."""
-        return self.file.read() if self.folder.dataset.exists() else None
+        return self.file.read() if self.exists else None
 
     @property
     def env_id(self) -> str | None:
@@ -83,6 +102,11 @@ class DatasetRef:
     def percent_score(self, return_: float) -> float | None:
         """A normalised score in percent, or None without reference scores."""
         return percent_score(return_, self.reference_scores)
+
+    @property
+    def observation_size(self) -> int | None:
+        """How many dimensions of its environment's observations the episodes keep; None: all."""
+        return self.spec.observation_size
 
     @property
     def observation_slice(self) -> int | None:
@@ -130,6 +154,39 @@ class DatasetRef:
         kept = None if whole else self.spec.observation_size
         episodes = read_d4rl(self.folder.dataset, kept, limit)
         return replace(episodes, declared=self._spaces_of(episodes.spaces, kept))
+
+    def load_unchecked(self) -> Episodes:
+        """The episodes with NaN and infinities, which every other reader refuses, of the user's file if need be.
+
+        Raises:
+            SeqrlError: there is no file, or it is damaged.
+        """
+        path = self.readable_path
+        if path is None:
+            raise SeqrlError(f"{self.id} is not in {self.store.root} yet", f"seqrl download {self.id}")
+        return read_dataset(path, ReadOptions(self.spec.observation_size, finite=False))
+
+    @property
+    def readable_path(self) -> Path | None:
+        """Its file in the run directory, else the user's own, else None."""
+        return self.folder.dataset if self.exists else self.spec.path
+
+    @property
+    def target(self) -> str:
+        """Where its file is, or will be, in the run directory."""
+        return str(self.folder.dataset)
+
+    @property
+    def stated(self) -> Mapping[str, Scalar]:
+        """All that its file states about itself, by name; empty where there is no file."""
+        if self.facts is not None:
+            return self.facts.attributes
+        return read_attributes(self.readable_path) if self.readable_path else {}
+
+    @property
+    def location(self) -> str:
+        """The file or files that hold its episodes, as text."""
+        return str(self.readable_path or self.folder.dataset)
 
     def load_vectors(self) -> Episodes:
         """As :meth:`load_episodes`, for the models, which take vectors of numbers only.

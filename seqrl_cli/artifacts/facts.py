@@ -137,9 +137,9 @@ def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:
     return episodes.spaces.with_bounds_of(environment)
 
 
-def carried_attributes(facts: DatasetFacts) -> dict[str, Scalar]:
+def carried_attributes(stated: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """The attributes to copy with the episodes into another file: without paths on this machine."""
-    return {name: value for name, value in facts.attributes.items() if name not in ("path", *_FOUND)}
+    return {name: value for name, value in stated.items() if name not in ("path", *_FOUND)}
 
 
 def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds:

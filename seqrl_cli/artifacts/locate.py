@@ -11,6 +11,7 @@ from typing import Any
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import DatasetFile
+from seqrl_cli.artifacts.mixture import DatasetMixture, split_mixture
 from seqrl_cli.artifacts.sources import path_text
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
@@ -22,7 +23,7 @@ from seqrl_cli.runs.store import RunStore
 
 
 def locate(store: RunStore, dataset: str) -> DatasetRef:
-    """Find a dataset by its catalogue name, its name in the run directory, or its path.
+    """Find a dataset by its catalogue name, its name in the run directory, or its path; several are joined by ``+``.
 
     Raises:
         UsageError: there is no such dataset; the nearest name is offered.
@@ -30,6 +31,9 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     """
     known = named_datasets()
     dataset = dataset if dataset in known else _held_name(store, dataset)
+    if "+" in dataset and not Path(dataset).exists():
+        parts = split_mixture(dataset, lambda name: name in known or store.dataset(name).dataset.exists())
+        return DatasetMixture.of_parts([locate(store, part) for part in parts], store)
     folder = store.dataset(dataset)
     if dataset not in known and folder.dataset.exists():
         file = DatasetFile(folder.dataset)
@@ -41,10 +45,22 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     return DatasetRef.of(spec.id, spec, store)
 
 
+def held(store: RunStore, dataset: str) -> DatasetRef | None:
+    """A dataset by the name that a run's record states, if its data is in the run directory."""
+    if "+" not in dataset and not store.dataset(dataset).dataset.exists():
+        return None
+    try:
+        ref = locate(store, dataset)
+    except UsageError:  # a part of a mixture that is not here
+        return None
+    return ref if ref.exists else None
+
+
 def _held_name(store: RunStore, dataset: str) -> str:
     """The name of a dataset whose folder in the run directory was given; other names are returned unchanged."""
     folder = Path(dataset).resolve()
-    if store.dataset(folder).dataset.is_file() and folder.is_relative_to(store.root.resolve()):
+    is_dataset = store.dataset(folder).dataset.is_file() or ("+" in folder.name and folder.is_dir())
+    if is_dataset and folder.is_relative_to(store.root.resolve()):
         return folder.relative_to(store.root.resolve()).as_posix()
     return dataset.rstrip("/")
 

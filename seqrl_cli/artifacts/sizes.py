@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.schema import DataConfig
@@ -70,8 +71,10 @@ def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> S
     Raises:
         SeqrlError: it cannot be loaded, or was made with other settings.
     """
+    if isinstance(dataset, DatasetMixture):
+        return _sum([estimate_sizes(part, data, console) for part in dataset.parts])
     spec = dataset.spec
-    if dataset.folder.dataset.exists():
+    if dataset.exists:
         dataset.check(data)
         episodes = dataset.load_vectors()
     elif spec.source == "file":
@@ -81,6 +84,13 @@ def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> S
         observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
         return Sizes(_expected_transitions(dataset, data), observation_dim, action_dim, counted=False)
     return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
+
+
+def _sum(parts: list[Sizes]) -> Sizes:
+    """The size of several datasets together, whose observations and actions have the sizes of the first."""
+    transitions = [one.transitions for one in parts if one.transitions is not None]
+    total = sum(transitions) if len(transitions) == len(parts) else None
+    return Sizes(total, parts[0].observation_dim, parts[0].action_dim, all(one.counted for one in parts))
 
 
 def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:

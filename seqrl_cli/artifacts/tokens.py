@@ -59,14 +59,14 @@ def current_tokens(
     Raises:
         SeqrlError: they are damaged, or were made with other settings.
     """
-    path, source = located.folder.tokens, located.folder.dataset
+    path = located.folder.tokens
     if not path.exists():
         return None
     tokens = load_tokens(path)
     _check_settings(located, tokens, data)
     # Times alone tell too little: a file that was copied, unpacked or synchronised keeps its own.
-    same = located.file.read().episodes_sha256 == tokens.episodes_sha256
-    if same and source.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+    same = located.facts is not None and located.facts.episodes_sha256 == tokens.episodes_sha256
+    if same and located.modified_ns <= path.stat().st_mtime_ns:
         return tokens
     # The dataset is another, or was written after its tokens: made again, perhaps with the same content.
     content = fingerprint(

@@ -176,6 +176,10 @@ class Spaces:
         """The same shapes and types, with the bounds and choices of other spaces that these fit."""
         return Spaces(_bounded_by(self.observation, other.observation), _bounded_by(self.action, other.action))
 
+    def union(self, other: Spaces) -> Spaces:
+        """The same shapes, with bounds wide enough for both; these spaces fit the others."""
+        return Spaces(_wider(self.observation, other.observation), _wider(self.action, other.action))
+
     def fits(self, other: Spaces) -> bool:
         """Whether observations and actions of these spaces have the form of another's."""
         return self.observation.fits(other.observation) and self.action.fits(other.action)
@@ -236,6 +240,14 @@ def _bounded_by(space: Space, other: Space) -> Space:
     assert space.fits(other)
     if isinstance(space, BoxSpace) and isinstance(other, BoxSpace):
         return replace(space, low=other.low, high=other.high)
+    return other
+
+
+def _wider(space: Space, other: Space) -> Space:
+    assert space.fits(other)
+    if isinstance(space, BoxSpace) and isinstance(other, BoxSpace):
+        (low, high), (lower, higher) = space.bounds, other.bounds
+        return BoxSpace.bounded(space.shape, space.dtype, np.minimum(low, lower), np.maximum(high, higher))
     return other
 
 

@@ -12,7 +12,8 @@ class Windows:
     A window starts at each step of an episode but its last, as in the Trajectory Transformer; the original never
     samples episodes of one step, here they have one window each, so that a model learns from them too. Past the
     episode's end a window holds the stop token ``bins`` in every dimension. Stop tokens count in the loss, so that a
-    model learns to stop, except at steps from ``max_path_length`` on, where an episode ends by the clock and not by its actions.
+    model learns to stop, except at steps from ``max_path_length`` on, where an episode ends by the clock and not by
+    its actions.
 
     Window ``i`` counts through the episodes in order. Indices of windows are all that a sampler needs.
 

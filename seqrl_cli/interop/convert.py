@@ -47,7 +47,7 @@ def convert_tokens(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Tokeni
 def _fit_discretizer(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Discretizer:
     """Fit bins to the dataset, as the Trajectory Transformer does each time it loads a model."""
     folder = checkpoint.weights.parent
-    if not dataset.folder.dataset.exists():
+    if not dataset.exists:
         message = f"{folder} contains no bin edges, and {dataset.id}, from which they are computed, is not here"
         raise SeqrlError(message, f"seqrl download {dataset.id}; or name a dataset that is here with --dataset")
     episodes = _without_last_row(dataset.load_vectors())

@@ -7,11 +7,14 @@
       gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  plots/  videos/
       odt-s42-online/  the same, fine-tuned, and buffer/
       trajectory-transformer/  the same, imported, and its own tokens.h5
+    runs/sim/hopper-medium+hopper-expert/
+      tokens.h5  gpt-s42/ …  of several datasets together, which stay in their own folders
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +33,16 @@ def check_name(kind: str, name: str) -> str:
         hint = f"use letters, digits, '.', '_' and '-', but not {', '.join(RESERVED)}"
         raise UsageError(f"{name!r} cannot be the name of a {kind}", hint)
     return name
+
+
+def mixture_name(datasets: Sequence[str]) -> str:
+    """The name of several datasets together, and of their folder.
+
+    The folder that they have in common is named once: ``sim/hopper-medium+hopper-expert``. Ids never contain ``+``.
+    """
+    first, *others = datasets
+    folder = first.rpartition("/")[0]
+    return "+".join([first, *(other.removeprefix(f"{folder}/") if folder else other for other in others)])
 
 
 @dataclass(frozen=True)
@@ -111,5 +124,5 @@ class RunFolder:
 
     @property
     def dataset_folder(self) -> DatasetFolder:
-        """The dataset that the model was trained on."""
+        """The dataset, or the mixture of datasets, that the model was trained on."""
         return DatasetFolder(self.path.parent)

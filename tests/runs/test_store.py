@@ -9,7 +9,7 @@ from seqrl_cli.runs.store import RunStore
 
 def make_run(root, dataset, name):
     record = RunRecord(
-        dataset=dataset,
+        datasets=(dataset,),
         env_id="Hopper-v4",
         arch="gpt",
         name=name,

@@ -69,7 +69,7 @@ def ensure_data(located: DatasetRef, config: Config, console: Console) -> Traini
 
 def pinned(located: DatasetRef, config: Config, data: TrainingData | None = None) -> Config:
     """The configuration with what the dataset at hand settles, so that it repeats the run elsewhere."""
-    stated = located.file.read().attributes
+    stated = located.facts.attributes if located.facts else {}
     settled: dict[str, Any] = {"env_id": located.env_id}
     if located.spec.source == "sim":
         settled |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
