@@ -1,8 +1,10 @@
-"""A dataset that a user named: what it is, where it lies, and how it is made when it is missing."""
+"""A dataset that a user named: what it is, where its file is, and how it is made when it is missing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment, remove_download
@@ -10,8 +12,11 @@ from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import read_d4rl
-from seqrl_cli.data.formats.read import content_sha256
+from seqrl_cli.data.formats.hdf5 import Scalar
+from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
+from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.fit import LoadedDataset, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score
@@ -20,16 +25,18 @@ from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 
+NO_VECTORS_HINT = "choose a dataset of continuous control, for example sim/hopper-medium"
+
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A dataset that a user named: what it is and where it belongs, there already or not.
+    """A dataset that a user named; its file need not exist yet.
 
     Attributes:
-        id: its name from now on; a file becomes ``local/<stem>``.
+        id: its name; a user's file becomes ``local/<stem>``.
         spec: source, environment, reference scores.
         folder: its folder in the run directory.
-        store: the run directory, and what may be fetched into it.
+        store: the run directory, with its network access.
         file: its ``dataset.h5``.
     """
 
@@ -46,30 +53,45 @@ class DatasetRef:
         return cls(name, spec, folder, store, DatasetFile(folder.dataset))
 
     @property
+    def datasets(self) -> tuple[str, ...]:
+        """The ids of the datasets of which it consists."""
+        return (self.id,)
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is in the run directory."""
+        return self.folder.dataset.exists()
+
+    @property
+    def modified_ns(self) -> int:
+        """When its file was written, in nanoseconds."""
+        return self.folder.dataset.stat().st_mtime_ns
+
+    @property
     def facts(self) -> DatasetFacts | None:
-        """What ``dataset.h5`` states of itself, read once; None while it is not there."""
-        return self.file.read() if self.folder.dataset.exists() else None
+        """The facts that ``dataset.h5`` states about itself, read once; None while there is no file."""
+        return self.file.read() if self.exists else None
 
     @property
     def env_id(self) -> str | None:
-        """The gymnasium id that the dataset states about itself, else the catalogue's, else None."""
+        """The gymnasium id that the dataset states, else the catalogue's, else None."""
         return (self.facts.env_id if self.facts else None) or self.spec.env_id
 
     def environment(self) -> str:
         """The gymnasium id to evaluate the dataset's models in.
 
         Raises:
-            SeqrlError: neither the catalogue nor the file says.
+            SeqrlError: neither the catalogue nor the file states one.
         """
         env_id = self.env_id
         if env_id is None:
-            hint = f"say which one: seqrl download {self.id} data.env_id=Hopper-v4"
-            raise SeqrlError(f"{self.id} does not say which environment it is from", hint)
+            hint = f"name it: seqrl download {self.id} data.env_id=Hopper-v4"
+            raise SeqrlError(f"{self.id} does not state which environment it is from", hint)
         return env_id
 
     @property
     def reference_scores(self) -> tuple[float, float] | None:
-        """Returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known."""
+        """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known."""
         if self.spec.reference_min is not None and self.spec.reference_max is not None:
             return self.spec.reference_min, self.spec.reference_max
         facts = self.facts
@@ -82,8 +104,13 @@ class DatasetRef:
         return percent_score(return_, self.reference_scores)
 
     @property
+    def observation_size(self) -> int | None:
+        """How many dimensions of its environment's observations the episodes keep; None: all."""
+        return self.spec.observation_size
+
+    @property
     def observation_slice(self) -> int | None:
-        """How many observation dimensions were kept of longer ones, by the catalogue or when a file was read."""
+        """How many dimensions of longer observations were kept, by the catalogue or when a file was read."""
         if self.spec.observation_size is not None or self.facts is None:
             return self.spec.observation_size
         return self.facts.observation_slice
@@ -92,7 +119,7 @@ class DatasetRef:
     def step_limit(self) -> int:
         """Most steps of an episode in the dataset's environment.
 
-        A dataset of an older version does not say: then it is what is known of its environment here, else
+        A dataset of an older version does not state it. It is then the limit known for its environment, else
         ``EPISODE_STEPS``.
         """
         stated = self.facts.step_limit if self.facts else None
@@ -102,14 +129,11 @@ class DatasetRef:
     def action_bounds(self, episodes: Episodes) -> ActionBounds:
         """The bounds between which a policy's actions lie, finite, (action_dim,) each.
 
-        A dataset of an older version, or one that is not there yet, does not say: then they are those of its
-        environment if that can be made here, and what the data span where it has none.
+        A dataset of an older version, or one that is not there yet, does not state them. They are then the bounds of
+        its environment if that can be made here, and the range of the data where it has none.
 
         Args:
-            episodes: the dataset's.
-
-        Raises:
-            SeqrlError: the environment's actions are not a box.
+            episodes: the dataset's; their actions are vectors.
         """
         stated = self.facts.action_bounds if self.facts else None
         if stated is not None and len(stated[0]) == episodes.action_dim:
@@ -118,27 +142,87 @@ class DatasetRef:
         return finite_bounds(episodes.actions, box)
 
     def load_episodes(self, *, whole: bool = False) -> Episodes:
-        """The episodes of a dataset that is there, observations cut as its environment needs, or whole.
+        """The episodes of a dataset that is there, with their spaces.
+
+        Args:
+            whole: keep all observation dimensions, where its environment has fewer.
 
         Raises:
             SeqrlError: the file is damaged or not in D4RL's layout.
         """
         limit = self.spec.max_episode_steps if self.spec.source == "d4rl" else None
-        return read_d4rl(self.folder.dataset, None if whole else self.spec.observation_size, limit)
+        kept = None if whole else self.spec.observation_size
+        episodes = read_d4rl(self.folder.dataset, kept, limit)
+        return replace(episodes, declared=self._spaces_of(episodes.spaces, kept))
+
+    def load_unchecked(self) -> Episodes:
+        """The episodes with NaN and infinities, which every other reader refuses, of the user's file if need be.
+
+        Raises:
+            SeqrlError: there is no file, or it is damaged.
+        """
+        path = self.readable_path
+        if path is None:
+            raise SeqrlError(f"{self.id} is not in {self.store.root} yet", f"seqrl download {self.id}")
+        return read_dataset(path, ReadOptions(self.spec.observation_size, finite=False))
+
+    @property
+    def readable_path(self) -> Path | None:
+        """Its file in the run directory, else the user's own, else None."""
+        return self.folder.dataset if self.exists else self.spec.path
+
+    @property
+    def target(self) -> str:
+        """Where its file is, or will be, in the run directory."""
+        return str(self.folder.dataset)
+
+    @property
+    def stated(self) -> Mapping[str, Scalar]:
+        """All that its file states about itself, by name; empty where there is no file."""
+        if self.facts is not None:
+            return self.facts.attributes
+        return read_attributes(self.readable_path) if self.readable_path else {}
+
+    @property
+    def location(self) -> str:
+        """The file or files that hold its episodes, as text."""
+        return str(self.readable_path or self.folder.dataset)
+
+    def load_vectors(self) -> Episodes:
+        """As :meth:`load_episodes`, for the models, which take vectors of numbers only.
+
+        Raises:
+            UnsupportedSpacesError: actions are discrete.
+            SeqrlError: the file is damaged or not in D4RL's layout.
+        """
+        episodes = self.load_episodes()
+        episodes.spaces.require_vectors(self.id, NO_VECTORS_HINT)
+        return episodes
+
+    def _spaces_of(self, shown: Spaces, kept: int | None) -> Spaces:
+        """The spaces that the file states; where it does not, those that its arrays show, with its action bounds."""
+        assert self.facts is not None
+        if self.facts.spaces is not None:
+            stated = self.facts.spaces.first_observations(kept)
+            return stated if shown.fits(stated) else shown
+        if self.facts.action_bounds is None or not isinstance(shown.action, BoxSpace):
+            return shown
+        low, high = self.facts.action_bounds
+        return replace(shown, action=BoxSpace.bounded(shown.action.shape, shown.action.dtype, low, high))
 
     def ensure(self, data: DataConfig, console: Console, *, force: bool = False) -> bool:
-        """Make ``dataset.h5`` if it is missing; waits for another process that is making it.
+        """Make ``dataset.h5`` if it is missing; wait for another process that is making it.
 
         Args:
-            data: size and seed of a simulated one, environment of a file.
-            console: hears what happens.
+            data: size and seed of a simulated dataset, environment of a file.
+            console: shows progress.
             force: make it again.
 
         Returns:
             Whether it was made now.
 
         Raises:
-            SeqrlError: it cannot be had, or what is there was made with other settings.
+            SeqrlError: it cannot be made, or the existing one was made with other settings.
         """
         path = self.folder.dataset
         if force or not path.exists():
@@ -152,17 +236,17 @@ class DatasetRef:
         if new:
             episodes, attributes = new
             write_dataset(path, episodes, {**self.file.read().attributes, **attributes})
-            console.note(f"{self.id} is from now on data of {data.env_id}")
+            console.note(f"{self.id} now states that it is from {data.env_id}")
         return False
 
     def check(self, data: DataConfig) -> LoadedDataset | None:
-        """Stop when the dataset that is there is not the one asked for.
+        """Stop when the existing dataset was made with other settings.
 
         Returns:
-            Where a file's environment is to be named anew, the episodes and the attributes that say so; else None.
+            The episodes and attributes to store when a file's environment changes, else None.
 
         Raises:
-            UsageError: another environment was named for a dataset of the catalogue, which knows better.
+            UsageError: another environment was named for a catalogue dataset.
             SeqrlError: it was made with other settings, or the environment does not fit it.
         """
         self._check_settings(data)
@@ -174,7 +258,7 @@ class DatasetRef:
         return fit_environment(read_d4rl(path), data.env_id, str(path))
 
     def _check_settings(self, data: DataConfig) -> None:
-        """Stop when what is there is not what was asked for."""
+        """Stop when the existing file has another source, size or seed."""
         stated, path = self.file.read().attributes, self.spec.path
         if path is not None and stated.get("sha256") != content_sha256(path):
             hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
@@ -184,5 +268,5 @@ class DatasetRef:
         asked = {"transitions": data.transitions, "seed": data.seed}
         for key, value in asked.items():
             if value is not None and key in stated and stated[key] != value:
-                hint = f"leave data.{key} out, or make it anew: seqrl download {self.id} data.{key}={value} --force"
-                raise SeqrlError(f"{self.id} is there with {key} {stated[key]}, not {value}", hint)
+                hint = f"leave data.{key} out, or make it again: seqrl download {self.id} data.{key}={value} --force"
+                raise SeqrlError(f"{self.id} exists with {key} {stated[key]}, not {value}", hint)

@@ -19,7 +19,7 @@ def total_bytes(parts: Sequence[int | None]) -> int | None:
 
 def missing_dataset_bytes(dataset: DatasetRef, sizes: Sizes) -> int | None:
     """Bytes that ``dataset.h5`` still needs: 0 when it exists, None when its size is unknown."""
-    return 0 if dataset.folder.dataset.exists() else sizes.dataset_bytes()
+    return 0 if dataset.exists else sizes.dataset_bytes()
 
 
 def disk_text(folder: Path, needed: int | None) -> str:

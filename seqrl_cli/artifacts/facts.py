@@ -1,14 +1,14 @@
-"""What ``dataset.h5`` states of itself: nobody else reads or writes its attributes.
+"""The facts that ``dataset.h5`` states about itself; no other module reads or writes its attributes.
 
-Training needs to know how long an episode of the dataset's environment lasts and which actions it takes. Both are
-stored when the dataset is made, so that what is installed later does not change what is trained.
+Training needs the step limit and the action bounds of the dataset's environment. Both are stored when the dataset is
+made, so that packages installed later do not change what is trained.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,27 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.formats.hdf5 import Scalar
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 
-# Attributes that are found anew whenever a dataset is written, whatever the file that it is made of says.
-_FOUND = ("step_limit", "action_low", "action_high", "episodes_sha256")
+# Attributes that are computed whenever a dataset is written, whatever its source file states.
+_FOUND = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a ``dataset.h5`` states of itself; None where it does not.
+    """The facts that a ``dataset.h5`` states about itself; None where it does not.
 
     Attributes:
         env_id: gymnasium id of its environment.
         source: ``d4rl``, ``minari``, ``sim``, ``collected`` or ``file``.
         reference_scores: returns that score 0 and 1.
         observation_slice: how many dimensions of longer observations were kept when it was made.
-        step_limit: most steps of an episode in its environment; datasets made by older versions do not say.
-        action_bounds: finite, float64; datasets made by older versions do not say.
-        episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; datasets of older versions do not say.
-        attributes: all that is stated, by name.
+        step_limit: most steps of an episode in its environment; absent in datasets of older versions.
+        action_bounds: finite, float64; absent in datasets of older versions.
+        spaces: of its arrays, with the bounds of its environment; absent in datasets of older versions.
+        episodes_sha256: hash of its arrays, :meth:`Episodes.fingerprint`; absent in datasets of older versions.
+        attributes: all stated facts, by name.
     """
 
     env_id: str | None
@@ -45,12 +47,13 @@ class DatasetFacts:
     observation_slice: int | None
     step_limit: int | None
     action_bounds: ActionBounds | None
+    spaces: Spaces | None
     episodes_sha256: str | None
     attributes: Mapping[str, Scalar]
 
     @classmethod
     def from_attributes(cls, stated: Mapping[str, Scalar]) -> DatasetFacts:
-        """Facts out of a file's attributes; of what has another type than it should, nothing is known."""
+        """Facts from a file's attributes; an attribute of the wrong type counts as absent."""
         low, high = _number(stated, "reference_min"), _number(stated, "reference_max")
         lowest, highest = _vector(stated, "action_low"), _vector(stated, "action_high")
         return cls(
@@ -60,6 +63,7 @@ class DatasetFacts:
             observation_slice=_whole(stated, "observation_slice"),
             step_limit=_whole(stated, "step_limit"),
             action_bounds=None if lowest is None or highest is None else (lowest, highest),
+            spaces=_spaces(stated),
             episodes_sha256=_text(stated, "episodes_sha256"),
             attributes=stated,
         )
@@ -78,7 +82,7 @@ class DatasetFile:
         self._stamp: tuple[int, int, int] | None = None  # of the file when its facts were read
 
     def read(self) -> DatasetFacts:
-        """What the file states of itself.
+        """The facts that the file states about itself.
 
         Raises:
             SeqrlError: the file is missing or damaged.
@@ -104,37 +108,52 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
         attributes: further facts; ``env_id`` among them names the environment.
 
     Raises:
-        SeqrlError: the environment's actions are not a box, the folder cannot be written, or the disk is full.
+        UnsupportedSpacesError: the environment's spaces are neither boxes nor choices.
+        SeqrlError: the folder cannot be written, or the disk is full.
     """
     env_id = attributes.get("env_id")
     limits = environment_limits(env_id, episodes.action_dim) if isinstance(env_id, str) else None
-    low, high = finite_bounds(episodes.actions, limits.action_bounds if limits else None)
-    found = {
+    found: dict[str, Scalar | None] = {
         "step_limit": (limits.step_limit or EPISODE_STEPS) if limits else None,
-        "action_low": json.dumps([float(number) for number in low]),
-        "action_high": json.dumps([float(number) for number in high]),
+        "spaces": stored_spaces(episodes, limits.spaces if limits else None).to_json(),
         "episodes_sha256": episodes.fingerprint(),
     }
+    if episodes.spaces.are_vectors:
+        low, high = finite_bounds(episodes.actions, limits.action_bounds if limits else None)
+        found["action_low"] = json.dumps([float(number) for number in low])
+        found["action_high"] = json.dumps([float(number) for number in high])
     write_d4rl(path, episodes, {**attributes, **found})
 
 
-def carried_attributes(facts: DatasetFacts) -> dict[str, Scalar]:
-    """The attributes that go with the episodes into another file: not where they were on this machine."""
-    return {name: value for name, value in facts.attributes.items() if name not in ("path", *_FOUND)}
+def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:
+    """The spaces of some episodes, with the bounds of their environment where that is known and has such spaces.
+
+    The file may hold longer observations than count; then they have no bounds.
+    """
+    if environment is None or not episodes.spaces.action.fits(environment.action):
+        return episodes.spaces
+    if not episodes.spaces.observation.fits(environment.observation):
+        environment = replace(environment, observation=episodes.spaces.observation)
+    return episodes.spaces.with_bounds_of(environment)
+
+
+def carried_attributes(stated: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The attributes to copy with the episodes into another file: without paths on this machine."""
+    return {name: value for name, value in stated.items() if name not in ("path", *_FOUND)}
 
 
 def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds:
-    """The bounds between which a policy's actions lie: the environment's, and what the data span where it has none.
+    """The bounds between which a policy's actions lie: the environment's, and the data's range where it has none.
 
     Args:
         actions: (transitions, action_dim) of the data.
-        box: the environment's bounds, (action_dim,) each, perhaps infinite; None where they are not known.
+        box: the environment's bounds, (action_dim,) each, perhaps infinite; None: unknown.
 
     Returns:
         Lowest and highest action, (action_dim,) each.
     """
     low, high = actions.min(axis=0), actions.max(axis=0)
-    flat = high - low < 1e-6  # an action that the data never vary
+    flat = high - low < 1e-6  # an action that never varies in the data
     low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
     if box is not None:
         low, high = (np.where(np.isfinite(wall), wall, seen) for wall, seen in zip(box, (low, high), strict=True))
@@ -156,8 +175,15 @@ def _whole(stated: Mapping[str, Scalar], name: str) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
+def _spaces(stated: Mapping[str, Scalar]) -> Spaces | None:
+    try:
+        return Spaces.from_json(_text(stated, "spaces") or "")
+    except ValueError:
+        return None
+
+
 def _vector(stated: Mapping[str, Scalar], name: str) -> np.ndarray | None:
-    """An array of finite numbers that is stated as JSON."""
+    """An attribute that holds an array of finite numbers as JSON."""
     try:
         values = np.asarray(json.loads(_text(stated, name) or ""), np.float64)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""Files from the network: mirrors first, the hash that was seen first kept, clear words when there is no network."""
+"""Files from the network: mirrors are tried first, and the hash of the first download is pinned."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from seqrl_cli.runs.store import RunStore
 def fetch_file(file: RemoteFile, source: str, destination: Path, store: RunStore, console: Console, hint: str) -> str:
     """Fetch one file, from a mirror if one has it.
 
-    The hash must be the published one, else the one that the file had when it was fetched first. It is the caller who
-    records a new one, once the file has been read and is no page of a hotel's WLAN.
+    The hash must be the published one, else the one of the first download. The caller records a new hash, once the file
+    has been read: it might be the login page of a network.
 
     Args:
-        file: which.
-        source: whose, for example ``d4rl``.
+        file: what to fetch.
+        source: the collection that it belongs to, for example ``d4rl``.
         destination: the file to make.
-        store: mirrors, and the hashes that are remembered.
-        console: hears what happens.
-        hint: what the user can do without it.
+        store: mirrors, and the recorded hashes.
+        console: shows progress.
+        hint: what the user can do without the file.
 
     Returns:
         SHA-256, as hexadecimal digits.
 
     Raises:
-        SeqrlError: it cannot be had, or has changed since it was fetched first.
+        SeqrlError: it cannot be fetched, or has changed since the first download.
     """
     places = locations(file, source, store.network)
     if not places:
@@ -40,7 +40,7 @@ def fetch_file(file: RemoteFile, source: str, destination: Path, store: RunStore
     first = None if file.sha256 else recorded_hash(store.root, file.url)
     if first:
         forget = f"if it may have changed since, remove its line from {store.root / DOWNLOADS_NAME}"
-        hint = f"its SHA-256 was {first} when it was fetched first; {forget}; {hint}"
+        hint = f"its SHA-256 was {first} at the first download; {forget}; {hint}"
     console.note(f"fetching {label} from {places[0]}" + ("" if is_remote(places[0]) else f", in place of {file.url}"))
     with console.progress(f"fetching {label}", "MB") as update:
         return fetch(
@@ -54,7 +54,7 @@ def fetch_file(file: RemoteFile, source: str, destination: Path, store: RunStore
 
 
 def without_network(spec: DatasetSpec) -> str:
-    """What stands in for a dataset that cannot be fetched, and that it is not the same data."""
+    """The hint for a dataset that cannot be fetched: a mirror, or a simulated dataset in its place."""
     mirror = "if you have its file, name the folder: SEQRL_MIRRORS=FOLDER"
     if spec.stand_in is None:
         return f"{mirror}; sim/hopper-medium is simulated here without a network, but is another task"

@@ -1,4 +1,4 @@
-"""From what a user types to a dataset, there already or not, and to the configuration for it."""
+"""From what a user types to a dataset, which need not exist yet, and to the configuration for it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import DatasetFile
+from seqrl_cli.artifacts.mixture import DatasetMixture, split_mixture
 from seqrl_cli.artifacts.sources import path_text
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
@@ -22,14 +23,17 @@ from seqrl_cli.runs.store import RunStore
 
 
 def locate(store: RunStore, dataset: str) -> DatasetRef:
-    """Find a dataset by catalogue name, by the name of one that is in the run directory, or by path.
+    """Find a dataset by its catalogue name, its name in the run directory, or its path; several are joined by ``+``.
 
     Raises:
         UsageError: there is no such dataset; the nearest name is offered.
-        SeqrlError: the path leads to no dataset.
+        SeqrlError: there is no dataset at the path.
     """
     known = named_datasets()
     dataset = dataset if dataset in known else _held_name(store, dataset)
+    if "+" in dataset and not Path(dataset).exists():
+        parts = split_mixture(dataset, lambda name: name in known or store.dataset(name).dataset.exists())
+        return DatasetMixture.of_parts([locate(store, part) for part in parts], store)
     folder = store.dataset(dataset)
     if dataset not in known and folder.dataset.exists():
         file = DatasetFile(folder.dataset)
@@ -41,25 +45,37 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     return DatasetRef.of(spec.id, spec, store)
 
 
+def held(store: RunStore, dataset: str) -> DatasetRef | None:
+    """A dataset by the name that a run's record states, if its data is in the run directory."""
+    if "+" not in dataset and not store.dataset(dataset).dataset.exists():
+        return None
+    try:
+        ref = locate(store, dataset)
+    except UsageError:  # a part of a mixture that is not here
+        return None
+    return ref if ref.exists else None
+
+
 def _held_name(store: RunStore, dataset: str) -> str:
-    """The name of a dataset that is given by its folder's path in the run directory; others stay as they are."""
+    """The name of a dataset whose folder in the run directory was given; other names are returned unchanged."""
     folder = Path(dataset).resolve()
-    if store.dataset(folder).dataset.is_file() and folder.is_relative_to(store.root.resolve()):
+    is_dataset = store.dataset(folder).dataset.is_file() or ("+" in folder.name and folder.is_dir())
+    if is_dataset and folder.is_relative_to(store.root.resolve()):
         return folder.relative_to(store.root.resolve()).as_posix()
     return dataset.rstrip("/")
 
 
 def _locate_file(store: RunStore, spec: DatasetSpec, path: Path) -> DatasetRef:
-    """``local/<stem>`` for a file or folder of the user's; with a mark where another of that stem is there already."""
+    """``local/<stem>`` for a user's file or folder; a hash follows where another file has that name already."""
     named = path.resolve()
     if named.name == "data" and named.is_dir():
-        named = named.parent  # a Minari dataset's own folder says more
+        named = named.parent  # a Minari dataset's own folder has the telling name
     stem = named.name if named.is_dir() else named.stem
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
-    located = DatasetRef.of(f"local/{'dataset' if plain in ('', *RESERVED) else plain}", spec, store)
-    if located.facts is None or located.facts.attributes.get("path") in (None, path_text(path)):
-        return located
-    return DatasetRef.of(f"{located.id}-{hashlib.sha256(path_text(path).encode()).hexdigest()[:8]}", spec, store)
+    ref = DatasetRef.of(f"local/{'dataset' if plain in ('', *RESERVED) else plain}", spec, store)
+    if ref.facts is None or ref.facts.attributes.get("path") in (None, path_text(path)):
+        return ref
+    return DatasetRef.of(f"{ref.id}-{hashlib.sha256(path_text(path).encode()).hexdigest()[:8]}", spec, store)
 
 
 def dataset_config(
@@ -74,7 +90,7 @@ def dataset_config(
     """Find the dataset and resolve the configuration for it.
 
     Args:
-        store: the run directory, and what may be fetched into it.
+        store: the run directory, with its network access.
         dataset: what the user named; may be left out with ``config_file``.
         size: ``paper`` or ``laptop``; None = by the dataset's name.
         preset: None = by the dataset's name.
@@ -90,7 +106,7 @@ def dataset_config(
     dataset = dataset or (base.dataset if base else None)
     if dataset is None:
         raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
-    located = locate(store, dataset)
+    ref = locate(store, dataset)
     if base:
-        return located, validate(merge(base.model_dump(), {"dataset": located.id}, nest(overrides or {})))
-    return located, resolve_config(located.id, size=size, preset=preset, overrides=overrides)
+        return ref, validate(merge(base.model_dump(), {"dataset": ref.id}, nest(overrides or {})))
+    return ref, resolve_config(ref.id, size=size, preset=preset, overrides=overrides)

@@ -56,7 +56,7 @@ def ensure_policy_data(located: DatasetRef, data: DataConfig, console: Console) 
         SeqrlError: the dataset cannot be had, or its environment's actions are not a box.
     """
     located.ensure(data, console)
-    return policy_data(located, located.load_episodes())
+    return policy_data(located, located.load_vectors())
 
 
 def policy_data(located: DatasetRef, episodes: Episodes) -> PolicyData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.artifacts.locate import held, locate
 from seqrl_cli.artifacts.policy import TrainedPolicy
 from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
@@ -16,16 +16,18 @@ def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[f
     Raises:
         SeqrlError: neither names an environment.
     """
-    if store.dataset(record.dataset).dataset.exists() or record.env_id is None:
-        located = locate(store, record.dataset)
-        return located.environment(), located.reference_scores
-    return record.env_id, scores_of_environment(record.env_id)
+    dataset = held(store, record.dataset)
+    if dataset is None and record.env_id is not None:
+        return record.env_id, scores_of_environment(record.env_id)
+    dataset = dataset or locate(store, record.dataset)
+    return dataset.environment(), dataset.reference_scores
 
 
 def observation_size_of_run(store: RunStore, trained: TrainedModel | TrainedPolicy) -> int | None:
     """Dimensions of an observation that the run's data keep, from its tokens or its dataset; None for all."""
     if isinstance(trained, TrainedModel):
         return trained.tokens.observation_slice
-    dataset = trained.record.dataset
-    known = next((spec.observation_size for spec in list_datasets() if spec.id == dataset), None)
-    return locate(store, dataset).spec.observation_size if store.dataset(dataset).dataset.exists() else known
+    name = trained.record.dataset
+    known = next((spec.observation_size for spec in list_datasets() if spec.id == name), None)
+    dataset = held(store, name)
+    return dataset.observation_size if dataset else known

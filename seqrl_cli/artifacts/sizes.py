@@ -1,21 +1,22 @@
-"""How large a dataset is, or may be expected to be before it is here."""
+"""The size of a dataset: counted when it is here, else estimated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
-from seqrl_cli.envs.fit import environment_sizes
+from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError
 
 ASSUMED_TRANSITIONS = 1_000_000
 
-# The usual sizes of D4RL's v2 sets: a million, or these. An expectation only; the file itself is what counts.
+# The usual sizes of D4RL's v2 datasets: a million, or these. They are estimates; the file itself decides.
 _D4RL_REPLAY = {"hopper": 402_000, "halfcheetah": 202_000, "walker2d": 302_000, "ant": 302_000}
 _D4RL_USUAL = {"medium-expert": 2_000_000}
 
@@ -25,9 +26,9 @@ class Sizes:
     """How large a dataset is, or will be.
 
     Attributes:
-        transitions: rows; None when nobody can say before it is here.
+        transitions: rows; None when they are unknown until the dataset is here.
         observation_dim, action_dim: None likewise.
-        counted: whether this was read off the data, and not expected.
+        counted: whether these numbers were counted in the data, not estimated.
     """
 
     transitions: int | None
@@ -37,54 +38,63 @@ class Sizes:
 
     @property
     def dims(self) -> int | None:
-        """Tokens a transition: observation, action, reward, value."""
+        """Tokens per transition: observation, action, reward, value."""
         if self.observation_dim is None or self.action_dim is None:
             return None
         return self.observation_dim + self.action_dim + 2
 
     @property
     def text(self) -> str:
-        """The transitions for a person."""
+        """The number of transitions, for people."""
         if self.transitions is None:
             return "unknown before it is here"
         return f"{self.transitions:,}" + ("" if self.counted else " (expected)")
 
     def dataset_bytes(self) -> int | None:
-        """Of ``dataset.h5``: float32 arrays and two flags, not compressed."""
+        """Size of ``dataset.h5``: float32 arrays and two flags, not compressed."""
         if self.transitions is None or self.dims is None:
             return None
         return self.transitions * (4 * (self.dims - 1) + 2)
 
     def tokens_bytes(self, bins: int) -> int | None:
-        """Of ``tokens.h5``: one small integer a number, and the bin edges."""
+        """Size of ``tokens.h5``: one small integer per number, and the bin edges."""
         if self.transitions is None or self.dims is None:
             return None
         return self.dims * (self.transitions * token_dtype(bins).itemsize + 8 * (bins + 1))
 
 
-def estimate_sizes(located: DatasetRef, data: DataConfig, console: Console) -> Sizes:
-    """Count a dataset that is here, or say what to expect of one that is not.
+def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> Sizes:
+    """Count a dataset that is here, or estimate the size of one that is not.
 
-    A file of the user's is read and checked whole, as it would be when it is taken in.
+    A user's file is read and checked completely, as it is when it is imported.
 
     Raises:
-        SeqrlError: it cannot be had, or is not the one asked for.
+        SeqrlError: it cannot be loaded, or was made with other settings.
     """
-    spec = located.spec
-    if located.folder.dataset.exists():
-        located.check(data)
-        episodes = located.load_episodes()
+    if isinstance(dataset, DatasetMixture):
+        return _sum([estimate_sizes(part, data, console) for part in dataset.parts])
+    spec = dataset.spec
+    if dataset.exists:
+        dataset.check(data)
+        episodes = dataset.load_vectors()
     elif spec.source == "file":
-        episodes, _ = load_source(spec, located.folder, data, console, located.store)
+        episodes, _ = load_source(spec, dataset.folder, data, console, dataset.store)
     else:
         refuse_other_environment(spec, data.env_id)
         observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
-        return Sizes(_expected_transitions(located, data), observation_dim, action_dim, counted=False)
+        return Sizes(_expected_transitions(dataset, data), observation_dim, action_dim, counted=False)
     return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
 
 
-def _expected_transitions(located: DatasetRef, data: DataConfig) -> int | None:
-    spec = located.spec
+def _sum(parts: list[Sizes]) -> Sizes:
+    """The size of several datasets together, whose observations and actions have the sizes of the first."""
+    transitions = [one.transitions for one in parts if one.transitions is not None]
+    total = sum(transitions) if len(transitions) == len(parts) else None
+    return Sizes(total, parts[0].observation_dim, parts[0].action_dim, all(one.counted for one in parts))
+
+
+def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
+    spec = dataset.spec
     if spec.source == "sim" and spec.family and spec.quality:
         return data.transitions or int(load_behaviour(spec.family).datasets[spec.quality]["transitions"])
     if not (spec.source == "d4rl" and spec.family and spec.id.endswith("-v2")):
@@ -95,8 +105,13 @@ def _expected_transitions(located: DatasetRef, data: DataConfig) -> int | None:
 
 
 def sizes_if_known(env_id: str | None, kept: int | None = None) -> tuple[int | None, int | None]:
-    """As :func:`environment_sizes`; None where no environment is named, or there is none of that name here."""
+    """Numbers per observation and action of an environment; None where none is named, or it cannot be made here.
+
+    Args:
+        env_id: gymnasium id.
+        kept: how many numbers of longer observations count; None: all.
+    """
     try:
-        return environment_sizes(env_id, kept) if env_id else (None, None)
+        return environment_spaces(env_id, kept).sizes if env_id else (None, None)
     except SeqrlError:
         return None, None

@@ -15,10 +15,10 @@ from seqrl_cli.config.schema import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.mirrors import RemoteFile
-from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
-from seqrl_cli.envs.fit import LoadedDataset, environment_sizes, fit_environment, misfit
+from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
@@ -28,18 +28,18 @@ from seqrl_cli.runs.store import RunStore
 def load_source(
     spec: DatasetSpec, folder: DatasetFolder, data: DataConfig, console: Console, store: RunStore
 ) -> LoadedDataset:
-    """A dataset's episodes and the attributes to store with them.
+    """Load a dataset's episodes and the attributes to store with them.
 
     Args:
         spec: which dataset.
-        folder: where an unfinished download may lie.
-        data: size and seed of a simulated one, environment of a file.
-        console: hears what happens.
-        store: where files come from, and what is known of them.
+        folder: where an unfinished download may be.
+        data: size and seed of a simulated dataset, environment of a file.
+        console: shows progress.
+        store: mirrors, network access and known hashes.
 
     Raises:
         UsageError: another environment was named for a dataset of the catalogue.
-        SeqrlError: it cannot be had, or is not in D4RL's layout.
+        SeqrlError: it cannot be loaded, or is not in D4RL's layout.
     """
     if spec.source == "file":
         return read_user_file(spec, data.env_id)
@@ -54,7 +54,7 @@ def load_source(
 
 
 def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
-    """Raise UsageError when another environment is named than the one that a dataset of the catalogue is from."""
+    """Raise UsageError when the named environment is not the one that a catalogue dataset is from."""
     if env_id not in (None, spec.env_id):
         raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
 
@@ -62,7 +62,7 @@ def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
     assert spec.family is not None and spec.quality is not None
     console.note(f"simulating {spec.id} in MuJoCo")
-    stopped = when_interrupted(f"interrupted; nothing of {spec.id} was kept", "the same command simulates it anew")
+    stopped = when_interrupted(f"interrupted; nothing of {spec.id} was kept", "the same command starts over")
     with stopped, console.progress(f"simulating {spec.id}", "steps") as update:
         collected = collect_quality(
             spec.family, spec.quality, transitions=data.transitions, seed=data.seed or 0, progress=update
@@ -71,19 +71,21 @@ def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDa
 
 
 def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store: RunStore) -> LoadedDataset:
-    """Fetch what is missing of a dataset's files, read them, and only then remember their hashes.
+    """Fetch a dataset's missing files, read them, and only then record their hashes.
 
-    Files that are no such dataset are deleted; good ones stay until the dataset is in place (`remove_download`).
+    Files that hold another dataset are deleted; good ones stay until the dataset is in place (`remove_download`).
     """
     raw = _raw(folder)
-    stopped = when_interrupted(f"interrupted; what came of {spec.id} is kept", "the same command goes on from there")
+    stopped = when_interrupted(
+        f"interrupted; the downloaded part of {spec.id} is kept", "the same command resumes the download"
+    )
     with stopped:
         digests = {
             file.url: fetch_file(file, spec.source, _place(raw, spec, file), store, console, without_network(spec))
             for file in spec.files
         }
     facts: dict[str, Any] = {"url": spec.url, "sha256": digests[spec.files[0].url], "licence": spec.licence}
-    sizes = _sizes(spec)
+    spaces = _known_spaces(spec)
     try:
         source = raw if spec.source == "minari" else _place(raw, spec, spec.files[0])
         steps = spec.episode_steps or DEFAULT_EPISODE_STEPS
@@ -92,7 +94,9 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store:
             stated = read_attributes(source)
             _check_id(spec, stated.get("minari_id"))
             facts = {**stated, **facts}
-        _check_fits(spec, episodes, sizes)
+        if spec.env_id is not None and spaces is not None:
+            hint = "the file is not the dataset that it should be"
+            episodes.spaces.first_observations(spec.observation_size).require_fit(spec.id, spaces, spec.env_id, hint)
     except SeqrlError:
         remove_download(folder)
         raise
@@ -102,7 +106,7 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store:
 
 
 def remove_download(folder: DatasetFolder) -> None:
-    """Delete the files that a dataset was made of, if it was fetched."""
+    """Delete the downloaded files from which a dataset was made, if there are any."""
     shutil.rmtree(_raw(folder), ignore_errors=True)
 
 
@@ -111,42 +115,35 @@ def _raw(folder: DatasetFolder) -> Path:
 
 
 def _place(folder: Path, spec: DatasetSpec, file: RemoteFile) -> Path:
-    """Where a file lies until it has been read; Minari's reader wants them in a folder ``data``."""
+    """Where a file lies until it has been read; Minari's reader expects them in a folder ``data``."""
     name = Path(file.path).name
     return folder / "data" / name if spec.source == "minari" else folder / name
 
 
 def _check_id(spec: DatasetSpec, stated: object) -> None:
-    """Stop at a Minari dataset that says that it is another one; a mirror's folders may be mixed up."""
+    """Stop at a Minari dataset with another id; a mirror's folders may be mixed up."""
     wanted = spec.id.removeprefix("minari/")
     if stated not in (None, wanted):
-        message = f"what was fetched for {spec.id} says that it is {stated!r:.80}, not {wanted!r}"
-        raise SeqrlError(message, "check the mirror, or take the folder in as it is: seqrl download FOLDER")
+        message = f"the files fetched for {spec.id} have the id {stated!r:.80}, not {wanted!r}"
+        raise SeqrlError(message, "check the mirror, or import the folder as it is: seqrl download FOLDER")
 
 
-def _sizes(spec: DatasetSpec) -> tuple[int, int] | None:
-    """Sizes of what a dataset's environment has; None where it is not installed, and nothing is known."""
+def _known_spaces(spec: DatasetSpec) -> Spaces | None:
+    """Observations and actions of a dataset's environment; None where it is not known or not installed."""
     if spec.env_id is None or (spec.extra and not is_installed(spec.extra)):
         return None
-    return environment_sizes(spec.env_id, spec.observation_size)
-
-
-def _check_fits(spec: DatasetSpec, episodes: Episodes, sizes: tuple[int, int] | None) -> None:
-    """Stop at data whose sizes are not its environment's."""
-    kept = min(spec.observation_size or episodes.observation_dim, episodes.observation_dim)
-    if spec.env_id is not None and sizes not in (None, (kept, episodes.action_dim)):
-        raise misfit(spec.id, kept, episodes.action_dim, spec.env_id, "the file is not the dataset that it should be")
+    return environment_spaces(spec.env_id, spec.observation_size)
 
 
 def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
-    """Read a file or folder of the user's, which must stay as it is meanwhile.
+    """Read a user's file or folder, which must not change meanwhile.
 
     Args:
-        spec: which.
-        env_id: gymnasium id of its environment; None = what the file says.
+        spec: the dataset.
+        env_id: gymnasium id of its environment; None: the one that the file states.
 
     Raises:
-        SeqrlError: it is missing or damaged, changes, or is not data of the environment.
+        SeqrlError: it is missing or damaged, changes, or is not from the environment.
     """
     path = spec.path
     if path is None:
@@ -163,16 +160,16 @@ def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
 
 
 def path_text(path: Path) -> str:
-    """A file's full path as text that a file can hold; bytes of it that are no UTF-8 are spelled out."""
+    """A file's full path as text to store; bytes that are not UTF-8 are escaped."""
     return str(path.resolve()).encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
 def _unchanged(path: Path) -> Iterator[None]:
-    """Stop unless a dataset stays as it is while the block reads it; another program may still be writing it.
+    """Stop if a dataset changes while the block reads it; another program may still be writing it.
 
     Raises:
-        SeqrlError: it has changed, or a part of it is gone.
+        SeqrlError: it has changed, or a part of it is missing.
     """
     changed = SeqrlError(f"{path} changed while it was read", "try again when it is written completely")
     try:

@@ -31,7 +31,7 @@ def ensure_tokens(located: DatasetRef, data: DataConfig, console: Console, *, fo
         )
         with stopped, console.progress(f"discretizing {located.id}", "dimensions") as update:
             tokens = tokenize(
-                located.load_episodes(),
+                located.load_vectors(),
                 dataset_id=located.id,
                 env_id=located.env_id,
                 bins=data.bins,
@@ -59,18 +59,18 @@ def current_tokens(
     Raises:
         SeqrlError: they are damaged, or were made with other settings.
     """
-    path, source = located.folder.tokens, located.folder.dataset
+    path = located.folder.tokens
     if not path.exists():
         return None
     tokens = load_tokens(path)
     _check_settings(located, tokens, data)
     # Times alone tell too little: a file that was copied, unpacked or synchronised keeps its own.
-    same = located.file.read().episodes_sha256 == tokens.episodes_sha256
-    if same and source.stat().st_mtime_ns <= path.stat().st_mtime_ns:
+    same = located.facts is not None and located.facts.episodes_sha256 == tokens.episodes_sha256
+    if same and located.modified_ns <= path.stat().st_mtime_ns:
         return tokens
     # The dataset is another, or was written after its tokens: made again, perhaps with the same content.
     content = fingerprint(
-        located.load_episodes(),
+        located.load_vectors(),
         bins=tokens.bins,
         strategy=tokens.discretizer.strategy,
         discount=tokens.discount,

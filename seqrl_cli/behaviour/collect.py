@@ -13,7 +13,7 @@ import numpy as np
 from seqrl_cli.behaviour.policies import Policy, PolicyFactory
 from seqrl_cli.behaviour.workers import OrderedMap, worker_map
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import Environment, make_env, space_sizes
+from seqrl_cli.envs.make import Environment, make_env, recordable_spaces
 from seqrl_cli.errors import SeqrlError
 
 _CHUNK_STEPS = 1000
@@ -65,7 +65,7 @@ def collect(
         raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, say.")
     assert abs(sum(part.share for part in parts) - 1) < 1e-9
     with closing(make_env(env_id)) as env:
-        space_sizes(env)
+        recordable_spaces(env)
     ends = np.round(np.cumsum([part.share for part in parts]) * transitions).astype(int)
     collected: list[Episodes] = []
     rows = 0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-import gymnasium
 import numpy as np
 
-from seqrl_cli.envs.make import make_env, space_sizes
+from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.envs.make import make_env, recordable_spaces
 
 
 class Policy(Protocol):
@@ -67,6 +67,17 @@ class UniformPolicy:
         return rng.uniform(self.low, self.high)
 
 
+@dataclass(frozen=True)
+class RandomChoicePolicy:
+    """Uniform among ``n`` discrete actions."""
+
+    n: int
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The number of an action ``()``; the observation is not looked at."""
+        return np.asarray(rng.integers(self.n))
+
+
 def linear_factory(policy: LinearPolicy) -> PolicyFactory:
     """A factory of copies of one linear policy."""
     return partial(LinearPolicy, policy.weight, policy.bias, policy.noise_std)
@@ -76,13 +87,14 @@ def uniform_factory(env_id: str) -> PolicyFactory:
     """A factory of the uniform random policy of an environment.
 
     Raises:
-        SeqrlError: the environment does not exist, or its actions are not a flat box.
+        SeqrlError: the environment does not exist, or its observations or actions are of another kind.
     """
     with closing(make_env(env_id)) as env:
-        space_sizes(env)
-        space = env.action_space
-    assert isinstance(space, gymnasium.spaces.Box)
-    return partial(UniformPolicy, space.low.astype(np.float64), space.high.astype(np.float64))
+        space = recordable_spaces(env).action
+    if isinstance(space, DiscreteSpace):
+        return partial(RandomChoicePolicy, space.n)
+    low, high = space.bounds
+    return partial(UniformPolicy, low.astype(np.float64), high.astype(np.float64))
 
 
 def _clip(action: np.ndarray) -> np.ndarray:

@@ -60,7 +60,11 @@ def preset_names(arch: str = "gpt") -> list[str]:
 
 
 def preset_for(dataset: str, arch: str = "gpt") -> str:
-    """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``."""
+    """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``.
+
+    Datasets that are joined by ``+`` take the preset of the first.
+    """
+    dataset = dataset.partition("+")[0]
     names = preset_names(arch)
     own = dataset.removeprefix("local/").replace("_", "-")
     counterpart = dataset.removeprefix("sim/") + "-v2"

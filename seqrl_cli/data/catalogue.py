@@ -20,7 +20,7 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError, unknown
 
-Source = Literal["d4rl", "minari", "sim", "file"]
+Source = Literal["d4rl", "minari", "sim", "file", "mixture"]
 
 SOURCES = ("d4rl", "minari", "pretrained")
 QUALITIES = ("random", "medium", "medium-replay", "medium-expert", "expert")
@@ -35,7 +35,8 @@ class DatasetSpec:
 
     Attributes:
         id: what the user types.
-        source: ``d4rl`` and ``minari`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own file.
+        source: ``d4rl`` and ``minari`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own file,
+            ``mixture`` joins other datasets.
         family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``; None for other robots and for files.
         quality: one of ``QUALITIES`` if there is a family, else None.
         env_id: gymnasium id of the environment to evaluate in; None if a file does not state it.

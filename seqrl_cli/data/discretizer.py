@@ -1,4 +1,4 @@
-"""Bins: each dimension of a transition becomes one token, by edges of its own.
+"""Bins: each dimension of a transition becomes one token, by its own edges.
 
 Two strategies, each with the rule of the project that introduced it, so that tokens equal theirs:
 
@@ -55,7 +55,7 @@ class Discretizer:
 
     @property
     def dims(self) -> int:
-        """Dimensions of a transition, that is, tokens a transition."""
+        """Dimensions of a transition: tokens per transition."""
         return int(self.edges.shape[1])
 
     @cached_property
@@ -107,7 +107,7 @@ class Discretizer:
             raise SeqrlError(f"dimension {dim} holds NaN, which has no token", "remove or repair those rows")
         if self.strategy == "uniform":
             values += _uniform_nudge(values, edges)
-        # Only inner edges are searched: the outer bins then take what lies outside, without clipping.
+        # Only inner edges are searched: values outside then fall in the outer bins, without clipping.
         return np.searchsorted(edges[1:-1], values, side="right")
 
     def decode(self, tokens: ArrayLike, start: int = 0) -> NDArray[np.float64]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seqrl_cli.data.spaces import Spaces, space_of_rows
 from seqrl_cli.errors import SeqrlError
 
 
@@ -23,23 +25,24 @@ class Episodes:
     only the clock or the end of the recording did.
 
     Attributes:
-        observations: ``(transitions, observation_dim)`` float32.
-        actions: ``(transitions, action_dim)`` float32.
+        observations: ``(transitions, observation_dim)`` float32, or images ``(transitions, *shape)`` uint8.
+        actions: ``(transitions, action_dim)`` float32, or discrete choices ``(transitions,)`` int64.
         rewards: ``(transitions,)`` float32.
         terminals: ``(transitions,)`` bool.
         timeouts: ``(transitions,)`` bool.
         offsets: ``(episodes + 1,)`` int64; episode ``i`` is rows ``offsets[i]`` to ``offsets[i + 1] - 1``.
+        declared: their spaces, where more is known than the arrays show, such as bounds.
     """
 
-    observations: NDArray[np.float32]
-    actions: NDArray[np.float32]
+    observations: NDArray[Any]
+    actions: NDArray[Any]
     rewards: NDArray[np.float32]
     terminals: NDArray[np.bool_]
     timeouts: NDArray[np.bool_]
     offsets: NDArray[np.int64]
+    declared: Spaces | None = None
 
     def __post_init__(self) -> None:
-        assert self.observations.ndim == self.actions.ndim == 2
         columns = (self.observations, self.actions, self.rewards, self.terminals, self.timeouts)
         assert {len(column) for column in columns} == {int(self.offsets[-1])}
         assert self.offsets[0] == 0 and (np.diff(self.offsets) > 0).all()
@@ -59,8 +62,8 @@ class Episodes:
         timeout.
 
         Args:
-            observations: ``(transitions, observation_dim)``.
-            actions: ``(transitions, action_dim)``.
+            observations: ``(transitions, *shape)``; uint8 images keep their type, all else becomes float32.
+            actions: ``(transitions, action_dim)``, or whole numbers ``(transitions,)``, which are discrete choices.
             rewards: ``(transitions,)``.
             terminals: ``(transitions,)``, zero or one.
             timeouts: ``(transitions,)``, zero or one.
@@ -74,8 +77,8 @@ class Episodes:
             raise SeqrlError("the dataset holds no transitions", "check that the recording worked")
         cut[-1] |= not ended[-1]
         return cls(
-            np.ascontiguousarray(observations, dtype=np.float32),
-            np.ascontiguousarray(actions, dtype=np.float32),
+            _as_observations(np.asarray(observations)),
+            _as_actions(np.asarray(actions)),
             np.ascontiguousarray(rewards, dtype=np.float32),
             ended,
             cut,
@@ -92,14 +95,19 @@ class Episodes:
         return int(self.offsets[-1])
 
     @property
+    def spaces(self) -> Spaces:
+        """What observations and actions are: as declared, else as the arrays show."""
+        return self.declared or Spaces(space_of_rows(self.observations), space_of_rows(self.actions))
+
+    @property
     def observation_dim(self) -> int:
-        """Numbers in one observation."""
-        return int(self.observations.shape[1])
+        """Numbers per observation."""
+        return math.prod(self.observations.shape[1:])
 
     @property
     def action_dim(self) -> int:
-        """Numbers in one action."""
-        return int(self.actions.shape[1])
+        """Numbers per action; 1 of a discrete one."""
+        return math.prod(self.actions.shape[1:])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -112,9 +120,9 @@ class Episodes:
         return np.add.reduceat(self.rewards, self.offsets[:-1], dtype=np.float64)
 
     def fingerprint(self, settings: Mapping[str, Any] | None = None) -> str:
-        """SHA-256 over the arrays, and over settings that stand for what is made of them, as hexadecimal digits.
+        """SHA-256, as hexadecimal digits, over the arrays and over the settings with which something is made of them.
 
-        File names, dates and attributes are left out: another copy of the same data has the same fingerprint.
+        File names, dates and attributes do not count: another copy of the same data has the same fingerprint.
         """
         digest = hashlib.sha256(json.dumps(settings or {}, sort_keys=True).encode())
         for name in ("observations", "actions", "rewards", "terminals", "offsets"):
@@ -122,6 +130,13 @@ class Episodes:
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    def first_observations(self, count: int | None) -> Episodes:
+        """The same episodes with only the first ``count`` numbers of each observation; None keeps all."""
+        if count is None or self.observation_dim <= count:
+            return self
+        declared = self.declared and self.declared.first_observations(count)
+        return replace(self, observations=np.ascontiguousarray(self.observations[:, :count]), declared=declared)
 
     def select(self, indices: ArrayLike) -> Episodes:
         """The episodes with these indices, in this order; an index may repeat.
@@ -140,6 +155,7 @@ class Episodes:
             self.terminals[rows],
             self.timeouts[rows],
             offsets,
+            self.declared,
         )
 
     @classmethod
@@ -147,14 +163,12 @@ class Episodes:
         """All episodes of ``parts``, in order.
 
         Raises:
-            SeqrlError: the parts differ in observation or action size.
+            SizeMismatchError: the parts differ in the form of their observations or actions.
         """
-        shapes = {(part.observation_dim, part.action_dim) for part in parts}
-        if len(shapes) != 1:
-            raise SeqrlError(
-                f"cannot join datasets of different (observation, action) sizes: {sorted(shapes)}",
-                "join datasets of one environment only",
-            )
+        first = parts[0]
+        for index, part in enumerate(parts[1:], 1):
+            if not first.spaces.fits(part.spaces):  # of choices, one part may show fewer than another
+                part.spaces.require_fit(f"part {index}", first.spaces, "part 0", "join data of one environment only")
         return cls(
             np.concatenate([part.observations for part in parts]),
             np.concatenate([part.actions for part in parts]),
@@ -162,4 +176,15 @@ class Episodes:
             np.concatenate([part.terminals for part in parts]),
             np.concatenate([part.timeouts for part in parts]),
             np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]),
+            first.declared if all(part.declared == first.declared for part in parts) else None,
         )
+
+
+def _as_observations(values: NDArray[Any]) -> NDArray[Any]:
+    is_image = values.ndim > 2 and values.dtype == np.uint8
+    return np.ascontiguousarray(values, dtype=np.uint8 if is_image else np.float32)
+
+
+def _as_actions(values: NDArray[Any]) -> NDArray[Any]:
+    is_choice = values.ndim == 1 and values.dtype.kind in "iu"
+    return np.ascontiguousarray(values, dtype=np.int64 if is_choice else np.float32)

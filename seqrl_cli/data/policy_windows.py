@@ -81,14 +81,14 @@ class PolicyBatch:
 
 
 class PolicyWindows:
-    """Every window that starts at a step of a trajectory; the last ones of each run into its end.
+    """Every window that starts at a step of a trajectory; the last windows of a trajectory extend past its end.
 
     Window ``i`` counts through the steps of all trajectories in order, so a uniform draw below ``len(windows)`` takes a
     trajectory in proportion to its length and a start that is uniform in it (Zheng et al. 2022, algorithm 2).
 
     Args:
         trajectories: at least one, of equal sizes; kept as they are, not copied.
-        context: steps a window (K).
+        context: steps per window (K).
     """
 
     def __init__(self, trajectories: Sequence[Trajectory], context: int) -> None:
@@ -114,9 +114,9 @@ def cut_windows(trajectories: Sequence[Trajectory], starts: ArrayLike, context: 
     """Cut one window out of each trajectory.
 
     Args:
-        trajectories: at least one; the same one may be there several times.
+        trajectories: at least one; a trajectory may occur several times.
         starts: ``(batch,)`` the step at which each window starts.
-        context: steps a window (K); what a trajectory does not fill is padded on the right.
+        context: steps per window (K); the rest is padded on the right.
     """
     first = np.asarray(starts, dtype=np.int64)
     batch, one = len(trajectories), trajectories[0]
@@ -147,21 +147,21 @@ def trajectories_of(episodes: Episodes) -> list[Trajectory]:
     ]
 
 
-def best_share(trajectories: Sequence[Trajectory], share: float) -> list[Trajectory]:
-    """The trajectories of highest return that hold a share of all steps, for percentile behaviour cloning.
+def best_fraction(trajectories: Sequence[Trajectory], fraction: float) -> list[Trajectory]:
+    """The trajectories of highest return that hold a fraction of all steps, for percentile behaviour cloning.
 
-    Trajectories are taken whole, best first, until they hold the share (Chen et al. 2021, section 5.1: the top X % of
-    steps, ordered by the return of their episode).
+    Whole trajectories are taken, best first, until they hold the fraction (Chen et al. 2021, section 5.1: the top X %
+    of steps, ordered by the return of their episode).
 
     Args:
         trajectories: at least one.
-        share: in (0, 1].
+        fraction: in (0, 1].
 
     Returns:
         At least one trajectory, in the order that they came in.
     """
-    assert 0 < share <= 1
+    assert 0 < fraction <= 1
     order = np.argsort([-one.total_reward for one in trajectories], kind="stable")
     steps = np.cumsum([len(trajectories[index]) for index in order])
-    count = int(np.searchsorted(steps, share * steps[-1])) + 1
+    count = int(np.searchsorted(steps, fraction * steps[-1])) + 1
     return [trajectories[index] for index in sorted(order[:count])]

@@ -36,7 +36,7 @@ def discounted_values(rewards: NDArray[np.float64], offsets: NDArray[np.int64], 
     Args:
         rewards: ``(transitions,)``.
         offsets: ``(episodes + 1,)`` row at which each episode starts.
-        discount: factor a step.
+        discount: factor per step.
 
     Returns:
         ``(transitions,)`` float64.

@@ -39,7 +39,7 @@ _Stated = TypeVar("_Stated", int, float, str)
 class TokenizedDataset:
     """Tokens of every transition, with all that is needed to read them.
 
-    There may be no transitions: an imported model brings its bin edges, and not the data that they were placed by.
+    There may be no transitions: an imported model comes with its bin edges, but without the data that placed them.
 
     Attributes:
         tokens: ``(transitions, dims)`` unsigned; dims are ``[observation, action, reward, value]``.
@@ -48,13 +48,13 @@ class TokenizedDataset:
         discretizer: bin edges of each dimension.
         observation_dim: how many dims are observation.
         action_dim: how many dims are action.
-        discount: factor a step in the value target.
-        termination_penalty: reward at terminals; None where the data's own was kept.
+        discount: factor per step in the value target.
+        termination_penalty: reward at terminals; None: the data's own rewards were kept.
         dataset_id: name of the dataset in the catalogue, or its path.
-        env_id: gymnasium id of its environment; None when the file does not say.
+        env_id: gymnasium id of its environment; None when unknown.
         observation_slice: how many observation dimensions were kept of a longer observation; None means all.
         fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
-        episodes_sha256: hash of all the dataset's arrays, as the dataset states it; None where it does not.
+        episodes_sha256: hash of all the dataset's arrays, as stated in the dataset; None where it is not.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -73,7 +73,7 @@ class TokenizedDataset:
 
     @property
     def dims(self) -> int:
-        """Tokens a transition."""
+        """Tokens per transition."""
         return int(self.tokens.shape[1])
 
     @property
@@ -111,7 +111,7 @@ def tokenize(
         env_id: kept with the tokens.
         bins: bins of each dimension.
         strategy: ``quantile`` or ``uniform``.
-        discount: factor a step in the value target.
+        discount: factor per step in the value target.
         termination_penalty: reward at true terminals; None keeps the data's own.
         observation_slice: kept with the tokens.
         episodes_sha256: kept with the tokens.

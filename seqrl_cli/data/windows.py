@@ -10,16 +10,17 @@ class Windows:
     """Every window of ``sequence_length`` transitions that starts inside an episode.
 
     A window starts at each step of an episode but its last, as in the Trajectory Transformer; the original never
-    samples episodes of one step, here they have one window each, so that they are learnt from. Past the episode's end
-    a window holds the stop token ``bins`` in every dimension. Loss is kept on stop tokens, so that a model learns to
-    stop, except at steps from ``max_path_length`` on, where an episode ends by the clock and not by its actions.
+    samples episodes of one step, here they have one window each, so that a model learns from them too. Past the
+    episode's end a window holds the stop token ``bins`` in every dimension. Stop tokens count in the loss, so that a
+    model learns to stop, except at steps from ``max_path_length`` on, where an episode ends by the clock and not by
+    its actions.
 
     Window ``i`` counts through the episodes in order. Indices of windows are all that a sampler needs.
 
     Args:
         tokens: ``(transitions, dims)`` unsigned tokens.
         offsets: ``(episodes + 1,)`` row at which each episode starts.
-        sequence_length: transitions of a window.
+        sequence_length: transitions per window.
         bins: bins of each dimension; also the stop token.
         max_path_length: step limit of the environment's episodes.
         episodes: indices of the episodes to use; None takes all.
@@ -51,7 +52,7 @@ class Windows:
 
     @property
     def dims(self) -> int:
-        """Tokens a transition."""
+        """Tokens per transition."""
         return int(self.tokens.shape[1])
 
     @property
@@ -66,8 +67,8 @@ class Windows:
             indices: ``(batch,)`` window indices below ``len(self)``.
 
         Returns:
-            ``X``, ``Y`` and ``mask``, each ``(batch, block_size)``: ``Y`` is ``X`` one token later and ``mask`` says
-            which tokens of ``Y`` count. (The original's mask is aligned to ``X``, one token off.)
+            ``X``, ``Y`` and ``mask``, each ``(batch, block_size)``: ``Y`` is ``X`` one token later and ``mask`` is true
+            where a token of ``Y`` counts. (The original's mask is aligned to ``X``, one token off.)
         """
         slots, first = self._slots(indices)
         steps = first[:, None] + np.arange(self.sequence_length)  # (batch, time)
@@ -88,24 +89,24 @@ class Windows:
 
 
 def split_episodes(
-    count: int, validation_share: float, rng: np.random.Generator
+    count: int, fraction: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Hold out whole episodes, so that no window of the held-out part was ever trained on.
 
-    With two episodes or more and a share above zero both parts get at least one; a single episode, or a share of
-    zero, leaves nothing held out.
+    With two episodes or more and a fraction above zero, both parts get at least one. A single episode, or a fraction
+    of zero, leaves nothing held out.
 
     Args:
         count: number of episodes.
-        validation_share: share of the episodes to hold out, at least 0 and below 1.
+        fraction: how much of the episodes to hold out, at least 0 and below 1.
         rng: draws the held-out episodes.
 
     Returns:
         Sorted indices of the training and of the held-out episodes.
     """
-    assert count >= 1 and 0.0 <= validation_share < 1.0
+    assert count >= 1 and 0.0 <= fraction < 1.0
     held_out = 0
-    if validation_share > 0.0 and count >= 2:
-        held_out = min(max(round(validation_share * count), 1), count - 1)
+    if fraction > 0.0 and count >= 2:
+        held_out = min(max(round(fraction * count), 1), count - 1)
     order = rng.permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import make_env, space_sizes
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.envs.make import make_env, spaces_of
 
 LoadedDataset = tuple[Episodes, dict[str, Any]]
 """Episodes, and the attributes to store with them."""
 
 
 def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset:
-    """Check that data fits an environment; cuts off ant's and kitchen's last dimensions, as the originals do.
+    """Check that data can be from an environment; of ant and kitchen, the last dimensions are cut off.
 
     Args:
         episodes: the data.
@@ -28,39 +27,28 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
         The episodes, and attributes that state the environment and its reference scores.
 
     Raises:
-        SeqrlError: there is no such environment, or its sizes differ from the data's.
+        SizeMismatchError: the data have other observations or actions than the environment.
+        SeqrlError: there is no such environment.
     """
     facts: dict[str, Any] = {"env_id": env_id}
     known = next((spec for spec in list_datasets() if spec.env_id == env_id), None)
     kept = known.observation_size if known else None
     if kept and episodes.observation_dim > kept:
-        episodes = replace(episodes, observations=np.ascontiguousarray(episodes.observations[:, :kept]))
+        episodes = episodes.first_observations(kept)
         facts["observation_slice"] = kept
-    if (episodes.observation_dim, episodes.action_dim) != environment_sizes(env_id, kept):
-        hint = "name the environment of the data: data.env_id=…"
-        raise misfit(name, episodes.observation_dim, episodes.action_dim, env_id, hint)
+    theirs = environment_spaces(env_id, kept)
+    episodes.spaces.require_fit(name, theirs, env_id, "name the environment that the data is from: data.env_id=…")
     references = scores_of_environment(env_id)
     if references:
         facts |= {"reference_min": references[0], "reference_max": references[1]}
-    return episodes, facts
+    return replace(episodes, declared=episodes.spaces.with_bounds_of(theirs)), facts
 
 
-def environment_sizes(env_id: str, kept: int | None = None) -> tuple[int, int]:
-    """Observation and action size of an environment; ``kept`` limits the observation size.
+def environment_spaces(env_id: str, kept: int | None = None) -> Spaces:
+    """Observations and actions of an environment, of whose observations only the first ``kept`` numbers may count.
 
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
     """
-    env = make_env(env_id)
-    try:
-        observation_dim, action_dim = space_sizes(env)
-    finally:
-        env.close()
-    return min(observation_dim, kept or observation_dim), action_dim
-
-
-def misfit(name: str, observation_dim: int, action_dim: int, env_id: str, hint: str) -> SeqrlError:
-    """Make the error for data and an environment that do not fit."""
-    theirs = environment_sizes(env_id)
-    sizes = f"{observation_dim} and {action_dim}, but {env_id} has {theirs[0]} and {theirs[1]}"
-    return SeqrlError(f"{name} has observations and actions of sizes {sizes}", hint)
+    with closing(make_env(env_id)) as env:
+        return spaces_of(env).first_observations(kept)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.envs.make import action_bounds, episode_limit, make_env
+from seqrl_cli.data.spaces import BoxSpace, Spaces
+from seqrl_cli.envs.make import episode_limit, make_env, spaces_of
 from seqrl_cli.envs.registry import needed_extra, robotics_steps
 from seqrl_cli.errors import SeqrlError
 
@@ -21,11 +22,13 @@ class EnvironmentLimits:
 
     Attributes:
         step_limit: longest episode in steps; None if unknown.
-        action_bounds: infinite where there is no bound; None if unknown.
+        action_bounds: infinite where there is no bound; None if unknown, or if actions are discrete.
+        spaces: observations and actions; None if unknown.
     """
 
     step_limit: int | None = None
     action_bounds: ActionBounds | None = None
+    spaces: Spaces | None = None
 
 
 def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
@@ -38,7 +41,7 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
         action_dim: numbers in one action.
 
     Raises:
-        SeqrlError: its spaces are not flat boxes.
+        UnsupportedSpacesError: its spaces are neither boxes nor choices.
     """
     try:
         env = make_env(env_id)
@@ -47,7 +50,9 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
         return EnvironmentLimits(known_step_limit(env_id), (-unit, unit) if needed_extra(env_id) else None)
     try:
         limit = env.spec.max_episode_steps if env.spec else None
-        return EnvironmentLimits(limit or EPISODE_STEPS, action_bounds(env))
+        spaces = spaces_of(env)
+        bounds = spaces.action.bounds if isinstance(spaces.action, BoxSpace) else None
+        return EnvironmentLimits(limit or EPISODE_STEPS, bounds, spaces)
     finally:
         env.close()
 

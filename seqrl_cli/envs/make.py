@@ -6,16 +6,18 @@ import warnings
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.error import Error as GymnasiumError
 from gymnasium.wrappers import FlattenObservation, TimeLimit
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, Space, Spaces, UnsupportedSpacesError
 from seqrl_cli.envs.registry import register_d4rl, require
 from seqrl_cli.errors import SeqrlError, nearest
 
 Environment = gymnasium.Env[Any, Any]
+
+VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
 
 register_d4rl()
 
@@ -58,33 +60,50 @@ def episode_limit(env_id: str) -> int | None:
     return spec.max_episode_steps if spec else None
 
 
+def environment_name(env: Environment) -> str:
+    """An environment as errors call it."""
+    return f"environment {env.spec.id if env.spec else type(env).__name__!r}"
+
+
+def spaces_of(env: Environment) -> Spaces:
+    """The spaces of an environment.
+
+    Raises:
+        UnsupportedSpacesError: one of them is neither a box nor a number of choices from 0.
+    """
+    return Spaces(_space(env, "observations", env.observation_space), _space(env, "actions", env.action_space))
+
+
+def _space(env: Environment, kind: str, space: gymnasium.Space[Any]) -> Space:
+    if isinstance(space, gymnasium.spaces.Box) and space.dtype is not None:
+        return BoxSpace.bounded(space.shape, space.dtype.name, space.low, space.high)
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+        return DiscreteSpace(int(space.n))
+    message = f"{environment_name(env)} has {kind} of kind {space}, neither a box nor choices from 0"
+    raise UnsupportedSpacesError(message, VECTORS_HINT)
+
+
 def space_sizes(env: Environment) -> tuple[int, int]:
-    """Observation and action size of an environment whose spaces are flat boxes.
+    """Observation and action size of an environment whose observations and actions are vectors.
 
     Raises:
-        SeqrlError: one of the spaces is not a box with one axis, for example because actions are discrete.
+        UnsupportedSpacesError: they are not, for example because actions are discrete.
     """
-    sizes = []
-    for kind, space in (("observations", env.observation_space), ("actions", env.action_space)):
-        if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            name = env.spec.id if env.spec else type(env).__name__
-            raise SeqrlError(
-                f"environment {name!r} has {kind} of kind {space}, not a flat vector of numbers",
-                "choose an environment with continuous control, for example 'Hopper-v4'.",
-            )
-        sizes.append(space.shape[0])
-    return sizes[0], sizes[1]
+    return spaces_of(env).require_vectors(environment_name(env), VECTORS_HINT)
 
 
-def action_bounds(env: Environment) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest action, (action_dim,) each, infinite where there is no bound.
+def recordable_spaces(env: Environment) -> Spaces:
+    """The spaces of an environment whose episodes a dataset file can hold: vectors, with discrete actions if need be.
 
     Raises:
-        SeqrlError: its spaces are not flat boxes.
+        UnsupportedSpacesError: observations or actions are of another kind, for example images.
     """
-    space_sizes(env)
-    assert isinstance(env.action_space, gymnasium.spaces.Box)
-    return env.action_space.low, env.action_space.high
+    spaces = spaces_of(env)
+    if isinstance(spaces.action, DiscreteSpace):
+        Spaces(spaces.observation, BoxSpace((1,))).require_vectors(environment_name(env), VECTORS_HINT)
+    else:
+        spaces.require_vectors(environment_name(env), VECTORS_HINT)
+    return spaces
 
 
 def _suggestion(env_id: str) -> str | None:

@@ -12,6 +12,7 @@ from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.targets import transition_columns
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -46,15 +47,13 @@ def convert_tokens(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Tokeni
 def _fit_discretizer(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Discretizer:
     """Fit bins to the dataset, as the Trajectory Transformer does each time it loads a model."""
     folder = checkpoint.weights.parent
-    if not dataset.folder.dataset.exists():
+    if not dataset.exists:
         message = f"{folder} contains no bin edges, and {dataset.id}, from which they are computed, is not here"
         raise SeqrlError(message, f"seqrl download {dataset.id}; or name a dataset that is here with --dataset")
-    episodes = _without_last_row(dataset.load_episodes())
-    sizes = (episodes.observation_dim, episodes.action_dim)
-    if sizes != (checkpoint.observation_dim, checkpoint.action_dim):
-        wanted = (checkpoint.observation_dim, checkpoint.action_dim)
-        message = f"{folder} has observations and actions of sizes {wanted}, but {dataset.id} of sizes {sizes}"
-        raise SeqrlError(message, "name a dataset of the model's environment with --dataset")
+    episodes = _without_last_row(dataset.load_vectors())
+    expected = Spaces.of_vectors(checkpoint.observation_dim, checkpoint.action_dim)
+    hint = "name a dataset of the model's environment with --dataset"
+    expected.require_fit(str(folder), episodes.spaces, dataset.id, hint)
     columns = transition_columns(episodes, checkpoint.discount, checkpoint.termination_penalty)
     return Discretizer.fit_columns(columns, checkpoint.bins, "quantile")
 

@@ -21,9 +21,11 @@ from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.atomic import atomic_path, fsync, write_json_atomic, writing
 from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import SCHEMA_VERSION, refuse_newer_schema, versions
+from seqrl_cli.runs.record import refuse_newer_schema, versions
 
 Value = TypeVar("Value")
+
+SCHEMA_VERSION = 1
 
 _STAGED = ".new-"  # prefix of a file that is about to replace another
 _REPLAN = "`seqrl plan --force` plans it again"
@@ -196,7 +198,7 @@ def read_episode(path: Path) -> EpisodeFile:
     try:
         values = read_object(path)
         version = count_field(values, "schema_version")
-        refuse_newer_schema(path, values)
+        refuse_newer_schema(path, values, SCHEMA_VERSION)
         return _episode(path, version, values)
     except JsonFieldError as error:
         raise DamagedEpisodeError(f"{path} is not a complete episode: {error}", _REPLAN) from error

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from seqrl_cli.data.spaces import BoxSpace
 from seqrl_cli.envs.vector.vector import SeededVectorEnv, SimulatorState
 from seqrl_cli.planning.profile import Profile
 
@@ -145,6 +146,8 @@ class Rollout:
         self.seed = seed
         self.purpose = purpose
         self.profile = profile or Profile()
+        assert isinstance(vector.spaces.action, BoxSpace), "models are refused in environments of discrete actions"
+        self._action_bounds = vector.spaces.action.bounds
 
     def play(
         self,
@@ -192,11 +195,11 @@ class Rollout:
 
     def _act(self, running: dict[int, LiveEpisode]) -> list[int]:
         """Step each running slot with the agent's action; returns the slots whose episode ended."""
-        space = self.vector.action_space
-        actions = np.zeros((len(self.vector), self.vector.action_dim), np.float32)
+        low, high = self._action_bounds
+        actions = np.zeros((len(self.vector), len(low)), np.float32)
         decided = self.agent.decide(list(running.values()))
         for index, action in zip(running, decided, strict=True):
-            actions[index] = np.clip(action, space.low, space.high)
+            actions[index] = np.clip(action, low, high)
         with self.profile.measure("environment"):
             step = self.vector.step(actions)
             states = self.vector.states()

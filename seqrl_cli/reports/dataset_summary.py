@@ -125,7 +125,7 @@ def summarize_dataset(episodes: Episodes, bins: int = 12) -> DatasetSummary:
 
 
 def _ranges(values: np.ndarray) -> tuple[tuple[float | None, float | None], ...]:
-    columns = (ValueRange.of(values[:, dim]) for dim in range(values.shape[1]))
+    columns = (ValueRange.of(column) for column in values.reshape(len(values), -1).T)
     return tuple((column.least, column.greatest) for column in columns)
 
 
@@ -148,7 +148,8 @@ def _duplicates(episodes: Episodes) -> int:
     for first in range(0, episodes.transitions, _CHUNK_ROWS):
         rows = slice(first, first + _CHUNK_ROWS)
         for values in (episodes.observations, episodes.actions):
-            for bits in (values[rows].T + np.float32(0)).view(np.uint32):  # adding 0 turns -0 into 0
+            columns = values[rows].reshape(len(values[rows]), -1).T.astype(np.float32)
+            for bits in (columns + np.float32(0)).view(np.uint32):  # adding 0 turns -0 into 0
                 hashes[rows] = (hashes[rows] ^ bits) * _MIX
                 hashes[rows] ^= hashes[rows] >> np.uint64(32)
     hashes.sort()

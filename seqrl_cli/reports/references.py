@@ -23,7 +23,7 @@ def reference_rows(dataset: DatasetRef) -> list[ReferenceRow]:
 def reference_notes(dataset: DatasetRef) -> list[str]:
     """The assumption behind the score of a user's own file."""
     env_id = dataset.env_id
-    if dataset.file.read().source != "file" or dataset.reference_scores is None:
+    if dataset.facts is None or dataset.facts.source != "file" or dataset.reference_scores is None:
         return []
     return [f"{dataset.id}: its behaviour is scored by the rewards in the file, as if they were those of {env_id}"]
 

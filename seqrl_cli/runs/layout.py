@@ -1,4 +1,4 @@
-"""Names inside the run directory: where everything is, and nothing else.
+"""Names inside the run directory: where everything is.
 
 ::
 
@@ -7,11 +7,14 @@
       gpt-s42/  run.json  config.yaml  metrics.jsonl  checkpoints/  plans/  plots/  videos/
       odt-s42-online/  the same, fine-tuned, and buffer/
       trajectory-transformer/  the same, imported, and its own tokens.h5
+    runs/sim/hopper-medium+hopper-expert/
+      tokens.h5  gpt-s42/ …  of several datasets together, which stay in their own folders
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +24,7 @@ RESERVED = ("buffer", "checkpoints", "plans", "plots", "videos")
 
 
 def check_name(kind: str, name: str) -> str:
-    """A name that a folder may have.
+    """Check that a folder may have a name, and return it.
 
     Raises:
         UsageError: it is empty, hidden or reserved, or holds more than letters, digits, ``.``, ``_`` and ``-``.
@@ -30,6 +33,16 @@ def check_name(kind: str, name: str) -> str:
         hint = f"use letters, digits, '.', '_' and '-', but not {', '.join(RESERVED)}"
         raise UsageError(f"{name!r} cannot be the name of a {kind}", hint)
     return name
+
+
+def mixture_name(datasets: Sequence[str]) -> str:
+    """The name of several datasets together, and of their folder.
+
+    The folder that they have in common is named once: ``sim/hopper-medium+hopper-expert``. Ids never contain ``+``.
+    """
+    first, *others = datasets
+    folder = first.rpartition("/")[0]
+    return "+".join([first, *(other.removeprefix(f"{folder}/") if folder else other for other in others)])
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
-        """What ran, where and with which versions."""
+        """The record: what ran, where and with which versions."""
         return self.path / "run.json"
 
     @property
@@ -71,45 +84,45 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a log step."""
+        """One JSON object per log step."""
         return self.path / "metrics.jsonl"
 
     @property
     def own_tokens(self) -> Path:
-        """Bin edges that an imported model brought with it; other runs have none."""
+        """Bin edges that an imported model came with; other runs have none."""
         return self.path / "tokens.h5"
 
     @property
     def tokens(self) -> Path:
-        """The tokens that the model speaks: its own, else its dataset's."""
+        """The tokens that the model reads: its own, else its dataset's."""
         return self.own_tokens if self.own_tokens.exists() else self.dataset_folder.tokens
 
     @property
     def checkpoints(self) -> Path:
-        """One folder a checkpoint, and ``last``."""
+        """One folder per checkpoint, and ``last``."""
         return self.path / "checkpoints"
 
     @property
     def buffer(self) -> Path:
-        """The replay buffer of a fine-tuned run, one HDF5 file a segment."""
+        """The replay buffer of a fine-tuned run, one HDF5 file per group of episodes."""
         return self.path / "buffer"
 
     @property
     def plans(self) -> Path:
-        """One folder a plan setting."""
+        """One folder per plan setting."""
         return self.path / "plans"
 
     @property
     def plots(self) -> Path:
-        """What plot drew."""
+        """Figures, written by plot."""
         return self.path / "plots"
 
     @property
     def videos(self) -> Path:
-        """What render wrote."""
+        """Videos, written by render."""
         return self.path / "videos"
 
     @property
     def dataset_folder(self) -> DatasetFolder:
-        """The dataset that the model was trained on."""
+        """The dataset, or the mixture of datasets, that the model was trained on."""
         return DatasetFolder(self.path.parent)

@@ -1,4 +1,4 @@
-"""``run.json``: what ran, from which sources, with which versions, and how it ended."""
+"""``run.json``: what ran, from which source code, with which versions, and how it ended."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from seqrl_cli import __version__
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.atomic import write_json_atomic
+from seqrl_cli.runs.layout import mixture_name
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "h5py", "safetensors")
 
 Status = Literal["running", "interrupted", "finished", "failed"]
@@ -27,16 +28,17 @@ class RunRecord(BaseModel):
     """The content of run.json.
 
     Attributes:
-        tokens_fingerprint: hash of what was trained on: tokens, or a policy's episodes.
+        datasets: ids of the datasets that it was trained on; records of schema 1 name one, ``dataset``.
+        tokens_fingerprint: hash of the training data: tokens, or a policy's episodes.
         return_range: worst and best return of a policy's episodes.
         parent: the run that this one was made from.
-        online_seed: what it was fine-tuned with; ``seed`` is that of the pretraining.
+        online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
-    dataset: str
+    datasets: tuple[str, ...] = Field(min_length=1)
     env_id: str | None
     arch: str
     name: str
@@ -56,6 +58,12 @@ class RunRecord(BaseModel):
     created: str
     updated: str
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def dataset(self) -> str:
+        """The name of its dataset, or of the mixture of its datasets."""
+        return mixture_name(self.datasets)
+
 
 def now() -> str:
     """UTC time to the microsecond, ISO 8601; it sorts as text."""
@@ -63,10 +71,10 @@ def now() -> str:
 
 
 def new_record(**facts: Any) -> RunRecord:
-    """A record of what runs here and now: source revision, versions, host and time are filled in.
+    """A record of this process: source revision, versions, host and time are filled in.
 
     Args:
-        **facts: every other field of ``RunRecord``; ``created`` may be given for a run that goes on.
+        **facts: every other field of ``RunRecord``; ``created`` may be given for a run that resumes.
     """
     surroundings = {"git": git_state(), "versions": versions(), "host": host(), "created": now(), "updated": now()}
     return RunRecord.model_validate({**surroundings, **facts})
@@ -89,24 +97,39 @@ def read_record(path: Path) -> RunRecord:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SeqrlError(f"{path.parent} is not a run: it has no run.json", "`seqrl runs` lists the runs") from error
-    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or a number of too many digits
+    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or a number with too many digits
         raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
-    refuse_newer_schema(path, values)
+    refuse_newer_schema(path, values, SCHEMA_VERSION)
     try:
-        return RunRecord.model_validate(values)
+        return RunRecord.model_validate(_of_this_schema(values))
     except ValidationError as error:
         raise SeqrlError(f"{path} is not a run record of seqrl", "`seqrl runs` lists the runs") from error
 
 
-def refuse_newer_schema(path: Path, values: Any) -> None:
+def _of_this_schema(values: Any) -> Any:
+    """A record's own values: a name of a dataset stands for the list of datasets that schema 1 did not have."""
+    if not isinstance(values, dict) or "dataset" not in values:
+        return values
+    own = {name: value for name, value in values.items() if name != "dataset"}
+    if values.get("schema_version") == 1:
+        own |= {"schema_version": SCHEMA_VERSION, "datasets": [values["dataset"]]}
+    return own
+
+
+def refuse_newer_schema(path: Path, values: Any, newest: int) -> None:
     """Stop at a file that a newer seqrl wrote.
 
+    Args:
+        path: the file.
+        values: its content.
+        newest: the newest schema version that this seqrl reads.
+
     Raises:
-        SeqrlError: ``values["schema_version"]`` is larger than this version's.
+        SeqrlError: ``values["schema_version"]`` is larger.
     """
     version = values.get("schema_version") if isinstance(values, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        message = f"{path} was written by a newer seqrl (schema {version}; this one reads up to {SCHEMA_VERSION})"
+    if isinstance(version, int) and version > newest:
+        message = f"{path} was written by a newer seqrl (schema {version}; this one reads up to {newest})"
         raise SeqrlError(message, "upgrade: pip install --upgrade seqrl")
 
 

@@ -75,7 +75,7 @@ class RunStore:
         if len(named) > 1:
             names = ", ".join(self.name_of(folder.path) for folder in named)
             raise SeqrlError(f"{spec!r} matches several runs: {names}", "give the path of one of them")
-        matching = [folder for folder, record in runs if folder in named or record.dataset == spec]
+        matching = [folder for folder, record in runs if folder in named or spec in _dataset_names(record)]
         damaged = [error for folder, error in unreadable if folder in named or self.name_of(folder.path.parent) == spec]
         if matching or damaged:
             return self._latest(matching, damaged, on_warning)
@@ -102,3 +102,8 @@ class RunStore:
             if name in files:
                 found.append(Path(folder) / name)
         return found
+
+
+def _dataset_names(record: RunRecord) -> tuple[str, str]:
+    """How a user may write the dataset of a run: a mixture's name, or all its datasets in full."""
+    return record.dataset, "+".join(record.datasets)

@@ -43,7 +43,7 @@ def test_the_run_directory_is_as_designed(made_runs):
 def test_records_say_what_made_them(made_runs):
     run = made_runs / RUN
     record = json.loads((run / "run.json").read_text())
-    assert record["status"] == "finished" and record["dataset"] == "sim/hopper-medium"
+    assert record["status"] == "finished" and record["datasets"] == ["sim/hopper-medium"]
     assert record["seed"] == 42 and record["parameters"] > 0 and record["argv"]
     assert {"python", "torch", "mujoco", "seqrl"} <= record["versions"].keys()
     config = yaml.safe_load((run / "config.yaml").read_text())

@@ -67,7 +67,7 @@ def test_what_nobody_knows_is_called_unknown(tmp_path):
         (("--arch", "retnet", "model.n_head=16"), 2, "16 heads 1 dimensions"),
         (("data.env_id=Walker2d-v4",), 2, "is data of Hopper-v4, not of Walker2d-v4"),
         (("data.bins=50",), 1, "made with bins 100, not 50"),
-        (("data.transitions=7",), 1, "is there with transitions 1500, not 7"),
+        (("data.transitions=7",), 1, "exists with transitions 1500, not 7"),
         (("train.batch_size=9",), 1, "train.batch_size 8 (asked: 9)"),
     ],
     ids=lambda value: str(value[0]) if isinstance(value, tuple) else None,

@@ -114,7 +114,7 @@ def test_damaged_files(fresh, tmp_path, damage):
 def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5")
     assert fresh("train", path, *TINY_TRAIN).exit_code == 0
-    assert_refused(fresh("plan", *TINY_PLAN), 1, "does not say which environment", "data.env_id=Hopper-v4")
+    assert_refused(fresh("plan", *TINY_PLAN), 1, "which environment it is from", "data.env_id=Hopper-v4")
     told = fresh("download", "local/mine", "data.env_id=Hopper-v4")
     assert told.exit_code == 0 and "from now on data of Hopper-v4" in told.stderr
     assert fresh("plan", *TINY_PLAN).exit_code == 0

@@ -45,7 +45,7 @@ def test_data_of_no_known_environment_train_with_a_warning(fresh, tmp_path, hopp
     told = fresh("train", FORMATS["npz"](tmp_path, hoppers), *TINY_TRAIN)
     words = " ".join(told.stderr.split())
     assert told.exit_code == 0 and "local/a does not say which environment it is from" in words
-    assert_refused(fresh("plan", *TINY_PLAN), 1, "does not say which environment", "data.env_id=")
+    assert_refused(fresh("plan", *TINY_PLAN), 1, "which environment it is from", "data.env_id=")
     assert fresh("download", "local/a", "data.env_id=Hopper-v4").exit_code == 0
     assert fresh("plan", *TINY_PLAN).exit_code == 0
 

@@ -77,5 +77,5 @@ def test_concatenate_undoes_a_split(episodes):
 
 
 def test_concatenate_refuses_different_sizes():
-    with pytest.raises(SeqrlError, match=r"\(2, 2\), \(3, 2\)"):
+    with pytest.raises(SeqrlError, match=r"sizes \(2, 2\), but part 0 has sizes \(3, 2\)"):
         Episodes.concatenate([ragged(0), ragged(0, observation_dim=2)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.policy_windows import PolicyWindows, Trajectory, best_share, cut_windows, trajectories_of
+from seqrl_cli.data.policy_windows import PolicyWindows, Trajectory, best_fraction, cut_windows, trajectories_of
 
 
 def make_trajectory(length: int, first: float = 0.0, reward: float = 1.0) -> Trajectory:
@@ -90,6 +90,6 @@ def test_episodes_become_trajectories_without_a_copy():
 @pytest.mark.parametrize(
     ("share", "kept"), [(0.01, [2]), (0.4, [2]), (0.41, [1, 2]), (0.9, [0, 1, 2]), (1.0, [0, 1, 2])]
 )
-def test_the_best_share_of_the_steps(share, kept):
+def test_the_best_fraction_of_the_steps(share, kept):
     trajectories = [make_trajectory(2, reward=0.1), make_trajectory(4, reward=1.0), make_trajectory(4, reward=5.0)]
-    assert best_share(trajectories, share) == [trajectories[index] for index in kept]
+    assert best_fraction(trajectories, share) == [trajectories[index] for index in kept]

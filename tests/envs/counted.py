@@ -5,7 +5,7 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 
-COUNTED, DISCRETE = "tests.envs.counted:Counted-v0", "tests.envs.counted:CountedDiscrete-v0"
+COUNTED, UNSUITABLE = "tests.envs.counted:Counted-v0", "tests.envs.counted:CountedTwofold-v0"
 
 
 class CountedEnv(gymnasium.Env):
@@ -15,11 +15,12 @@ class CountedEnv(gymnasium.Env):
     open = 0
     limit: int | None = None  # how many can be made
 
-    def __init__(self, discrete: bool = False) -> None:
+    def __init__(self, twofold: bool = False) -> None:
         if CountedEnv.limit is not None and CountedEnv.made >= CountedEnv.limit:
             raise MemoryError("no room for another one")
         self.observation_space = gymnasium.spaces.Box(-1, 1, (2,), np.float64)
-        self.action_space = gymnasium.spaces.Discrete(3) if discrete else gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+        box, twofold_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32), gymnasium.spaces.MultiDiscrete([3, 2])
+        self.action_space = twofold_space if twofold else box
         CountedEnv.made += 1
         CountedEnv.open += 1
 
@@ -34,5 +35,24 @@ class CountedEnv(gymnasium.Env):
         CountedEnv.open -= 1
 
 
+class PictureEnv(gymnasium.Env):
+    """Noise as images; an action is one of four choices, which is worth its number."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (5, 4, 3), np.uint8)
+    action_space = gymnasium.spaces.Discrete(4)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._picture(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return self._picture(), float(action), False, False, {}
+
+    def _picture(self) -> np.ndarray:
+        return self.np_random.integers(256, size=(5, 4, 3), dtype=np.uint8)
+
+
 gymnasium.register("Counted-v0", CountedEnv, max_episode_steps=10)
-gymnasium.register("CountedDiscrete-v0", CountedEnv, max_episode_steps=10, kwargs={"discrete": True})
+gymnasium.register("CountedTwofold-v0", CountedEnv, max_episode_steps=10, kwargs={"twofold": True})
+gymnasium.register("Pictures-v0", PictureEnv, max_episode_steps=10)

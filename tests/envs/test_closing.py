@@ -7,7 +7,7 @@ from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
-from tests.envs.counted import COUNTED, DISCRETE, CountedEnv
+from tests.envs.counted import COUNTED, UNSUITABLE, CountedEnv
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +34,13 @@ def test_collecting_leaves_none_open_when_a_policy_fails():
 @pytest.mark.parametrize("make", [uniform_factory, lambda name: collect(name, [Part(None, 1.0)], 3, seed=0, workers=1)])
 def test_an_unsuitable_environment_is_closed(make):
     with pytest.raises(SeqrlError, match="actions"):
-        make(DISCRETE)
+        make(UNSUITABLE)
 
 
 @pytest.mark.parametrize("options", [{}, {"observation_size": 1}])
 def test_unsuitable_environments_of_a_vector_are_closed(options):
     with pytest.raises(SeqrlError, match="actions"):
-        SeededVectorEnv(DISCRETE, 2, backend=InProcessBackend, **options)
+        SeededVectorEnv(UNSUITABLE, 2, backend=InProcessBackend, **options)
 
 
 def test_environments_of_a_vector_are_closed_when_there_is_no_room_for_all(monkeypatch):

@@ -13,6 +13,7 @@ import pytest
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import (
+    SCHEMA_VERSION,
     DamagedEpisodeError,
     EpisodeFile,
     PlanFacts,
@@ -30,7 +31,6 @@ from seqrl_cli.planning.episode_files import (
 )
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import SCHEMA_VERSION
 
 FACTS = PlanFacts(
     dataset="sim/hopper-medium",

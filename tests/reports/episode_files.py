@@ -48,6 +48,6 @@ def edit_episode(path: Path, **changes: Any) -> Path:
 
 def write_run_record(folder: Path, **changes: Any) -> None:
     """Write the ``run.json`` of a finished run; ``changes`` replace or add facts."""
-    facts = {"dataset": "sim/hopper-medium", "env_id": "Hopper-v4", "arch": "odt", "name": folder.name, "seed": 42}
+    facts = {"datasets": ("sim/hopper-medium",), "env_id": "Hopper-v4", "arch": "odt", "name": folder.name, "seed": 42}
     facts |= {"status": "finished", "argv": [], "device": "cpu", "threads": 1, "parameters": 1}
     write_record(RunFolder(folder).record, new_record(**facts | {"tokens_fingerprint": "0"} | changes))

@@ -88,7 +88,7 @@ def test_an_interval_does_not_depend_on_the_rows_beside_it(report, tmp_path):
 def test_intervals_in_plots_are_those_of_the_table(report, tmp_path):
     row = next(row for row in report.rows if row.dataset == "sim/hopper-medium")
     record = new_record(
-        dataset="sim/hopper-medium",
+        datasets=("sim/hopper-medium",),
         env_id="Hopper-v4",
         arch="gpt",
         name="gpt",

@@ -10,7 +10,7 @@ from seqrl_cli.runs.record import RunRecord, git_state, now, versions, write_rec
 def make_run(root: Path, dataset: str, name: str) -> Path:
     """A finished run of that name; gives the path of its `run.json`."""
     record = RunRecord(
-        dataset=dataset,
+        datasets=(dataset,),
         env_id="Hopper-v4",
         arch="gpt",
         name=name,

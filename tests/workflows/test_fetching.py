@@ -146,7 +146,7 @@ def mirrored_minari(tmp_path, stated: str) -> DatasetRef:
 
 def test_another_minari_dataset_is_refused_and_not_remembered(tmp_path):
     where = mirrored_minari(tmp_path, "mujoco/hopper/expert-v0")
-    with pytest.raises(SeqrlError, match="says that it is 'mujoco/hopper/expert-v0'"):
+    with pytest.raises(SeqrlError, match="have the id 'mujoco/hopper/expert-v0'"):
         get(where)
     assert not (tmp_path / "runs" / "downloads.json").exists()
     assert not (where.folder.path / ".download").exists()

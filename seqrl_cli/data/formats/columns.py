@@ -36,6 +36,7 @@ LAYOUT_HINT = (
 )
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
+_CHOICE_HINT = "discrete actions are numbered from 0"
 _IMAGE_HINT = "observations and actions are flat vectors here; images would need an encoder first"
 
 # Other projects' names for the columns, where the spelling is not similar.
@@ -86,7 +87,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     count = len(observations)
     if count == 0:
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
-    actions, rewards, terminals = table.vectors("actions"), table.scalars("rewards"), table.flags("terminals")
+    actions, rewards, terminals = table.actions(), table.scalars("rewards"), table.flags("terminals")
     timeouts = table.flags("timeouts") if "timeouts" in columns else np.zeros_like(terminals)
     others = {"actions": actions, "rewards": rewards, "terminals": terminals, "timeouts": timeouts}
     for name, column in others.items():
@@ -151,10 +152,8 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
     named = list(parts)
     first, whole = named[0]
     for name, part in named:
-        sizes, wanted = ((each.observation_dim, each.action_dim) for each in (part, whole))
-        if sizes != wanted:
-            message = f"{name} has observations and actions of sizes {sizes}, but {first} has sizes {wanted}"
-            raise SeqrlError(message, "join only recordings of the same environment")
+        if not whole.spaces.fits(part.spaces):  # of choices, one recording may show fewer than another
+            part.spaces.require_fit(name, whole.spaces, first, "join only recordings of the same environment")
     return whole if len(named) == 1 else Episodes.concatenate([part for _, part in named])
 
 
@@ -175,6 +174,17 @@ class _Table:
         if size is not None and size > column.shape[1]:
             raise SeqrlError(f"{self.source}: {name} has {column.shape[1]} columns, not {size} or more", FILE_HINT)
         return self._checked(_as_float32(column)[:, :size], name)
+
+    def actions(self) -> NDArray[Any]:
+        """Vectors ``(n, size)``, or discrete choices ``(n,)``, which are whole numbers from 0."""
+        column = self._numbers("actions")
+        if column.ndim != 1 or column.dtype.kind not in "iu":
+            return self.vectors("actions")
+        choices = np.asarray(column[:], np.int64)
+        if (choices < 0).any():
+            row = int((choices < 0).argmax())
+            raise SeqrlError(f"{self.source}: actions holds the choice {choices[row]} at row {row}", _CHOICE_HINT)
+        return choices
 
     def scalars(self, name: str) -> NDArray[np.float32]:
         """An array ``(n,)``, possibly stored as ``(n, 1)``."""

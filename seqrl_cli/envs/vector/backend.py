@@ -1,12 +1,14 @@
-"""What a backend of a vector of environments is: E environments of one kind, wherever they run."""
+"""The interface of a vector environment's backend: E environments of one kind, wherever they run."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.errors import SeqrlError
 
 
@@ -16,13 +18,13 @@ class EnvironmentFailedError(SeqrlError):
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """Which environments to make; plain values, which JSON can carry to another process.
+    """Which environments to make, in plain values that JSON can carry to another process.
 
     Attributes:
         env_id: gymnasium id.
-        slots: how many (E).
-        max_episode_steps: step limit; None = that of ``make_env``.
-        observation_size: observation dimensions kept, the first ones; None = all.
+        slots: number of environments (E).
+        max_episode_steps: step limit; None: that of ``make_env``.
+        observation_size: how many observation dimensions to keep, the first ones; None: all.
     """
 
     env_id: str
@@ -33,32 +35,36 @@ class EnvSpec:
 
 @dataclass(frozen=True)
 class EnvLayout:
-    """What each of the environments takes and gives; plain values again.
+    """What each of the environments takes and returns.
 
     Attributes:
-        observation_dim, action_dim: sizes.
-        observation_dtype, action_dtype: as numpy spells them, for example ``<f8``.
-        low, high: bounds of an action, ``action_dim`` numbers each.
+        spaces: observations and actions.
         max_episode_steps: the step limit.
-        nq, nv: sizes of MuJoCo's positions and velocities; 0 of any other simulator.
+        nq, nv: sizes of MuJoCo's positions and velocities; 0 in any other simulator.
     """
 
-    observation_dim: int
-    observation_dtype: str
-    action_dim: int
-    action_dtype: str
-    low: list[float]
-    high: list[float]
+    spaces: Spaces
     max_episode_steps: int
     nq: int
     nv: int
 
+    @classmethod
+    def from_json(cls, text: bytes) -> EnvLayout:
+        """The inverse of :meth:`to_json`."""
+        stated = json.loads(text)
+        return cls(Spaces.from_json(stated.pop("spaces")), **stated)
+
+    def to_json(self) -> bytes:
+        """The layout for another process."""
+        numbers = {"max_episode_steps": self.max_episode_steps, "nq": self.nq, "nv": self.nv}
+        return json.dumps({"spaces": self.spaces.to_json(), **numbers}).encode()
+
     @property
     def row(self) -> np.dtype:
-        """What a slot shows, as one record without gaps."""
+        """The state of a slot, as one record without gaps."""
         return np.dtype(
             [
-                ("observation", self.observation_dtype, (self.observation_dim,)),
+                ("observation", self.spaces.observation.dtype, self.spaces.observation.shape),
                 ("reward", np.float64),
                 ("terminated", np.bool_),
                 ("truncated", np.bool_),
@@ -73,24 +79,24 @@ class EnvBackend(Protocol):
 
     Attributes:
         layout: of each of them.
-        rows: ``(E,)`` of ``layout.row``, what each slot shows, brought up to date by ``start`` and ``step``: its last
-            observation and simulator state, zeros before its first episode, and the reward and the end of the latest
-            step, 0 and false where that was none of its own.
+        rows: ``(E,)`` of ``layout.row``, the state of each slot, updated by ``start`` and ``step``: its last
+            observation and simulator state, zeros before its first episode, and the reward and end of the latest
+            step, 0 and false if the slot was not in it.
     """
 
     layout: EnvLayout
     rows: np.ndarray
 
     def start(self, slot: int, seed: int) -> None:
-        """Reset one."""
+        """Reset one environment."""
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
-        """Step those that ``(E,)`` bool chooses with their rows of ``(E, action_dim)``."""
+        """Step the environments where ``chosen`` ``(E,)`` is true, with actions ``(E, *action_shape)``."""
 
     def close(self) -> None:
-        """Free all."""
+        """Free all environments."""
 
 
 def forget_step(rows: np.ndarray) -> None:
-    """No slot has earned anything or ended, as long as nothing else is noted."""
+    """Clear rewards and ends of the latest step."""
     rows["reward"], rows["terminated"], rows["truncated"] = 0.0, False, False

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 
-from seqrl_cli.envs.make import Environment, make_env, space_sizes
+from seqrl_cli.envs.make import Environment, make_env, spaces_of
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError, EnvLayout, EnvSpec, forget_step
 from seqrl_cli.errors import SeqrlError
 
@@ -19,11 +19,11 @@ class InProcessBackend:
     """Environments in this process.
 
     Args:
-        spec: which.
+        spec: which environments.
 
     Raises:
         EnvironmentFailedError: one raised something when it was made.
-        SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
+        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
     """
 
     def __init__(self, spec: EnvSpec) -> None:
@@ -33,13 +33,13 @@ class InProcessBackend:
             for _ in range(spec.slots):
                 self._envs.append(self._make(spec))
             self.layout = _layout(self._envs[0])
-        except BaseException:  # of no use half-way
+        except BaseException:  # half a vector is of no use
             self.close()
             raise
         self.rows = np.zeros(spec.slots, self.layout.row)
 
     def start(self, slot: int, seed: int) -> None:
-        """Reset one.
+        """Reset one environment.
 
         Raises:
             EnvironmentFailedError: it raised something.
@@ -50,7 +50,7 @@ class InProcessBackend:
         self._note_state(slot)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
-        """Step the chosen ones.
+        """Step the chosen environments.
 
         Raises:
             EnvironmentFailedError: one raised something.
@@ -85,7 +85,7 @@ class InProcessBackend:
 
     @contextmanager
     def _naming_failures(self, when: str) -> Iterator[None]:
-        """Tell whatever an environment raises as its failure.
+        """Report whatever an environment raises as its failure.
 
         Raises:
             EnvironmentFailedError: it raised something.
@@ -94,7 +94,7 @@ class InProcessBackend:
             yield
         except SeqrlError:
             raise
-        except Exception as error:  # whatever it is, it is the environment's
+        except Exception as error:  # any error there is the environment's
             first_line = f"{type(error).__name__}: {error}".splitlines()[0]
             hint = "SEQRL_DEBUG=1 shows where the environment failed"
             raise EnvironmentFailedError(f"environment {self._env_id} failed {when}: {first_line}", hint) from error
@@ -102,7 +102,8 @@ class InProcessBackend:
 
 def _cut(env: Environment, size: int | None) -> Environment:
     """The environment with only the first ``size`` dimensions of its observations; None keeps all."""
-    if size is None or space_sizes(env)[0] <= size:
+    spaces = spaces_of(env)
+    if spaces.first_observations(size) == spaces:
         return env
     space = env.observation_space
     assert isinstance(space, gymnasium.spaces.Box) and space.dtype is not None
@@ -111,20 +112,7 @@ def _cut(env: Environment, size: int | None) -> Environment:
 
 
 def _layout(env: Environment) -> EnvLayout:
-    observation_dim, action_dim = space_sizes(env)
-    actions, observations, simulation = env.action_space, env.observation_space, env.unwrapped
+    simulation = env.unwrapped
     nq, nv = (simulation.model.nq, simulation.model.nv) if isinstance(simulation, MujocoEnv) else (0, 0)
-    assert isinstance(actions, gymnasium.spaces.Box) and isinstance(observations, gymnasium.spaces.Box)
-    assert actions.dtype is not None and observations.dtype is not None
     assert env.spec is not None and env.spec.max_episode_steps is not None, "make_env sees to it"
-    return EnvLayout(
-        observation_dim=observation_dim,
-        observation_dtype=observations.dtype.str,
-        action_dim=action_dim,
-        action_dtype=actions.dtype.str,
-        low=actions.low.tolist(),
-        high=actions.high.tolist(),
-        max_episode_steps=env.spec.max_episode_steps,
-        nq=nq,
-        nv=nv,
-    )
+    return EnvLayout(spaces_of(env), env.spec.max_episode_steps, nq, nv)

@@ -1,4 +1,4 @@
-"""What a program and the process that plays its environments say to each other: a kind, a length, and plain bytes."""
+"""Messages between a program and the process that plays its environments: a kind, a length, and plain bytes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import IO
 
 import numpy as np
 
+from seqrl_cli.data.spaces import UnsupportedSpacesError
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 
 START, STEP = b"b", b"s"  # requests
 DONE, FAILED = b"d", b"f"  # answers
 
+_ERRORS = {kind.__name__: kind for kind in (EnvironmentFailedError, UnsupportedSpacesError)}
 _HEADER = struct.Struct("<cI")
 _START = struct.Struct("<qQ")
 
@@ -30,7 +32,7 @@ def send(stream: IO[bytes], kind: bytes, body: bytes) -> None:
 
 
 def receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
-    """Wait for a message; its kind and its body.
+    """Wait for a message and return its kind and its body.
 
     Raises:
         EOFError: the other end is gone.
@@ -57,32 +59,32 @@ def unpack_start(body: bytes) -> tuple[int, int]:
 
 
 def pack_step(actions: np.ndarray, chosen: np.ndarray) -> bytes:
-    """The body of STEP; actions keep their type, because environments compute with it."""
+    """The body of STEP; actions keep their type, because it affects what environments compute."""
     return actions.dtype.char.encode() + chosen.tobytes() + actions.tobytes()
 
 
-def unpack_step(body: bytes, slots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Actions ``(E, action_dim)``, the environments' to change, and ``(E,)`` bool."""
+def unpack_step(body: bytes, slots: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Actions ``(E, *shape)``, which the environments may change, and ``(E,)`` bool."""
     chosen = np.frombuffer(body, np.bool_, slots, offset=1)
     actions = np.frombuffer(body, body[:1].decode(), offset=1 + slots)
-    return actions.reshape(slots, -1).copy(), chosen
+    return actions.reshape(slots, *shape).copy(), chosen
 
 
 def pack_failure(error: SeqrlError) -> bytes:
     """The body of FAILED."""
-    kind, trace = isinstance(error, EnvironmentFailedError), "".join(traceback.format_exception(error))
-    return json.dumps([kind, error.message, error.hint, trace]).encode()
+    trace = "".join(traceback.format_exception(error))
+    return json.dumps([type(error).__name__, error.message, error.hint, trace]).encode()
 
 
 def unpack_failure(body: bytes) -> SeqrlError:
-    """The same error, caused by one that tells where it arose."""
-    is_environment, message, hint, trace = json.loads(body)
-    error = (EnvironmentFailedError if is_environment else SeqrlError)(message, hint)
-    error.__cause__ = _Elsewhere(trace)
+    """The same error, caused by one that shows where it arose."""
+    name, message, hint, trace = json.loads(body)
+    error = _ERRORS.get(name, SeqrlError)(message, hint)
+    error.__cause__ = _RemoteTracebackError(trace)
     return error
 
 
-class _Elsewhere(Exception):
+class _RemoteTracebackError(Exception):
     """Where an error arose in another process."""
 
     def __str__(self) -> str:

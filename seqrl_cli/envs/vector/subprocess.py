@@ -1,7 +1,7 @@
-"""Environments in a process of their own: when it dies, the program lives, starts another, and goes on.
+"""Environments in a process of their own: when it dies, the program starts another one and continues.
 
-Environments compute in native code. Where that crashes, or the machine runs out of memory, a whole process ends, and
-nothing in it can say so. What is lost is little: an episode is its seed and its actions.
+Environments compute in native code. When that crashes, or memory runs out, the whole process ends without a word.
+Little is lost: an episode follows from its seed and its actions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHOWN = ("observation", "qpos", "qvel")
 
 @dataclass
 class _Episode:
-    """All that an episode follows from."""
+    """An episode in progress: everything that it follows from."""
 
     seed: int
     actions: list[np.ndarray] = field(default_factory=list)
@@ -39,17 +39,17 @@ class _Episode:
 class SubprocessBackend:
     """Environments in a process of their own, which is started again when it dies.
 
-    An environment is deterministic given a seed and actions. So a new process plays the episodes under way again, and
-    the results are those of a process that never died. There is no limit to the time of a step: who can tell a slow
-    one from one that hangs? Ctrl-C ends the waiting.
+    An environment is deterministic given a seed and actions. So a new process replays the episodes in progress, with
+    the results of a process that never died. A step has no time limit, because a slow one looks like one that hangs;
+    Ctrl-C ends the wait.
 
     Args:
         spec: which environments.
-        on_warning: told of a process that died.
+        on_warning: called when a process dies.
 
     Raises:
         EnvironmentFailedError: one broke when it was made.
-        SeqrlError: there is no such environment, or its observations or actions are not flat boxes.
+        SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
     """
 
     def __init__(self, spec: EnvSpec, on_warning: Callable[[str], None] | None = None) -> None:
@@ -61,7 +61,7 @@ class SubprocessBackend:
         self.rows = np.zeros(spec.slots, self.layout.row)
 
     def start(self, slot: int, seed: int) -> None:
-        """Reset one.
+        """Reset one environment.
 
         Raises:
             EnvironmentFailedError: it broke, or took its process with it twice.
@@ -73,13 +73,13 @@ class SubprocessBackend:
         self.rows[slot] = rows[slot]
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
-        """Step the chosen ones.
+        """Step the chosen environments.
 
         Raises:
             EnvironmentFailedError: one broke, or took their process with it twice.
         """
         slots = np.flatnonzero(chosen).tolist()
-        if not slots:  # nothing to ask a process for, nor a step that it could die in
+        if not slots:  # no process is needed
             forget_step(self.rows)
             return
         rows = self._insist(lambda: self._in_step(slots), lambda child: child.step(actions, chosen))
@@ -97,7 +97,7 @@ class SubprocessBackend:
             self._child = None
 
     def _insist(self, when: Callable[[], str], ask: Callable[[_Child], Answer]) -> Answer:
-        """Ask the process, or another one in its place; what kills two in a row would kill any.
+        """Ask the process, or a new one in its place; a request that kills two in a row would kill any.
 
         Raises:
             EnvironmentFailedError: it broke, or took two processes with it.
@@ -107,65 +107,64 @@ class SubprocessBackend:
                 if self._child is None:
                     self._child = self._caught_up()
                 return ask(self._child)
-            except _Died as death:
+            except _ProcessDiedError as death:
                 self._child = None
                 what = f"the process of environment {self._spec.env_id} {death.how} {when()}"
                 if is_last:
-                    raise EnvironmentFailedError(
-                        f"{what}, and again when it had been started anew", death.hint
-                    ) from None
+                    raise EnvironmentFailedError(f"{what}, and so did the next one", death.hint) from None
                 if self._on_warning:
                     self._on_warning(f"{what}: it is started again")
         raise AssertionError("the loop returns or raises")
 
     def _in_step(self, slots: list[int]) -> str:
-        """Which step of their episodes these environments are in; which of them it was, nobody lived to tell."""
+        """The step in which these environments are; which of them crashed is unknown."""
         numbers = {len(self._under_way[slot].actions) + 1 for slot in slots}
         first, last = min(numbers), max(numbers)
         return f"in step {first:,}" if first == last else f"in steps {first:,} to {last:,} of its episodes"
 
     def _caught_up(self) -> _Child:
-        """A new process where the old one was.
+        """A new process in place of the old one.
 
         Raises:
-            EnvironmentFailedError: an episode under way is not what it was, or an environment broke.
-            _Died: the process did not survive it.
+            EnvironmentFailedError: an episode in progress cannot be repeated, or an environment broke.
+            _ProcessDiedError: the process did not survive it.
         """
         child = _Child(self._spec)
         try:
             self._catch_up(child)
-        except BaseException:  # of no use half-way
+        except BaseException:  # half a start is of no use
             child.close()
             raise
         return child
 
     def _catch_up(self, child: _Child) -> None:
-        """Play the episodes under way up to where they were.
+        """Replay the episodes in progress.
 
         Raises:
-            EnvironmentFailedError: one is not what it was.
+            EnvironmentFailedError: one cannot be repeated.
         """
         for slot, episode in self._under_way.items():
             rows = child.start(slot, episode.seed)
-            actions, chosen = np.zeros((len(rows), self.layout.action_dim)), np.arange(len(rows)) == slot
+            actions = np.zeros((len(rows), *self.layout.spaces.action.shape))
+            chosen = np.arange(len(rows)) == slot
             for action in episode.actions:
                 actions = actions.astype(action.dtype, copy=False)
                 actions[slot] = action
                 rows = child.step(actions, chosen)
             if any(rows[name][slot].tobytes() != self.rows[name][slot].tobytes() for name in _SHOWN):
                 raise EnvironmentFailedError(
-                    f"the process of environment {self._spec.env_id} died, and its episode cannot go on: played again "
+                    f"the process of environment {self._spec.env_id} died, and its episode cannot continue: replayed "
                     f"with the same seed and actions, step {len(episode.actions):,} shows something else",
-                    "its episodes have to follow from the seed of reset and the actions alone",
+                    "episodes must depend on the seed of reset and the actions alone",
                 )
 
 
-class _Died(Exception):
-    """A process is no more.
+class _ProcessDiedError(Exception):
+    """A process has ended.
 
     Attributes:
         how: ``died of signal 6 (SIGABRT)``, ``ended with exit code 3``.
-        hint: what may help.
+        hint: what the user can try.
     """
 
     def __init__(self, code: int) -> None:
@@ -174,7 +173,7 @@ class _Died(Exception):
         else:
             names = {each.value: each.name for each in signal.Signals}
             self.how = f"died of signal {-code} ({names.get(-code, 'unnamed')})"
-        killed = self.how.endswith("(SIGKILL)")  # which Windows has no number for
+        killed = self.how.endswith("(SIGKILL)")  # a signal that Windows does not have
         self.hint = "fewer environments need less memory" if killed else "PYTHONFAULTHANDLER=1 shows where in its code"
 
 
@@ -186,7 +185,7 @@ class _Child:
 
     Raises:
         SeqrlError: they cannot be made.
-        _Died: the process did not survive it.
+        _ProcessDiedError: the process did not survive it.
     """
 
     def __init__(self, spec: EnvSpec) -> None:
@@ -196,11 +195,11 @@ class _Child:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         except OSError as error:
             message = f"no process for environment {spec.env_id} can be started: {error.strerror}"
-            raise EnvironmentFailedError(message, "was memory short?") from error
+            raise EnvironmentFailedError(message, "memory may be short") from error
         assert process.stdin and process.stdout
         self._process, self._requests, self._answers = process, process.stdin, process.stdout
         try:
-            self.layout = EnvLayout(**json.loads(self._ask()))  # told unasked
+            self.layout = EnvLayout.from_json(self._ask())  # the process sends it unasked
             self._row = self.layout.row
         except BaseException:
             self.close()
@@ -216,9 +215,9 @@ class _Child:
 
     def close(self) -> None:
         """End the process, gently if it listens."""
-        if self._answers.closed:  # it has ended before, and its number may be another's by now
+        if self._answers.closed:  # it has ended already, and another process may have its id
             return
-        with suppress(OSError):  # of what a dead process did not read
+        with suppress(OSError):  # a dead process did not read everything
             self._requests.close()
         try:
             self._process.wait(_PATIENCE)
@@ -230,9 +229,9 @@ class _Child:
             self._process.wait()
 
     def _kill(self) -> None:
-        """End the process at once, and whatever it has forked, which is of its group."""
+        """End the process at once, with the processes of its group, which it forked."""
         if hasattr(os, "killpg"):  # not on Windows
-            with suppress(OSError):  # there is none left
+            with suppress(OSError):  # none is left
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
 
@@ -241,10 +240,10 @@ class _Child:
 
         Raises:
             SeqrlError: what went wrong in the process.
-            _Died: it is no more.
+            _ProcessDiedError: it has ended.
         """
         if self._answers.closed:  # Ctrl-C ended it
-            raise _Died(self._process.wait())
+            raise _ProcessDiedError(self._process.wait())
         try:
             if question:
                 with suppress(BrokenPipeError):  # the answer is missing, then
@@ -252,7 +251,7 @@ class _Child:
             kind, body = receive(self._answers)
         except EOFError:
             self.close()
-            raise _Died(self._process.wait()) from None
+            raise _ProcessDiedError(self._process.wait()) from None
         except BaseException:  # Ctrl-C: the answer, perhaps sent already, would be taken for that to another question
             self._kill()
             self.close()

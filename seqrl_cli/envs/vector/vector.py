@@ -1,11 +1,10 @@
-"""Several episodes side by side, each reproducible from its own seed whatever runs beside it."""
+"""Several episodes side by side, each reproducible from its own seed, whatever runs beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import gymnasium
 import numpy as np
 
 from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
@@ -14,10 +13,11 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 
 @dataclass(frozen=True)
 class Step:
-    """What one step gave each of the E slots; a slot that was not stepped keeps its observation and earns 0.
+    """The results of one step in E slots; a slot that was not stepped keeps its observation and earns 0.
 
     Attributes:
-        observations: ``(E, observation_dim)`` float64; of a slot that just ended, the episode's last observation.
+        observations: ``(E, *observation_shape)`` of the environment's type, float64 for MuJoCo; of a slot that just
+            ended, the episode's last observation.
         rewards: ``(E,)`` float64.
         terminated: ``(E,)`` bool, true on the step at which the environment ended the episode.
         truncated: ``(E,)`` bool, true on the step at which the step limit did.
@@ -38,17 +38,17 @@ class SimulatorState:
 
 
 class SeededVectorEnv:
-    """E slots, each of which plays one seeded episode after another and waits in between.
+    """E slots; each plays one seeded episode after another and waits in between.
 
     Args:
         env_id: gymnasium id.
         slots: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
-        observation_size: keep the first so many observation dimensions, as the data was cut; None keeps all.
+        observation_size: how many observation dimensions to keep, the first ones, as the data was cut; None: all.
         backend: makes the environments, here or in a process of their own (``SubprocessBackend``).
 
     Raises:
-        SeqrlError: the environment cannot be made, or its observations or actions are not flat boxes.
+        SeqrlError: the environment cannot be made, or its observations or actions are neither boxes nor choices.
     """
 
     def __init__(
@@ -64,11 +64,8 @@ class SeededVectorEnv:
         self._backend = backend(EnvSpec(env_id, slots, max_episode_steps, observation_size))
         self._running = np.zeros(slots, np.bool_)
         layout = self._backend.layout
-        self.observation_dim, self.action_dim = layout.observation_dim, layout.action_dim
+        self.spaces = layout.spaces  # of one slot
         self.max_episode_steps = layout.max_episode_steps
-        dtype = np.dtype(layout.action_dtype).type
-        low, high = np.array(layout.low, dtype), np.array(layout.high, dtype)
-        self.action_space = gymnasium.spaces.Box(low, high, dtype=dtype)  # of one slot
 
     def __len__(self) -> int:
         """Number of slots."""
@@ -80,7 +77,7 @@ class SeededVectorEnv:
         return self._running.copy()
 
     def start(self, slot: int, seed: int) -> np.ndarray:
-        """Start an episode in a slot, dropping what ran there; returns the observation ``(observation_dim,)``.
+        """Start an episode in a slot, dropping what ran there; returns the first observation.
 
         Raises:
             EnvironmentFailedError: the environment broke.
@@ -94,7 +91,7 @@ class SeededVectorEnv:
         """Step the chosen slots; the others cost nothing.
 
         Args:
-            actions: ``(E, action_dim)``; rows of slots that are not stepped are ignored.
+            actions: ``(E, action_dim)``, or ``(E,)`` choices; rows of slots that are not stepped are ignored.
             active: ``(E,)`` bool, the slots to step, all of them in an episode; by default every slot that is in one.
 
         Raises:

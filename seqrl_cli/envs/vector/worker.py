@@ -1,6 +1,6 @@
-"""The process that plays environments for another one; ``subprocess.py`` starts it and talks to it.
+"""The process that plays environments for another one; ``subprocess.py`` starts it and exchanges messages with it.
 
-It imports no more than the environments need, leaves Ctrl-C to the process that started it, and ends with that one.
+It imports only what the environments need, leaves Ctrl-C to its parent process, and ends with it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from contextlib import closing, suppress
-from dataclasses import asdict
 from functools import partial
 from io import BufferedReader, BufferedWriter
 from typing import IO
@@ -23,11 +22,11 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.messages import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
 from seqrl_cli.errors import SeqrlError
 
-_GRACE = 3.0  # seconds for a step to end when there is nobody left to tell
+_GRACE = 3.0  # seconds for a step to end after the parent has gone
 
 
 def main(spec: str) -> None:
-    """Make the environments that the JSON ``spec`` asks for and play as stdin says, until it ends."""
+    """Make the environments that the JSON ``spec`` describes, and follow the messages of stdin until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = _own_streams()
     if hasattr(select, "poll"):  # not on Windows: a step that never ends outlives a killed parent there
@@ -39,7 +38,7 @@ def main(spec: str) -> None:
             send(answers, FAILED, pack_failure(error))
             return
         with closing(backend):
-            send(answers, DONE, json.dumps(asdict(backend.layout)).encode())
+            send(answers, DONE, backend.layout.to_json())
             while True:
                 _answer(backend, *receive(requests), answers)
 
@@ -49,15 +48,15 @@ def _answer(backend: InProcessBackend, kind: bytes, body: bytes, answers: IO[byt
         if kind == START:
             backend.start(*unpack_start(body))
         else:
-            backend.step(*unpack_step(body, len(backend.rows)))
-    except SeqrlError as error:  # an environment's failure, or a mistake of the user's that it tells of
+            backend.step(*unpack_step(body, len(backend.rows), backend.layout.spaces.action.shape))
+    except SeqrlError as error:  # an environment's failure, or a user's mistake that it reports
         send(answers, FAILED, pack_failure(error))
     else:
         send(answers, DONE, backend.rows.tobytes())
 
 
 def _own_streams() -> tuple[BufferedReader, BufferedWriter]:
-    """Stdin and stdout, out of reach of environments that read or print; what they print goes to stderr."""
+    """Stdin and stdout, out of reach of environments that read or print; their output goes to stderr."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -68,15 +67,15 @@ def _own_streams() -> tuple[BufferedReader, BufferedWriter]:
 
 
 def _let_go(requests: BufferedReader, answers: BufferedWriter) -> None:
-    """In a process that an environment forks: else the pipe would stay open, and nobody notice that this one died."""
+    """Close the pipe in a process that an environment forks: else it would hide the death of this process."""
     for stream in (requests, answers):
-        stream.raw.close()  # without the buffer, whose lock a thread may hold that was not forked along
+        stream.raw.close()  # not the buffer: a thread that was not forked may hold its lock
 
 
 def _end_with_parent(requests: IO[bytes]) -> None:
-    """End also amid a step that never does, when whoever asked for it was killed."""
+    """End when the parent is killed, even during a step that never ends."""
     watch = select.poll()
-    watch.register(requests, 0)  # nothing but the other end's closing
+    watch.register(requests, 0)  # only the closing of the other end
     watch.poll()
     time.sleep(_GRACE)
     os._exit(1)

@@ -83,8 +83,8 @@ def dry_run(request: DiscretizeRequest, console: Console) -> None:
     needed = total_bytes([0 if exist else sizes.tokens_bytes(data.bins), missing_dataset_bytes(dataset, sizes)])
     facts = {
         "dataset": dataset.id,
-        "dataset file": str(dataset.folder.dataset),
-        "dataset is there": dataset.folder.dataset.exists(),
+        "dataset file": dataset.target,
+        "dataset is there": dataset.exists,
         "tokens file": str(dataset.folder.tokens),
         "tokens are there": exist,
         "transitions": sizes.text,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.disk import disk_text
+from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, byte_size, counted
@@ -65,7 +66,7 @@ def summarize(dataset: DatasetRef, *, fresh: bool) -> DatasetReport:
     mean_return = float(episodes.returns.mean())
     return DatasetReport(
         dataset=dataset.id,
-        path=str(dataset.folder.dataset),
+        path=dataset.target,
         fresh=fresh,
         episodes=len(episodes),
         transitions=episodes.transitions,
@@ -81,7 +82,7 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
         SeqrlError: the dataset cannot be read or made.
     """
     dataset, data = request.dataset, request.config.data
-    spec, exists = dataset.spec, dataset.folder.dataset.exists()
+    spec, exists = dataset.spec, dataset.exists
     sizes = estimate_sizes(dataset, data, console)
     needed = 0 if exists and not request.force else sizes.dataset_bytes()
     # Fetched files are kept until they have been read.
@@ -91,7 +92,7 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
         "dataset": dataset.id,
         "source": spec.source,
         "from": _origin(dataset),
-        "to": str(dataset.folder.dataset),
+        "to": dataset.target,
         "there already": exists,
         "environment": data.env_id or spec.env_id or "unknown",
         "transitions": sizes.text,
@@ -103,6 +104,8 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
 
 def _origin(dataset: DatasetRef) -> str:
     """Where the data would come from."""
+    if isinstance(dataset, DatasetMixture):
+        return "; ".join(_origin(part) for part in dataset.parts)
     spec = dataset.spec
     if not spec.files:
         return str(spec.path) if spec.path else "MuJoCo, on this machine"

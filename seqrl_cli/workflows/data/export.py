@@ -75,15 +75,15 @@ def run(request: DatasetExportRequest, console: Console) -> DatasetExportReport:
     target, minari_id = Path(planned.path), planned.minari_id
     written = target / "data" / METADATA if minari_id else target
     if not request.force and written.exists():
-        if written.stat().st_mtime_ns < dataset.folder.dataset.stat().st_mtime_ns:
+        if written.stat().st_mtime_ns < dataset.modified_ns:
             raise SeqrlError(f"{target} is older than {dataset.id}", "replace it with --force, or choose another -o")
         console.note(f"{target} already exists; --force writes it again")
         return planned
     if minari_id:
-        episodes = dataset.load_episodes()
+        episodes = dataset.load_vectors()
         write_minari(target, episodes, _minari_facts(dataset, minari_id, episodes, console))
     else:
-        write_d4rl(target, dataset.load_episodes(whole=True), carried_attributes(dataset.file.read()))
+        write_d4rl(target, dataset.load_episodes(whole=True), carried_attributes(dataset.stated))
     return replace(planned, fresh=True)
 
 
@@ -127,7 +127,7 @@ def _minari_id(dataset: str) -> str:
 
 
 def _minari_facts(dataset: DatasetRef, minari_id: str, episodes: Episodes, console: Console) -> MinariFacts:
-    stated = dataset.file.read().attributes
+    stated = dataset.stated
     references = dataset.reference_scores or (None, None)
     others = {
         "ref_min_score": references[0],

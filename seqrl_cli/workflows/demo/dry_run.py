@@ -52,7 +52,7 @@ def dry_run(request: DemoRequest, console: Console) -> None:
         job, data, config, dataset.step_limit, 0 if request.force else _existing_episodes(run, config)
     )
     facts = {
-        "dataset": str(dataset.folder.dataset),
+        "dataset": dataset.target,
         "tokens": str(dataset.folder.tokens),
         "run": str(run.path),
         "updates": config.train.updates,

@@ -207,7 +207,7 @@ def _write(converted: ConvertedRun, request: ImportRequest, folder: RunFolder) -
     state = {"imported": converted.origin}
     write_checkpoint(folder.checkpoints, Checkpoint(checkpoint.step, checkpoint.state, {}, state), keep=1)
     record = records.new_record(
-        dataset=converted.dataset.id,
+        datasets=converted.dataset.datasets,
         env_id=converted.tokens.env_id,
         arch=converted.config.model.arch,
         name=converted.folder.path.name,

@@ -52,5 +52,5 @@ def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
     online, kept = job.config.online, job.config.train.keep_checkpoints
     since = kept * online.checkpoint_every * online.envs
     trajectories = online.capacity + max(online.capacity, online.envs) + since
-    numbers = environment.observation_dim + environment.action_dim + 1
+    numbers = sum(environment.spaces.sizes) + 1
     return trajectories * environment.max_episode_steps * (4 * numbers + 2)

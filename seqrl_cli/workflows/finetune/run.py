@@ -109,7 +109,7 @@ def _already(job: FinetuneJob, done: int) -> str:
     return f"{job.run.path} already has {done:,} of its {planned}; without --iterations it resumes"
 
 
-_INHERITED = ("dataset", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
+_INHERITED = ("datasets", "arch", "seed", "parameters", "tokens_fingerprint", "return_range")
 
 
 def _replace(

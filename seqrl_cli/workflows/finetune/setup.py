@@ -16,6 +16,7 @@ from seqrl_cli.artifacts.run_environment import observation_size_of_run
 from seqrl_cli.artifacts.settings import policy_settings
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
+from seqrl_cli.data.spaces import SizeMismatchError, Spaces
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -91,12 +92,13 @@ def make_vector(
     limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
     backend = partial(SubprocessBackend, on_warning=console.warn)
     vector = SeededVectorEnv(job.env_id, slots, max_episode_steps=limit, observation_size=kept, backend=backend)
-    sizes = (vector.observation_dim, vector.action_dim)
-    expected = (trained.model.observation_dim, trained.model.action_dim)
-    if sizes != expected:
+    expected = Spaces.of_vectors(trained.model.observation_dim, trained.model.action_dim)
+    hint = "name the right environment: seqrl download FILE data.env_id=… --force"
+    try:
+        vector.spaces.require_fit(job.env_id, expected, str(job.parent.path), hint)
+    except SizeMismatchError:
         vector.close()
-        message = f"{job.env_id} has observations and actions of sizes {sizes}, but {job.parent.path} {expected}"
-        raise SeqrlError(message, "name the right environment: seqrl download FILE data.env_id=… --force")
+        raise
     return vector
 
 
@@ -190,13 +192,12 @@ def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Co
     Raises:
         SeqrlError: they have other sizes than the model.
     """
-    dataset = locate(store, job.record.dataset)
-    dataset.ensure(job.config.data, console)
-    episodes = dataset.load_episodes()
-    sizes, expected = (episodes.observation_dim, episodes.action_dim), (policy.observation_dim, policy.action_dim)
-    if sizes != expected:
-        message = f"{dataset.id} has observations and actions of sizes {sizes}, but {job.parent.path} {expected}"
-        raise SeqrlError(message, f"train on the current dataset: seqrl train {dataset.id} --arch odt --force")
+    located = locate(store, job.record.dataset)
+    located.ensure(job.config.data, console)
+    episodes = located.load_vectors()
+    expected = Spaces.of_vectors(policy.observation_dim, policy.action_dim)
+    hint = f"train again on what is there now: seqrl train {located.id} --arch odt --force"
+    episodes.spaces.require_fit(located.id, expected, str(job.parent.path), hint)
     return trajectories_of(episodes)
 
 

@@ -19,6 +19,7 @@ from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
@@ -142,13 +143,8 @@ class Planner:
         Raises:
             SeqrlError: the environment is not the one that the model knows, or memory is short.
         """
-        sizes = (vector.observation_dim, vector.action_dim)
-        if sizes != self.mind.sizes:
-            raise SeqrlError(
-                f"{self.env_id} has observations and actions of sizes {sizes}, "
-                f"{self.trained.record.dataset} {self.mind.sizes}",
-                "name the right environment: seqrl download FILE data.env_id=… --force",
-            )
+        hint = "name the right environment: seqrl download FILE data.env_id=… --force"
+        vector.spaces.require_fit(self.env_id, Spaces.of_vectors(*self.mind.sizes), self.trained.record.dataset, hint)
         agent = self.mind.agent(len(vector), profile)
         return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.artifacts.locate import held
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.planning.episode_files import (
@@ -120,8 +120,8 @@ def _is_current(output: Path, episode: Path) -> bool:
 
 def _references(store: RunStore, episode: EpisodeFile) -> tuple[float, float] | None:
     """Reference scores of the dataset that the episode's model was trained on, if it exists."""
-    dataset = episode.plan.dataset
-    return locate(store, dataset).reference_scores if store.dataset(dataset).dataset.exists() else None
+    dataset = held(store, episode.plan.dataset)
+    return dataset.reference_scores if dataset else None
 
 
 def _find_episode(request: RenderRequest, on_warning: Callable[[str], None]) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.artifacts.locate import locate
+from seqrl_cli.artifacts.locate import held
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
@@ -71,7 +71,7 @@ def run(request: TableRequest, console: Console) -> TableReport:
         raise unknown("grouping", request.by, ("method", "run"))
     store, episodes = request.store, _read_episodes(request, console)
     names = sorted({episode.dataset for episode in episodes})
-    datasets = [locate(store, name) for name in names if store.dataset(name).dataset.exists()]
+    datasets = [dataset for name in names if (dataset := held(store, name))]
     report = build_table(
         episodes,
         by=request.by,

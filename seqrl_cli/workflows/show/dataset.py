@@ -10,10 +10,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.console import Console
-from seqrl_cli.data.formats.columns import ReadOptions
-from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.envs.registry import needed_extra
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.store import RunStore
 
@@ -25,17 +22,13 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
         SeqrlError: it is not here yet, or damaged.
     """
     located = locate(store, dataset)
-    path = located.folder.dataset if located.folder.dataset.exists() else located.spec.path
-    if path is None:
-        raise SeqrlError(f"{located.id} is not in {store.root} yet", f"seqrl download {dataset}")
-    # NaN and infinities, which no other command takes, are counted here.
-    summary = summarize_dataset(read_dataset(path, ReadOptions(located.spec.observation_size, finite=False)))
-    stated = located.facts.attributes if located.facts else read_attributes(path)
+    summary = summarize_dataset(located.load_unchecked())
+    stated = located.stated
     mean_return = summary.returns.mean
     score = None if mean_return is None else located.percent_score(mean_return)
-    facts = {"dataset": located.id, "path": str(path), **asdict(summary), "score": score, "attributes": stated}
+    facts = {"dataset": located.id, "path": located.location, **asdict(summary), "score": score, "attributes": stated}
     console.emit(facts)
-    console.show(f"{located.id}  ({path})")
+    console.show(f"{located.id}  ({located.location})")
     scored = {} if score is None else {"score": _score(score, located, stated)}
     shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
     console.show_facts({**dict(summary_rows(summary)), **scored, **shown})

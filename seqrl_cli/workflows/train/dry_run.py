@@ -46,7 +46,7 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
     refuse_locked(run.path)
     sizes = estimate_sizes(located, config.data, console)
     data = current_data(located, config, console)
-    if located.folder.dataset.exists():
+    if located.exists:
         config = pinned(located, config, data)
     if data and run.record.exists() and not force:
         check_same(run, config, data)
@@ -54,8 +54,8 @@ def show_training(request: TrainRequest, console: Console, *, force: bool = Fals
     facts: dict[str, Any] = {
         "run": str(run.path),
         "there already": run.record.exists(),
-        "dataset": str(located.folder.dataset),
-        "dataset is there": located.folder.dataset.exists(),
+        "dataset": located.target,
+        "dataset is there": located.exists,
         **({"tokens are there": data is not None} if speaks_tokens else {}),
         "transitions": sizes.text,
         "device": str(device),
@@ -88,9 +88,9 @@ def current_data(located: DatasetRef, config: Config, console: Console) -> Train
     """What a model of this configuration is trained on, if it is there."""
     if config.model.arch in TOKEN_MODELS:
         return current_tokens(located, config.data, console.warn)
-    if not located.folder.dataset.exists():
+    if not located.exists:
         return None
-    return policy_data(located, located.load_episodes())
+    return policy_data(located, located.load_vectors())
 
 
 def placeholder_data(located: DatasetRef, config: Config, sizes: Sizes) -> TrainingData | None:

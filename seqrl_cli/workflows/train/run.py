@@ -174,7 +174,7 @@ def _write_start(
     """Write the record and the configuration of a run that starts or resumes."""
     going_on = {"created": records.read_record(run.record).created} if run.record.exists() else {}
     record = records.new_record(
-        dataset=request.located.id,
+        datasets=request.located.datasets,
         env_id=job.data.env_id,
         arch=request.config.model.arch,
         name=request.run.path.name,

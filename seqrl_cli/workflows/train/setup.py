@@ -19,7 +19,7 @@ from seqrl_cli.artifacts.tokens import ensure_tokens
 from seqrl_cli.config.architectures import POLICIES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.policy_windows import PolicyWindows, best_share
+from seqrl_cli.data.policy_windows import PolicyWindows, best_fraction
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.training.loop import seconds_per_update
@@ -68,7 +68,7 @@ def ensure_data(located: DatasetRef, config: Config, console: Console) -> Traini
 
 def pinned(located: DatasetRef, config: Config, data: TrainingData | None = None) -> Config:
     """The configuration with what the dataset at hand settles, so that it repeats the run elsewhere."""
-    stated = located.file.read().attributes
+    stated = located.facts.attributes if located.facts else {}
     settled: dict[str, Any] = {"env_id": located.env_id}
     if located.spec.source == "sim":
         settled |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
@@ -111,7 +111,7 @@ def _token_job(
 def _policy_job(
     config: Config, data: PolicyData, step_limit: int, rng: np.random.Generator, device: torch.device
 ) -> TrainJob:
-    used = best_share(data.trajectories, config.policy.top_share)
+    used = best_fraction(data.trajectories, config.policy.top_share)
     kept, held_out = (
         [used[index] for index in part] for part in split_episodes(len(used), config.train.validation_share, rng)
     )

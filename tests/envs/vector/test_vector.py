@@ -5,6 +5,7 @@ import pytest
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.data.catalogue import EPISODE_STEPS
+from seqrl_cli.data.spaces import DiscreteSpace
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -85,8 +86,25 @@ def test_states_put_a_simulator_back_where_it_was():
 
 
 def test_unsuitable_environments_are_refused():
-    with pytest.raises(SeqrlError, match="CartPole-v1"):
-        SeededVectorEnv("CartPole-v1", 2)
+    with pytest.raises(SeqrlError, match=r"environment 'CountedTwofold-v0' has actions of kind MultiDiscrete\("):
+        SeededVectorEnv("tests.envs.counted:CountedTwofold-v0", 2)
+
+
+def test_discrete_actions_and_images_are_played_as_by_plain_gymnasium():
+    for env_id in ("CartPole-v1", "tests.envs.counted:Pictures-v0"):
+        vector, plain = SeededVectorEnv(env_id, 2), gymnasium.make(env_id)
+        assert isinstance(vector.spaces.action, DiscreteSpace) and vector.spaces.action.n == plain.action_space.n
+        expected, rng = [plain.reset(seed=4)[0]], np.random.default_rng(0)
+        seen = [vector.start(1, seed=4)]
+        while vector.active.any():
+            action = rng.integers(vector.spaces.action.n)
+            step = vector.step(np.array([0, action]))
+            observation, reward, terminated, truncated, _ = plain.step(action)
+            expected += [observation, reward, terminated, truncated]
+            seen += [step.observations[1], step.rewards[1], step.terminated[1], step.truncated[1]]
+        assert len(seen) == len(expected) > 20 and seen[0].dtype == vector.spaces.observation.dtype
+        for ours, theirs in zip(seen, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
 
 
 def test_an_environment_without_mujoco_has_empty_states():
@@ -119,19 +137,17 @@ def test_what_an_environment_raises_is_told_as_its_failure():
     vector.start(0, seed=0)
     for _ in range(2):
         vector.step(np.zeros((1, 1)))
-    with pytest.raises(
-        EnvironmentFailedError, match="environment Breaks-v0 failed in a step: ValueError: a gear is miss"
-    ):
+    with pytest.raises(EnvironmentFailedError, match="Breaks-v0 failed in a step: ValueError: a gear is missing"):
         vector.step(np.zeros((1, 1)))
 
 
 def test_observations_are_cut_as_the_data_was():
     whole, cut = SeededVectorEnv("Hopper-v4", 1), SeededVectorEnv("Hopper-v4", 1, observation_size=5)
-    assert (whole.observation_dim, cut.observation_dim, cut.action_dim) == (11, 5, 3)
+    assert (whole.spaces.sizes, cut.spaces.sizes) == ((11, 3), (5, 3))
     np.testing.assert_array_equal(cut.start(0, seed=3), whole.start(0, seed=3)[:5])
     action = np.full((1, 3), 0.1)
     np.testing.assert_array_equal(cut.step(action).observations, whole.step(action).observations[:, :5])
-    assert SeededVectorEnv("Hopper-v4", 1, observation_size=99).observation_dim == 11
+    assert SeededVectorEnv("Hopper-v4", 1, observation_size=99).spaces == whole.spaces
     assert cut.states()[0].qpos.shape == (6,)
 
 
