@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from seqrl_cli.config.architectures import Trait
+
 
 class Section(BaseModel):
-    """A part of the configuration: immutable, and unknown keys are errors."""
+    """A part of the configuration: immutable, and unknown keys are errors.
+
+    Attributes:
+        OWNER: the trait of the architectures that have the keys without a mark of their own; None = all have them.
+    """
+
+    OWNER: ClassVar[Trait | None] = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -19,9 +27,9 @@ Mark = TypeVar("Mark")
 
 @dataclass(frozen=True)
 class Owned:
-    """Only these architectures have the key; a key without this mark belongs to all."""
+    """Only architectures with this trait have the key."""
 
-    archs: tuple[str, ...]
+    trait: Trait
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from seqrl_cli.config.overrides import sentence
-from seqrl_cli.config.plan import SearchConfig
+from seqrl_cli.config.plan import PlanConfig, SearchConfig
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Window
 
@@ -71,3 +71,8 @@ class PlanSettings(SearchConfig):
                 f"percentile is {self.percentile!r}, but must be 'mean' or a share between 0 and 1",
                 "the papers use percentile=mean",
             )
+
+
+def plan_settings(config: PlanConfig) -> PlanSettings:
+    """The planner's settings out of the configuration."""
+    return PlanSettings(**config.model_dump(include=set(SearchConfig.model_fields)))

@@ -17,8 +17,7 @@ from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
-from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
-from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.compile import compiled
 from seqrl_cli.training.lamb import Lamb
@@ -234,7 +233,7 @@ class PolicyLearner:
 
 def _precision(model: Policy, asked: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
     """What ``auto`` means for a model on a device."""
-    small = isinstance(model, BehaviourCloning) or model.head.in_features < BF16_WIDTH
+    small = not model.gains_from_bf16 or model.head.in_features < BF16_WIDTH
     return "float32" if asked == "auto" and device.type == "cpu" and small else resolve_precision(asked, device)
 
 

@@ -95,7 +95,7 @@ def test_losses_that_cannot_be_compared_are_kept_apart(runs):
     record.write_text(record.read_text().replace('"gpt"', '"odt"'))
     panels = json.loads(succeed(runs, "plot", "gpt-s42", "gpt-s1", "-k", "loss", "--json").stdout)["panels"]
     units = [panel["y_label"] for panel in panels]
-    assert units == ["cross-entropy (nats a token), actions × 5", "negative log-likelihood of actions (nats)"]
+    assert units == ["cross-entropy (nats per token), actions × 5", "negative log-likelihood of actions (nats)"]
 
 
 def test_losses_with_other_weights_are_kept_apart(runs):

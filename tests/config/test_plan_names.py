@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from seqrl_cli.config.owners import OWNERS
+from seqrl_cli.config.owners import has_key, owners
 from seqrl_cli.config.plan import PlanConfig, SearchConfig
 from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.planning.settings import PlanSettings
@@ -52,10 +52,10 @@ BLIND = {"max_context_transitions"}  # a bc sees one step whatever it is
 @pytest.mark.parametrize("arch", ["gpt", "retnet", "dt", "odt", "bc"])
 def test_every_key_that_changes_an_episode_changes_the_name(arch):
     assert set(ANOTHER) == set(PlanConfig.model_fields), "a new key needs another value here"
-    asked = {"target_return": 1200.0} if arch in OWNERS["plan.target_return"] else {}
+    asked = {"target_return": 1200.0} if has_key(arch, "plan.target_return") else {}
     before = plan_name(PlanConfig(**asked), arch, 0)
     for key, value in ANOTHER.items():
-        if arch in OWNERS.get(f"plan.{key}", (arch,)):
+        if has_key(arch, f"plan.{key}"):
             changes = plan_name(PlanConfig(**{**asked, key: value}), arch, 0) != before
             assert changes == (key not in HARMLESS | (BLIND if arch == "bc" else set())), key
 
@@ -63,5 +63,5 @@ def test_every_key_that_changes_an_episode_changes_the_name(arch):
 def test_the_planner_has_the_keys_of_the_search_and_their_defaults():
     assert PlanSettings().model_dump() == SearchConfig().model_dump()
     assert set(SearchConfig.model_fields) == {
-        key for key in PlanConfig.model_fields if OWNERS.get(f"plan.{key}") == ("gpt", "retnet")
+        key for key in PlanConfig.model_fields if owners(f"plan.{key}") == ("gpt", "retnet")
     } | {"max_context_transitions"}

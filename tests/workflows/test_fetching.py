@@ -12,7 +12,7 @@ import pytest
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import locate
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.download.fetch import file_sha256

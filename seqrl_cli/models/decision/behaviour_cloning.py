@@ -33,7 +33,9 @@ class BehaviourCloning(nn.Module):
     """
 
     context = 1
+    max_context = None  # it looks at the current step, whatever it is shown
     stochastic = False
+    gains_from_bf16 = False
 
     def __init__(
         self,

@@ -57,6 +57,8 @@ class DecisionTransformer(nn.Module):
         SeqrlError: the arguments make no model.
     """
 
+    gains_from_bf16 = True
+
     def __init__(
         self,
         *,
@@ -80,7 +82,8 @@ class DecisionTransformer(nn.Module):
         require_positive(n_layer=n_layer, n_head=n_head, width=width)
         require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
         require_divisible(n_head, width=width)
-        self.observation_dim, self.action_dim, self.context = observation_dim, action_dim, context
+        self.observation_dim, self.action_dim = observation_dim, action_dim
+        self.context = self.max_context = context
         self.stochastic, self.squash, self.return_scale = stochastic, squash, return_scale
 
         self.normalizer = Normalizer(observation_dim, action_dim)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.config.architectures import TOKEN_MODELS
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import read_array
@@ -38,21 +39,17 @@ def _losses(members: Sequence[Member]) -> list[Panel]:
 
 def _unit(member: Member) -> str:
     """What a run's loss is, and which tokens count more or less than others in it."""
-    if member.record.arch not in TOKEN_MODELS:
-        return _POLICY_LOSSES.get(member.record.arch, "loss")
+    architecture = ARCHITECTURES.get(member.record.arch)
+    loss = architecture.loss if architecture else "loss"
+    if not has_key(member.record.arch, "train.action_weight"):
+        return loss
     try:
         train = load_config(member.folder.config).train
     except SeqrlError:
-        return "cross-entropy (nats a token), weighted"
+        return f"{loss}, weighted"
     weights = {"actions": train.action_weight, "rewards": train.reward_weight, "values": train.value_weight}
     told = [f"{tokens} × {weight:g}" for tokens, weight in weights.items() if weight != 1]
-    return ", ".join(["cross-entropy (nats a token)", *told])
-
-
-_POLICY_LOSSES = {
-    **dict.fromkeys(("dt", "bc"), "squared error of actions"),
-    "odt": "negative log-likelihood of actions (nats)",
-}
+    return ", ".join([loss, *told])
 
 
 def _loss(members: Sequence[Member], unit: str) -> Panel | None:

@@ -20,7 +20,8 @@ from seqrl_cli.workflows.plan.run import plan_episodes
 from seqrl_cli.workflows.plan.setup import PlanRequest
 from seqrl_cli.workflows.report.render import RenderRequest, render_plan
 from seqrl_cli.workflows.report.table import TableRequest, tabulate
-from seqrl_cli.workflows.train.run import TrainReport, TrainRequest, train_model
+from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
+from seqrl_cli.workflows.train.run import run as train_model
 
 PLAN_SEED = 0  # of environments and samples
 
@@ -73,8 +74,8 @@ def run_demo(
     with _chapter(console, 2, "tokens"):
         discretize(located, config, console, force=force)
     with _chapter(console, 3, "model"):
-        request = TrainRequest(located, config, threads=threads, argv=argv)
-        trained = _train(request, console, force=force)
+        request = TrainRequest(located, config, threads=threads, force=force, argv=argv)
+        trained = _train(request, console)
     with _chapter(console, 4, "plans"):
         run = str(request.run.path)
         planned = plan_episodes(store, PlanRequest(run, seed=PLAN_SEED, threads=threads), console, force=force)
@@ -87,10 +88,10 @@ def run_demo(
     return DemoReport(data.as_dict(), trained.as_dict(), planned.as_dict(), report.as_dict(), video.path, seconds)
 
 
-def _train(request: TrainRequest, console: Console, *, force: bool) -> TrainReport:
+def _train(request: TrainRequest, console: Console) -> TrainReport:
     """The demo's model; a run of other settings in its place is told with what the demo can do about it."""
     try:
-        return train_model(request, console, force=force)
+        return train_model(request, console)
     except RunConflictError as error:
         hint = "seqrl demo --runs-dir FOLDER does it elsewhere, seqrl demo --force does all of it again here"
         raise RunConflictError(error.message, hint) from error

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from seqrl_cli.artifacts.token_model import load_model, warn_unfinished
-from seqrl_cli.config.architectures import POLICIES, with_article
+from seqrl_cli.artifacts.token_model import load_model
+from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.interop.trajectory_transformer_folder import write_folder
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 
 FORMATS = ("trajectory-transformer",)
@@ -66,17 +67,18 @@ def export_run(
     if request.style not in FORMATS:
         raise unknown("format", request.style, FORMATS)
     run = store.find(request.run, console.warn)
-    arch = read_record(run.record).arch
-    if arch in POLICIES:
-        message = f"{run.path} is {with_article(arch)}, which a {request.style} cannot be"
+    saved = SavedRun.read(run)
+    architecture = ARCHITECTURES[saved.config.model.arch]
+    if request.style not in architecture.exports:
+        message = f"{run.path} is {architecture}, which a {request.style} cannot be"
         raise SeqrlError(message, "export another run")
-    trained = load_model(run, torch.device("cpu"), request.checkpoint, console.warn)
+    trained = load_model(saved, torch.device("cpu"), request.checkpoint, console.warn)
     if request.checkpoint is None:
         warn_unfinished(run, trained.record, trained.step, console.warn)
-    model, config = trained.model, trained.config
-    if not isinstance(model, GPT) or not config.model.stop_token:
-        what = "without a stop token" if isinstance(model, GPT) else f"of architecture {config.model.arch}"
-        raise SeqrlError(f"{run.path} is a model {what}, which a {request.style} cannot be", "export another run")
+    section, config = trained.config.model, trained.config
+    if isinstance(section, TokenModelSection) and not section.stop_token:
+        message = f"{run.path} is a model without a stop token, which a {request.style} cannot be"
+        raise SeqrlError(message, "export another run")
     if trained.tokens.discretizer.strategy != "quantile":
         console.warn(
             f"a {request.style} places quantile bins, but {run.path} speaks uniform ones: it will misread them"
@@ -86,6 +88,6 @@ def export_run(
     if weights.exists() and not force:
         console.note(f"{weights} is already there; --force writes it again")
     elif not dry_run:
-        write_folder(folder, model, config, trained.step)
+        write_folder(folder, cast(GPT, trained.model), config, trained.step)
         return ExportReport(str(folder), str(weights), fresh=True)
     return ExportReport(str(folder), str(weights), fresh=False)

@@ -15,6 +15,7 @@ import torch
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.token_model import make_model
+from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
@@ -246,6 +247,7 @@ def _config(checkpoint: ForeignCheckpoint, located: DatasetRef, path: Path) -> C
     }
     try:
         config = resolve_config(located.id, size="paper", overrides=values)
+        assert isinstance(config.model, TokenModelSection)
         context = min(config.plan.max_context_transitions, config.model.sequence_length)
         return resolve_config(located.id, size="paper", overrides={**values, "plan.max_context_transitions": context})
     except UsageError as error:

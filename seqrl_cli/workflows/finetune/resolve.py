@@ -10,17 +10,20 @@ from typing import Any
 import torch
 
 from seqrl_cli.artifacts.policy import pin_target
-from seqrl_cli.artifacts.token_model import choose_device
+from seqrl_cli.artifacts.run_environment import environment_of_run
+from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.overrides import differences, dig, merge, nest
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.recipe import BOOKKEEPING
-from seqrl_cli.config.schema import Config, OnlineConfig
+from seqrl_cli.config.schema import Config
+from seqrl_cli.config.sections import OnlineConfig
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.models.device import choose_device
+from seqrl_cli.planning.target_return import check_return
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.workflows.plan.setup import check_return, environment_of_run
 
 OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")  # that fine-tuning takes beside online.…
 FREE_KEYS = ("online.iterations",)  # that may be changed of a run that is there already
@@ -167,7 +170,7 @@ def _lineage(
     """
     found = store.find(request.run, on_warning)
     record = records.read_record(found.record)
-    if record.arch != "odt":
+    if ARCHITECTURES[record.arch].no_exploration is not None:
         _refuse(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
     name = check_name("run", request.name or _usual_name(found, record, request.overrides.get("online.seed")))
@@ -194,11 +197,11 @@ def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> Non
     Raises:
         SeqrlError: always.
     """
-    why = {"dt": "it has no exploration of its own", "bc": "it knows no returns to aim at"}
-    reason = why.get(record.arch, "it plans with tokens")
-    fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch == "odt" and other.parent is None]
-    example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch odt"
-    message = f"{found.path} is a {record.arch}, and only an odt can be fine-tuned online: {reason}"
+    able, architecture = names_with("explores"), ARCHITECTURES[record.arch]
+    fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch in able and other.parent is None]
+    example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch {able[0]}"
+    reason = f"only {in_words(able)} can be fine-tuned online: {architecture.no_exploration}"
+    message = f"{found.path} is {architecture}, and {reason}"
     raise SeqrlError(message, f"for example: {example}")
 
 

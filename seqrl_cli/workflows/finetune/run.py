@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqrl_cli.artifacts.token_model import use_threads
+from seqrl_cli.config.model_sections import AttentionSection
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.models.device import use_threads
 from seqrl_cli.online.context import Workplace
 from seqrl_cli.online.loop import Counters, Outcome, finetune
 from seqrl_cli.online.settings import OnlineSettings
@@ -225,14 +226,15 @@ def _loop(
     update: Progress,
     should_stop: Callable[[], bool] | None = None,
 ) -> Outcome:
-    online = job.config.online
+    online, section = job.config.online, job.config.model
+    assert isinstance(section, AttentionSection)
     settings = OnlineSettings(
         iterations=online.iterations,
         seed=job.seed,
         episodes=online.envs,
         updates=online.updates,
         batch_size=job.config.train.batch_size,
-        context=job.config.model.sequence_length,
+        context=section.sequence_length,
         evaluate_every=online.eval_every,
         checkpoint_every=online.checkpoint_every,
         keep_checkpoints=job.config.train.keep_checkpoints,

@@ -12,27 +12,27 @@ import torch
 
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
+from seqrl_cli.artifacts.policy_family import policy_settings
+from seqrl_cli.artifacts.run_environment import observation_size_of_run
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decision.build import Policy
-from seqrl_cli.models.decision.decoder import check_context
+from seqrl_cli.models.decision.decoder import Policy, check_context
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
 from seqrl_cli.online.buffer_files import SegmentFolder
 from seqrl_cli.online.collector import Player
 from seqrl_cli.online.context import Evaluation, Workplace
 from seqrl_cli.planning.policy_agent import PolicyAgent
+from seqrl_cli.planning.target_return import warn_of_return
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
 from seqrl_cli.training.seeds import Stream
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob
-from seqrl_cli.workflows.plan.setup import observation_size_of_run, warn_of_return
-from seqrl_cli.workflows.train.setup import policy_settings
 
 
 @dataclass(frozen=True)

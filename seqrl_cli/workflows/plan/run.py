@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from seqrl_cli.artifacts.token_model import use_threads
 from seqrl_cli.console import Console, counted
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.backend import EnvironmentFailure
 from seqrl_cli.errors import Interrupted, SeqrlError
+from seqrl_cli.models.device import use_threads
 from seqrl_cli.planning.episode_files import (
     DamagedEpisodeError,
     discard_staged,
@@ -28,7 +28,7 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.plan.setup import Planner, PlanRequest, make_planner
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 
 
 @dataclass(frozen=True)
@@ -73,64 +73,64 @@ def plan_episodes(store: RunStore, request: PlanRequest, console: Console, *, fo
         SeqrlError: there is no such run, the model cannot hold the plan, or the results cannot be written.
     """
     use_threads(request.threads)
-    planner = make_planner(store, request, console.warn)
-    folder, wanted = planner.folder, planner.config.episodes
+    session = open_session(store, request, console.warn)
+    folder, wanted = session.folder, session.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder):
-        missing = [i for i in range(wanted) if force or not _is_there(planner, i)]
+        missing = [i for i in range(wanted) if force or not _is_there(session, i)]
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
             if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes are there already")
-            _announce(planner, missing, console)
-            _play(planner, missing, profile, console, replace=bool(force and episode_paths(folder)))
-        return _report(planner, len(missing), time.perf_counter() - start, profile)
+            _announce(session, missing, console)
+            _play(session, missing, profile, console, replace=bool(force and episode_paths(folder)))
+        return _report(session, len(missing), time.perf_counter() - start, profile)
 
 
-def _is_there(planner: Planner, episode: int) -> bool:
+def _is_there(session: PlanSession, episode: int) -> bool:
     """Whether a whole episode of this number, played by this checkpoint, is there.
 
     Raises:
         SeqrlError: an episode is there that another checkpoint played, or a newer seqrl.
     """
-    path = episode_path(planner.folder, episode)
+    path = episode_path(session.folder, episode)
     try:
         there = read_episode(path)
     except DamagedEpisodeError:
         return False
     step = there.plan.checkpoint_step
-    if step is not None and step != planner.trained.step:
-        message = f"{path} was played with checkpoint {step}, not {planner.trained.step}"
+    if step is not None and step != session.trained.step:
+        message = f"{path} was played with checkpoint {step}, not {session.trained.step}"
         raise SeqrlError(message, "play again with --force, or plan with the old one: --checkpoint")
     return step is not None and is_whole(there)
 
 
-def _announce(planner: Planner, missing: list[int], console: Console) -> None:
-    settings = planner.mind.describe(min(planner.config.envs, len(missing)))
+def _announce(session: PlanSession, missing: list[int], console: Console) -> None:
+    settings = session.agent.describe(min(session.config.envs, len(missing)))
     count = counted(len(missing), "episode")
-    console.note(f"planning {count} of {planner.env_id} with {planner.run.path}: {settings}")
+    console.note(f"planning {count} of {session.env_id} with {session.run.path}: {settings}")
 
 
-def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
+def _play(session: PlanSession, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
     """Play episodes and write each when it ends; with ``replace`` they take the place of all others in the end."""
-    slots = min(planner.config.envs, len(episodes))
-    vector = planner.make_vector(slots, planner.config.max_steps)
-    facts = planner.facts()
+    slots = min(session.config.envs, len(episodes))
+    vector = session.make_vector(slots, session.config.max_steps)
+    facts = session.facts()
     written: list[int] = []
     try:
-        discard_staged(planner.folder)
-        rollout = planner.rollout(vector, profile)
+        discard_staged(session.folder)
+        rollout = session.rollout(vector, profile)
         with console.progress("planning", "steps") as update:
             tally = _Tally(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
-                planner.refuse_broken(record)
-                write_episode(planner.folder, facts, record, _score(planner, record), staged=replace)
+                session.refuse_broken(record)
+                write_episode(session.folder, facts, record, _score(session, record), staged=replace)
                 written.append(record.episode)
                 tally.finished(record)
-                console.note(_line(planner, record))
+                console.note(_line(session, record))
 
             rollout.play(episodes, on_episode, tally.stepped)
     except KeyboardInterrupt as error:
@@ -142,9 +142,9 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
     finally:
         vector.close()
         if replace and len(written) < len(episodes):
-            discard_staged(planner.folder)
+            discard_staged(session.folder)
     if replace:
-        replace_episodes(planner.folder)
+        replace_episodes(session.folder)
 
 
 def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
@@ -179,29 +179,29 @@ class _Tally:
         self.steps_of_done += len(record.actions)
 
 
-def _line(planner: Planner, record: EpisodeRecord) -> str:
-    percent = percent_score(record.total_reward, planner.references)
+def _line(session: PlanSession, record: EpisodeRecord) -> str:
+    percent = percent_score(record.total_reward, session.references)
     score = f", score {percent:.1f}" if percent is not None else ""
     end = "fell" if record.terminated else "to the limit"
     steps = f"{len(record.actions)} steps ({end})"
     return f"episode {record.episode}: return {record.total_reward:,.1f}{score}, {steps}"
 
 
-def _score(planner: Planner, record: EpisodeRecord) -> float | None:
-    percent = percent_score(record.total_reward, planner.references)
+def _score(session: PlanSession, record: EpisodeRecord) -> float | None:
+    percent = percent_score(record.total_reward, session.references)
     return None if percent is None else percent / 100
 
 
-def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> PlanReport:
-    episodes = [read_episode(episode_path(planner.folder, i)) for i in range(planner.config.episodes)]
+def _report(session: PlanSession, fresh: int, seconds: float, profile: Profile) -> PlanReport:
+    episodes = [read_episode(episode_path(session.folder, i)) for i in range(session.config.episodes)]
     returns = np.array([episode.return_ for episode in episodes])
     return PlanReport(
-        folder=str(planner.folder),
+        folder=str(session.folder),
         episodes=len(episodes),
         fresh=fresh,
         mean_return=float(returns.mean()),
         standard_error=float(returns.std() / np.sqrt(len(returns))),
-        mean_score=percent_score(float(returns.mean()), planner.references),
+        mean_score=percent_score(float(returns.mean()), session.references),
         mean_steps=float(np.mean([episode.steps for episode in episodes])),
         seconds=seconds,
         profile=profile.seconds,
@@ -211,15 +211,15 @@ def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> P
 def show_plan(store: RunStore, request: PlanRequest, console: Console) -> None:
     """What ``plan`` would do, for --dry-run."""
     use_threads(request.threads)
-    planner = make_planner(store, request, console.warn)
+    session = open_session(store, request, console.warn)
     facts = {
-        "run": str(planner.run.path),
-        "checkpoint": planner.trained.step,
-        "environment": planner.env_id,
-        "to": str(planner.folder),
-        "episodes there": len(episode_paths(planner.folder)),
-        **planner.mind.facts(planner.config.envs),
-        **{f"plan.{key}": value for key, value in planner.settings.items()},
+        "run": str(session.run.path),
+        "checkpoint": session.trained.step,
+        "environment": session.env_id,
+        "to": str(session.folder),
+        "episodes there": len(episode_paths(session.folder)),
+        **session.agent.facts(session.config.envs),
+        **{f"plan.{key}": value for key, value in session.settings.items()},
     }
     console.emit(facts)
     console.show_facts(facts)

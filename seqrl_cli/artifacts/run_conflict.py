@@ -1,0 +1,35 @@
+"""Settings in which a requested run differs from the run that exists under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from seqrl_cli.config.overrides import differences, dig
+from seqrl_cli.config.recipe import BOOKKEEPING
+from seqrl_cli.config.schema import Config
+from seqrl_cli.errors import RunConflictError
+from seqrl_cli.runs.layout import RunFolder
+
+OTHER_NAME_HINT = "give this one another --name, or replace the other with --force"
+_SHOWN = 3
+
+
+def changed_keys(existing: Config, requested: Config, *, without: Collection[str] = ()) -> list[str]:
+    """Dotted keys with other values, except those that change no number.
+
+    Args:
+        existing: configuration of the run that exists.
+        requested: configuration of the run that is wanted.
+        without: sections and keys that may differ.
+    """
+    changed = differences(existing.model_dump(), requested.model_dump())
+    return [key for key in changed if not {key, key.partition(".")[0]} & {*without, *BOOKKEEPING}]
+
+
+def conflict_of_settings(
+    run: RunFolder, existing: Config, requested: Config, changed: Sequence[str]
+) -> RunConflictError:
+    """The error for a run that exists with other settings; names the first few of them."""
+    old, new = existing.model_dump(), requested.model_dump()
+    pairs = ", ".join(f"{key} {dig(old, key)} (asked: {dig(new, key)})" for key in changed[:_SHOWN])
+    return RunConflictError(f"{run.path} has {pairs}", OTHER_NAME_HINT)
