@@ -135,4 +135,4 @@ def section_of(arch: str) -> type[ModelSection]:
 @cache
 def model_sections() -> dict[str, type[ModelSection]]:
     """The classes of all architectures, in the registry's order."""
-    return {arch: section_of(arch) for arch in ARCHITECTURES}
+    return {name: section_of(name) for name in ARCHITECTURES}

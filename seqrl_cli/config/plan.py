@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from seqrl_cli.config.section import InName, NotInName, Owned, Section
 
 _SEARCH = Owned("planner")
 
+# The word of earlier versions: it is still accepted, and names folders, so that plans of theirs are found.
+_EARLIER_WORDS = {"recurrent": "carry"}
+_RECURRENT_IN_NAME = InName("", spelled=_EARLIER_WORDS)
+
 WindowKind = Literal["sliding", "growing"]
-ContextPolicy = Literal["window", "carry"]
+ContextPolicy = Literal["window", "recurrent"]
 Precision = Literal["float32", "bf16"]
 Engine = Literal["auto", "native", "torch", "graph"]
+
+
+def _current_word(value: object) -> object:
+    return next((word for word, earlier in _EARLIER_WORDS.items() if earlier == value), value)
 
 
 class SearchConfig(Section):
@@ -55,8 +63,8 @@ class SearchConfig(Section):
     window: Annotated[WindowKind, _SEARCH, InName("")] = Field(
         "sliding", description="what happens when the context is full"
     )
-    context: Annotated[ContextPolicy, _SEARCH, InName("")] = Field(
-        "window", description="window = the last transitions, encoded again; carry = a retnet's state of the episode"
+    context: Annotated[ContextPolicy, _SEARCH, _RECURRENT_IN_NAME, BeforeValidator(_current_word)] = Field(
+        "window", description="window = the last transitions, encoded again; recurrent = a retnet's state of the episode"
     )
     precision: Annotated[Precision, _SEARCH, InName("")] = Field(
         "float32", description="of products with weights; bf16 plans differ in some tokens"

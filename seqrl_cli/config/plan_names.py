@@ -20,7 +20,7 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
         mark = _MARKS.get(key, InName(key))
         value = getattr(config, key)
         if not mark.always and key not in _HARMLESS and value != field.default:
-            parts.append(f"{mark.prefix}{_short(value)}")
+            parts.append(f"{mark.prefix}{mark.spelled.get(value, _short(value))}")
     if checkpoint is not None:
         parts.append(f"step{checkpoint}")
     return "-".join([*parts, f"s{seed}"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -39,10 +40,12 @@ class InName:
     Attributes:
         prefix: what is written before the value.
         always: whether the name begins with the key, at its default too; else it tells only what is not the default.
+        spelled: how some values are written, where not as themselves.
     """
 
     prefix: str
     always: bool = False
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

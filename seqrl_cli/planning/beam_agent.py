@@ -79,7 +79,7 @@ class BeamAgent:
 
     def begin(self, episode: Playing) -> None:
         """See :meth:`Agent.begin`."""
-        longest = None if self.settings.carries else self.settings.max_context_transitions
+        longest = None if self.settings.is_recurrent else self.settings.max_context_transitions
         episode.memory = _Memory(deque(maxlen=longest), np.empty((0, self.discretizer.dims), np.int64))
 
     def decide(self, episodes: Sequence[Playing]) -> list[np.ndarray]:
@@ -117,7 +117,7 @@ class BeamAgent:
         """Plan for the episodes, those with equally long histories together, as many at once as memory allows."""
         with self.profile.measure("sampling"):
             for group in self._groups(episodes):
-                decoder = self._carry_on([one.memory for one in group]) if self.settings.carries else self.decoder
+                decoder = self._carry_on([one.memory for one in group]) if self.settings.is_recurrent else self.decoder
                 context = torch.from_numpy(np.stack([self._context(one) for one in group])).to(self.decoder.device)
                 draws = draw([one.generator for one in group], self.settings, self.decoder)
                 if self._captured:

@@ -18,6 +18,8 @@ from seqrl_cli.planning.settings import PlanSettings
         ({"prefix_context": False, "window": "growing"}, "H15-B128-ctx5-prefixoff-growing-s0"),
         ({"percentile": 0.75}, "H15-B128-ctx5-p0.75-s0"),
         ({"episodes": 3, "envs": 2}, "H15-B128-ctx5-s0"),
+        ({"context": "recurrent"}, "H15-B128-ctx5-carry-s0"),
+        ({"context": "carry"}, "H15-B128-ctx5-carry-s0"),  # what earlier versions call it
     ],
 )
 def test_plan_folder_names_tell_settings_apart(settings, name):
@@ -42,7 +44,7 @@ def test_plan_folders_of_policies_tell_the_return_asked_for(arch, settings, name
 ANOTHER: dict[str, Any] = {
     **{"episodes": 3, "envs": 2, "horizon": 7, "beam_width": 9, "n_expand": 3, "k_obs": None, "k_act": 4},
     **{"cdf_obs": 0.2, "cdf_act": None, "percentile": 0.75, "max_context_transitions": 8, "target_return": 900.0},
-    **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "carry"},
+    **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "recurrent"},
     **{"precision": "bf16", "engine": "torch", "max_steps": 9},
 }
 HARMLESS = {"episodes", "envs", "engine"}  # they change no episode
