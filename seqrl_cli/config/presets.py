@@ -116,9 +116,8 @@ def resolve_config(
         raise unknown("size", size, SIZES)
     preset = preset or preset_for(dataset, arch)
     layers = merge(preset_layers(preset, size, arch), nest(overrides or {}))
-    config = validate({"dataset": dataset, "size": size, "preset": preset, **layers})
     refuse_foreign_keys(arch, overrides or {})
-    return config
+    return validate({"dataset": dataset, "size": size, "preset": preset, **layers})
 
 
 def refuse_foreign_keys(arch: str, overrides: Mapping[str, Any]) -> None:
@@ -152,7 +151,7 @@ def load_config(path: Path) -> Config:
     try:
         return Config.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", "train anew") from error
+        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", "train again") from error
 
 
 def dump_config(config: Config) -> str:

@@ -63,7 +63,7 @@ def test_bad_modes_of_planning(trained, run, mode, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--mode", "chunckwise"), "did you mean 'chunkwise'"),
+        (("--arch", "retnet", "--mode", "chunckwise"), "did you mean 'chunkwise'"),
         (("--arch", "retnit"), "did you mean 'retnet'"),
         (("--arch", "retnet", "model.chunk_size=0"), "chunk_size"),
         (("--arch", "retnet", "model.chunk_size=-3"), "chunk_size"),
