@@ -64,7 +64,7 @@ class SearchConfig(Section):
         "sliding", description="what happens when the context is full"
     )
     context: Annotated[ContextPolicy, _SEARCH, _RECURRENT_IN_NAME, BeforeValidator(_current_word)] = Field(
-        "window", description="window = the last transitions, encoded again; recurrent = a retnet's state of the episode"
+        "window", description="window = the last transitions, encoded again; recurrent = a retnet's state"
     )
     precision: Annotated[Precision, _SEARCH, InName("")] = Field(
         "float32", description="of products with weights; bf16 plans differ in some tokens"

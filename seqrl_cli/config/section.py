@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -45,7 +46,7 @@ class InName:
 
     prefix: str
     always: bool = False
-    spelled: Mapping[str, str] = field(default_factory=dict)
+    spelled: Mapping[str, str] = dataclass_field(default_factory=dict)
 
 
 @dataclass(frozen=True)

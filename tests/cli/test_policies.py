@@ -56,7 +56,7 @@ def best_return(runs: Path) -> float:
 def test_more_updates_go_on_to_the_same_weights(trained, seqrl, tmp_path, arch):
     more = ("train", "sim/hopper-medium", "--arch", arch, *TINY, "--updates", 7)
     told = seqrl(*more)
-    assert told.exit_code == 0 and "going on from update 4 of 7" in told.stderr
+    assert told.exit_code == 0 and "resuming from update 4 of 7" in told.stderr
     assert seqrl(*more, "--name", "whole").exit_code == 0
     one, two = (
         load_file(tmp_path / f"runs/sim/hopper-medium/{name}/checkpoints/00000007/model.safetensors")
