@@ -7,10 +7,11 @@ Importing this module imports PyTorch; ``import seqrl_cli`` alone does not.
 from __future__ import annotations
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.locate import dataset_config
-from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
+from seqrl_cli.artifacts.policy import TrainedPolicy
 from seqrl_cli.artifacts.token_model import TrainedModel
-from seqrl_cli.artifacts.token_model import load_model as load_trained
+from seqrl_cli.artifacts.trained_run import TrainedRun
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import Discretizer
@@ -40,7 +41,7 @@ from seqrl_cli.workflows.report.render import run as render
 from seqrl_cli.workflows.report.table import TableReport, TableRequest
 from seqrl_cli.workflows.report.table import run as table
 from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
-from seqrl_cli.workflows.train.run import train_model as train
+from seqrl_cli.workflows.train.run import run as train
 
 __all__ = [
     "CollectRequest",
@@ -71,6 +72,7 @@ __all__ = [
     "TrainRequest",
     "TrainedModel",
     "TrainedPolicy",
+    "TrainedRun",
     "UsageError",
     "VideoReport",
     "Window",
@@ -80,7 +82,6 @@ __all__ = [
     "discretize",
     "download",
     "finetune",
-    "load_policy",
     "load_trained",
     "plan",
     "plot",

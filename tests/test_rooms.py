@@ -162,9 +162,7 @@ def verbs() -> list[str]:
     """Modules of verbs: ``run`` of a folder that is one verb, each module of a folder that holds several."""
     several = ("data", "exchange", "report")
     paths = [path for path in WORKFLOWS.glob("*/*.py") if path.stem == "run" or path.parent.name in several]
-    return sorted(
-        f"{path.parent.name}.{path.stem}" for path in paths if path.stem != "__init__" and path.parent.name != "train"
-    )
+    return sorted(f"{path.parent.name}.{path.stem}" for path in paths if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("name", verbs())

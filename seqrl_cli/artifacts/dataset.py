@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment, remove_download
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
 from seqrl_cli.data.episodes import Episodes

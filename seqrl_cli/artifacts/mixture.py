@@ -16,7 +16,7 @@ import numpy as np
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.episodes import Episodes

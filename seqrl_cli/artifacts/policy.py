@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.artifacts.policy_data import PolicyData
-from seqrl_cli.artifacts.token_model import read_weights
-from seqrl_cli.config.owners import OWNERS
-from seqrl_cli.config.presets import load_config
+from seqrl_cli.artifacts.trained_run import SavedRun
+from seqrl_cli.config.model_sections import PolicySection
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decision.build import Policy, build_policy, load_policy_weights, policy_sizes
+from seqrl_cli.models.build import load_weights
+from seqrl_cli.models.decision.build import build_policy, policy_sizes
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import RunRecord, read_record
-from seqrl_cli.training.checkpoints import step_folder
+from seqrl_cli.runs.record import RunRecord
 
 
 @dataclass(frozen=True)
 class TrainedPolicy:
-    """A run's policy, ready for use.
+    """A run's policy, ready for use; see :class:`~seqrl_cli.artifacts.trained_run.TrainedRun`.
 
     Attributes:
         model: on its device, in evaluation mode.
@@ -37,19 +38,28 @@ class TrainedPolicy:
     config: Config
     record: RunRecord
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers per observation and per action."""
+        return self.model.observation_dim, self.model.action_dim
+
+    def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
+        """How many dimensions of a longer observation are kept: only the dataset has noted it."""
+        return of_dataset()
+
 
 def pin_target(config: Config, return_range: tuple[float, float] | None, source: object) -> Config:
-    """The configuration with the return that a policy is to be asked for, in the place of null: the data's best.
+    """The configuration with the return that a policy is asked for, in the place of null: the data's best.
 
     Args:
         config: the run's; of an architecture that is asked for no return it stays as it is.
         return_range: worst and best return of the data's episodes; None = not known.
-        source: what should know them, to be named in errors.
+        source: what should contain them, to be named in errors.
 
     Raises:
         SeqrlError: the return is null, and those of the data are not known.
     """
-    if config.model.arch not in OWNERS["plan.target_return"] or config.plan.target_return is not None:
+    if not has_key(config.model.arch, "plan.target_return") or config.plan.target_return is not None:
         return config
     if return_range is None:
         message = f"plan.target_return is null, which stands for the dataset's best, but {source} does not state it"
@@ -69,32 +79,20 @@ def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:
     Raises:
         SeqrlError: the configuration makes no model.
     """
-    sizes: dict[str, Any] = {"observation_dim": data.episodes.observation_dim, "action_dim": data.episodes.action_dim}
+    sizes = {"observation_dim": data.episodes.observation_dim, "action_dim": data.episodes.action_dim}
     if config.policy.time_embedding:
         sizes["max_timestep"] = max(step_limit, data.longest)
     return _build(config, sizes, torch.Generator().manual_seed(config.seed))
 
 
-def _build(config: Config, sizes: dict[str, Any], generator: torch.Generator | None = None) -> Policy:
-    model, policy = config.model, config.policy
-    sizes = {**sizes, "n_layer": model.n_layer, "width": model.width, "generator": generator}
-    if model.arch == "bc":
-        return build_policy("bc", dropout=model.residual_dropout, **sizes)
-    return build_policy(
-        model.arch,
-        context=model.sequence_length,
-        squash=policy.stochastic_tanh,
-        return_scale=policy.return_scale,
-        n_head=model.n_head,
-        embedding_dropout=model.embedding_dropout,
-        residual_dropout=model.residual_dropout,
-        attention_dropout=model.attention_dropout,
-        **sizes,
-    )
+def _build(config: Config, sizes: Mapping[str, Any], generator: torch.Generator | None = None) -> Policy:
+    section = config.model
+    assert isinstance(section, PolicySection)
+    return build_policy(section.arch, **section.arguments(config.policy), **sizes, generator=generator)
 
 
 def load_policy(
-    run: RunFolder,
+    run: RunFolder | SavedRun,
     device: torch.device,
     checkpoint: int | None = None,
     on_warning: Callable[[str], None] | None = None,
@@ -110,13 +108,13 @@ def load_policy(
     Raises:
         SeqrlError: a file is missing or damaged, or holds another architecture.
     """
-    record, config = read_record(run.record), load_config(run.config)
-    step, weights = read_weights(run, checkpoint, on_warning)
-    policy = restore_policy(config, weights, step_folder(run.checkpoints, step))
-    return TrainedPolicy(policy.to(device).eval(), step, config, record)
+    run = SavedRun.of(run)
+    step, weights, source = run.weights(checkpoint, on_warning)
+    policy = restore_policy(run.config, weights, source)
+    return TrainedPolicy(policy.to(device).eval(), step, run.config, run.record)
 
 
-def restore_policy(config: Config, weights: dict[str, Tensor], source: object) -> Policy:
+def restore_policy(config: Config, weights: Mapping[str, Tensor], source: object) -> Policy:
     """A policy as it was saved; its sizes are those of the weights.
 
     Args:
@@ -128,5 +126,5 @@ def restore_policy(config: Config, weights: dict[str, Tensor], source: object) -
         SeqrlError: they are another architecture's, or do not fit the configuration.
     """
     policy = _build(config, policy_sizes(config.model.arch, weights, source))
-    load_policy_weights(policy, weights, source)
+    load_weights(policy, weights, source)
     return policy

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of

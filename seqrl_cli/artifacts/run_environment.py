@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from seqrl_cli.artifacts.locate import held, locate
-from seqrl_cli.artifacts.policy import TrainedPolicy
-from seqrl_cli.artifacts.token_model import TrainedModel
+from seqrl_cli.artifacts.trained_run import TrainedRun
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
@@ -23,11 +22,13 @@ def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[f
     return dataset.environment(), dataset.reference_scores
 
 
-def observation_size_of_run(store: RunStore, trained: TrainedModel | TrainedPolicy) -> int | None:
+def observation_size_of_run(store: RunStore, trained: TrainedRun) -> int | None:
     """Dimensions of an observation that the run's data keep, from its tokens or its dataset; None for all."""
-    if isinstance(trained, TrainedModel):
-        return trained.tokens.observation_slice
-    name = trained.record.dataset
-    known = next((spec.observation_size for spec in list_datasets() if spec.id == name), None)
+    return trained.observation_size(lambda: _observation_size_of_dataset(store, trained.record.dataset))
+
+
+def _observation_size_of_dataset(store: RunStore, name: str) -> int | None:
     dataset = held(store, name)
-    return dataset.observation_size if dataset else known
+    if dataset is not None:
+        return dataset.observation_size
+    return next((spec.observation_size for spec in list_datasets() if spec.id == name), None)

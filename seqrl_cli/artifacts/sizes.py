@@ -8,7 +8,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sources import load_source, refuse_other_environment
 from seqrl_cli.behaviour.library import load_behaviour
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
 from seqrl_cli.envs.fit import environment_spaces

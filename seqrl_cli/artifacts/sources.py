@@ -11,7 +11,7 @@ from typing import Any
 from seqrl_cli.artifacts.fetch import fetch_file, without_network
 from seqrl_cli.behaviour.qualities import collect_quality
 from seqrl_cli.config.extras import is_installed
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.mirrors import RemoteFile

@@ -17,14 +17,22 @@ def one_of(*values: str) -> Offer:
     return lambda: list(values)
 
 
+def architectures() -> list[str]:
+    """What --arch takes."""
+    from seqrl_cli.config.architectures import ARCHITECTURES
+
+    return list(ARCHITECTURES)
+
+
 def values_of(section: str, key: str) -> Offer:
     """The values that a configuration key allows."""
 
     def offer() -> list[str]:
-        from seqrl_cli.config import schema
+        from seqrl_cli.config.overrides import sections_of
+        from seqrl_cli.config.schema import Config
 
-        fields: dict[str, Any] = schema.Config.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
-        return [value for value in get_args(fields[key].annotation) if isinstance(value, str)]
+        fields = [one.model_fields.get(key) for one in sections_of(Config.model_fields[section].annotation)]
+        return [value for field in fields if field for value in get_args(field.annotation) if isinstance(value, str)]
 
     return offer
 

@@ -8,6 +8,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session
+from seqrl_cli.config.architectures import DEFAULT, names_with
 from seqrl_cli.errors import unknown
 
 ACTIONS = ("list", "show")
@@ -28,8 +29,8 @@ Arch = Annotated[
     str,
     typer.Option(
         "--arch",
-        help="Architecture: gpt and retnet share theirs; dt, odt and bc have their own.",
-        autocompletion=complete.values_of("model", "arch"),
+        help=f"Architecture: {' and '.join(names_with('planner'))} share presets; each policy has its own.",
+        autocompletion=complete.architectures,
     ),
 ]
 
@@ -37,7 +38,7 @@ Arch = Annotated[
 def presets(
     action: Action = "list",
     name: Name = None,
-    arch: Arch = "gpt",
+    arch: Arch = DEFAULT,
     size: options.SizeName = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,

@@ -10,13 +10,14 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
 
 Arch = Annotated[
     str | None,
     typer.Option(
         "--arch",
-        help="Architecture: gpt, retnet, dt, odt or bc (default: gpt).",
-        autocompletion=complete.values_of("model", "arch"),
+        help=f"Architecture: {architectures_in_words()} (default: {DEFAULT}).",
+        autocompletion=complete.architectures,
     ),
 ]
 Mode = Annotated[
@@ -66,13 +67,12 @@ def train(
     """
     with command_session(quiet, as_json) as console:
         from seqrl_cli.artifacts.locate import dataset_config
-        from seqrl_cli.workflows.train import dry_run as forecast
-        from seqrl_cli.workflows.train.run import TrainRequest, train_model
+        from seqrl_cli.workflows.train import run as train_run
 
         dataset, overrides = options.split_words(words, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
         given = options.configuration(overrides, seed=seed, **daily)
-        located, config = dataset_config(
+        dataset_ref, config = dataset_config(
             options.store(runs_dir, options.network(mirrors, offline)),
             dataset,
             size=size,
@@ -80,8 +80,10 @@ def train(
             overrides=given,
             config_file=config_file,
         )
-        request = TrainRequest(located, config, name=name, device=device, threads=threads, argv=sys.argv)
+        request = train_run.TrainRequest(
+            dataset_ref, config, name=name, device=device, threads=threads, force=force, argv=sys.argv
+        )
         if dry_run:
-            forecast.show_training(request, console, force=force)
+            train_run.dry_run(request, console)
         else:
-            print_report(console, train_model(request, console, force=force))
+            print_report(console, train_run.run(request, console))

@@ -1,14 +1,168 @@
-"""Which architectures there are."""
+"""The registry of architectures: the one place that says which there are and what each of them is.
+
+To add one: an entry here, its section of the configuration, its module below ``models/`` and its preset. Help,
+completion, the owners of keys, names of plans' folders and messages follow from the entry. Nothing heavy is imported
+here, because the command line's help reads it.
+"""
 
 from __future__ import annotations
 
-TOKEN_MODELS = ("gpt", "retnet")
-"""They read tokens, and a planner searches with them."""
+from dataclasses import dataclass
+from typing import Literal
 
-POLICIES = ("dt", "odt", "bc")
-"""They say actions themselves."""
+Trait = Literal["planner", "policy", "return-conditioned", "explores", "recurrent"]
+"""What architectures have in common: keys of the configuration belong to all that have a trait."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all architectures of a kind share.
+
+    Attributes:
+        name: also the trait that they all have.
+        reads: what they are trained on, in a word.
+        named_by: keys of ``plan`` with which the name of a plan's folder begins.
+        paper_schedule: whether the learning rate follows the papers' schedule over the whole run, which then also
+            gives the number of updates. Otherwise it stays at its height, and a longer run is a shorter one continued.
+    """
+
+    name: Literal["planner", "policy"]
+    reads: str
+    named_by: tuple[str, ...]
+    paper_schedule: bool
+
+
+PLANNER = Kind("planner", "tokens", ("horizon", "beam_width", "max_context_transitions"), paper_schedule=True)
+"""Models of tokens; beam search plans with them."""
+
+POLICY = Kind("policy", "data", ("target_return", "max_context_transitions"), paper_schedule=False)
+"""Models that predict actions themselves."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What an architecture is.
+
+    Attributes:
+        name: as in ``--arch``.
+        kind: what it shares with others.
+        summary: what it is, in a few words, for help.
+        loss: what its training loss is, with its unit.
+        section: its class of the configuration's section ``model``, as ``module:class``.
+        model: how its models are made, decoded and known, as ``module:name``.
+        presets: its file below ``presets/``; None = ``base.yaml`` and the files of the dataset families.
+        return_conditioned: whether it is asked for a return.
+        recurrent: whether it can carry its state from step to step of an episode instead of seeing a window.
+        no_exploration: why it cannot be fine-tuned online; None = it can.
+        exports: formats of other projects that its models can be written in.
+    """
+
+    name: str
+    kind: Kind
+    summary: str
+    loss: str
+    section: str
+    model: str
+    presets: str | None = None
+    return_conditioned: bool = False
+    recurrent: bool = False
+    no_exploration: str | None = "it plans with tokens"
+    exports: tuple[str, ...] = ()
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        """What it has in common with others."""
+        also: dict[Trait, bool] = {
+            "return-conditioned": self.return_conditioned,
+            "explores": self.no_exploration is None,
+            "recurrent": self.recurrent,
+        }
+        return frozenset([self.kind.name, *(trait for trait, has in also.items() if has)])
+
+    def __str__(self) -> str:
+        """``a gpt``, ``an odt``."""
+        return f"an {self.name}" if self.name[0] in "aeiou" else f"a {self.name}"
+
+
+_CROSS_ENTROPY = "cross-entropy (nats per token)"
+_SQUARED_ERROR = "squared error of actions"
+
+_ENTRIES = (
+    Architecture(
+        "gpt",
+        PLANNER,
+        "Trajectory Transformer",
+        _CROSS_ENTROPY,
+        section="seqrl_cli.config.model_sections:GPTSection",
+        model="seqrl_cli.models.gpt.build:IMPLEMENTATION",
+        exports=("trajectory-transformer",),
+    ),
+    Architecture(
+        "retnet",
+        PLANNER,
+        "the same with retention",
+        _CROSS_ENTROPY,
+        section="seqrl_cli.config.model_sections:RetNetSection",
+        model="seqrl_cli.models.retnet.build:IMPLEMENTATION",
+        recurrent=True,
+    ),
+    Architecture(
+        "dt",
+        POLICY,
+        "Decision Transformer",
+        _SQUARED_ERROR,
+        section="seqrl_cli.config.model_sections:DecisionTransformerSection",
+        model="seqrl_cli.models.decision.implementations:DT",
+        presets="policies/dt.yaml",
+        return_conditioned=True,
+        no_exploration="it has no exploration of its own",
+    ),
+    Architecture(
+        "odt",
+        POLICY,
+        "Online Decision Transformer",
+        "negative log-likelihood of actions (nats)",
+        section="seqrl_cli.config.model_sections:OnlineDecisionTransformerSection",
+        model="seqrl_cli.models.decision.implementations:ODT",
+        presets="policies/odt.yaml",
+        return_conditioned=True,
+        no_exploration=None,
+    ),
+    Architecture(
+        "bc",
+        POLICY,
+        "behaviour cloning",
+        _SQUARED_ERROR,
+        section="seqrl_cli.config.model_sections:BehaviourCloningSection",
+        model="seqrl_cli.models.decision.implementations:BC",
+        presets="policies/bc.yaml",
+        no_exploration="it knows no returns to aim at",
+    ),
+)
+
+ARCHITECTURES = {entry.name: entry for entry in _ENTRIES}
+"""The architectures by name."""
+
+DEFAULT = "gpt"
+
+
+def names_with(trait: Trait) -> tuple[str, ...]:
+    """The architectures that have a trait, in the registry's order."""
+    return tuple(name for name, entry in ARCHITECTURES.items() if trait in entry.traits)
 
 
 def with_article(name: str) -> str:
     """``a gpt``, ``an odt``."""
-    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+    return str(ARCHITECTURES[name]) if name in ARCHITECTURES else f"a {name}"
+
+
+def in_words(names: tuple[str, ...]) -> str:
+    """``a gpt, a retnet or an odt``."""
+    *first, last = (with_article(name) for name in names)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def architectures_in_words() -> str:
+    """All of them with their summaries, for help: ``gpt (Trajectory Transformer), …``."""
+    *first, last = (f"{name} ({entry.summary})" for name, entry in ARCHITECTURES.items())
+    return f"{', '.join(first)} or {last}"

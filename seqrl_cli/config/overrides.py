@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.errors import UsageError, nearest, unknown
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every key of a configuration as it is written on the command line: ``seed``, ``train.learning_rate``, …."""
-    keys = []
+    """Every key of a configuration as it is written on the command line: ``seed``, ``train.learning_rate``, ….
+
+    A section that is one of several kinds has the keys of all of them.
+    """
+    keys: list[str] = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += dotted_keys(kind, f"{prefix}{name}.")
-        else:
+        sections = sections_of(field.annotation)
+        keys += [key for section in sections for key in dotted_keys(section, f"{prefix}{name}.")]
+        if not sections:
             keys.append(prefix + name)
-    return keys
+    return list(dict.fromkeys(keys))
+
+
+def sections_of(annotation: Any) -> list[type[BaseModel]]:
+    """The sections among the types that a key may have; none for a plain value."""
+    kinds = (annotation, *get_args(annotation))
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, Any]:
@@ -76,10 +85,10 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ between two nested dictionaries."""
+    """Dotted keys whose values differ between two nested dictionaries, among those that both have."""
     found = []
-    for key in sorted(set(one) | set(other)):
-        left, right = one.get(key), other.get(key)
+    for key in sorted(set(one) & set(other)):
+        left, right = one[key], other[key]
         if isinstance(left, Mapping) and isinstance(right, Mapping):
             found += differences(left, right, f"{prefix}{key}.")
         elif left != right:
@@ -90,7 +99,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = 
 def sentence(error: ValidationError) -> str:
     """The first fault of a pydantic error as half a sentence: key, value, reason."""
     first = error.errors()[0]
-    parts = (str(part) for part in first["loc"])
+    parts = (str(part) for part in first["loc"] if part not in ARCHITECTURES)  # whose section it is
     key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # not which of a union's types
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":

@@ -1,65 +1,93 @@
-"""Which keys of the configuration mean something to which architectures."""
+"""Which architectures have which keys of the configuration: read off the sections, where each key is declared.
+
+A key of ``model`` belongs to the architectures whose section has it. A key of another section belongs to those with the
+trait that its mark names (see :class:`~seqrl_cli.config.section.Owned`), and to all if it has no mark.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from seqrl_cli.config.architectures import POLICIES, TOKEN_MODELS, with_article
+from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT, in_words, names_with, with_article
+from seqrl_cli.config.model_sections import model_sections
 from seqrl_cli.config.plan import PlanConfig
-from seqrl_cli.config.section import Owned, marks
+from seqrl_cli.config.section import Owned, Section, marks
+from seqrl_cli.config.sections import DataConfig, OnlineConfig, PolicyConfig, TrainConfig
+from seqrl_cli.errors import nearest
 
-_Keys = dict[str, tuple[str, ...]]  # by section
-_ALL = (*TOKEN_MODELS, *POLICIES)
-_OF_RETNET = ("value_width", "ffn_width", "mode", "chunk_size")
-_OF_TOKENS: _Keys = {
-    "data": ("bins", "discretizer", "discount", "termination_penalty"),
-    "model": ("mask_values", "stop_token"),
-    "train": ("n_epochs_ref", "schedule", "action_weight", "reward_weight", "value_weight"),
-}
-_OF_TRANSFORMERS: _Keys = {"model": ("n_head", "sequence_length", "embedding_dropout", "attention_dropout")}
-_OF_POLICIES: _Keys = {"policy": ("optimizer", "warmup_updates", "top_share")}
-_OF_DECISION_TRANSFORMERS: _Keys = {"policy": ("return_scale", "time_embedding")}
-_OF_ODT: _Keys = {
-    "policy": ("stochastic_tanh", "entropy_samples", "target_entropy", "initial_temperature", "temperature_rate"),
-    "online": (
-        *("seed", "iterations", "envs", "updates", "capacity", "exploration_return", "exploration_ratio"),
-        *("noise", "learning_rate"),
-        *("eval_every", "eval_episodes", "checkpoint_every", "max_steps"),
-    ),
+_SECTIONS: dict[str, type[Section]] = {
+    "data": DataConfig,
+    "train": TrainConfig,
+    "policy": PolicyConfig,
+    "plan": PlanConfig,
+    "online": OnlineConfig,
 }
 
 
-def _owners() -> dict[str, tuple[str, ...]]:
-    tables: dict[tuple[str, ...], _Keys] = {
-        ("retnet",): {"model": _OF_RETNET},
-        TOKEN_MODELS: _OF_TOKENS,
-        (*TOKEN_MODELS, "dt", "odt"): _OF_TRANSFORMERS,
-        POLICIES: _OF_POLICIES,
-        ("dt", "odt"): _OF_DECISION_TRANSFORMERS,
-        ("odt",): _OF_ODT,
-    }
-    found = {
-        f"{section}.{key}": owners
-        for owners, table in tables.items()
-        for section, keys in table.items()
-        for key in keys
-    }
-    return found | {f"plan.{key}": mark.archs for key, mark in marks(PlanConfig, Owned).items()}
+@cache
+def owned_keys() -> dict[str, tuple[str, ...]]:
+    """The keys outside ``model`` that not all architectures have, and those that have them."""
+    found = {}
+    for name, section in _SECTIONS.items():
+        own = marks(section, Owned)
+        for key in section.model_fields:
+            trait = own[key].trait if key in own else section.OWNER
+            if trait is not None:
+                found[f"{name}.{key}"] = names_with(trait)
+    return found
 
 
-OWNERS = _owners()
-"""The architectures that have a key, for the keys that not all of them have."""
+def owners(dotted: str) -> tuple[str, ...]:
+    """The architectures that have a key, in the registry's order; none where there is no such key of ``model``."""
+    section, _, key = dotted.partition(".")
+    if section == "model":
+        return tuple(arch for arch, own in model_sections().items() if key in own.model_fields)
+    return owned_keys().get(dotted, tuple(ARCHITECTURES))
 
-RETNET_KEYS = _OF_RETNET
+
+def has_key(arch: str, dotted: str) -> bool:
+    """Whether a key means something to an architecture."""
+    return arch in owners(dotted)
 
 
 def foreign_key(arch: str, overrides: Mapping[str, Any]) -> str | None:
     """What is wrong with the first of some dotted overrides that an architecture does not have, as a sentence."""
     for dotted, value in overrides.items():
-        if arch in _ALL and arch not in OWNERS.get(dotted, _ALL):
-            return f"{dotted} = {value!r}, but only {owners_in_words(dotted)} has it, not {with_article(arch)}"
+        having = owners(dotted)
+        if having and arch in ARCHITECTURES and arch not in having:
+            return f"{dotted} = {value!r}, but only {in_words(having)} has it, not {with_article(arch)}"
     return None
+
+
+def own_model_keys(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The section ``model`` with its ``arch``, and without other architectures' keys at their defaults.
+
+    Such keys come with configurations of before, and with those of another architecture that are taken over.
+
+    Raises:
+        ValueError: there is no such architecture, or a key is another's and not at its default.
+    """
+    arch = model.get("arch", DEFAULT)
+    if arch not in ARCHITECTURES:
+        raise ValueError(_no_such_architecture(arch))
+    kept = {"arch": arch}
+    for key, value in model.items():
+        having = owners(f"model.{key}")
+        if arch in having or not having:
+            kept[key] = value
+        elif value != model_sections()[having[0]].model_fields[key].default:
+            raise ValueError(foreign_key(arch, {f"model.{key}": value}))
+    return kept
+
+
+def _no_such_architecture(arch: object) -> str:
+    *first, last = (repr(name) for name in ARCHITECTURES)
+    close = nearest(str(arch), list(ARCHITECTURES))
+    return f"model.arch = {arch!r}: input should be {', '.join(first)} or {last}" + (
+        f"; did you mean {close!r}?" if close else ""
+    )
 
 
 def meaningful(values: Mapping[str, Any], arch: str) -> dict[str, Any]:
@@ -67,13 +95,7 @@ def meaningful(values: Mapping[str, Any], arch: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for section, content in values.items():
         if isinstance(content, Mapping):
-            content = {key: value for key, value in content.items() if arch in OWNERS.get(f"{section}.{key}", (arch,))}
+            content = {key: value for key, value in content.items() if has_key(arch, f"{section}.{key}")}
         if content != {}:
             kept[section] = content
     return kept
-
-
-def owners_in_words(key: str) -> str:
-    """Who has a key: ``a gpt or a retnet``."""
-    *first, last = (with_article(name) for name in OWNERS.get(key, _ALL))
-    return f"{', '.join(first)} or {last}" if first else last

@@ -1,4 +1,4 @@
-"""The section ``plan``: each key with its type, its default, its owners and how the plan's folder tells it.
+"""The section ``plan``: each key with its type, default, owners and place in the name of the plan's folder.
 
 This is the one place of a key. The planner's settings, the folder's name and the list of keys that an architecture has
 are derived from it.
@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from seqrl_cli.config.architectures import TOKEN_MODELS
 from seqrl_cli.config.section import InName, NotInName, Owned, Section
 
-_SEARCH = Owned(TOKEN_MODELS)
+_SEARCH = Owned("planner")
+
+# The word of earlier versions: it is still accepted, and names folders, so that plans of theirs are found.
+_EARLIER_WORDS = {"recurrent": "carry"}
+_RECURRENT_IN_NAME = InName("", spelled=_EARLIER_WORDS)
 
 WindowKind = Literal["sliding", "growing"]
-ContextPolicy = Literal["window", "carry"]
+ContextPolicy = Literal["window", "recurrent"]
 Precision = Literal["float32", "bf16"]
 Engine = Literal["auto", "native", "torch", "graph"]
 
 
+def _current_word(value: object) -> object:
+    return next((word for word, earlier in _EARLIER_WORDS.items() if earlier == value), value)
+
+
 class SearchConfig(Section):
-    """How plans are searched for; of these keys a policy has the context alone.
+    """How plans are searched for; policies have only the context length.
 
     Beam search as in the Trajectory Transformer (Janner et al. 2021, algorithm 1), with its base preset as default.
     """
@@ -31,7 +38,7 @@ class SearchConfig(Section):
         15, ge=1, description="transitions planned ahead"
     )
     beam_width: Annotated[int, _SEARCH, InName("B", always=True)] = Field(128, ge=1)
-    n_expand: Annotated[int, _SEARCH, InName("expand")] = Field(2, ge=1, description="samples a beam and transition")
+    n_expand: Annotated[int, _SEARCH, InName("expand")] = Field(2, ge=1, description="samples per beam and transition")
     k_obs: Annotated[int | None, _SEARCH, InName("kobs")] = Field(
         1, ge=1, description="observation tokens sampled from; 1 = greedy"
     )
@@ -56,18 +63,16 @@ class SearchConfig(Section):
     window: Annotated[WindowKind, _SEARCH, InName("")] = Field(
         "sliding", description="what happens when the context is full"
     )
-    context: Annotated[ContextPolicy, _SEARCH, InName("")] = Field(
-        "window", description="window = the last transitions, encoded again; carry = a retnet's memory of the episode"
+    context: Annotated[ContextPolicy, _SEARCH, _RECURRENT_IN_NAME, BeforeValidator(_current_word)] = Field(
+        "window", description="window = the last transitions, encoded again; recurrent = a retnet's state"
     )
     precision: Annotated[Precision, _SEARCH, InName("")] = Field(
         "float32", description="of products with weights; bf16 plans differ in some tokens"
     )
-    engine: Annotated[Engine, _SEARCH, NotInName("engines differ in how fast they are; an episode states its own")] = (
-        Field(
-            "auto",
-            description="native = C++ compiled for this processor (on a CPU); graph = CUDA graphs (a gpt on a GPU); "
-            "auto = native, else torch",
-        )
+    engine: Annotated[Engine, _SEARCH, NotInName("engines differ in speed; an episode records its own")] = Field(
+        "auto",
+        description="native = C++ compiled for this processor (on a CPU); graph = CUDA graphs (a gpt on a GPU); "
+        "auto = native, else torch",
     )
 
     @model_validator(mode="after")
@@ -78,16 +83,16 @@ class SearchConfig(Section):
 
 
 class PlanConfig(SearchConfig):
-    """Closed-loop rollouts, of a planner that searches or of a policy."""
+    """Closed-loop rollouts of a planner or a policy."""
 
-    episodes: Annotated[int, NotInName("more episodes go beside those that are there")] = Field(
+    episodes: Annotated[int, NotInName("more episodes are added to those that exist")] = Field(
         15, ge=1, description="episodes to play"
     )
-    envs: Annotated[int, NotInName("an episode does not depend on those that are played beside it")] = Field(
+    envs: Annotated[int, NotInName("an episode does not depend on those played beside it")] = Field(
         4, ge=1, description="episodes planned at once"
     )
-    target_return: Annotated[float | None, Owned(("dt", "odt")), InName("RTG", always=True)] = Field(
-        None, description="dt, odt: the return asked for; null = the dataset's best"
+    target_return: Annotated[float | None, Owned("return-conditioned"), InName("RTG", always=True)] = Field(
+        None, description="dt, odt: return asked for; null = the dataset's best"
     )
     max_steps: Annotated[int | None, InName("steps")] = Field(
         None, ge=1, description="step limit of an episode; null = the environment's"

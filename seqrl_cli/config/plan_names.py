@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqrl_cli.config.architectures import TOKEN_MODELS
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.section import InName, NotInName, marks
 
@@ -20,20 +20,22 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
         mark = _MARKS.get(key, InName(key))
         value = getattr(config, key)
         if not mark.always and key not in _HARMLESS and value != field.default:
-            parts.append(f"{mark.prefix}{_short(value)}")
+            parts.append(f"{mark.prefix}{mark.spelled.get(value, _short(value))}")
     if checkpoint is not None:
         parts.append(f"step{checkpoint}")
     return "-".join([*parts, f"s{seed}"])
 
 
 def _beginning(config: PlanConfig, arch: str) -> list[str]:
-    """What a name always tells, at the defaults too."""
-    context = f"{_MARKS['max_context_transitions'].prefix}{config.max_context_transitions}"
-    if arch in TOKEN_MODELS:
-        return [*(f"{_MARKS[key].prefix}{getattr(config, key)}" for key in ("horizon", "beam_width")), context]
-    if config.target_return is None:
+    """What a name always tells, at the defaults too; ``mode`` where no return is asked for."""
+    keys = ARCHITECTURES[arch].kind.named_by
+    if getattr(config, keys[0]) is None:
         return ["mode"]
-    return [_MARKS["target_return"].prefix + return_text(config.target_return).replace(",", ""), context]
+    return [f"{_MARKS[key].prefix}{_shown(getattr(config, key))}" for key in keys]
+
+
+def _shown(value: float) -> str:
+    return return_text(value).replace(",", "")
 
 
 def _short(value: object) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from seqrl_cli.config.architectures import POLICIES
+from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
 from seqrl_cli.config.overrides import merge, nest, sentence
 from seqrl_cli.config.owners import foreign_key, meaningful
 from seqrl_cli.config.resources import presets_folder
@@ -49,17 +49,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 @cache
-def _policy_files() -> dict[str, dict[str, Any]]:
-    """The preset file of each policy, by architecture."""
-    return {arch: read_yaml(presets_folder() / "policies" / f"{arch}.yaml") for arch in POLICIES}
+def _own_file(path: str) -> dict[str, Any]:
+    """The preset file of one architecture."""
+    return read_yaml(presets_folder() / path)
 
 
-def preset_names(arch: str = "gpt") -> list[str]:
+def preset_names(arch: str = DEFAULT) -> list[str]:
     """Names that ``--preset`` takes: ``base`` and every entry for the architecture."""
     return ["base", *(name for family in _sources(arch)[1] for name in family["presets"])]
 
 
-def preset_for(dataset: str, arch: str = "gpt") -> str:
+def preset_for(dataset: str, arch: str = DEFAULT) -> str:
     """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``.
 
     Datasets that are joined by ``+`` take the preset of the first.
@@ -76,7 +76,7 @@ def default_size(dataset: str) -> str:
     return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v1", "-v2")) else "laptop"
 
 
-def preset_layers(name: str, size: str, arch: str = "gpt") -> dict[str, Any]:
+def preset_layers(name: str, size: str, arch: str = DEFAULT) -> dict[str, Any]:
     """The values of a preset at a size, over the schema's defaults.
 
     Raises:
@@ -94,8 +94,9 @@ def preset_layers(name: str, size: str, arch: str = "gpt") -> dict[str, Any]:
 
 def _sources(arch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The file that holds an architecture's base values, and those that hold its entries."""
-    if arch in POLICIES:
-        return _policy_files()[arch], [_policy_files()[arch]]
+    entry = ARCHITECTURES.get(arch)  # None is refused with the other values
+    if entry and entry.presets:
+        return _own_file(entry.presets), [_own_file(entry.presets)]
     return _files()["base"], [content for stem, content in _files().items() if stem != "base"]
 
 
@@ -113,15 +114,14 @@ def resolve_config(
     Raises:
         UsageError: an unknown size or preset, or a value that the schema refuses.
     """
-    arch = str((overrides or {}).get("model.arch", "gpt"))
+    arch = str((overrides or {}).get("model.arch", DEFAULT))
     size = size or default_size(dataset)
     if size not in SIZES:
         raise unknown("size", size, SIZES)
     preset = preset or preset_for(dataset, arch)
     layers = merge(preset_layers(preset, size, arch), nest(overrides or {}))
-    config = validate({"dataset": dataset, "size": size, "preset": preset, **layers})
     refuse_foreign_keys(arch, overrides or {})
-    return config
+    return validate({"dataset": dataset, "size": size, "preset": preset, **layers})
 
 
 def refuse_foreign_keys(arch: str, overrides: Mapping[str, Any]) -> None:
@@ -155,7 +155,7 @@ def load_config(path: Path) -> Config:
     try:
         return Config.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", "train anew") from error
+        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", "train again") from error
 
 
 def dump_config(config: Config) -> str:

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from seqrl_cli.config.overrides import dig
-from seqrl_cli.config.owners import OWNERS
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 
 VERSION = 1
@@ -62,9 +62,8 @@ def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
     arch = config.model.arch
     counted = {}
     for key, default in NUMBERS.items():
-        value = dig(values, key)
-        belongs = arch in OWNERS.get(key, (arch,)) and (fine_tuned or not key.startswith("online."))
-        if belongs and value != default:
+        belongs = has_key(arch, key) and (fine_tuned or not key.startswith("online."))
+        if belongs and (value := dig(values, key)) != default:
             counted[key] = value
     text = json.dumps(counted, sort_keys=True)
     return f"{VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

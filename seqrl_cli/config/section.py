@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import field as dataclass_field
+from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from seqrl_cli.config.architectures import Trait
+
 
 class Section(BaseModel):
-    """A part of the configuration: immutable, and unknown keys are errors."""
+    """A part of the configuration: immutable, and unknown keys are errors.
+
+    Attributes:
+        OWNER: the trait of the architectures that have the keys without a mark of their own; None = all have them.
+    """
+
+    OWNER: ClassVar[Trait | None] = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -19,9 +29,9 @@ Mark = TypeVar("Mark")
 
 @dataclass(frozen=True)
 class Owned:
-    """Only these architectures have the key; a key without this mark belongs to all."""
+    """Only architectures with this trait have the key."""
 
-    archs: tuple[str, ...]
+    trait: Trait
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,12 @@ class InName:
     Attributes:
         prefix: what is written before the value.
         always: whether the name begins with the key, at its default too; else it tells only what is not the default.
+        spelled: how some values are written, where not as themselves.
     """
 
     prefix: str
     always: bool = False
+    spelled: Mapping[str, str] = dataclass_field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
@@ -91,6 +92,7 @@ def convert_config(checkpoint: ForeignCheckpoint, dataset: DatasetRef, path: Pat
     }
     try:
         config = resolve_config(dataset.id, size="paper", overrides=values)
+        assert isinstance(config.model, TokenModelSection)
         context = min(config.plan.max_context_transitions, config.model.sequence_length)
         return resolve_config(dataset.id, size="paper", overrides={**values, "plan.max_context_transitions": context})
     except UsageError as error:

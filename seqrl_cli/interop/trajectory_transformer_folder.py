@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.safe_pickle.read import read_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainObject
@@ -197,31 +198,39 @@ def _dump_config(kind: str, arguments: dict[str, Plain]) -> bytes:
 
 
 def _model_arguments(model: GPT, config: Config) -> dict[str, Plain]:
+    section = _section(config)
     return {
         "vocab_size": model.bins,
         "block_size": model.block_size,
-        "n_layer": config.model.n_layer,
-        "n_head": config.model.n_head,
-        "n_embd": config.model.width,
+        "n_layer": section.n_layer,
+        "n_head": section.n_head,
+        "n_embd": section.width,
         "observation_dim": model.observation_dim,
         "action_dim": model.action_dim,
         "transition_dim": model.transition_dim,
         "action_weight": config.train.action_weight,
         "reward_weight": config.train.reward_weight,
         "value_weight": config.train.value_weight,
-        "embd_pdrop": config.model.embedding_dropout,
-        "resid_pdrop": config.model.residual_dropout,
-        "attn_pdrop": config.model.attention_dropout,
+        "embd_pdrop": section.embedding_dropout,
+        "resid_pdrop": section.residual_dropout,
+        "attn_pdrop": section.attention_dropout,
     }
 
 
 def _data_arguments(config: Config) -> dict[str, Plain]:
+    section = _section(config)
     return {
         "env": config.dataset,
         "N": config.data.bins,
         "penalty": config.data.termination_penalty,
-        "sequence_length": config.model.sequence_length,
+        "sequence_length": section.sequence_length,
         "step": 1,
         "discount": config.data.discount,
         "discretizer": "QuantileDiscretizer",
     }
+
+
+def _section(config: Config) -> TokenModelSection:
+    section = config.model
+    assert isinstance(section, TokenModelSection)
+    return section

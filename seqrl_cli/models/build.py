@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from seqrl_cli.config.architectures import in_words, names_with, with_article
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
-from seqrl_cli.models.decision import build as policies
 from seqrl_cli.models.decoding.interface import Decoder, Window
-from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
+from seqrl_cli.models.implementation import (
+    TokenImplementation,
+    architecture_of_model,
+    architecture_of_weights,
+    implementation,
+)
 from seqrl_cli.models.native.library import CompilationError, UnsupportedSystemError
-from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
-
-ARCHITECTURES = {"gpt": GPT, "retnet": RetNet}
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -30,16 +31,22 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
     """Make a model of the named architecture.
 
     Args:
-        arch: a key of ``ARCHITECTURES``.
+        arch: a planner of the registry.
         **arguments: the constructor's.
 
     Raises:
         SeqrlError: the architecture does not exist, or the arguments make no model.
     """
-    if arch not in ARCHITECTURES:
-        raise unknown("architecture", arch, ARCHITECTURES)
-    model: TokenModel = ARCHITECTURES[arch](**arguments)
-    return model
+    return cast(TokenModel, _implementation(arch).make(**arguments))
+
+
+def _implementation(arch: str) -> TokenImplementation:
+    """How models of an architecture are made and decoded; raises SeqrlError where it is no planner."""
+    if arch not in names_with("planner"):
+        raise unknown("architecture", arch, names_with("planner"))
+    found = implementation(arch)
+    assert isinstance(found, TokenImplementation)
+    return found
 
 
 def build_decoder(
@@ -62,34 +69,25 @@ def build_decoder(
     Raises:
         SeqrlError: the model cannot hold the window, or not go without one, or the engine cannot be had.
     """
-    if why := _not_native(model, precision) if engine != "graph" else _not_graph(model):
+    architecture = architecture_of_model(model)
+    own = _implementation(architecture.name)
+    if why := _not_graph(model, architecture.name) if engine == "graph" else _not_native(model, precision):
         if engine in ("native", "graph"):
             raise UsageError(f"plan.engine={engine} {why}", "use plan.engine=auto")
         engine = "torch"
-    if isinstance(model, GPT) and window is None:
-        message = "a gpt cannot carry its context from step to step: it sees a window"
-        raise UsageError(message, "use plan.context=window, or a retnet")
+    if window is None and not architecture.recurrent:
+        message = f"{architecture} cannot carry its context from step to step: it sees a window"
+        raise UsageError(message, f"use plan.context=window, or {in_words(names_with('recurrent'))}")
     if engine in ("auto", "native"):
         try:
-            return _compiled(model, window)
+            return own.compiled_decoder(model, window)
         except CompilationError as error:
             if engine == "native":
                 raise
             if on_warning and not isinstance(error, UnsupportedSystemError):
                 slower = "plans are made with PyTorch, which takes two to four times as long"
                 on_warning(f"{error.message}: {slower} ({error.hint})")
-    if isinstance(model, RetNet):
-        return RetNetDecoder(model, window, PRECISIONS[precision])
-    assert window is not None
-    return GPTDecoder(model, window, PRECISIONS[precision], shares=engine != "graph")
-
-
-def _compiled(model: TokenModel, window: Window | None) -> Decoder:
-    """The decoder of a model on a CPU in C++, or with linear layers in C++; raises CompilationError."""
-    if isinstance(model, RetNet):
-        return RetNetDecoder(model, window, compiled=True)
-    assert window is not None
-    return NativeGPTDecoder(model, window)
+    return own.decoder(model, window, PRECISIONS[precision], engine == "graph")
 
 
 def _not_native(model: TokenModel, precision: str) -> str | None:
@@ -99,10 +97,11 @@ def _not_native(model: TokenModel, precision: str) -> str | None:
     return None if precision == "float32" else f"computes in float32, not in {precision}"
 
 
-def _not_graph(model: TokenModel) -> str | None:
+def _not_graph(model: TokenModel, arch: str) -> str | None:
     """Why a model's plans cannot be CUDA graphs."""
-    if isinstance(model, RetNet):
-        return "is for a gpt, not for a retnet"
+    able = tuple(name for name in names_with("planner") if _implementation(name).has_graphs)
+    if arch not in able:
+        return f"is for {in_words(able)}, not for {with_article(arch)}"
     return None if device_of(model).type == "cuda" else f"is for a GPU, not for {device_of(model)}"
 
 
@@ -111,7 +110,7 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) -> None:
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
     """Put weights into a model.
 
     Args:
@@ -125,14 +124,11 @@ def load_weights(model: TokenModel, state: dict[str, Tensor], source: object) ->
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        arch = next(name for name, kind in ARCHITECTURES.items() if isinstance(model, kind))
-        found = _architecture_of(state)
-        what = f"a {found}" if found != arch else "other sizes"
-        raise SeqrlError(f"{source} holds weights of {what}, not of this {arch}", "train again with --force") from error
+        raise foreign_weights(architecture_of_weights(model.state_dict()), state, source) from error
 
 
-def _architecture_of(state: dict[str, Tensor]) -> str:
-    """Which architecture weights belong to, by names that only some have."""
-    if "normalizer.action_low" in state:
-        return policies.architecture_of(state)
-    return "retnet" if "blocks.0.norm_retention.weight" in state else "gpt"
+def foreign_weights(arch: str, state: Mapping[str, Tensor], source: object) -> SeqrlError:
+    """The error of weights that are not those of an architecture, or are of other sizes."""
+    theirs = architecture_of_weights(state)
+    what = with_article(theirs) if theirs != arch else "other sizes"
+    return SeqrlError(f"{source} holds weights of {what}, not of this {arch}", "train again with --force")

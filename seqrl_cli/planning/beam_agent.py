@@ -80,7 +80,7 @@ class BeamAgent:
 
     def reset(self, episode: LiveEpisode) -> None:
         """See :meth:`Agent.reset`."""
-        longest = None if self.settings.recurrent else self.settings.max_context_transitions
+        longest = None if self.settings.is_recurrent else self.settings.max_context_transitions
         episode.agent_state = _PlanState(deque(maxlen=longest), np.empty((0, self.discretizer.dims), np.int64))
 
     def decide(self, episodes: Sequence[LiveEpisode]) -> list[np.ndarray]:
@@ -119,7 +119,7 @@ class BeamAgent:
         with self.profile.measure("sampling"):
             for group in self._groups(episodes):
                 states = [episode.agent_state for episode in group]
-                decoder = self._advance(states) if self.settings.recurrent else self.decoder
+                decoder = self._advance(states) if self.settings.is_recurrent else self.decoder
                 context = torch.from_numpy(np.stack([self._context(each) for each in group])).to(self.decoder.device)
                 noise = draw_noise([episode.generator for episode in group], self.settings, self.decoder)
                 if self._graphed:

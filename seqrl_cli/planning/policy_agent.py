@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from seqrl_cli.models.decision.build import Policy
-from seqrl_cli.models.decision.decoder import History, build_policy_decoder
+from seqrl_cli.models.decision.build import build_policy_decoder
+from seqrl_cli.models.decision.decoder import History, Policy
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import LiveEpisode
 

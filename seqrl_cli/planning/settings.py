@@ -26,8 +26,8 @@ class PlanSettings(SearchConfig):
             hint = "`seqrl presets show base` prints every key with a valid value"
             raise SeqrlError(f"bad setting of a plan: {sentence(error)}", hint) from error
         self._check_percentile()
-        if self.recurrent and not self.prefix_context:
-            raise SeqrlError("context=carry needs the past, but prefix_context is off", "set prefix_context=true")
+        if self.is_recurrent and not self.prefix_context:
+            raise SeqrlError("context=recurrent needs the past, but prefix_context is off", "set prefix_context=true")
         if self.slides and self.max_context_transitions < 2 and self.horizon > 1:
             raise SeqrlError(
                 f"a sliding window of 1 transition cannot plan {self.horizon} of them",
@@ -35,23 +35,23 @@ class PlanSettings(SearchConfig):
             )
 
     @property
-    def recurrent(self) -> bool:
+    def is_recurrent(self) -> bool:
         """Whether the model keeps a recurrent state of the episode from step to step."""
-        return self.context == "carry"
+        return self.context == "recurrent"
 
     @property
     def slides(self) -> bool:
         """Whether the model's window slides along the plan."""
-        return self.window == "sliding" and not self.recurrent
+        return self.window == "sliding" and not self.is_recurrent
 
     @property
     def model_window(self) -> Window | None:
         """The part of a sequence that the model sees; None if it sees all of it."""
-        return None if self.recurrent else Window(self.max_context_transitions, self.slides)
+        return None if self.is_recurrent else Window(self.max_context_transitions, self.slides)
 
     def check_fits(self, block_size: int | None, transition_dim: int) -> None:
         """Raise SeqrlError unless a model's context of ``block_size`` tokens is long enough; None is unlimited."""
-        if block_size is None or self.recurrent:
+        if block_size is None or self.is_recurrent:
             return
         needed = self.max_context_transitions
         if self.window == "growing":

@@ -24,7 +24,7 @@ def check_return(key: str, asked: float | None, record: RunRecord) -> None:
         UsageError: it is farther from zero than ``FARTHEST_RETURN`` and than ten times any return in the data.
     """
     in_data = record.return_range or ()
-    farthest = max(FARTHEST_RETURN, *(10 * abs(one) for one in in_data))
+    farthest = max([FARTHEST_RETURN, *(10 * abs(one) for one in in_data)])
     if asked is None or abs(asked) <= farthest:
         return
     known = " to ".join(f"{one:,.6g}" for one in in_data)

@@ -19,7 +19,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block, joined_parameters
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
-from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.acceleration import Precision, autocast, compiled, resolve_precision
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.lamb import Lamb

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows
-from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings

@@ -15,7 +15,7 @@ from seqrl_cli.artifacts.facts import DatasetFile, write_dataset
 from seqrl_cli.artifacts.locate import dataset_config, locate
 from seqrl_cli.artifacts.tokens import ensure_tokens
 from seqrl_cli.config.extras import is_installed
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.data.episodes import Episodes
@@ -27,7 +27,8 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.provenance import step_limit_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
-from seqrl_cli.workflows.train.run import TrainRequest, train_model
+from seqrl_cli.workflows.train.run import TrainRequest
+from seqrl_cli.workflows.train.run import run as train_model
 
 NAME, ENVIRONMENT, LIMIT = "collected/reacher", "Reacher-v5", 50
 TINY = {

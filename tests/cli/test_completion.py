@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.cli import complete
-from seqrl_cli.models.build import ARCHITECTURES
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.workflows.report.render import VIEWS
 from seqrl_cli.workflows.report.table import FORMATS
 
@@ -44,7 +44,7 @@ OFFERS = {
     "seqrl tra": ["train"],
     "seqrl train sim/hopper-medium-": ["sim/hopper-medium-expert", "sim/hopper-medium-replay"],
     "seqrl train sim/hopper-medium train.learn": ["train.learning_rate="],
-    "seqrl train --arch ": complete.values_of("model", "arch")(),
+    "seqrl train --arch ": complete.architectures(),
     "seqrl train --size l": ["laptop"],
     "seqrl train --preset faster-tt/hop": ["faster-tt/hopper-medium-v2"],
     "seqrl plan s": [RUN],
@@ -71,5 +71,5 @@ def test_the_run_directory_on_the_line_comes_first(made_runs, tmp_path):
 
 
 def test_options_offer_what_the_commands_take():
-    assert set(ARCHITECTURES) <= set(complete.values_of("model", "arch")())
+    assert set(ARCHITECTURES) == set(complete.architectures())
     assert set(VIEWS) == {"auto", "mujoco", "software"}

@@ -44,7 +44,7 @@ def test_killed_training_ends_with_the_same_weights_as_an_uninterrupted_one(untr
         process.communicate()
     assert status_of(untrained, "killed") == "killed"
     process = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "killed")
-    assert "going on from update" in process.communicate()[1]
+    assert "resuming from update" in process.communicate()[1]
     whole = start(untrained, "train", "sim/hopper-medium", *TRAIN, "--name", "whole")
     whole.communicate()
     assert process.returncode == whole.returncode == 0
@@ -64,7 +64,7 @@ def test_killed_training_ends_with_the_same_weights_with_two_threads_too(untrain
     process.send_signal(signal.SIGKILL)
     process.communicate()
     ends = [start(untrained, *words, "--name", name).communicate()[1] for name in ("killed", "whole")]
-    assert "going on from update" in ends[0]
+    assert "resuming from update" in ends[0]
     assert json.loads((folder / "killed/run.json").read_text())["threads"] == 2
     one, two = (load_file(folder / name / "checkpoints/00000030/model.safetensors") for name in ("killed", "whole"))
     assert all(np.array_equal(one[name], two[name]) for name in one)
@@ -79,7 +79,7 @@ def test_ctrl_c_saves_first_and_says_how_to_go_on(untrained, number):
     _, errors = process.communicate()
     assert process.returncode == 130
     assert "error: interrupted at update" in errors and "a checkpoint was saved" in errors
-    assert "hint: the same command carries on" in errors
+    assert "hint: the same command resumes" in errors
     assert '"status": "interrupted"' in (run / "run.json").read_text()
 
 

@@ -13,10 +13,10 @@ import yaml
 from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from safetensors.numpy import load_file
 
+from seqrl_cli.config.architectures import names_with
 from seqrl_cli.config.presets import preset_names, resolve_config
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
-from seqrl_cli.models.decision.build import POLICIES
 from tests.cli.conftest import assert_refused, invoke, succeed
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def trained(tmp_path_factory) -> Path:
     """Made once: a dataset without tokens, a run of each policy, and three episodes of each. Do not write here."""
     runs = tmp_path_factory.mktemp("policies") / "runs"
     succeed(runs, "download", "sim/hopper-medium", "data.transitions=1500")
-    for arch in POLICIES:
+    for arch in names_with("policy"):
         succeed(runs, "train", "sim/hopper-medium", "--arch", arch, *TINY)
         succeed(runs, "plan", f"{arch}-s42", *PLAY)
     return runs
@@ -53,11 +53,11 @@ def best_return(runs: Path) -> float:
     return round(record["return_range"][1], 1)
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_more_updates_go_on_to_the_same_weights(trained, seqrl, tmp_path, arch):
     more = ("train", "sim/hopper-medium", "--arch", arch, *TINY, "--updates", 7)
     told = seqrl(*more)
-    assert told.exit_code == 0 and "going on from update 4 of 7" in told.stderr
+    assert told.exit_code == 0 and "resuming from update 4 of 7" in told.stderr
     assert seqrl(*more, "--name", "whole").exit_code == 0
     one, two = (
         load_file(tmp_path / f"runs/sim/hopper-medium/{name}/checkpoints/00000007/model.safetensors")
@@ -69,7 +69,7 @@ def test_more_updates_go_on_to_the_same_weights(trained, seqrl, tmp_path, arch):
     assert_refused(fewer, 1, "is a run of 7 updates, more than 4", "--name")
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_a_run_is_a_run_like_any_other(trained, arch):
     run = trained / "sim/hopper-medium" / f"{arch}-s42"
     assert not (trained / "sim/hopper-medium/tokens.h5").exists()
@@ -92,7 +92,7 @@ def test_a_run_is_a_run_like_any_other(trained, arch):
 def test_looking_and_comparing(seqrl):
     table = json.loads(seqrl("table", "--json").stdout)
     methods = {row["method"].split()[0] for row in table["rows"] if row["kind"] == "result"}
-    assert methods == set(POLICIES)
+    assert methods == set(names_with("policy"))
     assert json.loads(seqrl("render", "odt-s42", "--json").stdout)["frames"] >= 2
     refused = seqrl("export", "odt-s42", "--format", "trajectory-transformer")
     assert_refused(refused, 1, "is an odt, which cannot become a trajectory-transformer", "another run")
@@ -107,7 +107,7 @@ def test_a_policy_collects_a_dataset(seqrl, tmp_path, arch):
     assert (tmp_path / "runs/collected/own/dataset.h5").read_bytes() == first
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_the_same_command_again_and_by_its_config(seqrl, tmp_path, arch):
     assert "already trained" in seqrl("train", "sim/hopper-medium", "--arch", arch, *TINY).stderr
     assert "already has 3 episodes" in seqrl("plan", f"{arch}-s42", *PLAY).stderr
@@ -156,7 +156,7 @@ def test_percentile_cloning_trains_on_the_best_steps(seqrl, tmp_path):
     assert shares[0.1] > 2 * shares[1.0]  # the same updates are more epochs of fewer windows
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_a_dry_run_writes_nothing_with_and_without_the_data(seqrl, tmp_path, arch):
     for dataset in ("sim/hopper-medium", "sim/walker2d-medium"):
         told = json.loads(seqrl("train", dataset, "--arch", arch, *TINY, "--name", "new", "--dry-run", "--json").stdout)
@@ -247,7 +247,7 @@ def test_a_dataset_that_changed(seqrl):
 SIZES = {"hopper": (11, 3), "halfcheetah": (17, 6), "walker2d": (17, 6), "ant": (27, 8), "antmaze": (29, 8)}
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_every_preset_trains_for_two_updates(tmp_path, arch):
     """Each at its own width, layers and settings, but for the size of a batch."""
     rng = np.random.default_rng(0)

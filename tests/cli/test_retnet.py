@@ -22,11 +22,11 @@ def trained(made_runs, tmp_path_factory):
     return runs
 
 
-@pytest.mark.parametrize("context", ["window", "carry"])
+@pytest.mark.parametrize("context", ["window", "recurrent"])
 def test_the_whole_chain(trained, context):
     succeed(trained, "plan", "retnet-s42", *TINY_PLAN, f"plan.context={context}")
     folder = next(
-        path for path in trained.rglob("retnet-s42/plans/*") if ("carry" in path.name) == (context == "carry")
+        path for path in trained.rglob("retnet-s42/plans/*") if ("carry" in path.name) == (context == "recurrent")
     )
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("episode-*.json"))]
     assert [record["arch"] for record in records] == ["retnet"] * 2
@@ -65,7 +65,7 @@ def test_bad_modes_of_planning(trained, run, mode, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--mode", "chunckwise"), "did you mean 'chunkwise'"),
+        (("--arch", "retnet", "--mode", "chunckwise"), "did you mean 'chunkwise'"),
         (("--arch", "retnit"), "did you mean 'retnet'"),
         (("--arch", "retnet", "model.chunk_size=0"), "chunk_size"),
         (("--arch", "retnet", "model.chunk_size=-3"), "chunk_size"),
@@ -80,7 +80,7 @@ def test_bad_settings(seqrl, words, message):
 
 
 def test_a_gpt_carries_nothing(seqrl):
-    result = seqrl("plan", "gpt-s42", *TINY_PLAN, "plan.context=carry")
+    result = seqrl("plan", "gpt-s42", *TINY_PLAN, "plan.context=recurrent")
     assert result.exit_code == 2 and "gpt cannot carry its context" in " ".join(result.output.split())
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from seqrl_cli.config.owners import OWNERS
+from seqrl_cli.config.owners import has_key, owners
 from seqrl_cli.config.plan import PlanConfig, SearchConfig
 from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.planning.settings import PlanSettings
@@ -18,6 +18,8 @@ from seqrl_cli.planning.settings import PlanSettings
         ({"prefix_context": False, "window": "growing"}, "H15-B128-ctx5-prefixoff-growing-s0"),
         ({"percentile": 0.75}, "H15-B128-ctx5-p0.75-s0"),
         ({"episodes": 3, "envs": 2}, "H15-B128-ctx5-s0"),
+        ({"context": "recurrent"}, "H15-B128-ctx5-carry-s0"),
+        ({"context": "carry"}, "H15-B128-ctx5-carry-s0"),  # what earlier versions call it
     ],
 )
 def test_plan_folder_names_tell_settings_apart(settings, name):
@@ -42,7 +44,7 @@ def test_plan_folders_of_policies_tell_the_return_asked_for(arch, settings, name
 ANOTHER: dict[str, Any] = {
     **{"episodes": 3, "envs": 2, "horizon": 7, "beam_width": 9, "n_expand": 3, "k_obs": None, "k_act": 4},
     **{"cdf_obs": 0.2, "cdf_act": None, "percentile": 0.75, "max_context_transitions": 8, "target_return": 900.0},
-    **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "carry"},
+    **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "recurrent"},
     **{"precision": "bf16", "engine": "torch", "max_steps": 9},
 }
 HARMLESS = {"episodes", "envs", "engine"}  # they change no episode
@@ -52,10 +54,10 @@ BLIND = {"max_context_transitions"}  # a bc sees one step whatever it is
 @pytest.mark.parametrize("arch", ["gpt", "retnet", "dt", "odt", "bc"])
 def test_every_key_that_changes_an_episode_changes_the_name(arch):
     assert set(ANOTHER) == set(PlanConfig.model_fields), "a new key needs another value here"
-    asked = {"target_return": 1200.0} if arch in OWNERS["plan.target_return"] else {}
+    asked = {"target_return": 1200.0} if has_key(arch, "plan.target_return") else {}
     before = plan_name(PlanConfig(**asked), arch, 0)
     for key, value in ANOTHER.items():
-        if arch in OWNERS.get(f"plan.{key}", (arch,)):
+        if has_key(arch, f"plan.{key}"):
             changes = plan_name(PlanConfig(**{**asked, key: value}), arch, 0) != before
             assert changes == (key not in HARMLESS | (BLIND if arch == "bc" else set())), key
 
@@ -63,5 +65,5 @@ def test_every_key_that_changes_an_episode_changes_the_name(arch):
 def test_the_planner_has_the_keys_of_the_search_and_their_defaults():
     assert PlanSettings().model_dump() == SearchConfig().model_dump()
     assert set(SearchConfig.model_fields) == {
-        key for key in PlanConfig.model_fields if OWNERS.get(f"plan.{key}") == ("gpt", "retnet")
+        key for key in PlanConfig.model_fields if owners(f"plan.{key}") == ("gpt", "retnet")
     } | {"max_context_transitions"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decision.build import Policy
-from seqrl_cli.models.decision.decoder import History, build_policy_decoder
+from seqrl_cli.models.decision.build import Policy, build_policy_decoder
+from seqrl_cli.models.decision.decoder import History
 
 EPISODES, STEPS = 5, 9
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 import yaml
 
-from seqrl_cli.artifacts.token_model import TrainedModel, load_model
+from seqrl_cli.artifacts.families import load_trained
+from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
@@ -57,14 +58,14 @@ def tt(store, golden_file) -> RunFolder:
 @pytest.fixture(scope="module")
 def faster(store, golden_file) -> TrainedModel:
     report = import_checkpoint.run(ImportRequest(store, golden_file("faster_tt_checkpoint")), Listener())
-    return load_model(RunFolder(Path(report.run)), CPU)
+    return load_trained(RunFolder(Path(report.run)), CPU)
 
 
 @torch.no_grad()
 def test_logits_of_the_trajectory_transformer(tt, golden_file):
     arrays = np.load(golden_file("tt_gpt.npz"))
     for tokens, expected in (("X", "logits"), ("X", "logits_short")):
-        logits = load_model(tt, CPU).model(torch.tensor(arrays[tokens][:, : arrays[expected].shape[1]]))
+        logits = load_trained(tt, CPU).model(torch.tensor(arrays[tokens][:, : arrays[expected].shape[1]]))
         torch.testing.assert_close(logits, torch.tensor(arrays[expected]), atol=1e-5, rtol=0)
 
 
@@ -89,7 +90,7 @@ def retnet_folder(tmp_path_factory, golden_file) -> Path:
 def test_logits_of_the_trajectory_retnet(store, retnet_folder, golden_file):
     report = import_checkpoint.run(ImportRequest(store, retnet_folder), Listener())
     arrays = np.load(golden_file("retnet.npz"))
-    trained = load_model(RunFolder(Path(report.run)), CPU)
+    trained = load_trained(RunFolder(Path(report.run)), CPU)
     assert (trained.record.arch, trained.step, report.project) == ("retnet", 49, "trajectory-retnet")
     logits = trained.model(torch.tensor(arrays["X"]))
     torch.testing.assert_close(logits.double(), torch.tensor(arrays["logits_parallel"]), atol=1e-4, rtol=0)
@@ -209,7 +210,7 @@ def test_the_originals_classes_unpickle_what_was_exported(store, tt, tmp_path, m
 def test_an_exported_run_is_imported_again(store, tt, tmp_path):
     export_model.run(ExportRequest(store, str(tt.path), "trajectory-transformer", tmp_path / "out"), Listener())
     report = import_checkpoint.run(ImportRequest(store, tmp_path / "out", name="again"), Listener())
-    first, second = (load_model(RunFolder(path), CPU) for path in (tt.path, Path(report.run)))
+    first, second = (load_trained(RunFolder(path), CPU) for path in (tt.path, Path(report.run)))
     assert first.tokens.fingerprint == second.tokens.fingerprint and first.step == second.step
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(second.model.state_dict()[name], tensor)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.policy_windows import PolicyBatch, PolicyWindows, Trajectory
-from seqrl_cli.models.decision.build import Policy, build_policy
+from seqrl_cli.models.decision.build import build_policy
+from seqrl_cli.models.decision.decoder import Policy
 
 OBSERVATION_DIM, ACTION_DIM, CONTEXT = 4, 2, 6
 SMALL = {"n_layer": 2, "n_head": 2, "width": 16, "context": CONTEXT}

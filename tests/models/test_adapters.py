@@ -7,7 +7,8 @@ import torch
 
 from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.build import build_decoder, build_model
-from seqrl_cli.models.decision.decoder import History, build_policy_decoder
+from seqrl_cli.models.decision.build import build_policy_decoder
+from seqrl_cli.models.decision.decoder import History
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
 from tests.models.adapters import LowRank, adapt

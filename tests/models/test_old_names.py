@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from seqrl_cli.models.decision.build import load_policy_weights, policy_sizes
+from seqrl_cli.models.build import load_weights
+from seqrl_cli.models.decision.build import policy_sizes
 from seqrl_cli.models.old_names import current_names
 from tests.models.policies import ACTION_DIM, OBSERVATION_DIM, make_policy
 
@@ -21,7 +22,7 @@ def test_a_policy_of_an_earlier_version_is_read():
     wanted, policy = make_policy("odt", seed=1), make_policy("odt")
     state = current_names(as_it_was(wanted.state_dict()))
     assert policy_sizes("odt", state, "it") == {"observation_dim": OBSERVATION_DIM, "action_dim": ACTION_DIM}
-    load_policy_weights(policy, state, "it")
+    load_weights(policy, state, "it")
     for name, tensor in policy.state_dict().items():
         assert torch.equal(tensor, wanted.state_dict()[name]), name
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from seqrl_cli.config.architectures import names_with
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision import decoder as policy_decoder
-from seqrl_cli.models.decision.build import POLICIES
 from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
@@ -73,7 +73,7 @@ def test_actions_equal_encoding_the_window_anew(arch, changes, context):
 
 @pytest.mark.usefixtures("linear")
 @pytest.mark.parametrize("stochastic", [False, True])
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_an_episode_is_the_same_alone_and_among_others(arch, stochastic):
     policy = policy_of(arch)
     together = play(policy, 3, [0, 1, 2, 3, 4], stochastic=stochastic)

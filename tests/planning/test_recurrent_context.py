@@ -43,14 +43,14 @@ def play(slots: int, episodes: list[int], **changes) -> list[EpisodeRecord]:
 def test_equals_encoding_the_whole_episode_again(plan_freq):
     """A window that holds the whole episode gives the same actions."""
     greedy = {"k_act": 1, "cdf_act": None, "plan_freq": plan_freq}
-    carried = play(1, [0], context="carry", **greedy)
+    carried = play(1, [0], context="recurrent", **greedy)
     encoded = play(1, [0], window="growing", **{**greedy, "max_context_transitions": STEPS})
     assert len(carried[0].actions) > 4
     np.testing.assert_array_equal(carried[0].actions, encoded[0].actions)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("context", ["window", "carry"])
+@pytest.mark.parametrize("context", ["window", "recurrent"])
 def test_an_episode_is_the_same_alone_and_among_four(context):
     together = play(2, [0, 1, 2, 3], context=context)
     assert_same([record for episode in range(4) for record in play(1, [episode], context=context)], together)
@@ -58,6 +58,6 @@ def test_an_episode_is_the_same_alone_and_among_four(context):
 
 def test_settings_that_contradict_themselves():
     with pytest.raises(SeqrlError, match="prefix_context is off"):
-        PlanSettings(context="carry", prefix_context=False)
-    with pytest.raises(SeqrlError, match="context = 'cary'.*did you mean 'carry'"):
-        PlanSettings(context="cary")
+        PlanSettings(context="recurrent", prefix_context=False)
+    with pytest.raises(SeqrlError, match="context = 'recurent'.*did you mean 'recurrent'"):
+        PlanSettings(context="recurent")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from seqrl_cli.training.seeds import Stream
 
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -13,6 +12,7 @@ from seqrl_cli.models.build import build_decoder
 from seqrl_cli.planning.memory_budget import plan_bytes
 from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout
 from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.training.rng import SeedStream
 from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout, model
 
 
@@ -109,10 +109,13 @@ def test_plans_share_no_random_numbers_with_another_purpose_of_the_same_seed():
     vector = SeededVectorEnv("Hopper-v4", 1, max_episode_steps=1)
     agent, plain, records = Watcher(), Watcher(), []
     try:
-        Rollout(agent, vector, seed=5, purpose=[Stream.PLAN]).play(range(5), records.append)
+        Rollout(agent, vector, seed=5, purpose=[SeedStream.PLAN]).play(range(5), records.append)
         Rollout(plain, vector, seed=5).play(range(5), records.append)
     finally:
         vector.close()
-    others = [np.random.default_rng([5, stream]).bit_generator.state["state"] for stream in set(Stream) - {Stream.PLAN}]
+    others = [
+        np.random.default_rng([5, stream]).bit_generator.state["state"]
+        for stream in set(SeedStream) - {SeedStream.PLAN}
+    ]
     assert not any(state in others for state in agent.states) and all(state in plain.states for state in others)
     assert [record.seed for record in records[:5]] == [record.seed for record in records[5:]]

@@ -7,7 +7,7 @@ import torch
 
 from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.data.windows import Windows
-from seqrl_cli.models.decision.build import Policy
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.tracking.metrics import TrainingLine, Values
 from seqrl_cli.training.policy_learner import PolicySettings

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from seqrl_cli.config.architectures import names_with
 from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decision.build import POLICIES, Policy
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.training import policy_learner
 from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings
@@ -33,7 +34,7 @@ def longer(batch: PolicyBatch, rng: np.random.Generator) -> PolicyBatch:
     return PolicyBatch(mask=batch.mask, **arrays)
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_padding_counts_in_nothing(arch):
     """Neither likelihood nor entropy nor gradients see it: the weights after two updates are the same bits."""
     batch, rng = make_batch(), np.random.default_rng(0)
@@ -78,7 +79,7 @@ def without_dropout(policy: Policy) -> Policy:
     return policy
 
 
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole(arch, monkeypatch):
     ends = []
     for windows in (100, 3):
@@ -113,7 +114,7 @@ def test_the_target_is_minus_the_action_dimensions_by_default():
 
 
 @pytest.mark.parametrize("optimizer", ["lamb", "adamw"])
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_a_restored_learner_goes_on_with_the_same_bits(arch, optimizer):
     learner = make_learner(arch, optimizer=optimizer, temperature_rate=0.1)
     for seed in range(3):
@@ -140,7 +141,7 @@ def test_a_restored_learner_goes_on_with_the_same_bits(arch, optimizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_it_learns_what_the_data_do(arch):
     learner = make_learner(arch, optimizer="adamw", learning_rate=1e-2, grad_clip=1.0)
     held_out = [make_batch(seed, 32) for seed in (100, 101)]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from seqrl_cli.config.architectures import names_with
 from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decision.build import POLICIES
 from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.training.checkpoints import newest_checkpoint
 from seqrl_cli.training.loop import fit, seconds_per_update
@@ -37,7 +37,7 @@ def ends(folder: Path) -> tuple:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", POLICIES)
+@pytest.mark.parametrize("arch", names_with("policy"))
 def test_a_run_stopped_twice_ends_with_the_same_bits(tmp_path, arch):
     train(tmp_path / "whole", arch=arch)
     for update in (7, 4):
@@ -63,7 +63,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_the_log_tells_what_only_some_policies_have(tmp_path):
-    for arch in POLICIES:
+    for arch in names_with("policy"):
         train(tmp_path / arch, arch=arch)
         lines = [json.loads(line) for line in (tmp_path / arch / "metrics.jsonl").read_text().splitlines()]
         extra = {"nll", "entropy", "temperature"} if arch == "odt" else set()

@@ -23,7 +23,7 @@ def demo_fails_with(tmp_path, monkeypatch):
         def train_model(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr(demo, "train_model", train_model)
+        monkeypatch.setattr(demo.train, "run", train_model)
         with pytest.raises(SeqrlError) as caught:
             demo.run(DemoRequest(RunStore(tmp_path), seed=0), Console(quiet=True))
         return caught.value

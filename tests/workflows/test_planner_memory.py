@@ -9,15 +9,15 @@ import pytest
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.settings import PlanSettings
-from seqrl_cli.workflows.plan.agents import BeamSearch
+from seqrl_cli.workflows.plan.agents import BeamSearchSpec
 
 MIB = 2**20
 
 
-def search(max_memory: int) -> BeamSearch:
+def search(max_memory: int) -> BeamSearchSpec:
     decoder: Any = SimpleNamespace(cache_bytes=lambda *_: 100 * MIB)
     unused: Any = None
-    return BeamSearch(unused, decoder, PlanSettings(), max_memory)
+    return BeamSearchSpec(unused, decoder, PlanSettings(), max_memory)
 
 
 def test_all_at_once():
@@ -25,8 +25,8 @@ def test_all_at_once():
 
 
 def test_in_batches():
-    assert search(410 * MIB).facts(25) == {"memory": "400 MiB (4 plans a batch), of 410 MiB allowed"}
-    assert search(410 * MIB).describe(25).endswith("25 at once, 400 MiB (4 plans a batch)")
+    assert search(410 * MIB).facts(25) == {"memory": "400 MiB (4 plans per batch), of 410 MiB allowed"}
+    assert search(410 * MIB).describe(25).endswith("25 at once, 400 MiB (4 plans per batch)")
 
 
 def test_not_even_one():

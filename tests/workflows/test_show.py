@@ -37,7 +37,7 @@ def test_a_damaged_newest_run_is_named_with_the_one_that_is_shown(folder, tmp_pa
     shown, said = look(show_run, RunStore(tmp_path / "runs"), None)
     assert shown["run"]["name"] == "gpt-s42"
     words = " ".join(said.split())
-    assert "newest/run.json is damaged" in words and "run that can be read is sim/hopper-medium/gpt-s42" in words
+    assert "newest/run.json is damaged" in words and "latest readable run is sim/hopper-medium/gpt-s42" in words
 
 
 def test_a_run_is_shown(folder, tmp_path):

@@ -12,7 +12,7 @@ from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.workflows.train.resume import check_same
+from seqrl_cli.workflows.train.resume import check_resumable
 from tests.runs.records import make_run
 
 
@@ -25,7 +25,7 @@ def goes_on(folder: Path, there: Config, asked: Config) -> bool:
     run = RunFolder(make_run(folder / "runs", "sim/hopper-medium", "run").parent)
     run.config.write_text(dump_config(there))
     data: Any = SimpleNamespace(fingerprint="0")  # as the record says
-    return check_same(run, asked, data)[1]
+    return check_resumable(run, asked, data)[1]
 
 
 def test_the_papers_schedule_has_no_end(tmp_path):
@@ -58,7 +58,7 @@ def test_every_run_that_is_in_the_way_is_a_conflict(tmp_path):
     run = RunFolder(make_run(tmp_path / "runs", "sim/hopper-medium", "run").parent)
     elsewhere: Any = SimpleNamespace(fingerprint="1")
     with pytest.raises(RunConflictError, match="was trained on other tokens"):
-        check_same(run, short, elsewhere)
+        check_resumable(run, short, elsewhere)
 
 
 def test_a_run_may_go_on_with_other_bookkeeping(tmp_path):

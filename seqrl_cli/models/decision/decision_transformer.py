@@ -78,7 +78,8 @@ class DecisionTransformer(nn.Module):
         require_positive(n_layer=n_layer, n_head=n_head, width=width)
         require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
         require_divisible(n_head, width=width)
-        self.observation_dim, self.action_dim, self.context = observation_dim, action_dim, context
+        self.observation_dim, self.action_dim = observation_dim, action_dim
+        self.context = self.max_context = context
         self.stochastic, self.squash, self.return_scale = stochastic, squash, return_scale
 
         self.normalizer = Normalizer(observation_dim, action_dim)

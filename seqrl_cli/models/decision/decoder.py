@@ -19,9 +19,11 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
-from seqrl_cli.models.decision.build import Policy
 from seqrl_cli.models.decision.decision_transformer import TOKENS, DecisionTransformer
 from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
+
+Policy = DecisionTransformer | BehaviourCloning
+"""A model that maps windows of steps to what it does at each of them, in units of the action box."""
 
 
 @dataclass
@@ -55,30 +57,15 @@ class PolicyDecoder(Protocol):
         """
 
 
-def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
-    """The decoder of a policy.
-
-    Args:
-        policy: on its device; its weights are copied.
-        context: steps that it sees, including the current one.
-
-    Raises:
-        SeqrlError: the policy was made for fewer steps.
-    """
-    if isinstance(policy, BehaviourCloning):
-        return CloningDecoder(policy)
-    return TransformerDecoder(policy, context)
-
-
 def check_context(policy: Policy, context: int) -> None:
     """Check that a policy can see ``context`` steps.
 
     Raises:
         SeqrlError: it was made for fewer.
     """
-    if isinstance(policy, DecisionTransformer) and not 1 <= context <= policy.context:
-        message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.context}"
-        raise SeqrlError(message, f"set plan.max_context_transitions to {policy.context} or less")
+    if policy.max_context is not None and not 1 <= context <= policy.max_context:
+        message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.max_context}"
+        raise SeqrlError(message, f"set plan.max_context_transitions to {policy.max_context} or less")
 
 
 class CloningDecoder:

@@ -40,12 +40,14 @@ class Decoder(Protocol):
         observation_dim: numbers per observation.
         action_dim: numbers per action.
         device: of tokens and logits.
+        compiled: whether C++ computes, and not PyTorch alone.
     """
 
     bins: int
     observation_dim: int
     action_dim: int
     device: torch.device
+    compiled: bool = False
 
     def prefill(self, tokens: Tensor) -> tuple[Tensor, Any]:
         """Consume the known past of each group.

@@ -79,6 +79,8 @@ class NativeGPTDecoder(Decoder):
         CompilationError: the C++ cannot be compiled on this machine.
     """
 
+    compiled = True
+
     def __init__(self, model: GPT, window: Window) -> None:
         check_window(model, window)
         self.bins = model.bins

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.config.architectures import TOKEN_MODELS
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import read_array
@@ -46,21 +47,17 @@ def _losses(runs: Sequence[PlottedRun]) -> list[Panel]:
 
 def _unit(run: PlottedRun) -> str:
     """The name of a run's loss, with the weights of tokens that count more or less than others."""
-    if run.record.arch not in TOKEN_MODELS:
-        return _POLICY_LOSSES.get(run.record.arch, "loss")
+    architecture = ARCHITECTURES.get(run.record.arch)
+    loss = architecture.loss if architecture else "loss"
+    if not has_key(run.record.arch, "train.action_weight"):
+        return loss
     try:
         train = load_config(run.folder.config).train
     except SeqrlError:
-        return "cross-entropy (nats per token), weighted"
+        return f"{loss}, weighted"
     weights = {"actions": train.action_weight, "rewards": train.reward_weight, "values": train.value_weight}
     weighted = [f"{tokens} × {weight:g}" for tokens, weight in weights.items() if weight != 1]
-    return ", ".join(["cross-entropy (nats per token)", *weighted])
-
-
-_POLICY_LOSSES = {
-    **dict.fromkeys(("dt", "bc"), "squared error of actions"),
-    "odt": "negative log-likelihood of actions (nats)",
-}
+    return ", ".join([loss, *weighted])
 
 
 def _loss(runs: Sequence[PlottedRun], unit: str) -> Panel | None:

@@ -30,7 +30,7 @@ from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.data.download import DatasetReport, summarize
-from seqrl_cli.workflows.plan.setup import Planner, PlanRequest, make_planner
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 
 SHIPPED = ("expert", "medium")
 
@@ -156,27 +156,27 @@ def _make_player(
         parts = [Part(factory, 1.0)]
         size, seed, workers = request.transitions, request.seed, request.workers
         return lambda progress: collect(request.env_id, parts, size, seed, workers=workers, progress=progress)
-    planner = make_planner(request.store, PlanRequest(request.store, policy, seed=request.seed), on_warning)
-    if planner.env_id != request.env_id:
-        message = f"{planner.run.path} plans in {planner.env_id}, not in {request.env_id}"
-        raise SeqrlError(message, f"seqrl collect {planner.env_id} --policy {policy}")
-    return partial(_play_run, planner, request)
+    session = open_session(PlanRequest(request.store, policy, seed=request.seed), on_warning)
+    if session.env_id != request.env_id:
+        message = f"{session.run.path} plans in {session.env_id}, not in {request.env_id}"
+        raise SeqrlError(message, f"seqrl collect {session.env_id} --policy {policy}")
+    return partial(_play_run, session, request)
 
 
-def _play_run(planner: Planner, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
+def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
     """Play a run until there are enough transitions; the last episode is cut off as a timeout."""
-    limit, slots = planner.config.max_steps, planner.config.envs
+    limit, slots = session.config.max_steps, session.config.envs
     if request.transitions < EPISODE_STEPS:
         limit, slots = request.transitions, 1
     records: list[EpisodeRecord] = []
     rows = 0
 
     def on_episode(record: EpisodeRecord) -> None:
-        planner.refuse_broken(record)
+        session.refuse_broken(record)
         records.append(record)
 
-    with closing(planner.make_vector(slots, limit)) as vector:
-        rollout = planner.rollout(vector, Profile())
+    with closing(session.make_vector(slots, limit)) as vector:
+        rollout = session.rollout(vector, Profile())
         while rows < request.transitions:
             first = len(records)
             rollout.play(range(first, first + slots), on_episode)

@@ -13,7 +13,7 @@ from seqrl_cli import __version__
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import carried_attributes
 from seqrl_cli.artifacts.locate import locate
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl

@@ -6,19 +6,18 @@ import math
 import time
 from contextlib import closing
 from statistics import median
+from typing import cast
 
-from torch import nn
-
+from seqrl_cli.artifacts.families import family_of
 from seqrl_cli.artifacts.sizes import estimate_sizes
-from seqrl_cli.artifacts.token_model import choose_device, use_threads
+from seqrl_cli.artifacts.train_job import TrainJob, estimate_seconds
 from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
-from seqrl_cli.models.build import build_decoder
-from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.models.build import TokenModel, build_decoder
+from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_files import episode_paths
 from seqrl_cli.planning.rollout import Rollout
@@ -26,9 +25,8 @@ from seqrl_cli.planning.settings import plan_settings
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.demo.setup import PLAN_SEED, DemoRequest, configure
-from seqrl_cli.workflows.train.dry_run import current_data, placeholder_data
-from seqrl_cli.workflows.train.run import TrainRequest
-from seqrl_cli.workflows.train.setup import TrainJob, estimate_seconds, prepare
+from seqrl_cli.workflows.train.dry_run import placeholder_data
+from seqrl_cli.workflows.train.setup import TrainRequest
 
 TIMED_STEPS = 10
 """Steps that are timed once the model's context is full."""
@@ -43,10 +41,11 @@ def dry_run(request: DemoRequest, console: Console) -> None:
     use_threads(request.threads)
     dataset, config = configure(request)
     run = TrainRequest(dataset, config).run
-    data = current_data(dataset, config, console)
+    family = family_of(config.model.arch)
+    data = family.current(dataset, config, console)
     data = data or placeholder_data(dataset, config, estimate_sizes(dataset, config.data, console))
     assert isinstance(data, TokenizedDataset), "the sizes of simulated datasets are known"
-    job = prepare(config, data, dataset.step_limit, choose_device("auto"))
+    job = family.prepare(config, data, dataset.step_limit, choose_device("auto"))
     training = estimate_seconds(job, 0 if request.force else max(saved_steps(run.checkpoints), default=0))
     planning = _planning_seconds(
         job, data, config, dataset.step_limit, 0 if request.force else _existing_episodes(run, config)
@@ -77,13 +76,12 @@ def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, ste
         return 0.0
     rounds = math.ceil(missing / config.plan.envs)
     steps = config.plan.max_steps or step_limit
-    return rounds * steps * _seconds_per_step(job.model, data, config, data.env_id)
+    return rounds * steps * _seconds_per_step(cast(TokenModel, job.model), data, config, data.env_id)
 
 
-def _seconds_per_step(model: nn.Module, data: TokenizedDataset, config: Config, env_id: str) -> float:
+def _seconds_per_step(model: TokenModel, data: TokenizedDataset, config: Config, env_id: str) -> float:
     """Median time of a planned step of all environments, with an untrained model."""
     settings, slots = plan_settings(config.plan), min(config.plan.envs, config.plan.episodes)
-    assert isinstance(model, GPT | RetNet)
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
     limit = settings.max_context_transitions + TIMED_STEPS
     with closing(SeededVectorEnv(env_id, slots, max_episode_steps=limit)) as vector:

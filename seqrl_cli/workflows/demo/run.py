@@ -19,7 +19,8 @@ from seqrl_cli.workflows.plan.run import PlanReport, PlanRequest
 from seqrl_cli.workflows.report import render, table
 from seqrl_cli.workflows.report.render import RenderRequest
 from seqrl_cli.workflows.report.table import TableReport, TableRequest
-from seqrl_cli.workflows.train.run import TrainReport, TrainRequest, train_model
+from seqrl_cli.workflows.train import run as train
+from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def run(request: DemoRequest, console: Console) -> DemoReport:
     with _chapter(console, 2, "tokens"):
         discretize.run(DiscretizeRequest(dataset, config, force=force), console)
     with _chapter(console, 3, "model"):
-        training = TrainRequest(dataset, config, threads=request.threads, argv=request.argv)
-        trained = _train(training, console, force=force)
+        training = TrainRequest(dataset, config, threads=request.threads, force=force, argv=request.argv)
+        trained = _train(training, console)
     with _chapter(console, 4, "plans"):
         planning = PlanRequest(store, trained.run, seed=PLAN_SEED, threads=request.threads, force=force)
         planned = plan.run(planning, console)
@@ -66,10 +67,10 @@ def run(request: DemoRequest, console: Console) -> DemoReport:
     return DemoReport(data, trained, planned, report, video.path, seconds)
 
 
-def _train(request: TrainRequest, console: Console, *, force: bool) -> TrainReport:
+def _train(request: TrainRequest, console: Console) -> TrainReport:
     """Train the demo's model; the error for a run with other settings names the demo's own ways out."""
     try:
-        return train_model(request, console, force=force)
+        return train.run(request, console)
     except RunConflictError as error:
         hint = "seqrl demo --runs-dir FOLDER uses another folder, seqrl demo --force starts over in this one"
         raise RunConflictError(error.message, hint) from error

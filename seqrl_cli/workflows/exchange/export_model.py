@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
-from seqrl_cli.artifacts.token_model import TrainedModel, load_model, warn_unfinished
-from seqrl_cli.config.architectures import POLICIES, with_article
+from seqrl_cli.artifacts.token_model import TrainedModel, load_model
+from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.interop.trajectory_transformer_folder import write_folder
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 
 FORMATS = ("trajectory-transformer",)
@@ -98,21 +100,21 @@ def _load(request: ExportRequest, console: Console) -> tuple[Path, GPT, TrainedM
     if request.format not in FORMATS:
         raise unknown("format", request.format, FORMATS)
     folder = request.store.find(request.run, console.warn)
-    arch = read_record(folder.record).arch
-    if arch in POLICIES:
-        message = f"{folder.path} is {with_article(arch)}, which cannot become a {request.format}"
+    saved = SavedRun.read(folder)
+    architecture = ARCHITECTURES[saved.config.model.arch]
+    if request.format not in architecture.exports:
+        message = f"{folder.path} is {architecture}, which cannot become a {request.format}"
         raise SeqrlError(message, "export another run")
-    trained = load_model(folder, torch.device("cpu"), request.checkpoint, console.warn)
+    trained = load_model(saved, torch.device("cpu"), request.checkpoint, console.warn)
     if request.checkpoint is None:
         warn_unfinished(folder, trained.record, trained.step, console.warn)
-    model, config = trained.model, trained.config
-    if not isinstance(model, GPT) or not config.model.stop_token:
-        what = "without a stop token" if isinstance(model, GPT) else f"of architecture {config.model.arch}"
-        message = f"{folder.path} is a model {what}, which cannot become a {request.format}"
+    section = trained.config.model
+    if isinstance(section, TokenModelSection) and not section.stop_token:
+        message = f"{folder.path} is a model without a stop token, which cannot become a {request.format}"
         raise SeqrlError(message, "export another run")
     if trained.tokens.discretizer.strategy != "quantile":
         console.warn(
             f"a {request.format} expects quantile bins, but {folder.path} uses uniform ones; "
             "its tokens would be decoded wrongly"
         )
-    return request.output or folder.path / request.format, model, trained
+    return request.output or folder.path / request.format, cast(GPT, trained.model), trained

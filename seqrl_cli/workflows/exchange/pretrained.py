@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrl_cli.artifacts.fetch import fetch_file
 from seqrl_cli.artifacts.locate import locate
-from seqrl_cli.config.schema import DataConfig
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.download.mirrors import locations

@@ -12,11 +12,13 @@ import torch
 from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
 from seqrl_cli.artifacts.run_environment import environment_of_run
-from seqrl_cli.artifacts.token_model import choose_device
+from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, validate
-from seqrl_cli.config.schema import Config, OnlineConfig
+from seqrl_cli.config.schema import Config
+from seqrl_cli.config.sections import OnlineConfig
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.target_return import check_return
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
@@ -173,7 +175,7 @@ def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> t
     store = request.store
     found = store.find(request.run, on_warning)
     record = records.read_record(found.record)
-    if record.arch != "odt":
+    if ARCHITECTURES[record.arch].no_exploration is not None:
         _refuse(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
     name = check_name("run", request.name or _usual_name(found, record, request.overrides.get("online.seed")))
@@ -200,11 +202,11 @@ def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> Non
     Raises:
         SeqrlError: always.
     """
-    why = {"dt": "it has no exploration of its own", "bc": "it is not conditioned on a return"}
-    reason = why.get(record.arch, "it plans with tokens")
-    fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch == "odt" and other.parent is None]
-    example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch odt"
-    message = f"{found.path} is a {record.arch}, and only an odt can be fine-tuned online: {reason}"
+    able, architecture = names_with("explores"), ARCHITECTURES[record.arch]
+    fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch in able and other.parent is None]
+    example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch {able[0]}"
+    reason = f"only {in_words(able)} can be fine-tuned online: {architecture.no_exploration}"
+    message = f"{found.path} is {architecture}, and {reason}"
     raise SeqrlError(message, f"for example: {example}")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from seqrl_cli.artifacts.token_model import use_threads
+from seqrl_cli.config.model_sections import AttentionSection
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
+from seqrl_cli.models.device import use_threads
 from seqrl_cli.online.context import FinetuneContext, OnlineSettings
 from seqrl_cli.online.loop import FinetuneOutcome, FinetuneProgress, finetune
 from seqrl_cli.runs import record as records
@@ -216,14 +217,15 @@ def _loop(
     update: Progress,
     should_stop: Callable[[], bool] | None = None,
 ) -> FinetuneOutcome:
-    online = job.config.online
+    online, section = job.config.online, job.config.model
+    assert isinstance(section, AttentionSection)
     settings = OnlineSettings(
         iterations=online.iterations,
         seed=job.seed,
         episodes=online.envs,
         updates=online.updates,
         batch_size=job.config.train.batch_size,
-        context=job.config.model.sequence_length,
+        context=section.sequence_length,
         evaluate_every=online.eval_every,
         checkpoint_every=online.checkpoint_every,
         keep_checkpoints=job.config.train.keep_checkpoints,

@@ -12,8 +12,8 @@ import torch
 
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
+from seqrl_cli.artifacts.policy_family import policy_settings
 from seqrl_cli.artifacts.run_environment import observation_size_of_run
-from seqrl_cli.artifacts.settings import policy_settings
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
 from seqrl_cli.data.spaces import SizeMismatchError, Spaces
@@ -21,8 +21,7 @@ from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decision.build import Policy
-from seqrl_cli.models.decision.decoder import check_context
+from seqrl_cli.models.decision.decoder import Policy, check_context
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
 from seqrl_cli.online.buffer_files import BufferFolder
 from seqrl_cli.online.collector import EpisodeCollector

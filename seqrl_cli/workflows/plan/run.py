@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.artifacts.token_model import use_threads
 from seqrl_cli.console import Console, counted
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
+from seqrl_cli.models.device import use_threads
 from seqrl_cli.planning.episode_files import (
     DamagedEpisodeError,
     discard_staged,
@@ -26,7 +26,7 @@ from seqrl_cli.planning.episode_files import (
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.workflows.plan.setup import Planner, PlanRequest, make_planner
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
         SeqrlError: there is no such run, the model cannot hold the plan, or the results cannot be written.
     """
     use_threads(request.threads)
-    planner = make_planner(request.store, request, console.warn)
-    folder, wanted = planner.folder, planner.config.episodes
+    session = open_session(request, console.warn)
+    folder, wanted = session.folder, session.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder):
-        missing = [i for i in range(wanted) if request.force or not _exists(planner, i)]
+        missing = [i for i in range(wanted) if request.force or not _exists(session, i)]
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
             if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes exist already")
-            _announce(planner, missing, console)
-            _play(planner, missing, profile, console, replace=request.force and bool(episode_paths(folder)))
-        return _report(planner, len(missing), time.perf_counter() - start, profile)
+            _announce(session, missing, console)
+            _play(session, missing, profile, console, replace=request.force and bool(episode_paths(folder)))
+        return _report(session, len(missing), time.perf_counter() - start, profile)
 
 
 def dry_run(request: PlanRequest, console: Console) -> None:
@@ -90,62 +90,62 @@ def dry_run(request: PlanRequest, console: Console) -> None:
         SeqrlError: as :func:`run` before it plays.
     """
     use_threads(request.threads)
-    planner = make_planner(request.store, request, console.warn)
+    session = open_session(request, console.warn)
     facts = {
-        "run": str(planner.run.path),
-        "checkpoint": planner.trained.step,
-        "environment": planner.env_id,
-        "to": str(planner.folder),
-        "episodes there": len(episode_paths(planner.folder)),
-        **planner.mind.facts(planner.config.envs),
-        **{f"plan.{key}": value for key, value in planner.settings.items()},
+        "run": str(session.run.path),
+        "checkpoint": session.trained.step,
+        "environment": session.env_id,
+        "to": str(session.folder),
+        "episodes there": len(episode_paths(session.folder)),
+        **session.agent.facts(session.config.envs),
+        **{f"plan.{key}": value for key, value in session.settings.items()},
     }
     console.emit(facts)
     console.show_facts(facts)
 
 
-def _exists(planner: Planner, episode: int) -> bool:
+def _exists(session: PlanSession, episode: int) -> bool:
     """Whether a complete episode of this number exists that was played with this checkpoint.
 
     Raises:
         SeqrlError: the episode was played with another checkpoint, or written by a newer seqrl.
     """
-    path = episode_path(planner.folder, episode)
+    path = episode_path(session.folder, episode)
     try:
         episode_file = read_episode(path)
     except DamagedEpisodeError:
         return False
     step = episode_file.plan.checkpoint_step
-    if step is not None and step != planner.trained.step:
-        message = f"{path} was played with checkpoint {step}, not {planner.trained.step}"
+    if step is not None and step != session.trained.step:
+        message = f"{path} was played with checkpoint {step}, not {session.trained.step}"
         raise SeqrlError(message, "play again with --force, or name the old checkpoint with --checkpoint")
     return step is not None and is_whole(episode_file)
 
 
-def _announce(planner: Planner, missing: list[int], console: Console) -> None:
-    settings = planner.mind.describe(min(planner.config.envs, len(missing)))
+def _announce(session: PlanSession, missing: list[int], console: Console) -> None:
+    settings = session.agent.describe(min(session.config.envs, len(missing)))
     count = counted(len(missing), "episode")
-    console.note(f"planning {count} of {planner.env_id} with {planner.run.path}: {settings}")
+    console.note(f"planning {count} of {session.env_id} with {session.run.path}: {settings}")
 
 
-def _play(planner: Planner, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
+def _play(session: PlanSession, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
     """Play episodes and write each when it ends; with ``replace`` they replace all others in the end."""
-    slots = min(planner.config.envs, len(episodes))
-    vector = planner.make_vector(slots, planner.config.max_steps)
-    facts = planner.facts()
+    slots = min(session.config.envs, len(episodes))
+    vector = session.make_vector(slots, session.config.max_steps)
+    facts = session.facts()
     written: list[int] = []
     try:
-        discard_staged(planner.folder)
-        rollout = planner.rollout(vector, profile)
+        discard_staged(session.folder)
+        rollout = session.rollout(vector, profile)
         with console.progress("planning", "steps") as update:
             counter = _StepCounter(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
-                planner.refuse_broken(record)
-                write_episode(planner.folder, facts, record, _score(planner, record), staged=replace)
+                session.refuse_broken(record)
+                write_episode(session.folder, facts, record, _score(session, record), staged=replace)
                 written.append(record.episode)
                 counter.finished(record)
-                console.note(_line(planner, record))
+                console.note(_line(session, record))
 
             rollout.play(episodes, on_episode, counter.stepped)
     except KeyboardInterrupt as error:
@@ -157,9 +157,9 @@ def _play(planner: Planner, episodes: list[int], profile: Profile, console: Cons
     finally:
         vector.close()
         if replace and len(written) < len(episodes):
-            discard_staged(planner.folder)
+            discard_staged(session.folder)
     if replace:
-        replace_episodes(planner.folder)
+        replace_episodes(session.folder)
 
 
 def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
@@ -194,29 +194,29 @@ class _StepCounter:
         self.steps_of_done += len(record.actions)
 
 
-def _line(planner: Planner, record: EpisodeRecord) -> str:
-    percent = percent_score(record.total_reward, planner.references)
+def _line(session: PlanSession, record: EpisodeRecord) -> str:
+    percent = percent_score(record.total_reward, session.references)
     score = f", score {percent:.1f}" if percent is not None else ""
     end = "fell" if record.terminated else "to the limit"
     steps = f"{len(record.actions)} steps ({end})"
     return f"episode {record.episode}: return {record.total_reward:,.1f}{score}, {steps}"
 
 
-def _score(planner: Planner, record: EpisodeRecord) -> float | None:
-    percent = percent_score(record.total_reward, planner.references)
+def _score(session: PlanSession, record: EpisodeRecord) -> float | None:
+    percent = percent_score(record.total_reward, session.references)
     return None if percent is None else percent / 100
 
 
-def _report(planner: Planner, fresh: int, seconds: float, profile: Profile) -> PlanReport:
-    episodes = [read_episode(episode_path(planner.folder, i)) for i in range(planner.config.episodes)]
+def _report(session: PlanSession, fresh: int, seconds: float, profile: Profile) -> PlanReport:
+    episodes = [read_episode(episode_path(session.folder, i)) for i in range(session.config.episodes)]
     returns = np.array([episode.return_ for episode in episodes])
     return PlanReport(
-        folder=str(planner.folder),
+        folder=str(session.folder),
         episodes=len(episodes),
         fresh=fresh,
         mean_return=float(returns.mean()),
         standard_error=float(returns.std() / np.sqrt(len(returns))),
-        mean_score=percent_score(float(returns.mean()), planner.references),
+        mean_score=percent_score(float(returns.mean()), session.references),
         mean_steps=float(np.mean([episode.steps for episode in episodes])),
         seconds=seconds,
         profile=profile.seconds,

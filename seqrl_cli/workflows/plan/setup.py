@@ -4,38 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy, pin_target
+from seqrl_cli.artifacts.families import load_trained
+from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_environment import environment_of_run, observation_size_of_run
-from seqrl_cli.artifacts.token_model import TrainedModel, available_memory, choose_device, load_model, warn_unfinished
-from seqrl_cli.config.architectures import POLICIES, with_article
+from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.owners import meaningful
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.plan_names import plan_name
-from seqrl_cli.config.presets import load_config, refuse_foreign_keys, validate
+from seqrl_cli.config.presets import refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.models.build import build_decoder, device_of
-from seqrl_cli.models.decision.decoder import check_context
-from seqrl_cli.models.retnet.model import RetNet
-from seqrl_cli.models.retnet.retention import check_mode
+from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.episode_files import PlanFacts
+from seqrl_cli.planning.fit import check_plan
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
-from seqrl_cli.planning.settings import plan_settings
 from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.rng import SeedStream
-from seqrl_cli.workflows.plan.agents import BeamSearch, Mind, PolicyMind
+from seqrl_cli.workflows.plan.agents import AgentOptions, AgentSpec, check_options, make_agent_spec
 
 
 @dataclass(frozen=True)
@@ -68,12 +63,12 @@ class PlanRequest:
 
 
 @dataclass(frozen=True)
-class Planner:
+class PlanSession:
     """A run made ready to play: everything that does not change from episode to episode.
 
     Attributes:
         run: the run's folder.
-        mind: its model, and how it decides.
+        agent: its model, and how it decides.
         config: the plan's settings.
         env_id: where it plays.
         references: returns that score 0 and 1; None when they are not known.
@@ -83,7 +78,7 @@ class Planner:
     """
 
     run: RunFolder
-    mind: Mind
+    agent: AgentSpec
     config: PlanConfig
     env_id: str
     references: tuple[float, float] | None
@@ -92,9 +87,9 @@ class Planner:
     checkpoint: int | None = None
 
     @property
-    def trained(self) -> TrainedModel | TrainedPolicy:
+    def trained(self) -> TrainedRun:
         """The run's model, its configuration and its record."""
-        return self.mind.trained
+        return self.agent.trained
 
     @property
     def folder(self) -> Path:
@@ -120,7 +115,7 @@ class Planner:
             checkpoint_step=self.trained.step,
             parent=record.parent,
             recipe=recipe_of(self.trained.config, fine_tuned=record.parent is not None),
-            engine=self.mind.engine,
+            engine=self.agent.engine,
         )
 
     def make_vector(self, slots: int, max_steps: int | None) -> SeededVectorEnv:
@@ -144,73 +139,47 @@ class Planner:
             SeqrlError: the environment is not the one that the model knows, or memory is short.
         """
         hint = "name the right environment: seqrl download FILE data.env_id=… --force"
-        vector.spaces.require_fit(self.env_id, Spaces.of_vectors(*self.mind.sizes), self.trained.record.dataset, hint)
-        agent = self.mind.agent(len(vector), profile)
+        known = Spaces.of_vectors(*self.trained.sizes)
+        vector.spaces.require_fit(self.env_id, known, self.trained.record.dataset, hint)
+        agent = self.agent.make(len(vector), profile)
         return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 
 
-def make_planner(store: RunStore, request: PlanRequest, on_warning: Callable[[str], None]) -> Planner:
+def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> PlanSession:
     """Find the run, load its model and settle the plan's settings.
 
     Raises:
         UsageError: a key that is not about planning, or a bad value.
         SeqrlError: there is no such run, or the model cannot hold the plan.
     """
-    run = store.find(request.run, on_warning)
-    config = _plan_config(load_config(run.config), request.overrides)
-    if config.plan.target_return is None and config.model.arch in POLICIES:
-        config = pin_target(config, read_record(run.record).return_range, run.record)
-    mind = _mind(run, config, request, on_warning)
-    if request.checkpoint is None:
-        warn_unfinished(run, mind.trained.record, mind.trained.step, on_warning)
-    env_id, references = environment_of_run(store, mind.trained.record)
-    kept = observation_size_of_run(store, mind.trained)
-    return Planner(run, mind, config.plan, env_id, references, kept, request.seed, request.checkpoint)
-
-
-def _mind(
-    run: RunFolder, config: Config, request: PlanRequest, on_warning: Callable[[str], None] | None
-) -> BeamSearch | PolicyMind:
-    """The run's way to decide.
-
-    Raises:
-        SeqrlError: its model cannot be loaded, or cannot hold the plan.
-    """
+    store = request.store
+    saved = SavedRun.read(store.find(request.run, on_warning))
+    config, options = _settle(saved, request), AgentOptions(request.mode, request.max_memory)
     device = choose_device(request.device)
-    _check_mode(config.model.arch, request.mode)
-    if config.model.arch in POLICIES:
-        if request.max_memory is not None:
-            what = with_article(config.model.arch)
-            raise UsageError(f"--max-memory bounds a search for plans, but {run.path} is {what}", "leave it out")
-        policy = load_policy(run, device, request.checkpoint, on_warning)
-        check_return("plan.target_return", config.plan.target_return, policy.record)
-        mind = PolicyMind(policy, config.plan.target_return, config.plan.max_context_transitions)
-        check_context(policy.model, mind.context)
-        warn_of_return("the target return", mind.target_return, policy.record, on_warning)
-        return mind
-    trained = load_model(run, device, request.checkpoint, on_warning)
-    if request.mode is not None and isinstance(trained.model, RetNet):
-        check_mode(request.mode, trained.model.chunk_size)
-        trained.model.mode = request.mode
-    settings = plan_settings(config.plan)
-    settings.check_fits(trained.model.block_size, trained.model.transition_dim)
-    max_memory = request.max_memory or available_memory(device_of(trained.model)) // 2
-    build = partial(
-        build_decoder, trained.model, settings.model_window, settings.precision, settings.engine, on_warning
-    )
-    return BeamSearch(trained, build(), settings, max_memory, build if settings.engine == "graph" else None)
+    check_options(saved, options)
+    trained = load_trained(saved, device, request.checkpoint, on_warning)
+    _check(trained, config, on_warning)
+    agent = make_agent_spec(trained, config.plan, options, on_warning)
+    if request.checkpoint is None:
+        warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
+    env_id, references = environment_of_run(store, saved.record)
+    kept = observation_size_of_run(store, trained)
+    return PlanSession(saved.folder, agent, config.plan, env_id, references, kept, request.seed, request.checkpoint)
 
 
-def _check_mode(arch: str, mode: str | None) -> None:
-    """Stop at a form of retention for a model that has none."""
-    if mode is not None and arch != "retnet":
-        raise UsageError(f"--mode {mode}: only a retnet has it, not {with_article(arch)}", "leave out --mode")
-
-
-def _plan_config(config: Config, overrides: Mapping[str, Any]) -> Config:
-    foreign = [key for key in overrides if not key.startswith("plan.")]
+def _settle(saved: SavedRun, request: PlanRequest) -> Config:
+    """The run's configuration with the overrides of its plan, and a number in the place of the data's best return."""
+    foreign = [key for key in request.overrides if not key.startswith("plan.")]
     if foreign:
         raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "keys that plan takes start with plan.")
-    planned = validate(merge(config.model_dump(), nest(overrides)))
-    refuse_foreign_keys(config.model.arch, overrides)
-    return planned
+    planned = validate(merge(saved.config.model_dump(), nest(request.overrides)))
+    refuse_foreign_keys(saved.config.model.arch, request.overrides)
+    return pin_target(planned, saved.record.return_range, saved.folder.record)
+
+
+def _check(trained: TrainedRun, config: Config, on_warning: Callable[[str], None]) -> None:
+    """Stop at a plan that the model cannot hold, or at a return that it cannot be asked for."""
+    target = config.plan.target_return
+    check_return("plan.target_return", target, trained.record)
+    check_plan(trained.model, config)
+    warn_of_return("the target return", target, trained.record, on_warning)

@@ -1,26 +1,25 @@
-"""A run that is there already: whether the one asked for is the same, or the same and longer, or another."""
+"""Whether a run that exists is the one asked for, the same but longer, or another."""
 
 from __future__ import annotations
 
-from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.artifacts.run_conflict import OTHER_NAME_HINT, changed_keys, conflict_of_settings
-from seqrl_cli.config.architectures import POLICIES
+from seqrl_cli.artifacts.train_job import TrainingData
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import counted
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
-from seqrl_cli.workflows.train.setup import TrainingData
 
 
-def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRecord, bool]:
-    """The record of the run that is there, and whether it is to become longer than it was to be.
+def check_resumable(run: RunFolder, requested: Config, data: TrainingData) -> tuple[RunRecord, bool]:
+    """The record of the run that exists, and whether it is to become longer than it was to be.
 
-    It may keep its books otherwise: how often it logs or saves changes no number.
+    How often it logs or saves may differ, since neither changes a number.
 
-    A policy's learning rate does not depend on when training ends, and that of a token model at the papers' size
-    neither: there a longer run is the shorter one that went on, to the bit.
+    A policy's learning rate does not depend on when training ends, nor does a token model's at the papers' size: there
+    a longer run is the shorter one continued, bit for bit.
 
     Raises:
         RunConflictError: it is not the run that is asked for.
@@ -28,35 +27,37 @@ def check_same(run: RunFolder, asked: Config, data: TrainingData) -> tuple[RunRe
     """
     record = read_record(run.record)
     if record.tokens_fingerprint != data.fingerprint:
-        what = "data" if isinstance(data, PolicyData) else "tokens"
-        raise RunConflictError(f"{run.path} was trained on other {what} than {asked.dataset} has", "--force redoes it")
+        what = ARCHITECTURES[requested.model.arch].kind.reads
+        message = f"{run.path} was trained on other {what} than {requested.dataset} has"
+        raise RunConflictError(message, "--force trains it again")
     if not run.config.exists():
         return record, False
-    there = load_config(run.config)
-    changed = changed_keys(there, asked, without=("plan",))
-    if changed == ["train.updates"] and there.train.updates and asked.train.updates:
-        _check_updates(run, there, there.train.updates, asked.train.updates)
-    elif changed and not (changed == ["train.n_epochs_ref"] and _has_more_epochs(there, asked)):
-        raise conflict_of_settings(run, there, asked, changed)
+    existing = load_config(run.config)
+    changed = changed_keys(existing, requested, without=["plan"])
+    if changed == ["train.updates"] and existing.train.updates and requested.train.updates:
+        _check_updates(run, existing, existing.train.updates, requested.train.updates)
+    elif changed and not (changed == ["train.n_epochs_ref"] and _has_more_epochs(existing, requested)):
+        raise conflict_of_settings(run, existing, requested, changed)
     return record, bool(changed)
 
 
-def _check_updates(run: RunFolder, there: Config, had: int, asked: int) -> None:
-    """Stop at another number of updates than a run had, unless it may go on to it.
+def _check_updates(run: RunFolder, existing: Config, had: int, requested: int) -> None:
+    """Stop at another number of updates than a run had, unless it may be continued to it.
 
     Raises:
         RunConflictError: it has that many already, or its learning rate was laid out for another number.
     """
-    if there.model.arch not in POLICIES:
+    if ARCHITECTURES[existing.model.arch].kind.paper_schedule:
         raise RunConflictError(
             f"{run.path} is a run of {counted(had, 'update')}, over which its learning rate falls to a tenth: "
-            f"with {asked:,} it would have been another run from the start",
-            f"add --name {run.path.name}-{asked} for a run beside it, or --force to redo it",
+            f"with {requested:,} it would have been another run from the start",
+            f"add --name {run.path.name}-{requested} for a run beside it, or --force to redo it",
         )
-    if asked < had:
-        raise RunConflictError(f"{run.path} is a run of {counted(had, 'update')}, more than {asked:,}", OTHER_NAME_HINT)
+    if requested < had:
+        message = f"{run.path} is a run of {counted(had, 'update')}, more than {requested:,}"
+        raise RunConflictError(message, OTHER_NAME_HINT)
 
 
-def _has_more_epochs(there: Config, asked: Config) -> bool:
-    """Whether the papers' schedule goes on for more epochs; with a number of updates it is not the papers'."""
-    return there.train.updates is None and asked.train.n_epochs_ref > there.train.n_epochs_ref
+def _has_more_epochs(existing: Config, requested: Config) -> bool:
+    """Whether the papers' schedule is to last for more epochs; with a number of updates it is not the papers'."""
+    return existing.train.updates is None and requested.train.n_epochs_ref > existing.train.n_epochs_ref

@@ -1,76 +1,38 @@
-"""From a dataset to a trained model: a new run, one that goes on, or one that is done."""
+"""``seqrl train``: a new run, one that resumes, or one that is finished already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.artifacts.policy_data import PolicyData
-from seqrl_cli.artifacts.token_model import choose_device, use_threads
+from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.train_job import TrainJob, count_parameters, estimate_seconds, parameters_text
 from seqrl_cli.config.presets import dump_config
-from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, Progress, duration
-from seqrl_cli.errors import CommandInterruptedError, SeqrlError
-from seqrl_cli.models.decision.build import Policy
-from seqrl_cli.models.decision.decoder import check_context
-from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.models.retnet.model import RetNet
-from seqrl_cli.planning.settings import plan_settings
+from seqrl_cli.errors import CommandInterruptedError
+from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
-from seqrl_cli.runs.layout import RunFolder, check_name
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
 from seqrl_cli.tracking.metrics import TrainingLine, Values, read_training_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
-from seqrl_cli.workflows.train.resume import check_same
-from seqrl_cli.workflows.train.setup import (
-    TrainJob,
-    count_parameters,
-    ensure_data,
-    estimate_seconds,
-    parameters_text,
-    pinned,
-    prepare,
-)
+from seqrl_cli.workflows.train.dry_run import dry_run
+from seqrl_cli.workflows.train.resume import check_resumable
+from seqrl_cli.workflows.train.setup import TrainRequest, settled, warn_early
 
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """What ``seqrl train`` was asked for.
-
-    Attributes:
-        located: the dataset.
-        config: the resolved configuration.
-        name: name of the run; None = ``<arch>-s<seed>``.
-        device: ``auto``, ``cpu``, ``cuda`` …
-        threads: CPU threads; None = all cores.
-        argv: the command line, for the record.
-    """
-
-    located: DatasetRef
-    config: Config
-    name: str | None = None
-    device: str = "auto"
-    threads: int | None = None
-    argv: Sequence[str] = ()
-
-    @property
-    def run(self) -> RunFolder:
-        """The run's folder."""
-        name = self.name or f"{self.config.model.arch}-s{self.config.seed}"
-        return self.located.folder.run(check_name("run", name))
+__all__ = ["TrainReport", "TrainRequest", "dry_run", "run"]
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What ``train`` says at the end."""
+    """Result of ``train``."""
 
     run: str
     status: str
@@ -92,187 +54,170 @@ class TrainReport:
         return asdict(self)
 
 
-def train_model(request: TrainRequest, console: Console, *, force: bool = False) -> TrainReport:
-    """Train, continue, or find that it is done.
+def run(request: TrainRequest, console: Console) -> TrainReport:
+    """Train a new run, resume one, or report that it is finished.
 
     Raises:
         CommandInterruptedError: Ctrl-C; a checkpoint was saved.
         SeqrlError: the run belongs to other settings or data, is in use, or cannot be written.
     """
     device, threads = choose_device(request.device), use_threads(request.threads)
-    run = request.run
-    data = ensure_data(request.located, request.config, console)
-    request = replace(request, config=pinned(request.located, request.config, data))
-    with locked(run.path):
-        finish_replacement(run)
-        if run.record.exists() and not force:
-            record, differs = check_same(run, request.config, data)
-            if record.status == "finished" and not differs:
-                console.note(f"{run.path} is already trained; --force trains it again")
-                return _report(run, record)
-        job = prepare(request.config, data, request.located.step_limit, device)
+    folder, family = request.run, family_of(request.config.model.arch)
+    data = family.ensure(request.dataset, request.config, console)
+    request = replace(request, config=settled(request.dataset, request.config, data))
+    with locked(folder.path):
+        finish_replacement(folder)
+        if folder.record.exists() and not request.force:
+            record, is_longer = check_resumable(folder, request.config, data)
+            if record.status == "finished" and not is_longer:
+                console.note(f"{folder.path} is already trained; --force trains it again")
+                return _report(folder, record)
+        job = family.prepare(request.config, data, request.dataset.step_limit, device)
+        training = _Training(request, job, device, threads, console)
         warn_early(request, job, console)
-        _announce(run, [] if force else saved_steps(run.checkpoints), job, device, console)
-        begun = _replace(run, request, job, device, threads, console) if force and holds_run(run) else None
-        record = _write_start(run, request, job, device, threads)
-        return _fit(run, record, job, console, begun, force=force)
+        training.announce()
+        started = training.replace_existing() if request.force and holds_run(folder) else None
+        return training.finish(training.write_start(folder), started)
 
 
-def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
-    """Say before the training what would be found out after it: nothing to validate on, or a plan that is refused."""
-    config, model = request.config, job.model
-    if request.located.env_id is None:
-        name = request.located.id
-        tell = f"seqrl download {name} data.env_id=ID says which one"
-        console.warn(f"{name} does not say which environment it is from, so `seqrl plan` has nowhere to play; {tell}")
-    if not job.validation:
-        console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
-    try:
-        if isinstance(model, GPT | RetNet):
-            plan_settings(config.plan).check_fits(model.block_size, model.transition_dim)
-        elif isinstance(model, Policy):
-            check_context(model, config.plan.max_context_transitions)
-    except SeqrlError as error:
-        console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
+@dataclass(frozen=True)
+class _Training:
+    """A job that is being done."""
 
+    request: TrainRequest
+    job: TrainJob
+    device: torch.device
+    threads: int
+    console: Console
 
-def _replace(
-    run: RunFolder, request: TrainRequest, job: TrainJob, device: torch.device, threads: int, console: Console
-) -> FitOutcome:
-    """Train up to the first checkpoint beside the run that is there, and only then take its place.
+    @property
+    def folder(self) -> RunFolder:
+        return self.request.run
 
-    Returns:
-        How far the new run has come; ``interrupted`` is true only where Ctrl-C stopped it, not the checkpoint.
+    def announce(self) -> None:
+        """Tell how large the job is, or where it resumes."""
+        if self.console.quiet:
+            return
+        job, path = self.job, self.folder.path
+        steps = [] if self.request.force else saved_steps(self.folder.checkpoints)
+        if steps:
+            self.console.note(f"{path}: resuming from update {steps[-1]:,} of {job.settings.updates:,}")
+            return
+        size = f"{parameters_text(job.model)}, {job.settings.updates:,} updates on {self.device}"
+        self.console.note(f"{path}: {size}, about {duration(estimate_seconds(job))}")
 
-    Raises:
-        CommandInterruptedError: Ctrl-C before there was a checkpoint; the run that was there is as it was.
-        SeqrlError: the new run failed; likewise.
-    """
-    if removed := goes_with(run):
-        console.note(f"{run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
-    first = min(job.settings.checkpoint_every, job.settings.updates)
-    made = 0
+    def replace_existing(self) -> FitOutcome:
+        """Train up to the first checkpoint beside the run that exists, and only then take its place.
 
-    def at_first_checkpoint() -> bool:
-        nonlocal made
-        made += 1  # not counted in the update that Ctrl-C stops, where nobody asks
-        return made == first
+        Returns:
+            How far the new run has come; ``interrupted`` is true only where Ctrl-C stopped it, not the checkpoint.
 
-    try:
-        with replacing(run) as new, console.progress(f"training {run.path.name}", "updates") as update:
-            _write_start(new, request, job, device, threads)
-            outcome = _loop(new, job, console, update, at_first_checkpoint)
-    except KeyboardInterrupt as error:
-        message = f"interrupted before the first checkpoint; {run.path} is as it was"
-        raise CommandInterruptedError(message, "the same command starts over") from error
-    return replace(outcome, interrupted=made < first)
+        Raises:
+            CommandInterruptedError: Ctrl-C before there was a checkpoint; the run that existed is unchanged.
+            SeqrlError: the new run failed; likewise.
+        """
+        path, console = self.folder.path, self.console
+        if removed := goes_with(self.folder):
+            console.note(f"{path} is replaced at the first checkpoint, and its {removed} are removed with it")
+        first = min(self.job.settings.checkpoint_every, self.job.settings.updates)
+        made = 0
 
+        def at_first_checkpoint() -> bool:
+            nonlocal made
+            made += 1  # not counted in the update that Ctrl-C stops, where nobody asks
+            return made == first
 
-def _write_start(
-    run: RunFolder, request: TrainRequest, job: TrainJob, device: torch.device, threads: int
-) -> records.RunRecord:
-    """Write the record and the configuration of a run that starts or resumes."""
-    going_on = {"created": records.read_record(run.record).created} if run.record.exists() else {}
-    record = records.new_record(
-        datasets=request.located.datasets,
-        env_id=job.data.env_id,
-        arch=request.config.model.arch,
-        name=request.run.path.name,
-        seed=request.config.seed,
-        status="running",
-        argv=list(request.argv),
-        device=str(device),
-        threads=threads,
-        parameters=count_parameters(job.model),
-        tokens_fingerprint=job.data.fingerprint,
-        return_range=job.data.return_range if isinstance(job.data, PolicyData) else None,
-        **going_on,
-    )
-    record = records.write_record(run.record, record)
-    write_text_atomic(run.config, dump_config(request.config))
-    return record
+        try:
+            with replacing(self.folder) as new, console.progress(f"training {path.name}", "updates") as update:
+                self.write_start(new)
+                outcome = self._loop(new, update, at_first_checkpoint)
+        except KeyboardInterrupt as error:
+            message = f"interrupted before the first checkpoint; {path} is as it was"
+            raise CommandInterruptedError(message, "the same command starts over") from error
+        return replace(outcome, interrupted=made < first)
 
-
-def _announce(run: RunFolder, steps: list[int], job: TrainJob, device: torch.device, console: Console) -> None:
-    if console.quiet:
-        return
-    if steps:
-        console.note(f"{run.path}: going on from update {steps[-1]:,} of {job.settings.updates:,}")
-        return
-    size = f"{parameters_text(job.model)}, {job.settings.updates:,} updates on {device}"
-    console.note(f"{run.path}: {size}, about {duration(estimate_seconds(job))}")
-
-
-def _fit(
-    run: RunFolder,
-    record: records.RunRecord,
-    job: TrainJob,
-    console: Console,
-    begun: FitOutcome | None,
-    *,
-    force: bool,
-) -> TrainReport:
-    """Run the loop, or its rest where it has begun, and write down how it ended."""
-    status: records.Status = "failed"
-    try:
-        if begun is not None and begun.interrupted:
-            outcome = begun
-        else:
-            with console.progress(f"training {run.path.name}", "updates") as update:
-                outcome = _loop(run, job, console, update)
-        status = "interrupted" if outcome.interrupted else "finished"
-    except KeyboardInterrupt as error:
-        status = "interrupted"
-        raise _interrupted(run, force=force) from error
-    finally:
-        record = records.write_record(run.record, record.model_copy(update={"status": status}))
-    if outcome.interrupted:
-        message = f"interrupted at update {outcome.step:,} of {job.settings.updates:,}; a checkpoint was saved"
-        raise CommandInterruptedError(message, _carries_on(force=force))
-    return _report(run, record, fresh=True)
-
-
-def _carries_on(*, force: bool) -> str:
-    without = " without --force" if force else ""
-    return f"the same command{without} carries on from there"
-
-
-def _interrupted(run: RunFolder, *, force: bool) -> CommandInterruptedError:
-    """What to say of a run that was stopped at once: before its loop, or by a second Ctrl-C in it."""
-    steps = saved_steps(run.checkpoints)
-    if not steps:
-        return CommandInterruptedError(
-            f"interrupted before the first checkpoint of {run.path}", "the same command begins anew"
+    def write_start(self, folder: RunFolder) -> records.RunRecord:
+        """Write the record and the configuration of a run that starts or resumes."""
+        request, job = self.request, self.job
+        kept = {"created": records.read_record(folder.record).created} if folder.record.exists() else {}
+        record = records.new_record(
+            datasets=request.dataset.datasets,
+            env_id=job.data.env_id,
+            arch=request.config.model.arch,
+            name=self.folder.path.name,
+            seed=request.config.seed,
+            status="running",
+            argv=list(request.argv),
+            device=str(self.device),
+            threads=self.threads,
+            parameters=count_parameters(job.model),
+            tokens_fingerprint=job.data.fingerprint,
+            return_range=job.return_range,
+            **kept,
         )
-    kept = f"interrupted; {run.path} has its checkpoint of update {steps[-1]:,}"
-    return CommandInterruptedError(kept, _carries_on(force=force))
+        record = records.write_record(folder.record, record)
+        write_text_atomic(folder.config, dump_config(request.config))
+        return record
 
+    def finish(self, record: records.RunRecord, started: FitOutcome | None) -> TrainReport:
+        """Run the loop, or its rest where it has started, and write down how it ended.
 
-def _loop(
-    run: RunFolder,
-    job: TrainJob,
-    console: Console,
-    update: Progress,
-    should_stop: Callable[[], bool] | None = None,
-) -> FitOutcome:
-    loss = ""
+        Raises:
+            CommandInterruptedError: Ctrl-C.
+        """
+        status: records.Status = "failed"
+        folder, console = self.folder, self.console
+        try:
+            if started is not None and started.interrupted:
+                outcome = started
+            else:
+                with console.progress(f"training {folder.path.name}", "updates") as update:
+                    outcome = self._loop(folder, update)
+            status = "interrupted" if outcome.interrupted else "finished"
+        except KeyboardInterrupt as error:
+            status = "interrupted"
+            raise self._stopped_at_once() from error
+        finally:
+            record = records.write_record(folder.record, record.model_copy(update={"status": status}))
+        if outcome.interrupted:
+            done = f"{outcome.step:,} of {self.job.settings.updates:,}"
+            raise CommandInterruptedError(f"interrupted at update {done}; a checkpoint was saved", self._resume_hint())
+        return _report(folder, record, fresh=True)
 
-    def on_log(step: int, values: Values) -> None:
-        nonlocal loss
-        loss = f"loss {TrainingLine(step, values).loss:.3f}"
+    def _resume_hint(self) -> str:
+        without = " without --force" if self.request.force else ""
+        return f"the same command{without} resumes from there"
 
-    return fit(
-        job.model,
-        job.train,
-        job.validation,
-        job.settings,
-        trainer=job.trainer,
-        checkpoints=run.checkpoints,
-        sinks=[JsonlSink(run.metrics), CallbackSink(on_log)],
-        on_progress=lambda done, total: update(done, total, loss),
-        on_warning=console.warn,
-        should_stop=should_stop,
-    )
+    def _stopped_at_once(self) -> CommandInterruptedError:
+        """The error of a run that was stopped before its loop, or by a second Ctrl-C in it."""
+        path, steps = self.folder.path, saved_steps(self.folder.checkpoints)
+        if not steps:
+            return CommandInterruptedError(
+                f"interrupted before the first checkpoint of {path}", "the same command starts over"
+            )
+        return CommandInterruptedError(
+            f"interrupted; {path} has its checkpoint of update {steps[-1]:,}", self._resume_hint()
+        )
+
+    def _loop(self, folder: RunFolder, update: Progress, should_stop: Callable[[], bool] | None = None) -> FitOutcome:
+        loss = ""
+
+        def on_log(step: int, values: Values) -> None:
+            nonlocal loss
+            loss = f"loss {TrainingLine(step, values).loss:.3f}"
+
+        return fit(
+            self.job.model,
+            self.job.train,
+            self.job.validation,
+            self.job.settings,
+            trainer=self.job.trainer,
+            checkpoints=folder.checkpoints,
+            sinks=[JsonlSink(folder.metrics), CallbackSink(on_log)],
+            on_progress=lambda done, total: update(done, total, loss),
+            on_warning=self.console.warn,
+            should_stop=should_stop,
+        )
 
 
 def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:

@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.build import load_weights
 from seqrl_cli.models.decision.action_distribution import Gaussian, Point, SquashedGaussian
-from seqrl_cli.models.decision.build import build_policy, load_policy_weights
+from seqrl_cli.models.decision.build import build_policy
 from tests.models.policies import ACTION_DIM, CONTEXT, OBSERVATION_DIM, make_batch, make_policy, tensors
 
 
@@ -145,7 +146,7 @@ def test_bad_arguments_and_foreign_weights():
         policy(torch.zeros(1, 7, 4), torch.zeros(1, 7, 2), torch.zeros(1, 7), torch.zeros(1, 7, dtype=torch.long))
     for ours, theirs in (("odt", "dt"), ("dt", "bc"), ("bc", "odt")):
         with pytest.raises(SeqrlError, match=f"holds weights of an? {theirs}, not of this {ours}"):
-            load_policy_weights(make_policy(ours), make_policy(theirs).state_dict(), "here")
+            load_weights(make_policy(ours), make_policy(theirs).state_dict(), "here")
     with pytest.raises(SeqrlError, match="holds weights of other sizes, not of this dt"):
-        load_policy_weights(make_policy("dt"), make_policy("dt", n_layer=1).state_dict(), "here")
-    load_policy_weights(policy, make_policy("odt", seed=1).state_dict(), "here")
+        load_weights(make_policy("dt"), make_policy("dt", n_layer=1).state_dict(), "here")
+    load_weights(policy, make_policy("odt", seed=1).state_dict(), "here")

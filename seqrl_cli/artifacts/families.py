@@ -1,0 +1,111 @@
+"""Families of architectures: what a kind of model is trained on, how its training is laid out, how its runs are loaded.
+
+Workflows ask a family, and never which architecture they have before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.policy_family import PolicyFamily
+from seqrl_cli.artifacts.sizes import Sizes
+from seqrl_cli.artifacts.token_family import TokenFamily
+from seqrl_cli.artifacts.train_job import TrainingData, TrainJob
+from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console
+from seqrl_cli.runs.layout import RunFolder
+
+
+class Family(Protocol):
+    """What the workflows need of a kind of architecture."""
+
+    def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> TrainingData:
+        """What a configuration trains on, made if it is missing.
+
+        Raises:
+            SeqrlError: the dataset cannot be had, or was made with other settings.
+        """
+
+    def current(self, dataset: DatasetRef, config: Config, console: Console) -> TrainingData | None:
+        """What a configuration trains on, if it is there."""
+
+    def placeholder(
+        self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray
+    ) -> TrainingData | None:
+        """Data of the expected sizes and of no meaning; None where the sizes are not known.
+
+        Args:
+            dataset: the one that is not here yet.
+            config: of the run.
+            sizes: those expected.
+            offsets: (episodes + 1,) first rows of the episodes, and the number of rows.
+        """
+
+    def facts(self, data: Any) -> dict[str, object]:
+        """What a dry run states of the data, or of their absence."""
+
+    def data_bytes(self, config: Config, sizes: Sizes) -> int | None:
+        """Bytes of what is made from the dataset before training; None where they are not known."""
+
+    def settle(self, config: Config, data: Any, source: object) -> Config:
+        """The configuration with what the data decide; ``source`` is named in errors."""
+
+    def prepare(self, config: Config, data: Any, step_limit: int, device: torch.device) -> TrainJob:
+        """Model, windows and settings of a run; the same request gives the same job.
+
+        Args:
+            config: of the run.
+            data: what ``ensure``, ``current`` or ``placeholder`` gave.
+            step_limit: most steps of an episode in its environment.
+            device: where to put the model.
+
+        Raises:
+            SeqrlError: the configuration makes no model, or the dataset has no window.
+        """
+
+    def load(
+        self,
+        run: SavedRun,
+        device: torch.device,
+        checkpoint: int | None,
+        on_warning: Callable[[str], None] | None,
+    ) -> TrainedRun:
+        """See :func:`load_trained`."""
+
+
+FAMILIES: dict[str, Family] = {"planner": TokenFamily(), "policy": PolicyFamily()}
+"""By the name of the kind."""
+
+
+def family_of(arch: str) -> Family:
+    """The family of an architecture."""
+    return FAMILIES[ARCHITECTURES[arch].kind.name]
+
+
+def load_trained(
+    run: RunFolder | SavedRun,
+    device: torch.device,
+    checkpoint: int | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> TrainedRun:
+    """Load a run's model, whatever its architecture.
+
+    Args:
+        run: the run.
+        device: where to put the model.
+        checkpoint: updates of the checkpoint; None = the newest whole one.
+        on_warning: told of damaged checkpoints that are passed over.
+
+    Raises:
+        SeqrlError: a file is missing or damaged, the checkpoint does not exist, or the data at hand are not those that
+            the run was trained on.
+    """
+    saved = SavedRun.of(run)
+    return family_of(saved.config.model.arch).load(saved, device, checkpoint, on_warning)

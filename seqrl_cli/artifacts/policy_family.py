@@ -1,0 +1,116 @@
+"""Policies as a family of architectures: their data, their training and their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy, make_policy, pin_target
+from seqrl_cli.artifacts.policy_data import PolicyData, ensure_policy_data, policy_data
+from seqrl_cli.artifacts.sizes import Sizes
+from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.trained_run import SavedRun
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.policy_windows import PolicyWindows, best_fraction
+from seqrl_cli.data.windows import split_episodes
+from seqrl_cli.training.policy_learner import PolicySettings
+from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
+
+
+class PolicyFamily:
+    """Policies; see :class:`~seqrl_cli.artifacts.families.Family`."""
+
+    def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> PolicyData:
+        """See :meth:`Family.ensure`."""
+        return ensure_policy_data(dataset, config.data, console)
+
+    def current(self, dataset: DatasetRef, config: Config, console: Console) -> PolicyData | None:
+        """See :meth:`Family.current`."""
+        if not dataset.exists:
+            return None
+        return policy_data(dataset, dataset.load_vectors())
+
+    def placeholder(self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray) -> PolicyData | None:
+        """See :meth:`Family.placeholder`."""
+        if sizes.observation_dim is None or sizes.action_dim is None:
+            return None
+        transitions = offsets[-1]
+        ends = np.isin(np.arange(transitions), offsets[1:] - 1)
+        blank = np.zeros((transitions, sizes.observation_dim + sizes.action_dim + 1), np.float32)
+        observations, actions, rewards = np.split(blank, [sizes.observation_dim, blank.shape[1] - 1], axis=1)
+        never = np.zeros_like(ends)
+        return policy_data(dataset, Episodes.from_flags(observations, actions, rewards[:, 0], never, ends))
+
+    def facts(self, data: PolicyData | None) -> dict[str, object]:
+        """See :meth:`Family.facts`."""
+        return {}
+
+    def data_bytes(self, config: Config, sizes: Sizes) -> int | None:
+        """See :meth:`Family.data_bytes`; episodes are used as they are."""
+        return 0
+
+    def settle(self, config: Config, data: PolicyData, source: object) -> Config:
+        """See :meth:`Family.settle`."""
+        return pin_target(config, data.return_range, source)
+
+    def prepare(self, config: Config, data: PolicyData, step_limit: int, device: torch.device) -> TrainJob:
+        """See :meth:`Family.prepare`."""
+        used = best_fraction(data.trajectories, config.policy.top_share)
+        parts = split_episodes(len(used), config.train.validation_share, held_out_generator(config))
+        kept, held_out = ([used[index] for index in part] for part in parts)
+        policy = make_policy(config, data, step_limit)
+        low, high = data.action_bounds
+        policy.normalizer.fit(np.concatenate([one.observations for one in kept]), low, high)
+        train = PolicyWindows(kept, policy.context)
+        validation = PolicyWindows(held_out, policy.context) if held_out else None
+        settings = policy_train_settings(config)
+        return TrainJob(policy.to(device), train, validation, settings, PolicyTrainer, data, data.return_range)
+
+    def load(
+        self,
+        run: SavedRun,
+        device: torch.device,
+        checkpoint: int | None,
+        on_warning: Callable[[str], None] | None,
+    ) -> TrainedPolicy:
+        """See :meth:`Family.load`."""
+        return load_policy(run, device, checkpoint, on_warning)
+
+
+def policy_settings(config: Config) -> PolicySettings:
+    """How a policy learns, offline and online."""
+    train, policy = config.train, config.policy
+    return PolicySettings(
+        seed=config.seed,
+        optimizer=policy.optimizer,
+        learning_rate=train.learning_rate,
+        warmup_updates=policy.warmup_updates,
+        betas=(train.beta1, train.beta2),
+        weight_decay=train.weight_decay,
+        grad_clip=train.grad_clip,
+        entropy_samples=policy.entropy_samples,
+        target_entropy=policy.target_entropy,
+        initial_temperature=policy.initial_temperature,
+        temperature_rate=policy.temperature_rate,
+        precision=train.precision,
+        compile=train.compile,
+    )
+
+
+def policy_train_settings(config: Config) -> PolicyTrainSettings:
+    """The loop's settings for a policy."""
+    train = config.train
+    assert train.updates is not None, "the schema gives every policy a number of updates"
+    return PolicyTrainSettings(
+        updates=train.updates,
+        learner=policy_settings(config),
+        batch_size=train.batch_size,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        keep_checkpoints=train.keep_checkpoints,
+    )

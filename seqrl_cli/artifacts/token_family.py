@@ -1,0 +1,128 @@
+"""Models of tokens as a family of architectures: their data, their training and their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.sizes import Sizes
+from seqrl_cli.artifacts.token_model import TrainedModel, load_model, make_model
+from seqrl_cli.artifacts.tokens import current_tokens, ensure_tokens
+from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.trained_run import SavedRun
+from seqrl_cli.config.model_sections import TokenModelSection
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console
+from seqrl_cli.data.discretizer import Discretizer, token_dtype
+from seqrl_cli.data.tokens import TokenizedDataset
+from seqrl_cli.data.windows import Windows, split_episodes
+from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
+from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
+
+
+class TokenFamily:
+    """Models of tokens; see :class:`~seqrl_cli.artifacts.families.Family`."""
+
+    def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> TokenizedDataset:
+        """See :meth:`Family.ensure`."""
+        return ensure_tokens(dataset, config.data, console)
+
+    def current(self, dataset: DatasetRef, config: Config, console: Console) -> TokenizedDataset | None:
+        """See :meth:`Family.current`."""
+        return current_tokens(dataset, config.data, console.warn)
+
+    def placeholder(
+        self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray
+    ) -> TokenizedDataset | None:
+        """See :meth:`Family.placeholder`."""
+        if sizes.observation_dim is None or sizes.action_dim is None or sizes.dims is None:
+            return None
+        bins = config.data.bins
+        return TokenizedDataset(
+            tokens=np.zeros((offsets[-1], sizes.dims), token_dtype(bins)),
+            offsets=offsets,
+            returns=np.zeros(len(offsets) - 1),
+            discretizer=Discretizer(np.zeros((bins + 1, sizes.dims)), config.data.discretizer),
+            observation_dim=sizes.observation_dim,
+            action_dim=sizes.action_dim,
+            discount=config.data.discount,
+            termination_penalty=config.data.termination_penalty,
+            dataset_id=dataset.id,
+            env_id=dataset.spec.env_id,
+            observation_slice=dataset.spec.observation_size,
+            fingerprint="",
+        )
+
+    def facts(self, data: TokenizedDataset | None) -> dict[str, object]:
+        """See :meth:`Family.facts`."""
+        return {"tokens are there": data is not None}
+
+    def data_bytes(self, config: Config, sizes: Sizes) -> int | None:
+        """See :meth:`Family.data_bytes`."""
+        return sizes.tokens_bytes(config.data.bins)
+
+    def settle(self, config: Config, data: TokenizedDataset, source: object) -> Config:
+        """See :meth:`Family.settle`."""
+        return config
+
+    def prepare(self, config: Config, data: TokenizedDataset, step_limit: int, device: torch.device) -> TrainJob:
+        """See :meth:`Family.prepare`."""
+        section = config.model
+        assert isinstance(section, TokenModelSection)
+        parts = split_episodes(len(data.returns), config.train.validation_share, held_out_generator(config))
+        train, validation = (
+            Windows(data.tokens, data.offsets, section.sequence_length, data.bins, step_limit, episodes=episodes)
+            for episodes in parts
+        )
+        model = make_model(config, data).to(device)
+        settings = train_settings(config, len(train), train.block_size)
+        return TrainJob(model, train, validation, settings, TokenTrainer, data)
+
+    def load(
+        self,
+        run: SavedRun,
+        device: torch.device,
+        checkpoint: int | None,
+        on_warning: Callable[[str], None] | None,
+    ) -> TrainedModel:
+        """See :meth:`Family.load`."""
+        return load_model(run, device, checkpoint, on_warning)
+
+
+def train_settings(config: Config, windows: int, block_size: int) -> TrainSettings:
+    """The loop's settings: the paper's number of updates and schedule, or a given number and one scaled to it.
+
+    Args:
+        config: the resolved configuration.
+        windows: those that are trained on. The papers hold nothing out and count all; here the held-out episodes' do
+            not count, so that warm-up and decay last the epochs that the papers give them.
+        block_size: targets a window.
+    """
+    train = config.train
+    if train.updates is None:
+        updates = paper_updates(windows, train.batch_size, train.n_epochs_ref)
+        schedule = paper_schedule(train.schedule, windows, block_size)
+    else:
+        updates = train.updates
+        schedule = scaled_schedule(train.schedule, updates, train.batch_size, block_size)
+    return TrainSettings(
+        updates=updates,
+        schedule=schedule,
+        seed=config.seed,
+        batch_size=train.batch_size,
+        learning_rate=train.learning_rate,
+        betas=(train.beta1, train.beta2),
+        weight_decay=train.weight_decay,
+        grad_clip=train.grad_clip,
+        action_weight=train.action_weight,
+        reward_weight=train.reward_weight,
+        value_weight=train.value_weight,
+        precision=train.precision,
+        compile=train.compile,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        keep_checkpoints=train.keep_checkpoints,
+    )

@@ -1,0 +1,78 @@
+"""What a training consists of before it begins: data, model, settings and what makes the updates."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import nn
+
+from seqrl_cli.config.schema import Config
+from seqrl_cli.training.loop import seconds_per_update
+from seqrl_cli.training.optimizer import trainable_parameters
+from seqrl_cli.training.rng import SeedStream
+from seqrl_cli.training.trainer import LoopSettings, TrainerFactory
+
+
+class TrainingData(Protocol):
+    """What a model is trained on."""
+
+    @property
+    def env_id(self) -> str | None:
+        """Gymnasium id of the environment; None when nobody says."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the data, which ties a run to them."""
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """Everything that the loop needs, made from a request.
+
+    Attributes:
+        model: on its device, with fresh weights.
+        train: windows to train on.
+        validation: held-out windows; None when there are none.
+        settings: how to train.
+        trainer: what makes the updates.
+        data: what the windows were cut from.
+        return_range: worst and best return of the data, for models that are asked for one; None for others.
+    """
+
+    model: nn.Module
+    train: Sized
+    validation: Sized | None
+    settings: LoopSettings
+    trainer: TrainerFactory
+    data: TrainingData
+    return_range: tuple[float, float] | None = None
+
+
+def held_out_generator(config: Config) -> np.random.Generator:
+    """What draws the episodes that are held out."""
+    return np.random.default_rng([config.seed, SeedStream.HELD_OUT])
+
+
+def estimate_seconds(job: TrainJob, done: int = 0) -> float:
+    """Seconds that the updates after the first ``done`` take here, from a few updates of a copy of the model."""
+    left = max(0, job.settings.updates - done)
+    return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer) * left
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers in a model, frozen ones included."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_trainable(model: nn.Module) -> int:
+    """Numbers in a model that learn."""
+    return sum(parameter.numel() for parameter in trainable_parameters(model).values())
+
+
+def parameters_text(model: nn.Module) -> str:
+    """``85,000 parameters``; where some are frozen also how many learn."""
+    total, trainable = count_parameters(model), count_trainable(model)
+    return f"{total:,} parameters" + (f", {trainable:,} trainable" if trainable != total else "")

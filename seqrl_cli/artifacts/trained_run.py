@@ -1,0 +1,99 @@
+"""A run that was trained: what its folder contains, read once, and its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from seqrl_cli.config.presets import load_config
+from seqrl_cli.config.schema import Config
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.status import unfinished
+from seqrl_cli.training.checkpoints import newest_model, read_model, saved_steps, step_folder
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run's folder with its record and its configuration."""
+
+    folder: RunFolder
+    record: RunRecord
+    config: Config
+
+    @classmethod
+    def read(cls, folder: RunFolder) -> SavedRun:
+        """Read both files.
+
+        Raises:
+            SeqrlError: one is missing or damaged.
+        """
+        return cls(folder, read_record(folder.record), load_config(folder.config))
+
+    @classmethod
+    def of(cls, run: RunFolder | SavedRun) -> SavedRun:
+        """A run that may have been read already; raises SeqrlError like :meth:`read`."""
+        return run if isinstance(run, SavedRun) else cls.read(run)
+
+    def weights(
+        self, wanted: int | None, on_warning: Callable[[str], None] | None
+    ) -> tuple[int, dict[str, Tensor], object]:
+        """Step, weights and origin of a checkpoint: the wanted one, or the newest that is whole.
+
+        Raises:
+            SeqrlError: there is none.
+        """
+        path, checkpoints = self.folder.path, self.folder.checkpoints
+        steps = saved_steps(checkpoints)
+        if not steps:
+            why = unfinished(self.folder, self.record)
+            hint = "let it train until its first checkpoint, or name another run: `seqrl runs` lists them"
+            raise SeqrlError(f"{path}{f', which {why},' if why else ''} has no checkpoint yet", hint)
+        if wanted is None:
+            found = newest_model(checkpoints, on_warning)
+            assert found is not None, "there are checkpoints"
+            return *found, step_folder(checkpoints, found[0])
+        if wanted not in steps:
+            raise SeqrlError(f"{path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
+        return wanted, read_model(step_folder(checkpoints, wanted)), step_folder(checkpoints, wanted)
+
+
+class TrainedRun(Protocol):
+    """A run's model, ready for use, whatever its architecture."""
+
+    @property
+    def model(self) -> nn.Module:
+        """On its device, in evaluation mode."""
+
+    @property
+    def step(self) -> int:
+        """The checkpoint's updates."""
+
+    @property
+    def config(self) -> Config:
+        """The run's configuration."""
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's record."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers per observation and per action."""
+
+    def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
+        """How many dimensions of a longer observation the data keep; None for all.
+
+        Args:
+            of_dataset: what the dataset has noted; asked only where the run has not.
+        """
+
+
+def warn_unfinished(run: RunFolder, record: RunRecord, step: int, on_warning: Callable[[str], None] | None) -> None:
+    """Say when the newest checkpoint, of update ``step``, is not the end of its run."""
+    if on_warning and (why := unfinished(run, record)):
+        on_warning(f"{run.path} {why}: its newest checkpoint is taken, of update {step:,}")

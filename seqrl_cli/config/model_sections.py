@@ -1,0 +1,138 @@
+"""The section ``model`` of each architecture: only the keys that it has, and the arguments of its constructor."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.section import Section
+
+if TYPE_CHECKING:
+    from seqrl_cli.config.sections import PolicyConfig
+
+
+class ModelSection(Section):
+    """What every model has."""
+
+    arch: str = Field(description="architecture")
+    n_layer: int = Field(4, ge=1, description="layers")
+    width: int = Field(128, ge=1, description="width of the embedding")
+    residual_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+
+
+class AttentionSection(ModelSection):
+    """Models with heads that see a window of the past."""
+
+    n_head: int = Field(4, ge=1, description="attention heads")
+    sequence_length: int = Field(10, ge=1, description="transitions in a training window")
+    embedding_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    attention_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> AttentionSection:
+        self._check_divisible("width", self.width)
+        return self
+
+    def _check_divisible(self, key: str, width: int) -> None:
+        if width % self.n_head:
+            raise ValueError(f"model.{key} = {width} is not divisible by model.n_head = {self.n_head}")
+
+
+class TokenModelSection(AttentionSection):
+    """Models of tokens."""
+
+    mask_values: bool = Field(True, description="no token sees a value token of the past")
+    stop_token: bool = Field(True, description="the end of an episode is predicted, too")
+
+    def arguments(self, dims: int) -> dict[str, Any]:
+        """Keyword arguments of the model's constructor, for transitions of ``dims`` tokens."""
+        return self.model_dump(exclude={"arch", "sequence_length"})
+
+
+class PolicySection(ModelSection):
+    """Models that predict actions."""
+
+    def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
+        """Keyword arguments of the model's constructor, of which the section ``policy`` decides some."""
+        raise NotImplementedError
+
+
+class GPTSection(TokenModelSection):
+    """The Trajectory Transformer."""
+
+    arch: Literal["gpt"] = "gpt"
+
+    def arguments(self, dims: int) -> dict[str, Any]:
+        """See :meth:`TokenModelSection.arguments`; a gpt has one position for each token of its window but the last."""
+        return {**super().arguments(dims), "block_size": self.sequence_length * dims - 1}
+
+
+class RetNetSection(TokenModelSection):
+    """The retentive network."""
+
+    arch: Literal["retnet"] = "retnet"
+    value_width: int | None = Field(None, ge=1, description="retnet: width of all heads' values; null = width")
+    ffn_width: int | None = Field(
+        None,
+        ge=1,
+        description="retnet: inner width of the gated networks; null = 7/3 x width, which makes it as large as a gpt",
+    )
+    mode: Literal["parallel", "chunkwise", "recurrent"] = Field("parallel", description="retnet: form of retention")
+    chunk_size: int = Field(64, ge=1, description="retnet: tokens per chunk of the chunkwise form")
+
+    @model_validator(mode="after")
+    def _heads_turn_in_pairs(self) -> RetNetSection:
+        if self.value_width is not None:
+            self._check_divisible("value_width", self.value_width)
+        each = self.width // self.n_head
+        if each % 2:
+            raise ValueError(
+                f"model.width = {self.width} gives each of model.n_head = {self.n_head} heads {each} dimensions; "
+                "a retnet turns them in pairs and needs an even number"
+            )
+        return self
+
+
+class DecisionTransformerSection(AttentionSection, PolicySection):
+    """The Decision Transformer."""
+
+    arch: Literal["dt"] = "dt"
+
+    def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
+        """See :meth:`PolicySection.arguments`."""
+        own = self.model_dump(exclude={"arch", "sequence_length"})
+        conditioning = {"squash": policy.stochastic_tanh, "return_scale": policy.return_scale}
+        return {**own, **conditioning, "context": self.sequence_length}
+
+
+class OnlineDecisionTransformerSection(DecisionTransformerSection):
+    """The Online Decision Transformer."""
+
+    arch: Literal["odt"] = "odt"  # type: ignore[assignment]
+
+
+class BehaviourCloningSection(PolicySection):
+    """A perceptron."""
+
+    arch: Literal["bc"] = "bc"
+
+    def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
+        """See :meth:`PolicySection.arguments`."""
+        return {"n_layer": self.n_layer, "width": self.width, "dropout": self.residual_dropout}
+
+
+def section_of(arch: str) -> type[ModelSection]:
+    """The class of an architecture's section ``model``."""
+    module, _, name = ARCHITECTURES[arch].section.partition(":")
+    section: type[ModelSection] = getattr(import_module(module), name)
+    return section
+
+
+@cache
+def model_sections() -> dict[str, type[ModelSection]]:
+    """The classes of all architectures, in the registry's order."""
+    return {name: section_of(name) for name in ARCHITECTURES}

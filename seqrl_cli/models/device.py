@@ -1,0 +1,51 @@
+"""Where models are computed: the device, its free memory, and how many threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from seqrl_cli.errors import SeqrlError, UsageError
+
+FALLBACK_MEMORY = 4 * 2**30  # assumed free where the system does not say
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        UsageError: no such kind of device.
+        SeqrlError: the machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {name!r}", "use auto, cpu, cuda or cuda:1") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available()}
+    if not available.get(device.type, False):
+        raise SeqrlError(f"there is no {device.type} device on this machine", "use --device cpu, or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SeqrlError(f"there is no {name}; this machine has {torch.cuda.device_count()}", "use --device cuda")
+    return device
+
+
+def use_threads(threads: int | None) -> int:
+    """Set how many CPU threads PyTorch uses; by default its own choice: all cores, or what OMP_NUM_THREADS says."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+def available_memory(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return FALLBACK_MEMORY
+    kibibytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return int(kibibytes) * 1024 if kibibytes else FALLBACK_MEMORY

@@ -1,0 +1,37 @@
+"""Whether a model can hold the plan that its configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.plan import PlanConfig
+from seqrl_cli.config.schema import Config
+from seqrl_cli.models.build import TokenModel
+from seqrl_cli.models.decision.decoder import Policy, check_context
+from seqrl_cli.planning.settings import plan_settings
+
+
+def _check_search(model: TokenModel, plan: PlanConfig) -> None:
+    plan_settings(plan).check_fits(model.block_size, model.transition_dim)
+
+
+def _check_policy(model: Policy, plan: PlanConfig) -> None:
+    check_context(model, plan.max_context_transitions)
+
+
+_CHECKS: dict[str, Callable[[Any, PlanConfig], None]] = {"planner": _check_search, "policy": _check_policy}
+
+
+def check_plan(model: Any, config: Config) -> None:
+    """Stop unless a model can hold the plan.
+
+    Args:
+        model: of the configuration's architecture.
+        config: the run's.
+
+    Raises:
+        SeqrlError: it cannot.
+    """
+    _CHECKS[ARCHITECTURES[config.model.arch].kind.name](model, config.plan)
