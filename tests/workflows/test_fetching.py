@@ -90,7 +90,7 @@ def test_a_page_instead_of_data_is_not_remembered(tmp_path, published):
 def test_a_damaged_ledger_is_named(tmp_path, published):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "downloads.json").write_text("[1, 2]")
-    with pytest.raises(SeqrlError, match=r"downloads\.json does not hold"):
+    with pytest.raises(SeqrlError, match=r"downloads\.json does not map"):
         get(located(tmp_path, published))
 
 
@@ -102,7 +102,7 @@ def test_a_pinned_hash_must_agree(tmp_path, published):
 def test_data_of_other_sizes_than_its_environment_is_refused(tmp_path, published):
     write_d4rl(published, data(observation_dim=17, action_dim=6), {})
     where = located(tmp_path, published)
-    with pytest.raises(SeqrlError, match="sizes 17 and 6, but Hopper-v4 has 11 and 3"):
+    with pytest.raises(SeqrlError, match="sizes \\(17, 6\\), but Hopper-v4 has sizes \\(11, 3\\)"):
         get(where)
     assert not where.folder.dataset.exists()
 
