@@ -99,10 +99,10 @@ def recordable_spaces(env: Environment) -> Spaces:
         UnsupportedSpacesError: observations or actions are of another kind, for example images.
     """
     spaces = spaces_of(env)
-    if isinstance(spaces.action, DiscreteSpace):
-        Spaces(spaces.observation, BoxSpace((1,))).require_vectors(environment_name(env), VECTORS_HINT)
-    else:
-        spaces.require_vectors(environment_name(env), VECTORS_HINT)
+    one_number = BoxSpace((1,))
+    discrete = isinstance(spaces.action, DiscreteSpace)
+    if not (Spaces(spaces.observation, one_number) if discrete else spaces).are_vectors:
+        raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
     return spaces
 
 

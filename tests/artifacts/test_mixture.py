@@ -96,7 +96,7 @@ def test_what_the_parts_disagree_on_is_not_stated(store):
 
 
 def test_datasets_of_other_sizes_are_refused(store):
-    with pytest.raises(SizeMismatchError, match=r"other/long .* sizes \(4, 1\), local/a of sizes \(3, 1\)"):
+    with pytest.raises(SizeMismatchError, match=r"other/long .* sizes \(4, 1\), but local/a has sizes \(3, 1\)"):
         locate(store, "local/a+other/long").load_episodes()
     result = seqrl(store, "train", "local/a+other/long", *TINY)
     assert result.exit_code == 1 and "other/long has observations and actions of sizes (4, 1)" in result.stderr

@@ -85,5 +85,5 @@ def test_parts_that_show_fewer_choices_are_joined():
     few, many = (episodes_of(np.zeros((2, 4)), np.array(choices)) for choices in ([0, 0], [0, 2]))
     for parts in ([few, many], [many, few]):
         assert Episodes.concatenate(parts).spaces.action == DiscreteSpace(3)
-    with pytest.raises(SizeMismatchError, match="part 1 has observations of size 4 and actions of size 1, part 0"):
+    with pytest.raises(SizeMismatchError, match="part 1 has observations of size 4 and actions of size 1, but part 0"):
         Episodes.concatenate([few, episodes_of(np.zeros((2, 4)), np.zeros((2, 1)))])
