@@ -87,7 +87,7 @@ def test_every_episode_gets_a_fresh_policy():
     )
 
 
-@pytest.mark.parametrize(("env_id", "rows"), [("Hopper-v4", 0), ("CartPole-v1", 10), ("Hoper-v4", 10)])
+@pytest.mark.parametrize(("env_id", "rows"), [("Hopper-v4", 0), ("FrozenLake-v1", 10), ("Hoper-v4", 10)])
 def test_what_cannot_be_collected_is_refused(env_id, rows):
     with pytest.raises(SeqrlError):
         collect(env_id, [Part(STANDING, 1.0)], rows, 0, workers=1)

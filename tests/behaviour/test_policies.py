@@ -38,6 +38,11 @@ def test_uniform_policy_fills_the_box():
     assert -2 <= actions.min() < -1.9 and 1.9 < actions.max() <= 2
 
 
-def test_uniform_policy_needs_a_box():
-    with pytest.raises(SeqrlError, match="CartPole"):
-        uniform_factory("CartPole-v1")
+def test_uniform_policy_takes_every_discrete_action():
+    policy = uniform_factory("CartPole-v1")()
+    assert {int(policy.act(np.zeros(4), RNG)) for _ in range(50)} == {0, 1}
+
+
+def test_uniform_policy_needs_vectors():
+    with pytest.raises(SeqrlError, match="'FrozenLake-v1' has observations of 16 discrete choices"):
+        uniform_factory("FrozenLake-v1")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
         (("hoper",), 2, "no policy ships for hoper", "did you mean 'hopper'?"),
         (("Hoper-v4", "--policy", "random"), 1, "no environment 'Hoper-v4'", "Hopper-v4"),
         (("hopper", "--policy", "gpt-s42"), 1, "no run 'gpt-s42'", "seqrl runs"),
-        (("CartPole-v1", "--policy", "random"), 1, "'CartPole-v1' has actions", "Hopper-v4"),
+        (("FrozenLake-v1", "--policy", "random"), 1, "'FrozenLake-v1' has observations of 16", "Hopper-v4"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
