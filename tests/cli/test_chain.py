@@ -218,7 +218,7 @@ def test_force_takes_nothing_away_before_new_episodes_can_be_played(runs, seqrl)
 @pytest.mark.parametrize(("stop", "code"), [(SeqrlError("the disk is full"), 1), (KeyboardInterrupt(), 130)])
 def test_force_takes_nothing_away_when_the_new_episodes_cannot_all_be_written(runs, seqrl, monkeypatch, stop, code):
     folder = runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0"
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.glob("*episode-*")}
     write_episode = episode_files.write_episode
 
     def fails(folder: Path, facts: PlanFacts, record: EpisodeRecord, score: float | None, **how: bool) -> Path:
@@ -231,7 +231,7 @@ def test_force_takes_nothing_away_when_the_new_episodes_cannot_all_be_written(ru
     assert stopped.exit_code == code
     if code == 130:
         assert "the earlier episodes were kept unchanged" in stopped.stderr
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.glob("*episode-*")} == before
 
 
 def test_force_leaves_new_episodes_and_none_of_before(runs, seqrl):

@@ -62,7 +62,9 @@ def test_a_trajectory_retnet_plans_and_is_compared(seqrl, tmp_path):
     planned = seqrl("plan", "theirs", *PLAN)
     assert planned.exit_code == 0, planned.output
     assert seqrl("table", "sim/hopper-medium/theirs").exit_code == 0
-    assert_refused(seqrl("export", "theirs"), 1, "is a retnet, which a trajectory-transformer cannot be", "another run")
+    assert_refused(
+        seqrl("export", "theirs"), 1, "is a retnet, which cannot become a trajectory-transformer", "another run"
+    )
 
 
 def test_the_published_files_with_weights_beside_them(fresh, tmp_path, golden_file):
