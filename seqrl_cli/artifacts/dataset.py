@@ -77,6 +77,13 @@ class DatasetRef:
         """The gymnasium id that the dataset states, else the catalogue's, else None."""
         return (self.facts.env_id if self.facts else None) or self.spec.env_id
 
+    @property
+    def own_settings(self) -> dict[str, Scalar]:
+        """The keys of ``data.`` that a simulated dataset was made with: ``transitions`` and ``seed``."""
+        if self.spec.source != "sim" or self.facts is None:
+            return {}
+        return {key: self.facts.attributes[key] for key in ("transitions", "seed") if key in self.facts.attributes}
+
     def environment(self) -> str:
         """The gymnasium id to evaluate the dataset's models in.
 

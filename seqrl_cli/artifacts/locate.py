@@ -31,7 +31,7 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     """
     known = named_datasets()
     dataset = dataset if dataset in known else _held_name(store, dataset)
-    if "+" in dataset and not Path(dataset).exists():
+    if "+" in dataset and not _is_users_path(store, dataset):
         parts = split_mixture(dataset, lambda name: name in known or store.dataset(name).dataset.exists())
         return DatasetMixture.of_parts([locate(store, part) for part in parts], store)
     folder = store.dataset(dataset)
@@ -54,6 +54,12 @@ def held(store: RunStore, dataset: str) -> DatasetRef | None:
     except UsageError:  # a part of a mixture that is not here
         return None
     return ref if ref.exists else None
+
+
+def _is_users_path(store: RunStore, dataset: str) -> bool:
+    """Whether a name with a ``+`` is the path of a user's file, and not of a mixture's folder in the run directory."""
+    path, mixture = Path(dataset), store.dataset(dataset).path
+    return path.exists() and not (path.is_dir() and path.resolve() == mixture.resolve())
 
 
 def _held_name(store: RunStore, dataset: str) -> str:

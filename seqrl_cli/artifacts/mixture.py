@@ -82,6 +82,12 @@ class DatasetMixture(DatasetRef):
         facts = [one for one in known if one is not None]
         return combined_facts(facts) if len(facts) == len(known) else None
 
+    @property
+    def own_settings(self) -> dict[str, Scalar]:
+        """The settings that all parts were made with."""
+        first, *others = (part.own_settings for part in self.parts)
+        return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+
     def environment(self) -> str:
         """The gymnasium id to evaluate the mixture's models in.
 

@@ -65,6 +65,19 @@ def test_a_mixture_has_one_name(store, typed):
     assert mixture.folder.path == store.root / "local" / "a+b"
 
 
+def test_a_mixtures_own_folder_is_not_taken_for_a_users_file(store, monkeypatch):
+    store.dataset(NAME).path.mkdir()
+    monkeypatch.chdir(store.root)
+    assert isinstance(locate(RunStore(Path(".")), NAME), DatasetMixture)
+
+
+@pytest.mark.slow
+def test_a_mixture_of_simulated_sets_repeats_its_run_without_their_settings(store):
+    words = ["train", "sim/hopper-random+sim/hopper-medium", "--arch", "bc", "model.width=16", "train.updates=2"]
+    succeed(store, *words, "data.transitions=300")
+    assert "already trained" in seqrl(store, *words).stderr
+
+
 def test_names_that_make_no_mixture(store):
     for typed, message in (("local/a+", "with nothing"), ("local/a+local/a", "local/a is named twice")):
         with pytest.raises(UsageError, match=message):

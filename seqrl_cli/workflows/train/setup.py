@@ -47,10 +47,7 @@ class TrainRequest:
 
 def settled(dataset: DatasetRef, config: Config, data: TrainingData | None = None) -> Config:
     """The configuration with what the dataset and its data decide, so that it repeats the run elsewhere."""
-    stated = dataset.facts.attributes if dataset.facts else {}
-    known: dict[str, Any] = {"env_id": dataset.env_id}
-    if dataset.spec.source == "sim":
-        known |= {key: stated[key] for key in ("transitions", "seed") if key in stated}
+    known: dict[str, Any] = {"env_id": dataset.env_id, **dataset.own_settings}
     config = config.model_copy(update={"data": config.data.model_copy(update=known)})
     return config if data is None else family_of(config.model.arch).settle(config, data, dataset.id)
 
