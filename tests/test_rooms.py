@@ -8,6 +8,7 @@ import pkgutil
 import subprocess
 import sys
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,26 @@ def test_imports_go_down_the_list_of_rooms(path):
 
 
 # Inside a room, which other sub-packages a sub-package may import; by default none.
-NESTED = {"data/formats": {"data/download", "data/safe_pickle"}}
-NESTED_ROOMS = ("console", "data", "envs", "runs", "behaviour")
+FAMILY = {"models/decoding", "models/native"}
+NESTED = {
+    "data/formats": {"data/download", "data/safe_pickle"},
+    "models/decoding": {"models/native"},
+    **dict.fromkeys(("models/gpt", "models/retnet", "models/decision"), FAMILY),
+}
+NESTED_ROOMS = ("console", "data", "envs", "models", "reports")
+
+
+def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those below ``if TYPE_CHECKING``."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from runtime_nodes(node)
 
 
 def imported_modules(path: Path) -> set[str]:
     modules = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in runtime_nodes(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -87,19 +101,14 @@ def test_sub_packages_of_a_room_import_one_way(package):
     assert found - {package} <= NESTED.get(package, set())
 
 
-def imports_of_neighbours() -> dict[str, set[str]]:
-    """For each module, the modules of the package that it imports, lazily or not."""
+def test_no_circle_of_imports():
+    """Lazy imports included; imports for type checkers alone are not."""
     names = {
         ".".join(("seqrl_cli", *path.relative_to(PACKAGE).with_suffix("").parts)): path
-        for room in NESTED_ROOMS
-        for path in (PACKAGE / room).rglob("*.py")
+        for path in PACKAGE.rglob("*.py")
         if path.name != "__init__.py"
     }
-    return {name: imported_modules(path) & names.keys() for name, path in names.items()}
-
-
-def test_no_circle_of_imports_in_the_lower_rooms():
-    left = imports_of_neighbours()
+    left = {name: imported_modules(path) & names.keys() for name, path in names.items()}
     while free := {name for name, imported in left.items() if not imported & left.keys()}:
         left = {name: imported for name, imported in left.items() if name not in free}
     assert not left

@@ -38,7 +38,7 @@ class TokenImplementation(Implementation):
     Attributes:
         decoder: the decoder in PyTorch, of a model, a window, the precision of products with weights, and whether
             plans are to be CUDA graphs.
-        compiled_decoder: the decoder with C++ of a model on a CPU and a window; raises CannotCompile.
+        compiled_decoder: the decoder with C++ of a model on a CPU and a window; raises CompilationError.
         has_graphs: whether its plans can be CUDA graphs.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.embedding import PositionHead
 
 
@@ -58,8 +59,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str,
 def load_optimizer_tensors(
     optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Restore what ``optimizer_tensors`` returned; copies, on the parameters' devices."""
+    """Restore what ``optimizer_tensors`` returned; copies, on the parameters' devices.
+
+    Raises:
+        SeqrlError: a tensor belongs to a parameter that does not learn now.
+    """
     for full_name, tensor in tensors.items():
         name, _, key = full_name.rpartition(".")
+        if name not in parameters:
+            message = f"the checkpoint holds optimizer state of {name}, which does not learn now"
+            raise SeqrlError(message, "resume with the same trainable parameters, or start over with --force")
         parameter = parameters[name]
         optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)

@@ -17,7 +17,7 @@ from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.sections import OnlineConfig
-from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.target_return import check_return
 from seqrl_cli.runs import record as records
@@ -175,6 +175,8 @@ def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> t
     store = request.store
     found = store.find(request.run, on_warning)
     record = records.read_record(found.record)
+    if record.arch not in ARCHITECTURES:
+        raise unknown("architecture", record.arch, ARCHITECTURES)
     if ARCHITECTURES[record.arch].no_exploration is not None:
         _refuse(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
