@@ -188,6 +188,8 @@ def test_every_key_of_the_run_directory_is_documented(unchanged):
     (episode, *_) = sorted(folder.glob("plans/*/episode-*.json"))
     with h5py.File(episode.with_suffix(".h5")) as states:
         assert json.loads(episode.read_text()).keys() | states.keys() == rows("Plans")
+    (state, *_) = sorted(folder.glob("checkpoints/*/state.json"))
+    assert json.loads(state.read_text()).keys() == rows("Checkpoints")
     with h5py.File(unchanged / "runs/sim/hopper-medium/tokens.h5") as tokens:
         assert tokens.keys() | tokens.attrs.keys() | {"observation_slice"} == rows("tokens.h5")
     for path in unchanged.glob("runs/**/dataset.h5"):
