@@ -1,7 +1,7 @@
 """The files of planned episodes; only this module names, writes and reads them.
 
 An episode in a plan folder has two files: ``episode-000.json`` with its settings and its result, and ``episode-000.h5``
-with the arrays of its :class:`EpisodeRecord`. The HDF5 file is written first, so an episode with a JSON file is complete.
+with the arrays of its :class:`EpisodeRecord`. The HDF5 file comes first, so an episode with a JSON file is complete.
 """
 
 from __future__ import annotations
