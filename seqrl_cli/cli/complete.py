@@ -9,32 +9,33 @@ from typing import Any, get_args
 
 import typer
 
-Offer = Callable[[], list[str]]
+Completion = Callable[[], list[str]]
 
 
-def one_of(*values: str) -> Offer:
-    """The values of an option with a few choices."""
+def one_of(*values: str) -> Completion:
+    """A completion that offers fixed values."""
     return lambda: list(values)
 
 
 def architectures() -> list[str]:
-    """What --arch takes."""
+    """Values of --arch."""
     from seqrl_cli.config.architectures import ARCHITECTURES
 
     return list(ARCHITECTURES)
 
 
-def values_of(section: str, key: str) -> Offer:
-    """The values that a configuration key allows."""
+def values_of(section: str, key: str) -> Completion:
+    """A completion that offers the values of a configuration key."""
 
-    def offer() -> list[str]:
+    def complete() -> list[str]:
         from seqrl_cli.config.overrides import sections_of
         from seqrl_cli.config.schema import Config
 
-        fields = [one.model_fields.get(key) for one in sections_of(Config.model_fields[section].annotation)]
+        models = sections_of(Config.model_fields[section].annotation)
+        fields = [model.model_fields.get(key) for model in models]
         return [value for field in fields if field for value in get_args(field.annotation) if isinstance(value, str)]
 
-    return offer
+    return complete
 
 
 def presets() -> list[str]:
@@ -55,9 +56,9 @@ def datasets(context: typer.Context) -> list[str]:
     from seqrl_cli.data.pretrained import pretrained_checkpoints
 
     store = _store(context)
-    here = [store.name_of(folder.path) for folder in store.dataset_folders()]
+    local = [store.name_of(folder.path) for folder in store.dataset_folders()]
     published = pretrained_checkpoints() if context.info_name == "download" else ()
-    return sorted({spec.id for spec in list_datasets()} | set(here) | set(published))
+    return sorted({spec.id for spec in list_datasets()} | set(local) | set(published))
 
 
 def simulated_datasets(context: typer.Context) -> list[str]:
@@ -66,7 +67,7 @@ def simulated_datasets(context: typer.Context) -> list[str]:
 
 
 def runs(context: typer.Context) -> list[str]:
-    """Runs of the run directory, the newest first."""
+    """Runs of the run directory, newest first."""
     store = _store(context)
     return [store.name_of(folder.path) for folder, _ in reversed(store.runs())]
 
@@ -88,12 +89,12 @@ def environments() -> list[str]:
 
 
 def datasets_and_keys(context: typer.Context) -> list[str]:
-    """Datasets, and configuration keys after them."""
+    """Datasets and configuration keys."""
     return [*datasets(context), *_keys("")]
 
 
 def runs_and_plan_keys(context: typer.Context) -> list[str]:
-    """Runs, and keys of planning after them."""
+    """Runs and the configuration keys of planning."""
     return [*runs(context), *_keys("plan.")]
 
 

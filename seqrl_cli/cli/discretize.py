@@ -7,7 +7,7 @@ from seqrl_cli.cli.session import command_session, print_report
 
 
 def discretize(
-    words: options.DatasetWords = None,
+    arguments: options.DatasetArguments = None,
     preset: options.Preset = None,
     size: options.SizeName = None,
     mirrors: options.Mirrors = "",
@@ -26,7 +26,7 @@ def discretize(
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.data import discretize as workflow
 
-        name, overrides = options.split_words(words, "dataset")
+        name, overrides = options.split_arguments(arguments, "dataset")
         given = options.configuration(overrides)
         store = options.store(runs_dir, options.network(mirrors, offline))
         dataset, config = dataset_config(store, name, size=size, preset=preset, overrides=given)

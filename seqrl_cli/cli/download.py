@@ -12,7 +12,7 @@ from seqrl_cli.cli.session import command_session, print_report
 
 
 def download(
-    words: options.DatasetWords = None,
+    arguments: options.DatasetArguments = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all known datasets and checkpoints.")] = False,
     seed: options.Seed = None,
     mirrors: options.Mirrors = "",
@@ -38,9 +38,9 @@ def download(
 
         store = options.store(runs_dir, options.network(mirrors, offline))
         if list_all:
-            show_catalogue(store, console, options.split_words(words, "pattern")[0])
+            show_catalogue(store, console, options.split_arguments(arguments, "pattern")[0])
             return
-        name, overrides = options.split_words(words, "dataset")
+        name, overrides = options.split_arguments(arguments, "dataset")
         if name and name.startswith(PREFIX):
             options.refuse_overrides(overrides, "download pretrained/…")
             checkpoint = pretrained.PretrainedRequest(store, name, force, argv=sys.argv)

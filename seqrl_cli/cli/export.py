@@ -37,7 +37,7 @@ Output = Annotated[
 
 
 def export(
-    words: Subjects = None,
+    arguments: Subjects = None,
     style: Style = "trajectory-transformer",
     output: Output = None,
     checkpoint: options.Checkpoint = None,
@@ -59,7 +59,7 @@ def export(
         store, formats = options.store(runs_dir), (*model_export.FORMATS, *dataset_export.FORMATS)
         if style not in formats:
             raise unknown("format", style, formats)
-        subject, overrides = options.split_words(words, "run" if style in model_export.FORMATS else "dataset")
+        subject, overrides = options.split_arguments(arguments, "run" if style in model_export.FORMATS else "dataset")
         options.refuse_overrides(overrides, "export")
         if style in model_export.FORMATS:
             model = model_export.ExportRequest(store, subject, style, output, checkpoint, force)

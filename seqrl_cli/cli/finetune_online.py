@@ -10,33 +10,39 @@ import typer
 from seqrl_cli.cli import options
 from seqrl_cli.cli.session import command_session, print_report
 
+Iterations = Annotated[
+    int | None,
+    typer.Option("--iterations", min=1, help="Rounds of exploring and learning (default: from the preset)."),
+]
+Envs = Annotated[
+    int | None, typer.Option("--envs", min=1, help="Exploration episodes per iteration, played in parallel.")
+]
+Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Gradient steps per iteration.")]
+TargetReturn = Annotated[
+    float | None, typer.Option("--target-return", help="Target return of evaluations (default: the run's).")
+]
+ExplorationReturn = Annotated[
+    float | None,
+    typer.Option("--exploration-return", help="Target return of exploration (default: a multiple of --target-return)."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="N", min=0, help="Seed for exploration, learning and evaluation (default: the run's)."
+    ),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")]
+
 
 def finetune_online(
-    words: options.RunWords = None,
-    iterations: Annotated[
-        int | None,
-        typer.Option("--iterations", min=1, help="Rounds of exploring and learning (default: from the preset)."),
-    ] = None,
-    envs: Annotated[
-        int | None, typer.Option("--envs", min=1, help="Exploration episodes per iteration, played in parallel.")
-    ] = None,
-    updates: Annotated[int | None, typer.Option("--updates", min=1, help="Gradient steps per iteration.")] = None,
-    target_return: Annotated[
-        float | None, typer.Option("--target-return", help="Target return of evaluations (default: the run's).")
-    ] = None,
-    exploration_return: Annotated[
-        float | None,
-        typer.Option(
-            "--exploration-return", help="Target return of exploration (default: a multiple of --target-return)."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", metavar="N", min=0, help="Seed for exploration, learning and evaluation (default: the run's)."
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")] = None,
+    arguments: options.RunArguments = None,
+    iterations: Iterations = None,
+    envs: Envs = None,
+    updates: Updates = None,
+    target_return: TargetReturn = None,
+    exploration_return: ExplorationReturn = None,
+    seed: Seed = None,
+    name: Name = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -54,7 +60,7 @@ def finetune_online(
         from seqrl_cli.workflows.finetune import run as workflow
         from seqrl_cli.workflows.finetune.resolve import FinetuneRequest
 
-        run, overrides = options.split_words(words, "run")
+        run, overrides = options.split_arguments(arguments, "run")
         given = options.configuration(
             overrides,
             online__seed=seed,

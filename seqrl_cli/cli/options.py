@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-# Words that Typer accepts in an environment variable for a flag.
+# Values that Typer accepts in the environment variable of a flag.
 _YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("", "0", "false", "f", "no", "n", "off")
 
 RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Folder of datasets, runs and plans.")]
@@ -73,7 +73,7 @@ Offline = Annotated[
     bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use no network, only files on this machine.")
 ]
 
-DatasetWords = Annotated[
+DatasetArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="DATASET | KEY=VALUE",
@@ -82,7 +82,7 @@ DatasetWords = Annotated[
         show_default=False,
     ),
 ]
-PlanWords = Annotated[
+PlanArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN | KEY=VALUE",
@@ -91,7 +91,7 @@ PlanWords = Annotated[
         show_default=False,
     ),
 ]
-RunWords = Annotated[
+RunArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN",
@@ -102,24 +102,29 @@ RunWords = Annotated[
 ]
 
 
-def split_words(words: list[str] | None, kind: str) -> tuple[str | None, list[str]]:
-    """Split positional words into the subject, if given, and the ``key=value`` words.
+def split_arguments(arguments: list[str] | None, kind: str) -> tuple[str | None, list[str]]:
+    """Split positional arguments into the dataset or run, if given, and the ``key=value`` arguments.
+
+    Args:
+        arguments: the positional arguments.
+        kind: what the subject is, for the error.
 
     Raises:
-        UsageError: more than one subject.
+        UsageError: more than one dataset or run.
     """
-    overrides = [word for word in words or [] if re.match(r"[\w.]*=", word)]  # a path may contain an equals sign, too
-    subjects = [word for word in words or [] if word not in overrides]
+    given = arguments or []
+    overrides = [argument for argument in given if re.match(r"[\w.]*=", argument)]  # a path may contain "=" later
+    subjects = [argument for argument in given if argument not in overrides]
     if len(subjects) > 1:
         raise UsageError(f"one {kind} at a time, not {' and '.join(subjects)}", "configuration is written key=value")
     return (subjects[0] if subjects else None), overrides
 
 
 def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
-    """Dotted overrides from ``key=value`` words and options; options take precedence.
+    """Dotted overrides from ``key=value`` arguments and options; options take precedence.
 
     Args:
-        overrides: ``key=value`` words.
+        overrides: ``key=value`` arguments.
         **options: dotted keys with ``__`` for the dot, for example ``plan__horizon=5``; None = not given.
     """
     from seqrl_cli.config.overrides import dotted_keys, parse_overrides
@@ -149,7 +154,7 @@ def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
 
     Args:
         runs_dir: value of --runs-dir.
-        allowed: values of --mirrors and --offline; None = the command has no such options: use the environment.
+        allowed: values of --mirrors and --offline; None = the command lacks these options, and the environment decides.
 
     Raises:
         UsageError: a mirror in the environment is neither a URL nor a folder, or SEQRL_OFFLINE is neither yes nor no.
@@ -163,14 +168,14 @@ def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
 
 def _offline(text: str) -> bool:
     """Parse SEQRL_OFFLINE as Typer parses --offline."""
-    word = text.strip().lower()
-    if word not in (*_YES, *_NO):
+    value = text.strip().lower()
+    if value not in (*_YES, *_NO):
         raise UsageError(f"SEQRL_OFFLINE is {text!r}, which is neither yes nor no", "set it to 1 or 0")
-    return word in _YES
+    return value in _YES
 
 
 def refuse_overrides(overrides: list[str], command: str) -> None:
-    """Stop at ``key=value`` words where a command takes none.
+    """Stop at ``key=value`` arguments of a command that accepts none.
 
     Raises:
         UsageError: there is one.
@@ -181,11 +186,11 @@ def refuse_overrides(overrides: list[str], command: str) -> None:
         )
 
 
-def refuse_more(word: str | None, command: str, instead: str) -> None:
-    """Stop at an argument that a command does not take.
+def refuse_name(name: str | None, command: str, instead: str) -> None:
+    """Stop at a name given to a command that accepts none.
 
     Raises:
         UsageError: there is one.
     """
-    if word is not None:
-        raise UsageError(f"`{command}` takes no name: {word!r}", f"`{instead}` shows one")
+    if name is not None:
+        raise UsageError(f"`{command}` takes no name: {name!r}", f"`{instead}` shows one")

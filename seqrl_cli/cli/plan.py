@@ -36,7 +36,7 @@ Profile = Annotated[bool, typer.Option("--profile", help="Print how the time per
 
 
 def plan(
-    words: options.PlanWords = None,
+    arguments: options.PlanArguments = None,
     horizon: Horizon = None,
     beam_width: BeamWidth = None,
     target_return: TargetReturn = None,
@@ -64,7 +64,7 @@ def plan(
         from seqrl_cli.workflows.plan import run as workflow
         from seqrl_cli.workflows.plan.setup import PlanRequest
 
-        run, overrides = options.split_words(words, "run")
+        run, overrides = options.split_arguments(arguments, "run")
         given = options.configuration(
             overrides,
             plan__horizon=horizon,

@@ -52,5 +52,5 @@ def presets(
         if action == "show":
             show_preset(name or "base", arch, size, console)
         else:
-            options.refuse_more(name, "seqrl presets list", f"seqrl presets show {name}")
+            options.refuse_name(name, "seqrl presets list", f"seqrl presets show {name}")
             show_presets(arch, size, console)

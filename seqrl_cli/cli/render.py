@@ -37,7 +37,7 @@ Every = Annotated[
 
 
 def render(
-    words: options.RunWords = None,
+    arguments: options.RunArguments = None,
     episode: Episode = None,
     output: Output = None,
     view: ViewName = "auto",
@@ -54,7 +54,7 @@ def render(
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.report import render as workflow
 
-        run, overrides = options.split_words(words, "run")
+        run, overrides = options.split_arguments(arguments, "run")
         options.refuse_overrides(overrides, "render")
         request = workflow.RenderRequest(RunStore(runs_dir), run, episode, output, view, size, every, force)
         if dry_run:

@@ -1,4 +1,4 @@
-"""Errors of command lines that cannot be parsed, printed like all other errors; one object with ``--json``."""
+"""The command group: prints parsing errors like all other errors, and as one object with ``--json``."""
 
 from __future__ import annotations
 
@@ -27,34 +27,42 @@ class Root(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run the command line ``args``, and raise SystemExit."""
-        words = sys.argv[1:] if args is None else list(args)
+        arguments = sys.argv[1:] if args is None else list(args)
         try:
             code = super().main(
-                words, prog_name, complete_var, standalone_mode=False, windows_expand_args=windows_expand_args, **extra
+                arguments,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
             )
         except TyperException as error:
-            Console(as_json="--json" in words).fail(_sentence(error, words), _hint(error), error.exit_code)
+            Console(as_json="--json" in arguments).fail(_sentence(error, arguments), _hint(error), error.exit_code)
             code = error.exit_code
         sys.exit(code)
 
 
-def _sentence(error: TyperException, words: Sequence[str]) -> str:
+def _sentence(error: TyperException, arguments: Sequence[str]) -> str:
     """Typer's message in this program's style: no capital, no full stop, one line, and the wrong value in it."""
     text = " ".join(error.format_message().split()).removesuffix(".").replace(". Did you", "; did you")
     text = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", text)
-    text = re.sub(r"^(Invalid value for '.*'): Input ", rf"\1, {_value(error, words)}: input ", text)
+    text = re.sub(r"^(Invalid value for '.*'): Input ", rf"\1, {_value(error, arguments)}: input ", text)
     return text[:1].lower() + text[1:]
 
 
-def _value(error: TyperException, words: Sequence[str]) -> str:
+def _value(error: TyperException, arguments: Sequence[str]) -> str:
     """The value of the option that an error is about."""
     names = getattr(getattr(error, "param", None), "opts", [])
-    given = [value for option, value in pairwise([*words, ""]) if option in names]
-    given += [word.partition("=")[2] for word in words if word.partition("=")[0] in names and "=" in word]
+    given = [value for option, value in pairwise([*arguments, ""]) if option in names]
+    for argument in arguments:
+        option, equals, value = argument.partition("=")
+        if equals and option in names:
+            given.append(value)
     return repr(given[-1]) if given else "as given"
 
 
 def _hint(error: TyperException) -> str:
-    context = getattr(error, "ctx", None)  # parsing errors carry the command that they arose in
+    context = getattr(error, "ctx", None)  # parsing errors contain the command in which they arose
     command = context.command_path if context else "seqrl"
     return f"`{command} --help` lists its options"

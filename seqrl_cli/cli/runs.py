@@ -41,5 +41,5 @@ def runs(
         if action == "show":
             show_run(store, run, console)
         else:
-            options.refuse_more(run, "seqrl runs list", f"seqrl runs show {run}")
+            options.refuse_name(run, "seqrl runs list", f"seqrl runs show {run}")
             show_runs(store, console)

@@ -28,7 +28,7 @@ def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Cons
     """Give the command its console, and turn exceptions into a sentence, a hint and an exit code.
 
     Raises:
-        typer.Exit: 1 a fault of the input or the machine, 2 wrong usage, 130 interrupted.
+        typer.Exit: code 1 for bad input or a failing machine, 2 for wrong usage, 130 for an interruption.
     """
     console = Console(quiet=quiet, as_json=as_json)
     debug = bool(os.environ.get("SEQRL_DEBUG"))

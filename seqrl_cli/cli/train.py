@@ -41,7 +41,7 @@ Name = Annotated[str | None, typer.Option("--name", help="Name of the run (defau
 
 
 def train(
-    words: options.DatasetWords = None,
+    arguments: options.DatasetArguments = None,
     arch: Arch = None,
     mode: Mode = None,
     seed: options.Seed = None,
@@ -69,7 +69,7 @@ def train(
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import run as train_run
 
-        dataset, overrides = options.split_words(words, "dataset")
+        dataset, overrides = options.split_arguments(arguments, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
         given = options.configuration(overrides, seed=seed, **daily)
         dataset_ref, config = dataset_config(

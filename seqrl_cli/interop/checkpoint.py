@@ -1,4 +1,4 @@
-"""What an imported checkpoint is, whichever project it comes from, and the checks that all of them pass."""
+"""A checkpoint of any supported project, and the checks that all of them must pass."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ForeignCheckpoint:
     """Another project's checkpoint in our terms.
 
     Attributes:
-        project: the project's name, as it writes it.
-        weights: the file that the weights are from.
-        step: the number in that file's name, which counts epochs; 0 where it has none.
-        model: our configuration of the model, without ``model.`` before the keys.
-        bins: tokens a dimension.
-        observation_dim: numbers an observation.
-        action_dim: numbers an action.
+        project: the project's name, as in its repository.
+        weights: the file of the weights.
+        step: the epoch in that file's name; 0 if it has none.
+        model: our configuration of the model, with keys that lack ``model.``.
+        bins: tokens per dimension.
+        observation_dim: size of an observation.
+        action_dim: size of an action.
         state: the weights, under our names.
-        dataset: what it was trained on, as the project calls it.
-        discount: of the value targets.
-        termination_penalty: reward at terminals; None where the data's own was kept.
-        discretizer: its bins; None where the project places them anew from the dataset, as quantiles.
-        plan: our configuration of the planner where the folder says how it plans.
+        dataset: the project's name of the training dataset.
+        discount: discount of the value targets.
+        termination_penalty: reward at terminals; None if the data's own reward was kept.
+        discretizer: its bins; None if the project fits quantiles to the dataset each time it loads the model.
+        plan: our configuration of the planner, as far as the folder states it.
     """
 
     project: str
@@ -57,7 +57,7 @@ class ForeignCheckpoint:
 
     @property
     def transition_dim(self) -> int:
-        """Tokens a transition."""
+        """Tokens per transition."""
         return self.observation_dim + self.action_dim + 2
 
 
@@ -66,40 +66,40 @@ class Fields:
     """Values of a foreign configuration, each checked as it is taken.
 
     Attributes:
-        source: how errors call the configuration.
-        values: by name; anything may be missing or of any type.
+        source: the configuration's name in errors.
+        values: values by name; each may be missing or of any type.
     """
 
     source: str
     values: Mapping[Any, Any]
 
     def section(self, name: str) -> Fields:
-        """A part of the configuration."""
+        """A nested section of the configuration."""
         return Fields(f"{self.source}, {name}", self._take(name, dict, "a section"))
 
     def size(self, name: str, limit: int = MAX_SIZE) -> int:
-        """A number of things, at least 1."""
+        """An integer from 1 to ``limit``."""
         value: int = self._take(name, int, "a size")
         if isinstance(value, bool) or not 1 <= value <= limit:
-            raise SeqrlError(f"{self.source} has {name} {value}, which is no size of a model", _CONFIG_HINT)
+            raise SeqrlError(f"{self.source} has {name} {value}, which is not a valid size", _CONFIG_HINT)
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A number; ``default`` where there is none."""
+        """A number; ``default`` if it is missing."""
         if default is not None and name not in self.values:
             return default
         return float(self._take(name, (int, float), "a number"))
 
     def text(self, name: str) -> str:
-        """A text."""
-        value: str = self._take(name, str, "a text")
+        """A string."""
+        value: str = self._take(name, str, "a string")
         return value
 
     def expect(self, name: str, expected: Any) -> None:
-        """Stop unless a value is the expected one.
+        """Check that a value is the expected one.
 
         Raises:
-            SeqrlError: it is missing or another.
+            SeqrlError: the value is missing or differs.
         """
         value = self._take(name, type(expected), f"{expected}")
         if value != expected:
@@ -115,7 +115,7 @@ class Fields:
 
 
 def dimensions(fields: Fields) -> tuple[int, int]:
-    """Numbers an observation and an action; the transition holds them, a reward and a value.
+    """The sizes of an observation and an action; a transition also contains a reward and a value.
 
     Raises:
         SeqrlError: one is missing, or they do not add up.
@@ -126,10 +126,10 @@ def dimensions(fields: Fields) -> tuple[int, int]:
 
 
 def whole_transitions(source: str, tokens: int, transition_dim: int) -> int:
-    """Transitions in a window of that many tokens; the last token of the last one is only ever predicted.
+    """Whole transitions in a window of ``tokens`` inputs; the last token of a window is only predicted.
 
     Raises:
-        SeqrlError: there is not even one.
+        SeqrlError: not even one transition fits.
     """
     if tokens + 1 < transition_dim:
         message = f"{source} has windows of {tokens} tokens, less than a transition's {transition_dim}"
@@ -141,10 +141,10 @@ def masks_values(source: str, state: Mapping[str, Tensor], pattern: str, transit
     """Whether the model's attention masks hide value tokens.
 
     Args:
-        source: how errors call the file.
-        state: the original's weights and masks; masks true or nonzero where a key is visible.
+        source: the file's name in errors.
+        state: the original's weights and masks; a mask is true or nonzero where a key is visible.
         pattern: regular expression of the masks' names.
-        transition_dim: tokens a transition.
+        transition_dim: tokens per transition.
 
     Raises:
         SeqrlError: a mask is neither the published one nor a plain causal one.
@@ -165,23 +165,24 @@ def masks_values(source: str, state: Mapping[str, Tensor], pattern: str, transit
 
 
 def check_shapes(checkpoint: ForeignCheckpoint, expected: Mapping[str, Tensor]) -> None:
-    """Stop unless the weights are those of the model that the configuration describes.
+    """Check that the weights are those of the model that the configuration describes.
 
     Args:
-        checkpoint: what was read.
+        checkpoint: the checkpoint.
         expected: tensors of the right shapes, by our names.
 
     Raises:
-        SeqrlError: one is missing, too many, or of another shape.
+        SeqrlError: a tensor is missing, unexpected, or of another shape.
     """
     state, source = checkpoint.state, checkpoint.weights
     for name in sorted(expected.keys() ^ state.keys()):
-        verb = "lacks" if name in expected else "has weights that its configuration does not make:"
+        verb = "lacks" if name in expected else "has weights that its configuration does not describe:"
         raise SeqrlError(f"{source} {verb} {name!r:.80}", _CONFIG_HINT)
     for name, tensor in expected.items():
-        shape, there = tuple(tensor.shape), tuple(state[name].shape)
-        if shape != there:
-            raise SeqrlError(f"{source} has {name} of shape {there}, but its configuration says {shape}", _CONFIG_HINT)
+        shape, actual = tuple(tensor.shape), tuple(state[name].shape)
+        if actual != shape:
+            message = f"{source} has {name} of shape {actual}, but its configuration requires {shape}"
+            raise SeqrlError(message, _CONFIG_HINT)
         if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
             raise SeqrlError(f"{source} has values in {name} that are not finite numbers", "take another checkpoint")
 

@@ -1,4 +1,4 @@
-"""What the pickles of other projects' checkpoints may name beside NumPy's arrays: tensors and their own classes.
+"""What the pickles of other projects' checkpoints may name besides NumPy arrays: tensors and the projects' classes.
 
 As in :mod:`~seqrl_cli.data.safe_pickle.vocabulary`, nothing that is named here is imported or called.
 """
@@ -47,7 +47,7 @@ MENTIONED_CLASSES = {
 
 @dataclass(frozen=True, eq=False)
 class PlainStorage:
-    """Numbers that lie elsewhere in the file."""
+    """A reference to numbers that are stored elsewhere in the file."""
 
     key: str
     dtype: torch.dtype

@@ -49,8 +49,8 @@ def _fit_discretizer(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Disc
     """Fit bins to the dataset, as the Trajectory Transformer does each time it loads a model."""
     folder = checkpoint.weights.parent
     if not dataset.exists:
-        message = f"{folder} contains no bin edges, and {dataset.id}, from which they are computed, is not here"
-        raise SeqrlError(message, f"seqrl download {dataset.id}; or name a dataset that is here with --dataset")
+        message = f"{folder} contains no bin edges, and {dataset.id}, from which they are computed, is missing"
+        raise SeqrlError(message, f"seqrl download {dataset.id}; or name another dataset with --dataset")
     episodes = _without_last_row(dataset.load_vectors())
     expected = Spaces.of_vectors(checkpoint.observation_dim, checkpoint.action_dim)
     hint = "name a dataset of the model's environment with --dataset"

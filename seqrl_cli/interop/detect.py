@@ -1,4 +1,4 @@
-"""Which project's checkpoint a folder holds."""
+"""Detect which project's checkpoint a folder contains."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _HINT = (
 
 
 def read_checkpoint_folder(path: Path, epoch: int | None = None) -> ForeignCheckpoint:
-    """Read the checkpoint of any project that is known here.
+    """Read a checkpoint of any supported project.
 
     Args:
         path: the folder.
-        epoch: which of several weights; None = the newest.
+        epoch: the epoch of the weights; None = the newest.
 
     Raises:
         SeqrlError: there is no such folder or checkpoint, or it is incomplete or damaged.
-        RefusedFileError: a file holds anything but the data of such a checkpoint.
+        RefusedFileError: a file contains anything but the data of such a checkpoint.
     """
     if path.is_file():
         raise SeqrlError(f"{path} is a file, and a checkpoint is a folder", f"seqrl import {path.parent}")
     if not path.is_dir():
         raise SeqrlError(f"there is no folder {path}", "check the path")
     for project in (trajectory_transformer_folder, faster_trajectory_transformer):
-        if project.is_folder(path):
+        if project.matches(path):
             return project.read_folder(path, epoch)
-    raise SeqrlError(f"{path} holds no checkpoint that seqrl knows", _HINT)
+    raise SeqrlError(f"{path} contains no checkpoint that seqrl knows", _HINT)

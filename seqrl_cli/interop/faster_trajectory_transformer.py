@@ -1,7 +1,7 @@
 """Folders of the Faster Trajectory Transformer: ``config.yaml``, ``discretizer.pt`` and ``model_last.pt``.
 
-Its GPT has the Trajectory Transformer's architecture without a stop token: nothing in the table of tokens stands for it
-and nothing predicts it. PyTorch's attention keeps query, key and value in one matrix, in our order.
+Its GPT has the Trajectory Transformer's architecture without a stop token: the token embedding has no row for it and
+the head does not predict it. PyTorch's attention keeps query, key and value in one matrix, in our order.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ PLAN = {
 }
 
 
-def is_folder(folder: Path) -> bool:
-    """Whether any of the files that only this project has is there."""
+def matches(folder: Path) -> bool:
+    """Whether the folder contains a file that only this project writes."""
     return any((folder / name).exists() for name in (DISCRETIZER, WEIGHTS))
 
 
@@ -66,12 +66,12 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     """Read a checkpoint.
 
     Args:
-        folder: holds ``config.yaml``, ``discretizer.pt`` and ``model_last.pt``.
-        epoch: which weights, ``model_<epoch>.pt``; None = ``model_last.pt``.
+        folder: contains ``config.yaml``, ``discretizer.pt`` and ``model_last.pt``.
+        epoch: the epoch of the weights, ``model_<epoch>.pt``; None = ``model_last.pt``.
 
     Raises:
         SeqrlError: a file is missing or damaged, or they do not fit together.
-        RefusedFileError: a file holds anything but the data of such a checkpoint.
+        RefusedFileError: a file contains anything but the data of such a checkpoint.
     """
     read_bytes(folder / CONFIG, MAX_CONFIG_BYTES)
     config = Fields(str(folder / CONFIG), read_yaml(folder / CONFIG))
@@ -88,7 +88,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     try:
         converted = convert_state(state, length * transition_dim - 1)
     except (IndexError, RuntimeError) as error:
-        raise SeqrlError(f"{weights} does not hold a whole GPT: {error}", "take another checkpoint") from error
+        raise SeqrlError(f"{weights} does not contain a complete GPT: {error}", "take another checkpoint") from error
     visible = {name: ~tensor.bool() for name, tensor in state.items() if re.fullmatch(MASK, name)}
     return ForeignCheckpoint(
         project="faster-trajectory-transformer",
@@ -115,12 +115,12 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
     """Rename the parameters of Howuhh/faster-trajectory-transformer's GPT.
 
     Args:
-        state: the original's state dict; its attention masks are dropped, for ours follow from the sizes.
-        block_size: positions to keep. The original has one more than a window of whole transitions has inputs.
+        state: the original's state dict; its attention masks are dropped, because ours follow from the sizes.
+        block_size: positions to keep; the original has one more than a window of whole transitions has inputs.
 
     Returns:
-        A state dict for :class:`~seqrl_cli.models.gpt.model.GPT` with ``stop_token=False``. The table's row for
-        the stop token, which such a model is never given, is zero.
+        A state dict for :class:`~seqrl_cli.models.gpt.model.GPT` with ``stop_token=False``. The embedding of the stop
+        token, which such a model never reads, is zero.
     """
     converted = {}
     for name, tensor in state.items():
@@ -136,8 +136,8 @@ def convert_state(state: dict[str, Tensor], block_size: int) -> dict[str, Tensor
 def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:
     """The bins of a ``discretizer.pt``.
 
-    They are read by the rule of our ``uniform`` strategy, which is this project's for all its bins, placed evenly or by
-    quantiles.
+    They are decoded like those of our ``uniform`` strategy, because this project decodes all of its bins that way, both
+    uniform and quantile bins.
 
     Raises:
         SeqrlError: the file is missing or damaged, or has other sizes than the model.
@@ -145,7 +145,7 @@ def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:
     value = read_torch(path).value
     edges = value.attributes.get("bin_edges") if isinstance(value, PlainObject) else None
     if not isinstance(edges, PlainArray):
-        raise SeqrlError(f"{path} holds no bin edges", "it should be the project's own file of that name")
+        raise SeqrlError(f"{path} contains no bin edges", "it should be the project's own file of that name")
     try:
         array = edges.to_numpy().astype(np.float64)
     except ValueError as error:
@@ -159,7 +159,7 @@ def read_discretizer(path: Path, bins: int, dims: int) -> Discretizer:
 
 
 def _model_settings(model: Fields) -> dict[str, object]:
-    """What the project's configuration says of its model."""
+    """Our configuration of the model."""
     return {
         "arch": "gpt",
         "n_layer": model.size("num_layers", MAX_LAYERS),
@@ -173,7 +173,7 @@ def _model_settings(model: Fields) -> dict[str, object]:
 
 
 def _plan_settings(config: Fields) -> dict[str, object]:
-    """How the project would plan; it has no filter by mass."""
+    """Our configuration of the planner; the project does not filter tokens by probability."""
     trainer = config.values.get("trainer")
     given = trainer if isinstance(trainer, dict) else {}
     return {"cdf_act": None, **{ours: given[theirs] for theirs, ours in PLAN.items() if theirs in given}}

@@ -1,6 +1,7 @@
-"""Pickles of objects whose classes are not installed here: a name and a dictionary, spelled by hand.
+"""Write pickles of objects whose classes are not installed: a class name and a dictionary.
 
-Python's own pickler looks a class up before it writes its name. The protocol is 2, which every Python 3 reads.
+Python's pickler imports a class before it writes its name, so the instructions are written here. The protocol is 2,
+which every Python 3 reads.
 """
 
 from __future__ import annotations

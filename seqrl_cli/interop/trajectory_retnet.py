@@ -1,4 +1,4 @@
-"""Weights of the original Trajectory RetNet, renamed to ours."""
+"""Weights of the original Trajectory RetNet under our names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def convert_retnet_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename the parameters of eduruiz00/trajectory-retnet's RetNet and join those that we keep in one matrix.
 
     Args:
-        state: the original's state dict; its decays and angles are dropped, for ours follow from the sizes.
+        state: the original's state dict; its decays and angles are dropped, because ours follow from the sizes.
 
     Returns:
         A state dict for ``seqrl_cli.models.retnet.model.RetNet``, with ``mask_values=False``.

@@ -1,4 +1,4 @@
-"""Weights of the original Trajectory Transformer: its names to ours, and back."""
+"""Weights of the original Trajectory Transformer: renamed to ours and back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def convert_gpt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename the parameters of jannerm/trajectory-transformer's GPT.
 
     Args:
-        state: the original's state dict; its attention masks are dropped, for ours follow from the sizes.
+        state: the original's state dict; its attention masks are dropped, because ours follow from the sizes.
 
     Returns:
         A state dict for ``seqrl_cli.models.gpt.model.GPT``.
@@ -47,7 +47,7 @@ def restore_gpt_state(model: GPT) -> OrderedDict[str, Tensor]:
     Args:
         model: with a stop token, because the original has one.
     """
-    assert len(model.head.weight[0]) == model.bins + 1, "the original predicts stop"
+    assert len(model.head.weight[0]) == model.bins + 1, "the original predicts a stop token"
     state = model.state_dict()
     restored = OrderedDict(
         {"pos_emb": state["position_embedding"][None], "tok_emb.weight": state["token_embedding.weight"]}

@@ -37,13 +37,13 @@ _DATASET = "trajectory.datasets.sequence.DiscretizedDataset"
 _RETNET = ("torchscale.architecture.config.RetNetConfig", "torchscale.architecture.retnet.RetNetDecoder")
 
 
-def is_folder(folder: Path) -> bool:
-    """Whether any of the project's files is there."""
+def matches(folder: Path) -> bool:
+    """Whether the folder contains any of the project's files."""
     return (folder / MODEL_CONFIG).exists() or (folder / DATA_CONFIG).exists() or bool(saved_epochs(folder))
 
 
 def saved_epochs(folder: Path) -> list[int]:
-    """Epochs of the weights that are there, ascending."""
+    """Epochs of the saved weights, ascending."""
     names = (re.fullmatch(r"state_(\d{1,9})\.pt", path.name) for path in folder.iterdir())
     return sorted(int(name[1]) for name in names if name)
 
@@ -52,16 +52,16 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     """Read a checkpoint.
 
     Args:
-        folder: holds ``model_config.pkl``, ``data_config.pkl`` and ``state_*.pt``.
-        epoch: which weights; None = the newest.
+        folder: contains ``model_config.pkl``, ``data_config.pkl`` and ``state_*.pt``.
+        epoch: the epoch of the weights; None = the newest.
 
     Raises:
         SeqrlError: a file is missing or damaged, or they do not fit together.
-        RefusedFileError: a file holds anything but the data of such a checkpoint.
+        RefusedFileError: a file contains anything but the data of such a checkpoint.
     """
     kind, model = _read_config(folder / MODEL_CONFIG)
     _, data = _read_config(folder / DATA_CONFIG)
-    epoch = _choose(folder, epoch)
+    epoch = _choose_epoch(folder, epoch)
     weights = folder / f"state_{epoch}.pt"
     data.expect("N", model.size("vocab_size"))
     data.expect("step", 1)
@@ -77,14 +77,14 @@ def _read_config(path: Path) -> tuple[str, Fields]:
     """The class that is configured, and its arguments."""
     config = read_pickle(path, CHECKPOINTS)
     if not isinstance(config, PlainObject):
-        raise SeqrlError(f"{path} holds no configuration", "it should be the project's own file of that name")
+        raise SeqrlError(f"{path} contains no configuration", "it should be the project's own file of that name")
     kind = config.attributes.get("_class")
     arguments = config.attributes.get("_dict")
     name = kind.name if isinstance(kind, Global) else config.class_name
     return name, Fields(str(path), {**config.attributes, **(arguments if type(arguments) is dict else {})})
 
 
-def _choose(folder: Path, wanted: int | None) -> int:
+def _choose_epoch(folder: Path, wanted: int | None) -> int:
     epochs = saved_epochs(folder)
     if not epochs:
         raise SeqrlError(f"{folder} has no weights, state_*.pt", "copy them into the folder")
@@ -106,7 +106,7 @@ def _gpt(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCheck
         converted = convert_gpt_state(state)
         converted["position_embedding"] = converted["position_embedding"][: length * transition_dim - 1]
     except (KeyError, IndexError, RuntimeError) as error:
-        raise SeqrlError(f"{weights} does not hold a whole GPT: {error}", "take another checkpoint") from error
+        raise SeqrlError(f"{weights} does not contain a complete GPT: {error}", "take another checkpoint") from error
     return ForeignCheckpoint(
         project="trajectory-transformer",
         weights=weights,
@@ -138,7 +138,7 @@ def _retnet(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCh
     try:
         converted = convert_retnet_state(read_state_dict(weights))
     except (KeyError, RuntimeError) as error:
-        raise SeqrlError(f"{weights} does not hold a whole RetNet: {error}", "take another checkpoint") from error
+        raise SeqrlError(f"{weights} does not contain a complete RetNet: {error}", "take another checkpoint") from error
     return ForeignCheckpoint(
         project="trajectory-retnet",
         weights=weights,
@@ -151,8 +151,11 @@ def _retnet(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCh
             "value_width": model.size("decoder_value_embed_dim"),
             "ffn_width": model.size("decoder_ffn_embed_dim"),
             "sequence_length": whole_transitions(model.source, model.size("block_size"), transition_dim),
-            # The project's RetNet drops nothing, whatever its configuration says, and sees value tokens.
-            **{"embedding_dropout": 0.0, "residual_dropout": 0.0, "attention_dropout": 0.0, "mask_values": False},
+            # The project's RetNet has no dropout, regardless of its configuration, and sees value tokens.
+            "embedding_dropout": 0.0,
+            "residual_dropout": 0.0,
+            "attention_dropout": 0.0,
+            "mask_values": False,
         },
         bins=model.size("vocab_size"),
         observation_dim=observation_dim,
@@ -168,7 +171,7 @@ def write_folder(folder: Path, model: GPT, config: Config, epoch: int) -> Path:
     """Write a model as the Trajectory Transformer saves its own; the weights come last.
 
     Args:
-        folder: made when absent.
+        folder: created if it is missing.
         model: with a stop token.
         config: of the model's run.
         epoch: the number in the weights' name.

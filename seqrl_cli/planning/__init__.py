@@ -2,7 +2,7 @@
 
 =====================  ==============================================================================================
 ``beam``               the beam search: ``beam_plan`` turns a decoder and a context into a plan
-``filters``            which tokens the search may sample (top-k, share of the mass), and how it samples them
+``filters``            which tokens the search may sample (top-k, part of the probability), and how it samples them
 ``value_readout``      predicted distribution over reward or value bins -> one number
 ``settings``           the keys of a search, checked together
 ``beam_agent``         an agent that plans by beam search and executes its plans

@@ -49,7 +49,7 @@ class BeamAgent:
         discretizer: how transitions become tokens.
         settings: the search.
         episodes: the most episodes that run side by side.
-        profile: where time is added up.
+        profile: adds up the time spent in each part.
         max_memory: bytes that one batch of plans may take; what does not fit is planned in several batches.
         make_graph_decoder: makes decoders for plans that are captured as CUDA graphs; None to plan without graphs.
 
@@ -75,8 +75,8 @@ class BeamAgent:
         self.readout = ValueReadout(discretizer.midpoints, settings.percentile, decoder.device)
         self._graphed = GraphedPlanner(make_graph_decoder, self.readout, settings) if make_graph_decoder else None
         self.batch = episodes_that_fit(decoder, settings, episodes, max_memory)
-        first = decoder.observation_dim
-        self._action = slice(first, first + decoder.action_dim)  # the action's dimensions in a transition
+        start = decoder.observation_dim
+        self._action = slice(start, start + decoder.action_dim)  # the action's dimensions in a transition
 
     def reset(self, episode: LiveEpisode) -> None:
         """See :meth:`Agent.reset`."""
@@ -115,12 +115,14 @@ class BeamAgent:
         episode.agent_state.tokens.append(self.discretizer.encode(transition))
 
     def _plan(self, episodes: list[LiveEpisode]) -> None:
-        """Plan for the episodes, those with histories of one length together, as many at once as memory allows."""
+        """Plan for the episodes: those with equal history lengths together, as many at once as memory allows."""
         with self.profile.measure("sampling"):
             for group in self._groups(episodes):
                 states = [episode.agent_state for episode in group]
                 decoder = self._advance(states) if self.settings.is_recurrent else self.decoder
-                context = torch.from_numpy(np.stack([self._context(each) for each in group])).to(self.decoder.device)
+                context = torch.from_numpy(np.stack([self._context(episode) for episode in group])).to(
+                    self.decoder.device
+                )
                 noise = draw_noise([episode.generator for episode in group], self.settings, self.decoder)
                 if self._graphed:
                     with self.profile.measure("decode"):  # the parts of a graph cannot be timed

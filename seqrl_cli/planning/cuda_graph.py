@@ -15,7 +15,7 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
 MAX_GRAPHS = 4
-"""Graphs kept, those of the shapes used last; each holds GPU memory of its own."""
+"""How many graphs are kept, those used last; each has its own GPU memory."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class GraphedPlanner:
     GPUs. Its precondition, that no operation depends on the value of a token, is tested on a CPU.
 
     Args:
-        make_decoder: makes a decoder on the GPU whose shapes do not depend on tokens; each graph has a decoder of its
-            own, whose memory nothing else moves.
+        make_decoder: makes a decoder on the GPU whose shapes do not depend on tokens; each graph has its own
+            decoder, whose memory nothing else moves.
         readout: turns predicted distributions over rewards and values into numbers.
         settings: the search.
 

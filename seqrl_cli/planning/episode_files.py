@@ -1,8 +1,7 @@
-"""The files of planned episodes: this module alone names, writes and reads them.
+"""The files of planned episodes; only this module names, writes and reads them.
 
-An episode in a plan folder has two files. ``episode-000.json`` contains its settings and its result;
-``episode-000.h5`` contains the arrays of its :class:`~seqrl_cli.planning.rollout.EpisodeRecord`. The HDF5 file is
-written first, so an episode with a JSON file is complete.
+An episode in a plan folder has two files: ``episode-000.json`` with its settings and its result, and ``episode-000.h5``
+with the arrays of its :class:`EpisodeRecord`. The HDF5 file comes first, so an episode with a JSON file is complete.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class PlanFacts:
         recipe: hash of the model's training configuration without its seed; None when unknown.
         settings: the plan's settings by key, without those that do not affect episodes.
         engine: the implementation that ran the model; None when unknown.
-        seed: with an episode's number, the source of its randomness.
+        seed: together with an episode's number, determines all of its random numbers.
     """
 
     dataset: str
@@ -73,7 +72,7 @@ class EpisodeFile:
         path: the file.
         plan: what it shares with the other episodes of its plan.
         episode: its number.
-        score: normalized score as a fraction; None where the environment has no reference scores.
+        score: normalized score as a fraction; None if the environment has no reference scores.
         return_: sum of its rewards.
         steps: environment steps T.
         terminated: whether the environment ended it rather than the step limit.
@@ -108,7 +107,7 @@ class EpisodeStates:
     Attributes:
         rewards: ``(T,)`` float64.
         qpos: simulator positions before every step and after the last, ``(T + 1, nq)`` float64.
-        plan_observations: ``(T, H, observation_dim)`` float64, NaN where no plan was made; None without plans.
+        plan_observations: ``(T, H, observation_dim)`` float64, NaN at steps without a new plan; None without plans.
         actions: ``(T, action_dim)`` float32; None if the file has none.
     """
 
@@ -152,7 +151,7 @@ def write_episode(
         folder: the plan folder.
         plan: what the episode shares with the others.
         record: the episode.
-        score: normalized score as a fraction; None where the environment has no reference scores.
+        score: normalized score as a fraction; None if the environment has no reference scores.
         staged: hide the files from readers until :func:`replace_episodes`.
 
     Returns:
@@ -269,7 +268,7 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
     steps = len(rewards)
     if not steps or len(qpos) != steps + 1 or (plans is not None and len(plans) != steps):
         raise SeqrlError(f"{path} has {steps} rewards but {len(qpos)} states; it is not complete", _MISSING)
-    for name, array in (("rewards", rewards), ("qpos", qpos)):
+    for name, array in {"rewards": rewards, "qpos": qpos}.items():
         if not np.isfinite(array).all():
             raise SeqrlError(f"{name} in {path} has values that are not finite", _MISSING)
     return EpisodeStates(rewards, qpos, plans, actions)

@@ -25,13 +25,13 @@ _CHECKS: dict[str, Callable[[Any, PlanConfig], None]] = {"planner": _check_searc
 
 
 def check_plan(model: Any, config: Config) -> None:
-    """Stop unless a model can hold the plan.
+    """Check that a model can hold the plan.
 
     Args:
-        model: of the configuration's architecture.
-        config: the run's.
+        model: a model of the configuration's architecture.
+        config: the run's configuration.
 
     Raises:
-        SeqrlError: it cannot.
+        SeqrlError: the plan is too long for the model.
     """
     _CHECKS[ARCHITECTURES[config.model.arch].kind.name](model, config.plan)

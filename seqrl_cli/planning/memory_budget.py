@@ -26,10 +26,10 @@ def episodes_that_fit(decoder: Decoder, settings: PlanSettings, episodes: int, m
     """
     if max_memory is None:
         return episodes
-    each = plan_bytes(decoder, settings)
-    if each > max_memory:
+    needed = plan_bytes(decoder, settings)
+    if needed > max_memory:
         raise SeqrlError(
-            f"one plan needs {each / 2**20:,.0f} MiB, but only {max_memory / 2**20:,.0f} MiB may be used",
+            f"one plan needs {needed / 2**20:,.0f} MiB, but only {max_memory / 2**20:,.0f} MiB may be used",
             "lower --beam-width or --horizon, or raise --max-memory",
         )
-    return min(episodes, max_memory // each)
+    return min(episodes, max_memory // needed)

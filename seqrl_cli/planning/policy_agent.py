@@ -1,4 +1,4 @@
-"""An agent that follows a policy, which it conditions on the return that is still to be earned."""
+"""An agent that follows a policy, conditioned on the return-to-go."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PolicyAgent:
         context: number of steps that the policy sees.
         stochastic: sample actions, with noise from each episode's own generator, instead of taking the mode.
         noise: factor of a sample's distance from the mean; 1 samples from the policy itself.
-        profile: where time is added up.
+        profile: adds up the time spent in each part.
 
     Raises:
         SeqrlError: the policy was trained with a shorter context.

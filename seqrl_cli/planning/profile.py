@@ -54,9 +54,9 @@ class TimedDecoder(Decoder):
         with self._profile.measure("prefill"):
             return self._decoder.prefill(tokens)
 
-    def with_state(self, memories: Sequence[Any]) -> TimedDecoder:
+    def with_state(self, states: Sequence[Any]) -> TimedDecoder:
         """See :meth:`RecurrentDecoder.with_state`."""
-        return TimedDecoder(cast(RecurrentDecoder, self._decoder).with_state(memories), self._profile)
+        return TimedDecoder(cast(RecurrentDecoder, self._decoder).with_state(states), self._profile)
 
     def update_state(self, tokens: Tensor) -> list[Any]:
         """See :meth:`RecurrentDecoder.update_state`."""

@@ -28,7 +28,7 @@ class EpisodeRecord:
         episode: its number.
         seed: the environment's seed.
         terminated: whether the environment ended it rather than the step limit.
-        seconds_per_step: mean wall time per step; a step is shared with the episodes that run beside it.
+        seconds_per_step: mean wall time per step, which includes the episodes that run beside it.
         observations: (T + 1, observation_dim) float32.
         actions: (T, action_dim) float32, as executed.
         rewards: (T,) float32.
@@ -127,9 +127,9 @@ class Rollout:
     Args:
         agent: chooses the actions.
         vector: the environments; as many episodes run at once as it has slots.
-        seed: with an episode's number, the source of all its randomness.
+        seed: together with an episode's number, determines all of its random numbers.
         purpose: sets the agent's random numbers apart from others that are drawn from the same seed.
-        profile: where time is added up.
+        profile: adds up the time spent in each part.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Rollout:
         self.seed = seed
         self.purpose = purpose
         self.profile = profile or Profile()
-        assert isinstance(vector.spaces.action, BoxSpace), "models are refused in environments of discrete actions"
+        assert isinstance(vector.spaces.action, BoxSpace), "models are refused in environments with discrete actions"
         self._action_bounds = vector.spaces.action.bounds
 
     def play(

@@ -56,11 +56,11 @@ class PlanSettings(SearchConfig):
         needed = self.max_context_transitions
         if self.window == "growing":
             needed += self.horizon - 1
-        holds = (block_size + 1) // transition_dim
-        if needed > holds:
+        available = (block_size + 1) // transition_dim
+        if needed > available:
             raise SeqrlError(
                 f"a {self.window} window of context {self.max_context_transitions} and horizon {self.horizon} needs "
-                f"{needed} transitions, but the model holds {holds}",
+                f"{needed} transitions, but the model holds {available}",
                 "shorten plan.max_context_transitions or --horizon"
                 + (", or use plan.window=sliding" if self.window == "growing" else ""),
             )

@@ -1,4 +1,4 @@
-"""Returns that a policy can be asked for: which are too large, and which are far from the data."""
+"""Checks of target returns: too large for float32, or far from the data."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ FARTHEST_RETURN = 1e9
 """Largest distance of a target return from zero: there float32 numbers are 64 apart, more than most rewards."""
 
 
-def check_return(key: str, asked: float | None, record: RunRecord) -> None:
+def check_return(key: str, target: float | None, record: RunRecord) -> None:
     """Stop at a target return so large that subtracting a reward would not change it in float32.
 
     Args:
         key: name of the setting, for the error.
-        asked: the target return; None = not set.
-        record: of the run, with the range of returns in its data.
+        target: the target return; None = not set.
+        record: the run's record, with the range of returns in its data.
 
     Raises:
-        UsageError: it is farther from zero than ``FARTHEST_RETURN`` and than ten times any return in the data.
+        UsageError: its magnitude exceeds ``FARTHEST_RETURN`` and ten times any return in the data.
     """
     in_data = record.return_range or ()
-    farthest = max([FARTHEST_RETURN, *(10 * abs(one) for one in in_data)])
-    if asked is None or abs(asked) <= farthest:
+    farthest = max([FARTHEST_RETURN, *(10 * abs(bound) for bound in in_data)])
+    if target is None or abs(target) <= farthest:
         return
-    known = " to ".join(f"{one:,.6g}" for one in in_data)
+    known = " to ".join(f"{bound:,.6g}" for bound in in_data)
     raise UsageError(
-        f"{key} = {asked:.6g}, but beyond ±{farthest:.6g} float32 is too coarse to subtract rewards from it",
+        f"{key} = {target:.6g}, but beyond ±{farthest:.6g} float32 is too coarse to subtract rewards from it",
         f"the returns in {record.dataset} are {known}" if in_data else "choose a return that an episode can reach",
     )
 
 
 def warn_of_return(
     what: str,
-    asked: float | None,
+    target: float | None,
     record: RunRecord,
     on_warning: Callable[[str], None] | None,
     *,
@@ -46,17 +46,17 @@ def warn_of_return(
 
     Args:
         what: name of the target, for the warning.
-        asked: the target return; None = not set.
-        record: of the run, with the range of returns in its data.
+        target: the target return; None = not set.
+        record: the run's record, with the range of returns in its data.
         on_warning: receives the warning.
         explores: whether the target is for exploration, which may aim at twice the best return.
     """
     in_data = record.return_range
-    if asked is None or in_data is None or on_warning is None:
+    if target is None or in_data is None or on_warning is None:
         return
     low, high = in_data
     span = (high - low) or abs(high) or 1.0
     reach = max(span, abs(low), abs(high)) if explores else span
-    if not low - reach <= asked <= high + reach:
+    if not low - reach <= target <= high + reach:
         known = f"the returns in {record.dataset}, which are {low:,.1f} to {high:,.1f}"
-        on_warning(f"{what} {return_text(asked)} is far from {known}")
+        on_warning(f"{what} {return_text(target)} is far from {known}")

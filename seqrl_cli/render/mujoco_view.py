@@ -2,7 +2,7 @@
 
 MuJoCo reads ``MUJOCO_GL`` only when it is first imported, often long before a picture is drawn. So OpenGL contexts are
 made directly, without that variable. A failing driver may kill the whole process, so each backend first draws one
-picture in a process of its own.
+picture in a separate process.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def probe(backend: str) -> bool:
 
 @functools.cache
 def find_backend() -> str | None:
-    """The first backend that draws on this machine, tried in a process of its own; None if there is none."""
+    """The first backend that draws on this machine, tried in a separate process; None if there is none."""
     return next((backend for backend in BACKENDS if backend_works(backend)), None)
 
 
 @functools.cache
 def backend_works(backend: str) -> bool:
-    """Whether ``backend`` draws, tried in a process of its own."""
+    """Whether ``backend`` draws, tried in a separate process."""
     command = [sys.executable, "-c", _PROBE, backend]
     try:
         tried = subprocess.run(command, cwd=_SOURCE, capture_output=True, timeout=60, check=False)

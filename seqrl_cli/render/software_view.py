@@ -201,9 +201,9 @@ def ray_capsule(rays: np.ndarray, start: np.ndarray, end: np.ndarray, radius: fl
     c = length_squared * float(start @ start) - ahead**2 - radius**2 * length_squared
     inside = b * b - a * c
     reach = (-b - np.sqrt(np.maximum(inside, 0))) / np.maximum(a, 1e-9)
-    place = reach * along - ahead
-    body = (inside > 0) & (place > 0) & (place < length_squared)
-    caps = np.where(place <= 0, _ray_sphere(rays, start, radius), _ray_sphere(rays, end, radius))
+    position = reach * along - ahead
+    body = (inside > 0) & (position > 0) & (position < length_squared)
+    caps = np.where(position <= 0, _ray_sphere(rays, start, radius), _ray_sphere(rays, end, radius))
     return np.where(body, reach, caps)
 
 
@@ -218,8 +218,8 @@ def _shade(rays: np.ndarray, reach: np.ndarray, capsule: _Capsule) -> np.ndarray
     points = rays * reach[:, None]
     axis = (capsule.end - capsule.start).astype(np.float32)
     start = capsule.start.astype(np.float32)
-    share = np.clip((points - start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
-    normal = (points - start - share[:, None] * axis) / capsule.radius
+    fraction = np.clip((points - start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
+    normal = (points - start - fraction[:, None] * axis) / capsule.radius
     light = _LIGHT / np.linalg.norm(_LIGHT)
     diffuse = np.clip(normal @ light, 0, 1)
     halfway = light - rays
@@ -232,15 +232,17 @@ def _shade(rays: np.ndarray, reach: np.ndarray, capsule: _Capsule) -> np.ndarray
 
 def _segment_distance(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The distance of points ``(…, 2)`` from a segment in the plane."""
-    start, axis = start.astype(np.float32), (end - start).astype(np.float32)
-    share = np.clip((points - start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
-    across = points[..., 0] - start[0] - share * axis[0]
-    along = points[..., 1] - start[1] - share * axis[1]
+    axis = (end - start).astype(np.float32)
+    start = start.astype(np.float32)
+    fraction = np.clip((points - start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
+    across = points[..., 0] - start[0] - fraction * axis[0]
+    along = points[..., 1] - start[1] - fraction * axis[1]
     return np.asarray(np.sqrt(across**2 + along**2))
 
 
-def _span(places: np.ndarray, margin: np.ndarray, size: int) -> slice:
-    low, high = np.clip([(places - margin).min(), (places + margin).max()], 0, size)
+def _span(centres: np.ndarray, margin: np.ndarray, size: int) -> slice:
+    """The pixels from 0 to ``size`` that are within a margin of any centre."""
+    low, high = np.clip([(centres - margin).min(), (centres + margin).max()], 0, size)
     return slice(int(low), int(np.ceil(high)))
 
 

@@ -92,7 +92,7 @@ def check_states(body: Body, qpos: np.ndarray, plan_observations: np.ndarray | N
     """Check that states have the sizes of this body.
 
     Raises:
-        SeqrlError: sizes differ; the message calls the states ``name``.
+        SeqrlError: sizes differ; the message contains ``name``.
     """
     if qpos.shape[1] != body.model.nq:
         raise SeqrlError(f"{name} has {qpos.shape[1]} positions per state, but its environment has {body.model.nq}")

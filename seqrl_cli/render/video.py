@@ -1,4 +1,4 @@
-"""An episode as a video: the simulation beside the plan that the model had at that moment."""
+"""An episode as a video: the simulation beside the plan that the model followed at each step."""
 
 from __future__ import annotations
 
@@ -42,6 +42,24 @@ class RenderReport:
     backend: str
     steps_shown: int
     steps: int
+
+
+@dataclass(frozen=True)
+class _VideoOptions:
+    """The arguments of :func:`render_episode`; ``limit`` is the most frames to write."""
+
+    output: Path
+    view: str
+    size: int
+    every: int | None
+    limit: int
+    speed: float
+    reference_scores: tuple[float, float] | None
+    progress: Callable[[int, int], None] | None
+
+    def stride(self, dt: float) -> int:
+        """Environment steps of ``dt`` seconds from one frame to the next."""
+        return self.every or max(1, round(self.speed / (FRAMES_PER_SECOND * dt)))
 
 
 @dataclass(frozen=True)
@@ -104,58 +122,54 @@ def render_episode(
     """
     suffix = check_video_format(output)
     states = read_states(episode)
+    limit = max_frames or (GIF_FRAMES if suffix == ".gif" else len(states.rewards) + 1)
+    options = _VideoOptions(output, view, size, every, limit, speed, reference_scores, progress)
+    render = _render_replay if must_be_replayed(episode, states) else _render_states
+    return render(episode, states, options)
+
+
+def _render_states(episode: EpisodeFile, states: EpisodeStates, options: _VideoOptions) -> RenderReport:
+    """A video drawn from the recorded states, beside the plans."""
     steps = len(states.rewards)
-    limit = max_frames or (GIF_FRAMES if suffix == ".gif" else steps + 1)
-    if must_be_replayed(episode, states):
-        return _render_replay(episode, states, output, size, every, limit, speed, reference_scores, progress)
     body = load_body(episode.plan.env_id)
     hides_plan = not body.readable and states.plan_observations is not None
     if hides_plan:
         states = replace(states, plan_observations=None)
     check_states(body, states.qpos, states.plan_observations, str(episode.states_path))
-    every = every or max(1, round(speed / (FRAMES_PER_SECOND * body.dt)))
-    chosen = _chosen_steps(steps, every, limit)
-    fps = speed / (every * body.dt)
+    every = options.stride(body.dt)
+    chosen = _chosen_steps(steps, every, options.limit)
+    fps = options.speed / (every * body.dt)
     lead = _lead(body, states)
-    drawing = open_view(view, body, follow(body, states.qpos, lead), size)
+    view = open_view(options.view, body, follow(body, states.qpos, lead), options.size)
     try:
-        drawer = _FrameDrawer(episode, states, body, drawing, lead, reference_scores)
-        draw = _with_progress(lambda index: drawer.frame(chosen[index]), len(chosen), progress)
-        write_video(draw, len(chosen), output, fps)
+        drawer = _FrameDrawer(episode, states, body, view, lead, options.reference_scores)
+        draw = _with_progress(lambda index: drawer.frame(chosen[index]), len(chosen), options.progress)
+        write_video(draw, len(chosen), options.output, fps)
     finally:
-        drawing.close()
-    backend = f"{drawing.name}, without the plan" if hides_plan else drawing.name
-    return RenderReport(output, len(chosen), fps, backend, chosen[-1], steps)
+        view.close()
+    backend = f"{view.name}, without the plan" if hides_plan else view.name
+    return RenderReport(options.output, len(chosen), fps, backend, chosen[-1], steps)
 
 
-def _render_replay(
-    episode: EpisodeFile,
-    states: EpisodeStates,
-    output: Path,
-    size: int,
-    every: int | None,
-    limit: int,
-    speed: float,
-    reference_scores: tuple[float, float] | None,
-    progress: Callable[[int, int], None] | None,
-) -> RenderReport:
+def _render_replay(episode: EpisodeFile, states: EpisodeStates, options: _VideoOptions) -> RenderReport:
     """A video of the environment's own pictures, which cannot show plans."""
     total = len(states.rewards)
 
     def choose(dt: float) -> list[int]:
-        return _chosen_steps(total, every or max(1, round(speed / (FRAMES_PER_SECOND * dt))), limit)
+        return _chosen_steps(total, options.stride(dt), options.limit)
 
-    played = replay(episode, states, choose, size, progress)
-    steps = sorted(played.pictures)
+    replayed = replay(episode, states, choose, options.size, options.progress)
+    steps = sorted(replayed.pictures)
 
     def frame(index: int) -> np.ndarray:
-        notes = progress_lines(episode, states, steps[index], reference_scores)
-        return compose([played.pictures[steps[index]]], ["simulation"], [notes])
+        notes = progress_lines(episode, states, steps[index], options.reference_scores)
+        return compose([replayed.pictures[steps[index]]], ["simulation"], [notes])
 
     stride = steps[1] - steps[0] if len(steps) > 1 else 1
-    fps = speed / (stride * played.dt)
-    write_video(frame, len(steps), output, fps)
-    return RenderReport(output, len(steps), fps, "the environment itself, without the plan", steps[-1], total)
+    fps = options.speed / (stride * replayed.dt)
+    write_video(frame, len(steps), options.output, fps)
+    backend = "the environment itself, without the plan"
+    return RenderReport(options.output, len(steps), fps, backend, steps[-1], total)
 
 
 def open_view(view: str, body: Body, camera: Camera, size: int) -> View:

@@ -81,11 +81,11 @@ def follow(body: Body, qpos: np.ndarray, lead: float = 0.0) -> Camera:
     for positions in qpos[:: max(1, len(qpos) // 50)]:
         data.qpos[:] = positions
         mujoco.mj_kinematics(body.model, data)
-        places = data.geom_xpos[solid] - np.append(root(data), 0.0)
+        centres = data.geom_xpos[solid] - np.append(root(data), 0.0)
         axes = np.abs(data.geom_xmat[solid].reshape(-1, 3, 3)[:, :, 2])
         extent = body.model.geom_size[solid, :1] + body.model.geom_size[solid, 1:2] * axes
-        reach = max(reach, float((np.abs(places) + extent)[:, 0].max()))
-        top = max(top, float((places + extent)[:, 2].max()))
+        reach = max(reach, float((np.abs(centres) + extent)[:, 0].max()))
+        top = max(top, float((centres + extent)[:, 2].max()))
     free = body.hidden == 2
     # Limbs of a free body may point at the camera, which makes them look longer.
     span = max(1.1 * top, (2.3 if free else 1.9) * (reach + abs(lead)))

@@ -48,8 +48,8 @@ class NonFinite:
 
     def text(self) -> str:
         """The same as text."""
-        place = f"row {self.row}" if self.dim is None else f"row {self.row}, column {self.dim}"
-        return f"{self.column} {self.count:,}, first at {place}"
+        position = f"row {self.row}" if self.dim is None else f"row {self.row}, column {self.dim}"
+        return f"{self.column} {self.count:,}, first at {position}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class DatasetSummary:
         duplicate_rows: transitions whose observation and action occur earlier in the dataset.
         not_finite: NaN and infinities, by array.
         histogram: counts of episodes in equal bins over the range of returns.
-        edges: of these bins, one more than there are bins.
+        edges: edges of these bins, one more than bins.
     """
 
     episodes: int

@@ -11,7 +11,7 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
 
 _SEED_IN_NAME = re.compile(r"-s\d+(?=-|$)")
-_MOST_NAMED = 3  # seeds that a label lists one by one
+_MAX_LISTED = 3  # seeds that a label lists one by one
 
 
 def natural_order(text: str) -> list[tuple[bool, int, str]]:
@@ -68,10 +68,10 @@ def _listed(runs: Sequence[str]) -> str:
     """``gpt-s1``; for several seeds ``gpt-s1,s2`` or ``gpt-s1…s9``; for other names ``mine,yours`` or ``mine +4``."""
     stems = {_SEED_IN_NAME.sub("-s*", run, count=1) for run in runs}
     if len(runs) == 1 or len(stems) > 1:
-        return ",".join(runs) if len(runs) <= _MOST_NAMED else f"{runs[0]} +{len(runs) - 1}"
+        return ",".join(runs) if len(runs) <= _MAX_LISTED else f"{runs[0]} +{len(runs) - 1}"
     before, _, after = stems.pop().partition("-s*")
     seeds = [run[len(before) + 1 : len(run) - len(after)] for run in runs]
-    return f"{before}-{','.join(seeds) if len(seeds) <= _MOST_NAMED else f'{seeds[0]}…{seeds[-1]}'}{after}"
+    return f"{before}-{','.join(seeds) if len(seeds) <= _MAX_LISTED else f'{seeds[0]}…{seeds[-1]}'}{after}"
 
 
 def drop_repeats(group: Iterable[EpisodeResult]) -> tuple[list[EpisodeResult], list[str]]:

@@ -13,7 +13,7 @@ from seqrl_cli.config.recipe import is_current, recipe_of
 from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
-from seqrl_cli.runs.record import read_record
+from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.tracking.metrics import OnlineLine, read_online_lines
 from seqrl_cli.training.checkpoints import saved_steps
 
@@ -56,7 +56,7 @@ def run_folder_of(episode: Path) -> Path | None:
 
 
 def read_provenance(folder: Path | None) -> RunProvenance:
-    """Read the provenance from a run's folder; all is unknown if its record is damaged or missing."""
+    """Read the provenance from a run's folder; everything is unknown if its record is damaged or missing."""
     if folder is None:
         return RunProvenance()
     run = RunFolder(folder)
@@ -66,12 +66,13 @@ def read_provenance(folder: Path | None) -> RunProvenance:
     except SeqrlError:
         return RunProvenance()
     newest_step = max(saved_steps(run.checkpoints), default=None)
-    return RunProvenance(record.seed, online_lines, _recipe(run, fine_tuned=record.parent is not None), newest_step)
+    return RunProvenance(record.seed, online_lines, recipe_of_run(run, record), newest_step)
 
 
-def _recipe(run: RunFolder, *, fine_tuned: bool) -> str | None:
+def recipe_of_run(run: RunFolder, record: RunRecord) -> str | None:
+    """The hash of a run's configuration; None if the configuration is missing or cannot be read."""
     try:
-        return recipe_of(load_config(run.config), fine_tuned=fine_tuned)
+        return recipe_of(load_config(run.config), fine_tuned=record.parent is not None)
     except SeqrlError:
         return None
 

@@ -1,4 +1,4 @@
-"""What a table sets beside plans: the returns of a dataset's own policy and of a random one."""
+"""The reference rows of a table: the returns of a dataset's own policy and of a random policy."""
 
 from __future__ import annotations
 

@@ -112,5 +112,5 @@ def _resample_runs(groups: list[np.ndarray], rng: np.random.Generator) -> np.nda
     sizes = np.array([len(group) for group in groups])
     starts = np.cumsum(sizes) - sizes
     runs = rng.integers(len(groups), size=(RESAMPLES, len(groups), 1))
-    places = rng.random((RESAMPLES, len(groups), round(sizes.mean()))) * sizes[runs]
-    return np.concatenate(groups)[starts[runs] + places.astype(np.int64)].reshape(RESAMPLES, -1)
+    positions = rng.random((RESAMPLES, len(groups), round(sizes.mean()))) * sizes[runs]
+    return np.concatenate(groups)[starts[runs] + positions.astype(np.int64)].reshape(RESAMPLES, -1)

@@ -10,7 +10,7 @@ import pytest
 
 from seqrl_cli.cli import complete
 from seqrl_cli.config.architectures import ARCHITECTURES
-from seqrl_cli.workflows.report.render import VIEWS
+from seqrl_cli.render.video import VIEWS
 from seqrl_cli.workflows.report.table import FORMATS
 
 ASK = """

@@ -23,7 +23,7 @@ RUN = "sim/hopper-medium/gpt-s42"
     [
         (("download", "hoper-medium-v2"), "unknown dataset 'hoper-medium-v2'", "hopper-medium-v2"),
         (("download",), "no dataset given", "sim/hopper-medium"),
-        (("download", "--list", "chess"), "no dataset fits 'chess'", "--list"),
+        (("download", "--list", "chess"), "no dataset matches 'chess'", "--list"),
         (("train", "sim/hopper-medium", "sim/ant-medium"), "one dataset at a time", "key=value"),
         (("train", "sim/hopper-medium", "--arch", "gtp"), "arch", "seqrl presets show"),
         (("train", "sim/hopper-medium", "train.learningrate=1"), "unknown key", "train.learning_rate"),
@@ -254,7 +254,7 @@ def test_a_run_with_other_settings_is_not_overwritten(seqrl):
 
 def test_more_updates_of_a_token_model_are_another_run(seqrl):
     result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--updates", 9)
-    assert_refused(result, 1, "4 updates, over which its learning rate falls to a tenth", "--name gpt-s42-9")
+    assert_refused(result, 1, "has a learning-rate schedule for 4 updates", "--name gpt-s42-9")
 
 
 def test_tokens_with_other_settings_are_not_overwritten(seqrl):

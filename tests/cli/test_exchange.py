@@ -144,7 +144,7 @@ def cut(path) -> None:
 
 
 BAD_TT = {
-    "no dataset": (lambda f: None, "hopper-medium-v2, from which they are computed, is not here", "seqrl download"),
+    "no dataset": (lambda f: None, "hopper-medium-v2, from which they are computed, is missing", "seqrl download"),
     "no model config": (lambda f: (f / "model_config.pkl").unlink(), "no file", "complete"),
     "no data config": (lambda f: (f / "data_config.pkl").unlink(), "no file", "complete"),
     "no weights": (lambda f: (f / "state_7.pt").unlink(), "has no weights", "copy"),
@@ -171,7 +171,7 @@ CHANGED_TT = {
 }
 LARGER_TT = {
     "more layers": ({"n_layer": 3}, "lacks 'blocks.2"),
-    "fewer layers": ({"n_layer": 1}, "does not make: 'blocks.1"),
+    "fewer layers": ({"n_layer": 1}, "does not describe: 'blocks.1"),
     "wider": ({"n_embd": 32}, "of shape"),
     "a longer window": ({"block_size": 16 * 50 - 1}, "position_embedding of shape (63, 16)"),
     "heads that do not divide": ({"n_head": 3}, "model.n_head = 3"),
@@ -210,12 +210,12 @@ def test_weights_that_disagree_with_the_configuration(seqrl, runs, tmp_path, wha
 @pytest.mark.parametrize(
     ("weight", "value", "message"),
     [
-        ("pos_emb", torch.zeros(3), "does not hold a whole GPT"),
+        ("pos_emb", torch.zeros(3), "does not contain a complete GPT"),
         ("ln_f.weight", torch.full((folders.WIDTH,), torch.nan), "not finite"),
         ("blocks.0.attn.key.weight", None, "lacks"),
         ("blocks.1.attn.mask", torch.ones(1, 1, folders.BLOCK - 1, folders.BLOCK - 1), "not causal"),
         ("head.weight", None, "lacks 'head.weight'"),
-        ("lora.weight", torch.zeros(2), "does not make: 'lora.weight'"),
+        ("lora.weight", torch.zeros(2), "does not describe: 'lora.weight'"),
     ],
 )
 def test_weights_that_are_no_such_model(seqrl, runs, tmp_path, weight, value, message):
@@ -277,7 +277,7 @@ def test_hostile_folders(fresh, tmp_path):
     ("path", "message", "hint"),
     [
         ("nowhere", "there is no folder", "path"),
-        (".", "holds no checkpoint that seqrl knows", "model_config.pkl"),
+        (".", "contains no checkpoint that seqrl knows", "model_config.pkl"),
         ("file.pt", "is a file, and a checkpoint is a folder", "seqrl import"),
     ],
 )

@@ -44,7 +44,7 @@ def test_from_a_path_to_a_plan(fresh, tmp_path, hoppers, what):
 def test_data_of_no_known_environment_train_with_a_warning(fresh, tmp_path, hoppers):
     told = fresh("train", FORMATS["npz"](tmp_path, hoppers), *TINY_TRAIN)
     words = " ".join(told.stderr.split())
-    assert told.exit_code == 0 and "local/a does not say which environment it is from" in words
+    assert told.exit_code == 0 and "local/a does not name its environment" in words
     assert_refused(fresh("plan", *TINY_PLAN), 1, "which environment it is from", "data.env_id=")
     assert fresh("download", "local/a", "data.env_id=Hopper-v4").exit_code == 0
     assert fresh("plan", *TINY_PLAN).exit_code == 0

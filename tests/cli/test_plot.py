@@ -186,7 +186,7 @@ def leave(runs: Path, status: str) -> None:
 )
 def test_an_unfinished_run_is_drawn_as_far_as_it_has_got(runs, status, said):
     leave(runs, status)
-    assert f"{GPT} {said}: it is drawn as far as it has got" in succeed(runs, "plot").stderr
+    assert f"{GPT} {said}: the plot shows it up to now" in succeed(runs, "plot").stderr
 
 
 def test_a_run_that_has_logged_nothing_yet(runs):
@@ -195,10 +195,10 @@ def test_a_run_that_has_logged_nothing_yet(runs):
     leave(runs, "running")
     with locked(runs / GPT):
         result = invoke(runs, "plot")
-        assert f"nothing is logged or planned yet of {GPT}, which is still training" in result.stderr
+        assert f"nothing has been logged or planned yet for {GPT}, which is still training" in result.stderr
         assert result.exit_code == 1 and "hint: `seqrl runs` shows how far" in result.stderr
         result = invoke(runs, "plot", "--kind", "loss")
-        assert f"there is no loss to plot of {GPT}, which is still training" in result.stderr
+        assert f"there is no loss to plot for {GPT}, which is still training" in result.stderr
 
 
 def test_the_same_command_twice_draws_once(runs):

@@ -95,7 +95,7 @@ def test_looking_and_comparing(seqrl):
     assert methods == set(names_with("policy"))
     assert json.loads(seqrl("render", "odt-s42", "--json").stdout)["frames"] >= 2
     refused = seqrl("export", "odt-s42", "--format", "trajectory-transformer")
-    assert_refused(refused, 1, "is an odt, which cannot become a trajectory-transformer", "another run")
+    assert_refused(refused, 1, "is an odt, which cannot be exported as a trajectory-transformer", "another run")
 
 
 @pytest.mark.parametrize("arch", ["odt", "bc"])
@@ -173,7 +173,7 @@ def test_a_dry_run_writes_nothing_with_and_without_the_data(seqrl, tmp_path, arc
         (("plan", "odt-s42", "--horizon", 15), "only a gpt or a retnet has it, not an odt", "leave it out"),
         (("plan", "bc-s42", "--beam-width", 2), "only a gpt or a retnet has it, not a bc", "presets show"),
         (("plan", "bc-s42", "--target-return", 9), "only a dt or an odt has it, not a bc", "presets show"),
-        (("plan", "dt-s42", "--max-memory", 1), "--max-memory bounds a search", "leave it out"),
+        (("plan", "dt-s42", "--max-memory", 1), "--max-memory limits the beam search", "leave it out"),
         (("train", "sim/hopper-medium", "--arch", "dt", "policy.entropy_samples=3"), "only an odt has it", "presets"),
         (("train", "sim/hopper-medium", "policy.top_share=0.1"), "only a dt, an odt or a bc has it", "presets show"),
         (("train", "sim/hopper-medium", "plan.target_return=9"), "only a dt or an odt has it, not a gpt", "presets"),

@@ -146,7 +146,7 @@ def test_from_an_archive(runs, original, tmp_path):
     assert done.exit_code == 0, done.output
     run = runs / "hopper-medium-v2" / "trajectory-transformer"
     assert (run / "run.json").exists() and weights(run)
-    assert "placed by hopper-medium-v2" in done.stdout
+    assert "fitted to hopper-medium-v2" in done.stdout
     assert not list(tmp_path.rglob("escaped*"))
     listed = json.loads(invoke(runs, "download", "--list", "pretrained*hopper*", "--json").stdout)
     assert [row["checkpoint"] for row in listed["checkpoints"] if row["here"]] == [ORIGINAL]

@@ -44,7 +44,7 @@ def parse(words: tuple[str, ...]) -> dict[str, Any]:
     name, command, rest = group.resolve_command(context, list(words))
     assert name is not None and command is not None
     params = command.make_context(name, rest, parent=context).params
-    _, overrides = options.split_words(params.get("words"), "subject")
+    _, overrides = options.split_arguments(params.get("arguments"), "subject")
     options.configuration(overrides)
     return params
 
@@ -84,7 +84,7 @@ def dry_run(folder: Path, command: Command) -> None:
 
 def has_run(folder: Path, params: dict[str, Any]) -> bool:
     """Whether the run that a command line means is there."""
-    run, _ = options.split_words(params["words"], "run")
+    run, _ = options.split_arguments(params["arguments"], "run")
     try:
         RunStore(folder / params["runs_dir"]).find(run, print)
     except SeqrlError:

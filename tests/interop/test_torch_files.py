@@ -118,7 +118,7 @@ def test_tensors_that_lie(path, program, what):
 def test_many_names_for_the_same_numbers(path):
     numbers = MAX_FILE_BYTES // 4 // 1000 + 1
     shared = {f"w{i}": tensor(storage(numel=numbers), (numbers,)) for i in range(1000)}
-    refused(path, zip_file(dict_of(**shared) + END, _0=bytes(4 * numbers)), "more than such a file may hold")
+    refused(path, zip_file(dict_of(**shared) + END, _0=bytes(4 * numbers)), "more than such a file may contain")
 
 
 def tampered(*members: tuple[str, bytes], compress: int = zipfile.ZIP_STORED) -> bytes:
@@ -141,7 +141,7 @@ def tampered(*members: tuple[str, bytes], compress: int = zipfile.ZIP_STORED) ->
         (tampered(("c:/evil", b"x")), "points outside"),
         (tampered(("archive/code/__torch__.py", b"x")), "archive/code/__torch__.py"),
         (tampered(("archive/constants.pkl", b"x")), "archive/constants.pkl"),
-        (tampered(("archive/data/1/evil", b"x")), "no part of saved tensors"),
+        (tampered(("archive/data/1/evil", b"x")), "does not belong to saved tensors"),
         (tampered(("other/data/7", b"x")), "2 top folders"),
         (tampered(("archive/data.pkl", b"N.")), "two members 'data.pkl'"),
         (tampered(("other/data.pkl", b"N.")), "two members 'data.pkl'"),

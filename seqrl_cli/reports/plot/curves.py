@@ -86,7 +86,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of curves at the places that all of them share, with a 95 % interval for two or more curves."""
+    """The mean of curves at the x that all of them share, with a 95 % interval for two or more curves."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -96,10 +96,10 @@ class Mean:
 
 
 def mean_curve(curves: Sequence[Sequence[tuple[float, float]]]) -> Mean:
-    """Average curves, each a list of (x, y), at the places they share; so the mean ends where the shortest ends."""
-    by_place = [dict(curve) for curve in curves]
-    shared = sorted(set(by_place[0]).intersection(*by_place[1:]))
-    return _with_interval(shared, np.array([[curve[x] for x in shared] for curve in by_place], dtype=np.float64))
+    """Average curves, each a list of (x, y), at the x they share; so the mean ends where the shortest ends."""
+    by_x = [dict(curve) for curve in curves]
+    shared = sorted(set(by_x[0]).intersection(*by_x[1:]))
+    return _with_interval(shared, np.array([[curve[x] for x in shared] for curve in by_x], dtype=np.float64))
 
 
 def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
@@ -111,14 +111,14 @@ def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
     longest = max(len(each) for each in rewards)
     sums = [np.concatenate([[0.0], np.cumsum(each, dtype=np.float64)]) for each in rewards]
     whole = np.stack([np.pad(each, (0, longest + 1 - len(each)), mode="edge") for each in sums])
-    places = np.unique(np.linspace(0, longest, min(MAX_POINTS, longest + 1)).round().astype(int))
-    return _with_interval(places.tolist(), whole[:, places])
+    steps = np.unique(np.linspace(0, longest, min(MAX_POINTS, longest + 1)).round().astype(int))
+    return _with_interval(steps.tolist(), whole[:, steps])
 
 
-def _with_interval(places: Sequence[float], values: np.ndarray) -> Mean:
-    """The mean of ``values`` (curves, places) with its interval."""
+def _with_interval(x: Sequence[float], values: np.ndarray) -> Mean:
+    """The mean of ``values`` (curves, x) with its interval."""
     y = values.mean(axis=0)
     if len(values) < 2:
-        return Mean(tuple(places), tuple(y.tolist()), None, None, 1)
+        return Mean(tuple(x), tuple(y.tolist()), None, None, 1)
     half = t_half_width(values)
-    return Mean(tuple(places), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))
+    return Mean(tuple(x), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))

@@ -165,19 +165,19 @@ def _name_ends(axes: Axes, series: Sequence[Series], name_height: float) -> None
     ends = {each.label: _last(each) for each in series}
     scaled = {label: float(to_axes.transform(end)[1]) for label, end in ends.items() if end is not None}
     order = sorted(scaled, key=lambda label: scaled[label])
-    places = _apart([scaled[label] for label in order], name_height)
+    heights = _spread_out([scaled[label] for label in order], name_height)
     styles = {each.label: _line_style(each) for each in series}
-    for label, place in zip(order, places, strict=True):
+    for label, height in zip(order, heights, strict=True):
         colour, dash = styles[label]
-        axes.plot([1.01, 1.06], [place, place], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
-        axes.text(1.07, place, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
+        axes.plot([1.01, 1.06], [height, height], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
+        axes.text(1.07, height, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
-def _apart(places: Sequence[float], distance: float) -> list[float]:
-    """Move ascending places as little as needed to be ``distance`` apart and, if they fit, between 0 and 1."""
+def _spread_out(heights: Sequence[float], distance: float) -> list[float]:
+    """Move ascending heights as little as needed to be ``distance`` apart and, if they fit, between 0 and 1."""
     moved: list[float] = []
-    for place in places:
-        moved.append(max(place, moved[-1] + distance if moved else 0.0))
+    for height in heights:
+        moved.append(max(height, moved[-1] + distance if moved else 0.0))
     ceiling = max(1.0, (len(moved) - 1) * distance)
     for index in reversed(range(len(moved))):
         moved[index] = min(moved[index], ceiling)
@@ -192,14 +192,14 @@ def _last(series: Series) -> tuple[float, float] | None:
 
 def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
     """Draw one row per method, the first at the top: its results, their mean, and the mean's interval."""
-    for place, row in enumerate(rows):
+    for y, row in enumerate(rows):
         colour = COLOURS[row.colour % len(COLOURS)]
-        axes.scatter(row.values, [place + 0.2] * len(row.values), color=colour, s=14, alpha=0.4, linewidths=0)
+        axes.scatter(row.values, [y + 0.2] * len(row.values), color=colour, s=14, alpha=0.4, linewidths=0)
         if row.interval:
-            axes.plot(row.interval, [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
-        axes.plot(row.mean, place, "D", color=colour, markersize=7, markeredgecolor="white")
+            axes.plot(row.interval, [y, y], color=colour, linewidth=2.4, solid_capstyle="round")
+        axes.plot(row.mean, y, "D", color=colour, markersize=7, markeredgecolor="white")
         axes.annotate(
-            _number(row.mean), (row.mean, place), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
+            _number(row.mean), (row.mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
         )
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -52,10 +52,10 @@ def _panel(
     kind: str,
     title: str,
     axes: tuple[str, str],
-    place: Callable[[OnlineLine], int],
-    value: Value,
+    x: Callable[[OnlineLine], int],
+    y: Value,
 ) -> Panel | None:
-    read = partial(_curve, place=place, value=value)
+    read = partial(_curve, x_of=x, y_of=y)
     series = []
     for group in group_by_method(runs):
         mean = mean_of_seeds(group, read, interpolate=True)
@@ -64,6 +64,6 @@ def _panel(
     return Panel(kind, title + band_note(series, "seeds"), *axes, tuple(series)) if series else None
 
 
-def _curve(run: PlottedRun, place: Callable[[OnlineLine], int], value: Value) -> Curve:
-    points = ((float(place(line)), value(line)) for line in read_online_lines(run.folder.metrics))
+def _curve(run: PlottedRun, x_of: Callable[[OnlineLine], int], y_of: Value) -> Curve:
+    points = ((float(x_of(line)), y_of(line)) for line in read_online_lines(run.folder.metrics))
     return [(x, y) for x, y in points if y is not None]

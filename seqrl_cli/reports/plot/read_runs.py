@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seqrl_cli.config.presets import load_config
-from seqrl_cli.config.recipe import recipe_of
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.groups import kind_names
 from seqrl_cli.reports.plot.run_curves import PlottedRun
+from seqrl_cli.reports.provenance import recipe_of_run
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.record import read_record
 
 
 def read_runs(folders: Iterable[RunFolder], by: str, on_warning: Callable[[str], None]) -> list[PlottedRun]:
@@ -23,7 +21,7 @@ def read_runs(folders: Iterable[RunFolder], by: str, on_warning: Callable[[str],
     Args:
         folders: the runs.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
-        on_warning: receives what is wrong with unreadable episodes.
+        on_warning: receives a warning for each unreadable episode.
 
     Raises:
         SeqrlError: a run's record cannot be read.
@@ -31,11 +29,13 @@ def read_runs(folders: Iterable[RunFolder], by: str, on_warning: Callable[[str],
     members: list[PlottedRun] = []
     recipes: list[tuple[str, str, str]] = []
     for run in folders:
-        record, results = read_record(run.record), read_results(run.plans) if run.plans.is_dir() else None
+        record = read_record(run.record)
+        results = read_results(run.plans) if run.plans.is_dir() else None
         for warning in results.warnings if results else ():
             on_warning(warning)
         members.append(PlottedRun(run, record, results.episodes if results else ()))
-        recipes.append((record.dataset, record.arch, _recipe(run, record)))
+        # A run whose configuration cannot be read is a method by itself.
+        recipes.append((record.dataset, record.arch, recipe_of_run(run, record) or str(run.path)))
     groups: dict[Any, list[PlottedRun]] = defaultdict(list)
     for member, recipe in zip(members, recipes, strict=True):
         groups[member.folder.path if by == "run" else recipe].append(member)
@@ -48,16 +48,8 @@ def read_runs(folders: Iterable[RunFolder], by: str, on_warning: Callable[[str],
     return [labelled[id(member)] for member in members]
 
 
-def _recipe(run: RunFolder, record: RunRecord) -> str:
-    """The key that a method's seeds share; a run whose configuration cannot be read is a method of its own."""
-    try:
-        return recipe_of(load_config(run.config), fine_tuned=record.parent is not None)
-    except SeqrlError:
-        return str(run.path)
-
-
 def _method_names(groups: Sequence[Sequence[PlottedRun]], by: str) -> list[str]:
-    """One name per group: its architecture where no other group has it, else a name made of its runs' names."""
+    """One name per group: its architecture if no other group has it, else a name made of its runs' names."""
     own = kind_names([[member.folder.path.name for member in group] for group in groups])
     archs = [(group[0].record.dataset, group[0].arch) for group in groups]
     several = len({dataset for dataset, _ in archs}) > 1

@@ -58,7 +58,7 @@ def mean_of_seeds(
     Args:
         group: runs of one method.
         read: reads a run's curve; empty curves are left out.
-        interpolate: whether curves have points at different places, so that they have to be interpolated.
+        interpolate: whether the curves have points at different x, so that they must be interpolated.
     """
     by_seed: dict[int, list[Curve]] = defaultdict(list)
     for run in group:
@@ -76,16 +76,16 @@ def _average(curves: list[Curve], interpolate: bool) -> Curve:
 
 
 def on_one_grid(curves: list[Curve]) -> list[Curve]:
-    """Interpolate curves at the places of all of them; each ends where the shortest ends.
+    """Interpolate curves at the x of all of them; each ends where the shortest ends.
 
-    Their places differ because iterations end with episodes, whose lengths differ.
+    Their x differ because iterations end with episodes, whose lengths differ.
     """
     end = min(curve[-1][0] for curve in curves)
-    places = sorted({x for curve in curves for x, _ in curve if x <= end})
+    grid = sorted({x for curve in curves for x, _ in curve if x <= end})
     gridded = []
     for curve in curves:
         x, y = np.array(curve, dtype=np.float64).T
-        gridded.append(list(zip(places, np.interp(places, x, y).tolist(), strict=True)))
+        gridded.append(list(zip(grid, np.interp(grid, x, y).tolist(), strict=True)))
     return gridded
 
 

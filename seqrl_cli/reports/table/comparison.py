@@ -57,8 +57,8 @@ class Comparison:
     columns: tuple[Column, ...]
     groups: tuple[tuple[str, ...], ...]
 
-    def is_apart(self, group: tuple[str, ...]) -> bool:
-        """Whether a group contains data that the published figures beside it do not cover."""
+    def is_unpublished(self, group: tuple[str, ...]) -> bool:
+        """Whether a group's datasets have no published figures although the table shows some."""
         return group[0] not in D4RL_DATASETS and any(not column.own for column in self.columns)
 
     def of_d4rl(self) -> Comparison:

@@ -18,6 +18,10 @@ DELTA_NOTE = (
 )
 
 
+Pair = tuple[Sequence[EpisodeResult], Sequence[EpisodeResult]]
+"""Episodes of a fine-tuned run and of its parent."""
+
+
 @dataclass(frozen=True)
 class DeltaRow:
     """The fine-tuned runs of one method minus their parents.
@@ -68,10 +72,6 @@ def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[De
         if pairs:
             rows.append(_delta_row(dataset, label, list(pairs.values())))
     return rows
-
-
-Pair = tuple[Sequence[EpisodeResult], Sequence[EpisodeResult]]
-"""Episodes of a fine-tuned run and of its parent."""
 
 
 def _delta_row(dataset: str, method: str, seeds: Sequence[Sequence[Pair]]) -> DeltaRow:

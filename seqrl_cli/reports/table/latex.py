@@ -21,7 +21,7 @@ def to_latex(comparison: Comparison) -> str:
     ]
     for group in comparison.groups:
         lines.append(r"\midrule")
-        if comparison.is_apart(group):
+        if comparison.is_unpublished(group):
             lines.append(rf"\multicolumn{{{2 + len(comparison.columns)}}}{{l}}{{\it {OTHER_DATA}}} \\")
         lines += [_dataset_row(dataset, comparison.columns) for dataset in group]
     averages = comparison.averages()

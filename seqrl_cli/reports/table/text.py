@@ -213,7 +213,7 @@ def _markdown_comparison(table: ResultsTable) -> str:
     lines = ["| Dataset | Environment | " + " | ".join(column.title for column in columns) + " |"]
     lines.append("|---|---|" + "---:|" * len(columns))
     for group in table.comparison.groups:
-        if table.comparison.is_apart(group):
+        if table.comparison.is_unpublished(group):
             lines.append(f"| **{OTHER_DATA}** | | " + " | ".join("" for _ in columns) + " |")
         for dataset in group:
             cells = [cell_text(column.cells.get(dataset)) for column in columns]

@@ -70,24 +70,24 @@ class CollectRequest:
         return load_behaviour(self.family).env_id if self.family else self.env
 
     @property
-    def chosen(self) -> str:
-        """The policy's name.
+    def policy_name(self) -> str:
+        """``expert``, ``medium``, ``random``, or the name of a trained run.
 
         Raises:
-            UsageError: the policy is a shipped one, or not given, and none ships for this environment.
+            UsageError: a shipped policy, or none, was requested, but none ships for this environment.
         """
         if self.family is None and self.policy in (None, *SHIPPED):
-            asked = f"{self.policy} policy" if self.policy else "policy"
+            missing = f"{self.policy} policy" if self.policy else "policy"
             close = nearest(self.env, [*list_families(), *(load_behaviour(name).env_id for name in list_families())])
             hint = f"did you mean {close!r}? " if close else ""
             hint += f"for a random policy: seqrl collect {self.env} --policy random; --policy also takes a trained run"
-            raise UsageError(f"no {asked} ships for {self.env}", hint)
+            raise UsageError(f"no {missing} ships for {self.env}", hint)
         return self.policy or "medium"
 
     @property
     def dataset(self) -> str:
         """The dataset's id."""
-        policy = self.chosen.rstrip("/").replace("/", "-")
+        policy = self.policy_name.rstrip("/").replace("/", "-")
         name = self.name or f"collected/{self.env.lower()}-{policy}"
         for part in name.split("/"):
             check_name("dataset", part)
@@ -129,7 +129,7 @@ def dry_run(request: CollectRequest, console: Console) -> None:
     facts = {
         "dataset": request.dataset,
         "environment": request.env_id,
-        "policy": request.chosen,
+        "policy": request.policy_name,
         "transitions": request.transitions,
         "seed": request.seed,
         "to": str(folder.dataset),
@@ -143,13 +143,13 @@ def dry_run(request: CollectRequest, console: Console) -> None:
 def _make_player(
     request: CollectRequest, on_warning: Callable[[str], None]
 ) -> Callable[[Callable[..., None]], Episodes]:
-    """A function that collects the episodes and reports to its argument ``progress``; checks everything beforehand.
+    """Check the request, and return a function that collects the episodes, given a progress callback.
 
     Raises:
         UsageError: there is no such policy for this environment.
-        SeqrlError: there is no such environment or run, or the run's environment is another.
+        SeqrlError: there is no such environment or run, or the run belongs to another environment.
     """
-    policy = request.chosen
+    policy = request.policy_name
     if policy in (*SHIPPED, "random"):
         make_env(request.env_id).close()
         factory = uniform_factory(request.env_id) if policy == "random" else named_policy(str(request.family), policy)
@@ -165,14 +165,16 @@ def _make_player(
 
 def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
     """Play a run until there are enough transitions; the last episode is cut off as a timeout."""
-    limit, slots = session.config.max_steps, session.config.envs
+    limit = session.config.max_steps
+    slots = session.config.envs
     if request.transitions < EPISODE_STEPS:
-        limit, slots = request.transitions, 1
+        limit = request.transitions
+        slots = 1
     records: list[EpisodeRecord] = []
     rows = 0
 
     def on_episode(record: EpisodeRecord) -> None:
-        session.refuse_broken(record)
+        session.check_finite(record)
         records.append(record)
 
     with closing(session.make_vector(slots, limit)) as vector:
@@ -187,17 +189,17 @@ def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[
 
 def _as_episodes(records: list[EpisodeRecord], transitions: int) -> Episodes:
     last = np.concatenate([np.arange(len(r.actions)) == len(r.actions) - 1 for r in records])
-    fell = np.concatenate([np.full(len(r.actions), r.terminated) for r in records])
+    terminated = np.concatenate([np.full(len(r.actions), r.terminated) for r in records])
     return Episodes.from_flags(
         np.concatenate([record.observations[:-1] for record in records])[:transitions],
         np.concatenate([record.actions for record in records])[:transitions],
         np.concatenate([record.rewards for record in records])[:transitions],
-        (last & fell)[:transitions],
-        (last & ~fell)[:transitions],
+        (last & terminated)[:transitions],
+        (last & ~terminated)[:transitions],
     )
 
 
 def _attributes(request: CollectRequest, episodes: Episodes) -> dict[str, Any]:
     references = scores_of_environment(request.env_id) or (None, None)
-    about = describe_collection(episodes, request.env_id, request.seed, *references)
-    return {"source": "collected", "dataset_id": request.dataset, "policy": request.chosen, **about}
+    description = describe_collection(episodes, request.env_id, request.seed, *references)
+    return {"source": "collected", "dataset_id": request.dataset, "policy": request.policy_name, **description}

@@ -48,7 +48,7 @@ class TokensReport:
 
 
 def run(request: DiscretizeRequest, console: Console) -> TokensReport:
-    """Make sure that ``tokens.h5`` exists and fits the configuration; makes or fetches the dataset first.
+    """Make sure that ``tokens.h5`` exists and matches the configuration; makes or fetches the dataset first.
 
     Raises:
         SeqrlError: the dataset cannot be made or fetched, or the existing tokens were made with other settings.
@@ -77,7 +77,8 @@ def dry_run(request: DiscretizeRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it writes.
     """
-    dataset, data = request.dataset, request.config.data
+    dataset = request.dataset
+    data = request.config.data
     sizes = estimate_sizes(dataset, data, console)
     exist = not request.force and current_tokens(dataset, data, console.warn) is not None
     needed = total_bytes([0 if exist else sizes.tokens_bytes(data.bins), missing_dataset_bytes(dataset, sizes)])

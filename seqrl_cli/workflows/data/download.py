@@ -81,13 +81,15 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
     Raises:
         SeqrlError: the dataset cannot be read or made.
     """
-    dataset, data = request.dataset, request.config.data
-    spec, exists = dataset.spec, dataset.exists
+    dataset = request.dataset
+    data = request.config.data
+    spec = dataset.spec
+    exists = dataset.exists
     sizes = estimate_sizes(dataset, data, console)
     needed = 0 if exists and not request.force else sizes.dataset_bytes()
     # Fetched files are kept until they have been read.
     fetches = spec.url and (request.force or not exists)
-    more = f"; while it is fetched, {_fetched_size(spec.size)} more" if fetches else ""
+    temporary = f"; while it is fetched, {_fetched_size(spec.size)} more" if fetches else ""
     facts = {
         "dataset": dataset.id,
         "source": spec.source,
@@ -96,7 +98,7 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
         "there already": exists,
         "environment": data.env_id or spec.env_id or "unknown",
         "transitions": sizes.text,
-        "disk": disk_text(dataset.folder.path, needed) + more,
+        "disk": disk_text(dataset.folder.path, needed) + temporary,
     }
     console.emit({**facts, "disk_bytes": needed})
     console.show_facts(facts)
@@ -109,8 +111,8 @@ def _origin(dataset: DatasetRef) -> str:
     spec = dataset.spec
     if not spec.files:
         return str(spec.path) if spec.path else "MuJoCo, on this machine"
-    places = locations(spec.files[0], spec.source, dataset.store.network)
-    return places[0] if places else f"nowhere: {spec.url} is on the network, which --offline forbids"
+    sources = locations(spec.files[0], spec.source, dataset.store.network)
+    return sources[0] if sources else f"nowhere: {spec.url} is on the network, which --offline forbids"
 
 
 def _fetched_size(size: int | None) -> str:

@@ -35,7 +35,7 @@ class DatasetExportRequest:
         format: one of ``FORMATS``.
         output: for ``d4rl`` a file or the folder to put it in, for ``minari`` the folder of Minari's datasets;
             None = beside the dataset.
-        force: write again what exists.
+        force: replace an existing export.
     """
 
     store: RunStore
@@ -64,15 +64,16 @@ class DatasetExportReport:
 
 
 def run(request: DatasetExportRequest, console: Console) -> DatasetExportReport:
-    """Write a dataset for D4RL's or Minari's own loader; an export that exists is kept.
+    """Write a dataset for D4RL's or Minari's own loader; an existing export is kept.
 
     Raises:
-        UsageError: no dataset was named, or there is none of that name.
+        UsageError: no dataset was named, or no dataset has that name.
         SeqrlError: the dataset cannot be made or fetched, or the export cannot be written.
     """
     dataset, planned = _resolve(request)
     dataset.ensure(DataConfig(), console)
-    target, minari_id = Path(planned.path), planned.minari_id
+    target = Path(planned.path)
+    minari_id = planned.minari_id
     written = target / "data" / METADATA if minari_id else target
     if not request.force and written.exists():
         if written.stat().st_mtime_ns < dataset.modified_ns:
@@ -91,7 +92,7 @@ def dry_run(request: DatasetExportRequest, console: Console) -> None:
     """Print where ``export`` would write.
 
     Raises:
-        UsageError: no dataset was named, or there is none of that name.
+        UsageError: no dataset was named, or no dataset has that name.
     """
     _, planned = _resolve(request)
     console.show(planned.text())
@@ -102,7 +103,7 @@ def _resolve(request: DatasetExportRequest) -> tuple[DatasetRef, DatasetExportRe
     """The dataset, and the report of an export that wrote nothing.
 
     Raises:
-        UsageError: no dataset was named, or there is none of that name.
+        UsageError: no dataset was named, or no dataset has that name.
     """
     if request.dataset is None:
         raise UsageError("no dataset given", f"for example: seqrl export sim/hopper-medium --format {request.format}")
@@ -121,7 +122,7 @@ def _target(dataset: DatasetRef, request: DatasetExportRequest, minari_id: str |
 
 
 def _minari_id(dataset: str) -> str:
-    """A dataset's name by Minari's rules, with a version at its end."""
+    """The dataset's name in the form that Minari requires, ending in a version."""
     name = re.sub(r"[^\w/-]+", "-", dataset, flags=re.ASCII).strip("/-")
     return name if re.fullmatch(ID_PATTERN, name) else f"{name}-v0"
 
@@ -129,7 +130,7 @@ def _minari_id(dataset: str) -> str:
 def _minari_facts(dataset: DatasetRef, minari_id: str, episodes: Episodes, console: Console) -> MinariFacts:
     stated = dataset.stated
     references = dataset.reference_scores or (None, None)
-    others = {
+    metadata = {
         "ref_min_score": references[0],
         "ref_max_score": references[1],
         "algorithm_name": stated.get("policy"),
@@ -139,9 +140,9 @@ def _minari_facts(dataset: DatasetRef, minari_id: str, episodes: Episodes, conso
     try:
         low, high, env_spec = _environment(env_id) if env_id else _without_environment(episodes)
     except SeqrlError as error:
-        console.warn(f"{error.message}; {minari_id} does not state its environment")
+        console.warn(f"{error.message}; {minari_id} is written without its environment")
         low, high, env_spec = _without_environment(episodes)
-    return MinariFacts(minari_id, env_spec, low, high, others)
+    return MinariFacts(minari_id, env_spec, low, high, metadata)
 
 
 def _environment(env_id: str) -> tuple[np.ndarray, np.ndarray, str]:
@@ -153,6 +154,6 @@ def _environment(env_id: str) -> tuple[np.ndarray, np.ndarray, str]:
 
 
 def _without_environment(episodes: Episodes) -> tuple[np.ndarray, np.ndarray, None]:
-    """Bounds around all actions in the data and the usual -1 and 1."""
+    """Bounds that contain all actions in the data, and at least [-1, 1]."""
     low, high = episodes.actions.min(axis=0), episodes.actions.max(axis=0)
     return np.minimum(low, -1).astype(np.float32), np.maximum(high, 1).astype(np.float32), None

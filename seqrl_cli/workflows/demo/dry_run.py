@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
+from itertools import pairwise
 from statistics import median
 from typing import cast
 
@@ -80,14 +81,15 @@ def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, ste
 
 
 def _seconds_per_step(model: TokenModel, data: TokenizedDataset, config: Config, env_id: str) -> float:
-    """Median time of a planned step of all environments, with an untrained model."""
-    settings, slots = plan_settings(config.plan), min(config.plan.envs, config.plan.episodes)
+    """Median seconds to plan and execute one step of all environments, with an untrained model."""
+    settings = plan_settings(config.plan)
+    slots = min(config.plan.envs, config.plan.episodes)
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
     limit = settings.max_context_transitions + TIMED_STEPS
     with closing(SeededVectorEnv(env_id, slots, max_episode_steps=limit)) as vector:
         agent = BeamAgent(decoder, data.discretizer, settings, episodes=slots)
-        ends = [time.perf_counter()]
+        times = [time.perf_counter()]
         Rollout(agent, vector, seed=PLAN_SEED).play(
-            range(slots), lambda record: None, lambda running, finished: ends.append(time.perf_counter())
+            range(slots), lambda record: None, lambda running, finished: times.append(time.perf_counter())
         )
-    return median(end - start for start, end in zip(ends[-TIMED_STEPS - 1 :], ends[-TIMED_STEPS:], strict=False))
+    return median(end - start for start, end in pairwise(times[-TIMED_STEPS - 1 :]))

@@ -25,7 +25,7 @@ from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
 
 @dataclass(frozen=True)
 class DemoReport:
-    """Results of the steps, the video's path, and the seconds that everything took."""
+    """Results of the steps, the video's path, and the total time in seconds."""
 
     dataset: DatasetReport
     train: TrainReport
@@ -47,19 +47,20 @@ def run(request: DemoRequest, console: Console) -> DemoReport:
         SeqrlError: a step failed; the same command resumes there.
     """
     start = time.perf_counter()
-    store, force = request.store, request.force
+    store = request.store
+    force = request.force
     dataset, config = configure(request)
-    with _chapter(console, 1, "data"):
+    with _timed_step(console, 1, "data"):
         data = download.run(DownloadRequest(dataset, config, force=force), console)
-    with _chapter(console, 2, "tokens"):
+    with _timed_step(console, 2, "tokens"):
         discretize.run(DiscretizeRequest(dataset, config, force=force), console)
-    with _chapter(console, 3, "model"):
+    with _timed_step(console, 3, "model"):
         training = TrainRequest(dataset, config, threads=request.threads, force=force, argv=request.argv)
         trained = _train(training, console)
-    with _chapter(console, 4, "plans"):
+    with _timed_step(console, 4, "plans"):
         planning = PlanRequest(store, trained.run, seed=PLAN_SEED, threads=request.threads, force=force)
         planned = plan.run(planning, console)
-    with _chapter(console, 5, "video"):
+    with _timed_step(console, 5, "video"):
         video = render.run(RenderRequest(store, planned.folder, force=force), console)
     report = table.run(TableRequest(store, [training.run.path]), console)
     seconds = time.perf_counter() - start
@@ -68,7 +69,7 @@ def run(request: DemoRequest, console: Console) -> DemoReport:
 
 
 def _train(request: TrainRequest, console: Console) -> TrainReport:
-    """Train the demo's model; the error for a run with other settings names the demo's own ways out."""
+    """Train the demo's model; if a run with other settings exists, the hint names the demo's own options."""
     try:
         return train.run(request, console)
     except RunConflictError as error:
@@ -77,7 +78,7 @@ def _train(request: TrainRequest, console: Console) -> TrainReport:
 
 
 @contextmanager
-def _chapter(console: Console, number: int, name: str) -> Iterator[None]:
+def _timed_step(console: Console, number: int, name: str) -> Iterator[None]:
     """Print a step's name, and how long it took."""
     console.note(f"[{number}/5] {name}")
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Set-up of the demo: what was asked for, its dataset and its configuration."""
+"""Set-up of the demo: its options, dataset and configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.store import RunStore
 
 PLAN_SEED = 0
-"""Seed of environments and samples."""
+"""Seed of the environments and of sampling."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class DemoRequest:
     Attributes:
         store: the run directory.
         dataset: a simulated dataset.
-        seed: of the data and the training.
+        seed: seed of the data and of training.
         threads: CPU threads; None = all cores.
         force: start over at each step.
         argv: the command line, for the run's record.

@@ -31,7 +31,7 @@ class ExportRequest:
         format: one of ``FORMATS``.
         output: folder to write to; None = one in the run's folder.
         checkpoint: updates of the checkpoint; None = the newest.
-        force: write again what exists.
+        force: replace an existing export.
     """
 
     store: RunStore
@@ -103,14 +103,14 @@ def _load(request: ExportRequest, console: Console) -> tuple[Path, GPT, TrainedM
     saved = SavedRun.read(folder)
     architecture = ARCHITECTURES[saved.config.model.arch]
     if request.format not in architecture.exports:
-        message = f"{folder.path} is {architecture}, which cannot become a {request.format}"
+        message = f"{folder.path} is {architecture}, which cannot be exported as a {request.format}"
         raise SeqrlError(message, "export another run")
     trained = load_model(saved, torch.device("cpu"), request.checkpoint, console.warn)
     if request.checkpoint is None:
         warn_unfinished(folder, trained.record, trained.step, console.warn)
     section = trained.config.model
     if isinstance(section, TokenModelSection) and not section.stop_token:
-        message = f"{folder.path} is a model without a stop token, which cannot become a {request.format}"
+        message = f"{folder.path} is a model without a stop token, which cannot be exported as a {request.format}"
         raise SeqrlError(message, "export another run")
     if trained.tokens.discretizer.strategy != "quantile":
         console.warn(

@@ -38,8 +38,8 @@ class ImportRequest:
         store: the run directory.
         path: the checkpoint's folder.
         name: name of the run; None = the project's name.
-        dataset: the run's dataset, in place of the one that the folder names; where the folder has no bin edges, they
-            are computed from it.
+        dataset: the run's dataset instead of the one that the folder names; if the folder has no bin edges, they are
+            computed from it.
         epoch: the epoch whose weights to import; None = the newest.
         force: replace a run that exists.
         argv: the command line, for the record.
@@ -91,21 +91,21 @@ class ConvertedRun:
             project=self.checkpoint.project,
             weights=str(self.checkpoint.weights),
             dataset=self.dataset.id,
-            bins="of its own" if has_bins else f"placed by {self.dataset.id}",
+            bins="of its own" if has_bins else f"fitted to {self.dataset.id}",
             parameters=self.parameters,
             fresh=fresh,
         )
 
 
 def run(request: ImportRequest, console: Console) -> ImportReport:
-    """Turn another project's checkpoint into a run of its dataset, with bin edges of its own.
+    """Turn another project's checkpoint into a run of its dataset, with its own bin edges.
 
-    Nothing is written before everything has been read, converted and checked.
+    Everything is read, converted and checked before anything is written.
 
     Raises:
         UsageError: the dataset that the user named does not exist.
-        SeqrlError: the folder contains no complete checkpoint of a known format, its dataset is needed and not here, or
-            another run has that name.
+        SeqrlError: the folder contains no complete checkpoint of a known format, the dataset that its bins need is
+            missing, or another run has that name.
     """
     converted = _convert(request, console)
     folder = converted.folder
@@ -172,12 +172,12 @@ def _dataset(request: ImportRequest, checkpoint: ForeignCheckpoint) -> DatasetRe
     """The dataset that the user names, else the one that the folder names.
 
     Raises:
-        UsageError: the user's does not exist.
-        SeqrlError: the folder's does not exist.
+        UsageError: the dataset that the user names does not exist.
+        SeqrlError: the dataset that the folder names does not exist.
     """
     if request.dataset is not None:
         return locate(request.store, request.dataset)
-    hint = f"name one of the same environment: seqrl import {request.path} --dataset sim/hopper-medium"
+    hint = f"name a dataset of the same environment: seqrl import {request.path} --dataset sim/hopper-medium"
     message = f"{request.path} was trained on {checkpoint.dataset[:80]!r}, a dataset that seqrl does not know"
     # A name from a foreign file must not be a path.
     if not re.fullmatch(r"[\w-]+(/[\w-]+)*", checkpoint.dataset, re.ASCII):
@@ -200,7 +200,7 @@ def _is_same(folder: RunFolder, converted: ConvertedRun) -> bool:
 
 
 def _write(converted: ConvertedRun, request: ImportRequest, folder: RunFolder) -> None:
-    """Write the run's files to a folder. The record comes last: a folder without one is no run."""
+    """Write the run's files to a folder. The record comes last: without it, a folder is not a run."""
     checkpoint = converted.checkpoint
     save_tokens(folder.own_tokens, converted.tokens)
     write_text_atomic(folder.config, dump_config(converted.config))

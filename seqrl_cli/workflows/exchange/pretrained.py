@@ -30,9 +30,9 @@ class PretrainedRequest:
     """Options of ``seqrl download pretrained/…``.
 
     Attributes:
-        store: the run directory, and which places may be fetched from.
+        store: the run directory, with its mirrors and whether downloads are allowed.
         checkpoint: ``pretrained/<project>/<dataset>``.
-        force: fetch and import it again.
+        force: fetch and import the checkpoint again.
         argv: the command line, for the record.
     """
 
@@ -43,13 +43,14 @@ class PretrainedRequest:
 
 
 def run(request: PretrainedRequest, console: Console) -> ImportReport:
-    """Fetch a published checkpoint and turn it into a run, with the dataset that its bins need.
+    """Fetch a published checkpoint and turn it into a run; also fetches the dataset if the bins depend on it.
 
     Raises:
         UsageError: there is no such checkpoint.
-        SeqrlError: it cannot be fetched, has changed since it was first fetched, or is no checkpoint.
+        SeqrlError: it cannot be fetched, has changed since it was first fetched, or is not a checkpoint.
     """
-    store, checkpoint = request.store, _find(request.checkpoint)
+    store = request.store
+    checkpoint = _find(request.checkpoint)
     imported = _imported(store, checkpoint)
     if imported and not request.force:
         console.note(f"{imported.run} is already imported; --force imports it again")
@@ -66,7 +67,7 @@ def run(request: PretrainedRequest, console: Console) -> ImportReport:
     )
     with stopped, locked(folder.parent, on_wait=console.note):
         if request.force:
-            _forget(checkpoint, folder, store.root)
+            _delete_downloads(checkpoint, folder, store.root)
         _fetch(checkpoint, folder, store, console)
         try:
             report = import_checkpoint.run(_import_request(request, checkpoint, folder), console)
@@ -86,15 +87,16 @@ def dry_run(request: PretrainedRequest, console: Console) -> None:
     Raises:
         UsageError: there is no such checkpoint.
     """
-    store, checkpoint = request.store, _find(request.checkpoint)
+    store = request.store
+    checkpoint = _find(request.checkpoint)
     unpacked = unpacked_folder(checkpoint, store.network)
-    places = locations(checkpoint.files[0], "pretrained", store.network)
+    sources = locations(checkpoint.files[0], "pretrained", store.network)
     folder = store.dataset(checkpoint.dataset).run(checkpoint.project)
     facts = {
         "checkpoint": checkpoint.id,
         "project": checkpoint.project,
         "licence": checkpoint.licence,
-        "from": str(unpacked) if unpacked else places[0] if places else "nowhere: it is on the network",
+        "from": next(iter(sources), "nowhere: it is on the network") if unpacked is None else str(unpacked),
         "dataset first": "no, it has bins" if checkpoint.has_bins else checkpoint.dataset,
         "to": str(folder.path),
         "there already": folder.record.exists(),
@@ -107,7 +109,7 @@ def _find(name: str) -> Pretrained:
     """A published checkpoint by its id.
 
     Raises:
-        UsageError: there is none of that name; the hint suggests the nearest.
+        UsageError: no checkpoint has that id; the hint suggests the nearest.
     """
     checkpoints = pretrained_checkpoints()
     if name not in checkpoints:
@@ -126,7 +128,7 @@ def _imported(store: RunStore, checkpoint: Pretrained) -> ImportReport | None:
         project=checkpoint.project,
         weights=checkpoint.id,
         dataset=checkpoint.dataset,
-        bins="of its own" if checkpoint.has_bins else f"placed by {checkpoint.dataset}",
+        bins="of its own" if checkpoint.has_bins else f"fitted to {checkpoint.dataset}",
         parameters=record.parameters,
         fresh=False,
     )
@@ -137,15 +139,15 @@ def _import_request(request: PretrainedRequest, checkpoint: Pretrained, folder: 
     return ImportRequest(request.store, folder, dataset=checkpoint.dataset, force=request.force, argv=request.argv)
 
 
-def _forget(checkpoint: Pretrained, folder: Path, root: Path) -> None:
-    """Delete earlier downloads; keep an archive of which a checkpoint was imported, since its hashes are recorded."""
+def _delete_downloads(checkpoint: Pretrained, folder: Path, root: Path) -> None:
+    """Delete earlier downloads, but keep an archive whose hashes were recorded when a checkpoint was imported."""
     shutil.rmtree(folder, ignore_errors=True)
     if checkpoint.folder is not None and not has_hash_below(root, f"{checkpoint.files[0].url}#"):
         _archive(checkpoint, folder).unlink(missing_ok=True)
 
 
 def _archive(checkpoint: Pretrained, folder: Path) -> Path:
-    """The path of a checkpoint's archive, beside its folder, where the other checkpoints in it find it."""
+    """The path of a checkpoint's archive: beside its folder, so that imports of its other checkpoints find it."""
     return folder.parent / Path(checkpoint.files[0].path).name
 
 
@@ -157,7 +159,7 @@ def _fetch(checkpoint: Pretrained, folder: Path, store: RunStore, console: Conso
     else:
         (file,) = checkpoint.files
         archive = _archive(checkpoint, folder)
-        # Dropbox builds the archive on each request: its own hash varies, those of the files in it do not.
+        # Dropbox builds the archive on each request: its own hash varies, but those of its files do not.
         fetch_file(file, "pretrained", archive, store, console, _HINT)
         try:
             unpack(archive, checkpoint.folder, folder)
@@ -182,7 +184,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _url(checkpoint: Pretrained, path: Path) -> str:
-    """The URL of a file; for one in an archive, the archive's URL and the path in it."""
+    """The URL of a file; for a file in an archive, the archive's URL with the path inside it."""
     if checkpoint.folder is not None:
         return f"{checkpoint.files[0].url}#{checkpoint.folder}/{path.name}"
     return next(file.url for file in checkpoint.files if Path(file.path).name == path.name)

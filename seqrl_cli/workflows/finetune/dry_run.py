@@ -10,7 +10,7 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
-from seqrl_cli.workflows.finetune.setup import iterations_done, load_source, make_vector, warn_of_settings
+from seqrl_cli.workflows.finetune.setup import iterations_done, load_initial_policy, make_vector, warn_of_settings
 
 
 def dry_run(request: FinetuneRequest, console: Console) -> None:
@@ -22,8 +22,9 @@ def dry_run(request: FinetuneRequest, console: Console) -> None:
     job = resolve(request, console.warn)
     refuse_locked(job.run.path)
     warn_of_settings(job, console.warn)
-    with closing(make_vector(request.store, job, load_source(job, console, console.warn), 1, console)) as one:
-        buffer = _buffer_bytes(job, one)
+    policy = load_initial_policy(job, console, console.warn)
+    with closing(make_vector(request.store, job, policy, 1, console)) as vector:
+        buffer = _buffer_bytes(job, vector)
     checkpoint = job.record.parameters * (4 + OPTIMIZER_STATE_BYTES)
     done = iterations_done(job.run) if job.resumes else 0
     facts: dict[str, Any] = {
@@ -46,11 +47,11 @@ def dry_run(request: FinetuneRequest, console: Console) -> None:
 def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
     """Bytes of the buffer on disk if each episode lasts to the step limit: float32 arrays and two flags per step.
 
-    A buffer file is kept while a kept checkpoint needs any part of it. On top of the capacity come one such file, of
-    which the first is the largest, and the episodes added since the oldest checkpoint.
+    A buffer file is kept while a kept checkpoint needs any part of it. So the disk holds, beside the capacity, one
+    outdated file (the first file is the largest) and the episodes added since the oldest checkpoint.
     """
-    online, kept = job.config.online, job.config.train.keep_checkpoints
-    since = kept * online.checkpoint_every * online.envs
-    trajectories = online.capacity + max(online.capacity, online.envs) + since
-    numbers = sum(environment.spaces.sizes) + 1
-    return trajectories * environment.max_episode_steps * (4 * numbers + 2)
+    online = job.config.online
+    since_oldest = job.config.train.keep_checkpoints * online.checkpoint_every * online.envs
+    trajectories = online.capacity + max(online.capacity, online.envs) + since_oldest
+    floats_per_step = sum(environment.spaces.sizes) + 1
+    return trajectories * environment.max_episode_steps * (4 * floats_per_step + 2)

@@ -26,7 +26,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 
 OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")
-"""Keys that fine-tuning takes beside those below ``online.``."""
+"""Keys outside ``online.`` that fine-tuning accepts."""
 
 FREE_KEYS = ("online.iterations",)
 """Keys that may change when a run resumes."""
@@ -40,10 +40,10 @@ class FinetuneRequest:
         store: the run directory.
         run: the pretrained run, or a fine-tuned one to resume, by path or name; None = the latest run.
         overrides: dotted keys below ``online.``, and those of ``OTHER_KEYS``, over the run's configuration.
-        name: name of the new run; None = its parent's with ``-online``, and the seed where it is not the parent's.
+        name: name of the new run; None = its parent's name with ``-online``, and with the seed if the parent's differs.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
-        force: start over where the fine-tuned run exists.
+        force: start over if the fine-tuned run exists.
         argv: the command line, for the record.
     """
 
@@ -59,18 +59,18 @@ class FinetuneRequest:
 
 @dataclass(frozen=True)
 class FinetuneJob:
-    """The runs, settings and environment of a fine-tuning, resolved before anything is written.
+    """The runs, settings and environment of a fine-tuning job, resolved before anything is written.
 
     Attributes:
-        run: the fine-tuned run, which need not exist.
-        parent: the pretrained run; it need not exist any more when the fine-tuned one does.
-        config: of the fine-tuned run.
-        record: of the run to resume, else of the parent.
-        resumes: whether the fine-tuned run exists and is not to start over.
-        from_parent: whether the weights are the parent's, because the fine-tuned run has no checkpoint to resume.
-        env_id: where to explore.
+        run: the fine-tuned run, which may not exist yet.
+        parent: the pretrained run, which may be gone if the fine-tuned run exists.
+        config: the fine-tuned run's configuration.
+        record: the record of the run to resume, else the parent's.
+        resumes: whether the fine-tuned run exists and does not start over.
+        from_parent: whether the weights are the parent's, because the fine-tuned run has no checkpoint to resume from.
+        env_id: the environment to explore.
         references: returns that score 0 and 1.
-        device: of the model.
+        device: the model's device.
     """
 
     run: RunFolder
@@ -85,7 +85,7 @@ class FinetuneJob:
 
     @property
     def seed(self) -> int:
-        """Seed of exploring, learning and evaluating."""
+        """Seed of exploration, learning and evaluation."""
         assert self.config.online.seed is not None, "the configuration is pinned"
         return self.config.online.seed
 
@@ -108,20 +108,21 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
     """Find the runs and resolve the configuration; ``on_warning`` receives runs whose record cannot be read.
 
     Raises:
-        UsageError: a key that fine-tuning does not take, or a bad value.
-        SeqrlError: there is no such run, it is no odt, or the fine-tuned run has other settings.
+        UsageError: a key that fine-tuning does not accept, or a bad value.
+        SeqrlError: there is no such run, it is not an odt, or the fine-tuned run has other settings.
     """
     foreign = [key for key in request.overrides if not key.startswith("online.") and key not in OTHER_KEYS]
     if foreign:
-        hint = "keys that finetune-online takes start with online.; all others keep their values of the pretraining"
+        hint = "finetune-online accepts keys that start with online.; all others keep their values from pretraining"
         raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
     run, parent = _find_runs(request, on_warning)
     resumes = run.record.exists() and not request.force
     source = run if resumes else parent
-    record, base = records.read_record(source.record), load_config(source.config)
+    record = records.read_record(source.record)
+    base = load_config(source.config)
     kept = {} if resumes else _seed_of_replaced(run)
-    asked = validate(merge(base.model_dump(), nest({**kept, **request.overrides})))
-    config = _pinned(pin_target(asked, record.return_range, source.record))
+    requested = validate(merge(base.model_dump(), nest({**kept, **request.overrides})))
+    config = _pinned(pin_target(requested, record.return_range, source.record))
     if resumes:
         _check_same(run, _pinned(pin_target(base, record.return_range, source.record)), config)
     else:
@@ -137,26 +138,28 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
 def _pinned(config: Config) -> Config:
     """The configuration with its seed and exploration return filled in, so that it reproduces the run.
 
-    The exploration return is a multiple of the evaluations' target, twice as much in the original; where returns are
-    negative, it is as far above the target.
+    By default the exploration return is a multiple of the evaluations' target, twice the target in the original. For a
+    negative target, it is as far above the target.
     """
-    target, asked = config.plan.target_return, config.online.exploration_return
+    target = config.plan.target_return
     assert target is not None, "the target is pinned"
-    explored = target + (config.online.exploration_ratio - 1) * abs(target) if asked is None else asked
+    exploration_return = config.online.exploration_return
+    if exploration_return is None:
+        exploration_return = target + (config.online.exploration_ratio - 1) * abs(target)
     seed = config.seed if config.online.seed is None else config.online.seed
-    online = config.online.model_copy(update={"exploration_return": explored, "seed": seed})
+    online = config.online.model_copy(update={"exploration_return": exploration_return, "seed": seed})
     return config.model_copy(update={"online": online})
 
 
 def _seed_of_replaced(run: RunFolder) -> dict[str, Any]:
-    """The seed of a run that is to start over, since its name may contain it; empty where there is no such run."""
+    """The seed of a run that starts over, since its name may contain it; empty if there is no such run."""
     with suppress(SeqrlError):
         return {"online.seed": load_config(run.config).online.seed}
     return {}
 
 
 def _check_capacity(online: OnlineConfig) -> None:
-    """Stop at a buffer too small for one iteration's episodes."""
+    """Raise UsageError if the buffer is too small for one iteration's episodes."""
     if online.capacity < online.envs:
         message = f"online.capacity = {online.capacity}, but an iteration explores online.envs = {online.envs} episodes"
         raise UsageError(
@@ -170,7 +173,7 @@ def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> t
 
     Raises:
         UsageError: the name is the parent's own.
-        SeqrlError: the named run is no odt, or another run has the name.
+        SeqrlError: the named run is not an odt, or another run has the new run's name.
     """
     store = request.store
     found = store.find(request.run, on_warning)
@@ -178,7 +181,7 @@ def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> t
     if record.arch not in ARCHITECTURES:
         raise unknown("architecture", record.arch, ARCHITECTURES)
     if ARCHITECTURES[record.arch].no_exploration is not None:
-        _refuse(store, found, record)
+        _refuse_architecture(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
     name = check_name("run", request.name or _usual_name(found, record, request.overrides.get("online.seed")))
     if name == parent.path.name:
@@ -198,22 +201,28 @@ def _usual_name(found: RunFolder, record: records.RunRecord, seed: int | None) -
     return f"{found.path.name}-online" + ("" if seed in (None, record.seed) else f"-s{seed}")
 
 
-def _refuse(store: RunStore, found: RunFolder, record: records.RunRecord) -> None:
+def _refuse_architecture(store: RunStore, found: RunFolder, record: records.RunRecord) -> None:
     """Stop at a run that cannot explore.
 
     Raises:
         SeqrlError: always.
     """
-    able, architecture = names_with("explores"), ARCHITECTURES[record.arch]
-    fitting = [store.name_of(run.path) for run, other in store.runs() if other.arch in able and other.parent is None]
-    example = f"seqrl finetune-online {fitting[-1]}" if fitting else f"seqrl train {record.dataset} --arch {able[0]}"
-    reason = f"only {in_words(able)} can be fine-tuned online: {architecture.no_exploration}"
+    supported = names_with("explores")
+    architecture = ARCHITECTURES[record.arch]
+    fitting = [
+        store.name_of(run.path) for run, other in store.runs() if other.arch in supported and other.parent is None
+    ]
+    if fitting:
+        example = f"seqrl finetune-online {fitting[-1]}"
+    else:
+        example = f"seqrl train {record.dataset} --arch {supported[0]}"
+    reason = f"only {in_words(supported)} can be fine-tuned online: {architecture.no_exploration}"
     message = f"{found.path} is {architecture}, and {reason}"
     raise SeqrlError(message, f"for example: {example}")
 
 
 def _check_same(run: RunFolder, existing: Config, requested: Config) -> None:
-    """Stop at other settings than those of the run that exists; more iterations are allowed.
+    """Stop if settings differ from those of the existing run; more iterations are allowed.
 
     Raises:
         RunConflictError: a setting differs.

@@ -27,10 +27,10 @@ from seqrl_cli.workflows.finetune.dry_run import dry_run as dry_run
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.finetune.setup import (
     iterations_done,
-    load_source,
-    made_environments,
+    load_initial_policy,
     make_context,
-    place_in,
+    move_context,
+    open_environments,
 )
 
 
@@ -65,12 +65,12 @@ def _figure(value: float | None) -> str:
 
 
 def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
-    """Fine-tune, resume, or find that the run is finished.
+    """Fine-tune a new run, resume one, or report that it is finished.
 
     Raises:
-        CommandInterruptedError: Ctrl-C; everything since the end of the first evaluation was saved.
+        CommandInterruptedError: Ctrl-C; everything after the first evaluation was saved.
         EnvironmentFailedError: the environment failed; likewise.
-        SeqrlError: the run is no odt, has other settings, is in use, or cannot be written.
+        SeqrlError: the run is not an odt, has other settings, is in use, or cannot be written.
     """
     threads = use_threads(request.threads)
     job = resolve(request, console.warn)
@@ -80,33 +80,33 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
             job = resolve(request, console.warn)
         done = iterations_done(job.run) if job.resumes else 0
         if job.resumes and _has_enough(job, done):
-            console.note(_already(job, done))
+            console.note(_already_done(job, done))
             return _report(job, job.record, fresh=False)
-        trained = load_source(job, console)
-        with own_generators(job.device), made_environments(request.store, job, trained, console) as environments:
-            place = make_context(request.store, job, trained, environments, console)
-            _announce(job, place, console)
+        trained = load_initial_policy(job, console)
+        with own_generators(job.device), open_environments(request.store, job, trained, console) as environments:
+            context = make_context(request.store, job, trained, environments, console)
+            _announce(job, context, console)
             if request.force and holds_run(job.run):
-                _replace(job, request, threads, place, console)
+                _replace(job, request, threads, context, console)
             record = _write_start(job.run, job, request, threads)
-            return _tune(job, place, record, console, force=request.force)
+            return _finetune(job, context, record, console, force=request.force)
 
 
 def _has_enough(job: FinetuneJob, done: int) -> bool:
     """Whether nothing is left to do; a run killed before its last checkpoint is not finished."""
-    asked = job.config.online.iterations
-    return done >= asked and (job.record.status == "finished" or asked < _planned(job))
+    requested = job.config.online.iterations
+    return done >= requested and (job.record.status == "finished" or requested < _planned_iterations(job))
 
 
-def _planned(job: FinetuneJob) -> int:
+def _planned_iterations(job: FinetuneJob) -> int:
     """Iterations in the existing run's own configuration."""
     return load_config(job.run.config).online.iterations
 
 
-def _already(job: FinetuneJob, done: int) -> str:
+def _already_done(job: FinetuneJob, done: int) -> str:
     if job.record.status == "finished":
         return f"{job.run.path} already has {counted(done, 'iteration')}; --iterations adds more, --force starts over"
-    planned = counted(_planned(job), "iteration")
+    planned = counted(_planned_iterations(job), "iteration")
     return f"{job.run.path} already has {done:,} of its {planned}; without --iterations it resumes"
 
 
@@ -114,9 +114,9 @@ _INHERITED = ("datasets", "arch", "seed", "parameters", "tokens_fingerprint", "r
 
 
 def _replace(
-    job: FinetuneJob, request: FinetuneRequest, threads: int, place: FinetuneContext, console: Console
+    job: FinetuneJob, request: FinetuneRequest, threads: int, context: FinetuneContext, console: Console
 ) -> None:
-    """Evaluate and save beside the existing run, and only then replace it.
+    """Fine-tune beside the existing run up to the first checkpoint, and only then replace it.
 
     Raises:
         CommandInterruptedError: Ctrl-C; the existing run was kept.
@@ -124,19 +124,19 @@ def _replace(
     """
     if removed := goes_with(job.run):
         console.note(f"{job.run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
-    as_it_was = CommandInterruptedError(
+    interrupted = CommandInterruptedError(
         f"interrupted in the evaluation before fine-tuning; {job.run.path} was kept",
         "the same command starts over",
     )
     try:
         with replacing(job.run) as new, console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
             _write_start(new, job, request, threads)
-            begun = place_in(new, job, place)
-            _loop(new, job, begun, console, update, lambda: bool(saved_steps(new.checkpoints)))
+            moved = move_context(context, job, new)
+            _loop(new, job, moved, console, update, lambda: bool(saved_steps(new.checkpoints)))
             if not saved_steps(new.checkpoints):
-                raise as_it_was
+                raise interrupted
     except KeyboardInterrupt as error:
-        raise as_it_was from error
+        raise interrupted from error
 
 
 def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
@@ -159,22 +159,22 @@ def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, thr
     return record
 
 
-def _tune(
-    job: FinetuneJob, place: FinetuneContext, record: records.RunRecord, console: Console, *, force: bool
+def _finetune(
+    job: FinetuneJob, context: FinetuneContext, record: records.RunRecord, console: Console, *, force: bool
 ) -> FinetuneReport:
-    """Run the loop and write down how it ended."""
+    """Run the loop and record how it ended."""
     status: records.Status = "failed"
     try:
         with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
-            outcome = _loop(job.run, job, place, console, update)
+            outcome = _loop(job.run, job, context, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     except EnvironmentFailedError as error:
-        does = "resumes" if saved_steps(job.run.checkpoints) else "starts over; nothing was saved"
+        next_time = "resumes" if saved_steps(job.run.checkpoints) else "starts over; nothing was saved"
         raise EnvironmentFailedError(
-            error.message, f"once that is fixed, the same command {does}; {error.hint}"
+            error.message, f"once that is fixed, the same command {next_time}; {error.hint}"
         ) from error
     finally:
         record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
@@ -187,14 +187,14 @@ def _interrupted(job: FinetuneJob, outcome: FinetuneOutcome, *, force: bool) -> 
     if not saved_steps(job.run.checkpoints):
         message = "interrupted in the evaluation before fine-tuning; there was nothing to save yet"
         return CommandInterruptedError(message, "the same command starts over")
-    place = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
+    iteration = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
     return CommandInterruptedError(
-        f"interrupted in {place}; everything was saved",
+        f"interrupted in {iteration}; everything was saved",
         f"the same command{' without --force' if force else ''} resumes from there",
     )
 
 
-def _announce(job: FinetuneJob, place: FinetuneContext, console: Console) -> None:
+def _announce(job: FinetuneJob, context: FinetuneContext, console: Console) -> None:
     online = job.config.online
     if not job.from_parent:
         done = iterations_done(job.run)
@@ -204,7 +204,7 @@ def _announce(job: FinetuneJob, place: FinetuneContext, console: Console) -> Non
     console.note(
         f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {return_text(job.exploration_return)}, "
         f"and {counted(online.updates, 'update')}; the buffer starts with the best "
-        f"{len(place.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
+        f"{len(context.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
         f"{return_text(job.target_return)}"
     )
 
@@ -212,12 +212,13 @@ def _announce(job: FinetuneJob, place: FinetuneContext, console: Console) -> Non
 def _loop(
     run: RunFolder,
     job: FinetuneJob,
-    place: FinetuneContext,
+    context: FinetuneContext,
     console: Console,
     update: Progress,
     should_stop: Callable[[], bool] | None = None,
 ) -> FinetuneOutcome:
-    online, section = job.config.online, job.config.model
+    online = job.config.online
+    section = job.config.model
     assert isinstance(section, AttentionSection)
     settings = OnlineSettings(
         iterations=online.iterations,
@@ -230,21 +231,21 @@ def _loop(
         checkpoint_every=online.checkpoint_every,
         keep_checkpoints=job.config.train.keep_checkpoints,
     )
-    shown = ""
+    latest = ""
 
     def on_progress(done: FinetuneProgress) -> None:
-        update(done.iteration * online.updates + done.updated, online.iterations * online.updates, shown)
+        update(done.iteration * online.updates + done.updated, online.iterations * online.updates, latest)
 
     def on_log(step: int, values: Values) -> None:
-        nonlocal shown
+        nonlocal latest
         line = OnlineLine(step, values)
-        shown = live_line(line)
+        latest = live_line(line)
         if line.get("evaluation_return") is not None:
             console.note(evaluation_line(line))
 
     sinks: list[Sink] = [JsonlSink(run.metrics), CallbackSink(on_log)]
     return finetune(
-        place,
+        context,
         settings,
         sinks=sinks,
         on_progress=on_progress,

@@ -1,4 +1,4 @@
-"""Set-up of a fine-tuning: the policy and its learner, environments, offline data and files."""
+"""Set-up of fine-tuning: the policy and its learner, environments, offline data and files."""
 
 from __future__ import annotations
 
@@ -39,35 +39,37 @@ from seqrl_cli.workflows.finetune.resolve import FinetuneJob
 
 @dataclass(frozen=True)
 class Environments:
-    """Where to explore and where to evaluate."""
+    """The environments of exploration and of evaluation."""
 
     exploration: SeededVectorEnv
     evaluation: SeededVectorEnv
 
 
-def load_source(job: FinetuneJob, console: Console, on_warning: Callable[[str], None] | None = None) -> TrainedPolicy:
+def load_initial_policy(
+    job: FinetuneJob, console: Console, on_warning: Callable[[str], None] | None = None
+) -> TrainedPolicy:
     """The policy to start from: the fine-tuned run's own, else its parent's.
 
     Args:
         job: the resolved job.
         console: receives a warning when the parent is unfinished.
-        on_warning: receives damaged checkpoints; None where reading the learner's state later reports them.
+        on_warning: receives a warning for each damaged checkpoint; None if reading the learner's state will do so.
 
     Raises:
         SeqrlError: there is no complete checkpoint.
     """
     trained = load_policy(job.parent if job.from_parent else job.run, job.device, on_warning=on_warning)
     if job.from_parent and trained.record.status != "finished":
-        made = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
-        console.warn(f"{job.parent.path} is unfinished: fine-tuning starts from {made}")
+        done = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
+        console.warn(f"{job.parent.path} is unfinished: fine-tuning starts from {done}")
     return trained
 
 
 @contextmanager
-def made_environments(
+def open_environments(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, console: Console
 ) -> Iterator[Environments]:
-    """Environments to explore and to evaluate in, freed when the block ends.
+    """Environments for exploration and for evaluation, closed when the block ends.
 
     Raises:
         SeqrlError: the environment cannot be made, or has other sizes than the policy.
@@ -83,14 +85,18 @@ def made_environments(
 def make_vector(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
 ) -> SeededVectorEnv:
-    """``slots`` environments in a process of their own, with observations cut to the data's dimensions.
+    """``slots`` environments in a separate process, with observations cut to the data's dimensions.
 
     Raises:
         SeqrlError: the environment cannot be made, or has other sizes than the policy.
     """
-    limit, kept = job.config.online.max_steps, observation_size_of_run(store, trained)
-    backend = partial(SubprocessBackend, on_warning=console.warn)
-    vector = SeededVectorEnv(job.env_id, slots, max_episode_steps=limit, observation_size=kept, backend=backend)
+    vector = SeededVectorEnv(
+        job.env_id,
+        slots,
+        max_episode_steps=job.config.online.max_steps,
+        observation_size=observation_size_of_run(store, trained),
+        backend=partial(SubprocessBackend, on_warning=console.warn),
+    )
     expected = Spaces.of_vectors(trained.model.observation_dim, trained.model.action_dim)
     hint = "name the right environment: seqrl download FILE data.env_id=… --force"
     try:
@@ -109,7 +115,8 @@ def make_context(
     Raises:
         SeqrlError: the dataset has other sizes than the policy, or the policy's context is too short.
     """
-    policy, capacity = trained.model, job.config.online.capacity
+    policy = trained.model
+    capacity = job.config.online.capacity
     warn_of_settings(job, console.warn)
     learner = _make_learner(job, policy, console.warn)
     offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.from_parent else []
@@ -118,7 +125,7 @@ def make_context(
         learner=learner,
         explore=explore,
         evaluate=evaluate,
-        score=lambda played: _evaluation(played, job.references),
+        score=lambda episodes: _summarize_evaluation(episodes, job.references),
         buffer=ReplayBuffer(capacity),
         offline=offline,
         buffer_files=BufferFolder(job.run.buffer, job.env_id),
@@ -126,10 +133,10 @@ def make_context(
     )
 
 
-def place_in(folder: RunFolder, job: FinetuneJob, place: FinetuneContext) -> FinetuneContext:
-    """The same with an empty buffer and with its files in another folder."""
+def move_context(context: FinetuneContext, job: FinetuneJob, folder: RunFolder) -> FinetuneContext:
+    """The same context with an empty buffer, and with its files in another run folder."""
     return replace(
-        place,
+        context,
         buffer=ReplayBuffer(job.config.online.capacity),
         buffer_files=BufferFolder(folder.buffer, job.env_id),
         checkpoints=folder.checkpoints,
@@ -137,11 +144,12 @@ def place_in(folder: RunFolder, job: FinetuneJob, place: FinetuneContext) -> Fin
 
 
 def warn_of_settings(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
-    """Warn of target returns far from the data, and of a buffer smaller than a batch."""
-    capacity, batch = job.config.online.capacity, job.config.train.batch_size
-    if capacity < batch:
+    """Warn about target returns far from the data, and about a buffer smaller than a batch."""
+    capacity = job.config.online.capacity
+    batch_size = job.config.train.batch_size
+    if capacity < batch_size:
         on_warning(
-            f"the buffer holds {counted(capacity, 'episode')}, fewer than train.batch_size = {batch:,}: "
+            f"the buffer holds {counted(capacity, 'episode')}, fewer than train.batch_size = {batch_size:,}: "
             "each update repeats some of them"
         )
     warn_of_return("the target return", job.target_return, job.record, on_warning)
@@ -149,7 +157,7 @@ def warn_of_settings(job: FinetuneJob, on_warning: Callable[[str], None]) -> Non
 
 
 def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
-    """The policy's learner in its state after pretraining; a run that resumes restores its own state later."""
+    """The policy's learner in its state after pretraining; a resumed run restores its own state later."""
     settings = policy_settings(job.config)
     if job.config.online.learning_rate is not None:
         settings = replace(settings, learning_rate=job.config.online.learning_rate)
@@ -179,9 +187,12 @@ def _make_collectors(
     check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
     seeds = np.random.SeedSequence([job.seed, SeedStream.EPISODES]).generate_state(2)
     explore_seed, evaluate_seed = (int(seed) for seed in seeds)
-    exploration, evaluation, episodes = environments.exploration, environments.evaluation, online.eval_episodes
-    explore = EpisodeCollector(explorer, exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning)
-    evaluate = EpisodeCollector(evaluator, evaluation, episodes, evaluate_seed, fresh=False, on_warning=on_warning)
+    explore = EpisodeCollector(
+        explorer, environments.exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning
+    )
+    evaluate = EpisodeCollector(
+        evaluator, environments.evaluation, online.eval_episodes, evaluate_seed, fresh=False, on_warning=on_warning
+    )
     return explore, evaluate
 
 
@@ -189,27 +200,28 @@ def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Co
     """The dataset's trajectories; the dataset is fetched or made again if it is gone.
 
     Raises:
-        SeqrlError: they have other sizes than the model.
+        SeqrlError: they have other sizes than the policy.
     """
-    located = locate(store, job.record.dataset)
-    located.ensure(job.config.data, console)
-    episodes = located.load_vectors()
+    dataset = locate(store, job.record.dataset)
+    dataset.ensure(job.config.data, console)
+    episodes = dataset.load_vectors()
     expected = Spaces.of_vectors(policy.observation_dim, policy.action_dim)
-    hint = f"train again on what is there now: seqrl train {located.id} --arch odt --force"
-    episodes.spaces.require_fit(located.id, expected, str(job.parent.path), hint)
+    hint = f"train again on the present data: seqrl train {dataset.id} --arch odt --force"
+    episodes.spaces.require_fit(dataset.id, expected, str(job.parent.path), hint)
     return trajectories_of(episodes)
 
 
-def _evaluation(played: Sequence[Trajectory], references: tuple[float, float] | None) -> EvaluationSummary:
+def _summarize_evaluation(episodes: Sequence[Trajectory], references: tuple[float, float] | None) -> EvaluationSummary:
     """Means over evaluation episodes.
 
     Raises:
         SeqrlError: every episode was dropped.
     """
-    if not played:
+    if not episodes:
         raise SeqrlError("no evaluation episode had finite numbers", "the simulation diverged; lower the learning rate")
-    mean = float(np.mean([one.total_reward for one in played]))
-    return EvaluationSummary(mean, percent_score(mean, references), float(np.mean([len(one) for one in played])))
+    mean_return = float(np.mean([episode.total_reward for episode in episodes]))
+    mean_length = float(np.mean([len(episode) for episode in episodes]))
+    return EvaluationSummary(mean_return, percent_score(mean_return, references), mean_length)
 
 
 def iterations_done(run: RunFolder) -> int:

@@ -1,4 +1,4 @@
-"""How a run decides what to do: by searching plans in its model, or by its policy."""
+"""How a run chooses actions: by beam search in its model, or with its policy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from seqrl_cli.planning.settings import PlanSettings, plan_settings
 
 
 class AgentSpec(Protocol):
-    """How a run decides: by searching plans, or by its policy."""
+    """How a run chooses actions: by beam search, or with its policy."""
 
     @property
     def trained(self) -> TrainedRun:
@@ -39,21 +39,21 @@ class AgentSpec(Protocol):
 
     @property
     def engine(self) -> str:
-        """What computes: ``native``, which is compiled C++, ``torch``, or ``graph``, CUDA graphs of it."""
+        """What runs the model: ``native`` (compiled C++), ``torch``, or ``graph`` (CUDA graphs)."""
 
     def make(self, slots: int, profile: Profile) -> Agent:
-        """What decides for ``slots`` episodes at once; raises SeqrlError when memory is short."""
+        """The agent for ``slots`` episodes at once; raises SeqrlError if one plan exceeds the memory limit."""
 
     def describe(self, slots: int) -> str:
-        """Its settings in a few words."""
+        """A summary of its settings, for a note."""
 
     def facts(self, slots: int) -> dict[str, str]:
-        """What a dry run should know besides its settings."""
+        """What a dry run prints besides its settings."""
 
 
 @dataclass(frozen=True)
 class BeamSearchSpec:
-    """A model of tokens and the search in it; with ``make_graph_decoder``, which makes decoders, by CUDA graphs."""
+    """A token model and the search in it; ``make_graph_decoder`` makes decoders for CUDA graphs, if they are used."""
 
     trained: TrainedModel
     decoder: Decoder
@@ -90,7 +90,7 @@ class BeamSearchSpec:
         return {"memory": f"{self._memory(slots)}, of {self.max_memory / 2**20:,.0f} MiB allowed"}
 
     def _memory(self, slots: int) -> str:
-        """Most memory that ``slots`` episodes take, and whether they are planned in several batches for it."""
+        """The most memory that ``slots`` episodes take, and the size of a batch if they are planned in several."""
         batch = episodes_that_fit(self.decoder, self.settings, slots, self.max_memory)
         taken = f"{plan_bytes(self.decoder, self.settings) * batch / 2**20:,.0f} MiB"
         return taken if batch == slots else f"{taken} ({counted(batch, 'plan')} per batch)"
@@ -98,7 +98,7 @@ class BeamSearchSpec:
 
 @dataclass(frozen=True)
 class PolicyAgentSpec:
-    """A policy, the return that it is asked for, and how much it sees."""
+    """A policy with its target return and its context."""
 
     trained: TrainedPolicy
     target_return: float | None
@@ -111,14 +111,14 @@ class PolicyAgentSpec:
 
     def make(self, slots: int, profile: Profile) -> Agent:
         """See :class:`AgentSpec`."""
-        target = self.target_return or 0.0  # a model without one looks at none
+        target = self.target_return or 0.0  # a policy without a target return ignores it
         return PolicyAgent(self.trained.model, target_return=target, context=self.context, profile=profile)
 
     def describe(self, slots: int) -> str:
         """See :class:`AgentSpec`."""
         if self.target_return is None:
-            return f"{_at_once(slots)}as the data did"
-        return f"{_at_once(slots)}asked for a return of {return_text(self.target_return)}"
+            return f"{_at_once(slots)}imitating the data"
+        return f"{_at_once(slots)}target return {return_text(self.target_return)}"
 
     def facts(self, slots: int) -> dict[str, str]:
         """See :class:`AgentSpec`."""
@@ -132,10 +132,10 @@ def _at_once(slots: int) -> str:
 
 @dataclass(frozen=True)
 class AgentOptions:
-    """What a command may say about an agent beside its configuration.
+    """Options of an agent that its configuration does not contain.
 
     Attributes:
-        mode: form of retention in which the past is encoded; None = as the model was trained.
+        mode: form of a RetNet's retention that encodes the past; None = as the model was trained.
         max_memory: bytes that planning may take; None = half of what is free.
     """
 
@@ -144,7 +144,7 @@ class AgentOptions:
 
 
 def check_options(run: SavedRun, options: AgentOptions) -> None:
-    """Stop at an option that means nothing to a run's architecture.
+    """Stop at an option that the run's architecture does not have.
 
     Raises:
         UsageError: names the option and the architecture.
@@ -154,17 +154,17 @@ def check_options(run: SavedRun, options: AgentOptions) -> None:
         having = in_words(owners("model.mode"))
         raise UsageError(f"--mode {options.mode}: only {having} has it, not {architecture}", "leave out --mode")
     if options.max_memory is not None and not has_key(architecture.name, "plan.beam_width"):
-        what = f"--max-memory bounds a search for plans, but {run.folder.path} is {architecture}"
-        raise UsageError(what, "leave it out")
+        message = f"--max-memory limits the beam search, but {run.folder.path} is {architecture}"
+        raise UsageError(message, "leave it out")
 
 
 def make_agent_spec(
     trained: TrainedRun, plan: PlanConfig, options: AgentOptions, on_warning: Callable[[str], None]
 ) -> AgentSpec:
-    """The way in which a run decides.
+    """How a run chooses actions.
 
     Raises:
-        SeqrlError: its model cannot hold the plan, or the engine cannot be had.
+        SeqrlError: its model cannot hold the plan, or the engine is not available.
     """
     return _SPECS[ARCHITECTURES[trained.config.model.arch].kind.name](trained, plan, options, on_warning)
 
@@ -173,7 +173,7 @@ def _beam_search(
     trained: TrainedModel, plan: PlanConfig, options: AgentOptions, on_warning: Callable[[str], None]
 ) -> BeamSearchSpec:
     if options.mode is not None:
-        model = cast(RetNet, trained.model)  # no other has modes
+        model = cast(RetNet, trained.model)  # check_options refuses modes of other architectures
         check_mode(options.mode, model.chunk_size)
         model.mode = options.mode
     settings = plan_settings(plan)

@@ -1,4 +1,4 @@
-"""``seqrl plan``: episodes played with a trained model, each written as JSON and HDF5 when it ends."""
+"""``seqrl plan``: play episodes with a trained model, and write each as JSON and HDF5 when it ends."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     """
     use_threads(request.threads)
     session = open_session(request, console.warn)
-    folder, wanted = session.folder, session.config.episodes
+    folder = session.folder
+    wanted = session.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder):
@@ -129,7 +130,7 @@ def _announce(session: PlanSession, missing: list[int], console: Console) -> Non
 
 
 def _play(session: PlanSession, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
-    """Play episodes and write each when it ends; with ``replace`` they replace all others in the end."""
+    """Play episodes and write each when it ends; with ``replace`` they replace all existing ones at the end."""
     slots = min(session.config.envs, len(episodes))
     vector = session.make_vector(slots, session.config.max_steps)
     facts = session.facts()
@@ -141,13 +142,13 @@ def _play(session: PlanSession, episodes: list[int], profile: Profile, console: 
             counter = _StepCounter(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
-                session.refuse_broken(record)
+                session.check_finite(record)
                 write_episode(session.folder, facts, record, _score(session, record), staged=replace)
                 written.append(record.episode)
-                counter.finished(record)
-                console.note(_line(session, record))
+                counter.on_episode(record)
+                console.note(_episode_line(session, record))
 
-            rollout.play(episodes, on_episode, counter.stepped)
+            rollout.play(episodes, on_episode, counter.on_step)
     except KeyboardInterrupt as error:
         kept, hint = _what_is_kept(len(written), len(episodes), replace)
         raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
@@ -163,7 +164,7 @@ def _play(session: PlanSession, episodes: list[int], profile: Profile, console: 
 
 
 def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
-    """What is kept of a plan that was stopped, and what the same command does next."""
+    """Two texts for a plan that was stopped: what was kept, and what the same command does next."""
     if replace:
         return "the earlier episodes were kept unchanged", "the same command starts over"
     kept = f"{written} of {wanted} episodes were finished and kept"
@@ -178,23 +179,23 @@ class _StepCounter:
     episodes: int
     limit: int
     steps: int = 0
-    done: int = 0
-    steps_of_done: int = 0
+    finished: int = 0
+    finished_steps: int = 0
 
-    def stepped(self, running: int, finished: int) -> None:
+    def on_step(self, running: int, finished: int) -> None:
         """One step of every running episode."""
         self.steps += running
-        total = self.steps_of_done + (self.episodes - self.done) * self.limit
+        total = self.finished_steps + (self.episodes - self.finished) * self.limit
         self.update(self.steps, total, f"{finished}/{self.episodes} episodes")
 
-    def finished(self, record: EpisodeRecord) -> None:
+    def on_episode(self, record: EpisodeRecord) -> None:
         """An episode ended; its last step has not been counted yet."""
         self.steps += 1
-        self.done += 1
-        self.steps_of_done += len(record.actions)
+        self.finished += 1
+        self.finished_steps += len(record.actions)
 
 
-def _line(session: PlanSession, record: EpisodeRecord) -> str:
+def _episode_line(session: PlanSession, record: EpisodeRecord) -> str:
     percent = percent_score(record.total_reward, session.references)
     score = f", score {percent:.1f}" if percent is not None else ""
     end = "fell" if record.terminated else "to the limit"

@@ -1,4 +1,4 @@
-"""A trained run made ready to play: model, settings, environment, reference scores."""
+"""Set-up of planning: a run's model, settings, environment and reference scores."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class PlanRequest:
         store: the run directory.
         run: a run's path or name, or a dataset; None = the latest run.
         overrides: dotted keys below ``plan.``, over the run's configuration.
-        seed: of environments and samples.
+        seed: seed of the environments and of sampling.
         checkpoint: updates of the checkpoint; None = the newest.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
         max_memory: bytes that planning may take; None = half of what is free.
-        mode: form of a RetNet's retention in which the past is encoded; None = as it was trained.
-        force: play episodes again that exist.
+        mode: form of a RetNet's retention that encodes the past; None = as it was trained.
+        force: replace existing episodes.
     """
 
     store: RunStore
@@ -64,17 +64,17 @@ class PlanRequest:
 
 @dataclass(frozen=True)
 class PlanSession:
-    """A run made ready to play: everything that does not change from episode to episode.
+    """A loaded run with everything that its episodes share.
 
     Attributes:
         run: the run's folder.
-        agent: its model, and how it decides.
+        agent: its model, and how it chooses actions.
         config: the plan's settings.
-        env_id: where it plays.
+        env_id: the environment that it plays.
         references: returns that score 0 and 1; None when they are not known.
-        observation_size: how many dimensions of a longer observation the data keep; None for all.
-        seed: of environments and samples.
-        checkpoint: the one that was asked for; None = the newest.
+        observation_size: how many leading dimensions of an observation the data have; None for all.
+        seed: seed of the environments and of sampling.
+        checkpoint: updates of the requested checkpoint; None = the newest.
     """
 
     run: RunFolder
@@ -93,7 +93,7 @@ class PlanSession:
 
     @property
     def folder(self) -> Path:
-        """Where the episodes go."""
+        """The folder of its episodes."""
         return self.run.plans / plan_name(self.config, self.trained.config.model.arch, self.seed, self.checkpoint)
 
     @property
@@ -119,66 +119,67 @@ class PlanSession:
         )
 
     def make_vector(self, slots: int, max_steps: int | None) -> SeededVectorEnv:
-        """Environments to play in, their observations cut as those of the data."""
+        """Environments to play in, with observations cut to the data's dimensions."""
         return SeededVectorEnv(self.env_id, slots, max_episode_steps=max_steps, observation_size=self.observation_size)
 
-    def refuse_broken(self, record: EpisodeRecord) -> None:
-        """Stop at an episode of which neither the return nor a state means anything.
+    def check_finite(self, record: EpisodeRecord) -> None:
+        """Stop at an episode whose return and states are meaningless.
 
         Raises:
-            SeqrlError: it has a number that is not finite.
+            SeqrlError: a number of the episode is not finite.
         """
-        if broken := record.not_finite:
-            message = f"episode {record.episode} in {self.env_id} has {broken} that are not finite: it blew up"
+        if found := record.not_finite:
+            message = f"episode {record.episode} in {self.env_id} has {found} that are not finite: it diverged"
             raise SeqrlError(message, "another --seed plays other episodes, plan.max_steps shorter ones")
 
     def rollout(self, vector: SeededVectorEnv, profile: Profile) -> Rollout:
-        """A fresh closed loop over some environments.
+        """A new closed loop in the given environments.
 
         Raises:
-            SeqrlError: the environment is not the one that the model knows, or memory is short.
+            SeqrlError: the environment has other sizes than the model, or one plan exceeds the memory limit.
         """
         hint = "name the right environment: seqrl download FILE data.env_id=… --force"
-        known = Spaces.of_vectors(*self.trained.sizes)
-        vector.spaces.require_fit(self.env_id, known, self.trained.record.dataset, hint)
+        expected = Spaces.of_vectors(*self.trained.sizes)
+        vector.spaces.require_fit(self.env_id, expected, self.trained.record.dataset, hint)
         agent = self.agent.make(len(vector), profile)
         return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 
 
 def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> PlanSession:
-    """Find the run, load its model and settle the plan's settings.
+    """Find the run, load its model and resolve the plan's settings.
 
     Raises:
-        UsageError: a key that is not about planning, or a bad value.
+        UsageError: a key that planning does not accept, or a bad value.
         SeqrlError: there is no such run, or the model cannot hold the plan.
     """
     store = request.store
     saved = SavedRun.read(store.find(request.run, on_warning))
-    config, options = _settle(saved, request), AgentOptions(request.mode, request.max_memory)
+    config = _resolve_config(saved, request)
+    options = AgentOptions(request.mode, request.max_memory)
     device = choose_device(request.device)
     check_options(saved, options)
     trained = load_trained(saved, device, request.checkpoint, on_warning)
-    _check(trained, config, on_warning)
+    _check_plan(trained, config, on_warning)
     agent = make_agent_spec(trained, config.plan, options, on_warning)
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
     env_id, references = environment_of_run(store, saved.record)
-    kept = observation_size_of_run(store, trained)
-    return PlanSession(saved.folder, agent, config.plan, env_id, references, kept, request.seed, request.checkpoint)
+    size = observation_size_of_run(store, trained)
+    return PlanSession(saved.folder, agent, config.plan, env_id, references, size, request.seed, request.checkpoint)
 
 
-def _settle(saved: SavedRun, request: PlanRequest) -> Config:
-    """The run's configuration with the overrides of its plan, and a number in the place of the data's best return."""
+def _resolve_config(saved: SavedRun, request: PlanRequest) -> Config:
+    """The run's configuration with the plan's overrides, and with its target return as a number."""
     foreign = [key for key in request.overrides if not key.startswith("plan.")]
     if foreign:
-        raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "keys that plan takes start with plan.")
+        raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "plan accepts keys that start with plan.")
     planned = validate(merge(saved.config.model_dump(), nest(request.overrides)))
     refuse_foreign_keys(saved.config.model.arch, request.overrides)
     return pin_target(planned, saved.record.return_range, saved.folder.record)
 
 
-def _check(trained: TrainedRun, config: Config, on_warning: Callable[[str], None]) -> None:
-    """Stop at a plan that the model cannot hold, or at a return that it cannot be asked for."""
+def _check_plan(trained: TrainedRun, config: Config, on_warning: Callable[[str], None]) -> None:
+    """Raise SeqrlError unless the model can hold the plan and the target return is usable."""
     target = config.plan.target_return
     check_return("plan.target_return", target, trained.record)
     check_plan(trained.model, config)

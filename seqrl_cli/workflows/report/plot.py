@@ -1,4 +1,4 @@
-"""``seqrl plot``: curves of what runs have logged and planned."""
+"""``seqrl plot``: draw curves of runs and of their plans."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class PlotRequest:
         runs: runs by path or name, or datasets and folders for all runs below them; none = the latest run.
         kinds: some of ``KINDS``; none = all that the runs have.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
-        output: a picture to write; None = one in the run's folder, or in the folder that contains all runs.
-        force: draw again what exists.
+        output: the figure's file; None = one in the run's folder, or in the folder that contains all runs.
+        force: replace an existing figure.
     """
 
     store: RunStore
@@ -44,7 +44,7 @@ class PlotRequest:
 
 @dataclass(frozen=True)
 class PlotReport:
-    """Result of ``plot``: the picture's path, whether it was drawn now, and its panels."""
+    """Result of ``plot``: the figure's path, whether this command drew it, and its panels."""
 
     path: str
     fresh: bool
@@ -59,8 +59,8 @@ def run(request: PlotRequest, console: Console) -> PlotReport:
     """Draw runs.
 
     Raises:
-        UsageError: an unknown kind or grouping, or an output that is no picture.
-        SeqrlError: there is no such run, or none has what is to be drawn.
+        UsageError: an unknown kind or grouping, or an output with an unknown extension.
+        SeqrlError: there is no such run, or no run has data for the plot.
     """
     _, panels, output = _prepare(request, console)
     report = PlotReport(str(output), True, tuple(panels))
@@ -90,7 +90,7 @@ def dry_run(request: PlotRequest, console: Console) -> None:
 
 
 def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], list[Panel], Path]:
-    """The runs, their panels, and the picture's path.
+    """The runs, their panels, and the figure's path.
 
     Raises:
         SeqrlError: as :func:`run`.
@@ -101,19 +101,19 @@ def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], 
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, runs))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
-        raise _nothing(store, runs, missing)
+        raise _nothing_to_plot(store, runs, missing)
     for run in runs:
-        if why := unfinished(run.folder, run.record):
-            console.note(f"{store.name_of(run.folder.path)} {why}: it is drawn as far as it has got")
+        if status := unfinished(run.folder, run.record):
+            console.note(f"{store.name_of(run.folder.path)} {status}: the plot shows it up to now")
     output = request.output or _default_output([run.folder for run in runs], request.kinds)
     return runs, [panel for panels in found.values() for panel in panels], output
 
 
 def _check(request: PlotRequest) -> None:
-    """Stop at an option with a value that does not exist.
+    """Check the options' values.
 
     Raises:
-        UsageError: there is one.
+        UsageError: a value is unknown.
     """
     for kind in request.kinds:
         if kind not in KINDS:
@@ -124,16 +124,16 @@ def _check(request: PlotRequest) -> None:
         check_figure_format(request.output)
 
 
-def _nothing(store: RunStore, runs: Sequence[PlottedRun], missing: Sequence[str]) -> SeqrlError:
-    """The error for kinds that no run has, or, where ``missing`` is empty, for runs that have nothing to draw."""
+def _nothing_to_plot(store: RunStore, runs: Sequence[PlottedRun], missing: Sequence[str]) -> SeqrlError:
+    """The error for kinds that no run has, or, if ``missing`` is empty, for runs without any data to draw."""
     statuses = {store.name_of(run.folder.path): unfinished(run.folder, run.record) for run in runs}
-    names = ", ".join(f"{name}, which {why}" if why else name for name, why in statuses.items())
+    names = ", ".join(f"{name}, which {status}" if status else name for name, status in statuses.items())
     if missing:
-        return SeqrlError(f"there is no {' or '.join(missing)} to plot of {names}", _HINTS[missing[0]])
-    hint = "`seqrl runs` shows how far each run is, and seqrl plot RUN draws another"
-    return SeqrlError(
-        f"nothing is logged or planned yet of {names}", hint if any(statuses.values()) else "plan first: seqrl plan"
-    )
+        return SeqrlError(f"there is no {' or '.join(missing)} to plot for {names}", _HINTS[missing[0]])
+    hint = "plan first: seqrl plan"
+    if any(statuses.values()):
+        hint = "`seqrl runs` shows how far each run is, and seqrl plot RUN draws another"
+    return SeqrlError(f"nothing has been logged or planned yet for {names}", hint)
 
 
 _HINTS = {
@@ -147,7 +147,7 @@ def _find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str]
     """Runs in the order in which they are named; a dataset or folder stands for all runs below it.
 
     Raises:
-        SeqrlError: a name fits no run.
+        SeqrlError: no run matches a name.
     """
     if not names:
         return [store.find(None, on_warning)]
@@ -167,7 +167,7 @@ def _find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str]
 
 
 def _default_output(runs: Sequence[RunFolder], kinds: Sequence[str]) -> Path:
-    """A picture in ``plots/`` of the run, or of the folder that contains all runs."""
+    """A PNG in ``plots/`` of the run, or of the folder that contains all runs."""
     name = "-".join(dict.fromkeys(kinds)) or "all"
     common = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path.resolve() for run in runs]))
     return common / "plots" / f"{name}.png"

@@ -17,10 +17,8 @@ from seqrl_cli.planning.episode_files import (
     plan_folders,
     read_episode,
 )
-from seqrl_cli.render.video import render_episode
+from seqrl_cli.render.video import VIEWS, render_episode
 from seqrl_cli.runs.store import RunStore
-
-VIEWS = ("auto", "mujoco", "software")
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,8 @@ class RenderRequest:
         output: a ``.gif`` or ``.mp4`` file; None = a GIF in the run's videos.
         view: one of ``VIEWS``.
         size: pixels of a panel's side.
-        every: draw every n-th step; None = as many as make a file of reasonable size.
-        force: draw again what exists.
+        every: draw every n-th step; None = 25 frames per second of real time.
+        force: replace an existing video.
     """
 
     store: RunStore
@@ -85,7 +83,7 @@ def run(request: RenderRequest, console: Console) -> VideoReport:
     episode = read_episode(path)
     stopped = when_interrupted(f"interrupted; {output} was not written", "the same command starts over")
     with stopped, console.progress(f"drawing {path.stem}", "frames") as update:
-        done = render_episode(
+        video = render_episode(
             episode,
             output,
             view=request.view,
@@ -94,10 +92,10 @@ def run(request: RenderRequest, console: Console) -> VideoReport:
             reference_scores=_references(request.store, episode),
             progress=update,
         )
-    console.note(f"{done.frames} frames of {path.with_suffix('')}, drawn by {done.backend}")
-    if done.steps_shown < done.steps:
-        console.note(f"steps 0 to {done.steps_shown} of {done.steps}; --every 2 shows more, an .mp4 shows all")
-    return VideoReport(str(output), True, str(path), done.frames, done.backend)
+    console.note(f"{video.frames} frames of {path.with_suffix('')}, drawn by {video.backend}")
+    if video.steps_shown < video.steps:
+        console.note(f"steps 0 to {video.steps_shown} of {video.steps}; --every 2 shows more, an .mp4 shows all")
+    return VideoReport(str(output), True, str(path), video.frames, video.backend)
 
 
 def dry_run(request: RenderRequest, console: Console) -> None:
@@ -114,7 +112,7 @@ def dry_run(request: RenderRequest, console: Console) -> None:
 
 
 def _is_current(output: Path, episode: Path) -> bool:
-    """Whether a video exists that is no older than its episode."""
+    """Whether a video exists and is not older than its episode."""
     return output.exists() and output.stat().st_mtime >= episode.stat().st_mtime
 
 

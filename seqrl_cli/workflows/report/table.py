@@ -69,7 +69,8 @@ def run(request: TableRequest, console: Console) -> TableReport:
         raise unknown("format", request.format, FORMATS)
     if request.by not in ("method", "run"):
         raise unknown("grouping", request.by, ("method", "run"))
-    store, episodes = request.store, _read_episodes(request, console)
+    store = request.store
+    episodes = _read_episodes(request, console)
     names = sorted({episode.dataset for episode in episodes})
     datasets = [dataset for name in names if (dataset := held(store, name))]
     report = build_table(
@@ -79,7 +80,7 @@ def run(request: TableRequest, console: Console) -> TableReport:
         published=load_published(presets_folder() / "published") if request.published else (),
         notes=[note for dataset in datasets for note in reference_notes(dataset)],
     )
-    _deliver(report, request, console)
+    _print_or_write(report, request, console)
     return TableReport(to_rows(report), report.notes, str(request.output) if request.output else None)
 
 
@@ -102,24 +103,26 @@ def _read_episodes(request: TableRequest, console: Console) -> tuple[EpisodeResu
     for warning in results.warnings:
         console.warn(warning)
     if not results.episodes and not request.published:
-        where = ", ".join(str(folder) for folder in folders) or str(store.root)
-        raise SeqrlError(f"no planned episodes in {where}", "plan some first: seqrl plan")
+        searched = ", ".join(str(folder) for folder in folders) or str(store.root)
+        raise SeqrlError(f"no planned episodes in {searched}", "plan some first: seqrl plan")
     return results.episodes
 
 
 def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) -> Path:
     """A folder by its path or its name below the root (a dataset's holds all its runs), else a run by its name."""
-    below = next((path for path in (source, store.root / source) if path.is_dir()), None)
-    return below or store.find(str(source), on_warning).path
+    folder = next((path for path in (source, store.root / source) if path.is_dir()), None)
+    return folder or store.find(str(source), on_warning).path
 
 
-def _deliver(report: ResultsTable, request: TableRequest, console: Console) -> None:
+def _print_or_write(report: ResultsTable, request: TableRequest, console: Console) -> None:
     if request.format == "terminal" and request.output is None:
         console.show_with(lambda rich: print_table(report, rich))
         return
-    styles = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
-    by_suffix = {".csv": "csv", ".tex": "latex"}.get(request.output.suffix if request.output else "", "markdown")
-    text = styles[by_suffix if request.format == "terminal" else request.format](report)
+    writers = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
+    style = request.format
+    if style == "terminal":  # the extension of the file decides
+        style = {".csv": "csv", ".tex": "latex"}.get(request.output.suffix if request.output else "", "markdown")
+    text = writers[style](report)
     if request.output is None:
         console.show(text.rstrip("\n"))
         return

@@ -1,1 +1,1 @@
-"""Verbs that print what is there: runs, presets, datasets, the machine."""
+"""Verbs that list and show: runs, presets, datasets, the machine."""

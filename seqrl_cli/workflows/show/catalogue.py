@@ -1,4 +1,4 @@
-"""``seqrl download --list``: every dataset that has a name, and what is known of it."""
+"""``seqrl download --list``: print the known datasets and checkpoints."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ _ORIGINS = {
 
 
 def show_catalogue(store: RunStore, console: Console, pattern: str | None) -> None:
-    """List every known dataset, or those that fit a pattern (``*`` and ``?``, else a part of the name).
+    """List every known dataset, or those that match a pattern (with ``*`` and ``?``, else a part of the name).
 
     Raises:
-        UsageError: nothing fits.
+        UsageError: nothing matches.
     """
-    wanted = pattern if pattern and any(sign in pattern for sign in "*?[") else f"*{pattern or ''}*"
+    wanted = pattern if pattern and any(wildcard in pattern for wildcard in "*?[") else f"*{pattern or ''}*"
     rows = [_row(store, spec) for spec in list_datasets() if fnmatch.fnmatch(spec.id, wanted)]
     checkpoints = [
-        _checkpoint_row(store, one) for name, one in pretrained_checkpoints().items() if fnmatch.fnmatch(name, wanted)
+        _checkpoint_row(store, checkpoint)
+        for name, checkpoint in pretrained_checkpoints().items()
+        if fnmatch.fnmatch(name, wanted)
     ]
     if not rows and not checkpoints:
-        raise UsageError(f"no dataset fits {pattern!r}", "`seqrl download --list` shows all")
+        raise UsageError(f"no dataset matches {pattern!r}", "`seqrl download --list` lists all")
     console.emit({"datasets": rows, "checkpoints": checkpoints})
     groups: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
     for row in rows:
@@ -74,7 +76,7 @@ def _checkpoint_row(store: RunStore, checkpoint: Pretrained) -> dict[str, Any]:
 
 
 def _show(console: Console, rows: list[dict[str, Any]]) -> None:
-    """A table of sets that have source and extra in common, with the columns that say something."""
+    """Print a table of datasets with the same source and extra, without empty columns."""
     cells = {
         "dataset": [row["dataset"] for row in rows],
         "environment": [row["environment"] or "" for row in rows],
@@ -87,7 +89,7 @@ def _show(console: Console, rows: list[dict[str, Any]]) -> None:
 
 
 def _title(row: dict[str, Any]) -> str:
-    """What holds for every row of a table."""
+    """The title of a table: what all of its rows share."""
     parts = [_ORIGINS[row["source"]]]
     if row["licence"]:
         parts.append(f"licence {row['licence']}")
@@ -104,7 +106,7 @@ def _scores(row: dict[str, Any]) -> str:
 
 
 def _explain(console: Console, rows: list[dict[str, Any]]) -> None:
-    """How to get the extras that are missing."""
+    """Print how to install the missing extras."""
     missing = sorted({row["extra"] for row in rows if row["extra_installed"] is False})
     for extra in missing:
-        console.note(f"{extra}, to plan with such data, not to download it: {install_line(extra)}")
+        console.note(f"planning (but not downloading) needs the extra {extra}: {install_line(extra)}")

@@ -16,10 +16,10 @@ from seqrl_cli.runs.store import RunStore
 
 
 def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
-    """What is in a dataset: one in the run directory, or a file by path.
+    """Print a summary of a dataset in the run directory, or of a file.
 
     Raises:
-        SeqrlError: it is not here yet, or damaged.
+        SeqrlError: the dataset has not been downloaded, or is damaged.
     """
     located = locate(store, dataset)
     summary = summarize_dataset(located.load_unchecked())
@@ -37,11 +37,12 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     env_id = located.env_id
     extra = needed_extra(env_id) if env_id else None
     if extra and not is_installed(extra):
-        console.note(f"{env_id}, to plan in, needs the extra {extra}: {install_line(extra)}")
+        console.note(f"planning in {env_id} needs the extra {extra}: {install_line(extra)}")
 
 
 def _score(percent: float, located: DatasetRef, stated: Mapping[str, Any]) -> str:
-    """What the mean return scores, and what that rests on: nobody has checked the rewards of a user's own file."""
+    """The score of the mean return, with its scale, and a caveat for a user's own file, whose rewards are unchecked."""
     scale = f"0 is a random policy in {located.env_id}, 100 D4RL's reference policy"
-    own = stated.get("source", "file") == "file"
-    return f"{percent:.1f} ({scale}{'; if the file has the rewards of that environment' if own else ''})"
+    is_own_file = stated.get("source", "file") == "file"
+    caveat = "; if the file has the rewards of that environment" if is_own_file else ""
+    return f"{percent:.1f} ({scale}{caveat})"

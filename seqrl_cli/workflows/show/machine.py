@@ -18,10 +18,11 @@ CORE = ("torch", "gymnasium", "mujoco", "numpy", "scipy", "h5py", "safetensors",
 
 
 def show_machine(store: RunStore, console: Console) -> None:
-    """Versions, devices, and what draws pictures here; with a hint for what is missing."""
+    """Print versions, devices and the renderer, with a line that installs each missing extra."""
     import torch
 
-    backend, compiler = find_backend(), library.find_compiler()
+    backend = find_backend()
+    compiler = library.find_compiler()
     facts = {
         "seqrl": __version__,
         "cores": available_cores(),
@@ -39,11 +40,11 @@ def show_machine(store: RunStore, console: Console) -> None:
         console.show(f"missing: {PURPOSES[extra]}\n  {line}")
     _compare_with_d4rl(console)
     if backend is None:
-        console.note("MuJoCo cannot draw here; EGL or OSMesa would let it: apt install libegl1, or libosmesa6")
+        console.note("MuJoCo cannot draw here without EGL or OSMesa: apt install libegl1, or libosmesa6")
 
 
 def _compare_with_d4rl(console: Console) -> None:
-    """Warn where the installed d4rl package states other URLs or scores than the catalogue."""
+    """Warn where the installed d4rl package has other URLs or scores than the catalogue."""
     path = installed_list()
     if path is None:
         return

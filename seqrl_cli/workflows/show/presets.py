@@ -14,12 +14,13 @@ _SIZE_OF = {"paper": "D4RL's names", "laptop": "sim/…, minari/…, files"}
 
 
 def show_presets(arch: str, size: str | None, console: Console) -> None:
-    """What each size is, and every preset of an architecture with what it changes from the base at one of them.
+    """Print the sizes, and every preset of an architecture with its differences from ``base`` at one size.
 
     Raises:
         UsageError: an unknown size.
     """
-    size, bases = size or "paper", {name: _preset("base", name, arch) for name in SIZES}
+    size = size or "paper"
+    bases = {name: _preset("base", name, arch) for name in SIZES}
     base = _preset("base", size, arch)
     sizes = {name: _difference(bases["paper"], values) for name, values in bases.items()}
     changes = {name: _difference(base, _preset(name, size, arch)) for name in preset_names(arch)}
@@ -30,18 +31,18 @@ def show_presets(arch: str, size: str | None, console: Console) -> None:
     cells = [[name, _changes(changed)] for name, changed in changes.items()]
     console.show_rows(["preset", f"differs from base at size {size} in"], cells)
     console.note(
-        "simulated data take the preset of their D4RL counterpart, at laptop size: seqrl presets --size laptop"
+        "simulated datasets use the preset of their D4RL counterpart at laptop size: seqrl presets --size laptop"
     )
-    console.note("all that a dataset is trained with: seqrl presets show sim/hopper-medium")
+    console.note("every setting that a dataset is trained with: seqrl presets show sim/hopper-medium")
 
 
 def show_preset(name: str, arch: str, size: str | None, console: Console) -> None:
-    """A preset with every key; a dataset id shows what training on it would use."""
-    own = {"model.arch": arch}
+    """Print a preset with every key, or, for a dataset id, the configuration that training on it would use."""
+    overrides = {"model.arch": arch}
     if name in preset_names(arch):
-        config = resolve_config(name, size=size or "paper", preset=name, overrides=own)
+        config = resolve_config(name, size=size or "paper", preset=name, overrides=overrides)
     else:
-        config = resolve_config(resolve(name).id, size=size, overrides=own)
+        config = resolve_config(resolve(name).id, size=size, overrides=overrides)
     console.emit(config.model_dump())
     console.show(dump_config(config).rstrip())
 
@@ -51,11 +52,11 @@ def _preset(name: str, size: str, arch: str) -> dict[str, Any]:
 
 
 def _difference(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """What another preset or size has other than the base."""
+    """The keys in which a preset or size differs from the base, with its values."""
     return {key: dig(other, key) for key in differences(base, other) if key not in ("preset", "size")}
 
 
 def _changes(changes: dict[str, Any]) -> str:
-    """As one would type it: ``plan.cdf_act=null, plan.k_act=40``."""
+    """As typed on the command line: ``plan.cdf_act=null, plan.k_act=40``."""
     typed = {key: value if isinstance(value, str) else json.dumps(value) for key, value in changes.items()}
     return ", ".join(f"{key}={value}" for key, value in typed.items()) or "–"

@@ -11,7 +11,7 @@ from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import plan_folders
-from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
@@ -19,7 +19,7 @@ from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lin
 
 
 def show_runs(store: RunStore, console: Console) -> None:
-    """List datasets and runs, the newest run last, and warn of damaged ones."""
+    """List datasets and runs, the newest run last, with a warning for each damaged run."""
     runs, unreadable = store.read_runs()
     folders = store.dataset_folders()
     rows = [_run_row(store, folder, record) for folder, record in runs]
@@ -38,7 +38,7 @@ def show_runs(store: RunStore, console: Console) -> None:
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
-    """One run: record, configuration, last metrics and plans; a bad configuration is warned of and shown as null.
+    """Print one run: record, configuration, last metrics and plans; an unreadable configuration is shown as null.
 
     Raises:
         SeqrlError: there is no such run, or its run.json is damaged.
@@ -51,9 +51,9 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
     console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
-    whole = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
+    shown = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
     console.show(f"{store.name_of(folder.path)}  ({folder.path})")
-    console.show(yaml.safe_dump(whole, sort_keys=False, allow_unicode=True).rstrip())
+    console.show(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip())
 
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
@@ -72,13 +72,14 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     }
 
 
-def _size(folder: Any) -> float:
+def _size(folder: DatasetFolder) -> float:
+    """Megabytes of a dataset and its tokens."""
     files = (folder.dataset, folder.tokens)
     return round(sum(path.stat().st_size for path in files if path.exists()) / 1e6, 1)
 
 
 def _log(folder: RunFolder, record: RunRecord) -> Sequence[TrainingLine] | Sequence[OnlineLine]:
-    """What the run has logged: of a fine-tuned one its iterations."""
+    """The lines that the run has logged; a fine-tuned run logs iterations."""
     return read_online_lines(folder.metrics) if record.parent else read_training_lines(folder.metrics)
 
 

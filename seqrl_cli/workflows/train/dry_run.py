@@ -1,4 +1,4 @@
-"""Dry run of ``train``: the same checks, and nothing written."""
+"""Dry run of ``train``: makes the same checks and writes nothing."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES, saved_steps
 from seqrl_cli.workflows.train.resume import check_resumable
-from seqrl_cli.workflows.train.setup import TrainRequest, settled, warn_early
+from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 
 
 def dry_run(request: TrainRequest, console: Console) -> None:
     """Print what ``train`` would do: files, parameters, updates, time, disk and configuration.
 
-    Where the data to train on are not there yet, placeholders of the expected sizes take their place, so that
-    everything else is made and checked as for the real run.
+    If the training data do not exist yet, placeholders of the expected sizes stand in for them, so that everything else
+    is made and checked as in the real run.
     """
-    dataset, config, run = request.dataset, request.config, request.run
+    dataset = request.dataset
+    config = request.config
+    run = request.run
     family = family_of(config.model.arch)
-    device, _ = choose_device(request.device), use_threads(request.threads)
+    device = choose_device(request.device)
+    use_threads(request.threads)
     refuse_locked(run.path)
     sizes = estimate_sizes(dataset, config.data, console)
     data = family.current(dataset, config, console)
     if dataset.exists:
-        config = settled(dataset, config, data)
+        config = complete_config(dataset, config, data)
     if data and run.record.exists() and not request.force:
         check_resumable(run, config, data)
     facts: dict[str, Any] = {
@@ -53,7 +56,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
         job = family.prepare(config, usable, dataset.step_limit, device)
-        warn_early(request, job, console)
+        warn_before_training(request, job, console)
         facts |= _effort(request, job)
         new_data = 0 if data else family.data_bytes(config, sizes)
         needed = total_bytes([_checkpoint_bytes(job, config), new_data, missing_dataset_bytes(dataset, sizes)])
@@ -64,24 +67,24 @@ def dry_run(request: TrainRequest, console: Console) -> None:
 
 
 def _effort(request: TrainRequest, job: TrainJob) -> dict[str, Any]:
-    """The size of a job, and the time that what is left of it takes."""
+    """The size of a job, and the estimated time of its remaining updates."""
     done = 0 if request.force else max(saved_steps(request.run.checkpoints), default=0)
-    resumed = f" from update {done:,} on" if done else ""
+    start = f" from update {done:,}" if done else ""
     return {
         "parameters": count_parameters(job.model),
         "updates": job.settings.updates,
-        "estimated time": duration(estimate_seconds(job, done)) + resumed,
+        "estimated time": duration(estimate_seconds(job, done)) + start,
     }
 
 
 def _checkpoint_bytes(job: TrainJob, config: Config) -> int:
     """Bytes of the checkpoints that are kept, and of the one being written."""
-    each = 4 * count_parameters(job.model) + OPTIMIZER_STATE_BYTES * count_trainable(job.model)
-    return each * (config.train.keep_checkpoints + 1)
+    checkpoint = 4 * count_parameters(job.model) + OPTIMIZER_STATE_BYTES * count_trainable(job.model)
+    return checkpoint * (config.train.keep_checkpoints + 1)
 
 
 def placeholder_data(dataset: DatasetRef, config: Config, sizes: Sizes) -> TrainingData | None:
-    """Data of the expected sizes and of no meaning, in episodes of the usual length."""
+    """Meaningless data of the expected sizes, in episodes of the usual length."""
     transitions = sizes.transitions or ASSUMED_TRANSITIONS
     offsets = np.append(np.arange(0, transitions, EPISODE_STEPS), transitions)
     return family_of(config.model.arch).placeholder(dataset, config, sizes, offsets)

@@ -1,4 +1,4 @@
-"""Whether a run that exists is the one asked for, the same but longer, or another."""
+"""Whether an existing run can be resumed with the requested configuration."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from seqrl_cli.runs.record import RunRecord, read_record
 
 
 def check_resumable(run: RunFolder, requested: Config, data: TrainingData) -> tuple[RunRecord, bool]:
-    """The record of the run that exists, and whether it is to become longer than it was to be.
+    """The existing run's record, and whether the request makes the run longer.
 
-    How often it logs or saves may differ, since neither changes a number.
+    The intervals of logging and saving may differ, since they do not change a number.
 
-    A policy's learning rate does not depend on when training ends, nor does a token model's at the papers' size: there
-    a longer run is the shorter one continued, bit for bit.
+    A policy's learning rate does not depend on when training ends, nor does a token model's at the papers' size. There
+    a longer run equals the shorter one continued, bit for bit.
 
     Raises:
-        RunConflictError: it is not the run that is asked for.
+        RunConflictError: the run was trained with other settings or on other data.
         SeqrlError: its record or its configuration cannot be read.
     """
     record = read_record(run.record)
     if record.tokens_fingerprint != data.fingerprint:
         what = ARCHITECTURES[requested.model.arch].kind.reads
-        message = f"{run.path} was trained on other {what} than {requested.dataset} has"
+        message = f"{run.path} was trained on other {what} than {requested.dataset} now has"
         raise RunConflictError(message, "--force trains it again")
     if not run.config.exists():
         return record, False
@@ -41,23 +41,22 @@ def check_resumable(run: RunFolder, requested: Config, data: TrainingData) -> tu
     return record, bool(changed)
 
 
-def _check_updates(run: RunFolder, existing: Config, had: int, requested: int) -> None:
-    """Stop at another number of updates than a run had, unless it may be continued to it.
+def _check_updates(run: RunFolder, existing: Config, planned: int, requested: int) -> None:
+    """Stop unless a run planned for some number of updates can be continued to another number.
 
     Raises:
-        RunConflictError: it has that many already, or its learning rate was laid out for another number.
+        RunConflictError: fewer updates are requested, or the run's learning-rate schedule ends at another number.
     """
     if ARCHITECTURES[existing.model.arch].kind.paper_schedule:
         raise RunConflictError(
-            f"{run.path} is a run of {counted(had, 'update')}, over which its learning rate falls to a tenth: "
-            f"with {requested:,} it would have been another run from the start",
+            f"{run.path} has a learning-rate schedule for {counted(planned, 'update')}; {requested:,} need a new run",
             f"add --name {run.path.name}-{requested} for a run beside it, or --force to redo it",
         )
-    if requested < had:
-        message = f"{run.path} is a run of {counted(had, 'update')}, more than {requested:,}"
+    if requested < planned:
+        message = f"{run.path} is a run of {counted(planned, 'update')}, more than {requested:,}"
         raise RunConflictError(message, OTHER_NAME_HINT)
 
 
 def _has_more_epochs(existing: Config, requested: Config) -> bool:
-    """Whether the papers' schedule is to last for more epochs; with a number of updates it is not the papers'."""
+    """Whether more epochs of the papers' schedule are requested; a fixed number of updates replaces that schedule."""
     return existing.train.updates is None and requested.train.n_epochs_ref > existing.train.n_epochs_ref

@@ -1,10 +1,9 @@
-"""``seqrl train``: a new run, one that resumes, or one that is finished already."""
+"""``seqrl train``: train a new run, resume one, or report that it is finished."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -25,7 +24,7 @@ from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.workflows.train.dry_run import dry_run
 from seqrl_cli.workflows.train.resume import check_resumable
-from seqrl_cli.workflows.train.setup import TrainRequest, settled, warn_early
+from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 
 __all__ = ["TrainReport", "TrainRequest", "dry_run", "run"]
 
@@ -49,22 +48,20 @@ class TrainReport:
         parts = [f"{name} {value:.3f}" for name, value in losses if value is not None]
         return f"{self.updates:,} updates in {self.seconds:,.0f} s: {', '.join(parts)}\n{self.run}"
 
-    def as_dict(self) -> dict[str, Any]:
-        """The same for --json."""
-        return asdict(self)
-
 
 def run(request: TrainRequest, console: Console) -> TrainReport:
     """Train a new run, resume one, or report that it is finished.
 
     Raises:
         CommandInterruptedError: Ctrl-C; a checkpoint was saved.
-        SeqrlError: the run belongs to other settings or data, is in use, or cannot be written.
+        SeqrlError: the run has other settings or data, is in use, or cannot be written.
     """
-    device, threads = choose_device(request.device), use_threads(request.threads)
-    folder, family = request.run, family_of(request.config.model.arch)
+    device = choose_device(request.device)
+    threads = use_threads(request.threads)
+    folder = request.run
+    family = family_of(request.config.model.arch)
     data = family.ensure(request.dataset, request.config, console)
-    request = replace(request, config=settled(request.dataset, request.config, data))
+    request = replace(request, config=complete_config(request.dataset, request.config, data))
     with locked(folder.path):
         finish_replacement(folder)
         if folder.record.exists() and not request.force:
@@ -74,7 +71,7 @@ def run(request: TrainRequest, console: Console) -> TrainReport:
                 return _report(folder, record)
         job = family.prepare(request.config, data, request.dataset.step_limit, device)
         training = _Training(request, job, device, threads, console)
-        warn_early(request, job, console)
+        warn_before_training(request, job, console)
         training.announce()
         started = training.replace_existing() if request.force and holds_run(folder) else None
         return training.finish(training.write_start(folder), started)
@@ -82,7 +79,7 @@ def run(request: TrainRequest, console: Console) -> TrainReport:
 
 @dataclass(frozen=True)
 class _Training:
-    """A job that is being done."""
+    """A training job with the run that it writes."""
 
     request: TrainRequest
     job: TrainJob
@@ -95,7 +92,7 @@ class _Training:
         return self.request.run
 
     def announce(self) -> None:
-        """Tell how large the job is, or where it resumes."""
+        """Print how large the job is, or where it resumes."""
         if self.console.quiet:
             return
         job, path = self.job, self.folder.path
@@ -107,13 +104,13 @@ class _Training:
         self.console.note(f"{path}: {size}, about {duration(estimate_seconds(job))}")
 
     def replace_existing(self) -> FitOutcome:
-        """Train up to the first checkpoint beside the run that exists, and only then take its place.
+        """Train beside the existing run up to the first checkpoint, and only then replace it.
 
         Returns:
-            How far the new run has come; ``interrupted`` is true only where Ctrl-C stopped it, not the checkpoint.
+            How far the new run has come; ``interrupted`` is true only if Ctrl-C stopped it rather than the checkpoint.
 
         Raises:
-            CommandInterruptedError: Ctrl-C before there was a checkpoint; the run that existed is unchanged.
+            CommandInterruptedError: Ctrl-C before the first checkpoint; the existing run is unchanged.
             SeqrlError: the new run failed; likewise.
         """
         path, console = self.folder.path, self.console
@@ -124,7 +121,7 @@ class _Training:
 
         def at_first_checkpoint() -> bool:
             nonlocal made
-            made += 1  # not counted in the update that Ctrl-C stops, where nobody asks
+            made += 1  # the loop does not call this after an update that Ctrl-C stops
             return made == first
 
         try:
@@ -132,7 +129,7 @@ class _Training:
                 self.write_start(new)
                 outcome = self._loop(new, update, at_first_checkpoint)
         except KeyboardInterrupt as error:
-            message = f"interrupted before the first checkpoint; {path} is as it was"
+            message = f"interrupted before the first checkpoint; {path} was kept"
             raise CommandInterruptedError(message, "the same command starts over") from error
         return replace(outcome, interrupted=made < first)
 
@@ -160,7 +157,7 @@ class _Training:
         return record
 
     def finish(self, record: records.RunRecord, started: FitOutcome | None) -> TrainReport:
-        """Run the loop, or its rest where it has started, and write down how it ended.
+        """Run the loop, or continue it after ``started``, and record how it ended.
 
         Raises:
             CommandInterruptedError: Ctrl-C.
@@ -176,7 +173,7 @@ class _Training:
             status = "interrupted" if outcome.interrupted else "finished"
         except KeyboardInterrupt as error:
             status = "interrupted"
-            raise self._stopped_at_once() from error
+            raise self._stopped() from error
         finally:
             record = records.write_record(folder.record, record.model_copy(update={"status": status}))
         if outcome.interrupted:
@@ -188,7 +185,7 @@ class _Training:
         without = " without --force" if self.request.force else ""
         return f"the same command{without} resumes from there"
 
-    def _stopped_at_once(self) -> CommandInterruptedError:
+    def _stopped(self) -> CommandInterruptedError:
         """The error of a run that was stopped before its loop, or by a second Ctrl-C in it."""
         path, steps = self.folder.path, saved_steps(self.folder.checkpoints)
         if not steps:

@@ -1,4 +1,4 @@
-"""What ``seqrl train`` was asked for, and what it consists of before it begins."""
+"""The options of ``seqrl train``, its complete configuration, and warnings before it starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainRequest:
         name: name of the run; None = ``<arch>-s<seed>``.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
-        force: train a run again that exists.
+        force: replace an existing run.
         argv: the command line, for the record.
     """
 
@@ -45,19 +45,22 @@ class TrainRequest:
         return self.dataset.folder.run(check_name("run", name))
 
 
-def settled(dataset: DatasetRef, config: Config, data: TrainingData | None = None) -> Config:
-    """The configuration with what the dataset and its data decide, so that it repeats the run elsewhere."""
+def complete_config(dataset: DatasetRef, config: Config, data: TrainingData | None = None) -> Config:
+    """The configuration with the values that the dataset determines, so that it reproduces the run elsewhere."""
     known: dict[str, Any] = {"env_id": dataset.env_id, **dataset.own_settings}
     config = config.model_copy(update={"data": config.data.model_copy(update=known)})
     return config if data is None else family_of(config.model.arch).settle(config, data, dataset.id)
 
 
-def warn_early(request: TrainRequest, job: TrainJob, console: Console) -> None:
-    """Warn before training of what would come to light after it: no validation, or a plan that is refused."""
-    config, dataset = request.config, request.dataset
+def warn_before_training(request: TrainRequest, job: TrainJob, console: Console) -> None:
+    """Warn about what would only show after training: no validation loss, or a configuration that cannot plan."""
+    config = request.config
+    dataset = request.dataset
     if dataset.env_id is None:
-        what, hint = f"{dataset.id} does not say which environment it is from", "data.env_id=ID says which one"
-        console.warn(f"{what}, so `seqrl plan` has nowhere to play; seqrl download {dataset.id} {hint}")
+        console.warn(
+            f"{dataset.id} does not name its environment, so `seqrl plan` cannot play it; "
+            f"to name one: seqrl download {dataset.id} data.env_id=ID"
+        )
     if not job.validation:
         console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
     try:
