@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.interface import Decoder, Window, rows_kept
-from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
+from seqrl_cli.models.decoding.prefix_tree import PrefixLevel, prefix_levels
 from seqrl_cli.models.gpt.decoder_layer import GPTLayer, fold_norm, normalize
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.paged_cache import CacheView, PagedCache, SharedPrefix, check_window, kept_dimensions
@@ -192,7 +192,7 @@ class GPTDecoder(Decoder):
         state.filled, state.view, state.shared_prefix = last if is_open else 0, None, None
         state.block_table = self._paths(levels, places, node)
 
-    def _paths(self, levels: list[Level], places: list[slice], node: Tensor) -> Tensor:
+    def _paths(self, levels: list[PrefixLevel], places: list[slice], node: Tensor) -> Tensor:
         """Closed pages (rows, pages) of the sequences that end at the last level's nodes ``node`` (rows,)."""
         pages = []
         for level, place in reversed(list(zip_longest(levels, places))):
@@ -201,7 +201,7 @@ class GPTDecoder(Decoder):
             node = level.parent[node]
         return torch.stack(pages[::-1], dim=1) if pages else node.new_empty(len(node), 0)
 
-    def _embed_kept(self, level: Level) -> Tensor:
+    def _embed_kept(self, level: PrefixLevel) -> Tensor:
         """Inputs of the first layer for a level's tokens without value tokens: (nodes, time, width)."""
         count = min(level.tokens.shape[1], len(self.kept))
         rows = level.tokens[:, :count] + torch.arange(count, device=self.device) * (self.bins + 1)
