@@ -68,8 +68,7 @@ def fit(
     Raises:
         SeqrlError: there is no training window, a loss is not finite, the disk is full, or checkpoints do not fit.
     """
-    if not len(train):
-        raise SeqrlError("there is no training window", "use a dataset with more episodes")
+    _require_windows(train)
     with preserve_rng_state(device_of(model)), deferred_interrupt() as interrupted:
         job = trainer(model, train, validation, settings)
         first_step = _resume(job, checkpoints, on_warning)
@@ -86,6 +85,12 @@ def fit(
                 if on_progress:
                     on_progress(job.step, settings.updates)
     return FitOutcome(first_step, job.step, job.step < settings.updates)
+
+
+def _require_windows(train: Sized) -> None:
+    """Raise SeqrlError if there is nothing to train on."""
+    if not len(train):
+        raise SeqrlError("there is no training window", "use a dataset with more episodes")
 
 
 def _resume(job: Trainer, checkpoints: Path | None, on_warning: Callable[[str], None] | None) -> int:
