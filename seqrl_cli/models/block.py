@@ -4,7 +4,8 @@ What is unusual about it:
 
 - query, key and value are three layers, but initialisation and optimizers treat them as one matrix, as in the
   originals (:func:`initialize_layers`, :func:`joined_parameters`);
-- on a CPU, attention with dropout is written out, which is faster than PyTorch's own (:func:`masked_attention`);
+- on a CPU, attention with dropout is computed operation by operation, which is faster than PyTorch's fused kernel
+  (:func:`masked_attention`);
 - the last block can compute some positions only (:meth:`Block.forward_rows`).
 """
 
@@ -65,7 +66,7 @@ class Block(nn.Module):
         return self._heads(self.query(x)), self._heads(self.key(x)), self._heads(self.value(x))
 
     def attend(self, x: Tensor, visible: Tensor) -> Tensor:
-        """Masked attention over normed inputs (batch, time, width), heads joined but not yet projected."""
+        """Masked attention over normed inputs (batch, time, width), heads concatenated but not yet projected."""
         query, key, value = self.split_heads(x)
         dropout = self.attention_dropout if self.training else 0.0
         return masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
@@ -86,13 +87,15 @@ class Block(nn.Module):
         Returns:
             (batch, rows, width).
         """
-        normed, kept = self.norm_attention(x), x[:, rows]
+        normed = self.norm_attention(x)
+        x = x[:, rows]
         query = self._heads(self.query(normed[:, rows]))
-        key, value = self._heads(self.key(normed)), self._heads(self.value(normed))
+        key = self._heads(self.key(normed))
+        value = self._heads(self.value(normed))
         dropout = self.attention_dropout if self.training else 0.0
         attended = masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
-        kept = kept + self.dropout(self.projection(attended))
-        return kept + self.dropout(self.mlp(self.norm_mlp(kept)))
+        x = x + self.dropout(self.projection(attended))
+        return x + self.dropout(self.mlp(self.norm_mlp(x)))
 
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, time, width) -> (batch, heads, time, head_dim)."""
@@ -123,18 +126,19 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor,
 
 
 def _explicit_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor, dropout: float) -> Tensor:
-    """The same, written out, for a CPU, where PyTorch's kernel can be slower than its parts.
+    """The same as separate operations, for a CPU, where PyTorch's fused kernel can be slower.
 
     Dropout makes PyTorch fall back to a path half as fast as this; in bfloat16 its gradients take four times as long.
     """
     batch, heads, queries, head_dim = query.shape
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
-    hidden = torch.zeros(visible.shape, dtype=query.dtype).masked_fill_(~visible, -math.inf)
-    scores = torch.baddbmm(hidden.unsqueeze(0), query, key.transpose(1, 2), alpha=head_dim**-0.5)
+    bias = torch.zeros(visible.shape, dtype=query.dtype).masked_fill_(~visible, -math.inf)
+    scores = torch.baddbmm(bias.unsqueeze(0), query, key.transpose(1, 2), alpha=head_dim**-0.5)
     weights = torch.softmax(scores, dim=-1)
     if dropout > 0:
-        # scaling the values, which are fewer, instead of the kept weights
-        weights, value = weights * keep_mask(weights, dropout), value * keep_scale(dropout)
+        # scale the values, which are fewer, instead of the kept weights
+        weights = weights * keep_mask(weights, dropout)
+        value = value * keep_scale(dropout)
     attention_out = torch.bmm(weights, value)
     return attention_out.view(batch, heads, queries, head_dim)
 

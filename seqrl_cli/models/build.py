@@ -1,4 +1,4 @@
-"""Architectures by name: their models and the decoders of these."""
+"""Token models by the name of their architecture, and their decoders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
     """Make a model of the named architecture.
 
     Args:
-        arch: a planner of the registry.
+        arch: a planner in the registry.
         **arguments: the constructor's.
 
     Raises:
@@ -41,7 +41,7 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
 
 
 def _implementation(arch: str) -> TokenImplementation:
-    """How models of an architecture are made and decoded; raises SeqrlError where it is no planner."""
+    """How models of an architecture are made and decoded; raises SeqrlError if it is not a planner."""
     if arch not in names_with("planner"):
         raise unknown("architecture", arch, names_with("planner"))
     found = implementation(arch)
@@ -60,14 +60,14 @@ def build_decoder(
 
     Args:
         model: on its device; its weights are copied.
-        window: which part of a sequence is seen; None for all of it, from step to step of an episode.
+        window: the part of a sequence that is seen; None for all of it, carried through an episode.
         precision: of products with weights, a key of ``PRECISIONS``.
-        engine: ``native``, C++ compiled for this processor, ``torch``, or ``graph``, whose plans can be CUDA
-            graphs; ``auto`` takes the first where it can, else the second.
-        on_warning: told if it could be native, but cannot be compiled.
+        engine: ``native``, C++ compiled for this processor; ``torch``; ``graph``, whose plans can be captured as
+            CUDA graphs; or ``auto``, native if possible, else torch.
+        on_warning: called if the native engine applies, but cannot be compiled.
 
     Raises:
-        SeqrlError: the model cannot hold the window, or not go without one, or the engine cannot be had.
+        SeqrlError: the model cannot hold the window, or needs one, or the engine is not available.
     """
     architecture = architecture_of_model(model)
     own = _implementation(architecture.name)
@@ -91,14 +91,14 @@ def build_decoder(
 
 
 def _not_native(model: TokenModel, precision: str) -> str | None:
-    """Why there is no C++ for a model."""
+    """Why the native engine cannot decode a model; None if it can."""
     if device_of(model).type != "cpu":
         return f"is for a CPU, not for {device_of(model)}"
     return None if precision == "float32" else f"computes in float32, not in {precision}"
 
 
 def _not_graph(model: TokenModel, arch: str) -> str | None:
-    """Why a model's plans cannot be CUDA graphs."""
+    """Why a model's plans cannot be captured as CUDA graphs; None if they can."""
     able = tuple(name for name in names_with("planner") if _implementation(name).has_graphs)
     if arch not in able:
         return f"is for {in_words(able)}, not for {with_article(arch)}"
@@ -115,11 +115,11 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: object) 
 
     Args:
         model: overwritten.
-        state: what the model's ``state_dict`` once gave.
-        source: where ``state`` comes from, to be named in errors.
+        state: a state dict of such a model.
+        source: where ``state`` comes from, for errors.
 
     Raises:
-        SeqrlError: the weights are another architecture's, or of other sizes.
+        SeqrlError: the weights belong to another architecture, or have other sizes.
     """
     try:
         model.load_state_dict(state)
@@ -128,7 +128,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: object) 
 
 
 def foreign_weights(arch: str, state: Mapping[str, Tensor], source: object) -> SeqrlError:
-    """The error of weights that are not those of an architecture, or are of other sizes."""
+    """The error about weights that belong to another architecture, or have other sizes."""
     theirs = architecture_of_weights(state)
     what = with_article(theirs) if theirs != arch else "other sizes"
     return SeqrlError(f"{source} holds weights of {what}, not of this {arch}", "train again with --force")

@@ -8,7 +8,7 @@ import torch
 
 from seqrl_cli.errors import SeqrlError, UsageError
 
-FALLBACK_MEMORY = 4 * 2**30  # assumed free where the system does not say
+FALLBACK_MEMORY = 4 * 2**30  # assumed to be free if the system does not report it
 
 
 def choose_device(name: str) -> torch.device:
@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def use_threads(threads: int | None) -> int:
-    """Set how many CPU threads PyTorch uses; by default its own choice: all cores, or what OMP_NUM_THREADS says."""
+    """Set how many CPU threads PyTorch uses; by default its own choice: all cores, or OMP_NUM_THREADS."""
     if threads is not None:
         torch.set_num_threads(threads)
     return torch.get_num_threads()

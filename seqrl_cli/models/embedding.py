@@ -81,7 +81,8 @@ class PositionHead(nn.Module):
             (batch, time, bins + 1).
         """
         transition_dim = self.weight.shape[0]
-        (batch, time, width), phase = hidden.shape, first % transition_dim
+        batch, time, width = hidden.shape
+        phase = first % transition_dim
         if time == 1:
             return functional.linear(hidden, *self.linear(phase))
         # pad to whole transitions, so that each dimension needs one product

@@ -1,4 +1,4 @@
-"""What a module of models tells about its architecture, found through the registry's entry."""
+"""How an architecture's models are made, recognised and decoded; found through the registry."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Implementation:
-    """How models of an architecture are made and known.
+    """How models of an architecture are made and recognised.
 
     Attributes:
         model: the class of its models.
         make: the constructor, which takes keyword arguments.
-        owns: whether weights are this architecture's, by names and sizes that only it has.
+        owns: whether weights belong to this architecture, judged by names and sizes that only it has.
     """
 
     model: type[nn.Module]
@@ -33,13 +33,13 @@ class Implementation:
 
 @dataclass(frozen=True)
 class TokenImplementation(Implementation):
-    """How models of tokens are made and decoded.
+    """How token models are made and decoded.
 
     Attributes:
-        decoder: the decoder in PyTorch, of a model, a window, the precision of products with weights, and whether
-            plans are to be CUDA graphs.
-        compiled_decoder: the decoder with C++ of a model on a CPU and a window; raises CompilationError.
-        has_graphs: whether its plans can be CUDA graphs.
+        decoder: makes the PyTorch decoder from a model, a window, the precision of products with weights, and whether
+            plans will be captured as CUDA graphs.
+        compiled_decoder: makes the C++ decoder from a model on a CPU and a window; raises CompilationError.
+        has_graphs: whether plans can be captured as CUDA graphs.
     """
 
     decoder: Callable[[Any, Window | None, torch.dtype, bool], Decoder]
@@ -56,10 +56,10 @@ def implementation(arch: str) -> Implementation:
 
 
 def architecture_of_model(model: nn.Module) -> Architecture:
-    """The first architecture of the registry with models of this class."""
+    """The first architecture in the registry whose models have this class."""
     return next(entry for name, entry in ARCHITECTURES.items() if isinstance(model, implementation(name).model))
 
 
 def architecture_of_weights(state: State) -> str:
-    """Which architecture weights belong to; in words where it is none of them."""
+    """The name of the architecture that weights belong to; a description if they belong to none."""
     return next((name for name in ARCHITECTURES if implementation(name).owns(state)), "model of another kind")

@@ -23,7 +23,7 @@ from seqrl_cli.training.checkpoints import (
     write_checkpoint,
 )
 from seqrl_cli.training.meters import MetricAccumulator
-from seqrl_cli.training.rng import SeedStream, own_generators
+from seqrl_cli.training.rng import SeedStream, preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
 
 
@@ -51,7 +51,7 @@ class _StoppedError(Exception):
 
 @dataclass
 class FinetuneProgress:
-    """FinetuneProgress of the run, all that is saved beside the learner and the buffer.
+    """The run's progress, which checkpoints hold beside the learner and the buffer.
 
     Attributes:
         iteration: completed iterations.
@@ -81,7 +81,7 @@ def finetune(
 
     On a CPU with the same number of threads, an interrupted and resumed run ends with the same bits as an
     uninterrupted one. Ctrl-C finishes the update, saves and returns; during the first evaluation there is nothing to
-    save yet. The states of PyTorch's global generators, which dropout draws from, are restored at the end.
+    save yet. The states of PyTorch's global generators, from which dropout draws, are restored at the end.
 
     Args:
         context: learner, environments, buffer and files.
@@ -95,7 +95,7 @@ def finetune(
         EnvironmentFailedError: an environment failed; everything up to the start of the iteration was saved.
         SeqrlError: every exploration diverged, a loss is not finite, the disk is full, or a buffer file is damaged.
     """
-    with own_generators(context.learner.device), deferred_interrupt() as interrupted:
+    with preserve_rng_state(context.learner.device), deferred_interrupt() as interrupted:
         tuner = FineTuner(
             context, settings, sinks, lambda: interrupted() or (should_stop is not None and should_stop())
         )
@@ -124,7 +124,7 @@ class FineTuner:
         self.sinks = sinks
         self.progress = FinetuneProgress()
         self._stop = stop
-        self._live: list[BufferFile] = []
+        self._buffer_files: list[BufferFile] = []
         self._rng = np.random.default_rng([settings.seed, SeedStream.REPLAY])
         self._metrics = MetricAccumulator(context.learner.settings.learning_rate, "online.learning_rate")
         self._saved: tuple[int, int] | None = None  # (iteration, updated) of the newest checkpoint
@@ -206,9 +206,9 @@ class FineTuner:
 
     def _add(self, trajectories: Sequence[Trajectory]) -> None:
         buffer = self.context.buffer
-        self._live.append(self.context.buffer_files.append(buffer.added, trajectories))
+        self._buffer_files.append(self.context.buffer_files.append(buffer.added, trajectories))
         buffer.add(trajectories)
-        self._live = [file for file in self._live if file.end > buffer.first]
+        self._buffer_files = [file for file in self._buffer_files if file.end > buffer.first]
 
     def _evaluate(self) -> EvaluationSummary:
         iteration = self.progress.iteration
@@ -221,7 +221,8 @@ class FineTuner:
             raise _StoppedError
 
     def _log(self, evaluation: EvaluationSummary | None) -> None:
-        progress, buffer = self.progress, self.context.buffer
+        progress = self.progress
+        buffer = self.context.buffer
         interval = self._metrics.close()
         values: dict[str, float | None] = {
             "iteration": progress.iteration,
@@ -252,7 +253,7 @@ class FineTuner:
             "measures": self._metrics.measures,
             "elapsed": self._metrics.elapsed,
             "windows": self._rng.bit_generator.state,
-            "buffer": {"added": self.context.buffer.added, "segments": [vars(file) for file in self._live]},
+            "buffer": {"added": self.context.buffer.added, "segments": [vars(file) for file in self._buffer_files]},
         }
         checkpoint = Checkpoint(learner.step, learner.model, learner.optimizer, state)
         write_checkpoint(self.context.checkpoints, checkpoint, self.settings.keep_checkpoints)
@@ -270,10 +271,10 @@ class FineTuner:
         self.progress = FinetuneProgress(**state["progress"])
         self._metrics.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
-        self._live = [BufferFile(**values) for values in state["buffer"]["segments"]]
+        self._buffer_files = [BufferFile(**values) for values in state["buffer"]["segments"]]
         buffer = self.context.buffer
-        buffer.added = self._live[0].first
-        for file in self._live:
+        buffer.added = self._buffer_files[0].first
+        for file in self._buffer_files:
             buffer.add(self.context.buffer_files.read(file))
         if buffer.added != state["buffer"]["added"]:
             raise ValueError(f"its buffer files end at {buffer.added}, not at {state['buffer']['added']}")
@@ -285,7 +286,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _needed(states: Iterable[Mapping[str, Any]]) -> list[BufferFile]:
-    """The buffer files that these checkpoints read; a damaged state is passed over, since no run can resume from it."""
+    """The buffer files that these checkpoints read; a damaged state is skipped, since no run can resume from it."""
     found: list[BufferFile] = []
     for state in states:
         with suppress(KeyError, TypeError):

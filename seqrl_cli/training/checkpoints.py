@@ -28,7 +28,10 @@ SCHEMA_VERSION = 2
 OPTIMIZER_STATE_BYTES = 2 * 4
 """Bytes per trainable weight beside the weight itself: AdamW's two moments, float32."""
 
-MODEL_FILE, OPTIMIZER_FILE, STATE_FILE, LAST_FILE = "model.safetensors", "optimizer.safetensors", "state.json", "last"
+MODEL_FILE = "model.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILE = "state.json"
+LAST_FILE = "last"
 
 
 class DamagedCheckpointError(SeqrlError):

@@ -1,4 +1,4 @@
-"""The training loop, from the newest whole checkpoint to the last update; and a forecast of its time."""
+"""The training loop, from the newest whole checkpoint to the last update, and an estimate of its duration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.tracking.sinks import Sink, send, started
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, write_checkpoint
-from seqrl_cli.training.rng import own_generators
+from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
 from seqrl_cli.training.token_trainer import TokenTrainer
 from seqrl_cli.training.trainer import LoopSettings, Trainer, TrainerFactory
@@ -50,9 +50,8 @@ def fit(
 ) -> FitOutcome:
     """Train ``model`` in place until ``settings.updates``, from the newest checkpoint if there is one.
 
-    On a CPU with the same number of threads, an interrupted and resumed run ends with the same bits as an
-    uninterrupted one. Ctrl-C finishes the update, saves and returns. PyTorch's global generators, from which dropout
-    draws, are seeded inside, and their states are restored at the end.
+    On a CPU with the same number of threads, a resumed run ends with the same bits as an uninterrupted one. Ctrl-C
+    finishes the update, saves and returns. PyTorch's global generators are left unchanged.
 
     Args:
         model: on its device, with its initial weights; trained in place.
@@ -67,12 +66,10 @@ def fit(
         should_stop: called after each update; true saves and returns.
 
     Raises:
-        SeqrlError: there is no training window, the loss is not finite, the disk is full, or the checkpoints belong to
-            other data.
+        SeqrlError: there is no training window, a loss is not finite, the disk is full, or checkpoints do not fit.
     """
-    if not len(train):
-        raise SeqrlError("there is no training window", "use a dataset with more episodes")
-    with own_generators(device_of(model)), deferred_interrupt() as interrupted:
+    _require_windows(train)
+    with preserve_rng_state(device_of(model)), deferred_interrupt() as interrupted:
         job = trainer(model, train, validation, settings)
         first_step = _resume(job, checkpoints, on_warning)
         with started(sinks, first_step):
@@ -88,6 +85,12 @@ def fit(
                 if on_progress:
                     on_progress(job.step, settings.updates)
     return FitOutcome(first_step, job.step, job.step < settings.updates)
+
+
+def _require_windows(train: Sized) -> None:
+    """Raise SeqrlError if there is nothing to train on."""
+    if not len(train):
+        raise SeqrlError("there is no training window", "use a dataset with more episodes")
 
 
 def _resume(job: Trainer, checkpoints: Path | None, on_warning: Callable[[str], None] | None) -> int:
@@ -110,7 +113,7 @@ def seconds_per_update(
         updates: updates to time.
         trainer: see ``fit``.
     """
-    with own_generators(device_of(model)):
+    with preserve_rng_state(device_of(model)):
         job = trainer(copy.deepcopy(model), train, train, settings)
         job.update()
         job.read_losses()

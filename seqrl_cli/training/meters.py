@@ -38,7 +38,8 @@ class MetricAccumulator:
 
     def __init__(self, learning_rate: float, key: str = "train.learning_rate") -> None:
         self.measures: dict[str, list[float]] = {}
-        self._learning_rate, self._key = learning_rate, key
+        self._learning_rate = learning_rate
+        self._key = key
         self._unread: list[Mapping[str, Tensor]] = []  # reading waits for the GPU
         self._earlier = 0.0
         self._started = self._logged_at = time.perf_counter()
@@ -83,7 +84,8 @@ class MetricAccumulator:
         means = {name: sum(values) / len(values) for name, values in self.measures.items()}
         interval = Interval(means, self._targets / (now - self._logged_at), self._earlier + now - self._started)
         self.measures.clear()
-        self._targets, self._logged_at = 0, now
+        self._targets = 0
+        self._logged_at = now
         return interval
 
     def restore(self, measures: Mapping[str, list[float]], elapsed: float) -> None:

@@ -18,7 +18,7 @@ from seqrl_cli.data.policy_windows import PolicyBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block, joined_parameters
 from seqrl_cli.models.build import device_of
-from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, PointMass
 from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.acceleration import Precision, autocast, compiled, resolve_precision
 from seqrl_cli.training.checkpoints import Checkpoint
@@ -81,7 +81,7 @@ class PolicyLearner:
     Frozen parameters stay as they are; ``trainable_parameters`` has the others by name.
 
     Dropout and entropy draw from PyTorch's global generators, which the constructor seeds: use it inside
-    ``own_generators``.
+    ``preserve_rng_state``.
 
     Args:
         model: on its device; trained in place.
@@ -130,7 +130,8 @@ class PolicyLearner:
     def validation_loss(self, batches: Iterator[PolicyBatch]) -> float:
         """Mean negative log-likelihood, or squared error, of the actions of all real steps, without dropout."""
         self.model.eval()
-        total, steps = 0.0, 0
+        total = 0.0
+        steps = 0
         for batch in batches:
             distribution, actions, real = self._apply(batch)
             total += float((self._distance(distribution, actions) * real).sum())
@@ -161,7 +162,7 @@ class PolicyLearner:
         distribution, actions, real = self._apply(batch)
         weight = real / real_steps
         distance = (self._distance(distribution, actions) * weight).sum()
-        if isinstance(distribution, Point):
+        if isinstance(distribution, PointMass):
             return {"loss": distance}
         assert self._dual is not None
         noise = torch.randn(self.settings.entropy_samples, *actions.shape, device=self.device)
@@ -182,7 +183,7 @@ class PolicyLearner:
 
     @staticmethod
     def _distance(distribution: ActionDistribution, actions: Tensor) -> Tensor:
-        if isinstance(distribution, Point):
+        if isinstance(distribution, PointMass):
             return distribution.squared_error(actions)
         return -distribution.log_prob(actions)
 
@@ -209,10 +210,11 @@ class PolicyLearner:
         Raises:
             SeqrlError: the checkpoint belongs to another model or optimizer.
         """
-        state, step = checkpoint.state, checkpoint.step
+        state = checkpoint.state
+        step = checkpoint.step
         hint = "use the run's own settings, or start over with --force"
         if state["optimizer"] != self.settings.optimizer:
-            message = f"the checkpoint of step {step} is of {state['optimizer']}, not of {self.settings.optimizer}"
+            message = f"the checkpoint of step {step} is for {state['optimizer']}, not for {self.settings.optimizer}"
             raise SeqrlError(message, hint)
         try:
             self.model.load_state_dict(checkpoint.model)

@@ -43,7 +43,7 @@ class PolicyTrainer:
     """Trains a policy on shuffled windows of a dataset.
 
     Each epoch has every window once, so trajectories occur in proportion to their length. The learner seeds PyTorch's
-    global generators: use this inside ``own_generators``.
+    global generators: use this inside ``preserve_rng_state``.
 
     Args:
         model: on its device; trained in place.

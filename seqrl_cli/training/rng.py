@@ -25,8 +25,8 @@ class SeedStream(IntEnum):
     """The planner's draws in an episode, whose index follows; the environment has a seed of its own."""
 
 
-def own_generators(device: torch.device) -> AbstractContextManager[None]:
-    """Around a block that seeds and uses PyTorch's global generators: restore their states at its end."""
+def preserve_rng_state(device: torch.device) -> AbstractContextManager[None]:
+    """A context for a block that seeds PyTorch's global generators: their states are restored at its end."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 

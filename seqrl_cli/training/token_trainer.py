@@ -80,7 +80,7 @@ class TokenTrainer:
 
     Frozen parameters stay as they are; ``trainable_parameters`` has the others by name.
 
-    Dropout draws from PyTorch's global generators, which the constructor seeds: use it inside ``own_generators``.
+    Dropout draws from PyTorch's global generators, which the constructor seeds: use it inside ``preserve_rng_state``.
 
     Args:
         model: on its device; trained in place.

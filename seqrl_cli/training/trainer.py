@@ -64,5 +64,5 @@ class Trainer(Protocol):
 TrainerFactory = Callable[[Any, Any, Any, Any], Trainer]
 """Makes a trainer from a model, training windows, held-out windows and settings; in practice, a trainer's class.
 
-It seeds PyTorch's global generators, from which dropout draws: call it inside ``own_generators`` only.
+It seeds PyTorch's global generators, from which dropout draws: call it inside ``preserve_rng_state`` only.
 """

@@ -260,7 +260,7 @@ def test_a_dry_run_knows_force_and_the_lock(runs):
             "so some would be dropped before",
         ),
         (("odt-s42", "--name", "odt-s42"), "is the name of the pretrained run itself"),
-        (("odt-s42", "--name", "n", "plan.max_context_transitions=9"), "a context of 9 steps was asked for"),
+        (("odt-s42", "--name", "n", "plan.max_context_transitions=9"), "a context of 9 steps was requested"),
         (("absent",), "no run 'absent'"),
     ],
 )

@@ -188,7 +188,7 @@ def test_what_is_not_for_this_architecture_is_refused(seqrl, words, message, hin
 
 def test_a_context_that_the_model_does_not_have(seqrl):
     result = seqrl("plan", "odt-s42", *PLAY, "plan.max_context_transitions=6")
-    assert_refused(result, 1, "context of 6 steps was asked for, but the model sees 1 to 5", "max_context_transitions")
+    assert_refused(result, 1, "context of 6 steps was requested, but the model sees 1 to 5", "max_context_transitions")
     warned = seqrl("train", "sim/hopper-medium", "--arch", "odt", *TINY, "--name", "new", "model.sequence_length=4")
     assert warned.exit_code == 0 and "`seqrl plan` will refuse this configuration" in warned.stderr
 

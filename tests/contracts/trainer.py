@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqrl_cli.training.rng import own_generators
+from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.trainer import Trainer
 
 UPDATES = 4
@@ -36,13 +36,13 @@ def run_updates(trainer: Trainer, count: int) -> None:
 
 
 def check_a_restored_trainer_continues_with_the_same_bits(case: TrainerCase) -> None:
-    with own_generators(torch.device("cpu")):
+    with preserve_rng_state(torch.device("cpu")):
         trainer = case.make(())
         run_updates(trainer, UPDATES)
         saved = copy.deepcopy(trainer.checkpoint())  # what is not copied changes with the next update
         run_updates(trainer, UPDATES)
         expected = trainer.checkpoint()
-    with own_generators(torch.device("cpu")):
+    with preserve_rng_state(torch.device("cpu")):
         resumed = case.make(())
         run_updates(resumed, 1)  # whatever it did before must not matter
         resumed.restore(saved)
@@ -56,7 +56,7 @@ def check_a_restored_trainer_continues_with_the_same_bits(case: TrainerCase) -> 
 
 
 def check_frozen_parameters_stay_and_have_no_optimizer_state(case: TrainerCase) -> None:
-    with own_generators(torch.device("cpu")):
+    with preserve_rng_state(torch.device("cpu")):
         trainer = case.make((case.frozen,))
         before = {name: tensor.clone() for name, tensor in trainer.checkpoint().model.items()}
         run_updates(trainer, UPDATES)
@@ -70,7 +70,7 @@ def check_frozen_parameters_stay_and_have_no_optimizer_state(case: TrainerCase) 
 
 
 def check_log_steps_are_finite_and_validated_on_request(case: TrainerCase) -> None:
-    with own_generators(torch.device("cpu")):
+    with preserve_rng_state(torch.device("cpu")):
         trainer = case.make(())
         run_updates(trainer, UPDATES)
         validated = trainer.measure(validate=True)

@@ -112,5 +112,5 @@ def test_a_record_has_no_plans_and_actions_stay_in_the_box():
 
 
 def test_a_longer_context_than_the_models_is_refused():
-    with pytest.raises(SeqrlError, match="context of 7 steps was asked for, but the model sees 1 to 6"):
+    with pytest.raises(SeqrlError, match="context of 7 steps was requested, but the model sees 1 to 6"):
         PolicyAgent(policy_of("odt"), target_return=TARGET, context=7)

@@ -162,7 +162,7 @@ def test_validation_is_the_mean_over_real_steps_however_they_are_batched():
 
 def test_checkpoints_of_others_are_refused():
     learner = make_learner("odt")
-    with pytest.raises(SeqrlError, match="is of adamw, not of lamb"):
+    with pytest.raises(SeqrlError, match="is for adamw, not for lamb"):
         learner.restore(make_learner("odt", optimizer="adamw").checkpoint())
     with pytest.raises(SeqrlError, match="belongs to another model"):
         learner.restore(make_learner("dt").checkpoint())

@@ -1,4 +1,4 @@
-"""A policy's distribution of actions: a point, a Gaussian, or a Gaussian squashed into the box.
+"""A policy's distribution of actions: a point mass, a Gaussian, or a Gaussian squashed into the box.
 
 All numbers are in units of the action box scaled to [-1, 1].
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 LARGEST_ACTION = 1 - 1e-6
-"""Actions nearer to the bounds have too large a pre-image under tanh to learn from (Zheng et al.'s release)."""
+"""Actions nearer to the bounds have a pre-image under tanh that is too large to learn from (Zheng et al.'s release)."""
 
 LOG_STD_RANGE = (-5.0, 2.0)
 
@@ -25,7 +25,7 @@ def bounded_log_std(raw: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Point:
+class PointMass:
     """A deterministic policy's actions.
 
     Attributes:
@@ -119,4 +119,4 @@ class SquashedGaussian:
         return Gaussian(self.mean, self.log_std).entropy(noise) + log_slope.mean(dim=0).sum(dim=-1)
 
 
-ActionDistribution = Point | Gaussian | SquashedGaussian
+ActionDistribution = PointMass | Gaussian | SquashedGaussian

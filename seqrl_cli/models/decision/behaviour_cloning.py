@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.models.checks import require_fractions, require_positive
-from seqrl_cli.models.decision.action_distribution import Point
+from seqrl_cli.models.decision.action_distribution import PointMass
 from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
 
@@ -33,7 +33,7 @@ class BehaviourCloning(nn.Module):
     """
 
     context = 1
-    max_context = None  # it looks at the current step, whatever it is shown
+    max_context = None  # it reads only the current step of any window
     stochastic = False
 
     def __init__(
@@ -61,10 +61,10 @@ class BehaviourCloning(nn.Module):
         self.head = nn.Linear(width, action_dim)
         initialize(self, generator)
 
-    def forward(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> Point:
+    def forward(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> PointMass:
         """Actions (batch, time, action_dim), scaled to [-1, 1], from ``observations`` alone."""
         hidden = self.hidden(self.normalizer.normalize_observation(observations))
-        return Point(torch.tanh(self.head(hidden).float()))
+        return PointMass(torch.tanh(self.head(hidden).float()))
 
 
 def initialize(model: BehaviourCloning, generator: torch.Generator | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Policies by name: the architectures that say actions themselves, rather than tokens that a planner searches."""
+"""Policies by name: the architectures that predict actions directly, without a planner."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
     """The decoder of a policy.
 
     Args:
-        policy: on its device; as it is now, since its weights are copied.
+        policy: on its device; its weights are copied.
         context: steps that it sees, the current one included.
 
     Raises:
@@ -46,7 +46,7 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
 
 
 def policy_sizes(arch: str, state: Mapping[str, Tensor], source: object) -> dict[str, int]:
-    """The arguments of ``build_policy`` that the data decided, read off the weights.
+    """The arguments of ``build_policy`` that depend on the data, inferred from the weights.
 
     Raises:
         SeqrlError: the weights are another architecture's.

@@ -22,14 +22,14 @@ from seqrl_cli.models.checks import require_divisible, require_dropouts, require
 from seqrl_cli.models.decision.action_distribution import (
     ActionDistribution,
     Gaussian,
-    Point,
+    PointMass,
     SquashedGaussian,
     bounded_log_std,
 )
 from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
 
-TOKENS = 3  # a step's return-to-go, observation and action
+TOKENS_PER_STEP = 3  # return-to-go, observation and action
 
 
 class DecisionTransformer(nn.Module):
@@ -39,7 +39,7 @@ class DecisionTransformer(nn.Module):
         observation_dim: numbers per observation.
         action_dim: numbers per action.
         context: most steps in an input (K).
-        stochastic: predict a Gaussian per dimension, with a standard deviation that depends on the state, not a point.
+        stochastic: predict a Gaussian per dimension, whose standard deviation depends on the state, instead of a point.
         squash: whether tanh squashes the Gaussian into the box; a point is always squashed.
         max_timestep: number of time embeddings, one per step of an episode; None for no time embedding.
         return_scale: factor of returns-to-go.
@@ -78,9 +78,12 @@ class DecisionTransformer(nn.Module):
         require_positive(n_layer=n_layer, n_head=n_head, width=width)
         require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
         require_divisible(n_head, width=width)
-        self.observation_dim, self.action_dim = observation_dim, action_dim
+        self.observation_dim = observation_dim
+        self.action_dim = action_dim
         self.context = self.max_context = context
-        self.stochastic, self.squash, self.return_scale = stochastic, squash, return_scale
+        self.stochastic = stochastic
+        self.squash = squash
+        self.return_scale = return_scale
 
         self.normalizer = Normalizer(observation_dim, action_dim)
         self.embed_return = nn.Linear(1, width)
@@ -93,7 +96,7 @@ class DecisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(*sizes, functional.relu) for _ in range(n_layer))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 2 * action_dim if stochastic else action_dim)
-        visible = torch.ones(TOKENS * context - 1, TOKENS * context - 1, dtype=torch.bool).tril()
+        visible = torch.ones(TOKENS_PER_STEP * context - 1, TOKENS_PER_STEP * context - 1, dtype=torch.bool).tril()
         self.visible: Tensor
         self.register_buffer("visible", visible, persistent=False)
         initialize(self, generator)
@@ -120,7 +123,7 @@ class DecisionTransformer(nn.Module):
         *first, last = self.blocks
         for block in first:
             x = block(x, visible)
-        at_observations = slice(1, None, TOKENS)
+        at_observations = slice(1, None, TOKENS_PER_STEP)
         assert isinstance(last, Block)
         x = last.forward_rows(x, visible[at_observations], at_observations)
         return self.read(self.head(self.norm(x)))
@@ -144,9 +147,10 @@ class DecisionTransformer(nn.Module):
         """The distribution with the head's outputs (..., outputs) as parameters."""
         numbers = head.float()  # squashing and densities need full precision
         if not self.stochastic:
-            return Point(torch.tanh(numbers))
+            return PointMass(torch.tanh(numbers))
         mean, raw = numbers.chunk(2, dim=-1)
-        return (SquashedGaussian if self.squash else Gaussian)(mean, bounded_log_std(raw))
+        log_std = bounded_log_std(raw)
+        return SquashedGaussian(mean, log_std) if self.squash else Gaussian(mean, log_std)
 
 
 def initialize(model: DecisionTransformer, generator: torch.Generator | None = None) -> None:

@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decision.action_distribution import ActionDistribution, Point
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, PointMass
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
-from seqrl_cli.models.decision.decision_transformer import TOKENS, DecisionTransformer
+from seqrl_cli.models.decision.decision_transformer import TOKENS_PER_STEP, DecisionTransformer
 from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
 
 Policy = DecisionTransformer | BehaviourCloning
-"""A model that maps windows of steps to what it does at each of them, in units of the action box."""
+"""A model that maps windows of steps to a distribution of actions at each step, in units of the action box."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ def check_context(policy: Policy, context: int) -> None:
         SeqrlError: it was made for fewer.
     """
     if policy.max_context is not None and not 1 <= context <= policy.max_context:
-        message = f"a context of {context} steps was asked for, but the model sees 1 to {policy.max_context}"
+        message = f"a context of {context} steps was requested, but the model sees 1 to {policy.max_context}"
         raise SeqrlError(message, f"set plan.max_context_transitions to {policy.max_context} or less")
 
 
@@ -86,7 +86,7 @@ class CloningDecoder:
         x = self.normalizer.normalize_observation(observations)
         for layer in self.layers:
             x = layer.relu(x)
-        return Point(torch.tanh(self.head(x)))
+        return PointMass(torch.tanh(self.head(x)))
 
 
 class TransformerDecoder:
@@ -108,7 +108,8 @@ class TransformerDecoder:
         check_context(policy, context)
         self.policy = policy
         self.context = context
-        device, longest = policy.normalizer.action_low.device, TOKENS * context
+        device = policy.normalizer.action_low.device
+        longest = TOKENS_PER_STEP * context
         self.outputs = len(merged_weight(policy.head))
         self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
         make = fastest_linear(device)
@@ -152,14 +153,14 @@ class TransformerDecoder:
         return normed
 
     def _advance(self, histories: list[History], embedded: Tensor) -> Tensor:
-        """Advance episodes that see equally many steps; returns the last block's output at the observations."""
+        """Advance episodes that see the same number of steps; returns the last block's output at the observations."""
         first = histories[0].tokens is None
         new = embedded[:, 1:] if first else embedded
         if first:
             tokens = new
         else:
             before = torch.stack([history.tokens for history in histories if history.tokens is not None])
-            tokens = torch.cat([before, new], dim=1)[:, -(TOKENS * self.context - 1) :]
+            tokens = torch.cat([before, new], dim=1)[:, -(TOKENS_PER_STEP * self.context - 1) :]
         slides = histories[0].steps >= self.context
         kept = [] if slides else [history.cache for history in histories]
         hidden, cache = self._encode(tokens if slides else new, kept)
@@ -198,8 +199,10 @@ class _PolicyLayer:
 
     def __init__(self, block: Block, make: MakeLinear) -> None:
         self.n_head = block.n_head
-        self.norm_attention, self.norm_mlp = block.norm_attention, block.norm_mlp
-        self.query, self.key_value = make(*merged(block.query)), make(*joined(block.key, block.value))
+        self.norm_attention = block.norm_attention
+        self.norm_mlp = block.norm_mlp
+        self.query = make(*merged(block.query))
+        self.key_value = make(*joined(block.key, block.value))
         self.projection, self.mlp_in, self.mlp_out = (
             make(*merged(linear)) for linear in (block.projection, block.mlp_in, block.mlp_out)
         )
@@ -217,7 +220,7 @@ class _PolicyLayer:
             normed: ``x`` after the norm.
             key: of all tokens, (episodes, heads, past + tokens, head_dim).
             value: of the same shape.
-            hidden: (tokens, past + tokens), minus infinity where a token must not look; None for no mask.
+            hidden: (tokens, past + tokens), minus infinity where a token must not attend; None for no mask.
         """
         query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)

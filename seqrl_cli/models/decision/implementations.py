@@ -1,4 +1,4 @@
-"""What the registry needs of the policies: their constructors, their decoders and the marks of their weights."""
+"""The registry's entries for policies: their constructors, their decoders, and how their weights are recognised."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ class PolicyImplementation(Implementation):
     """How policies are made and decoded.
 
     Attributes:
-        decoder: the decoder of a policy that sees so many steps.
+        decoder: makes the decoder of a policy, given the number of steps that it sees.
     """
 
     decoder: Callable[[Any, int], PolicyDecoder]
 
 
-def _deviates(state: State) -> bool:
-    """Whether the head of a decision transformer predicts deviations, too."""
+def _is_stochastic(state: State) -> bool:
+    """Whether the head of a Decision Transformer also predicts standard deviations."""
     return len(state["head.bias"]) == 2 * state["embed_action.weight"].shape[1]
 
 
 DT = PolicyImplementation(
     model=DecisionTransformer,
     make=partial(DecisionTransformer, stochastic=False),
-    owns=lambda state: "embed_return.weight" in state and not _deviates(state),
+    owns=lambda state: "embed_return.weight" in state and not _is_stochastic(state),
     decoder=TransformerDecoder,
 )
 ODT = PolicyImplementation(
     model=DecisionTransformer,
     make=partial(DecisionTransformer, stochastic=True),
-    owns=lambda state: "embed_return.weight" in state and _deviates(state),
+    owns=lambda state: "embed_return.weight" in state and _is_stochastic(state),
     decoder=TransformerDecoder,
 )
 BC = PolicyImplementation(

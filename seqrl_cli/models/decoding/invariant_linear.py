@@ -26,11 +26,11 @@ LARGEST_INVARIANT_INPUT = 256
 
 
 class BatchInvariantLinear:
-    """``x @ weight.T + bias`` with the weights laid out as a matrix product reads them, (inputs, outputs).
+    """``x @ weight.T + bias`` with the weights stored as a matrix product reads them, (inputs, outputs).
 
     A row's result depends on nothing else, so an episode's plan does not depend on the episodes planned beside it. To
-    this end few rows and outputs are padded, and long sums are split in fixed places. For the sizes of a decoder this
-    is up to twice as fast as ``functional.linear``, and as oneDNN's packed weights with fused activations.
+    this end, few rows and outputs are padded, and long sums are split in fixed places. For the sizes of a decoder this
+    is up to twice as fast as ``functional.linear`` and as oneDNN's packed weights with fused activations.
 
     Args:
         weight: (outputs, inputs).
@@ -45,7 +45,7 @@ class BatchInvariantLinear:
         self.outputs = len(rounded)
         columns = functional.pad(rounded.T, (0, max(0, SMALLEST_INVARIANT_OUTPUT - self.outputs)))
         self.parts = columns.clone(memory_format=torch.contiguous_format).split(LARGEST_INVARIANT_INPUT)
-        self._half = _pack(rounded) if _has_half_units(rounded) else None
+        self._packed = _pack(rounded) if _has_bf16_units(rounded) else None
 
     def __call__(self, x: Tensor) -> Tensor:
         """(rows, inputs) -> (rows, outputs), a new tensor."""
@@ -80,9 +80,10 @@ class BatchInvariantLinear:
     def _product(self, x: Tensor, start: Tensor | None = None) -> Tensor:
         """The product of ``x`` (rows, inputs) with the weights, plus ``start`` (rows, outputs) unless None."""
         if self.precision != torch.float32:
-            output = self._half_product(x.to(self.precision)).float()
+            output = self._low_precision_product(x.to(self.precision)).float()
             return output if start is None else output.add_(start)
-        columns, (first, *others) = self.parts[0].shape[1], _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1)
+        columns = self.parts[0].shape[1]
+        first, *others = _pad(x).split(LARGEST_INVARIANT_INPUT, dim=1)
         if start is None:
             output = torch.mm(first, self.parts[0])
         else:
@@ -91,10 +92,10 @@ class BatchInvariantLinear:
             output.addmm_(part, weights)
         return output[: len(x), : self.outputs].contiguous()  # copies only if padded
 
-    def _half_product(self, x: Tensor) -> Tensor:
-        if self._half is None:
+    def _low_precision_product(self, x: Tensor) -> Tensor:
+        if self._packed is None:
             return torch.mm(x, torch.cat(self.parts) if len(self.parts) > 1 else self.parts[0])[:, : self.outputs]
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._half, None, "none", [], "")
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, None, "none", [], "")
         return product
 
 
@@ -146,7 +147,7 @@ def fastest_linear(device: torch.device) -> MakeLinear:
     return NativeLinear if device.type == "cpu" and library.available() else BatchInvariantLinear
 
 
-def _has_half_units(weight: Tensor) -> bool:
+def _has_bf16_units(weight: Tensor) -> bool:
     """Whether oneDNN multiplies such weights; it would repack them for every product if they were not packed once."""
     is_half = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
     return is_half and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -160,5 +161,6 @@ def _pack(weight: Tensor) -> Tensor:
 def _pad(x: Tensor, columns: int = 0) -> Tensor:
     """Pad ``x`` (rows, width) with zeros: few rows below, and up to ``columns`` columns on the right."""
     rows = SMALLEST_INVARIANT_BATCH if x.is_cpu else 0
-    below, right = max(0, rows - len(x)), max(0, columns - x.shape[1])
+    below = max(0, rows - len(x))
+    right = max(0, columns - x.shape[1])
     return functional.pad(x, (0, right, 0, below)) if below or right else x

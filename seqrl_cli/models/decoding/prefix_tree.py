@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Level:
+class PrefixLevel:
     """A slice of the sequences with each distinct prefix once.
 
     Attributes:
@@ -26,7 +26,7 @@ class Level:
     parent: Tensor
 
 
-def prefix_levels(tokens: Tensor, stride: int, shares: bool = True) -> tuple[list[Level], Tensor]:
+def prefix_levels(tokens: Tensor, stride: int, shares: bool = True) -> tuple[list[PrefixLevel], Tensor]:
     """Split sequences every ``stride`` tokens and keep each distinct prefix once.
 
     Args:
@@ -42,9 +42,9 @@ def prefix_levels(tokens: Tensor, stride: int, shares: bool = True) -> tuple[lis
     for first in range(0, tokens.shape[1], stride):
         part = tokens[:, first : first + stride]
         if not shares:
-            levels.append(Level(first, part, node))
+            levels.append(PrefixLevel(first, part, node))
             node = torch.arange(len(tokens), device=tokens.device)
             continue
         distinct, node = torch.unique(torch.cat([node[:, None], part], dim=1), dim=0, return_inverse=True)
-        levels.append(Level(first, distinct[:, 1:], distinct[:, 0]))
+        levels.append(PrefixLevel(first, distinct[:, 1:], distinct[:, 0]))
     return levels, node

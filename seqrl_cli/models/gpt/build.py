@@ -1,4 +1,4 @@
-"""What the registry needs of the GPT: its constructor, its decoders and the mark of its weights."""
+"""The registry's entry for the GPT: its constructor, its decoders, and how its weights are recognised."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.interface import Decoder, Window, rows_kept
-from seqrl_cli.models.decoding.prefix_tree import Level, prefix_levels
+from seqrl_cli.models.decoding.prefix_tree import PrefixLevel, prefix_levels
 from seqrl_cli.models.gpt.decoder_layer import GPTLayer, fold_norm, normalize
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.paged_cache import CacheView, PagedCache, SharedPrefix, check_window, kept_dimensions
@@ -67,7 +67,8 @@ class GPTState:
 
     def _follow(self, rows: Tensor) -> GPTState:
         """Replace row ``i`` by row ``rows[i]``; the next step reorders the open pages."""
-        self.tokens, self.block_table = self.tokens[rows], self.block_table[rows]
+        self.tokens = self.tokens[rows]
+        self.block_table = self.block_table[rows]
         self.origin = rows if self.origin is None else self.origin[rows]
         self.view = None
         return self
@@ -90,9 +91,13 @@ class GPTDecoder(Decoder):
     def __init__(self, model: GPT, window: Window, precision: torch.dtype = torch.float32, shares: bool = True) -> None:
         check_window(model, window)
         self.bins = model.bins
-        self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
-        self.transition_dim, self.block_size = model.transition_dim, model.block_size
-        self.window, self.device, self.shares = window, model.position_embedding.device, shares
+        self.observation_dim = model.observation_dim
+        self.action_dim = model.action_dim
+        self.transition_dim = model.transition_dim
+        self.block_size = model.block_size
+        self.window = window
+        self.device = model.position_embedding.device
+        self.shares = shares
         self.kept = kept_dimensions(model)
         self.embedding = model.token_embedding.by_dimension()
         self.positions = model.position_embedding.detach().float().clone()
@@ -122,7 +127,7 @@ class GPTDecoder(Decoder):
     def step(self, tokens: Tensor, state: GPTState) -> tuple[Tensor, GPTState]:
         """Consume (rows,) tokens; logits (rows, bins + 1)."""
         assert state.generation == self.generation, "a later prefill replaced this state's cache"
-        self._settle(state)
+        self._make_room(state)
         position = state.tokens.shape[1]
         assert position < self.block_size, "the sequence is longer than the model's block"
         state.tokens = torch.cat([state.tokens, tokens[:, None]], dim=1)
@@ -147,14 +152,17 @@ class GPTDecoder(Decoder):
         vectors when a window is encoded again.
         """
         transitions = self.window.transitions if self.window.slides else horizon
-        width, columns = self.layers[0].n_head * self.layers[0].head_dim, self.cache.columns
-        rows, closed = beam_width * n_expand, beam_width * (transitions - 1) + self.window.transitions
+        columns = self.cache.columns
+        heads = self.layers[0].n_head
+        width = heads * self.layers[0].head_dim
+        rows = beam_width * n_expand
+        closed = beam_width * (transitions - 1) + self.window.transitions
         pages = 2 * len(self.layers) * width * columns * (2 * rows + 3 * closed)
-        lists = 4 * rows * (transitions + 1) * (width + columns * self.layers[0].n_head)
+        tables = 4 * rows * (transitions + 1) * (width + columns * heads)
         encoded = 12 * width * columns * closed if self.window.slides else 0
-        return 4 * (pages + lists + encoded)
+        return 4 * (pages + tables + encoded)
 
-    def _settle(self, state: GPTState) -> None:
+    def _make_room(self, state: GPTState) -> None:
         """Make room for one more token: slide the window, close full pages, or reorder open pages."""
         length = state.tokens.shape[1] + 1
         overflow = self.window.overflow(length, self.transition_dim) if self.window.slides else 0
@@ -165,7 +173,8 @@ class GPTDecoder(Decoder):
             rows = len(state.tokens)
             origin = torch.arange(rows, device=self.device) if state.origin is None else state.origin
             state.block_table = torch.cat([state.block_table, self.cache.close(origin)[:, None]], dim=1)
-            state.filled, state.view = 0, None
+            state.filled = 0
+            state.view = None
         elif state.origin is not None and state.filled:
             self.cache.reorder(state.origin, state.filled)
         self.cache.reserve(len(state.tokens), 0)
@@ -189,10 +198,12 @@ class GPTDecoder(Decoder):
                 self.cache.fill_closed(number, place, key, value)
             if is_open:
                 self.cache.fill(number, slice(len(node)), keys[-1][node], values[-1][node])
-        state.filled, state.view, state.shared_prefix = last if is_open else 0, None, None
+        state.filled = last if is_open else 0
+        state.view = None
+        state.shared_prefix = None
         state.block_table = self._paths(levels, places, node)
 
-    def _paths(self, levels: list[Level], places: list[slice], node: Tensor) -> Tensor:
+    def _paths(self, levels: list[PrefixLevel], places: list[slice], node: Tensor) -> Tensor:
         """Closed pages (rows, pages) of the sequences that end at the last level's nodes ``node`` (rows,)."""
         pages = []
         for level, place in reversed(list(zip_longest(levels, places))):
@@ -201,7 +212,7 @@ class GPTDecoder(Decoder):
             node = level.parent[node]
         return torch.stack(pages[::-1], dim=1) if pages else node.new_empty(len(node), 0)
 
-    def _embed_kept(self, level: Level) -> Tensor:
+    def _embed_kept(self, level: PrefixLevel) -> Tensor:
         """Inputs of the first layer for a level's tokens without value tokens: (nodes, time, width)."""
         count = min(level.tokens.shape[1], len(self.kept))
         rows = level.tokens[:, :count] + torch.arange(count, device=self.device) * (self.bins + 1)

@@ -55,10 +55,10 @@ class GPTLayer:
         Returns:
             The transformed tokens, and keys and values of each level, (nodes, heads, time, head_dim).
         """
-        joined = torch.split(self.qkv(normalize(x)), [nodes * time for nodes, time in counts])
+        levels = torch.split(self.qkv(normalize(x)), [nodes * time for nodes, time in counts])
         heads = [
             part.view(nodes, time, 3, self.n_head, self.head_dim).permute(2, 0, 3, 1, 4)
-            for part, (nodes, time) in zip(joined, counts, strict=True)
+            for part, (nodes, time) in zip(levels, counts, strict=True)
         ]
         if not is_last:
             x = self.finish(x, _tree_attention(heads, parents))
@@ -85,9 +85,10 @@ def _tree_attention(heads: list[Tensor], parents: list[Tensor]) -> Tensor:
 
 def _causal_attention(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Attention of scaled queries (nodes, heads, time, head_dim), the newest tokens, to their whole path."""
-    time, path = query.shape[2], keys.shape[2]
-    hidden = torch.ones(time, path, dtype=torch.bool, device=query.device).triu(path - time + 1)
-    scores = (query @ keys.transpose(2, 3)).masked_fill_(hidden, -math.inf)
+    time = query.shape[2]
+    path = keys.shape[2]
+    later = torch.ones(time, path, dtype=torch.bool, device=query.device).triu(path - time + 1)
+    scores = (query @ keys.transpose(2, 3)).masked_fill_(later, -math.inf)
     return torch.softmax(scores, dim=3) @ values
 
 
@@ -121,5 +122,6 @@ def folded(
     shift = wide @ norm.bias.detach().double() + (0 if bias is None else bias.detach().double())
     wide = wide * norm.weight.detach().double()
     if scale is not None:
-        wide, shift = wide * scale[:, None], shift * scale
+        wide = wide * scale[:, None]
+        shift = shift * scale
     return wide, shift

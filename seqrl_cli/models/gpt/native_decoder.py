@@ -84,15 +84,19 @@ class NativeGPTDecoder(Decoder):
     def __init__(self, model: GPT, window: Window) -> None:
         check_window(model, window)
         self.bins = model.bins
-        self.observation_dim, self.action_dim = model.observation_dim, model.action_dim
-        self.transition_dim, self.block_size = model.transition_dim, model.block_size
-        self.window, self.device = window, model.position_embedding.device
+        self.observation_dim = model.observation_dim
+        self.action_dim = model.action_dim
+        self.transition_dim = model.transition_dim
+        self.block_size = model.block_size
+        self.window = window
+        self.device = model.position_embedding.device
         self._kept = kept_dimensions(model)
         self._library = library.load()
         self._weights = Weights(model, model.token_embedding.by_dimension(), len(self._kept))
         layers = len(model.blocks)
         shape = self._weights.shape
-        self._closed, self._open = PageAllocator(layers, shape, closed=True), PageAllocator(layers, shape, closed=False)
+        self._closed = PageAllocator(layers, shape, closed=True)
+        self._open = PageAllocator(layers, shape, closed=False)
         self.generation = 0
         self.pools = (self._closed, self._open)
 
@@ -132,7 +136,8 @@ class NativeGPTDecoder(Decoder):
         and the tokens of all rows.
         """
         transitions = self.window.transitions if self.window.slides else horizon
-        rows, closed = beam_width * n_expand, beam_width * transitions + self.window.transitions
+        rows = beam_width * n_expand
+        closed = beam_width * transitions + self.window.transitions
         pages = self._closed.bytes_of(closed) + self._open.bytes_of(2 * rows + beam_width)
         return 3 * pages + rows * (8 * (self.bins + 1) + 16 * self.block_size)
 
@@ -142,7 +147,7 @@ class NativeGPTDecoder(Decoder):
         overflow = self.window.overflow(state.tokens.shape[1] + 1, self.transition_dim) if self.window.slides else 0
         if overflow:
             return self._encode(state.tokens[:, overflow:])
-        self._settle(state)
+        self._apply_origin(state)
         return state
 
     def _consume(self, tokens: Tensor, state: NativeState, count: int) -> tuple[Tensor, Tensor]:
@@ -151,8 +156,6 @@ class NativeGPTDecoder(Decoder):
         Returns:
             Logits of the next token (rows, bins + 1), and the tokens after the first, (rows, count - 1) int64.
         """
-        low, high = torch.aminmax(tokens)
-        assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are out of range"
         first = state.tokens.shape[1]
         assert first + count <= self.block_size, "the sequence is longer than the model's block"
         keeps = first % self.transition_dim in self._kept
@@ -168,8 +171,8 @@ class NativeGPTDecoder(Decoder):
             state.filled += count
         return logits, chosen
 
-    def _settle(self, state: NativeState) -> None:
-        """Apply ``origin`` to all rows, and close full pages."""
+    def _apply_origin(self, state: NativeState) -> None:
+        """Apply ``origin`` to all tensors, and close full pages."""
         origin = state.origin
         state.origin = None
         full = state.filled == len(self._kept)
@@ -186,20 +189,20 @@ class NativeGPTDecoder(Decoder):
             self._open.clear()
         elif state.filled == state.split:
             state.shared = state.shared[origin] if state.split else state.shared
-        elif state.split == 0:
-            state.shared, state.split = state.private[origin], state.filled
         else:
-            state.shared, state.split = self._join(state, origin, self._open), state.filled
+            state.shared = self._join(state, origin, self._open) if state.split else state.private[origin]
+            state.split = state.filled
 
     def _join(self, state: NativeState, origin: Tensor, pool: PageAllocator) -> Tensor:
         """Join each row's shared and private columns on one page per distinct origin; returns pages (rows,) int32."""
         distinct, number = torch.unique(origin, return_inverse=True)
-        private, pages = state.private[distinct], pool.take(len(distinct))
+        private = state.private[distinct]
+        pages = pool.take(len(distinct))
         shared = state.shared[distinct] if state.split else private
         lists = (len(distinct), shared.data_ptr(), private.data_ptr(), pages.data_ptr())
-        columns, threads = (state.split, state.filled), torch.get_num_threads()
+        sizes = (state.split, state.filled, torch.get_num_threads())
         with record_function("seqrl::join"):
-            self._library.join(self._weights.model, self._open.pages, pool.pages, *lists, *columns, threads)
+            self._library.join(self._weights.model, self._open.pages, pool.pages, *lists, *sizes)
         return pages[number]
 
     def _encode(self, tokens: Tensor) -> NativeState:
@@ -215,14 +218,17 @@ class NativeGPTDecoder(Decoder):
         for level in levels:
             kept = [i for i in range(level.tokens.shape[1]) if i in self._kept]
             pool = self._closed if len(kept) == len(self._kept) else self._open
-            nodes, pages = torch.arange(len(level.tokens), dtype=torch.int32), pool.take(len(level.tokens))
+            nodes = torch.arange(len(level.tokens), dtype=torch.int32)
+            pages = pool.take(len(level.tokens))
             state = NativeState(level.tokens, nodes, past[level.parent], none, pages)
             self._forward(state, level.tokens[:, kept].contiguous(), [level.first + i for i in kept], pool, keeps=True)
             past = torch.cat([state.block_table, state.private[:, None]], dim=1)
         order = torch.argsort(node, stable=True).int()
         if pool is self._closed:
             return NativeState(tokens, order, past[node], none, none, generation=self.generation)
-        shared, closed, filled = state.private[node], state.block_table[node], len(kept)
+        filled = len(kept)
+        closed = state.block_table[node]
+        shared = state.private[node]
         return NativeState(tokens, order, closed, shared, none, filled, filled, generation=self.generation)
 
     def _call(self, state: NativeState, target: PageAllocator) -> structs.ForwardCall:
@@ -266,14 +272,20 @@ class NativeGPTDecoder(Decoder):
         low, high = torch.aminmax(tokens)
         assert tokens.dtype == torch.int64 and low >= 0 and high <= self.bins, "tokens are out of range"
         dims = [position % self.transition_dim for position in positions]
-        first_row, places = torch.tensor(dims) * (self.bins + 1), torch.tensor(positions)
+        first_row = torch.tensor(dims) * (self.bins + 1)
+        places = torch.tensor(positions)
         steps = 1 if chosen is None else chosen.shape[1] + 1
         call = self._call(state, target)
-        call.units, call.span, call.steps, call.keeps = *tokens.shape, steps, keeps
-        call.tokens, call.first_row, call.position = (each.data_ptr() for each in (tokens, first_row, places))
+        call.units, call.span = tokens.shape
+        call.steps = steps
+        call.keeps = keeps
+        call.tokens = tokens.data_ptr()
+        call.first_row = first_row.data_ptr()
+        call.position = places.data_ptr()
         if logits is not None:
             call.heads = ctypes.pointer(self._weights.heads[dims[-steps]])
-            call.outputs, call.logits = logits.shape[1], logits.data_ptr()
+            call.outputs = logits.shape[1]
+            call.logits = logits.data_ptr()
         if chosen is not None:
             call.chosen = chosen.data_ptr()
         with record_function("seqrl::forward"):

@@ -33,14 +33,15 @@ class Weights:
 
     def __init__(self, model: GPT, embedding: Tensor, columns: int) -> None:
         self._lanes = library.load().lanes()
-        self._kept: list[Tensor] = []  # kept alive, since the structs point to them
+        self._alive: list[Tensor] = []  # the structs point to these tensors
         blocks = [block for block in model.blocks if isinstance(block, Block)]
         width = model.position_embedding.shape[1]
-        heads, head_dim = blocks[0].n_head, width // blocks[0].n_head
+        heads = blocks[0].n_head
+        head_dim = width // heads
         self.shape = structs.PageShape(heads, head_dim, self._rounded(head_dim), columns, self._rounded(columns))
         self._layers = (structs.GPTLayerWeights * len(blocks))(*map(self._layer, blocks))
         positions = model.position_embedding.detach().float().clone()
-        self._kept += [embedding, positions]
+        self._alive += [embedding, positions]
         self.model = structs.GPTWeights(
             len(blocks), width, self.shape, self._layers, embedding.data_ptr(), positions.data_ptr()
         )
@@ -54,22 +55,22 @@ class Weights:
         scale[0] /= math.sqrt(self.shape.head_dim)
         weight, bias = folded(block.norm_attention, weight, bias, scale.flatten())
         into_heads = (self.shape.heads, self.shape.head_dim)
-        qkv = self._linear(self._widen(weight, 0, (3, *into_heads)), self._widen(bias, 0, (3, *into_heads)))
+        qkv = self._linear(self._pad_heads(weight, 0, (3, *into_heads)), self._pad_heads(bias, 0, (3, *into_heads)))
         weight, bias_after = merged(block.projection)
-        projection = self._linear(self._widen(weight, 1, into_heads), bias_after)
+        projection = self._linear(self._pad_heads(weight, 1, into_heads), bias_after)
         mlp_in = self._linear(*folded(block.norm_mlp, *merged(block.mlp_in)))
         return structs.GPTLayerWeights(qkv, projection, mlp_in, self._linear(*merged(block.mlp_out)))
 
-    def _widen(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+    def _pad_heads(self, x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
         """Pad each head along an axis with zeros to whole vectors."""
-        apart = x.detach().movedim(axis, -1).unflatten(-1, sizes)
-        apart = functional.pad(apart, (0, self.shape.head_width - self.shape.head_dim))
-        return apart.flatten(-len(sizes)).movedim(-1, axis)
+        heads = x.detach().movedim(axis, -1).unflatten(-1, sizes)
+        heads = functional.pad(heads, (0, self.shape.head_width - self.shape.head_dim))
+        return heads.flatten(-len(sizes)).movedim(-1, axis)
 
     def _linear(self, weight: Tensor, bias: Tensor | None) -> structs.PackedLinear:
         """A linear layer (outputs, inputs)."""
         panels = Panels(weight, bias)
-        self._kept += [panels.weights, panels.bias]
+        self._alive += [panels.weights, panels.bias]
         return panels.layer
 
     def _rounded(self, count: int) -> int:

@@ -12,8 +12,8 @@ order of arrival: by component, writing one token would touch a cache line per n
 
 An episode's context is the shared prefix of its group: one product computes its scores for all rows.
 
-Each bag is summed on its own and in order, and the products of one group have the same shape whatever the other groups
-are; so a row's result does not depend on other groups, bit for bit.
+Each bag is summed on its own and in order, and the shape of one group's products does not depend on the other groups;
+so a row's result does not depend on other groups, bit for bit.
 """
 
 from __future__ import annotations
@@ -114,8 +114,11 @@ class PagedCache:
     """
 
     def __init__(self, layers: int, heads: int, head_dim: int, columns: int, device: torch.device) -> None:
-        self.heads, self.head_dim, self.columns = heads, head_dim, columns
-        self.rows, self.closed = 0, 0
+        self.heads = heads
+        self.head_dim = head_dim
+        self.columns = columns
+        self.rows = 0
+        self.closed = 0
         self.memory = torch.empty(layers, 0, 2, heads * columns * head_dim, device=device)
 
     def clear(self) -> None:
@@ -127,7 +130,8 @@ class PagedCache:
         needed = max(rows, self.rows) + self.closed + closed
         if rows <= self.rows and needed <= self.memory.shape[1]:
             return
-        old, old_rows = self.memory, self.rows
+        old = self.memory
+        old_rows = self.rows
         self.rows = max(rows, self.rows)
         # extra room, so that pages are rarely copied
         self.memory = old.new_empty(len(old), needed + self.closed, *old.shape[2:])
@@ -163,10 +167,10 @@ class PagedCache:
         """Copy full open pages ``origin`` (rows,) to new closed ones; returns their numbers (rows,)."""
         self.reserve(0, len(origin))
         first = self.closed
-        place = self.append(len(origin))
+        added = self.append(len(origin))
         for layer in range(len(self.memory)):
             keys, values = self._by_column(layer, slice(self.rows)).index_select(0, origin).unbind(1)
-            self.fill_closed(layer, place, keys, values)
+            self.fill_closed(layer, added, keys, values)
         return torch.arange(first, self.closed, device=origin.device)
 
     def view(self, block_table: Tensor, shared_prefix: SharedPrefix | None) -> CacheView:
@@ -176,7 +180,8 @@ class PagedCache:
             block_table: (rows, pages), the closed pages of each row, before its open page.
             shared_prefix: comes before the closed pages, if any.
         """
-        rows, device = len(block_table), block_table.device
+        rows = len(block_table)
+        device = block_table.device
         heads, columns, components = (
             torch.arange(count, dtype=torch.int32, device=device) for count in (self.heads, self.columns, self.head_dim)
         )
@@ -189,16 +194,16 @@ class PagedCache:
         if shared_prefix is not None:
             shared = (shared_prefix.block_table + self.rows).int()
             pages = [shared.repeat_interleave(rows // len(shared), 0), *pages]
-        every = torch.cat(pages, dim=1)[:, None]
-        tokens = ((every * 2 + 1) * self.heads + heads[:, None])[..., None] * self.columns + columns
-        known = (every.shape[2] - 1) * self.columns
+        all_pages = torch.cat(pages, dim=1)[:, None]
+        tokens = ((all_pages * 2 + 1) * self.heads + heads[:, None])[..., None] * self.columns + columns
+        known = (all_pages.shape[2] - 1) * self.columns
         return CacheView(
             shared_prefix, block_table.shape[1], known, key_index, key_offsets, tokens.flatten(2).flatten(0, 1)
         )
 
-    def write(self, layer: int, column: int, both: Tensor) -> None:
+    def write(self, layer: int, column: int, key_value: Tensor) -> None:
         """Store one token's keys and values, (rows, 2, heads, head_dim), in the rows' open pages."""
-        self._by_column(layer, slice(len(both)))[:, :, :, column] = both
+        self._by_column(layer, slice(len(key_value)))[:, :, :, column] = key_value
 
     def to_shared_prefix(self, block_table: Tensor) -> SharedPrefix:
         """The closed pages ``block_table`` (groups, pages) as a shared prefix."""
@@ -217,7 +222,8 @@ class PagedCache:
         Returns:
             (rows, heads * head_dim).
         """
-        view, scores = past.view, []
+        view = past.view
+        scores = []
         if view.shared_prefix is not None:
             scores.append(view.shared_prefix.score(layer, query))
         if view.closed:

@@ -6,6 +6,6 @@ In reading order:
 - ``structs``: the C++ structs as ctypes.
 - ``linear``: linear layers (``linear.h``, ``linear.cpp``).
 - ``pages``: memory for the pages of a key/value cache.
-- ``gpt.cpp``, ``attention.h``: a GPT's forward pass over a paged cache.
+- ``gpt.h``, ``gpt.cpp``, ``attention.h``: a GPT's forward pass over a paged cache.
 - ``simd.h``: vectors of floats.
 """

@@ -1,9 +1,9 @@
 // Attention over a paged cache: rows share the pages with the keys and values of a transition.
 //
-// A page of one layer holds keys, and after them values by token, (heads, columns, head_width). A closed page, which
+// A page of one layer holds keys, followed by values by token, (heads, columns, head_width). A closed page, which
 // never changes again, holds keys by component, (heads, head_dim, lanes), so that one vector has a component of all its
-// tokens; an open page holds them by token, like values, because to spread one token over all components would touch a
-// cache line for each.
+// tokens; an open page holds them by token, like values, because storing one token by component would touch one
+// cache line per component.
 //
 // Rows that share a page process it together, while it is in the nearest cache; so related rows should be adjacent. A
 // row's sums are computed in the same order whatever the other rows are.
@@ -44,9 +44,9 @@ inline void write_token(const PageShape& shape, float* page, bool closed, int64_
     std::copy(value, value + shape.head_width, page + shape.keys(closed) + place);
 }
 
-// Calls `function(row, group)` for groups of 4, 2 and 1 rows, whose number is a constant, `group()`.
+// Calls `function(row, group)` for groups of 4, 2 and 1 rows, whose size is a compile-time constant, `group()`.
 template <class Function>
-inline void in_groups(int64_t first, int64_t last, Function function) {
+inline void for_each_group(int64_t first, int64_t last, Function function) {
     int64_t row = first;
     for (; row + 4 <= last; row += 4) function(row, std::integral_constant<int, 4>());
     for (; row + 2 <= last; row += 2) function(row, std::integral_constant<int, 2>());
@@ -95,13 +95,13 @@ inline void score_tokens(const PageShape& shape, const float* query, const float
 
 // Adds columns [first, last) of one head's values, weighted, to the attention outputs of ROWS queries.
 template <int ROWS, int VECTORS>
-inline void mix_part(const PageShape& shape, const float* weights, int64_t weight_stride, const float* values,
-                     int64_t first, int64_t last, float* mixed, int64_t stride) {
+inline void add_weighted_vectors(const PageShape& shape, const float* weights, int64_t weight_stride,
+                                 const float* values, int64_t first, int64_t last, float* attention, int64_t stride) {
     Floats sums[ROWS][VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; ++v) sums[r][v] = load(mixed + r * stride + v * LANES);
+        for (int v = 0; v < VECTORS; ++v) sums[r][v] = load(attention + r * stride + v * LANES);
     for (int64_t c = first; c < last; ++c) {
         Floats value[VECTORS];
 #pragma GCC unroll 2
@@ -114,20 +114,20 @@ inline void mix_part(const PageShape& shape, const float* weights, int64_t weigh
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 2
-        for (int v = 0; v < VECTORS; ++v) store(mixed + r * stride + v * LANES, sums[r][v]);
+        for (int v = 0; v < VECTORS; ++v) store(attention + r * stride + v * LANES, sums[r][v]);
 }
 
 template <int ROWS>
-inline void mix_values(const PageShape& shape, const float* weights, int64_t weight_stride, const float* values,
-                       int64_t first, int64_t last, float* mixed, int64_t stride) {
+inline void add_weighted_values(const PageShape& shape, const float* weights, int64_t weight_stride,
+                                const float* values, int64_t first, int64_t last, float* attention, int64_t stride) {
     int64_t d = 0;
     for (; d + 2 * LANES <= shape.head_width; d += 2 * LANES)
-        mix_part<ROWS, 2>(shape, weights, weight_stride, values + d, first, last, mixed + d, stride);
+        add_weighted_vectors<ROWS, 2>(shape, weights, weight_stride, values + d, first, last, attention + d, stride);
     if (d < shape.head_width)
-        mix_part<ROWS, 1>(shape, weights, weight_stride, values + d, first, last, mixed + d, stride);
+        add_weighted_vectors<ROWS, 1>(shape, weights, weight_stride, values + d, first, last, attention + d, stride);
 }
 
-// Turns scores (count,) into their softmax.
+// Replaces scores (count,) by their softmax.
 inline void softmax(float* scores, int64_t count) {
     Floats best = load(scores), total{};
     for (int64_t i = LANES; i < count; i += LANES) best = larger(best, load(scores + i));
@@ -137,6 +137,6 @@ inline void softmax(float* scores, int64_t count) {
         store(scores + i, weight);
         total += weight;
     }
-    const float share = 1 / sum(total);
-    for (int64_t i = 0; i < count; i += LANES) store(scores + i, load(scores + i) * share);
+    const float scale = 1 / sum(total);
+    for (int64_t i = 0; i < count; i += LANES) store(scores + i, load(scores + i) * scale);
 }

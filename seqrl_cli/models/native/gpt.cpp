@@ -18,36 +18,7 @@
 #include <vector>
 
 #include "attention.h"
-
-extern "C" {
-
-struct GPTLayerWeights {
-    PackedLinear qkv, projection, mlp_in, mlp_out;
-};
-
-struct GPTWeights {
-    int64_t layers, width;
-    PageShape shape;
-    const GPTLayerWeights* layer;
-    const float *embedding, *positions;
-};
-
-struct ForwardCall {
-    int64_t units, span, steps;           // steps > 1: tokens after the first are the most likely ones; then span is 1
-    const int32_t* order;                 // (units,) the units sorted so that related ones are adjacent
-    const int64_t* tokens;                // (units, span)
-    const int64_t *first_row, *position;  // (span * steps,) of a token's dimension in the embedding; in the sequence
-    const int32_t* block_table;           // (units, closed_pages)
-    const int32_t* shared_page;           // (units,) in `open`; unused if split is 0
-    const int32_t* private_page;          // (units,) in `target`
-    int64_t closed_pages, split, column, keeps;  // column of the first token; whether tokens leave keys and values
-    PagePool closed, open, target;
-    const PackedLinear* heads;  // (steps,); null: only keys and values are wanted
-    int64_t outputs;
-    int64_t* chosen;  // (units, steps - 1) the tokens after the first
-    float* logits;    // (units, outputs) after the last token
-};
-}
+#include "gpt.h"
 
 namespace {
 
@@ -58,22 +29,10 @@ constexpr int64_t BLOCK = 32;
 // so that their past stays in the L3 cache.
 constexpr int64_t CHUNK = 256, CHUNK_OF_STEPS = 32;
 
-// What to do with a linear layer's outputs: store them, or add them to what is stored.
-auto into(float* out, int64_t stride) {
-    return [=](int64_t row, int64_t output, Floats sums) { store(out + row * stride + output, sums); };
-}
-
-auto onto(float* out, int64_t stride) {
-    return [=](int64_t row, int64_t output, Floats sums) {
-        float* place = out + row * stride + output;
-        store(place, load(place) + sums);
-    };
-}
-
 // Memory for one chunk, which each thread reuses for later calls.
 struct Scratch {
     std::vector<float> memory;
-    float *x, *qkv, *mixed, *normed, *hidden, *scores;
+    float *x, *qkv, *attention, *normed, *hidden, *scores;
 
     // Room for the rows of a chunk, for those of a block, and for the scores of a block's units.
     void reserve(const GPTWeights& model, const ForwardCall& call, int64_t rows, int64_t block, int64_t score_rows) {
@@ -85,7 +44,7 @@ struct Scratch {
             block * layer.projection.outputs, block * hidden_width,     score_rows * scores_width};
         const int64_t total = std::accumulate(std::begin(sizes), std::end(sizes), int64_t(0));
         if ((int64_t)memory.size() < total) memory.resize(total);
-        float** parts[] = {&x, &qkv, &mixed, &normed, &hidden, &scores};
+        float** parts[] = {&x, &qkv, &attention, &normed, &hidden, &scores};
         float* next = memory.data();
         for (int i = 0; i < 6; next += sizes[i++]) *parts[i] = next;
     }
@@ -100,13 +59,13 @@ struct Chunk {
     const Scratch& scratch;
 
     const PageShape& shape = model.shape;
-    const int64_t span = call.span, rows = count * span, padded = up_to(rows, TILE);
+    const int64_t span = call.span, rows = count * span, padded = round_up(rows, TILE);
     const int64_t stride = model.layer[0].projection.outputs, qkv_stride = model.layer[0].qkv.outputs;
-    const int64_t mixed_stride = model.layer[0].projection.inputs, hidden_stride = model.layer[0].mlp_in.outputs;
+    const int64_t attention_stride = model.layer[0].projection.inputs, hidden_stride = model.layer[0].mlp_in.outputs;
     const int64_t column = call.column + step;
     const bool has_shared = call.split > 0, has_private = call.keeps || column > call.split;
     const int64_t length = (call.closed_pages + has_shared + has_private) * shape.lanes;
-    const int64_t values_apart = shape.columns * shape.head_width;  // from a head's values to the next one's
+    const int64_t head_stride = shape.columns * shape.head_width;  // from one head's values to the next's
 
     void run() {
         embed();
@@ -122,7 +81,7 @@ struct Chunk {
 
     // Calls `visit(first, count)` for blocks of rows, padded to whole tiles.
     template <class Visit>
-    void by_block(Visit visit) const {
+    void for_each_block(Visit visit) const {
         for (int64_t first = 0; first < padded; first += BLOCK) visit(first, std::min(BLOCK, padded - first));
     }
 
@@ -139,33 +98,34 @@ struct Chunk {
 
     // Queries, keys and values.
     void project(int64_t layer) {
-        by_block([&](int64_t first, int64_t count) {
+        for_each_block([&](int64_t first, int64_t count) {
             normalize(scratch.x + first * stride, scratch.normed, count, model.width, stride);
             apply(model.layer[layer].qkv, scratch.normed, stride, count,
-                  into(scratch.qkv + first * qkv_stride, qkv_stride));
+                  store_into(scratch.qkv + first * qkv_stride, qkv_stride));
         });
     }
 
     // The block after attention: projection, feed-forward network, and both residuals.
     void finish(int64_t layer) {
         const GPTLayerWeights& weights = model.layer[layer];
-        by_block([&](int64_t first, int64_t count) {
+        for_each_block([&](int64_t first, int64_t count) {
             float* x = scratch.x + first * stride;
-            apply(weights.projection, scratch.mixed + first * mixed_stride, mixed_stride, count, onto(x, stride));
+            apply(weights.projection, scratch.attention + first * attention_stride, attention_stride, count,
+                  add_to(x, stride));
             normalize(x, scratch.normed, count, model.width, stride);
             apply(weights.mlp_in, scratch.normed, stride, count, [this](int64_t row, int64_t output, Floats sums) {
                 store(scratch.hidden + row * hidden_stride + output, gelu(sums));
             });
-            apply(weights.mlp_out, scratch.hidden, hidden_stride, count, onto(x, stride));
+            apply(weights.mlp_out, scratch.hidden, hidden_stride, count, add_to(x, stride));
         });
     }
 
     // The next token of each unit: the most likely one if there is another step, else its logits.
     void predict() {
         const PackedLinear& head = call.heads[step];
-        by_block([&](int64_t first, int64_t count) {
+        for_each_block([&](int64_t first, int64_t count) {
             normalize(scratch.x + first * stride, scratch.normed, count, model.width, stride);
-            apply(head, scratch.normed, stride, count, into(scratch.hidden, head.outputs));
+            apply(head, scratch.normed, stride, count, store_into(scratch.hidden, head.outputs));
             for (int64_t row = first; row < std::min(first + count, rows); ++row) {
                 const float* logits = scratch.hidden + (row - first) * head.outputs;
                 const int64_t unit = units[row / span];
@@ -189,11 +149,11 @@ struct Chunk {
         return scratch.qkv + row * qkv_stride + head * shape.head_width;
     }
 
-    float* mixed(int64_t row, int64_t head) const {
-        return scratch.mixed + row * mixed_stride + head * shape.head_width;
+    float* attention(int64_t row, int64_t head) const {
+        return scratch.attention + row * attention_stride + head * shape.head_width;
     }
 
-    // Scores are kept for one block of units at a time, which starts at `start`.
+    // Scores of one block of units at a time, whose first row is `start`.
     float* scores(int64_t row, int64_t start, int64_t head, int64_t part) const {
         return scratch.scores + ((row - start) * shape.heads + head) * length + part * shape.lanes;
     }
@@ -212,26 +172,26 @@ struct Chunk {
         const int64_t each = std::max<int64_t>(1, BLOCK / span);
         for (int64_t unit = 0; unit < count; unit += each) {
             const int64_t last_unit = std::min(unit + each, count), first = unit * span, last = last_unit * span;
-            over_past(layer, unit, last_unit, [&](auto... seen) { score(first, seen...); });
+            for_each_page(layer, unit, last_unit, [&](auto... seen) { score(first, seen...); });
             for (int64_t row = first; row < last; ++row) {
                 for (int64_t head = 0; head < shape.heads; ++head) softmax(scores(row, first, head, 0), length);
-                std::fill(mixed(row, 0), mixed(row, shape.heads), 0.0f);
+                std::fill(attention(row, 0), attention(row, shape.heads), 0.0f);
             }
-            over_past(layer, unit, last_unit, [&](auto... seen) { mix(first, seen...); });
+            for_each_page(layer, unit, last_unit, [&](auto... seen) { add_values(first, seen...); });
         }
     }
 
     // Calls `visit(pages, page, first row, row after the last, part, first column, column after the last)` for all
-    // pages that the rows of units [first, last) see; rows that see the same page come together.
+    // pages that the rows of units [first, last) see; rows that share a page are visited together.
     template <class Visit>
-    void over_past(int64_t layer, int64_t first, int64_t last, Visit visit) {
+    void for_each_page(int64_t layer, int64_t first, int64_t last, Visit visit) {
         for (int64_t part = 0; part < call.closed_pages; ++part)
-            by_page(first, last, call.block_table + part, call.closed_pages,
+            for_shared_pages(first, last, call.block_table + part, call.closed_pages,
                     [&](int32_t page, int64_t from, int64_t to) {
                         visit(call.closed, call.closed.at(shape, layer, page), from, to, part, 0, shape.columns);
                     });
         if (has_shared)
-            by_page(first, last, call.shared_page, 1, [&](int32_t page, int64_t from, int64_t to) {
+            for_shared_pages(first, last, call.shared_page, 1, [&](int32_t page, int64_t from, int64_t to) {
                 visit(call.open, call.open.at(shape, layer, page), from, to, call.closed_pages, 0, call.split);
             });
         for (int64_t row = first * span; has_private && row < last * span; ++row)
@@ -241,10 +201,10 @@ struct Chunk {
 
     // Calls `visit(page, first row, row after the last)` for neighbours that share a page.
     template <class Visit>
-    void by_page(int64_t first, int64_t last, const int32_t* pages, int64_t apart, Visit visit) const {
+    void for_shared_pages(int64_t first, int64_t last, const int32_t* pages, int64_t page_stride, Visit visit) const {
         for (int64_t next = first; first < last; first = next) {
-            const int32_t page = pages[units[first] * apart];
-            while (next < last && pages[units[next] * apart] == page) ++next;
+            const int32_t page = pages[units[first] * page_stride];
+            while (next < last && pages[units[next] * page_stride] == page) ++next;
             visit(page, first * span, next * span);
         }
     }
@@ -253,9 +213,9 @@ struct Chunk {
     void score(int64_t start, const PagePool& pages, const float* page, int64_t first, int64_t last, int64_t part,
                int64_t from, int64_t to) {
         for (int64_t head = 0; head < shape.heads; ++head) {
-            const float* keys = page + head * (pages.closed ? shape.head_dim * shape.lanes : values_apart);
+            const float* keys = page + head * (pages.closed ? shape.head_dim * shape.lanes : head_stride);
             if (pages.closed)
-                in_groups(first, last, [&](int64_t row, auto group) {
+                for_each_group(first, last, [&](int64_t row, auto group) {
                     score_components<group()>(shape, query(row, head), qkv_stride, keys, scores(row, start, head, part),
                                               shape.heads * length);
                 });
@@ -269,13 +229,13 @@ struct Chunk {
     }
 
     // Adds the weighted values of a page that rows share to their attention outputs.
-    void mix(int64_t start, const PagePool& pages, const float* page, int64_t first, int64_t last, int64_t part,
+    void add_values(int64_t start, const PagePool& pages, const float* page, int64_t first, int64_t last, int64_t part,
              int64_t from, int64_t to) {
         const float* values = page + shape.keys(pages.closed);
-        for (int64_t head = 0; head < shape.heads; ++head, values += values_apart)
-            in_groups(first, last, [&](int64_t row, auto group) {
-                mix_values<group()>(shape, scores(row, start, head, part), shape.heads * length, values, from, to,
-                                    mixed(row, head), mixed_stride);
+        for (int64_t head = 0; head < shape.heads; ++head, values += head_stride)
+            for_each_group(first, last, [&](int64_t row, auto group) {
+                add_weighted_values<group()>(shape, scores(row, start, head, part), shape.heads * length, values, from,
+                                             to, attention(row, head), attention_stride);
             });
     }
 };
@@ -283,7 +243,7 @@ struct Chunk {
 // Takes `count` units through all layers, once per step.
 void run_chunk(const GPTWeights& model, const ForwardCall& call, const int32_t* units, int64_t count) {
     static thread_local Scratch scratch;
-    const int64_t rows = up_to(count * call.span, TILE), score_units = std::max<int64_t>(1, BLOCK / call.span);
+    const int64_t rows = round_up(count * call.span, TILE), score_units = std::max<int64_t>(1, BLOCK / call.span);
     scratch.reserve(model, call, rows, std::min(rows, BLOCK), std::min(count, score_units) * call.span);
     for (int64_t step = 0; step < call.steps; ++step) Chunk{model, call, units, count, step, scratch}.run();
 }
@@ -304,9 +264,9 @@ int64_t model_size() { return sizeof(GPTWeights); }
 
 // Takes units through the model.
 void forward(const GPTWeights* model, const ForwardCall* call, int threads) {
-    const int64_t share = (call->units + threads - 1) / threads;
+    const int64_t per_thread = (call->units + threads - 1) / threads;
     const int64_t most = (call->steps > 1 ? CHUNK_OF_STEPS : CHUNK) / call->span;
-    const int64_t each = std::max<int64_t>(1, std::min(share, most)), chunks = (call->units + each - 1) / each;
+    const int64_t each = std::max<int64_t>(1, std::min(per_thread, most)), chunks = (call->units + each - 1) / each;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (int64_t chunk = 0; chunk < chunks; ++chunk)
         run_chunk(*model, *call, call->order + chunk * each, std::min(each, call->units - chunk * each));

@@ -27,8 +27,8 @@ FLAGS = ["-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-fop
 
 HINT = "install g++, or use plan.engine=torch"
 
-PATIENCE = 120.0
-"""Most seconds for a compiler, a hundred times what it needs; other processes wait for it as long."""
+TIMEOUT = 120.0
+"""Most seconds for the compiler, a hundred times what it needs; other processes wait as long for its lock."""
 
 KEPT_DAYS = 30
 """Days that libraries of other versions stay in the cache."""
@@ -48,41 +48,36 @@ def load() -> ctypes.CDLL:
     Raises:
         CompilationError: the library cannot be compiled on this machine.
     """
-    outcome = _outcome()
-    if isinstance(outcome, CompilationError):
-        raise outcome
-    return outcome
+    found = outcome()
+    if isinstance(found, CompilationError):
+        raise found
+    return found
 
 
 def available() -> bool:
     """Whether the library is available on this machine."""
-    return not isinstance(_outcome(), CompilationError)
+    return not isinstance(outcome(), CompilationError)
 
 
 @cache
-def _outcome() -> ctypes.CDLL | CompilationError:
-    """The library or the reason for its absence, determined once per process."""
+def outcome() -> ctypes.CDLL | CompilationError:
+    """The library, or the reason for its absence; determined once per process, unless this cache is cleared."""
     if sys.platform != "linux":
         return UnsupportedSystemError("C++ is compiled on Linux only")
     compiler = find_compiler()
     if compiler is None:
         return CompilationError("there is no C++ compiler", HINT)
-    troubles = (OSError, RuntimeError, subprocess.SubprocessError)
+    failures = (OSError, RuntimeError, subprocess.SubprocessError)
     try:
         try:
             return _library_in(_cache_folder(), compiler)
-        except troubles:  # no home folder, or one without write or execute permission
+        except failures:  # no home folder, or one without write or execute permission
             with tempfile.TemporaryDirectory(prefix="seqrl-") as folder:
                 return _library_in(Path(folder), compiler)
     except CompilationError as error:
         return error
-    except troubles as error:
+    except failures as error:
         return CompilationError(f"the C++ cannot be compiled: {error}", HINT)
-
-
-def forget() -> None:
-    """Look for the library again at its next use."""
-    _outcome.cache_clear()
 
 
 def find_compiler() -> str | None:
@@ -93,12 +88,12 @@ def find_compiler() -> str | None:
 def _library_in(folder: Path, compiler: str) -> ctypes.CDLL:
     """Load the library from a folder, and compile it first if it is not there."""
     path = folder / f"seqrl-{_fingerprint(compiler)}.so"
-    with FileLock(path.with_suffix(".lock"), timeout=PATIENCE):
+    with FileLock(path.with_suffix(".lock"), timeout=TIMEOUT):
         try:
             return _open(path)
         except OSError:  # absent, incomplete, or for another machine
             _compile(compiler, path)
-            _sweep(folder)
+            _remove_old(folder)
     return _open(path)
 
 
@@ -122,10 +117,10 @@ def _compile(compiler: str, path: Path) -> None:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=PATIENCE)
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=TIMEOUT)
 
 
-def _sweep(folder: Path) -> None:
+def _remove_old(folder: Path) -> None:
     """Remove old libraries of other versions and old leftovers of killed compilers."""
     for old in (*folder.glob("seqrl-*"), *folder.glob("tmp*")):
         if time.time() - old.stat().st_mtime > KEPT_DAYS * 86400:
@@ -135,7 +130,7 @@ def _sweep(folder: Path) -> None:
 def _open(path: Path) -> ctypes.CDLL:
     """Load the library if it is whole and belongs to the user; an incomplete one could crash. Raises OSError."""
     if path.stat().st_uid != os.getuid():
-        raise PermissionError(f"{path} belongs to somebody else")
+        raise PermissionError(f"{path} belongs to another user")
     if _digest(path) != path.with_suffix(".sha256").read_text():
         raise OSError(f"{path} does not match its hash")
     library = ctypes.CDLL(str(path))
@@ -143,10 +138,12 @@ def _open(path: Path) -> ctypes.CDLL:
         getattr(library, name).restype = Count
     assert library.call_size() == ctypes.sizeof(ForwardCall) and library.model_size() == ctypes.sizeof(GPTWeights)
     library.page_size.argtypes = [ctypes.POINTER(PageShape), ctypes.c_bool]
-    pages, model = ctypes.POINTER(PagePool), ctypes.POINTER(GPTWeights)
+    pages = ctypes.POINTER(PagePool)
+    model = ctypes.POINTER(GPTWeights)
     library.forward.argtypes = [model, ctypes.POINTER(ForwardCall), ctypes.c_int]
     library.join.argtypes = [model, pages, pages, Count, Address, Address, Address, Count, Count, ctypes.c_int]
-    rows, result = (Address, Count, Count), (Address, Address, Count, Count)
+    rows = (Address, Count, Count)
+    result = (Address, Address, Count, Count)
     library.multiply.argtypes = [ctypes.POINTER(PackedLinear), *rows, *result, ctypes.c_int]
     library.forward.restype = library.join.restype = library.multiply.restype = None
     return library

@@ -48,8 +48,8 @@ void store_some(float* to, Floats x, int64_t count) {
 extern "C" {
 
 // out (rows, outputs) = activation(x @ weights + bias) + start. Rows of x are `stride` apart; start, shaped like out,
-// may be null. A job is a panel and a block of rows: for few rows, each thread reads other weights; for many, threads use
-// the same weights for different rows.
+// may be null. A job is one panel and one block of rows. With few rows, each thread reads its own weights; with many,
+// threads read the same weights for different rows.
 void multiply(const PackedLinear* layer, const float* x, int64_t stride, int64_t rows, const float* start, float* out,
               int64_t outputs, Activation activation, int threads) {
     const int64_t inputs = layer->inputs, whole = rows / TILE * TILE;

@@ -7,11 +7,11 @@
 
 #include "simd.h"
 
-// Outputs and rows that are added up together, as many as the registers hold.
+// Outputs and rows that are summed together, as many as the registers hold.
 constexpr int PANEL = 2 * LANES;
 constexpr int TILE = LANES == 16 ? 8 : 4;
 
-inline int64_t up_to(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+inline int64_t round_up(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 // Weights of a linear layer: panels of PANEL outputs, each (inputs, PANEL); outputs are a multiple of PANEL.
 struct PackedLinear {
@@ -21,7 +21,7 @@ struct PackedLinear {
 };
 
 // Sums of one panel for TILE rows: (TILE, 2 vectors). A separate function, so that all of them stay in registers.
-__attribute__((noinline)) inline void add_up(const float* panel, const float* bias, int64_t inputs, const float* x,
+__attribute__((noinline)) inline void sum_tile(const float* panel, const float* bias, int64_t inputs, const float* x,
                                              int64_t stride, Floats (*out)[2]) {
     Floats sums[TILE][2];
 #pragma GCC unroll 8
@@ -30,7 +30,7 @@ __attribute__((noinline)) inline void add_up(const float* panel, const float* bi
         const Floats left = load(panel), right = load(panel + LANES);
 #pragma GCC unroll 8
         for (int r = 0; r < TILE; ++r) {
-            const Floats factor = all(x[r * stride + k]);
+            const Floats factor = broadcast(x[r * stride + k]);
             sums[r][0] += factor * left;
             sums[r][1] += factor * right;
         }
@@ -46,7 +46,7 @@ inline void apply(const PackedLinear& layer, const float* x, int64_t stride, int
     for (int64_t output = 0; output < layer.outputs; output += PANEL)
         for (int64_t row = 0; row < rows; row += TILE) {
             Floats sums[TILE][2];
-            add_up(layer.weights + output * layer.inputs, layer.bias + output, layer.inputs, x + row * stride, stride,
+            sum_tile(layer.weights + output * layer.inputs, layer.bias + output, layer.inputs, x + row * stride, stride,
                    sums);
             for (int r = 0; r < TILE; ++r) {
                 finish(row + r, output, sums[r][0]);
@@ -55,7 +55,20 @@ inline void apply(const PackedLinear& layer, const float* x, int64_t stride, int
         }
 }
 
-// Layer norm without scale and shift. Columns of x from `width` to `stride` are zero; those of `normed` mean nothing.
+// Values of `finish` for `apply`: the outputs replace what is stored, or are added to it.
+inline auto store_into(float* out, int64_t stride) {
+    return [=](int64_t row, int64_t output, Floats sums) { store(out + row * stride + output, sums); };
+}
+
+inline auto add_to(float* out, int64_t stride) {
+    return [=](int64_t row, int64_t output, Floats sums) {
+        float* place = out + row * stride + output;
+        store(place, load(place) + sums);
+    };
+}
+
+// Layer norm without scale and shift. Columns of x from `width` to `stride` are zero; those of
+// `normed` are unspecified.
 inline void normalize(const float* x, float* normed, int64_t rows, int64_t width, int64_t stride) {
     for (; rows > 0; --rows, x += stride, normed += stride) {
         Floats total{}, squares{};

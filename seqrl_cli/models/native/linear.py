@@ -40,7 +40,7 @@ class Panels:
 
 
 class NativeLinear:
-    """A linear layer whose result for a row does not depend on the batch, fast for few rows, too.
+    """A linear layer whose result for a row does not depend on the batch, which is fast even for few rows.
 
     It can replace :class:`~seqrl_cli.models.decoding.invariant_linear.BatchInvariantLinear`.
 
@@ -90,7 +90,15 @@ class NativeLinear:
         if x.stride(1) != 1:
             x = x.contiguous()
         out = torch.empty(rows, self.outputs)
-        into, onto = out.data_ptr(), None if start is None else start.data_ptr()
-        columns, kind, threads = self.outputs, ACTIVATIONS[activation], torch.get_num_threads()
-        self._multiply(self._panels.layer, x.data_ptr(), x.stride(0), rows, onto, into, columns, kind, threads)
+        self._multiply(
+            self._panels.layer,
+            x.data_ptr(),
+            x.stride(0),
+            rows,
+            None if start is None else start.data_ptr(),
+            out.data_ptr(),
+            self.outputs,
+            ACTIVATIONS[activation],
+            torch.get_num_threads(),
+        )
         return out

@@ -22,7 +22,8 @@ class PageAllocator:
     """
 
     def __init__(self, layers: int, shape: structs.PageShape, *, closed: bool) -> None:
-        self.used, self._closed = 0, closed
+        self.used = 0
+        self._closed = closed
         self.memory = torch.zeros(layers, 0, library.load().page_size(shape, closed))
 
     def clear(self) -> None:

@@ -17,20 +17,20 @@ constexpr int LANES = 4;
 typedef float Floats __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t Ints __attribute__((vector_size(LANES * sizeof(int32_t))));
 
-// The same anywhere in memory.
+// The same at any address.
 typedef float Unaligned __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
 
 inline Floats load(const float* from) { return *(const Unaligned*)from; }
 
 inline void store(float* to, Floats x) { *(Unaligned*)to = x; }
 
-inline Floats all(float x) { return x - Floats{}; }
+inline Floats broadcast(float x) { return x - Floats{}; }
 
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
 
 inline Floats absolute(Floats x) { return (Floats)((Ints)x & 0x7fffffff); }
 
-// The vector's other half beside each half, then quarters, and so on: `combine` folds all into one number.
+// Combines each half of the vector with the other, then quarters, and so on, until one number is left.
 template <class Combine>
 inline float fold(Floats x, Combine combine) {
 #pragma GCC unroll 4
@@ -70,10 +70,10 @@ inline Fours sums(const Floats (&x)[4]) {
 
 // e^x for x <= 88, to two units in the last place; 0 below -87, where a float would lose digits.
 inline Floats exponential(Floats x) {
-    const Floats magic = all(12582912.0f);  // 1.5 * 2^23: adding it rounds to whole numbers
+    const Floats magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to whole numbers
     Floats shifted = x * 1.44269504f + magic, whole = shifted - magic;
     Floats rest = x - whole * 0.693359375f + whole * 2.12194440e-4f;  // ln 2 in two parts, the first exact
-    Floats series = all(1.0f / 5040);
+    Floats series = broadcast(1.0f / 5040);
     for (float factor : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
         series = series * rest + factor;
     Ints power = ((Ints)shifted - (Ints)magic) << 23;
@@ -83,7 +83,7 @@ inline Floats exponential(Floats x) {
 // GELU in its exact form, x Phi(x); erf by Abramowitz and Stegun, 7.1.26, whose error is below 1.5e-7.
 inline Floats gelu(Floats x) {
     Floats z = absolute(x) * 0.70710678f;
-    Floats t = 1.0f / (1.0f + 0.3275911f * z), series = all(1.061405429f);
+    Floats t = 1.0f / (1.0f + 0.3275911f * z), series = broadcast(1.061405429f);
     for (float factor : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}) series = series * t + factor;
     Floats tail = 0.5f * series * t * exponential(-z * z);  // Phi(-|x|)
     return x * (x < 0.0f ? tail : 1.0f - tail);
@@ -91,6 +91,6 @@ inline Floats gelu(Floats x) {
 
 // SiLU, x / (1 + e^-x).
 inline Floats silu(Floats x) {
-    Floats tail = exponential(-absolute(x)), share = 1.0f / (1.0f + tail);
-    return x * (x < 0.0f ? tail * share : share);
+    Floats tail = exponential(-absolute(x)), positive = 1.0f / (1.0f + tail);
+    return x * (x < 0.0f ? tail * positive : positive);
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 
-Address, Count = ctypes.c_void_p, ctypes.c_int64
+Address = ctypes.c_void_p
+Count = ctypes.c_int64
 
 
 class PackedLinear(ctypes.Structure):
@@ -14,7 +15,7 @@ class PackedLinear(ctypes.Structure):
 
 
 class GPTLayerWeights(ctypes.Structure):
-    """``GPTLayerWeights`` of gpt.cpp."""
+    """``GPTLayerWeights`` of gpt.h."""
 
     _fields_ = [(name, PackedLinear) for name in ("qkv", "projection", "mlp_in", "mlp_out")]
 
@@ -32,7 +33,7 @@ class PagePool(ctypes.Structure):
 
 
 class GPTWeights(ctypes.Structure):
-    """``GPTWeights`` of gpt.cpp."""
+    """``GPTWeights`` of gpt.h."""
 
     _fields_ = [
         ("layers", Count),
@@ -45,7 +46,7 @@ class GPTWeights(ctypes.Structure):
 
 
 class ForwardCall(ctypes.Structure):
-    """``ForwardCall`` of gpt.cpp."""
+    """``ForwardCall`` of gpt.h."""
 
     _fields_ = [
         *[(name, Count) for name in ("units", "span", "steps")],

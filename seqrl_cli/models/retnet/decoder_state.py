@@ -1,8 +1,8 @@
-"""What the rows of a RetNet's decoder remember: memories of constant size, shared until the rows diverge.
+"""The rows of a RetNet's decoder and their recurrent states, which rows share until they diverge.
 
-A row's memory is a base, which several rows share after an ``expand``, and the few keys and values since. When rows are
-chosen anew the few are folded into the base; a row that shares its base with no other puts each token straight into it.
-So a step reads a base once for all rows that share it, and copies none.
+A row's recurrent state is a base state, which several rows share after an ``expand``, plus the few pending keys and
+values since. When rows are reordered, the pending ones are folded into the base states. A row that does not share its
+base state adds each token to it at once. So a step reads a base state once for all rows that share it, and copies none.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class EpisodeState:
 
     Attributes:
         layers: per layer (heads, key_dim, value_dim), as the next token sees it.
-        past: tokens consumed.
+        position: tokens consumed.
     """
 
     layers: tuple[Tensor, ...]
-    past: int
+    position: int
 
 
 @dataclass
@@ -34,75 +34,85 @@ class RetNetState:
         groups: episodes.
         rows: sequences, the same number in each group.
         dim: the dimension of the next token.
-        past: (groups,) int64, the frame: tokens before its place; (1,) when they are equally many in all groups.
-        bases: per layer (bases, heads, key_dim, value_dim), what equally many consecutive rows each share.
-        columns: a layer's keys and values since, each (rows, heads, dim).
-        passed: tokens consumed since the frame's place, those that are not remembered included.
+        reference: (groups,) int64, the position that the base states refer to; (1,) if it is the same in all groups.
+        bases: per layer (bases, heads, key_dim, value_dim), each shared by the same number of consecutive rows.
+        pending: per layer, the keys and values not yet folded into the base states, each (rows, heads, dim).
+        offset: tokens consumed since the reference position, including those that do not write to the state.
         tokens: (rows, time) int64, the tokens in a sliding window; None when the window does not slide.
-        kept: the rows that go on, when some were selected since the last step.
-        copies: how many rows each of them becomes.
+        kept: the rows that continue, if some were selected since the last step.
+        copies: number of rows that each of them becomes.
     """
 
     groups: int
     rows: int
     dim: int
-    past: Tensor
+    reference: Tensor
     bases: list[Tensor]
-    columns: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
-    passed: int = 0
+    pending: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
+    offset: int = 0
     tokens: Tensor | None = None
     kept: Tensor | None = None
     copies: int = 1
 
     def expand(self, copies: int) -> RetNetState:
-        """Make each row ``copies`` rows."""
+        """Replace each row by ``copies`` rows."""
         self.copies *= copies
         return self
 
     def select(self, index: Tensor) -> RetNetState:
         """Keep rows ``index`` (groups, kept) of each group."""
-        rows = self.chosen().repeat_interleave(self.copies).view(self.groups, -1)
-        self.kept, self.copies = rows.gather(1, index).flatten(), 1
+        rows = self.kept_rows().repeat_interleave(self.copies).view(self.groups, -1)
+        self.kept = rows.gather(1, index).flatten()
+        self.copies = 1
         return self
 
-    def chosen(self) -> Tensor:
-        """The rows that go on, not yet copied."""
-        return torch.arange(self.rows, device=self.past.device) if self.kept is None else self.kept
+    @property
+    def is_reordered(self) -> bool:
+        """Whether rows were selected or expanded since the last step."""
+        return self.kept is not None or self.copies > 1
 
-    def start(self, bases: list[Tensor], rows: int) -> None:
-        """Go on from bases that hold all of the past of so many rows."""
-        self.bases, self.columns, self.rows = bases, [[] for _ in bases], rows
-        self.kept, self.copies = None, 1
+    def kept_rows(self) -> Tensor:
+        """The rows that continue, not yet copied."""
+        return torch.arange(self.rows, device=self.reference.device) if self.kept is None else self.kept
 
-    def update_state(self, number: int, key: Tensor, value: Tensor) -> None:
-        """Add the newest token's (rows, heads, dim) to a layer's memory."""
-        if len(self.bases[number]) == self.rows:
-            add_outer(self.bases[number], key, value)
+    def set_bases(self, bases: list[Tensor], rows: int) -> None:
+        """Continue with ``rows`` rows from base states that contain their whole past."""
+        self.bases = bases
+        self.pending = [[] for _ in bases]
+        self.rows = rows
+        self.kept = None
+        self.copies = 1
+
+    def update_state(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Add the newest token's key and value (rows, heads, dim) to a layer's state."""
+        if len(self.bases[layer]) == self.rows:
+            add_outer(self.bases[layer], key, value)
         else:
-            self.columns[number].append((key, value))
+            self.pending[layer].append((key, value))
 
-    def read(self, number: int, query: Tensor) -> Tensor:
-        """What queries (rows, heads, key_dim) find in a layer's memory, (rows, heads, value_dim)."""
-        base = self.bases[number]
+    def read(self, layer: int, query: Tensor) -> Tensor:
+        """The retention output (rows, heads, value_dim) of queries (rows, heads, key_dim) in a layer."""
+        base = self.bases[layer]
         grouped = query.unflatten(0, (len(base), -1)).transpose(1, 2).flatten(0, 1)
-        found = torch.bmm(grouped, base.flatten(0, 1)).unflatten(0, base.shape[:2]).transpose(1, 2).flatten(0, 1)
-        for key, value in self.columns[number]:
-            found = torch.addcmul(found, (query * key).sum(dim=2, keepdim=True), value)
-        return found
+        out = torch.bmm(grouped, base.flatten(0, 1)).unflatten(0, base.shape[:2]).transpose(1, 2).flatten(0, 1)
+        for key, value in self.pending[layer]:
+            out = torch.addcmul(out, (query * key).sum(dim=2, keepdim=True), value)
+        return out
 
     def fold(self) -> None:
-        """Go on with the rows that were chosen, each with a base that holds all of its past, shared by its copies."""
-        bases, rows_per_base = self.bases, self.rows // len(self.bases[0])
-        if self.kept is not None or self.columns[0]:
-            kept = self.chosen()
+        """Apply the selection, and give each row a base state with its whole past, which its copies share."""
+        bases = self.bases
+        rows_per_base = self.rows // len(bases[0])
+        if self.kept is not None or self.pending[0]:
+            kept = self.kept_rows()
             bases = [base.index_select(0, kept // rows_per_base) for base in bases]
-            for base, columns in zip(bases, self.columns, strict=True):
-                for key, value in columns:
+            for base, pending in zip(bases, self.pending, strict=True):
+                for key, value in pending:
                     add_outer(base, key[kept], value[kept])
             self.rows = len(kept)
-        self.start(bases, self.rows * self.copies)
+        self.set_bases(bases, self.rows * self.copies)
 
 
-def add_outer(memory: Tensor, key: Tensor, value: Tensor) -> None:
-    """Add keys (rows, heads, key_dim) and values (rows, heads, value_dim) to memories of their own, in place."""
-    memory.addcmul_(key[..., None], value[..., None, :])
+def add_outer(state: Tensor, key: Tensor, value: Tensor) -> None:
+    """Add the outer products of keys (rows, heads, key_dim) and values (rows, heads, value_dim) to states, in place."""
+    state.addcmul_(key[..., None], value[..., None, :])

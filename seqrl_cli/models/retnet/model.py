@@ -2,14 +2,14 @@
 
 What is unusual about it:
 
-- nothing depends on an absolute position, so it takes sequences of any length and carries a state of constant size;
+- nothing depends on an absolute position, so it accepts sequences of any length and carries a state of constant size;
 - query, key, value and gate are one linear layer, and no linear layer has a bias;
-- a norm per head follows retention, so that no scale before it matters but for its epsilon;
+- a norm per head follows retention, so a scale before it matters only through its epsilon;
 - each dimension of a transition has its own vocabulary, embedding and output matrix, as in the GPT.
 
-A value token does not affect other tokens. With ``mask_values`` its key is zero, so it adds nothing to the memory;
-time passes at it as at any token, so everything older decays and turns by one more step, and distances are the same
-with and without the mask. The token itself still reads the memory, because it predicts the next observation.
+With ``mask_values`` the key of a value token is zero, so it adds nothing to the recurrent state and affects no other
+token. It still counts as a step: the state decays and rotates as at any token, and distances are the same with and
+without the mask. The token itself still reads the state, because it predicts the next observation.
 """
 
 from __future__ import annotations
@@ -19,31 +19,21 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.embedding import PositionHead, TokenEmbedding
-from seqrl_cli.models.retnet.retention import (
-    check_mode,
-    head_decays,
-    pair_angles,
-    retain,
-    rotary_phases,
-    rotate,
-    rotate_state,
-)
-
-NORM_EPS = 1e-6
+from seqrl_cli.models.retnet.block import NORM_EPS, RetentionBlock, position_factors
+from seqrl_cli.models.retnet.retention import check_mode
 
 
 @dataclass(frozen=True)
 class RecurrentState:
-    """The recurrent state after some tokens; its size does not depend on their number.
+    """The recurrent state of a batch after some tokens; its size does not depend on their number.
 
     Attributes:
-        layers: per layer (batch, heads, key_dim, value_dim) as the next token sees it, see :mod:`.retention`.
+        layers: per layer (batch, heads, key_dim, value_dim), as the next token sees it; see :mod:`.retention`.
         position: tokens consumed.
     """
 
@@ -51,112 +41,25 @@ class RecurrentState:
     position: int
 
 
-@dataclass(frozen=True)
-class PositionFactors:
-    """Rotation and scale of queries, keys and memory by the tokens' positions; the same in all layers.
-
-    Attributes:
-        query: (batch, heads, time, pairs) complex, turn and scale of the queries.
-        key: (time, pairs) complex, turn of the keys, zero where a token adds nothing to the memory.
-        after: (pairs,) complex, turn of the memory when all tokens have passed.
-        decay: (heads,) float64.
-    """
-
-    query: Tensor
-    key: Tensor
-    after: Tensor
-    decay: Tensor
-
-
-def position_factors(
-    n_head: int, key_dim: int, past: Tensor, remembered: Tensor, dtype: torch.dtype
-) -> PositionFactors:
-    """Factors of tokens that follow ``past`` others.
-
-    Queries are scaled by 1/sqrt(key_dim) and by 1/sqrt(1 + g + ... + g^n), where n tokens came before and g is the
-    head's decay (section 2.1, score normalization). The norm after retention undoes both, up to its epsilon.
-
-    Args:
-        n_head: heads.
-        key_dim: length of a key.
-        past: (batch,) int64, tokens that came before; (1,) when they are equally many in all rows.
-        remembered: (time,) bool, which of the tokens add to the memory.
-        dtype: the model's precision.
-    """
-    decay, angles = head_decays(n_head, past.device), pair_angles(key_dim, past.device)
-    steps = torch.arange(len(remembered), device=past.device)
-    seen = (1 - decay[:, None] ** (past[:, None, None] + steps + 1)) / (1 - decay[:, None])
-    turned = rotary_phases(angles, steps)
-    query = turned * (seen * key_dim).rsqrt()[..., None]
-    complex_ = torch.complex128 if dtype == torch.float64 else torch.complex64
-    after = rotary_phases(angles, steps.new_tensor(-len(steps)))
-    return PositionFactors(query.to(complex_), (turned * remembered[:, None]).to(complex_), after.to(complex_), decay)
-
-
-class RetentionBlock(nn.Module):
-    """A pre-norm block: ``x + retention(norm(x))``, then ``x + mlp(norm(x))`` with a gated network."""
-
-    def __init__(
-        self,
-        width: int,
-        n_head: int,
-        value_width: int,
-        ffn_width: int,
-        residual_dropout: float,
-        attention_dropout: float,
-    ) -> None:
-        super().__init__()
-        self.n_head = n_head
-        self.sizes = [width, width, value_width, value_width]
-        self.norm_retention = nn.RMSNorm(width, eps=NORM_EPS)
-        self.qkvg = nn.Linear(width, sum(self.sizes), bias=False)
-        self.projection = nn.Linear(value_width, width, bias=False)
-        self.norm_mlp = nn.RMSNorm(width, eps=NORM_EPS)
-        self.mlp_in = nn.Linear(width, 2 * ffn_width, bias=False)
-        self.mlp_out = nn.Linear(ffn_width, width, bias=False)
-        self.dropout = Dropout(residual_dropout)
-        self.mixed_dropout = Dropout(attention_dropout)
-
-    def forward(
-        self, x: Tensor, factors: PositionFactors, memory: Tensor | None, mode: str, chunk_size: int
-    ) -> tuple[Tensor, Tensor]:
-        """Transform ``x`` (batch, time, width) and a memory (batch, heads, key_dim, value_dim)."""
-        *parts, gate = self.qkvg(self.norm_retention(x)).split(self.sizes, dim=2)
-        query, key, value = (part.unflatten(2, (self.n_head, -1)).transpose(1, 2) for part in parts)
-        query, key = rotate(query, factors.query), rotate(key, factors.key)
-        mixed, memory = retain(mode, query, key, value, factors.decay, memory, chunk_size=chunk_size)
-        # per head, so that heads whose memories are of different lengths weigh the same: the paper's group norm
-        mixed = functional.rms_norm(mixed, mixed.shape[-1:], eps=NORM_EPS).transpose(1, 2).flatten(2)
-        x = x + self.dropout(self.projection(self.mixed_dropout(functional.silu(gate) * mixed)))
-        x = x + self.dropout(self.mlp(self.norm_mlp(x)))
-        return x, rotate_state(memory, factors.after)
-
-    def mlp(self, x: Tensor) -> Tensor:
-        """The gated feed-forward half on normed inputs (batch, time, width)."""
-        x, gate = self.mlp_in(x).chunk(2, dim=2)
-        added: Tensor = self.mlp_out(functional.gelu(x) * gate)
-        return added
-
-
 class RetNet(nn.Module):
     """RetNet over transitions ``[observation, action, reward, value]``, one token per number.
 
-    It takes sequences of any length: nothing in it depends on an absolute position.
+    It accepts sequences of any length: nothing in it depends on an absolute position.
 
     Args:
         bins: tokens per dimension; the token ``bins`` is stop.
         observation_dim: numbers per observation.
         action_dim: numbers per action.
         n_layer: blocks.
-        n_head: heads of retention; must divide ``width``, into an even number, and ``value_width``.
+        n_head: heads of retention; must divide ``value_width``, and ``width`` with an even quotient.
         width: length of the hidden vectors, and of all heads' queries together.
-        value_width: length of all heads' values together; None is ``width``. The paper has twice the width.
-        ffn_width: inner length of the gated networks; None makes a block as large as a GPT's.
+        value_width: length of all heads' values together; None means ``width``. The paper uses twice the width.
+        ffn_width: inner width of the gated networks; None makes a block as large as a GPT's.
         embedding_dropout: fraction of embedded numbers dropped in training.
         residual_dropout: fraction of each half block's output dropped in training.
-        attention_dropout: fraction of retention's output dropped in training. Weights of pairs of tokens, which
-            a GPT would drop, exist in one of the three forms only.
-        mask_values: whether value tokens add nothing to the memory, so that a plan does not depend on them.
+        attention_dropout: fraction of retention's output dropped in training. A GPT drops weights of pairs of tokens,
+            but these exist in only one of the three forms of retention.
+        mask_values: whether value tokens add nothing to the state, so that a plan does not depend on them.
         stop_token: whether to predict the end of an episode.
         mode: form of retention, ``parallel``, ``chunkwise`` or ``recurrent``; may be changed at any time.
         chunk_size: tokens per chunk of the chunkwise form.
@@ -225,49 +128,50 @@ class RetNet(nn.Module):
         """
         return self.advance(tokens)[0]
 
-    def advance(self, tokens: Tensor, memory: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
-        """Consume tokens that continue a memory.
+    def advance(self, tokens: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+        """Consume tokens that continue a recurrent state.
 
         Args:
             tokens: (batch, time) int64 in [0, bins].
-            memory: of the previous tokens; None at the beginning.
+            state: after the previous tokens; None at the beginning.
 
         Returns:
-            Logits of the token that follows each position, (batch, time, bins + 1), and the memory after the last one.
+            Logits of the token that follows each position, (batch, time, bins + 1), and the state after the last one.
         """
-        position = memory.position if memory else 0
+        position = state.position if state else 0
         x = self.dropout(self.token_embedding(tokens, position))
-        places = torch.arange(position, position + tokens.shape[1], device=x.device)
-        factors = position_factors(self.n_head, self.key_dim, places[:1], self.remembers(places), x.dtype)
+        positions = torch.arange(position, position + tokens.shape[1], device=x.device)
+        factors = position_factors(self.n_head, self.key_dim, positions[:1], self.writes_state(positions), x.dtype)
+        before = state.layers if state else [None] * len(self.blocks)
         after = []
-        for block, before in zip(self.blocks, memory.layers if memory else [None] * len(self.blocks), strict=True):
-            x, layer = block(x, factors, before, self.mode, self.chunk_size)
-            after.append(layer)
+        for block, layer_state in zip(self.blocks, before, strict=True):
+            x, new_state = block(x, factors, layer_state, self.mode, self.chunk_size)
+            after.append(new_state)
         logits: Tensor = self.head(self.norm(x), position)
         return logits, RecurrentState(tuple(after), position + tokens.shape[1])
 
-    def remembers(self, positions: Tensor) -> Tensor:
-        """Whether the tokens at ``positions`` add to the memory, bool."""
+    def writes_state(self, positions: Tensor) -> Tensor:
+        """Whether the tokens at ``positions`` add to the state, bool."""
         is_value = positions % self.transition_dim == self.transition_dim - 1
         return ~is_value if self.mask_values else torch.ones_like(is_value)
 
 
 def equal_ffn_width(width: int) -> int:
-    """The inner length that gives a block as many weights as a GPT's: 7/3 of the width, made a multiple of 8.
+    """The inner width that gives a block as many weights as a GPT's: 7/3 of the width, rounded up to a multiple of 8.
 
-    A GPT's block has 4 matrices of width x width for attention and 8 for its network; retention has 5, which leaves 7
-    for the three matrices of a gated network.
+    In units of width x width, a GPT's block has 4 matrices for attention and 8 for its feed-forward network. Retention
+    has 5, which leaves 7 for the three matrices of the gated network.
     """
     return -(-7 * width // 24) * 8
 
 
 def check_heads(n_head: int, width: int, value_width: int, ffn_width: int) -> None:
-    """Raise SeqrlError unless the widths are positive and the heads can share them."""
+    """Raise SeqrlError unless the widths are positive and divisible among the heads."""
     require_positive(n_head=n_head, width=width, value_width=value_width, ffn_width=ffn_width)
     require_divisible(n_head, width=width, value_width=value_width)
     if width // n_head % 2:
         raise SeqrlError(
-            f"width {width} gives each of {n_head} heads {width // n_head} dimensions, which rotation cannot pair",
+            f"width {width} gives each of {n_head} heads {width // n_head} dimensions, but rotation needs pairs",
             f"choose a multiple of {2 * n_head} as width",
         )
 
@@ -299,6 +203,6 @@ def initialize(model: RetNet, generator: torch.Generator | None = None) -> None:
 
 
 def _uniform(weight: Tensor, generator: torch.Generator | None) -> None:
-    """PyTorch's own initial weights of a linear layer, (..., outputs, inputs)."""
+    """Set a weight (..., outputs, inputs) as PyTorch initialises linear layers."""
     bound = 1 / math.sqrt(weight.shape[-1])
     nn.init.uniform_(weight, -bound, bound, generator=generator)

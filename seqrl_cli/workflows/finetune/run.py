@@ -22,7 +22,7 @@ from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, rep
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.training.rng import own_generators
+from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.workflows.finetune.dry_run import dry_run as dry_run
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.finetune.setup import (
@@ -83,7 +83,7 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
             console.note(_already_done(job, done))
             return _report(job, job.record, fresh=False)
         trained = load_initial_policy(job, console)
-        with own_generators(job.device), open_environments(request.store, job, trained, console) as environments:
+        with preserve_rng_state(job.device), open_environments(request.store, job, trained, console) as environments:
             context = make_context(request.store, job, trained, environments, console)
             _announce(job, context, console)
             if request.force and holds_run(job.run):

@@ -110,7 +110,7 @@ def make_vector(
 def make_context(
     store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
 ) -> FinetuneContext:
-    """Everything that the fine-tuning loop needs; call inside ``own_generators``.
+    """Everything that the fine-tuning loop needs; call inside ``preserve_rng_state``.
 
     Raises:
         SeqrlError: the dataset has other sizes than the policy, or the policy's context is too short.

@@ -9,7 +9,7 @@ from torch.distributions import Independent, Normal, TanhTransform, TransformedD
 from seqrl_cli.models.decision.action_distribution import (
     LARGEST_ACTION,
     Gaussian,
-    Point,
+    PointMass,
     SquashedGaussian,
     bounded_log_std,
 )
@@ -84,6 +84,6 @@ def test_modes_and_a_point():
     mean, log_std = parameters()
     assert torch.equal(SquashedGaussian(mean, log_std).mode, mean.tanh())
     assert torch.equal(Gaussian(mean, log_std).mode, mean)
-    point = Point(torch.tensor([[0.5, -0.5]]))
+    point = PointMass(torch.tensor([[0.5, -0.5]]))
     assert torch.equal(point.sample(torch.randn(1, 2)), point.mode)
     assert point.squared_error(torch.tensor([[0.0, 0.5]])).tolist() == [0.625]

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import load_weights
-from seqrl_cli.models.decision.action_distribution import Gaussian, Point, SquashedGaussian
+from seqrl_cli.models.decision.action_distribution import Gaussian, PointMass, SquashedGaussian
 from seqrl_cli.models.decision.build import build_policy
 from tests.models.policies import ACTION_DIM, CONTEXT, OBSERVATION_DIM, make_batch, make_policy, tensors
 
@@ -60,7 +60,7 @@ def test_equals_a_plain_forward(changes):
 def test_dt_is_a_point_in_the_box():
     policy, batch = make_policy("dt"), tensors(make_batch())
     found = policy(*batch)
-    assert isinstance(found, Point) and found.mode.abs().max() < 1
+    assert isinstance(found, PointMass) and found.mode.abs().max() < 1
     plain = plain_forward(policy, *(part[0] for part in batch))
     torch.testing.assert_close(found.mode[0], plain.tanh(), rtol=1e-4, atol=1e-5)
     executed = policy.normalizer.denormalize_action(found.mode)

@@ -23,9 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not library.available(), reas
 def cache(tmp_path, monkeypatch):
     """An empty cache, and nothing loaded."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    library.forget()
+    library.outcome.cache_clear()
     yield tmp_path / ".cache" / "seqrl"
-    library.forget()
+    library.outcome.cache_clear()
 
 
 def gpt():
@@ -47,7 +47,7 @@ def test_compiled_once(cache, tmp_path, monkeypatch):
     assert len(list(cache.glob("*.so"))) == 1
     calls = log.read_text()
     assert "-shared" in calls
-    library.forget()
+    library.outcome.cache_clear()
     library.load()
     assert "-shared" not in log.read_text().removeprefix(calls)
 
@@ -65,7 +65,7 @@ def test_a_library_that_cannot_be_trusted_is_compiled_again(cache, damage, tmp_p
             pytest.skip("only root can give files away")
         os.chown(path, 12345, -1)
     monkeypatch.setenv("HOME", str(tmp_path / "other"))
-    library.forget()
+    library.outcome.cache_clear()
     library.load()
     assert path.stat().st_size == whole.stat().st_size and path.stat().st_uid == os.getuid()
 
@@ -96,7 +96,7 @@ def test_a_compiler_that_fails_is_quoted(cache, tmp_path, monkeypatch, script, r
 
 def test_a_compiler_that_hangs_is_given_up(cache, tmp_path, monkeypatch):
     compiler_that("exec sleep 60", tmp_path, monkeypatch)
-    monkeypatch.setattr(library, "PATIENCE", 0.1)
+    monkeypatch.setattr(library, "TIMEOUT", 0.1)
     with pytest.raises(library.CompilationError, match="timed out"):
         library.load()
 

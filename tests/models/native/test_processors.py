@@ -31,9 +31,9 @@ def processor(request, tmp_path_factory):
     flags = [PROCESSORS[request.param] if flag == "-march=native" else flag for flag in library.FLAGS]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "FLAGS", flags)
-        library.forget()
+        library.outcome.cache_clear()
         yield request.param
-    library.forget()
+    library.outcome.cache_clear()
 
 
 def make_model(size: str, mask_values: bool = True) -> GPT:

@@ -1,4 +1,4 @@
-"""The RetNet decoder keeps the contract, in every window, and carries a memory from step to step of an episode."""
+"""The RetNet decoder keeps the contract in every window, and carries a recurrent state through an episode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.native.library import available
-from seqrl_cli.models.retnet.decoder import FRAME, RetNetDecoder
+from seqrl_cli.models.retnet.decoder import MAX_OFFSET, RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
 from tests.contracts.decoder import (
     Reference,
@@ -140,9 +140,9 @@ def test_other_forms_of_prefill(mode, window):
 @pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 3])
 def test_far_from_where_it_began(copies):
-    """After more tokens than a frame holds, in the prefill and after it, logits are those of full encoding."""
-    model, past = make_model(), FRAME + 11
-    tokens = random_tokens(1, 2 * FRAME + 40)
+    """After more than ``MAX_OFFSET`` tokens, in the prefill and after it, logits are those of full encoding."""
+    model, past = make_model(), MAX_OFFSET + 11
+    tokens = random_tokens(1, 2 * MAX_OFFSET + 40)
     decoder = RetNetDecoder(model, None)
     _, state = decoder.prefill(tokens[:, :past])
     state = state.expand(copies)
@@ -150,11 +150,11 @@ def test_far_from_where_it_began(copies):
         logits, state = decoder.step(token.expand(copies), state)
     with torch.no_grad():
         torch.testing.assert_close(logits, model(tokens)[:, -1].expand(copies, -1), atol=1e-4, rtol=0)
-    (memory,) = decoder.update_state(tokens[:, : 2 * FRAME // TRANSITION_DIM * TRANSITION_DIM])
-    rest = tokens[:, memory.past :]
+    (episode,) = decoder.update_state(tokens[:, : 2 * MAX_OFFSET // TRANSITION_DIM * TRANSITION_DIM])
+    rest = tokens[:, episode.position :]
     with torch.no_grad():
         torch.testing.assert_close(
-            decoder.with_state([memory]).prefill(rest)[0], model(tokens)[:, -1], atol=1e-4, rtol=0
+            decoder.with_state([episode]).prefill(rest)[0], model(tokens)[:, -1], atol=1e-4, rtol=0
         )
 
 

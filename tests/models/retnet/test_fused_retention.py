@@ -28,11 +28,11 @@ def broken(*args, **kwargs):
     raise RuntimeError("no such GPU")
 
 
-@pytest.mark.parametrize("has_memory", [True, False])
-def test_the_adapter_gives_what_ours_gives(has_memory):
+@pytest.mark.parametrize("has_state", [True, False])
+def test_the_adapter_gives_what_ours_gives(has_state):
     decay = head_decays(3, CPU)
-    query, key, value, memory = random_inputs(9, torch.float32)
-    inputs = (query, key, value, decay, memory if has_memory else None)
+    query, key, value, state = random_inputs(9, torch.float32)
+    inputs = (query, key, value, decay, state if has_state else None)
     for ours, theirs in zip(retain_parallel(*inputs), retain_fused(documented, *inputs), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 

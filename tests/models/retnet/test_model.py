@@ -76,12 +76,12 @@ def test_equals_the_naive_form(mode, chunk_size, time):
 
 @pytest.mark.parametrize(("mode", "chunk_size"), MODES[1:])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-4)])
-def test_all_modes_agree_in_logits_memory_and_gradients(mode, chunk_size, dtype, tolerance):
+def test_all_modes_agree_in_logits_state_and_gradients(mode, chunk_size, dtype, tolerance):
     results = []
     for chosen in ("parallel", mode):
         model = make(mode=chosen, chunk_size=chunk_size).to(dtype)
-        _, memory = model.advance(random_tokens(time=19, seed=2))
-        logits, after = model.advance(random_tokens(time=13), memory)
+        _, state = model.advance(random_tokens(time=19, seed=2))
+        logits, after = model.advance(random_tokens(time=13), state)
         gradients = torch.autograd.grad(logits.square().mean(), list(model.parameters()))
         results.append([logits, *after.layers, *gradients])
     for ours, theirs in zip(*results, strict=True):
@@ -93,24 +93,24 @@ def test_all_modes_agree_in_logits_memory_and_gradients(mode, chunk_size, dtype,
 def test_the_recurrent_form_continues_a_prefill(before, first):
     model, tokens = make(mode=before, chunk_size=3), random_tokens()
     whole = model(tokens)
-    start, memory = model.advance(tokens[:, :first])
+    start, state = model.advance(tokens[:, :first])
     model.mode = "recurrent"
     seen = [start]
     for token in tokens[:, first:].split(1, dim=1):
-        logits, memory = model.advance(token, memory)
+        logits, state = model.advance(token, state)
         seen.append(logits)
-    assert memory.position == 31
+    assert state.position == 31
     torch.testing.assert_close(torch.cat(seen, dim=1), whole, atol=1e-9, rtol=0)
 
 
-def test_a_memory_carried_far_stays_exact():
+def test_a_state_carried_far_stays_exact():
     """After 20,000 tokens in float32, whatever the cuts, logits are those of float64 over what is not yet forgotten."""
     tokens = random_tokens(1, 20_003)
     exact = make()(tokens[:, -2051:])[0, -3:]
-    single, memory = make(mode="chunkwise", chunk_size=128).float(), None
+    single, state = make(mode="chunkwise", chunk_size=128).float(), None
     with torch.no_grad():
         for part in tokens.split(999, dim=1):
-            logits, memory = single.advance(part, memory)
+            logits, state = single.advance(part, state)
     torch.testing.assert_close(logits[0, -3:].double(), exact, atol=1e-4, rtol=0)
 
 
@@ -130,7 +130,7 @@ def test_later_tokens_and_value_tokens_do_not_matter():
 
 
 def test_time_passes_at_a_value_token():
-    """A memory of one transition, read one transition later, has decayed and turned by all of its eight steps."""
+    """The state after one transition, read one transition later, has decayed and rotated by all eight steps."""
     model, tokens = make(), random_tokens(1, 8)
     _, before = model.advance(tokens[:, :7])
     _, after = model.advance(tokens[:, 7:], before)
@@ -180,7 +180,7 @@ def test_the_generator_decides_the_weights():
     [
         ({"n_head": 3}, "width 16 is not divisible by n_head 3"),
         ({"value_width": 13}, "value_width 13 is not divisible by n_head 2"),
-        ({"width": 18, "n_head": 2}, "which rotation cannot pair"),
+        ({"width": 18, "n_head": 2}, "but rotation needs pairs"),
         ({"ffn_width": 0}, "ffn_width is 0"),
         ({"mode": "paralel"}, "unknown mode 'paralel'"),
         ({"chunk_size": -1}, "chunk_size is -1"),
