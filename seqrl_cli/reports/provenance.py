@@ -38,7 +38,8 @@ class RunProvenance:
         """The recipe of an episode whose file states ``stated`` and whose checkpoint has ``step`` updates.
 
         Older versions computed other hashes. For the newest checkpoint, the run's configuration gives the current hash.
-        An earlier checkpoint may date from before the run was extended, so its episodes keep the stated recipe.
+        An earlier checkpoint may date from before the run was extended, so its episodes keep the stated recipe, which
+        ``read_results`` replaces where other episodes of the same recipe settle it.
         """
         old = stated is not None and not is_current(stated)
         return self.recipe if old and self.recipe and step == self.newest_step else stated

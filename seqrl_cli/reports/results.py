@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class EpisodeResult:
         path: the JSON file.
         recipe: hash of the model's training configuration without its seed; models of one recipe are seeds of one
             method. None in the originals' files.
+        stated_recipe: the recipe as the file states it, which older versions hashed in another way.
         parent: the run that this one was fine-tuned from; None when it was trained from scratch.
         model_seed: the model's training seed; None if its run is missing.
         iterations: of online fine-tuning behind the model; None when unknown or without fine-tuning.
@@ -58,6 +60,7 @@ class EpisodeResult:
     env_id: str | None
     path: Path
     recipe: str | None = None
+    stated_recipe: str | None = None
     parent: str | None = None
     model_seed: int | None = None
     iterations: int | None = None
@@ -107,7 +110,22 @@ def read_results(*folders: Path) -> Results:
             episodes.append(read_result(path, provenances[folder]))
         except SeqrlError as error:
             warnings.append(f"left out: {error.message}")
-    return Results(tuple(episodes), tuple(warnings))
+    return Results(tuple(_with_current_recipes(episodes)), tuple(warnings))
+
+
+def _with_current_recipes(episodes: Sequence[EpisodeResult]) -> list[EpisodeResult]:
+    """The episodes, each older recipe replaced by the current one that it is known to stand for.
+
+    An older recipe covers every key of the current one, so what it stands for in one run it stands for in all: also for
+    episodes of earlier checkpoints, and for files that were moved out of their run. A recipe that two runs read
+    differently, because one was extended after planning, is left as it is.
+    """
+    known: dict[str | None, set[str | None]] = defaultdict(set)
+    for episode in episodes:
+        if episode.recipe != episode.stated_recipe:
+            known[episode.stated_recipe].add(episode.recipe)
+    sure = {stated: recipes.pop() for stated, recipes in known.items() if len(recipes) == 1}
+    return [replace(episode, recipe=sure.get(episode.recipe, episode.recipe)) for episode in episodes]
 
 
 def _episode_files(folder: Path) -> list[Path]:
@@ -153,6 +171,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
         env_id=plan.env_id,
         path=file.path,
         recipe=provenance.episode_recipe(plan.recipe, plan.checkpoint_step),
+        stated_recipe=plan.recipe,
         parent=plan.parent,
         model_seed=provenance.seed,
         iterations=iterations,

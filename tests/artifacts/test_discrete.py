@@ -21,6 +21,7 @@ def invoke(*arguments: str):
     return CliRunner().invoke(app, [*arguments, "--runs-dir", "runs"])
 
 
+@pytest.mark.slow
 def test_discrete_actions_are_collected_and_refused_by_the_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert invoke("collect", "CartPole-v1", "--policy", "random", "--transitions", "50").exit_code == 0

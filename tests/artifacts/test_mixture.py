@@ -115,7 +115,7 @@ def test_datasets_of_other_sizes_are_refused(store):
     assert result.exit_code == 1 and "other/long has observations and actions of sizes (4, 1)" in result.stderr
 
 
-@pytest.mark.parametrize("arch", ["gpt", "dt"])
+@pytest.mark.parametrize("arch", ["gpt", pytest.param("dt", marks=pytest.mark.slow)])
 def test_a_run_of_several_datasets(store, arch):
     succeed(store, "train", "local/a+local/b", "--arch", arch, *TINY)
     run = RunFolder(store.root / NAME / f"{arch}-s42")

@@ -24,6 +24,7 @@ def test_other_algorithms_keep_the_contract(name, slides):
 TINY = "--horizon 2 --beam 2 --window growing --threads 1 --sizes hopper --repeats 1 --json"
 
 
+@pytest.mark.slow
 def test_json(capsys):
     algorithms = ("--precision", "float32", "bf16", "--against", "plain", "cached-inputs", "retnet")
     planning.main([*TINY.split(), "--envs", "1", "2", *algorithms])
@@ -34,6 +35,7 @@ def test_json(capsys):
     assert {"horizon", "beam", "window", "envs", "threads", "seconds_per_plan"} <= results[0].keys()
 
 
+@pytest.mark.slow
 def test_parts(capsys):
     planning.main([*TINY.split(), "--parts", "--against"])
     (result,) = json.loads(capsys.readouterr().out)

@@ -401,3 +401,14 @@ def test_one_episode_leaves_nothing_to_validate_on(fresh, tmp_path):
     path = write_file(tmp_path / "mine.hdf5", terminals=np.arange(40) == 39)
     result = fresh("train", path, *TINY_TRAIN)
     assert result.exit_code == 0 and "has one episode, so none is held out" in result.stderr
+
+
+def test_a_damaged_newest_run_is_named_with_the_one_that_plans(runs, seqrl):
+    newest = runs / "sim/hopper-medium/newest/run.json"
+    newest.parent.mkdir()
+    newest.write_text("{")
+    for words in ((), ("sim/hopper-medium",)):
+        told = seqrl("plan", *words, *TINY_PLAN)
+        said = " ".join(told.stderr.split())
+        assert told.exit_code == 0 and said.count("warning:") == 1, told.output
+        assert "newest/run.json is damaged; the latest readable run is sim/hopper-medium/gpt-s42" in said

@@ -51,6 +51,7 @@ def plan_key(preset: str) -> str:
     return family_of(preset) + resolve_config("x", size="paper", preset=preset).plan.model_dump_json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", sorted({plan_key(name): name for name in preset_names()}.values()))
 def test_preset_plans_one_step(data, tmp_path, preset):
     path = data / f"{family_of(preset)}.h5"

@@ -101,6 +101,7 @@ assert "made-up" in CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS":
 """
 
 
+@pytest.mark.slow
 def test_one_that_is_added_needs_its_entry_alone(tmp_path):
     done = subprocess.run([sys.executable, "-c", MADE_UP, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -94,6 +95,7 @@ def test_windows_equal_the_naive_form(lengths, dims, sequence_length, max_path_l
         np.testing.assert_array_equal(got, np.array(column))
 
 
+@pytest.mark.slow
 @repeatable
 @given(TABLES, BINS, STRATEGIES)
 def test_edges_are_in_order_and_span_the_data(rows, bins, strategy):
@@ -103,6 +105,7 @@ def test_edges_are_in_order_and_span_the_data(rows, bins, strategy):
     np.testing.assert_array_equal(edges[[0, -1]], [rows.min(axis=0), rows.max(axis=0)])
 
 
+@pytest.mark.slow
 @repeatable
 @given(TABLES, BINS, STRATEGIES)
 def test_tokens_decode_into_the_bins_of_their_values(rows, bins, strategy):
@@ -118,6 +121,7 @@ def test_tokens_decode_into_the_bins_of_their_values(rows, bins, strategy):
     assert (np.abs(discretizer.decode(tokens) - rows) <= upper - lower + nudge + slack).all()
 
 
+@pytest.mark.slow
 @repeatable
 @given(TABLES, BINS, STRATEGIES, st.lists(st.floats(allow_nan=False), min_size=1, max_size=8))
 def test_larger_values_never_have_smaller_tokens_and_values_outside_take_the_outer_bins(rows, bins, strategy, values):
@@ -129,6 +133,7 @@ def test_larger_values_never_have_smaller_tokens_and_values_outside_take_the_out
     assert (tokens[ordered > discretizer.edges[-1, 0]] == bins - 1).all()
 
 
+@pytest.mark.slow
 @repeatable
 @given(columns(), BINS, STRATEGIES, st.sampled_from([None, -100.0]))
 def test_tokens_come_back_from_their_file(recording, bins, strategy, penalty):

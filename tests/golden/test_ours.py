@@ -17,7 +17,9 @@ import pytest
 
 from tests.golden.ours import CASES, assert_as_recorded, compute, load_recorded
 
+FAST = ("gpt", "dt")
 
-@pytest.mark.parametrize("case", CASES)
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in FAST else pytest.mark.slow) for case in CASES])
 def test_the_same_numbers(case, tmp_path):
     assert_as_recorded(compute(CASES[case], tmp_path), load_recorded(case))

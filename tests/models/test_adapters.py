@@ -66,6 +66,7 @@ def test_the_decoder_of_a_policy_sees_adapters(arch):
     torch.testing.assert_close(decided.mode, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_policy_learns_with_an_adapter_around_its_head():
     policy = make_policy("odt")
     policy.head = LowRank(policy.head, torch.Generator().manual_seed(0))

@@ -9,6 +9,7 @@ import pytest
 
 from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.recipe import recipe_of
+from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.groups import group_episodes, kind_names
 from seqrl_cli.reports.results import read_result, read_results
@@ -162,3 +163,37 @@ def test_episodes_of_before_the_recipes_had_a_version_are_of_their_runs_recipe(t
     found = {(one.run, one.path.name): one.recipe for one in read_results(tmp_path).episodes}
     assert found.pop(("gpt-s3", "episode-000.json")) == "x"
     assert set(found.values()) == {present} and len(found) == 5
+
+
+def write_seed(
+    root: Path, seed: int, config: Config, stated: str | None, step: int, folder: Path | None = None
+) -> None:
+    """An episode of a run that is here, or with ``folder`` one that was moved away from its run."""
+    name = f"gpt-s{seed}"
+    run = root / name
+    if folder is None:
+        write_run_record(run, arch="gpt", seed=seed)
+        (run / "config.yaml").write_text(dump_config(config))
+        (run / "checkpoints/00005000").mkdir(parents=True)
+    write_episode(folder or run / "plans/H15-B128-ctx5-s0", run=name, recipe=stated, checkpoint_step=step)
+
+
+def test_seeds_of_an_older_recipe_stay_together_wherever_their_episodes_are(tmp_path):
+    """One of the newest checkpoint, one of an earlier one, one moved away from its run, and one of today."""
+    config = resolve_config("sim/hopper-medium", size="laptop", preset="base", overrides={"train.updates": 5000})
+    write_seed(tmp_path, 1, config, "old", 5000)
+    write_seed(tmp_path, 2, config, "old", 900)
+    write_seed(tmp_path, 3, config, "old", 5000, folder=tmp_path / "moved")
+    write_seed(tmp_path, 4, config, recipe_of(config), 5000)
+    episodes = read_results(tmp_path).episodes
+    assert {one.recipe for one in episodes} == {recipe_of(config)} and len(group_episodes(episodes)) == 1
+
+
+def test_an_older_recipe_that_two_runs_read_differently_is_left(tmp_path):
+    for seed, updates in ((1, 5000), (2, 6000)):  # the second was extended after it was planned
+        asked = {"train.updates": updates}
+        config = resolve_config("sim/hopper-medium", size="laptop", preset="base", overrides=asked)
+        write_seed(tmp_path, seed, config, "old", 5000)
+    write_seed(tmp_path, 3, config, "old", 900)
+    found = {one.run: one.recipe for one in read_results(tmp_path).episodes}
+    assert len(set(found.values())) == 3 and found["gpt-s3"] == "old"

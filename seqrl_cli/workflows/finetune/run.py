@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqrl_cli.config.model_sections import AttentionSection
-from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
@@ -24,6 +23,7 @@ from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.workflows.finetune.dry_run import dry_run as dry_run
+from seqrl_cli.workflows.finetune.lines import announce, evaluation_line, live_line
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.finetune.setup import (
     iterations_done,
@@ -85,11 +85,11 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
         trained = load_initial_policy(job, console)
         with preserve_rng_state(job.device), open_environments(request.store, job, trained, console) as environments:
             context = make_context(request.store, job, trained, environments, console)
-            _announce(job, context, console)
-            if request.force and holds_run(job.run):
-                _replace(job, request, threads, context, console)
+            announce(job, context, console)
+            replaces = request.force and holds_run(job.run)
+            started = _replace(job, request, threads, context, console) if replaces else None
             record = _write_start(job.run, job, request, threads)
-            return _finetune(job, context, record, console, force=request.force)
+            return _finetune(job, context, record, console, started, force=request.force)
 
 
 def _has_enough(job: FinetuneJob, done: int) -> bool:
@@ -115,28 +115,40 @@ _INHERITED = ("datasets", "arch", "seed", "parameters", "tokens_fingerprint", "r
 
 def _replace(
     job: FinetuneJob, request: FinetuneRequest, threads: int, context: FinetuneContext, console: Console
-) -> None:
-    """Fine-tune beside the existing run up to the first checkpoint, and only then replace it.
+) -> FinetuneOutcome:
+    """Evaluate and save beside the existing run, and only then replace it.
+
+    Returns:
+        How far the new run has come; ``interrupted`` is true only where Ctrl-C stopped it, not the checkpoint.
 
     Raises:
-        CommandInterruptedError: Ctrl-C; the existing run was kept.
+        CommandInterruptedError: Ctrl-C before there was a checkpoint; the existing run was kept.
+        EnvironmentFailedError: the environment failed; likewise.
         SeqrlError: the new run failed; likewise.
     """
+    path = job.run.path
     if removed := goes_with(job.run):
-        console.note(f"{job.run.path} is replaced at the first checkpoint, and its {removed} are removed with it")
-    interrupted = CommandInterruptedError(
-        f"interrupted in the evaluation before fine-tuning; {job.run.path} was kept",
-        "the same command starts over",
-    )
+        console.note(f"{path} is replaced at the first checkpoint, and its {removed} are removed with it")
+    reached = False
+
+    def at_first_checkpoint() -> bool:
+        nonlocal reached
+        reached = bool(saved_steps(new.checkpoints))  # not asked once there was Ctrl-C
+        return reached
+
     try:
-        with replacing(job.run) as new, console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+        with replacing(job.run) as new, console.progress(f"fine-tuning {path.name}", "updates") as update:
             _write_start(new, job, request, threads)
-            moved = move_context(context, job, new)
-            _loop(new, job, moved, console, update, lambda: bool(saved_steps(new.checkpoints)))
+            outcome = _loop(new, job, move_context(context, job, new), console, update, at_first_checkpoint)
             if not saved_steps(new.checkpoints):
-                raise interrupted
+                raise KeyboardInterrupt
     except KeyboardInterrupt as error:
-        raise interrupted from error
+        message = f"interrupted before the first checkpoint; {path} was kept"
+        raise CommandInterruptedError(message, "the same command starts over") from error
+    except EnvironmentFailedError as error:
+        hint = f"{path} was kept; once that is fixed, the same command starts over; {error.hint}"
+        raise EnvironmentFailedError(error.message, hint) from error
+    return replace(outcome, interrupted=outcome.interrupted and not reached)
 
 
 def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, threads: int) -> records.RunRecord:
@@ -160,27 +172,42 @@ def _write_start(run: RunFolder, job: FinetuneJob, request: FinetuneRequest, thr
 
 
 def _finetune(
-    job: FinetuneJob, context: FinetuneContext, record: records.RunRecord, console: Console, *, force: bool
+    job: FinetuneJob,
+    context: FinetuneContext,
+    record: records.RunRecord,
+    console: Console,
+    started: FinetuneOutcome | None,
+    *,
+    force: bool,
 ) -> FinetuneReport:
-    """Run the loop and record how it ended."""
+    """Run the loop, or its rest where it has started, and write down how it ended."""
     status: records.Status = "failed"
     try:
-        with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
-            outcome = _loop(job.run, job, context, console, update)
+        if started is not None and started.interrupted:
+            outcome = started
+        else:
+            with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+                outcome = _loop(job.run, job, context, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
     except KeyboardInterrupt:
         status = "interrupted"
         raise
     except EnvironmentFailedError as error:
-        next_time = "resumes" if saved_steps(job.run.checkpoints) else "starts over; nothing was saved"
-        raise EnvironmentFailedError(
-            error.message, f"once that is fixed, the same command {next_time}; {error.hint}"
-        ) from error
+        does = f"{_same_command(force)} resumes" if saved_steps(job.run.checkpoints) else _STARTS_OVER
+        raise EnvironmentFailedError(error.message, f"once that is fixed, {does}; {error.hint}") from error
     finally:
         record = records.write_record(job.run.record, record.model_copy(update={"status": status}))
     if outcome.interrupted:
         raise _interrupted(job, outcome, force=force)
     return _report(job, record, fresh=True)
+
+
+_STARTS_OVER = "the same command starts over; nothing was saved"
+
+
+def _same_command(force: bool) -> str:
+    """The command that resumes."""
+    return "the same command without --force" if force else "the same command"
 
 
 def _interrupted(job: FinetuneJob, outcome: FinetuneOutcome, *, force: bool) -> CommandInterruptedError:
@@ -190,22 +217,7 @@ def _interrupted(job: FinetuneJob, outcome: FinetuneOutcome, *, force: bool) -> 
     iteration = f"iteration {outcome.iteration + 1:,} of {job.config.online.iterations:,}"
     return CommandInterruptedError(
         f"interrupted in {iteration}; everything was saved",
-        f"the same command{' without --force' if force else ''} resumes from there",
-    )
-
-
-def _announce(job: FinetuneJob, context: FinetuneContext, console: Console) -> None:
-    online = job.config.online
-    if not job.from_parent:
-        done = iterations_done(job.run)
-        console.note(f"{job.run.path}: resuming from iteration {done:,} of {online.iterations:,}")
-        return
-    iterations, episodes = counted(online.iterations, "iteration"), counted(online.envs, "episode")
-    console.note(
-        f"{job.run.path}: {iterations} of {episodes} in {job.env_id}, aiming at {return_text(job.exploration_return)}, "
-        f"and {counted(online.updates, 'update')}; the buffer starts with the best "
-        f"{len(context.offline):,} of {job.record.dataset} and holds {online.capacity:,}; evaluations aim at "
-        f"{return_text(job.target_return)}"
+        f"{_same_command(force)} resumes from there",
     )
 
 
@@ -252,26 +264,6 @@ def _loop(
         on_warning=console.warn,
         should_stop=should_stop,
     )
-
-
-def live_line(line: OnlineLine) -> str:
-    """The latest iteration, for the progress bar."""
-    parts = [
-        ("return", line.get("exploration_return"), ",.0f"),
-        ("entropy", line.get("entropy"), ".2f"),
-        ("temperature", line.get("temperature"), ".3f"),
-        ("buffer", line.get("buffer"), ",d"),
-        ("steps", line.env_steps, ",d"),
-    ]
-    return " · ".join(f"{name} {value:{form}}" for name, value, form in parts if value is not None)
-
-
-def evaluation_line(line: OnlineLine) -> str:
-    """An evaluation and the iteration before it, in one line."""
-    score = line.get("evaluation_score")
-    scored = "" if score is None else f", score {score:.1f}"
-    before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
-    return f"iteration {line.iteration:,}: return {line.number('evaluation_return'):,.1f}{scored}{before}"
 
 
 def _report(job: FinetuneJob, record: records.RunRecord, *, fresh: bool) -> FinetuneReport:

@@ -117,6 +117,7 @@ def test_what_a_process_forked_ends_with_it(folder):
     assert not children()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_between_steps_is_started_again():
     def kill(number: int) -> None:
         if number in (3, 4, 25):
@@ -139,6 +140,7 @@ def test_a_step_of_no_slot_needs_no_process():
         assert_equal(*seen)
 
 
+@pytest.mark.slow
 def test_what_kills_two_in_a_row_is_told():
     warnings = []
     plot_mischief("abort", step=3, once=False)
@@ -182,6 +184,7 @@ def test_what_cannot_be_made_is_refused_as_if_it_were_here(env_id):
     assert errors[0] == errors[1] and not children()
 
 
+@pytest.mark.slow
 def test_an_episode_that_does_not_follow_from_its_seed_cannot_go_on():
     plot_mischief("abort", step=7)
     actions = np.zeros((1, 2), np.float32)
@@ -231,6 +234,7 @@ def parent(folder):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_waiting_for_a_step_and_its_process(parent):
     process, pid = parent
     os.kill(pid, signal.SIGINT)  # is not for it
@@ -250,6 +254,7 @@ def press_when_the_answer_is_there(answers) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("press", [press_before_the_answer, press_when_the_answer_is_there])
 def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch, press):
     def interrupt(number: int) -> None:
@@ -262,6 +267,7 @@ def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch, press
     assert_equal(play(there, on_step=interrupt), play(here))
 
 
+@pytest.mark.slow
 def test_no_process_outlives_a_killed_parent_even_amid_a_step(parent):
     process, pid = parent
     process.kill()

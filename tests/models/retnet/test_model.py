@@ -103,6 +103,7 @@ def test_the_recurrent_form_continues_a_prefill(before, first):
     torch.testing.assert_close(torch.cat(seen, dim=1), whole, atol=1e-9, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_state_carried_far_stays_exact():
     """After 20,000 tokens in float32, whatever the cuts, logits are those of float64 over what is not yet forgotten."""
     tokens = random_tokens(1, 20_003)
