@@ -78,6 +78,7 @@ def killed(folder: Path, moment: str, number: int) -> int:
     return subprocess.run(command, cwd=Path(__file__).parents[2], check=False, capture_output=True).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moments", [[("step", 5), ("write", 7), ("update", 11)], [("write", 2), ("step", 80), ("write", 17)]]
 )

@@ -78,7 +78,7 @@ def test_unbelievable_files_are_named_and_left_out(tmp_path):
     bad[31] = bad[30].replace("0" * 400, "0" * 5000)
     for number, text in bad.items():
         (tmp_path / f"episode-{number:03d}.json").write_text(text)
-    write_episode(tmp_path, 7, schema_version=2)
+    write_episode(tmp_path, 7, schema_version=99)
     (tmp_path / "episode-010.json").write_bytes(b"\x89HDF\xff\xfe")
     write_rollout(tmp_path / "hopper-medium-v2")
     write_rollout(tmp_path / "somewhere", gpt_epoch=3)

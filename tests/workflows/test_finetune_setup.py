@@ -26,10 +26,10 @@ from seqrl_cli.workflows.finetune.run import run as finetune
 from seqrl_cli.workflows.finetune.setup import (
     Environments,
     iterations_done,
-    load_source,
+    load_initial_policy,
     make_context,
     make_vector,
-    place_in,
+    move_context,
     warn_of_settings,
 )
 from tests.workflows.tiny import ENVIRONMENT, NAME, Heard, swings, tuning
@@ -126,10 +126,10 @@ def test_a_run_that_starts_over_keeps_the_seed_that_its_name_may_contain(store, 
 
 def test_the_policy_is_the_parents_and_an_unfinished_one_is_named(store, odt):
     job, heard = resolved(store), Heard()
-    assert load_source(job, heard).step == 2 and not heard.warnings
+    assert load_initial_policy(job, heard).step == 2 and not heard.warnings
     shutil.rmtree(odt.checkpoints / "00000002")
     write_record(odt.record, read_record(odt.record).model_copy(update={"status": "interrupted"}))
-    assert load_source(job, heard).step == 1
+    assert load_initial_policy(job, heard).step == 1
     assert len(heard.warnings) == 1 and "fine-tuning starts from 1 of its 2 updates" in heard.warnings[0]
 
 
@@ -139,7 +139,7 @@ def test_an_environment_of_other_sizes_is_refused_and_freed(made_store, monkeypa
     monkeypatch.setattr(Closing, "close", lambda self: closed.append(SeededVectorEnv.close(self)))
     job = resolved(made_store)
     with pytest.raises(SizeMismatchError, match="sizes"):
-        make_vector(made_store, job, load_source(job, Heard()), 1, Heard())
+        make_vector(made_store, job, load_initial_policy(job, Heard()), 1, Heard())
     assert closed == [None]
 
 
@@ -149,14 +149,14 @@ class Closing(SeededVectorEnv):
 
 def test_a_context_starts_from_the_parent_with_the_best_episodes(made_store, tmp_path):
     job, heard = resolved(made_store, online__learning_rate=0.5, online__capacity=2), Heard()
-    trained = load_source(job, heard)
+    trained = load_initial_policy(job, heard)
     with closing(in_process()) as one, closing(in_process()) as two:
         place = make_context(made_store, job, trained, Environments(one, two), heard)
     best = sorted(swings().returns)[-2:]
     assert sorted(float(each.total_reward) for each in place.offline) == pytest.approx(best)
     assert place.learner.step == 2 and place.learner.settings.learning_rate == 0.5
     assert place.buffer.capacity == 2 and len(place.buffer) == 0
-    moved = place_in(RunFolder(tmp_path / "new"), job, place)
+    moved = move_context(place, job, RunFolder(tmp_path / "new"))
     assert moved.checkpoints == tmp_path / "new/checkpoints" and moved.buffer is not place.buffer
     assert moved.learner is place.learner and place.checkpoints == job.run.checkpoints
 
@@ -164,7 +164,7 @@ def test_a_context_starts_from_the_parent_with_the_best_episodes(made_store, tmp
 def test_a_context_that_is_too_long_is_refused(made_store):
     job = resolved(made_store, plan__max_context_transitions=9)
     with closing(in_process()) as one, pytest.raises(SeqrlError, match="a context of 9"):
-        make_context(made_store, job, load_source(job, Heard()), Environments(one, one), Heard())
+        make_context(made_store, job, load_initial_policy(job, Heard()), Environments(one, one), Heard())
 
 
 def test_settings_that_are_odd_are_warned_of(made_store):
@@ -178,8 +178,8 @@ def test_settings_that_are_odd_are_warned_of(made_store):
 
 def test_evaluations_are_means_and_need_an_episode(made_store):
     with pytest.raises(SeqrlError, match="no evaluation episode had finite numbers"):
-        setup._evaluation([], None)
-    summary = setup._evaluation(trajectories_of(swings()), (-200.0, 0.0))
+        setup._summarize_evaluation([], None)
+    summary = setup._summarize_evaluation(trajectories_of(swings()), (-200.0, 0.0))
     mean = float(np.mean(swings().returns))
     assert summary.return_ == pytest.approx(mean) and summary.score == pytest.approx(100 * (mean + 200) / 200)
     assert summary.length == 20.0

@@ -51,9 +51,9 @@ def test_how_a_run_decides(made_store, arch):
     if isinstance(agent, BeamSearchSpec):
         assert agent.describe(1).startswith("horizon 2, 4 beams, ") and "1,024 MiB allowed" in agent.facts(1)["memory"]
     elif arch == "bc":
-        assert agent.describe(1) == "as the data did"
+        assert agent.describe(1) == "imitating the data"
     else:
-        assert "asked for a return of" in agent.describe(1) and "returns in the data" in agent.facts(1)
+        assert "target return -77.4" in agent.describe(1) and "returns in the data" in agent.facts(1)
 
 
 def test_the_return_is_the_datas_best_unless_another_is_asked_for(made_store):
@@ -74,7 +74,7 @@ def test_the_return_is_the_datas_best_unless_another_is_asked_for(made_store):
         ("dt-s42", {"overrides": {"plan.target_return": 1e300}}, "float32 is too coarse"),
         ("gpt-s42", {"mode": "recurrent"}, "--mode recurrent: only a retnet has it, not a gpt"),
         ("retnet-s42", {"mode": "sideways"}, "sideways"),
-        ("dt-s42", {"max_memory": 2**30}, "--max-memory bounds a search for plans, but"),
+        ("dt-s42", {"max_memory": 2**30}, "--max-memory limits the beam search, but"),
     ],
 )
 def test_what_means_nothing_to_a_run_is_refused(made_store, run, options, message):
@@ -126,7 +126,7 @@ def test_an_episode_that_blew_up_is_refused(made_store):
     session, states = opened(made_store, "dt-s42"), np.zeros((2, 1))
     broken = EpisodeRecord(0, 1, True, 0.05, np.full((2, 1), np.nan), states[:1], np.zeros(1), states, states)
     with pytest.raises(SeqrlError, match=f"episode 0 in {ENVIRONMENT} has .* that are not finite"):
-        session.refuse_broken(broken)
+        session.check_finite(broken)
 
 
 _reads: list[str] | None = None

@@ -27,7 +27,7 @@ from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.train.resume import check_resumable
 from seqrl_cli.workflows.train.run import run as train
-from seqrl_cli.workflows.train.setup import TrainRequest, settled, warn_early
+from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 from tests.workflows.tiny import ENVIRONMENT, EPISODES, LENGTH, LIMIT, NAME, TINY, Heard, make_request, swings
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ POLICIES = [name for name in ARCHITECTURES if name not in PLANNERS]
 def prepare(request: TrainRequest) -> TrainJob:
     family = family_of(request.config.model.arch)
     data = family.ensure(request.dataset, request.config, Heard())
-    return family.prepare(settled(request.dataset, request.config, data), data, request.dataset.step_limit, CPU)
+    return family.prepare(complete_config(request.dataset, request.config, data), data, request.dataset.step_limit, CPU)
 
 
 def test_a_run_is_named_by_its_architecture_and_seed_or_as_asked(made_store):
@@ -55,29 +55,29 @@ def test_the_datasets_environment_is_settled_and_a_policys_return(made_store):
     for arch in TINY:
         request = make_request(made_store, arch)
         data = family_of(arch).ensure(request.dataset, request.config, Heard())
-        config = settled(request.dataset, request.config, data)
+        config = complete_config(request.dataset, request.config, data)
         assert config.data.env_id == ENVIRONMENT and config.data.transitions is None
         assert config.plan.target_return == (best if arch in ("dt", "odt") else None)
-    assert settled(request.dataset, request.config).data.env_id == ENVIRONMENT
+    assert complete_config(request.dataset, request.config).data.env_id == ENVIRONMENT
 
 
 def test_a_simulated_datasets_size_and_seed_are_settled(store):
     stated = {"source": "sim", "env_id": "Hopper-v4", "transitions": 100, "seed": 3}
     write_dataset(store.dataset("sim/hopper-medium").dataset, swings(sizes=(11, 3)), stated)
     request = make_request(store, "gpt", dataset="sim/hopper-medium")
-    data = settled(request.dataset, request.config).data
+    data = complete_config(request.dataset, request.config).data
     assert (data.env_id, data.transitions, data.seed) == ("Hopper-v4", 100, 3)
 
 
 def test_early_warnings(store):
     write_dataset(store.dataset("collected/one").dataset, swings(1), {"source": "collected"})
     request, heard = make_request(store, "gpt", dataset="collected/one", plan__max_context_transitions=9), Heard()
-    warn_early(request, prepare(request), heard)
+    warn_before_training(request, prepare(request), heard)
     whole = " ".join(heard.warnings)
     assert len(heard.warnings) == 3 and "seqrl download collected/one data.env_id=ID" in whole
     assert "there is no validation loss" in whole and "`seqrl plan` will refuse this configuration" in whole
     fine, quiet = make_request(store, "gpt"), Heard()
-    warn_early(fine, prepare(fine), quiet)
+    warn_before_training(fine, prepare(fine), quiet)
     assert not quiet.warnings
 
 
@@ -220,7 +220,7 @@ def test_a_run_without_configuration_resumes(gpt, store):
 def test_a_policy_is_not_made_shorter(store):
     request = make_request(store, "dt", train__updates=1)
     data = family_of("dt").ensure(request.dataset, request.config, Heard())
-    config = settled(request.dataset, request.config, data)
+    config = complete_config(request.dataset, request.config, data)
     with pytest.raises(RunConflictError, match="a run of 2 updates, more than 1"):
         check_resumable(request.run, config, data)
 
