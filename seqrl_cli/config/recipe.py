@@ -15,8 +15,8 @@ from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 
 VERSION = 1
-"""Version of the list. Only values that differ from the listed defaults are hashed, so a new key needs no new version if
-old runs used its default. A removed key or a changed default does need one."""
+"""Version of the list. Only values that differ from the listed defaults are hashed, so a new key needs no new version
+if old runs used its default. A removed key or a changed default does need one."""
 
 NUMBERS: dict[str, Any] = {
     "dataset": None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -121,8 +121,7 @@ def tokenize(
         SeqrlError: unknown strategy, fewer than one bin, or values that are not finite.
     """
     discretizer = Discretizer.fit_columns(transition_columns(episodes, discount, termination_penalty), bins, strategy)
-    columns = transition_columns(episodes, discount, termination_penalty)
-    tokens = _encode(discretizer, columns, episodes.transitions, progress)
+    tokens = _encode(episodes, discretizer, discount, termination_penalty, progress)
     digest = fingerprint(
         episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
     )
@@ -144,14 +143,15 @@ def tokenize(
 
 
 def _encode(
+    episodes: Episodes,
     discretizer: Discretizer,
-    columns: Iterable[NDArray[np.floating]],
-    transitions: int,
+    discount: float,
+    termination_penalty: float | None,
     progress: Callable[[int, int], None] | None,
 ) -> NDArray[np.unsignedinteger]:
-    """Tokens ``(transitions, dims)`` of columns that come one dimension at a time."""
-    tokens = np.empty((transitions, discretizer.dims), dtype=token_dtype(discretizer.bins))
-    for dim, column in enumerate(columns):
+    """Tokens ``(transitions, dims)``, made one dimension at a time."""
+    tokens = np.empty((episodes.transitions, discretizer.dims), dtype=token_dtype(discretizer.bins))
+    for dim, column in enumerate(transition_columns(episodes, discount, termination_penalty)):
         tokens[:, dim] = discretizer.encode_column(column, dim)
         if progress:
             progress(dim + 1, discretizer.dims)
