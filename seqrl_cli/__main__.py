@@ -9,10 +9,10 @@ import sys
 from types import FrameType
 
 SPINS = "2000"
-"""How often a thread that waits for others looks again before it sleeps, unless the user has a say in it.
+"""How often a thread that waits for others polls before it sleeps, unless the user's environment sets it.
 
-On an idle machine as fast as OpenMP's own 300,000 or more; beside other work, when those who are waited for are not
-even running, two to three times as fast. GNU's OpenMP reads it when PyTorch loads.
+On an idle machine this is as fast as OpenMP's own 300,000 or more; on a busy one, where the other threads may not even
+be running, it is two to three times as fast. GNU's OpenMP reads it when PyTorch loads.
 """
 
 
@@ -21,7 +21,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; a polite kill is treated like Ctrl-C, so that work is saved."""
+    """Run the command line; SIGTERM is treated like Ctrl-C, so that work is saved."""
     signal.signal(signal.SIGTERM, _stop)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)

@@ -68,7 +68,7 @@ class CommandInterruptedError(SeqrlError):
 
 @contextmanager
 def when_interrupted(message: str, hint: str) -> Iterator[None]:
-    """Turn Ctrl-C in the block into an :class:`CommandInterruptedError` with this message and hint."""
+    """Turn Ctrl-C in the block into a :class:`CommandInterruptedError` with this message and hint."""
     try:
         yield
     except KeyboardInterrupt as error:

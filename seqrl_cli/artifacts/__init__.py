@@ -1,1 +1,1 @@
-"""What lies in the run directory as objects, found or made: datasets, tokens, the data of policies."""
+"""The contents of the run directory as objects, found or made: datasets, tokens, data of policies, trained runs."""

@@ -1,4 +1,4 @@
-"""A dataset that a user named: what it is, where its file is, and how it is made when it is missing."""
+"""A dataset that a user named: what it is, where its file is, and how it is made if it is missing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class DatasetRef:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """The ids of the datasets of which it consists."""
+        """The ids of the datasets that it consists of."""
         return (self.id,)
 
     @property
@@ -126,7 +126,7 @@ class DatasetRef:
     def step_limit(self) -> int:
         """Most steps of an episode in the dataset's environment.
 
-        A dataset of an older version does not state it. It is then the limit known for its environment, else
+        Datasets of older versions do not state it; for them it is the limit known for the environment, else
         ``EPISODE_STEPS``.
         """
         stated = self.facts.step_limit if self.facts else None
@@ -136,11 +136,11 @@ class DatasetRef:
     def action_bounds(self, episodes: Episodes) -> ActionBounds:
         """The bounds between which a policy's actions lie, finite, (action_dim,) each.
 
-        A dataset of an older version, or one that is not there yet, does not state them. They are then the bounds of
-        its environment if that can be made here, and the range of the data where it has none.
+        Datasets of older versions, and those that do not exist yet, do not state them. For them they are the bounds of
+        the environment if it can be made here, and the range of the data where it has none.
 
         Args:
-            episodes: the dataset's; their actions are vectors.
+            episodes: the dataset's episodes; their actions are vectors.
         """
         stated = self.facts.action_bounds if self.facts else None
         if stated is not None and len(stated[0]) == episodes.action_dim:
@@ -149,21 +149,21 @@ class DatasetRef:
         return finite_bounds(episodes.actions, box)
 
     def load_episodes(self, *, whole: bool = False) -> Episodes:
-        """The episodes of a dataset that is there, with their spaces.
+        """The episodes of an existing dataset, with their spaces.
 
         Args:
-            whole: keep all observation dimensions, where its environment has fewer.
+            whole: keep all observation dimensions, even if its environment has fewer.
 
         Raises:
             SeqrlError: the file is damaged or not in D4RL's layout.
         """
         limit = self.spec.max_episode_steps if self.spec.source == "d4rl" else None
-        kept = None if whole else self.spec.observation_size
-        episodes = read_d4rl(self.folder.dataset, kept, limit)
-        return replace(episodes, declared=self._spaces_of(episodes.spaces, kept))
+        size = None if whole else self.spec.observation_size
+        episodes = read_d4rl(self.folder.dataset, size, limit)
+        return replace(episodes, declared=self._spaces_of(episodes.spaces, size))
 
     def load_unchecked(self) -> Episodes:
-        """The episodes with NaN and infinities, which every other reader refuses, of the user's file if need be.
+        """The episodes with NaN and infinities, which every other reader refuses; read from the user's file if need be.
 
         Raises:
             SeqrlError: there is no file, or it is damaged.
@@ -206,11 +206,11 @@ class DatasetRef:
         episodes.spaces.require_vectors(self.id, NO_VECTORS_HINT)
         return episodes
 
-    def _spaces_of(self, shown: Spaces, kept: int | None) -> Spaces:
-        """The spaces that the file states; where it does not, those that its arrays show, with its action bounds."""
+    def _spaces_of(self, shown: Spaces, observation_size: int | None) -> Spaces:
+        """The spaces that the file states; otherwise those that its arrays show, with its action bounds."""
         assert self.facts is not None
         if self.facts.spaces is not None:
-            stated = self.facts.spaces.first_observations(kept)
+            stated = self.facts.spaces.first_observations(observation_size)
             return stated if shown.fits(stated) else shown
         if self.facts.action_bounds is None or not isinstance(shown.action, BoxSpace):
             return shown
@@ -266,7 +266,8 @@ class DatasetRef:
 
     def _check_settings(self, data: DataConfig) -> None:
         """Stop when the existing file has another source, size or seed."""
-        stated, path = self.file.read().attributes, self.spec.path
+        stated = self.file.read().attributes
+        path = self.spec.path
         if path is not None and stated.get("sha256") != content_sha256(path):
             hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
             raise SeqrlError(f"{self.folder.dataset} was made from another {path.name}", hint)

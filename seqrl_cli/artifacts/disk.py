@@ -23,7 +23,7 @@ def missing_dataset_bytes(dataset: DatasetRef, sizes: Sizes) -> int | None:
 
 
 def disk_text(folder: Path, needed: int | None) -> str:
-    """The bytes needed below a folder beside those that are free: ``62.0 MB (1.2 GB are free)``."""
+    """The bytes needed in a folder and those that are free: ``62.0 MB (1.2 GB are free)``."""
     free = free_space(folder)
     available = f"{byte_size(free)} are free"
     if needed is None:

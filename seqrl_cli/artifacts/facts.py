@@ -22,12 +22,12 @@ from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 
 # Attributes that are computed whenever a dataset is written, whatever its source file states.
-_FOUND = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")
+_COMPUTED = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The facts that a ``dataset.h5`` states about itself; None where it does not.
+    """The facts that a ``dataset.h5`` states about itself; a fact that it does not state is None.
 
     Attributes:
         env_id: gymnasium id of its environment.
@@ -73,7 +73,7 @@ class DatasetFile:
     """A ``dataset.h5``, whose facts are read once for as long as the file stays the same.
 
     Args:
-        path: the file, there already or not.
+        path: the file, which need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,8 @@ class DatasetFile:
         """
         stamp = self._current_stamp()
         if self._facts is None or stamp != self._stamp:
-            self._facts, self._stamp = DatasetFacts.from_attributes(read_attributes(self.path)), stamp
+            self._facts = DatasetFacts.from_attributes(read_attributes(self.path))
+            self._stamp = stamp
         return self._facts
 
     def _current_stamp(self) -> tuple[int, int, int] | None:
@@ -126,9 +127,9 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
 
 
 def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:
-    """The spaces of some episodes, with the bounds of their environment where that is known and has such spaces.
+    """The spaces of some episodes, with the bounds of their environment if it is known and has such spaces.
 
-    The file may hold longer observations than count; then they have no bounds.
+    Observations that are longer than the environment's have no bounds.
     """
     if environment is None or not episodes.spaces.action.fits(environment.action):
         return episodes.spaces
@@ -138,8 +139,8 @@ def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:
 
 
 def carried_attributes(stated: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """The attributes to copy with the episodes into another file: without paths on this machine."""
-    return {name: value for name, value in stated.items() if name not in ("path", *_FOUND)}
+    """The attributes to copy with the episodes into another file, without paths on this machine."""
+    return {name: value for name, value in stated.items() if name not in ("path", *_COMPUTED)}
 
 
 def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds:
@@ -156,7 +157,8 @@ def finite_bounds(actions: np.ndarray, box: ActionBounds | None) -> ActionBounds
     flat = high - low < 1e-6  # an action that never varies in the data
     low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
     if box is not None:
-        low, high = (np.where(np.isfinite(wall), wall, seen) for wall, seen in zip(box, (low, high), strict=True))
+        low = np.where(np.isfinite(box[0]), box[0], low)
+        high = np.where(np.isfinite(box[1]), box[1], high)
     return low, high
 
 

@@ -1,6 +1,6 @@
-"""Families of architectures: what a kind of model is trained on, how its training is laid out, how its runs are loaded.
+"""Families of architectures: their training data, how they are trained, and how their runs are loaded.
 
-Workflows ask a family, and never which architecture they have before them.
+Workflows call a family and never branch on the architecture.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from seqrl_cli.runs.layout import RunFolder
 
 
 class Family(Protocol):
-    """What the workflows need of a kind of architecture."""
+    """What workflows need from a kind of architecture."""
 
     def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> TrainingData:
-        """What a configuration trains on, made if it is missing.
+        """The training data of a configuration, made if it is missing.
 
         Raises:
-            SeqrlError: the dataset cannot be had, or was made with other settings.
+            SeqrlError: the dataset cannot be made, or was made with other settings.
         """
 
     def current(self, dataset: DatasetRef, config: Config, console: Console) -> TrainingData | None:
-        """What a configuration trains on, if it is there."""
+        """The training data of a configuration, if it exists."""
 
     def placeholder(
         self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray
     ) -> TrainingData | None:
-        """Data of the expected sizes and of no meaning; None where the sizes are not known.
+        """Meaningless data of the expected sizes; None if the sizes are unknown.
 
         Args:
-            dataset: the one that is not here yet.
-            config: of the run.
-            sizes: those expected.
+            dataset: the missing dataset.
+            config: the run's configuration.
+            sizes: the expected sizes.
             offsets: (episodes + 1,) first rows of the episodes, and the number of rows.
         """
 
     def facts(self, data: Any) -> dict[str, object]:
-        """What a dry run states of the data, or of their absence."""
+        """Facts about the data, or about their absence, that a dry run prints."""
 
     def data_bytes(self, config: Config, sizes: Sizes) -> int | None:
-        """Bytes of what is made from the dataset before training; None where they are not known."""
+        """Bytes of the files made from the dataset before training; None if unknown."""
 
-    def settle(self, config: Config, data: Any, source: object) -> Config:
-        """The configuration with what the data decide; ``source`` is named in errors."""
+    def complete(self, config: Config, data: Any, source: object) -> Config:
+        """The configuration with the values that depend on the data; ``source`` is named in errors."""
 
     def prepare(self, config: Config, data: Any, step_limit: int, device: torch.device) -> TrainJob:
         """Model, windows and settings of a run; the same request gives the same job.
 
         Args:
-            config: of the run.
-            data: what ``ensure``, ``current`` or ``placeholder`` gave.
+            config: the run's configuration.
+            data: data from ``ensure``, ``current`` or ``placeholder``.
             step_limit: most steps of an episode in its environment.
             device: where to put the model.
 
@@ -101,7 +101,7 @@ def load_trained(
         run: the run.
         device: where to put the model.
         checkpoint: updates of the checkpoint; None = the newest whole one.
-        on_warning: told of damaged checkpoints that are passed over.
+        on_warning: called with a message for each damaged checkpoint that is skipped.
 
     Raises:
         SeqrlError: a file is missing or damaged, the checkpoint does not exist, or the data at hand are not those that

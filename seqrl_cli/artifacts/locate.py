@@ -1,4 +1,4 @@
-"""From what a user types to a dataset, which need not exist yet, and to the configuration for it."""
+"""Find the dataset that a user names, which need not exist yet, and the configuration for it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
         SeqrlError: there is no dataset at the path.
     """
     known = named_datasets()
-    dataset = dataset if dataset in known else _held_name(store, dataset)
+    dataset = dataset if dataset in known else _stored_name(store, dataset)
     if "+" in dataset and not _is_users_path(store, dataset):
         parts = split_mixture(dataset, lambda name: name in known or store.dataset(name).dataset.exists())
         return DatasetMixture.of_parts([locate(store, part) for part in parts], store)
@@ -45,13 +45,13 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     return DatasetRef.of(spec.id, spec, store)
 
 
-def held(store: RunStore, dataset: str) -> DatasetRef | None:
-    """A dataset by the name that a run's record states, if its data is in the run directory."""
+def find_stored(store: RunStore, dataset: str) -> DatasetRef | None:
+    """The dataset that a run's record names; None if its data is not in the run directory."""
     if "+" not in dataset and not store.dataset(dataset).dataset.exists():
         return None
     try:
         ref = locate(store, dataset)
-    except UsageError:  # a part of a mixture that is not here
+    except UsageError:  # a part of a mixture is missing
         return None
     return ref if ref.exists else None
 
@@ -62,7 +62,7 @@ def _is_users_path(store: RunStore, dataset: str) -> bool:
     return path.exists() and not (path.is_dir() and path.resolve() == mixture.resolve())
 
 
-def _held_name(store: RunStore, dataset: str) -> str:
+def _stored_name(store: RunStore, dataset: str) -> str:
     """The name of a dataset whose folder in the run directory was given; other names are returned unchanged."""
     folder = Path(dataset).resolve()
     is_dataset = store.dataset(folder).dataset.is_file() or ("+" in folder.name and folder.is_dir())
@@ -72,10 +72,10 @@ def _held_name(store: RunStore, dataset: str) -> str:
 
 
 def _locate_file(store: RunStore, spec: DatasetSpec, path: Path) -> DatasetRef:
-    """``local/<stem>`` for a user's file or folder; a hash follows where another file has that name already."""
+    """``local/<stem>`` for a user's file or folder; a hash is appended if another file has that name already."""
     named = path.resolve()
     if named.name == "data" and named.is_dir():
-        named = named.parent  # a Minari dataset's own folder has the telling name
+        named = named.parent  # a Minari dataset's parent folder has its name
     stem = named.name if named.is_dir() else named.stem
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")
     ref = DatasetRef.of(f"local/{'dataset' if plain in ('', *RESERVED) else plain}", spec, store)

@@ -1,4 +1,4 @@
-"""Several datasets in the place of one: the episodes of all of them, one after the other.
+"""Several datasets used as one: the episodes of all of them, one after the other.
 
 A mixture is named by its parts, ``sim/hopper-medium+hopper-expert``, and its folder of that name holds tokens and runs.
 There is no second copy of the data: facts and episodes come from the parts' own files.
@@ -203,7 +203,7 @@ def combined_facts(parts: list[DatasetFacts]) -> DatasetFacts:
 def split_mixture(name: str, is_known: Callable[[str], bool]) -> list[str]:
     """The datasets that a user joined with ``+``, or that a mixture's name stands for.
 
-    A part without the folder of the first one, as in ``sim/hopper-medium+hopper-expert``, is looked for in there first.
+    A part without a folder, as in ``sim/hopper-medium+hopper-expert``, is first looked for in that of the first part.
 
     Args:
         name: what the user typed, with a ``+``.
@@ -220,7 +220,7 @@ def split_mixture(name: str, is_known: Callable[[str], bool]) -> list[str]:
 
 
 def _agreed(values: Iterable[Stated | None]) -> Stated | None:
-    """The one value of all, or None where they differ."""
+    """The value that all have in common; None if they differ."""
     first, *others = values
     return first if all(other == first for other in others) else None
 

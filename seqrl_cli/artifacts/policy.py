@@ -44,20 +44,20 @@ class TrainedPolicy:
         return self.model.observation_dim, self.model.action_dim
 
     def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
-        """How many dimensions of a longer observation are kept: only the dataset has noted it."""
+        """How many dimensions of longer observations are kept; only the dataset records it."""
         return of_dataset()
 
 
 def pin_target(config: Config, return_range: tuple[float, float] | None, source: object) -> Config:
-    """The configuration with the return that a policy is asked for, in the place of null: the data's best.
+    """The configuration with a target return in place of null: the best return of the data.
 
     Args:
-        config: the run's; of an architecture that is asked for no return it stays as it is.
-        return_range: worst and best return of the data's episodes; None = not known.
-        source: what should contain them, to be named in errors.
+        config: the run's configuration; it is returned unchanged if its architecture takes no target return.
+        return_range: worst and best return of the data's episodes; None if unknown.
+        source: what should contain them, for errors.
 
     Raises:
-        SeqrlError: the return is null, and those of the data are not known.
+        SeqrlError: the return is null, and those of the data are unknown.
     """
     if not has_key(config.model.arch, "plan.target_return") or config.plan.target_return is not None:
         return config
@@ -73,8 +73,8 @@ def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:
 
     Args:
         config: the run's.
-        data: what it will be trained on.
-        step_limit: most steps of an episode in the environment; longer ones in the data count, too.
+        data: the training data.
+        step_limit: most steps of an episode in the environment; longer episodes in the data count, too.
 
     Raises:
         SeqrlError: the configuration makes no model.
@@ -103,10 +103,10 @@ def load_policy(
         run: the run.
         device: where to put the policy.
         checkpoint: updates of the checkpoint; None = the newest whole one.
-        on_warning: told of damaged checkpoints that are passed over.
+        on_warning: called with a message for each damaged checkpoint that is skipped.
 
     Raises:
-        SeqrlError: a file is missing or damaged, or holds another architecture.
+        SeqrlError: a file is missing or damaged, or contains another architecture.
     """
     run = SavedRun.of(run)
     step, weights, source = run.weights(checkpoint, on_warning)
@@ -120,7 +120,7 @@ def restore_policy(config: Config, weights: Mapping[str, Tensor], source: object
     Args:
         config: the run's configuration.
         weights: the policy's state dict.
-        source: where they come from, to be named in errors.
+        source: where they come from, for errors.
 
     Raises:
         SeqrlError: they are another architecture's, or do not fit the configuration.

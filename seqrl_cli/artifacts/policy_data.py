@@ -19,8 +19,8 @@ class PolicyData:
 
     Attributes:
         episodes: the data.
-        env_id: gymnasium id of its environment; None when nobody says.
-        action_bounds: (low, high) of the actions, (action_dim,) each: the environment's box, or what the data span.
+        env_id: gymnasium id of its environment; None if unknown.
+        action_bounds: (low, high) of the actions, (action_dim,) each: the environment's box, or the range of the data.
     """
 
     episodes: Episodes
@@ -49,20 +49,20 @@ class PolicyData:
         return int(self.episodes.lengths.max())
 
 
-def ensure_policy_data(located: DatasetRef, data: DataConfig, console: Console) -> PolicyData:
+def ensure_policy_data(dataset: DatasetRef, data: DataConfig, console: Console) -> PolicyData:
     """The episodes of a dataset, which is made if it is missing.
 
     Raises:
-        SeqrlError: the dataset cannot be had, or its environment's actions are not a box.
+        SeqrlError: the dataset cannot be made, or its environment's actions are not a box.
     """
-    located.ensure(data, console)
-    return policy_data(located, located.load_vectors())
+    dataset.ensure(data, console)
+    return policy_data(dataset, dataset.load_vectors())
 
 
-def policy_data(located: DatasetRef, episodes: Episodes) -> PolicyData:
+def policy_data(dataset: DatasetRef, episodes: Episodes) -> PolicyData:
     """A dataset's episodes with the bounds of their actions.
 
     Raises:
         SeqrlError: the environment's actions are not a box.
     """
-    return PolicyData(episodes, located.env_id, located.action_bounds(episodes))
+    return PolicyData(episodes, dataset.env_id, dataset.action_bounds(episodes))

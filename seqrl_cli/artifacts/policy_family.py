@@ -54,19 +54,19 @@ class PolicyFamily:
         """See :meth:`Family.data_bytes`; episodes are used as they are."""
         return 0
 
-    def settle(self, config: Config, data: PolicyData, source: object) -> Config:
-        """See :meth:`Family.settle`."""
+    def complete(self, config: Config, data: PolicyData, source: object) -> Config:
+        """See :meth:`Family.complete`."""
         return pin_target(config, data.return_range, source)
 
     def prepare(self, config: Config, data: PolicyData, step_limit: int, device: torch.device) -> TrainJob:
         """See :meth:`Family.prepare`."""
         used = best_fraction(data.trajectories, config.policy.top_share)
         parts = split_episodes(len(used), config.train.validation_share, held_out_generator(config))
-        kept, held_out = ([used[index] for index in part] for part in parts)
+        trained, held_out = ([used[index] for index in part] for part in parts)
         policy = make_policy(config, data, step_limit)
         low, high = data.action_bounds
-        policy.normalizer.fit(np.concatenate([one.observations for one in kept]), low, high)
-        train = PolicyWindows(kept, policy.context)
+        policy.normalizer.fit(np.concatenate([one.observations for one in trained]), low, high)
+        train = PolicyWindows(trained, policy.context)
         validation = PolicyWindows(held_out, policy.context) if held_out else None
         settings = policy_train_settings(config)
         return TrainJob(policy.to(device), train, validation, settings, PolicyTrainer, data, data.return_range)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from seqrl_cli.config.overrides import differences, dig
+from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import RunConflictError
@@ -31,5 +31,5 @@ def conflict_of_settings(
 ) -> RunConflictError:
     """The error for a run that exists with other settings; names the first few of them."""
     old, new = existing.model_dump(), requested.model_dump()
-    pairs = ", ".join(f"{key} {dig(old, key)} (asked: {dig(new, key)})" for key in changed[:_SHOWN])
+    pairs = ", ".join(f"{key} {get_dotted(old, key)} (asked: {get_dotted(new, key)})" for key in changed[:_SHOWN])
     return RunConflictError(f"{run.path} has {pairs}", OTHER_NAME_HINT)

@@ -1,8 +1,8 @@
-"""The environment in which a run plays."""
+"""The environment that a run is evaluated in."""
 
 from __future__ import annotations
 
-from seqrl_cli.artifacts.locate import held, locate
+from seqrl_cli.artifacts.locate import find_stored, locate
 from seqrl_cli.artifacts.trained_run import TrainedRun
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.runs.record import RunRecord
@@ -10,12 +10,12 @@ from seqrl_cli.runs.store import RunStore
 
 
 def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:
-    """Environment and reference scores from the dataset; where it no longer exists, from the run's record.
+    """Environment and reference scores from the dataset, or from the run's record if the dataset no longer exists.
 
     Raises:
         SeqrlError: neither names an environment.
     """
-    dataset = held(store, record.dataset)
+    dataset = find_stored(store, record.dataset)
     if dataset is None and record.env_id is not None:
         return record.env_id, scores_of_environment(record.env_id)
     dataset = dataset or locate(store, record.dataset)
@@ -28,7 +28,7 @@ def observation_size_of_run(store: RunStore, trained: TrainedRun) -> int | None:
 
 
 def _observation_size_of_dataset(store: RunStore, name: str) -> int | None:
-    dataset = held(store, name)
+    dataset = find_stored(store, name)
     if dataset is not None:
         return dataset.observation_size
     return next((spec.observation_size for spec in list_datasets() if spec.id == name), None)

@@ -1,4 +1,4 @@
-"""The size of a dataset: counted when it is here, else estimated."""
+"""The size of a dataset: counted if it exists, else estimated."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Sizes:
     """How large a dataset is, or will be.
 
     Attributes:
-        transitions: rows; None when they are unknown until the dataset is here.
+        transitions: rows; None if unknown until the dataset exists.
         observation_dim, action_dim: None likewise.
-        counted: whether these numbers were counted in the data, not estimated.
+        counted: whether the numbers were counted in the data rather than estimated.
     """
 
     transitions: int | None
@@ -64,7 +64,7 @@ class Sizes:
 
 
 def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> Sizes:
-    """Count a dataset that is here, or estimate the size of one that is not.
+    """Count a dataset that exists, or estimate the size of one that does not.
 
     A user's file is read and checked completely, as it is when it is imported.
 
@@ -104,14 +104,14 @@ def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
     return _D4RL_USUAL.get(spec.quality or "", ASSUMED_TRANSITIONS)
 
 
-def sizes_if_known(env_id: str | None, kept: int | None = None) -> tuple[int | None, int | None]:
-    """Numbers per observation and action of an environment; None where none is named, or it cannot be made here.
+def sizes_if_known(env_id: str | None, observation_size: int | None = None) -> tuple[int | None, int | None]:
+    """Numbers per observation and action of an environment; None if none is named or it cannot be made here.
 
     Args:
         env_id: gymnasium id.
-        kept: how many numbers of longer observations count; None: all.
+        observation_size: how many leading numbers of observations count; None = all.
     """
     try:
-        return environment_spaces(env_id, kept).sizes if env_id else (None, None)
+        return environment_spaces(env_id, observation_size).sizes if env_id else (None, None)
     except SeqrlError:
         return None, None

@@ -32,7 +32,7 @@ def load_source(
 
     Args:
         spec: which dataset.
-        folder: where an unfinished download may be.
+        folder: the dataset's folder, which may contain an unfinished download.
         data: size and seed of a simulated dataset, environment of a file.
         console: shows progress.
         store: mirrors, network access and known hashes.
@@ -73,7 +73,7 @@ def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDa
 def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store: RunStore) -> LoadedDataset:
     """Fetch a dataset's missing files, read them, and only then record their hashes.
 
-    Files that hold another dataset are deleted; good ones stay until the dataset is in place (`remove_download`).
+    Files of another dataset are deleted; good ones stay until the dataset is written (:func:`remove_download`).
     """
     raw = _raw(folder)
     stopped = when_interrupted(
@@ -115,7 +115,7 @@ def _raw(folder: DatasetFolder) -> Path:
 
 
 def _place(folder: Path, spec: DatasetSpec, file: RemoteFile) -> Path:
-    """Where a file lies until it has been read; Minari's reader expects them in a folder ``data``."""
+    """Where a file is stored until it has been read; Minari's reader expects its files in a folder ``data``."""
     name = Path(file.path).name
     return folder / "data" / name if spec.source == "minari" else folder / name
 

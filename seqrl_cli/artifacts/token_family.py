@@ -1,4 +1,4 @@
-"""Models of tokens as a family of architectures: their data, their training and their runs."""
+"""Token models as a family of architectures: their data, their training and their runs."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class TokenFamily:
         """See :meth:`Family.data_bytes`."""
         return sizes.tokens_bytes(config.data.bins)
 
-    def settle(self, config: Config, data: TokenizedDataset, source: object) -> Config:
-        """See :meth:`Family.settle`."""
+    def complete(self, config: Config, data: TokenizedDataset, source: object) -> Config:
+        """See :meth:`Family.complete`."""
         return config
 
     def prepare(self, config: Config, data: TokenizedDataset, step_limit: int, device: torch.device) -> TrainJob:
@@ -97,9 +97,9 @@ def train_settings(config: Config, windows: int, block_size: int) -> TrainSettin
 
     Args:
         config: the resolved configuration.
-        windows: those that are trained on. The papers hold nothing out and count all; here the held-out episodes' do
-            not count, so that warm-up and decay last the epochs that the papers give them.
-        block_size: targets a window.
+        windows: number of training windows. The papers hold nothing out and count all windows; here those of held-out
+            episodes do not count, so that warm-up and decay last as many epochs as in the papers.
+        block_size: targets per window.
     """
     train = config.train
     if train.updates is None:

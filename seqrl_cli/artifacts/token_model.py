@@ -41,7 +41,7 @@ class TrainedModel:
         return self.tokens.observation_dim, self.tokens.action_dim
 
     def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
-        """How many dimensions of a longer observation are kept: the tokens have noted it."""
+        """How many dimensions of longer observations are kept, as the tokens record it."""
         return self.tokens.observation_slice
 
 
@@ -75,7 +75,7 @@ def load_model(
         run: the run.
         device: where to put the model.
         checkpoint: updates of the checkpoint; None = the newest whole one.
-        on_warning: told of damaged checkpoints that are passed over.
+        on_warning: called with a message for each damaged checkpoint that is skipped.
 
     Raises:
         SeqrlError: a file is missing or damaged, the checkpoint does not exist, or the tokens at hand are not those

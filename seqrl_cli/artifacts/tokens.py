@@ -12,34 +12,34 @@ from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.lock import locked
 
 
-def ensure_tokens(located: DatasetRef, data: DataConfig, console: Console, *, force: bool = False) -> TokenizedDataset:
+def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, force: bool = False) -> TokenizedDataset:
     """The tokens of a dataset, made if they are missing.
 
     Raises:
-        SeqrlError: the dataset cannot be had, or the tokens there were made with other settings.
+        SeqrlError: the dataset cannot be made, or the existing tokens were made with other settings.
     """
-    located.ensure(data, console)
-    if not force and (tokens := current_tokens(located, data)):
+    dataset.ensure(data, console)
+    if not force and (tokens := current_tokens(dataset, data)):
         return tokens
-    path = located.folder.tokens
-    with locked(located.folder.path, on_wait=console.note):
-        if not force and (tokens := current_tokens(located, data, console.warn)):
+    path = dataset.folder.tokens
+    with locked(dataset.folder.path, on_wait=console.note):
+        if not force and (tokens := current_tokens(dataset, data, console.warn)):
             return tokens
-        console.note(f"discretizing {located.id}: {data.bins} {data.discretizer} bins a dimension")
+        console.note(f"discretizing {dataset.id}: {data.bins} {data.discretizer} bins per dimension")
         stopped = when_interrupted(
-            f"interrupted; no tokens of {located.id} were written", "the same command begins anew"
+            f"interrupted; no tokens of {dataset.id} were written", "the same command starts over"
         )
-        with stopped, console.progress(f"discretizing {located.id}", "dimensions") as update:
+        with stopped, console.progress(f"discretizing {dataset.id}", "dimensions") as update:
             tokens = tokenize(
-                located.load_vectors(),
-                dataset_id=located.id,
-                env_id=located.env_id,
+                dataset.load_vectors(),
+                dataset_id=dataset.id,
+                env_id=dataset.env_id,
                 bins=data.bins,
                 strategy=data.discretizer,
                 discount=data.discount,
                 termination_penalty=data.termination_penalty,
-                observation_slice=located.observation_slice,
-                episodes_sha256=located.facts.episodes_sha256 if located.facts else None,
+                observation_slice=dataset.observation_slice,
+                episodes_sha256=dataset.facts.episodes_sha256 if dataset.facts else None,
                 progress=update,
             )
         save_tokens(path, tokens)
@@ -47,30 +47,30 @@ def ensure_tokens(located: DatasetRef, data: DataConfig, console: Console, *, fo
 
 
 def current_tokens(
-    located: DatasetRef, data: DataConfig, on_warning: Callable[[str], None] | None = None
+    dataset: DatasetRef, data: DataConfig, on_warning: Callable[[str], None] | None = None
 ) -> TokenizedDataset | None:
-    """The tokens that are there, if they are those of the dataset that is there.
+    """The existing tokens, if they were made from the existing dataset.
 
     Args:
-        located: the dataset.
+        dataset: the dataset.
         data: settings that the tokens must have.
-        on_warning: told when they are another dataset's.
+        on_warning: called with a message if they were made from another dataset.
 
     Raises:
         SeqrlError: they are damaged, or were made with other settings.
     """
-    path = located.folder.tokens
+    path = dataset.folder.tokens
     if not path.exists():
         return None
     tokens = load_tokens(path)
-    _check_settings(located, tokens, data)
-    # Times alone tell too little: a file that was copied, unpacked or synchronised keeps its own.
-    same = located.facts is not None and located.facts.episodes_sha256 == tokens.episodes_sha256
-    if same and located.modified_ns <= path.stat().st_mtime_ns:
+    _check_settings(dataset, tokens, data)
+    # Times alone prove nothing: a file that was copied, unpacked or synchronised keeps its own.
+    same = dataset.facts is not None and dataset.facts.episodes_sha256 == tokens.episodes_sha256
+    if same and dataset.modified_ns <= path.stat().st_mtime_ns:
         return tokens
-    # The dataset is another, or was written after its tokens: made again, perhaps with the same content.
+    # The dataset is another one, or was made again after its tokens, perhaps with the same content.
     content = fingerprint(
-        located.load_vectors(),
+        dataset.load_vectors(),
         bins=tokens.bins,
         strategy=tokens.discretizer.strategy,
         discount=tokens.discount,
@@ -79,18 +79,18 @@ def current_tokens(
     if content == tokens.fingerprint:
         return tokens
     if on_warning:
-        on_warning(f"{located.id} has changed since it was discretized; runs trained on the old tokens cannot plan now")
+        on_warning(f"{dataset.id} has changed since it was discretized; runs trained on the old tokens cannot plan now")
     return None
 
 
-def _check_settings(located: DatasetRef, tokens: TokenizedDataset, data: DataConfig) -> None:
+def _check_settings(dataset: DatasetRef, tokens: TokenizedDataset, data: DataConfig) -> None:
     pairs = {
         "bins": (tokens.bins, data.bins),
         "discretizer": (tokens.discretizer.strategy, data.discretizer),
         "discount": (tokens.discount, data.discount),
         "termination_penalty": (tokens.termination_penalty, data.termination_penalty),
     }
-    for key, (there, asked) in pairs.items():
-        if there != asked:
-            hint = f"`seqrl discretize {located.id} data.{key}={asked} --force` makes them anew"
-            raise SeqrlError(f"{located.folder.tokens} was made with {key} {there}, not {asked}", hint)
+    for key, (existing, asked) in pairs.items():
+        if existing != asked:
+            hint = f"`seqrl discretize {dataset.id} data.{key}={asked} --force` makes them again"
+            raise SeqrlError(f"{dataset.folder.tokens} was made with {key} {existing}, not {asked}", hint)

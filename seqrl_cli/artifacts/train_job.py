@@ -1,4 +1,4 @@
-"""What a training consists of before it begins: data, model, settings and what makes the updates."""
+"""What a training needs before it starts: data, model, settings and the trainer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class TrainingData(Protocol):
 
     @property
     def env_id(self) -> str | None:
-        """Gymnasium id of the environment; None when nobody says."""
+        """Gymnasium id of the environment; None if unknown."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the data, which ties a run to them."""
+        """Hash of the data, which ties a run to its data."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class TrainJob:
         train: windows to train on.
         validation: held-out windows; None when there are none.
         settings: how to train.
-        trainer: what makes the updates.
-        data: what the windows were cut from.
-        return_range: worst and best return of the data, for models that are asked for one; None for others.
+        trainer: makes the trainer, which makes the updates.
+        data: the data that the windows were cut from.
+        return_range: worst and best return of the data, for models with a target return; None for others.
     """
 
     model: nn.Module
@@ -52,7 +52,7 @@ class TrainJob:
 
 
 def held_out_generator(config: Config) -> np.random.Generator:
-    """What draws the episodes that are held out."""
+    """The random generator that draws the held-out episodes."""
     return np.random.default_rng([config.seed, SeedStream.HELD_OUT])
 
 
@@ -73,6 +73,6 @@ def count_trainable(model: nn.Module) -> int:
 
 
 def parameters_text(model: nn.Module) -> str:
-    """``85,000 parameters``; where some are frozen also how many learn."""
+    """``85,000 parameters``; if some are frozen, also how many are trainable."""
     total, trainable = count_parameters(model), count_trainable(model)
     return f"{total:,} parameters" + (f", {trainable:,} trainable" if trainable != total else "")

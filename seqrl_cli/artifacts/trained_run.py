@@ -1,4 +1,4 @@
-"""A run that was trained: what its folder contains, read once, and its model."""
+"""A trained run: the contents of its folder, read once, and its model."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ class TrainedRun(Protocol):
         """How many dimensions of a longer observation the data keep; None for all.
 
         Args:
-            of_dataset: what the dataset has noted; asked only where the run has not.
+            of_dataset: what the dataset records; called only if the run does not record it.
         """
 
 
 def warn_unfinished(run: RunFolder, record: RunRecord, step: int, on_warning: Callable[[str], None] | None) -> None:
-    """Say when the newest checkpoint, of update ``step``, is not the end of its run."""
+    """Warn if the newest checkpoint, of update ``step``, is not the end of its run."""
     if on_warning and (why := unfinished(run, record)):
-        on_warning(f"{run.path} {why}: its newest checkpoint is taken, of update {step:,}")
+        on_warning(f"{run.path} {why}: its newest checkpoint, of update {step:,}, is used")

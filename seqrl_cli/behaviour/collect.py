@@ -62,7 +62,7 @@ def collect(
         SeqrlError: ``transitions`` is below 1, the environment is unsuitable, or a worker died.
     """
     if transitions < 1:
-        raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, say.")
+        raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, for example")
     assert abs(sum(part.share for part in parts) - 1) < 1e-9
     with closing(make_env(env_id)) as env:
         recordable_spaces(env)

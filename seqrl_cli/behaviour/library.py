@@ -55,21 +55,21 @@ def load_behaviour(family: str, folder: Path | None = None) -> Behaviour:
     families = list_families(folder)
     if family not in families:
         raise unknown("environment family", family, families)
-    stated = yaml.safe_load((_folder(folder) / f"{family}.yaml").read_text())
-    replay = [{"noise_std": stated["replay"]["noise_std"], **row} for row in stated["replay"]["iterates"]]
+    content = yaml.safe_load((_folder(folder) / f"{family}.yaml").read_text())
+    replay = [{"noise_std": content["replay"]["noise_std"], **row} for row in content["replay"]["iterates"]]
     return Behaviour(
         family=family,
-        env_id=stated["env_id"],
-        search=stated["search"],
-        expert=_read_policy(stated["expert"]),
-        medium=_read_policy(stated["medium"]),
+        env_id=content["env_id"],
+        search=content["search"],
+        expert=_read_policy(content["expert"]),
+        medium=_read_policy(content["medium"]),
         replay=tuple(_read_policy(row) for row in replay),
         iterations={
-            "expert": stated["expert"]["iteration"],
-            "medium": stated["medium"]["iteration"],
+            "expert": content["expert"]["iteration"],
+            "medium": content["medium"]["iteration"],
             "replay": [row["iteration"] for row in replay],
         },
-        datasets=stated["datasets"],
+        datasets=content["datasets"],
     )
 
 

@@ -74,7 +74,7 @@ class RandomChoicePolicy:
     n: int
 
     def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The number of an action ``()``; the observation is not looked at."""
+        """The index of an action ``()``, independent of the observation."""
         return np.asarray(rng.integers(self.n))
 
 

@@ -51,10 +51,10 @@ def collect_quality(
         family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``.
         quality: ``random``, ``medium``, ``medium-replay``, ``medium-expert`` or ``expert``.
         transitions: rows; by default the preset file's number for this quality.
-        seed: see :func:`~seqrl_cli.behaviour.collect.collect`, also for the next two.
-        workers: processes.
+        seed: seed of the collection, see :func:`~seqrl_cli.behaviour.collect.collect`.
+        workers: number of processes.
         progress: called with (rows so far, total rows).
-        folder: with the preset files; by default the shipped ones.
+        folder: folder of the preset files; by default the shipped ones.
 
     Raises:
         UsageError: there is no such family or quality.

@@ -1,8 +1,8 @@
-"""The registry of architectures: the one place that says which there are and what each of them is.
+"""The registry of architectures, the only place that lists them.
 
-To add one: an entry here, its section of the configuration, its module below ``models/`` and its preset. Help,
-completion, the owners of keys, names of plans' folders and messages follow from the entry. Nothing heavy is imported
-here, because the command line's help reads it.
+A new architecture needs an entry here, its section of the configuration, its module below ``models/`` and its preset.
+Help, completion, the owners of keys, names of plans' folders and messages follow from the entry. Nothing heavy is
+imported here, because the command line's help reads it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Trait = Literal["planner", "policy", "return-conditioned", "explores", "recurrent"]
-"""What architectures have in common: keys of the configuration belong to all that have a trait."""
+"""What architectures can have in common: a key of the configuration belongs to all architectures with its trait."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Kind:
     Attributes:
         name: also the trait that they all have.
         reads: what they are trained on, in a word.
-        named_by: keys of ``plan`` with which the name of a plan's folder begins.
+        named_by: keys of ``plan`` that start the name of a plan's folder.
         paper_schedule: whether the learning rate follows the papers' schedule over the whole run, which then also
-            gives the number of updates. Otherwise it stays at its height, and a longer run is a shorter one continued.
+            gives the number of updates. Otherwise it stays constant after the warm-up, and a run can be continued.
     """
 
     name: Literal["planner", "policy"]
@@ -33,7 +33,7 @@ class Kind:
 
 
 PLANNER = Kind("planner", "tokens", ("horizon", "beam_width", "max_context_transitions"), paper_schedule=True)
-"""Models of tokens; beam search plans with them."""
+"""Token models, with which beam search plans."""
 
 POLICY = Kind("policy", "data", ("target_return", "max_context_transitions"), paper_schedule=False)
 """Models that predict actions themselves."""
@@ -49,12 +49,12 @@ class Architecture:
         summary: what it is, in a few words, for help.
         loss: what its training loss is, with its unit.
         section: its class of the configuration's section ``model``, as ``module:class``.
-        model: how its models are made, decoded and known, as ``module:name``.
+        model: its implementation, which makes, decodes and recognises models, as ``module:name``.
         presets: its file below ``presets/``; None = ``base.yaml`` and the files of the dataset families.
-        return_conditioned: whether it is asked for a return.
+        return_conditioned: whether its actions are conditioned on a target return.
         recurrent: whether it can carry its state from step to step of an episode instead of seeing a window.
         no_exploration: why it cannot be fine-tuned online; None = it can.
-        exports: formats of other projects that its models can be written in.
+        exports: formats of other projects to which its models can be exported.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Architecture:
     @property
     def traits(self) -> frozenset[Trait]:
         """What it has in common with others."""
-        also: dict[Trait, bool] = {
+        optional: dict[Trait, bool] = {
             "return-conditioned": self.return_conditioned,
             "explores": self.no_exploration is None,
             "recurrent": self.recurrent,
         }
-        return frozenset([self.kind.name, *(trait for trait, has in also.items() if has)])
+        return frozenset([self.kind.name, *(trait for trait, has in optional.items() if has)])
 
     def __str__(self) -> str:
         """``a gpt``, ``an odt``."""
@@ -136,7 +136,7 @@ _ENTRIES = (
         section="seqrl_cli.config.model_sections:BehaviourCloningSection",
         model="seqrl_cli.models.decision.implementations:BC",
         presets="policies/bc.yaml",
-        no_exploration="it knows no returns to aim at",
+        no_exploration="it is not conditioned on a return",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Optional packages: which extra brings which, whether it is here, and the line that installs it."""
+"""Optional packages: which extra installs which, whether it is installed, and the command that installs it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PURPOSES = {
     "robotics": "environments of antmaze, maze2d, kitchen and adroit datasets",
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
     "d4rl": "D4RL's own list of datasets, which is read and never run",
-    "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals ours",
+    "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
 }
 
 _DISTRIBUTIONS = {
@@ -46,7 +46,7 @@ def is_installed(extra: str) -> bool:
 
 
 def installed_version(extra: str) -> str | None:
-    """Version of an extra's package; None where it is not installed."""
+    """Version of an extra's package; None if it is not installed."""
     try:
         return metadata.version(_DISTRIBUTIONS[extra]) if is_installed(extra) else None
     except metadata.PackageNotFoundError:
@@ -54,37 +54,39 @@ def installed_version(extra: str) -> str | None:
 
 
 def install_line(extra: str) -> str:
-    """The command that installs an extra's packages: with the constraints of the checkout that seqrl came from.
+    """The command that installs an extra's packages, with the constraints of the checkout that seqrl came from.
 
-    Where it came from elsewhere, a wheel for example, the packages are named that it asks for.
+    If seqrl came from elsewhere, for example a wheel, the command names the packages themselves.
     """
-    checkout, editable = _checkout()
+    checkout, is_editable = _checkout()
     constraints = f"-c {checkout / CONSTRAINTS} " if checkout else ""
     if checkout and extra not in _WITHOUT_DEPENDENCIES:
-        return f"pip install {constraints}{'-e ' * editable}'{checkout}[{extra}]'"
+        editable = "-e " if is_editable else ""
+        return f"pip install {constraints}{editable}'{checkout}[{extra}]'"
     requirements = _requirements(extra) or [_DISTRIBUTIONS[extra]]
     bare = "--no-deps " if extra in _WITHOUT_DEPENDENCIES else ""
     return f"pip install {constraints}{bare}" + " ".join(f"'{requirement}'" for requirement in requirements)
 
 
 def _checkout() -> tuple[Path | None, bool]:
-    """The folder that seqrl was installed from, by pip's own note (PEP 610), and whether it is used as it stands there.
+    """The folder that seqrl was installed from, by pip's record (PEP 610), and whether the install is editable.
 
-    None when it was no checkout; ``.`` when the process is in it.
+    The folder is None if it was no checkout, and ``.`` if it is the working directory.
     """
     with suppress(metadata.PackageNotFoundError, ValueError, KeyError):
-        note = json.loads(metadata.distribution("seqrl").read_text("direct_url.json") or "")
-        folder = Path(url2pathname(urlsplit(note["url"]).path))
+        record = json.loads(metadata.distribution("seqrl").read_text("direct_url.json") or "")
+        folder = Path(url2pathname(urlsplit(record["url"]).path))
         if (folder / CONSTRAINTS).is_file():
-            return Path() if folder.resolve() == Path.cwd() else folder, bool(note["dir_info"].get("editable"))
+            shown = Path() if folder.resolve() == Path.cwd() else folder
+            return shown, bool(record["dir_info"].get("editable"))
     return None, False
 
 
 def _requirements(extra: str) -> list[str]:
     """The packages that our own metadata names for an extra."""
     try:
-        stated = metadata.requires("seqrl") or []
+        requirements = metadata.requires("seqrl") or []
     except metadata.PackageNotFoundError:
         return []
     mark = re.compile(rf"""extra\s*==\s*['"]{extra}['"]""")
-    return [line.partition(";")[0].strip() for line in stated if mark.search(line)]
+    return [line.partition(";")[0].strip() for line in requirements if mark.search(line)]

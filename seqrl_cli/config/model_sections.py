@@ -1,4 +1,4 @@
-"""The section ``model`` of each architecture: only the keys that it has, and the arguments of its constructor."""
+"""The section ``model`` of each architecture: its own keys only, and the arguments of its constructor."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class ModelSection(Section):
     arch: str = Field(description="architecture")
     n_layer: int = Field(4, ge=1, description="layers")
     width: int = Field(128, ge=1, description="width of the embedding")
-    residual_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    residual_dropout: float = Field(0.1, ge=0.0, lt=1.0, description="dropout of each layer's output")
 
 
 class AttentionSection(ModelSection):
     """Models with heads that see a window of the past."""
 
     n_head: int = Field(4, ge=1, description="attention heads")
-    sequence_length: int = Field(10, ge=1, description="transitions in a training window")
-    embedding_dropout: float = Field(0.1, ge=0.0, lt=1.0)
-    attention_dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    sequence_length: int = Field(10, ge=1, description="transitions per training window")
+    embedding_dropout: float = Field(0.1, ge=0.0, lt=1.0, description="dropout of the embeddings")
+    attention_dropout: float = Field(0.1, ge=0.0, lt=1.0, description="dropout of the attention weights")
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> AttentionSection:
@@ -43,10 +43,10 @@ class AttentionSection(ModelSection):
 
 
 class TokenModelSection(AttentionSection):
-    """Models of tokens."""
+    """Token models."""
 
-    mask_values: bool = Field(True, description="no token sees a value token of the past")
-    stop_token: bool = Field(True, description="the end of an episode is predicted, too")
+    mask_values: bool = Field(True, description="hide past value tokens from all tokens")
+    stop_token: bool = Field(True, description="predict the end of an episode, too")
 
     def arguments(self, dims: int) -> dict[str, Any]:
         """Keyword arguments of the model's constructor, for transitions of ``dims`` tokens."""
@@ -57,7 +57,7 @@ class PolicySection(ModelSection):
     """Models that predict actions."""
 
     def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
-        """Keyword arguments of the model's constructor, of which the section ``policy`` decides some."""
+        """Keyword arguments of the model's constructor, some of them from the section ``policy``."""
         raise NotImplementedError
 
 
@@ -67,7 +67,7 @@ class GPTSection(TokenModelSection):
     arch: Literal["gpt"] = "gpt"
 
     def arguments(self, dims: int) -> dict[str, Any]:
-        """See :meth:`TokenModelSection.arguments`; a gpt has one position for each token of its window but the last."""
+        """See :meth:`TokenModelSection.arguments`; a gpt has one position per token of its window except the last."""
         return {**super().arguments(dims), "block_size": self.sequence_length * dims - 1}
 
 
@@ -75,11 +75,11 @@ class RetNetSection(TokenModelSection):
     """The retentive network."""
 
     arch: Literal["retnet"] = "retnet"
-    value_width: int | None = Field(None, ge=1, description="retnet: width of all heads' values; null = width")
+    value_width: int | None = Field(None, ge=1, description="retnet: total width of all heads' values; null = width")
     ffn_width: int | None = Field(
         None,
         ge=1,
-        description="retnet: inner width of the gated networks; null = 7/3 x width, which makes it as large as a gpt",
+        description="retnet: inner width of the gated networks; null = 7/3 x width, for as many parameters as a gpt",
     )
     mode: Literal["parallel", "chunkwise", "recurrent"] = Field("parallel", description="retnet: form of retention")
     chunk_size: int = Field(64, ge=1, description="retnet: tokens per chunk of the chunkwise form")
@@ -88,11 +88,11 @@ class RetNetSection(TokenModelSection):
     def _heads_turn_in_pairs(self) -> RetNetSection:
         if self.value_width is not None:
             self._check_divisible("value_width", self.value_width)
-        each = self.width // self.n_head
-        if each % 2:
+        head_width = self.width // self.n_head
+        if head_width % 2:
             raise ValueError(
-                f"model.width = {self.width} gives each of model.n_head = {self.n_head} heads {each} dimensions; "
-                "a retnet turns them in pairs and needs an even number"
+                f"model.width = {self.width} gives each of model.n_head = {self.n_head} heads {head_width} dimensions; "
+                "a retnet rotates them in pairs and needs an even number"
             )
         return self
 
@@ -116,7 +116,7 @@ class OnlineDecisionTransformerSection(DecisionTransformerSection):
 
 
 class BehaviourCloningSection(PolicySection):
-    """A perceptron."""
+    """A multilayer perceptron."""
 
     arch: Literal["bc"] = "bc"
 

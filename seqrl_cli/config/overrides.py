@@ -1,4 +1,4 @@
-"""``key=value`` on the command line, nested dictionaries, and sentences out of pydantic's errors."""
+"""``key=value`` on the command line, nested dictionaries, and sentences from pydantic's errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seqrl_cli.errors import UsageError, nearest, unknown
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """Every key of a configuration as it is written on the command line: ``seed``, ``train.learning_rate``, ….
+    """Every key of a configuration, as written on the command line: ``seed``, ``train.learning_rate``, ….
 
     A section that is one of several kinds has the keys of all of them.
     """
@@ -66,8 +66,8 @@ def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def dig(nested: Mapping[str, Any], dotted: str) -> Any:
-    """``dig({"train": {"seed": 1}}, "train.seed")`` → ``1``."""
+def get_dotted(nested: Mapping[str, Any], dotted: str) -> Any:
+    """``get_dotted({"train": {"seed": 1}}, "train.seed")`` → ``1``."""
     value: Any = nested
     for part in dotted.split("."):
         value = value[part]
@@ -75,7 +75,7 @@ def dig(nested: Mapping[str, Any], dotted: str) -> Any:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; what comes later wins."""
+    """Merge nested dictionaries; later values win."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -99,8 +99,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = 
 def sentence(error: ValidationError) -> str:
     """The first fault of a pydantic error as half a sentence: key, value, reason."""
     first = error.errors()[0]
-    parts = (str(part) for part in first["loc"] if part not in ARCHITECTURES)  # whose section it is
-    key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # not which of a union's types
+    parts = (str(part) for part in first["loc"] if part not in ARCHITECTURES)  # without the tag of the section
+    key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # without the types of a union
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":
         close = nearest(str(first["input"]), re.findall("'([^']+)'", first["ctx"]["expected"]))

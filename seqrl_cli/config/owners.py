@@ -1,4 +1,4 @@
-"""Which architectures have which keys of the configuration: read off the sections, where each key is declared.
+"""Which architectures have which keys of the configuration, derived from the sections that declare the keys.
 
 A key of ``model`` belongs to the architectures whose section has it. A key of another section belongs to those with the
 trait that its mark names (see :class:`~seqrl_cli.config.section.Owned`), and to all if it has no mark.
@@ -28,7 +28,7 @@ _SECTIONS: dict[str, type[Section]] = {
 
 @cache
 def owned_keys() -> dict[str, tuple[str, ...]]:
-    """The keys outside ``model`` that not all architectures have, and those that have them."""
+    """The keys outside ``model`` that not all architectures have, each with the architectures that have it."""
     found = {}
     for name, section in _SECTIONS.items():
         own = marks(section, Owned)
@@ -40,7 +40,7 @@ def owned_keys() -> dict[str, tuple[str, ...]]:
 
 
 def owners(dotted: str) -> tuple[str, ...]:
-    """The architectures that have a key, in the registry's order; none where there is no such key of ``model``."""
+    """The architectures that have a key, in the registry's order; none if ``model`` has no such key."""
     section, _, key = dotted.partition(".")
     if section == "model":
         return tuple(arch for arch, own in model_sections().items() if key in own.model_fields)
@@ -52,50 +52,49 @@ def has_key(arch: str, dotted: str) -> bool:
     return arch in owners(dotted)
 
 
-def foreign_key(arch: str, overrides: Mapping[str, Any]) -> str | None:
-    """What is wrong with the first of some dotted overrides that an architecture does not have, as a sentence."""
+def describe_foreign_key(arch: str, overrides: Mapping[str, Any]) -> str | None:
+    """A sentence about the first dotted key that an architecture does not have; None if it has all of them."""
     for dotted, value in overrides.items():
-        having = owners(dotted)
-        if having and arch in ARCHITECTURES and arch not in having:
-            return f"{dotted} = {value!r}, but only {in_words(having)} has it, not {with_article(arch)}"
+        owning = owners(dotted)
+        if owning and arch in ARCHITECTURES and arch not in owning:
+            return f"{dotted} = {value!r}, but only {in_words(owning)} has it, not {with_article(arch)}"
     return None
 
 
 def own_model_keys(model: Mapping[str, Any]) -> dict[str, Any]:
     """The section ``model`` with its ``arch``, and without other architectures' keys at their defaults.
 
-    Such keys come with configurations of before, and with those of another architecture that are taken over.
+    Configurations of earlier versions contain such keys, and so do those taken over from another architecture.
 
     Raises:
-        ValueError: there is no such architecture, or a key is another's and not at its default.
+        ValueError: there is no such architecture, or another's key is not at its default.
     """
     arch = model.get("arch", DEFAULT)
     if arch not in ARCHITECTURES:
         raise ValueError(_no_such_architecture(arch))
-    kept = {"arch": arch}
+    own = {"arch": arch}
     for key, value in model.items():
-        having = owners(f"model.{key}")
-        if arch in having or not having:
-            kept[key] = value
-        elif value != model_sections()[having[0]].model_fields[key].default:
-            raise ValueError(foreign_key(arch, {f"model.{key}": value}))
-    return kept
+        owning = owners(f"model.{key}")
+        if arch in owning or not owning:
+            own[key] = value
+        elif value != model_sections()[owning[0]].model_fields[key].default:
+            raise ValueError(describe_foreign_key(arch, {f"model.{key}": value}))
+    return own
 
 
 def _no_such_architecture(arch: object) -> str:
     *first, last = (repr(name) for name in ARCHITECTURES)
     close = nearest(str(arch), list(ARCHITECTURES))
-    return f"model.arch = {arch!r}: input should be {', '.join(first)} or {last}" + (
-        f"; did you mean {close!r}?" if close else ""
-    )
+    suggestion = f"; did you mean {close!r}?" if close else ""
+    return f"model.arch = {arch!r}: input should be {', '.join(first)} or {last}{suggestion}"
 
 
-def meaningful(values: Mapping[str, Any], arch: str) -> dict[str, Any]:
+def without_foreign_keys(values: Mapping[str, Any], arch: str) -> dict[str, Any]:
     """A configuration as nested dictionaries, without the keys that an architecture does not have."""
-    kept: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     for section, content in values.items():
         if isinstance(content, Mapping):
             content = {key: value for key, value in content.items() if has_key(arch, f"{section}.{key}")}
         if content != {}:
-            kept[section] = content
-    return kept
+            own[section] = content
+    return own

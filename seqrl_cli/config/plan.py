@@ -1,7 +1,7 @@
 """The section ``plan``: each key with its type, default, owners and place in the name of the plan's folder.
 
-This is the one place of a key. The planner's settings, the folder's name and the list of keys that an architecture has
-are derived from it.
+A key is declared only here. The planner's settings, the folder's name and the list of keys that an architecture has are
+derived from the declarations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from seqrl_cli.config.section import InName, NotInName, Owned, Section
 
 _SEARCH = Owned("planner")
 
-# The word of earlier versions: it is still accepted, and names folders, so that plans of theirs are found.
+# The word of earlier versions, which is still accepted, and still used in names of folders so that old plans are found.
 _EARLIER_WORDS = {"recurrent": "carry"}
 _RECURRENT_IN_NAME = InName("", spelled=_EARLIER_WORDS)
 
@@ -29,7 +29,7 @@ def _current_word(value: object) -> object:
 
 
 class SearchConfig(Section):
-    """How plans are searched for; policies have only the context length.
+    """Settings of the search for plans; policies have only the context length.
 
     Beam search as in the Trajectory Transformer (Janner et al. 2021, algorithm 1), with its base preset as default.
     """
@@ -37,29 +37,31 @@ class SearchConfig(Section):
     horizon: Annotated[int, _SEARCH, InName("H", always=True)] = Field(
         15, ge=1, description="transitions planned ahead"
     )
-    beam_width: Annotated[int, _SEARCH, InName("B", always=True)] = Field(128, ge=1)
+    beam_width: Annotated[int, _SEARCH, InName("B", always=True)] = Field(128, ge=1, description="number of beams")
     n_expand: Annotated[int, _SEARCH, InName("expand")] = Field(2, ge=1, description="samples per beam and transition")
     k_obs: Annotated[int | None, _SEARCH, InName("kobs")] = Field(
-        1, ge=1, description="observation tokens sampled from; 1 = greedy"
+        1, ge=1, description="sample from the top k observation tokens; 1 = greedy, null = from all"
     )
-    k_act: Annotated[int | None, _SEARCH, InName("kact")] = Field(None, ge=1, description="action tokens sampled from")
+    k_act: Annotated[int | None, _SEARCH, InName("kact")] = Field(
+        None, ge=1, description="sample from the top k action tokens; null = from all"
+    )
     cdf_obs: Annotated[float | None, _SEARCH, InName("cdfobs")] = Field(
-        None, ge=0.0, lt=1.0, description="least likely observation mass dropped"
+        None, ge=0.0, lt=1.0, description="probability of the least likely observation tokens to drop; null = none"
     )
     cdf_act: Annotated[float | None, _SEARCH, InName("cdfact")] = Field(
-        0.6, ge=0.0, lt=1.0, description="least likely action mass dropped"
+        0.6, ge=0.0, lt=1.0, description="probability of the least likely action tokens to drop; null = none"
     )
     percentile: Annotated[Literal["mean"] | float, _SEARCH, InName("p")] = Field(
-        "mean", description="reward and value estimate: mean, or a percentile"
+        "mean", description="estimate of rewards and values: mean, or a percentile"
     )
     max_context_transitions: Annotated[int, InName("ctx", always=True)] = Field(
-        5, ge=1, description="transitions the model sees"
+        5, ge=1, description="past transitions that the model sees"
     )
     prefix_context: Annotated[bool, _SEARCH, InName("prefix")] = Field(
         True, description="plan from past transitions, not from the observation alone"
     )
     plan_freq: Annotated[int, _SEARCH, InName("freq")] = Field(1, ge=1, description="environment steps between plans")
-    discount: Annotated[float, _SEARCH] = Field(0.99, gt=0.0, le=1.0)
+    discount: Annotated[float, _SEARCH] = Field(0.99, gt=0.0, le=1.0, description="discount of a plan's rewards")
     window: Annotated[WindowKind, _SEARCH, InName("")] = Field(
         "sliding", description="what happens when the context is full"
     )
@@ -67,7 +69,7 @@ class SearchConfig(Section):
         "window", description="window = the last transitions, encoded again; recurrent = a retnet's state"
     )
     precision: Annotated[Precision, _SEARCH, InName("")] = Field(
-        "float32", description="of products with weights; bf16 plans differ in some tokens"
+        "float32", description="precision of products with weights; bf16 plans differ in some tokens"
     )
     engine: Annotated[Engine, _SEARCH, NotInName("engines differ in speed; an episode records its own")] = Field(
         "auto",
@@ -92,7 +94,7 @@ class PlanConfig(SearchConfig):
         4, ge=1, description="episodes planned at once"
     )
     target_return: Annotated[float | None, Owned("return-conditioned"), InName("RTG", always=True)] = Field(
-        None, description="dt, odt: return asked for; null = the dataset's best"
+        None, description="dt, odt: target return; null = the dataset's best"
     )
     max_steps: Annotated[int | None, InName("steps")] = Field(
         None, ge=1, description="step limit of an episode; null = the environment's"

@@ -1,4 +1,4 @@
-"""What a plan's folder is called: its settings, in short; and a return, as it is told everywhere else."""
+"""The name of a plan's folder, made of its settings, and the text of a target return."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _HARMLESS = marks(PlanConfig, NotInName)
 def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None = None) -> str:
     """The plan folder's name: ``H15-B128-ctx5-s0``, with every other setting that is not the default in between.
 
-    A policy's is ``RTG3600-ctx5-s0``, or ``mode-s0`` where it is asked for no return.
+    A policy's is ``RTG3600-ctx5-s0``, or ``mode-s0`` without a target return.
     """
-    parts = _beginning(config, arch)
+    parts = _required_parts(config, arch)
     for key, field in PlanConfig.model_fields.items():
         mark = _MARKS.get(key, InName(key))
         value = getattr(config, key)
@@ -26,8 +26,8 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
     return "-".join([*parts, f"s{seed}"])
 
 
-def _beginning(config: PlanConfig, arch: str) -> list[str]:
-    """What a name always tells, at the defaults too; ``mode`` where no return is asked for."""
+def _required_parts(config: PlanConfig, arch: str) -> list[str]:
+    """The settings that are part of every name, even at their defaults; ``mode`` without a target return."""
     keys = ARCHITECTURES[arch].kind.named_by
     if getattr(config, keys[0]) is None:
         return ["mode"]
@@ -45,5 +45,5 @@ def _short(value: object) -> str:
 
 
 def return_text(value: float) -> str:
-    """A return that is asked for, with all digits that tell it from others and no more: ``3,600``, ``2,965.2``."""
+    """A target return with all its digits and no more: ``3,600``, ``2,965.2``."""
     return f"{value:,}".removesuffix(".0")

@@ -1,8 +1,8 @@
 """Presets: YAML files under ``presets/``, chosen by the dataset's name and the architecture.
 
-For models of tokens there is one file a dataset family, and ``base.yaml``; for each policy one in ``policies/``.
-Layers, each over the one before: the schema's defaults, the base for the size, the dataset's entry, then what the
-user wrote. At laptop size the entry comes first: how to sample stays the dataset's, how much is the laptop's.
+Token models have one file per dataset family, and ``base.yaml``; each policy has one file in ``policies/``. Layers, the
+later ones overriding the earlier: the schema's defaults, the base for the size, the dataset's entry, the user's values.
+At laptop size the entry comes before the base: it decides how to sample, and the base how much.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
 from seqrl_cli.config.overrides import merge, nest, sentence
-from seqrl_cli.config.owners import foreign_key, meaningful
+from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
@@ -40,11 +40,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SeqrlError(f"no file {path}", "check the path") from error
+        raise SeqrlError(f"there is no file {path}", "check the path") from error
     except (OSError, ValueError, yaml.YAMLError) as error:  # a date such as 2020-13-01 is a ValueError
         raise SeqrlError(f"{path} cannot be read as YAML", "restore the file, or delete it and start again") from error
     if not isinstance(content, dict):
-        raise SeqrlError(f"{path} holds {type(content).__name__}, not a mapping", "restore the file")
+        raise SeqrlError(f"{path} contains {type(content).__name__}, not a mapping", "restore the file")
     return content
 
 
@@ -62,7 +62,7 @@ def preset_names(arch: str = DEFAULT) -> list[str]:
 def preset_for(dataset: str, arch: str = DEFAULT) -> str:
     """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``.
 
-    Datasets that are joined by ``+`` take the preset of the first.
+    Datasets joined by ``+`` use the preset of the first.
     """
     dataset = dataset.partition("+")[0]
     names = preset_names(arch)
@@ -72,7 +72,7 @@ def preset_for(dataset: str, arch: str = DEFAULT) -> str:
 
 
 def default_size(dataset: str) -> str:
-    """D4RL names get the papers' size; simulated data and files get the one that a laptop finishes in minutes."""
+    """``paper`` for D4RL's names; ``laptop``, which trains in minutes, for simulated data and files."""
     return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v1", "-v2")) else "laptop"
 
 
@@ -93,8 +93,8 @@ def preset_layers(name: str, size: str, arch: str = DEFAULT) -> dict[str, Any]:
 
 
 def _sources(arch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The file that holds an architecture's base values, and those that hold its entries."""
-    entry = ARCHITECTURES.get(arch)  # None is refused with the other values
+    """The file with an architecture's base values, and those with its entries."""
+    entry = ARCHITECTURES.get(arch)  # an unknown name is refused later, with the other values
     if entry and entry.presets:
         return _own_file(entry.presets), [_own_file(entry.presets)]
     return _files()["base"], [content for stem, content in _files().items() if stem != "base"]
@@ -125,12 +125,12 @@ def resolve_config(
 
 
 def refuse_foreign_keys(arch: str, overrides: Mapping[str, Any]) -> None:
-    """Stop at a key that was given and means nothing to the architecture, even if it is given its default.
+    """Refuse given keys that the architecture does not have, even at their defaults.
 
     Raises:
-        UsageError: names the key, who has it, and the architecture.
+        UsageError: names the key, the architectures that have it, and this one.
     """
-    if wrong := foreign_key(arch, overrides):
+    if wrong := describe_foreign_key(arch, overrides):
         raise UsageError(wrong, "leave it out; `seqrl presets show --arch ARCH` prints the keys of an architecture")
 
 
@@ -138,7 +138,7 @@ def validate(values: Mapping[str, Any]) -> Config:
     """Check nested values against the schema.
 
     Raises:
-        UsageError: names the key, the value and the reason.
+        UsageError: a value does not fit; names the key, the value and the reason.
     """
     try:
         return Config.model_validate(values)
@@ -160,4 +160,6 @@ def load_config(path: Path) -> Config:
 
 def dump_config(config: Config) -> str:
     """The configuration as YAML, in the schema's order, without the keys that its architecture does not have."""
-    return yaml.safe_dump(meaningful(config.model_dump(), config.model.arch), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(
+        without_foreign_keys(config.model_dump(), config.model.arch), sort_keys=False, allow_unicode=True
+    )

@@ -1,7 +1,7 @@
 """Which keys of the configuration change the numbers of a trained model, and a hash of them.
 
-Each key of the configuration is in ``NUMBERS`` or in ``BOOKKEEPING``, or it seeds a run, or it is one of ``plan``,
-which the name of the plan's folder tells.
+Each key of the configuration is in ``NUMBERS``, ``SEEDS`` or ``BOOKKEEPING``, or belongs to ``plan``, whose keys are
+part of the name of the plan's folder.
 """
 
 from __future__ import annotations
@@ -10,65 +10,114 @@ import hashlib
 import json
 from typing import Any
 
-from seqrl_cli.config.overrides import dig
+from seqrl_cli.config.overrides import get_dotted
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 
 VERSION = 1
-"""Of the list. A new key with the default under which old runs were made needs no new version: only values that differ
-from the listed default are hashed. A key that is dropped, or a listed default that changes, does."""
+"""Version of the list. Only values that differ from the listed defaults are hashed, so a new key needs no new version
+if old runs used its default. A removed key or a changed default does need one."""
 
 NUMBERS: dict[str, Any] = {
     "dataset": None,
-    **{"data.env_id": None, "data.transitions": None, "data.seed": None, "data.bins": 100},
-    **{"data.discretizer": "quantile", "data.discount": 0.99, "data.termination_penalty": -100.0},
-    **{"model.arch": "gpt", "model.n_layer": 4, "model.n_head": 4, "model.width": 128, "model.sequence_length": 10},
-    **{"model.embedding_dropout": 0.1, "model.residual_dropout": 0.1, "model.attention_dropout": 0.1},
-    **{"model.mask_values": True, "model.stop_token": True, "model.value_width": None, "model.ffn_width": None},
-    **{"model.mode": "parallel", "model.chunk_size": 64},
-    **{"train.n_epochs_ref": 50, "train.updates": None, "train.batch_size": 256, "train.learning_rate": 6e-4},
-    **{"train.schedule": "clamped", "train.beta1": 0.9, "train.beta2": 0.95, "train.weight_decay": 0.1},
-    **{"train.grad_clip": 1.0, "train.action_weight": 5.0, "train.reward_weight": 1.0, "train.value_weight": 1.0},
-    **{"train.validation_share": 0.05, "train.precision": "auto"},
-    **{"policy.optimizer": "lamb", "policy.warmup_updates": 10_000, "policy.top_share": 1.0},
-    **{"policy.return_scale": 1e-3, "policy.time_embedding": False, "policy.stochastic_tanh": True},
-    **{"policy.entropy_samples": 1, "policy.target_entropy": None, "policy.initial_temperature": 0.1},
-    **{"policy.temperature_rate": 1e-4},
-    **{"online.iterations": 1500, "online.envs": 1, "online.updates": 300, "online.capacity": 1000},
-    **{"online.exploration_return": None, "online.exploration_ratio": 2.0, "online.noise": 1.0},
-    **{"online.learning_rate": None, "online.eval_episodes": 10, "online.max_steps": None},
+    "data.env_id": None,
+    "data.transitions": None,
+    "data.seed": None,
+    "data.bins": 100,
+    "data.discretizer": "quantile",
+    "data.discount": 0.99,
+    "data.termination_penalty": -100.0,
+    "model.arch": "gpt",
+    "model.n_layer": 4,
+    "model.n_head": 4,
+    "model.width": 128,
+    "model.sequence_length": 10,
+    "model.embedding_dropout": 0.1,
+    "model.residual_dropout": 0.1,
+    "model.attention_dropout": 0.1,
+    "model.mask_values": True,
+    "model.stop_token": True,
+    "model.value_width": None,
+    "model.ffn_width": None,
+    "model.mode": "parallel",
+    "model.chunk_size": 64,
+    "train.n_epochs_ref": 50,
+    "train.updates": None,
+    "train.batch_size": 256,
+    "train.learning_rate": 6e-4,
+    "train.schedule": "clamped",
+    "train.beta1": 0.9,
+    "train.beta2": 0.95,
+    "train.weight_decay": 0.1,
+    "train.grad_clip": 1.0,
+    "train.action_weight": 5.0,
+    "train.reward_weight": 1.0,
+    "train.value_weight": 1.0,
+    "train.validation_share": 0.05,
+    "train.precision": "auto",
+    "policy.optimizer": "lamb",
+    "policy.warmup_updates": 10_000,
+    "policy.top_share": 1.0,
+    "policy.return_scale": 1e-3,
+    "policy.time_embedding": False,
+    "policy.stochastic_tanh": True,
+    "policy.entropy_samples": 1,
+    "policy.target_entropy": None,
+    "policy.initial_temperature": 0.1,
+    "policy.temperature_rate": 1e-4,
+    "online.iterations": 1500,
+    "online.envs": 1,
+    "online.updates": 300,
+    "online.capacity": 1000,
+    "online.exploration_return": None,
+    "online.exploration_ratio": 2.0,
+    "online.noise": 1.0,
+    "online.learning_rate": None,
+    "online.eval_episodes": 10,
+    "online.max_steps": None,
 }
-"""The keys that make another method, each with the default that it had when it was listed."""
+"""The keys that define a method, each with the default that it had when it was listed."""
 
 SEEDS = ("seed", "online.seed")
-"""They change numbers, but two of them are seeds of one method."""
+"""Keys that change numbers but not the method: runs that differ only in them are seeds of one experiment."""
 
 BOOKKEEPING = (
-    *("size", "preset"),  # where values come from
-    *("train.compile", "train.log_every", "train.checkpoint_every", "train.keep_checkpoints"),
-    *("online.eval_every", "online.checkpoint_every"),
+    "size",
+    "preset",
+    "train.compile",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "online.eval_every",
+    "online.checkpoint_every",
 )
-"""How often something is measured or kept, and how fast it is computed: a run may go on with others."""
+"""Where values come from, how often something is measured or saved, and how fast it is computed.
+
+A run may resume with other values."""
 
 
 def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
-    """A hash of all that makes a model but its seed, behind the list's version: equal for the seeds of one experiment.
+    """A hash of everything but the seed that determines a model, equal for all seeds of one experiment.
+
+    It is prefixed with the version of the list.
 
     Args:
         config: the run's.
-        fine_tuned: whether the run went on online, so that those settings count, too.
+        fine_tuned: whether the run was fine-tuned online, so that the settings of ``online`` count, too.
     """
     values = config.model_dump()
     arch = config.model.arch
     counted = {}
     for key, default in NUMBERS.items():
-        belongs = has_key(arch, key) and (fine_tuned or not key.startswith("online."))
-        if belongs and (value := dig(values, key)) != default:
+        if not has_key(arch, key) or (key.startswith("online.") and not fine_tuned):
+            continue
+        value = get_dotted(values, key)
+        if value != default:
             counted[key] = value
     text = json.dumps(counted, sort_keys=True)
     return f"{VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def is_current(recipe: str) -> bool:
-    """Whether a recipe was made by this version of the list; before the first it had no version."""
+    """Whether a recipe was made by this version of the list; the oldest recipes have no version."""
     return recipe.startswith(f"{VERSION}-")

@@ -1,6 +1,6 @@
 """The typed configuration of a run: what config.yaml contains and what ``key=value`` may change.
 
-Frozen pydantic at the boundary only; below it functions take plain arguments. The section ``model`` is a union: its key
+Pydantic is used only at this boundary; functions below take plain arguments. The section ``model`` is a union: its key
 ``arch`` decides which other keys it has.
 """
 
@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.model_sections import GPTSection, ModelSection, model_sections
-from seqrl_cli.config.owners import foreign_key, own_model_keys, owned_keys
+from seqrl_cli.config.owners import describe_foreign_key, own_model_keys, owned_keys
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.section import Section
 from seqrl_cli.config.sections import DataConfig, OnlineConfig, PolicyConfig, TrainConfig
@@ -30,9 +30,9 @@ class Config(Section):
     """Everything that makes a run repeatable."""
 
     dataset: str = Field(description="dataset id")
-    size: Size = Field("paper", description="the papers' sizes, or one that two cores finish in minutes")
-    preset: str = Field("base", description="preset the values come from")
-    seed: int = Field(42, ge=0)
+    size: Size = Field("paper", description="paper = the papers' sizes; laptop = trains in minutes on two cores")
+    preset: str = Field("base", description="preset that the values come from")
+    seed: int = Field(42, ge=0, description="seed of weights, batches and held-out episodes")
     data: DataConfig = DataConfig()
     model: AnyModelSection = GPTSection()
     train: TrainConfig = TrainConfig()
@@ -61,6 +61,6 @@ class Config(Section):
             part: Section = getattr(self, section)
             if getattr(part, key) != type(part).model_fields[key].default:
                 changed[dotted] = getattr(part, key)
-        if wrong := foreign_key(self.model.arch, changed):
+        if wrong := describe_foreign_key(self.model.arch, changed):
             raise ValueError(wrong)
         return self

@@ -1,4 +1,4 @@
-"""What every part of the configuration is, and what a key of one may declare about itself beside type and default."""
+"""The base class of the configuration's sections, and the marks that a key may carry beside its type and default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Section(BaseModel):
     """A part of the configuration: immutable, and unknown keys are errors.
 
     Attributes:
-        OWNER: the trait of the architectures that have the keys without a mark of their own; None = all have them.
+        OWNER: the trait of the architectures that have the section's unmarked keys; None = all have them.
     """
 
     OWNER: ClassVar[Trait | None] = None
@@ -36,12 +36,12 @@ class Owned:
 
 @dataclass(frozen=True)
 class InName:
-    """How the name of a plan's folder tells the key; one without a mark is told by its own name.
+    """How a key appears in the name of a plan's folder; a key without a mark appears under its own name.
 
     Attributes:
-        prefix: what is written before the value.
-        always: whether the name begins with the key, at its default too; else it tells only what is not the default.
-        spelled: how some values are written, where not as themselves.
+        prefix: text before the value.
+        always: whether the key is at the start of every name; otherwise it appears only if it is not at its default.
+        spelled: values that are spelled differently in the name.
     """
 
     prefix: str
@@ -51,7 +51,7 @@ class InName:
 
 @dataclass(frozen=True)
 class NotInName:
-    """The name of a plan's folder does not tell the key, because it changes no episode.
+    """The key is not part of the name of a plan's folder, because it changes no episode.
 
     Attributes:
         why: the reason, for readers.
@@ -61,7 +61,7 @@ class NotInName:
 
 
 def marks(section: type[Section], kind: type[Mark]) -> dict[str, Mark]:
-    """The keys of a section that carry a mark of one kind, in the section's order, and the mark."""
+    """The marks of one kind by key, in the section's order."""
     found: dict[str, Mark] = {}
     for key, field in section.model_fields.items():
         for mark in field.metadata:

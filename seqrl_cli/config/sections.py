@@ -18,16 +18,16 @@ _PLANNER, _RETURNS, _EXPLORES = Owned("planner"), Owned("return-conditioned"), O
 class DataConfig(Section):
     """From a source to tokens."""
 
-    env_id: str | None = Field(None, description="gymnasium id, for a file that does not name one")
+    env_id: str | None = Field(None, description="gymnasium id, for a file that does not state one")
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
-    seed: int | None = Field(None, ge=0, description="seed of a simulated dataset; null = 0, or that of the one here")
+    seed: int | None = Field(None, ge=0, description="seed of a simulated dataset; null = 0, or the existing one's")
     bins: Annotated[int, _PLANNER] = Field(100, ge=2, le=65_000, description="bins per dimension")
     discretizer: Annotated[Literal["quantile", "uniform"], _PLANNER] = Field(
         "quantile", description="bins of equal mass or of equal width"
     )
     discount: Annotated[float, _PLANNER] = Field(0.99, gt=0.0, le=1.0, description="discount of the value targets")
     termination_penalty: Annotated[float | None, _PLANNER] = Field(
-        -100.0, description="reward at a true terminal; null keeps the reward"
+        -100.0, description="reward at a true terminal; null = the data's own"
     )
 
 
@@ -35,27 +35,27 @@ class TrainConfig(Section):
     """Optimisation."""
 
     n_epochs_ref: Annotated[int, _PLANNER] = Field(
-        50, ge=1, description="epochs over a dataset of one million windows; fixes the updates"
+        50, ge=1, description="epochs over a dataset of one million windows, which give the number of updates"
     )
     updates: int | None = Field(None, ge=1, description="number of updates; null = from n_epochs_ref")
     batch_size: int = Field(256, ge=1, description="windows per update")
-    learning_rate: float = Field(6e-4, gt=0.0)
+    learning_rate: float = Field(6e-4, gt=0.0, description="highest learning rate")
     schedule: Annotated[Literal["clamped", "tt-exact"], _PLANNER] = Field(
-        "clamped", description="cosine that stays at 10 %, or rises again"
+        "clamped", description="cosine decay that stays at 10 % (clamped), or rises again as the original's (tt-exact)"
     )
-    beta1: float = Field(0.9, ge=0.0, lt=1.0)
-    beta2: float = Field(0.95, ge=0.0, lt=1.0)
-    weight_decay: float = Field(0.1, ge=0.0)
-    grad_clip: float = Field(1.0, gt=0.0)
+    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="decay of the optimizer's mean gradient")
+    beta2: float = Field(0.95, ge=0.0, lt=1.0, description="decay of the optimizer's mean squared gradient")
+    weight_decay: float = Field(0.1, ge=0.0, description="weight decay of the optimizer")
+    grad_clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient")
     action_weight: Annotated[float, _PLANNER] = Field(5.0, ge=0.0, description="weight of action tokens in the loss")
-    reward_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0)
-    value_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0)
+    reward_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0, description="weight of reward tokens in the loss")
+    value_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0, description="weight of value tokens in the loss")
     validation_share: float = Field(0.05, gt=0.0, lt=1.0, description="fraction of episodes held out")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto = bf16 where it is faster")
     compile: bool = Field(False, description="torch.compile the model")
     log_every: int = Field(100, ge=1, description="updates between lines of metrics.jsonl")
     checkpoint_every: int = Field(1000, ge=1, description="updates between checkpoints and validations")
-    keep_checkpoints: int = Field(3, ge=1, description="newest checkpoints kept")
+    keep_checkpoints: int = Field(3, ge=1, description="number of newest checkpoints to keep")
 
 
 class PolicyConfig(Section):
@@ -63,11 +63,11 @@ class PolicyConfig(Section):
 
     OWNER = "policy"
 
-    optimizer: Literal["lamb", "adamw"] = Field("lamb", description="lamb decays all parameters, adamw the matrices")
-    warmup_updates: int = Field(10_000, ge=0, description="updates until the learning rate is reached")
-    top_share: float = Field(1.0, gt=0.0, le=1.0, description="train on the best episodes, this fraction of all steps")
-    return_scale: Annotated[float, _RETURNS] = Field(1e-3, gt=0.0, description="dt, odt: factor of the return-to-go")
-    time_embedding: Annotated[bool, _RETURNS] = Field(False, description="dt, odt: embed the step of the episode")
+    optimizer: Literal["lamb", "adamw"] = Field("lamb", description="lamb decays all parameters, adamw only matrices")
+    warmup_updates: int = Field(10_000, ge=0, description="updates over which the learning rate rises")
+    top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of all steps to train on, best episodes first")
+    return_scale: Annotated[float, _RETURNS] = Field(1e-3, gt=0.0, description="dt, odt: factor of returns-to-go")
+    time_embedding: Annotated[bool, _RETURNS] = Field(False, description="dt, odt: embed the time step")
     stochastic_tanh: Annotated[bool, _EXPLORES] = Field(
         True, description="odt: squash the Gaussian into the action box"
     )
@@ -75,7 +75,7 @@ class PolicyConfig(Section):
         1, ge=1, description="odt: samples per step for the entropy estimate (k)"
     )
     target_entropy: Annotated[float | None, _EXPLORES] = Field(
-        None, description="odt: lower bound of the entropy; null = -action dimensions"
+        None, description="odt: lower bound of the entropy; null = minus the number of action dimensions"
     )
     initial_temperature: Annotated[float, _EXPLORES] = Field(
         0.1, gt=0.0, description="odt: weight of the entropy at the start"
@@ -94,16 +94,16 @@ class OnlineConfig(Section):
     OWNER = "explores"
 
     seed: int | None = Field(
-        None, ge=0, description="of exploration, learning and evaluation; null = the pretraining's"
+        None, ge=0, description="seed of exploration, learning and evaluation; null = the pretraining's"
     )
     iterations: int = Field(1500, ge=1, description="rounds of exploring and learning; more may be added later")
     envs: int = Field(1, ge=1, description="exploration episodes per iteration, played at once")
     updates: int = Field(300, ge=1, description="gradient steps per iteration")
     capacity: int = Field(1000, ge=1, description="trajectories in the replay buffer, which starts with the best")
-    exploration_return: float | None = Field(None, description="return aimed at when exploring; null = from the ratio")
-    exploration_ratio: float = Field(2.0, gt=0.0, description="that return as a multiple of the evaluations' target")
-    noise: float = Field(1.0, ge=0.0, description="deviation when exploring, as a multiple of the policy's")
-    learning_rate: float | None = Field(None, gt=0.0, description="null = the pretraining's")
+    exploration_return: float | None = Field(None, description="target return when exploring; null = from the ratio")
+    exploration_ratio: float = Field(2.0, gt=0.0, description="the same as a multiple of the evaluations' target")
+    noise: float = Field(1.0, ge=0.0, description="standard deviation when exploring, as a multiple of the policy's")
+    learning_rate: float | None = Field(None, gt=0.0, description="learning rate; null = the pretraining's")
     eval_every: int = Field(10, ge=1, description="iterations between evaluations")
     eval_episodes: int = Field(10, ge=1, description="episodes per evaluation, by the policy's mode")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")

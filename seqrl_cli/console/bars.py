@@ -33,8 +33,8 @@ def progress_bar(rich: RichConsole, label: str, unit: str) -> Iterator[Progress]
 
     Args:
         rich: where to draw.
-        label: of the work.
-        unit: of what is counted, for example ``steps``.
+        label: name of the work.
+        unit: unit of progress, for example ``steps``.
 
     Yields:
         The function that updates the bar.

@@ -20,7 +20,7 @@ class OutputError(Exception):
 
 
 class Console:
-    """Prints what one command has to say.
+    """Prints the output of one command.
 
     Args:
         quiet: print only results and errors.
@@ -101,7 +101,7 @@ class Console:
 
     @contextmanager
     def progress(self, label: str, unit: str = "") -> Iterator[Progress]:
-        """Show a progress bar on a terminal, with rate and time left, or print a line now and then elsewhere.
+        """Show a progress bar on a terminal, with rate and time left, or print lines at intervals elsewhere.
 
         Yields:
             ``update(done, total, detail="")``; ``total`` may be None if it is unknown.

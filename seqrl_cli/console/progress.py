@@ -26,8 +26,8 @@ class ProgressLines:
     """Progress where there is no terminal, for example in a log file: one plain line per interval.
 
     Attributes:
-        label: of the work.
-        unit: of what is counted, for example ``steps``.
+        label: name of the work.
+        unit: unit of progress, for example ``steps``.
         print_line: prints one line.
         interval: seconds between lines.
     """

@@ -23,7 +23,7 @@ def rows_table(
         header: names of the columns.
         rows: their values.
         width: columns of the terminal.
-        title: above the table.
+        title: text above the table.
 
     Returns:
         The table; or, if it is wider than the terminal, one paragraph per row.

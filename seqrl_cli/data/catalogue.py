@@ -1,4 +1,4 @@
-"""The catalogue of datasets: what has a name, and what a user means by a name or a path.
+"""The catalogue of named datasets, and how a name or path that a user gives is resolved.
 
 Facts are in ``presets/datasets/*.yaml``, one file per source. D4RL's ``-v2`` data was recorded in gym's v2
 environments, which gymnasium no longer has: it is evaluated in the ``-v4`` ones. The simulated sets, ``sim/…``, are our
@@ -41,13 +41,13 @@ class DatasetSpec:
         quality: one of ``QUALITIES`` if there is a family, else None.
         env_id: gymnasium id of the environment to evaluate in; None if a file does not state it.
         files: what to download.
-        path: of the user's file.
+        path: the user's file; None for other sources.
         reference_min: mean return of a random policy, which scores 0; None if unknown.
         reference_max: mean return of an expert, which scores 1; None if unknown.
         observation_size: number of leading observation dimensions to keep; None keeps all.
         max_episode_steps: longest possible episode; None if unknown.
         episode_steps: length of an episode in a file without timeouts; None = the reader's default.
-        licence: of the data; None if not stated.
+        licence: licence of the data; None if not stated.
         extra: the extra that installs the environment; None if no extra is needed.
     """
 
@@ -79,7 +79,7 @@ class DatasetSpec:
 
     @property
     def stand_in(self) -> str | None:
-        """Id of the simulated dataset most like a downloaded one: same robot, nearest quality; None if none is."""
+        """Id of the simulated dataset most like a downloaded one: same robot, nearest quality; None if there's none."""
         if self.source == "sim" or self.family is None:
             return None
         nearest = {"full-replay": "medium-replay", "random-expert": "medium-expert", "simple": "medium"}
@@ -112,7 +112,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
     """Find the dataset that a user means by a name or a path.
 
     Anything with the suffix of a dataset file, and any existing file or folder, is a path. Its environment and scores
-    are those that it states; they are not guessed.
+    come from its attributes; they are not guessed.
 
     Raises:
         UsageError: there is no such dataset; the hint suggests the nearest name.
@@ -130,7 +130,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
     raise unknown("dataset", dataset_id, named, "seqrl download --list")
 
 
-def spec_of_file(dataset_id: str, path: Path, stated: Mapping[str, str | int | float | bool]) -> DatasetSpec:
+def spec_of_file(dataset_id: str, path: Path, attributes: Mapping[str, str | int | float | bool]) -> DatasetSpec:
     """Describe a dataset file by its attributes.
 
     Raises:
@@ -138,11 +138,11 @@ def spec_of_file(dataset_id: str, path: Path, stated: Mapping[str, str | int | f
     """
 
     def text(name: str) -> str | None:
-        value = stated.get(name)
+        value = attributes.get(name)
         return value if isinstance(value, str) else None
 
     def number(name: str) -> float | None:
-        value = stated.get(name)
+        value = attributes.get(name)
         if value is None:
             return None
         if isinstance(value, str | bool) or not math.isfinite(value):
@@ -182,17 +182,18 @@ def _simulated(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
 
 def _d4rl(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
     for group in facts["groups"]:
-        for name, stated in group["files"].items():
-            path, size, sha256 = (stated, None, None) if isinstance(stated, str) else _padded(stated)
+        for name, entry in group["files"].items():
+            path, size, sha256 = _path_size_hash(entry)
             mirrored = tuple(f"{root}/{path}" for root in facts["mirrors"])
             file = RemoteFile(f"{facts['base']}/{path}", path, size, sha256, mirrored)
             quality = name.removeprefix("bullet-").partition("-")[2].rpartition("-v")[0] if "family" in group else None
             yield DatasetSpec(name, "d4rl", quality=quality, files=(file,), licence=facts["licence"], **_shared(group))
 
 
-def _padded(stated: list[Any]) -> tuple[Any, Any, Any]:
-    """Path, size and hash of a file; a missing size or hash is None."""
-    path, size, sha256 = [*stated, None, None][:3]
+def _path_size_hash(entry: str | list[Any]) -> tuple[Any, Any, Any]:
+    """Path, size and hash of a file, given as a path or a list; a missing size or hash is None."""
+    given = [entry] if isinstance(entry, str) else entry
+    path, size, sha256 = [*given, None, None][:3]
     return path, size, sha256
 
 

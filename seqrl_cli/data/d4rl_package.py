@@ -1,7 +1,7 @@
 """The list of datasets inside the ``d4rl`` package, read without importing or running the package.
 
 Importing d4rl needs gym and the MuJoCo binaries of 2021. Its ``infos.py`` consists of three tables and a few loops that
-add to them. Those few kinds of statement are evaluated here on the syntax tree; anything else is refused.
+add to them. These few kinds of statement are evaluated here on the syntax tree; anything else is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.errors import SeqrlError
 
 _HINT = "seqrl does not need the package: pip uninstall d4rl, or install version 1.1"
-_MOST_STEPS = 100_000
+_MAX_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_list(path: Path) -> D4rlList:
     reader = _Reader()
     try:
         for statement in ast.parse(path.read_text(encoding="utf-8")).body:
-            reader.run(statement)
+            reader.execute(statement)
         tables = [reader.names[name] for name in ("DATASET_URLS", "REF_MIN_SCORE", "REF_MAX_SCORE")]
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise SeqrlError(f"cannot read D4RL's list {path}: {error}", _HINT) from error
@@ -77,9 +77,10 @@ class _Reader:
         self.names: dict[str, Any] = {}
         self._steps = 0
 
-    def run(self, statement: ast.stmt) -> None:
+    def execute(self, statement: ast.stmt) -> None:
+        """Execute a statement; raises ValueError if it is of another kind."""
         self._steps += 1
-        if self._steps > _MOST_STEPS:
+        if self._steps > _MAX_STEPS:
             raise ValueError("it takes too many steps")
         match statement:
             case ast.Expr(ast.Constant()):
@@ -92,11 +93,12 @@ class _Reader:
                 for item in self.value(items):
                     self.names[name] = item
                     for inner in body:
-                        self.run(inner)
+                        self.execute(inner)
             case _:
                 raise ValueError(f"line {statement.lineno} is neither a table nor a loop that fills one")
 
     def value(self, node: ast.expr) -> Any:
+        """The value of an expression; raises ValueError if it is of another kind."""
         match node:
             case ast.Constant(value) if isinstance(value, str | int | float):
                 return value
@@ -114,7 +116,7 @@ class _Reader:
                 return _join(self.value(left), self.value(right), operator)
             case ast.Call(ast.Attribute(text, "replace"), [old, new], []):
                 return _text(self.value(text)).replace(_text(self.value(old)), _text(self.value(new)))
-        raise ValueError(f"line {node.lineno} contains more than tables do")
+        raise ValueError(f"line {node.lineno} contains an expression that no table needs")
 
 
 def _join(left: Any, right: Any, operator: ast.operator) -> str:

@@ -1,13 +1,13 @@
-"""Bins: each dimension of a transition becomes one token, by its own edges.
+"""Bins: each dimension of a transition becomes one token, by the bin edges of that dimension.
 
-Two strategies, each with the rule of the project that introduced it, so that tokens equal theirs:
+Two strategies, each by the rule of the project that introduced it, so that tokens equal that project's:
 
 - ``quantile`` (Trajectory Transformer): edges are every ``ceil(rows / bins)``-th sorted value, and the maximum.
 - ``uniform`` (Faster Trajectory Transformer): edges divide the range evenly; values are nudged up by a relative 1e-5
   before they are compared, so that a value printed as an edge falls above it.
 
-In both the token is the largest edge that is not above the value, clipped to ``[0, bins - 1]``, and decodes to the
-middle of its bin. Token ``bins`` is free for "the episode has ended".
+In both, the token is the index of the largest edge not above the value, clipped to ``[0, bins - 1]``, and decodes to
+the middle of its bin. Token ``bins`` is free for "the episode has ended".
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Discretizer:
     """Bin edges of every dimension of ``[observation, action, reward, value]``.
 
     Attributes:
-        edges: ``(bins + 1, dims)`` float64, not decreasing along the first axis.
-        strategy: how the edges were placed; it decides how a value close to an edge is read.
+        edges: ``(bins + 1, dims)`` float64, non-decreasing along the first axis.
+        strategy: how the edges were placed; it decides how a value close to an edge is encoded.
     """
 
     edges: NDArray[np.float64]
@@ -67,7 +67,16 @@ class Discretizer:
     def fit_columns(
         cls, columns: Iterable[NDArray[np.floating]], bins: int, strategy: Strategy = "quantile"
     ) -> Discretizer:
-        """:meth:`fit` for data that comes one dimension at a time, each ``(count,)``."""
+        """Place the edges by data that comes one dimension at a time.
+
+        Args:
+            columns: one array ``(count,)`` per dimension.
+            bins: bins per dimension.
+            strategy: ``quantile`` or ``uniform``.
+
+        Raises:
+            SeqrlError: unknown strategy, fewer than one bin, no rows, or values that are not finite.
+        """
         if strategy not in get_args(Strategy):
             raise unknown("strategy", strategy, get_args(Strategy))
         if bins < 1:
@@ -77,7 +86,7 @@ class Discretizer:
         return cls(np.stack(edges, axis=1), strategy)
 
     def encode(self, rows: ArrayLike, start: int = 0) -> NDArray[np.unsignedinteger]:
-        """Tokens of values; what lies outside the edges takes the first or last bin.
+        """Tokens of values; values outside the edges fall into the first or last bin.
 
         Args:
             rows: ``(..., count)`` values of dimensions ``start`` to ``start + count - 1``.
@@ -104,14 +113,14 @@ class Discretizer:
         edges = self.edges[:, dim]
         values = column.astype(np.float64)
         if np.isnan(values).any():
-            raise SeqrlError(f"dimension {dim} holds NaN, which has no token", "remove or repair those rows")
+            raise SeqrlError(f"dimension {dim} contains NaN, which has no token", "remove or repair those rows")
         if self.strategy == "uniform":
             values += _uniform_nudge(values, edges)
-        # Only inner edges are searched: values outside then fall in the outer bins, without clipping.
+        # Only inner edges are searched, so values outside fall into the outer bins without clipping.
         return np.searchsorted(edges[1:-1], values, side="right")
 
     def decode(self, tokens: ArrayLike, start: int = 0) -> NDArray[np.float64]:
-        """The middle of each token's bin; the stop token reads as the last bin.
+        """The middle of each token's bin; the stop token decodes as the last bin.
 
         Args:
             tokens: ``(..., count)`` tokens of dimensions ``start`` to ``start + count - 1``.
@@ -127,16 +136,16 @@ class Discretizer:
 
 def _finite(column: NDArray[np.floating], dim: int) -> NDArray[np.floating]:
     if not len(column):
-        raise SeqrlError("there are no rows to place bins by", "use a dataset with at least one transition")
+        raise SeqrlError("there are no rows to fit bins to", "use a dataset with at least one transition")
     bad = ~np.isfinite(column)
     if bad.any():
         row = int(bad.argmax())
-        raise SeqrlError(f"dimension {dim} holds {column[row]} at row {row}", "remove or repair those rows")
+        raise SeqrlError(f"dimension {dim} contains {column[row]} at row {row}", "remove or repair those rows")
     return column
 
 
 def _quantile_edges(column: NDArray[np.floating], bins: int) -> NDArray[np.float64]:
-    """``bins + 1`` edges with about equally many rows between them; short data repeats its maximum."""
+    """``bins + 1`` edges with about equal numbers of rows between them; short data repeats its maximum."""
     ordered = np.sort(column)
     rows_per_bin = -(-len(ordered) // bins)
     picked = ordered[::rows_per_bin]

@@ -1,4 +1,4 @@
-"""Episodes: flat arrays plus offsets, the one form that every source of data turns into."""
+"""Episodes: flat arrays plus offsets, the common form of data from every source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Episodes:
 
     Row ``t`` holds the observation, the action taken there, and the reward that this action earned. The last row of
     every episode carries a flag: ``terminals`` where the environment ended it (the robot fell), ``timeouts`` where
-    only the clock or the end of the recording did.
+    only the step limit or the end of the recording did.
 
     Attributes:
         observations: ``(transitions, observation_dim)`` float32, or images ``(transitions, *shape)`` uint8.
@@ -74,8 +74,9 @@ class Episodes:
         ended = np.asarray(terminals, dtype=bool)
         cut = np.array(timeouts, dtype=bool)
         if not len(cut):
-            raise SeqrlError("the dataset holds no transitions", "check that the recording worked")
-        cut[-1] |= not ended[-1]
+            raise SeqrlError("the dataset contains no transitions", "check that the recording worked")
+        if not ended[-1]:
+            cut[-1] = True
         return cls(
             _as_observations(np.asarray(observations)),
             _as_actions(np.asarray(actions)),
@@ -106,7 +107,7 @@ class Episodes:
 
     @property
     def action_dim(self) -> int:
-        """Numbers per action; 1 of a discrete one."""
+        """Numbers per action; 1 if actions are discrete."""
         return math.prod(self.actions.shape[1:])
 
     @property
@@ -120,7 +121,7 @@ class Episodes:
         return np.add.reduceat(self.rewards, self.offsets[:-1], dtype=np.float64)
 
     def fingerprint(self, settings: Mapping[str, Any] | None = None) -> str:
-        """SHA-256, as hexadecimal digits, over the arrays and over the settings with which something is made of them.
+        """SHA-256, as hexadecimal digits, of the arrays and of the settings by which something is derived from them.
 
         File names, dates and attributes do not count: another copy of the same data has the same fingerprint.
         """
@@ -163,11 +164,11 @@ class Episodes:
         """All episodes of ``parts``, in order.
 
         Raises:
-            SizeMismatchError: the parts differ in the form of their observations or actions.
+            SizeMismatchError: the parts differ in the shape or kind of their observations or actions.
         """
         first = parts[0]
         for index, part in enumerate(parts[1:], 1):
-            if not first.spaces.fits(part.spaces):  # of choices, one part may show fewer than another
+            if not first.spaces.fits(part.spaces):  # a part may lack some of the discrete actions
                 part.spaces.require_fit(f"part {index}", first.spaces, "part 0", "join data of one environment only")
         return cls(
             np.concatenate([part.observations for part in parts]),

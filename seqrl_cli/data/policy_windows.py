@@ -1,7 +1,7 @@
-"""Windows of whole transitions for policies that learn from returns-to-go, cut a batch at a time.
+"""Windows of whole transitions for policies that learn from returns-to-go, cut one batch at a time.
 
-A batch is padded in one place, on the right: then a causal model needs no mask of its own to keep real steps from
-seeing padding, and its fused attention kernels apply.
+Batches are padded on the right only, so a causal model needs no mask of its own to keep real steps from seeing padding,
+and can use fused attention kernels.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from seqrl_cli.data.episodes import Episodes
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One episode of T steps, as it was played.
+    """One episode of T steps, as played.
 
     Attributes:
         observations: ``(T, observation_dim)`` float32, before each action.
         actions: ``(T, action_dim)`` float32.
         rewards: ``(T,)`` float32.
-        terminated: whether the environment ended it, rather than the clock.
+        terminated: whether the environment ended it, rather than the step limit.
     """
 
     observations: NDArray[np.float32]
@@ -43,20 +43,20 @@ class Trajectory:
 
     @cached_property
     def returns_to_go(self) -> NDArray[np.float32]:
-        """``(T,)``: at each step the sum of the real rewards from it to the end, undiscounted and unscaled."""
+        """``(T,)``: for each step, the sum of the rewards from it to the end, undiscounted and unscaled."""
         return np.cumsum(self.rewards[::-1], dtype=np.float64)[::-1].astype(np.float32)
 
 
 @dataclass(frozen=True)
 class PolicyBatch:
-    """Windows of K steps; where ``mask`` is false, past a trajectory's end, there are zeros.
+    """Windows of K steps, filled with zeros past a trajectory's end, where ``mask`` is false.
 
     Attributes:
         observations: ``(batch, K, observation_dim)`` float32.
         actions: ``(batch, K, action_dim)`` float32.
         returns_to_go: ``(batch, K)`` float32, undiscounted and unscaled.
         timesteps: ``(batch, K)`` int64, the step in the trajectory.
-        mask: ``(batch, K)`` bool, real steps first, then padding; every window has one real step at least.
+        mask: ``(batch, K)`` bool, real steps first, then padding; every window has at least one real step.
     """
 
     observations: NDArray[np.float32]
@@ -83,11 +83,11 @@ class PolicyBatch:
 class PolicyWindows:
     """Every window that starts at a step of a trajectory; the last windows of a trajectory extend past its end.
 
-    Window ``i`` counts through the steps of all trajectories in order, so a uniform draw below ``len(windows)`` takes a
-    trajectory in proportion to its length and a start that is uniform in it (Zheng et al. 2022, algorithm 2).
+    The windows are numbered through the steps of all trajectories in order, so a uniform draw below ``len(windows)``
+    picks a trajectory in proportion to its length, and a uniform start in it (Zheng et al. 2022, algorithm 2).
 
     Args:
-        trajectories: at least one, of equal sizes; kept as they are, not copied.
+        trajectories: at least one, with equal sizes of observations and actions; they are not copied.
         context: steps per window (K).
     """
 
@@ -119,9 +119,9 @@ def cut_windows(trajectories: Sequence[Trajectory], starts: ArrayLike, context: 
         context: steps per window (K); the rest is padded on the right.
     """
     first = np.asarray(starts, dtype=np.int64)
-    batch, one = len(trajectories), trajectories[0]
-    observations = np.zeros((batch, context, one.observations.shape[1]), np.float32)
-    actions = np.zeros((batch, context, one.actions.shape[1]), np.float32)
+    batch = len(trajectories)
+    observations = np.zeros((batch, context, trajectories[0].observations.shape[1]), np.float32)
+    actions = np.zeros((batch, context, trajectories[0].actions.shape[1]), np.float32)
     returns_to_go = np.zeros((batch, context), np.float32)
     lengths = np.minimum(np.array([len(one) for one in trajectories]) - first, context)
     for row, (one, start, length) in enumerate(zip(trajectories, first.tolist(), lengths.tolist(), strict=True)):
@@ -148,9 +148,9 @@ def trajectories_of(episodes: Episodes) -> list[Trajectory]:
 
 
 def best_fraction(trajectories: Sequence[Trajectory], fraction: float) -> list[Trajectory]:
-    """The trajectories of highest return that hold a fraction of all steps, for percentile behaviour cloning.
+    """The trajectories of highest return that together have a fraction of all steps, for percentile behaviour cloning.
 
-    Whole trajectories are taken, best first, until they hold the fraction (Chen et al. 2021, section 5.1: the top X %
+    Whole trajectories are taken, best first, until they have that many (Chen et al. 2021, section 5.1: the top X %
     of steps, ordered by the return of their episode).
 
     Args:
@@ -158,7 +158,7 @@ def best_fraction(trajectories: Sequence[Trajectory], fraction: float) -> list[T
         fraction: in (0, 1].
 
     Returns:
-        At least one trajectory, in the order that they came in.
+        At least one trajectory, in the original order.
     """
     assert 0 < fraction <= 1
     order = np.argsort([-one.total_reward for one in trajectories], kind="stable")

@@ -28,12 +28,12 @@ class Pretrained:
 
     Attributes:
         id: what the user types.
-        project: that published it.
-        dataset: that it was trained on.
+        project: the project that published it.
+        dataset: the dataset that it was trained on.
         files: what to download; a single archive if ``folder`` is given.
         folder: the checkpoint's folder in the archive; None if the files are the checkpoint itself.
         has_bins: whether it includes bin edges; otherwise they are computed from the dataset.
-        licence: of the weights.
+        licence: licence of the weights.
     """
 
     id: str
@@ -69,7 +69,7 @@ def pretrained_checkpoints() -> dict[str, Pretrained]:
 
 
 def unpacked_folder(checkpoint: Pretrained, network: NetworkAccess) -> Path | None:
-    """The checkpoint's folder in a local mirror that has its archive unpacked; None if there is none."""
+    """The checkpoint's folder in a local mirror that contains the unpacked archive; None if there is none."""
     if checkpoint.folder is None:
         return None
     for mirror in network.mirrors:

@@ -1,7 +1,7 @@
 """What observations and actions are: arrays of one shape between bounds, or one of a number of choices.
 
 Episodes, datasets and environments all carry such a description, so that they can be compared before anything is read,
-trained or played. The models of today take vectors of numbers; what they do not take is refused here, in one place.
+trained or played. Today's models take only vectors of numbers; everything else is refused here, in one place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.errors import SeqrlError
 
 
@@ -23,7 +24,7 @@ class SizeMismatchError(SeqrlError):
 
 
 class UnsupportedSpacesError(SeqrlError):
-    """Observations or actions are of a kind that no model here takes."""
+    """Observations or actions are of a kind that no model here can take."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class BoxSpace:
     """Arrays of one shape and type.
 
     Attributes:
-        shape: of one observation or action; a vector has one axis, an image three.
-        dtype: as numpy names it, for example ``float32``.
-        low, high: bounds, one per entry in C order, or a single one for all entries; infinite where there is none.
+        shape: shape of one observation or action; a vector has one axis, an image three.
+        dtype: NumPy's name of the type, for example ``float32``.
+        low, high: bounds, one per entry in C order, or one for all entries; infinite where there is no bound.
     """
 
     shape: tuple[int, ...]
@@ -55,6 +56,11 @@ class BoxSpace:
         return math.prod(self.shape)
 
     @property
+    def is_vector(self) -> bool:
+        """Whether values have one axis."""
+        return len(self.shape) == 1
+
+    @property
     def bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Lowest and highest value of every entry, arrays of the space's shape and type."""
         low, high = (np.broadcast_to(np.array(bound, self.dtype), self.size) for bound in (self.low, self.high))
@@ -63,20 +69,20 @@ class BoxSpace:
     @property
     def text(self) -> str:
         """The space in words, to follow "observations of"."""
-        return f"size {self.size}" if len(self.shape) == 1 else f"shape {self.shape} ({self.dtype})"
+        return f"size {self.size}" if self.is_vector else f"shape {self.shape} ({self.dtype})"
 
     def first(self, count: int | None) -> BoxSpace:
         """The space of the first ``count`` entries of a vector; None or a larger number keeps all."""
-        if count is None or len(self.shape) != 1 or count >= self.size:
+        if count is None or not self.is_vector or count >= self.size:
             return self
         low, high = self.bounds
         return BoxSpace.bounded((count,), self.dtype, low[:count], high[:count])
 
     def fits(self, other: Space) -> bool:
-        """Whether values of this space have the form of another's: bounds may differ, types of vectors too."""
+        """Whether values of this space have the shape and kind of another's; bounds and a vector's type may differ."""
         if not isinstance(other, BoxSpace) or self.shape != other.shape:
             return False
-        return len(self.shape) == 1 or np.dtype(self.dtype).kind == np.dtype(other.dtype).kind
+        return self.is_vector or np.dtype(self.dtype).kind == np.dtype(other.dtype).kind
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no infinity: null stands for no bound."""
@@ -100,8 +106,13 @@ class DiscreteSpace:
 
     @property
     def size(self) -> int:
-        """Numbers per observation or action: the number of the choice."""
+        """Numbers per observation or action: 1, the index of the choice."""
         return 1
+
+    @property
+    def is_vector(self) -> bool:
+        """Never: a choice is a single number."""
+        return False
 
     @property
     def text(self) -> str:
@@ -144,8 +155,8 @@ class Spaces:
             ValueError: the text describes no spaces.
         """
         try:
-            stated = json.loads(text)
-            return cls(_space(stated["observation"]), _space(stated["action"]))
+            spaces = json.loads(text)
+            return cls(_space(spaces["observation"]), _space(spaces["action"]))
         except (TypeError, KeyError, AssertionError, RecursionError) as error:
             raise ValueError(f"not a description of spaces: {text:.80}") from error
 
@@ -161,7 +172,7 @@ class Spaces:
     @property
     def are_vectors(self) -> bool:
         """Whether observations and actions are both vectors of numbers."""
-        return all(isinstance(space, BoxSpace) and len(space.shape) == 1 for space in (self.observation, self.action))
+        return self.observation.is_vector and self.action.is_vector
 
     @property
     def text(self) -> str:
@@ -169,28 +180,28 @@ class Spaces:
         return f"observations of {self.observation.text} and actions of {self.action.text}"
 
     def first_observations(self, count: int | None) -> Spaces:
-        """The same spaces with only the first ``count`` entries of an observation; None keeps all."""
+        """The same spaces with only the first ``count`` entries of each observation; None keeps all."""
         return replace(self, observation=self.observation.first(count))
 
     def with_bounds_of(self, other: Spaces) -> Spaces:
-        """The same shapes and types, with the bounds and choices of other spaces that these fit."""
+        """The same shapes and types, with the bounds and choices of other spaces, which these must fit."""
         return Spaces(_bounded_by(self.observation, other.observation), _bounded_by(self.action, other.action))
 
     def union(self, other: Spaces) -> Spaces:
-        """The same shapes, with bounds wide enough for both; these spaces fit the others."""
+        """The same shapes, with bounds wide enough for both; these spaces must fit the others."""
         return Spaces(_wider(self.observation, other.observation), _wider(self.action, other.action))
 
     def fits(self, other: Spaces) -> bool:
-        """Whether observations and actions of these spaces have the form of another's."""
+        """Whether observations and actions of these spaces have the shape and kind of the others'."""
         return self.observation.fits(other.observation) and self.action.fits(other.action)
 
     def require_fit(self, name: str, other: Spaces, other_name: str, hint: str) -> None:
         """Stop unless these spaces fit others.
 
         Args:
-            name: what has these spaces.
+            name: what has these spaces, for errors.
             other: the spaces to fit.
-            other_name: what has those.
+            other_name: what has the other spaces, for errors.
             hint: what the user can do.
 
         Raises:
@@ -209,7 +220,7 @@ class Spaces:
         """The sizes of observations and actions that the models can take.
 
         Args:
-            name: what has these spaces.
+            name: what has these spaces, for errors.
             hint: what the user can do.
 
         Raises:
@@ -221,12 +232,13 @@ class Spaces:
             what = f"the actions of {name} are discrete ({self.action.n} choices)"
         else:
             what = f"{name} has {self.text}"
-        message = f"{what}, but the models gpt, retnet, dt, odt and bc take vectors of continuous numbers only"
-        raise UnsupportedSpacesError(message, hint)
+        *first, last = ARCHITECTURES
+        models = f"{', '.join(first)} and {last}"
+        raise UnsupportedSpacesError(f"{what}, but the models {models} take vectors of continuous numbers only", hint)
 
 
 def space_of_rows(rows: NDArray[Any]) -> Space:
-    """The space that the values of a dataset span: integers one by one are choices, everything else is a box.
+    """The space that a dataset's values show: single integers are choices, everything else is a box.
 
     Args:
         rows: ``(count, *shape)``, at least one row.
@@ -246,20 +258,21 @@ def _bounded_by(space: Space, other: Space) -> Space:
 def _wider(space: Space, other: Space) -> Space:
     assert space.fits(other)
     if isinstance(space, BoxSpace) and isinstance(other, BoxSpace):
-        (low, high), (lower, higher) = space.bounds, other.bounds
-        return BoxSpace.bounded(space.shape, space.dtype, np.minimum(low, lower), np.maximum(high, higher))
+        low, high = space.bounds
+        other_low, other_high = other.bounds
+        return BoxSpace.bounded(space.shape, space.dtype, np.minimum(low, other_low), np.maximum(high, other_high))
     return other
 
 
 def _bounds(values: ArrayLike) -> tuple[float, ...]:
-    """Bounds as plain numbers, one where they are all equal."""
+    """Bounds as plain numbers; a single one if they are all equal."""
     numbers = np.asarray(values, np.float64).ravel().tolist()
     return tuple(numbers[:1] if len(set(numbers)) == 1 else numbers)
 
 
-def _space(stated: Mapping[str, Any]) -> Space:
-    if stated["kind"] == "discrete":
-        return DiscreteSpace(int(stated["n"]))
-    low = tuple(-math.inf if bound is None else float(bound) for bound in stated["low"])
-    high = tuple(math.inf if bound is None else float(bound) for bound in stated["high"])
-    return BoxSpace(tuple(int(size) for size in stated["shape"]), np.dtype(stated["dtype"]).name, low, high)
+def _space(values: Mapping[str, Any]) -> Space:
+    if values["kind"] == "discrete":
+        return DiscreteSpace(int(values["n"]))
+    low = tuple(-math.inf if bound is None else float(bound) for bound in values["low"])
+    high = tuple(math.inf if bound is None else float(bound) for bound in values["high"])
+    return BoxSpace(tuple(int(size) for size in values["shape"]), np.dtype(values["dtype"]).name, low, high)

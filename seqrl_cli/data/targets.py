@@ -30,8 +30,8 @@ def discounted_values(rewards: NDArray[np.float64], offsets: NDArray[np.int64], 
     """``V_t = sum_{k >= 0} discount^k r_{t+1+k}`` inside each episode; zero at its last step, never bootstrapped.
 
     The sum is built by doubling: the sum over ``2m`` rewards is the sum over ``m`` plus ``discount^m`` times the sum
-    over ``m`` that stands ``m`` rows later. That is log2(longest episode) passes over flat arrays, whatever the
-    number of episodes, and rounds like pairwise summation.
+    over ``m`` found ``m`` rows later. This takes log2(longest episode) passes over flat arrays, whatever the number of
+    episodes, and rounds like pairwise summation.
 
     Args:
         rewards: ``(transitions,)``.

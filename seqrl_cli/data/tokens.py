@@ -1,4 +1,4 @@
-"""A dataset as tokens: what ``seqrl discretize`` makes and training reads, and its file ``tokens.h5``."""
+"""A dataset as tokens, which ``seqrl discretize`` makes and training reads, and its file ``tokens.h5``."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _ARRAYS = {
     "edges": (2, ("float64",)),
 }
 _KINDS = {int: "a whole number", float: "a finite number", str: "text"}
-_Stated = TypeVar("_Stated", int, float, str)
+_Value = TypeVar("_Value", int, float, str)
 
 
 @dataclass(frozen=True)
 class TokenizedDataset:
-    """Tokens of every transition, with all that is needed to read them.
+    """Tokens of every transition, with everything needed to read them.
 
     There may be no transitions: an imported model comes with its bin edges, but without the data that placed them.
 
@@ -46,15 +46,15 @@ class TokenizedDataset:
         offsets: ``(episodes + 1,)`` int64 row at which each episode starts.
         returns: ``(episodes,)`` float64 undiscounted returns, without the termination penalty.
         discretizer: bin edges of each dimension.
-        observation_dim: how many dims are observation.
-        action_dim: how many dims are action.
+        observation_dim: number of observation dims.
+        action_dim: number of action dims.
         discount: factor per step in the value target.
-        termination_penalty: reward at terminals; None: the data's own rewards were kept.
+        termination_penalty: reward at terminals; None = the data's own rewards.
         dataset_id: name of the dataset in the catalogue, or its path.
-        env_id: gymnasium id of its environment; None when unknown.
-        observation_slice: how many observation dimensions were kept of a longer observation; None means all.
+        env_id: gymnasium id of its environment; None if unknown.
+        observation_slice: number of leading observation dimensions that were kept; None = all.
         fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
-        episodes_sha256: hash of all the dataset's arrays, as stated in the dataset; None where it is not.
+        episodes_sha256: hash of all the dataset's arrays, as stored in the dataset; None if it stores none.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -103,30 +103,28 @@ def tokenize(
     episodes_sha256: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenizedDataset:
-    """Place bins by a dataset and encode it, one dimension at a time.
+    """Fit bins to a dataset and encode it, one dimension at a time.
 
     Args:
         episodes: the data, with observations already cut to ``observation_slice``.
-        dataset_id: kept with the tokens.
-        env_id: kept with the tokens.
-        bins: bins of each dimension.
+        dataset_id: stored with the tokens.
+        env_id: stored with the tokens.
+        bins: bins per dimension.
         strategy: ``quantile`` or ``uniform``.
         discount: factor per step in the value target.
         termination_penalty: reward at true terminals; None keeps the data's own.
-        observation_slice: kept with the tokens.
-        episodes_sha256: kept with the tokens.
-        progress: called with (dimensions done, dimensions) after each dimension.
+        observation_slice: stored with the tokens.
+        episodes_sha256: stored with the tokens.
+        progress: called with (dimensions done, all dimensions) after each dimension.
 
     Raises:
         SeqrlError: unknown strategy, fewer than one bin, or values that are not finite.
     """
-    dims = episodes.observation_dim + episodes.action_dim + 2
     discretizer = Discretizer.fit_columns(transition_columns(episodes, discount, termination_penalty), bins, strategy)
-    tokens = np.empty((episodes.transitions, dims), dtype=token_dtype(bins))
-    for dim, column in enumerate(transition_columns(episodes, discount, termination_penalty)):
-        tokens[:, dim] = discretizer.encode_column(column, dim)
-        if progress:
-            progress(dim + 1, dims)
+    tokens = _encode(episodes, discretizer, discount, termination_penalty, progress)
+    digest = fingerprint(
+        episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
+    )
     return TokenizedDataset(
         tokens=tokens,
         offsets=episodes.offsets,
@@ -139,15 +137,29 @@ def tokenize(
         dataset_id=dataset_id,
         env_id=env_id,
         observation_slice=observation_slice,
-        fingerprint=fingerprint(
-            episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
-        ),
+        fingerprint=digest,
         episodes_sha256=episodes_sha256,
     )
 
 
+def _encode(
+    episodes: Episodes,
+    discretizer: Discretizer,
+    discount: float,
+    termination_penalty: float | None,
+    progress: Callable[[int, int], None] | None,
+) -> NDArray[np.unsignedinteger]:
+    """Tokens ``(transitions, dims)``, made one dimension at a time."""
+    tokens = np.empty((episodes.transitions, discretizer.dims), dtype=token_dtype(discretizer.bins))
+    for dim, column in enumerate(transition_columns(episodes, discount, termination_penalty)):
+        tokens[:, dim] = discretizer.encode_column(column, dim)
+        if progress:
+            progress(dim + 1, discretizer.dims)
+    return tokens
+
+
 def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
-    """Write ``tokens.h5`` whole or not at all; the same dataset gives the same bytes.
+    """Write ``tokens.h5`` completely or not at all; the same dataset gives the same bytes.
 
     Raises:
         SeqrlError: the folder cannot be written, or the disk is full.
@@ -187,25 +199,25 @@ def load_tokens(path: Path) -> TokenizedDataset:
         arrays = {name: _read_array(file, path, name) for name in _ARRAYS}
     _check_edges(path, arrays["edges"])
 
-    def stated(name: str, kind: type[_Stated]) -> _Stated:
-        return _stated(path, attributes, name, kind)
+    def required(name: str, kind: type[_Value]) -> _Value:
+        return _attribute(path, attributes, name, kind)
 
-    def optional(name: str, kind: type[_Stated]) -> _Stated | None:
-        return stated(name, kind) if name in attributes else None
+    def optional(name: str, kind: type[_Value]) -> _Value | None:
+        return required(name, kind) if name in attributes else None
 
     dataset = TokenizedDataset(
         tokens=arrays["tokens"],
         offsets=arrays["offsets"],
         returns=arrays["returns"],
         discretizer=Discretizer(arrays["edges"], attributes["strategy"]),
-        observation_dim=stated("observation_dim", int),
-        action_dim=stated("action_dim", int),
-        discount=stated("discount", float),
+        observation_dim=required("observation_dim", int),
+        action_dim=required("action_dim", int),
+        discount=required("discount", float),
         termination_penalty=optional("termination_penalty", float),
-        dataset_id=stated("dataset_id", str),
+        dataset_id=required("dataset_id", str),
         env_id=optional("env_id", str),
         observation_slice=optional("observation_slice", int),
-        fingerprint=stated("fingerprint", str),
+        fingerprint=required("fingerprint", str),
         episodes_sha256=optional("episodes_sha256", str),
     )
     _check_consistency(path, dataset)
@@ -220,13 +232,14 @@ def _read_array(file: h5py.File, path: Path, name: str) -> NDArray[Any]:
         raise SeqrlError(f"{path}: {name} is a group, not an array", _REMAKE_HINT)
     axes, types = _ARRAYS[name]
     if stored.ndim != axes or stored.dtype.name not in types or not stored.dtype.isnative:
-        what, wanted = f"{stored.dtype} of shape {stored.shape}", " or ".join(types)
-        raise SeqrlError(f"{path}: {name} is {what}, not {wanted} with axes: {axes}", _REMAKE_HINT)
+        expected = f"{' or '.join(types)} with axes: {axes}"
+        message = f"{path}: {name} is {stored.dtype} of shape {stored.shape}, not {expected}"
+        raise SeqrlError(message, _REMAKE_HINT)
     return np.asarray(stored[()])
 
 
-def _stated(path: Path, attributes: dict[str, Any], name: str, kind: type[_Stated]) -> _Stated:
-    """An attribute of one kind; whole numbers are numbers too."""
+def _attribute(path: Path, attributes: dict[str, Any], name: str, kind: type[_Value]) -> _Value:
+    """An attribute of the given kind; whole numbers count as floats, too."""
     if name not in attributes:
         raise SeqrlError(f"{path} is incomplete: it has no attribute {name}", _REMAKE_HINT)
     value = attributes[name]
@@ -237,9 +250,9 @@ def _stated(path: Path, attributes: dict[str, Any], name: str, kind: type[_State
 
 
 def _check_edges(path: Path, edges: NDArray[np.float64]) -> None:
-    """Edges ``(bins + 1, dims)`` of at least one bin, finite and not decreasing; empty bins repeat an edge."""
+    """Require edges ``(bins + 1, dims)`` of at least one bin, finite and non-decreasing; empty bins repeat an edge."""
     if len(edges) < 2:
-        raise SeqrlError(f"{path}: edges has {len(edges)} rows, which is not one bin", _REMAKE_HINT)
+        raise SeqrlError(f"{path}: edges has {len(edges)} rows, too few for one bin", _REMAKE_HINT)
     bad = ~np.isfinite(edges).all(axis=0)
     if bad.any():
         raise SeqrlError(f"{path}: edges of dimension {bad.argmax()} are not finite", _REMAKE_HINT)
@@ -260,16 +273,17 @@ def _check_schema(path: Path, attributes: dict[str, Any]) -> None:
 
 
 def _check_consistency(path: Path, dataset: TokenizedDataset) -> None:
-    offsets, tokens, edges = dataset.offsets, dataset.tokens, dataset.discretizer.edges
-    whole = (
+    offsets = dataset.offsets
+    tokens = dataset.tokens
+    is_consistent = (
         tokens.dtype == token_dtype(dataset.bins)
         and min(dataset.observation_dim, dataset.action_dim) >= 1
-        and tokens.shape[1] == edges.shape[1] == dataset.observation_dim + dataset.action_dim + 2
+        and tokens.shape[1] == dataset.discretizer.dims == dataset.observation_dim + dataset.action_dim + 2
         and len(offsets) == len(dataset.returns) + 1
         and offsets[0] == 0
         and offsets[-1] == len(tokens)
         and bool((np.diff(offsets) > 0).all())
         and int(tokens.max(initial=0)) < dataset.bins
     )
-    if not whole:
+    if not is_consistent:
         raise SeqrlError(f"{path} is inconsistent: its arrays do not fit together", _REMAKE_HINT)

@@ -1,4 +1,4 @@
-"""Training windows over tokenized episodes, gathered a batch at a time; nothing is padded in memory."""
+"""Training windows over tokenized episodes, gathered one batch at a time; nothing is padded in memory."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 class Windows:
     """Every window of ``sequence_length`` transitions that starts inside an episode.
 
-    A window starts at each step of an episode but its last, as in the Trajectory Transformer; the original never
-    samples episodes of one step, here they have one window each, so that a model learns from them too. Past the
-    episode's end a window holds the stop token ``bins`` in every dimension. Stop tokens count in the loss, so that a
-    model learns to stop, except at steps from ``max_path_length`` on, where an episode ends by the clock and not by
-    its actions.
+    A window starts at each step of an episode but its last, as in the Trajectory Transformer. The original never
+    samples episodes of one step; here each has one window, so that a model learns from it too. Past the episode's end
+    a window contains the stop token ``bins`` in every dimension. Stop tokens count in the loss, so that a model learns
+    to stop, except at steps from ``max_path_length`` on, where the step limit ends an episode and not its actions.
 
-    Window ``i`` counts through the episodes in order. Indices of windows are all that a sampler needs.
+    Windows are numbered through the episodes in order. A sampler needs only these indices.
 
     Args:
         tokens: ``(transitions, dims)`` unsigned tokens.
@@ -76,9 +75,9 @@ class Windows:
         past_end = rows >= self._end[slots, None]
         tokens = self.tokens[np.minimum(rows, len(self.tokens) - 1)].astype(np.int64)  # (batch, time, dims)
         tokens[past_end] = self.bins
-        kept = ~past_end | (steps < self.max_path_length)
+        counts = ~past_end | (steps < self.max_path_length)
         flat = tokens.reshape(len(slots), self.block_size + 1)
-        return flat[:, :-1], flat[:, 1:], np.repeat(kept, self.dims, axis=1)[:, 1:]
+        return flat[:, :-1], flat[:, 1:], np.repeat(counts, self.dims, axis=1)[:, 1:]
 
     def _slots(self, indices: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Position in ``self.episodes`` and first step of each window, both ``(batch,)``."""
@@ -98,7 +97,7 @@ def split_episodes(
 
     Args:
         count: number of episodes.
-        fraction: how much of the episodes to hold out, at least 0 and below 1.
+        fraction: fraction of the episodes to hold out, at least 0 and below 1.
         rng: draws the held-out episodes.
 
     Returns:

@@ -16,12 +16,12 @@ LoadedDataset = tuple[Episodes, dict[str, Any]]
 
 
 def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset:
-    """Check that data can be from an environment; of ant and kitchen, the last dimensions are cut off.
+    """Check that data can be from an environment; for ant and kitchen, the last observation dimensions are cut off.
 
     Args:
         episodes: the data.
         env_id: gymnasium id.
-        name: of the data, for errors.
+        name: name of the data, for errors.
 
     Returns:
         The episodes, and attributes that state the environment and its reference scores.
@@ -32,11 +32,11 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
     """
     facts: dict[str, Any] = {"env_id": env_id}
     known = next((spec for spec in list_datasets() if spec.env_id == env_id), None)
-    kept = known.observation_size if known else None
-    if kept and episodes.observation_dim > kept:
-        episodes = episodes.first_observations(kept)
-        facts["observation_slice"] = kept
-    theirs = environment_spaces(env_id, kept)
+    size = known.observation_size if known else None
+    if size and episodes.observation_dim > size:
+        episodes = episodes.first_observations(size)
+        facts["observation_slice"] = size
+    theirs = environment_spaces(env_id, size)
     episodes.spaces.require_fit(name, theirs, env_id, "name the environment that the data is from: data.env_id=…")
     references = scores_of_environment(env_id)
     if references:
@@ -44,11 +44,11 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
     return replace(episodes, declared=episodes.spaces.with_bounds_of(theirs)), facts
 
 
-def environment_spaces(env_id: str, kept: int | None = None) -> Spaces:
-    """Observations and actions of an environment, of whose observations only the first ``kept`` numbers may count.
+def environment_spaces(env_id: str, observation_size: int | None = None) -> Spaces:
+    """The spaces of an environment, with only the first ``observation_size`` numbers of observations; None keeps all.
 
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
     """
     with closing(make_env(env_id)) as env:
-        return spaces_of(env).first_observations(kept)
+        return spaces_of(env).first_observations(observation_size)

@@ -1,4 +1,4 @@
-"""Limits of an environment: episode length and action bounds, as far as known without its package, too."""
+"""Limits of an environment: episode length and action bounds, some of them known even without its package."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
 
     Args:
         env_id: gymnasium id.
-        action_dim: numbers in one action.
+        action_dim: numbers per action.
 
     Raises:
         UnsupportedSpacesError: its spaces are neither boxes nor choices.

@@ -41,8 +41,9 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-            drawn = {"render_mode": render_mode} if render_mode else {}  # not every environment has such an argument
-            env = gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **drawn)
+            # Not every environment has this argument.
+            rendering = {"render_mode": render_mode} if render_mode else {}
+            env = gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **rendering)
     except (GymnasiumError, ImportError) as error:
         if isinstance(error, DependencyNotInstalled) and "mujoco_py" not in str(error):  # a dead package
             raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
@@ -93,15 +94,14 @@ def space_sizes(env: Environment) -> tuple[int, int]:
 
 
 def recordable_spaces(env: Environment) -> Spaces:
-    """The spaces of an environment whose episodes a dataset file can hold: vectors, with discrete actions if need be.
+    """The spaces of an environment whose episodes fit in a dataset file: vectors, or vectors and discrete actions.
 
     Raises:
         UnsupportedSpacesError: observations or actions are of another kind, for example images.
     """
     spaces = spaces_of(env)
-    one_number = BoxSpace((1,))
-    discrete = isinstance(spaces.action, DiscreteSpace)
-    if not (Spaces(spaces.observation, one_number) if discrete else spaces).are_vectors:
+    fits = spaces.observation.is_vector and (spaces.action.is_vector or isinstance(spaces.action, DiscreteSpace))
+    if not fits:
         raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
     return spaces
 

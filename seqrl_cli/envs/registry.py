@@ -1,4 +1,4 @@
-"""Registers environments in D4RL's layout as ``d4rl/…``, and knows which extra an environment needs.
+"""Registers environments in D4RL's layout as ``d4rl/…``, and finds the extra that an environment needs.
 
 Registering is cheap: the simulators are imported only when an environment is made.
 """

@@ -60,15 +60,15 @@ def free_space(folder: Path) -> int:
     Raises:
         SeqrlError: it cannot be created, because a file is in the way or the place is not writable.
     """
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     with writing(folder):
-        if not there.is_dir():
+        if not existing.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "a file is in the way")
-        if os.statvfs(there).f_flag & os.ST_RDONLY:
+        if os.statvfs(existing).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, "read-only")
-        if not os.access(there, os.W_OK | os.X_OK):
+        if not os.access(existing, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "not writable")
-        return shutil.disk_usage(there).free
+        return shutil.disk_usage(existing).free
 
 
 @contextmanager

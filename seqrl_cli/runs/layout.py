@@ -27,7 +27,7 @@ def check_name(kind: str, name: str) -> str:
     """Check that a folder may have a name, and return it.
 
     Raises:
-        UsageError: it is empty, hidden or reserved, or holds more than letters, digits, ``.``, ``_`` and ``-``.
+        UsageError: it is empty, hidden or reserved, or contains more than letters, digits, ``.``, ``_`` and ``-``.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in RESERVED:
         hint = f"use letters, digits, '.', '_' and '-', but not {', '.join(RESERVED)}"
@@ -38,7 +38,7 @@ def check_name(kind: str, name: str) -> str:
 def mixture_name(datasets: Sequence[str]) -> str:
     """The name of several datasets together, and of their folder.
 
-    The folder that they have in common is named once: ``sim/hopper-medium+hopper-expert``. Ids never contain ``+``.
+    A folder that they have in common appears once: ``sim/hopper-medium+hopper-expert``. Ids never contain ``+``.
     """
     first, *others = datasets
     folder = first.rpartition("/")[0]

@@ -79,9 +79,9 @@ def _acquire(lock: FileLock, folder: Path, on_wait: Callable[[str], None] | None
 def _leave_no_trace(folder: Path, absent: list[Path], *, ours: bool) -> None:
     """Remove the folders that were absent before, innermost first, if they contain nothing but lock files."""
     with suppress(OSError):
-        there = list(folder.iterdir())
-        if ours and folder in absent and all(path.name.startswith(".") and ".lock" in path.name for path in there):
-            for path in there:
+        files = list(folder.iterdir())
+        if ours and folder in absent and all(path.name.startswith(".") and ".lock" in path.name for path in files):
+            for path in files:
                 path.unlink()
         for path in absent:
             path.rmdir()

@@ -10,7 +10,7 @@ class Mirror:
     """A place that also has a publisher's files.
 
     Attributes:
-        root: URL or folder; a local folder may keep the publisher's paths or, for D4RL, contain all files flat.
+        root: URL or folder; a folder may keep the publisher's paths or, for D4RL, contain all files without subfolders.
         source: whose files it has, for example ``d4rl``; None = every source's.
     """
 

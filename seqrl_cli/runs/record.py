@@ -107,7 +107,7 @@ def read_record(path: Path) -> RunRecord:
 
 
 def _of_this_schema(values: Any) -> Any:
-    """A record's own values: a name of a dataset stands for the list of datasets that schema 1 did not have."""
+    """A record's values in the current schema; schema 1 names one dataset in place of a list."""
     if not isinstance(values, dict) or "dataset" not in values:
         return values
     own = {name: value for name, value in values.items() if name != "dataset"}
@@ -134,7 +134,7 @@ def refuse_newer_schema(path: Path, values: Any, newest: int) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, seqrl and the packages that decide the numbers."""
+    """Versions of Python, seqrl and the packages that affect the numbers."""
     found = {"python": platform.python_version(), "seqrl": __version__}
     for package in _PACKAGES:
         found[package] = metadata.version(package)

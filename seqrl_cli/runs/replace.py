@@ -80,7 +80,7 @@ def finish_replacement(run: RunFolder) -> bool:
     return replaces
 
 
-def goes_with(run: RunFolder) -> str | None:
+def attached_results(run: RunFolder) -> str | None:
     """The plans, plots and videos that are removed with a run, as text; None if there are none."""
     parts = []
     for folder in (run.plans, run.plots, run.videos):

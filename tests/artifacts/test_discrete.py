@@ -25,12 +25,12 @@ def invoke(*arguments: str):
 def test_discrete_actions_are_collected_and_refused_by_the_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert invoke("collect", "CartPole-v1", "--policy", "random", "--transitions", "50").exit_code == 0
-    located = locate(RunStore(tmp_path / "runs"), NAME)
-    episodes = located.load_episodes()
+    ref = locate(RunStore(tmp_path / "runs"), NAME)
+    episodes = ref.load_episodes()
     assert episodes.spaces.action == DiscreteSpace(2) and set(episodes.actions) == {0, 1}
     assert episodes.spaces.observation.bounds[1][0] == np.float32(4.8)
     with pytest.raises(UnsupportedSpacesError):
-        located.load_vectors()
+        ref.load_vectors()
     assert "observation 4, action 1" in invoke("info", NAME).stdout
     for arch in ("gpt", "dt"):
         result = invoke("train", NAME, "--arch", arch)

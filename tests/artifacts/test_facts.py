@@ -62,8 +62,8 @@ def forget(path: Path, *names: str) -> None:
 
 
 def train(store: RunStore, arch: str, name: str):
-    located, config = dataset_config(store, NAME, size="laptop", overrides={"model.arch": arch, **TINY, **OF[arch]})
-    request = TrainRequest(located, config, name=name, device="cpu", threads=1)
+    ref, config = dataset_config(store, NAME, size="laptop", overrides={"model.arch": arch, **TINY, **OF[arch]})
+    request = TrainRequest(ref, config, name=name, device="cpu", threads=1)
     train_model(request, Console(quiet=True))
     run = request.run
     return read_model(step_folder(run.checkpoints, saved_steps(run.checkpoints)[-1]))
@@ -100,12 +100,12 @@ def test_what_is_installed_does_not_change_what_is_trained(store, arch, monkeypa
 
 def test_a_dataset_of_an_older_version_is_trained_on_as_before(store, monkeypatch):
     forget(store.dataset(NAME).dataset, *OWN)
-    located = locate(store, NAME)
-    assert located.step_limit == LIMIT
-    assert [bound.tolist() for bound in located.action_bounds(reaching())] == [[-1, -1], [1, 1]]
+    ref = locate(store, NAME)
+    assert ref.step_limit == LIMIT
+    assert [bound.tolist() for bound in ref.action_bounds(reaching())] == [[-1, -1], [1, 1]]
     uninstall(monkeypatch)
-    low, high = located.action_bounds(reaching())
-    assert located.step_limit == 1000 and (low > -0.31).all() and (high < 0.21).all()
+    low, high = ref.action_bounds(reaching())
+    assert ref.step_limit == 1000 and (low > -0.31).all() and (high < 0.21).all()
 
 
 @pytest.mark.parametrize("arch", ["gpt", "dt"])

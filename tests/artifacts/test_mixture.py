@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from seqrl_cli.artifacts.facts import write_dataset
-from seqrl_cli.artifacts.locate import held, locate
+from seqrl_cli.artifacts.locate import find_stored, locate
 from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.cli.app import app
 from seqrl_cli.data.episodes import Episodes
@@ -84,7 +84,7 @@ def test_names_that_make_no_mixture(store):
             locate(store, typed)
     with pytest.raises(UsageError, match="nowhere"):
         locate(store, "local/a+nowhere")
-    assert held(store, "local/a+nowhere") is None and held(store, "local/none") is None
+    assert find_stored(store, "local/a+nowhere") is None and find_stored(store, "local/none") is None
 
 
 def test_a_mixture_holds_the_episodes_of_its_parts_and_what_they_agree_on(store):

@@ -322,7 +322,7 @@ def test_a_run_that_is_not_finished(runs, seqrl):
     assert "gpt-s42" in seqrl("render", "--dry-run", "--json").stdout  # the latest that has a plan
     assert_refused(seqrl("render", "later"), 1, "later has no planned episode", "seqrl plan")
     told = seqrl("plan", "--dry-run")
-    assert "later was interrupted while training: its newest checkpoint is taken, of update 4" in told.stderr
+    assert "later was interrupted while training: its newest checkpoint, of update 4, is used" in told.stderr
     assert "interrupted" not in seqrl("plan", "--dry-run", "--checkpoint", 2).stderr
     shutil.rmtree(later / "checkpoints")
     assert_refused(seqrl("plan"), 1, "later, which was interrupted while training, has no checkpoint yet", "seqrl runs")

@@ -138,12 +138,12 @@ def test_expectation_drops_the_stop_column():
 def test_fit_refuses_values_that_are_not_finite(value):
     data = rows(20)
     data[7, 2] = value
-    with pytest.raises(SeqrlError, match=f"dimension 2 holds {value} at row 7"):
+    with pytest.raises(SeqrlError, match=f"dimension 2 contains {value} at row 7"):
         fit_rows(data, 10)
 
 
 def test_encode_refuses_nan():
-    with pytest.raises(SeqrlError, match="dimension 1 holds NaN"):
+    with pytest.raises(SeqrlError, match="dimension 1 contains NaN"):
         fit_rows(rows(20), 10).encode([0.0, np.nan, 0.0, 0.0])
 
 

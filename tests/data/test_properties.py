@@ -99,7 +99,7 @@ def test_windows_equal_the_naive_form(lengths, dims, sequence_length, max_path_l
 @repeatable
 @given(TABLES, BINS, STRATEGIES)
 def test_edges_are_in_order_and_span_the_data(rows, bins, strategy):
-    edges = Discretizer.fit(rows, bins, strategy).edges
+    edges = Discretizer.fit_columns(rows.T, bins, strategy).edges
     assert edges.shape == (bins + 1, rows.shape[1])
     assert (np.diff(edges, axis=0) >= 0).all()
     np.testing.assert_array_equal(edges[[0, -1]], [rows.min(axis=0), rows.max(axis=0)])
@@ -109,7 +109,7 @@ def test_edges_are_in_order_and_span_the_data(rows, bins, strategy):
 @repeatable
 @given(TABLES, BINS, STRATEGIES)
 def test_tokens_decode_into_the_bins_of_their_values(rows, bins, strategy):
-    discretizer = Discretizer.fit(rows, bins, strategy)
+    discretizer = Discretizer.fit_columns(rows.T, bins, strategy)
     tokens = discretizer.encode(rows)
     assert tokens.dtype == token_dtype(bins) and tokens.max() < bins
     picked = (tokens.astype(int), np.arange(rows.shape[1]))
@@ -125,7 +125,7 @@ def test_tokens_decode_into_the_bins_of_their_values(rows, bins, strategy):
 @repeatable
 @given(TABLES, BINS, STRATEGIES, st.lists(st.floats(allow_nan=False), min_size=1, max_size=8))
 def test_larger_values_never_have_smaller_tokens_and_values_outside_take_the_outer_bins(rows, bins, strategy, values):
-    discretizer = Discretizer.fit(rows, bins, strategy)
+    discretizer = Discretizer.fit_columns(rows.T, bins, strategy)
     ordered = np.sort([*values, -np.inf, np.inf])
     tokens = discretizer.encode_column(ordered, 0)
     assert (np.diff(tokens) >= 0).all()

@@ -47,7 +47,7 @@ def published(tmp_path) -> Path:
     return path
 
 
-def located(tmp_path, path: Path, **facts) -> DatasetRef:
+def dataset_ref(tmp_path, path: Path, **facts) -> DatasetRef:
     """``hopper-random-v1``, published in a folder of this machine."""
     store = RunStore(tmp_path / "runs")
     spec = resolve("hopper-random-v1")
@@ -61,7 +61,7 @@ def get(where: DatasetRef, *, force: bool = False):
 
 
 def test_the_first_hash_is_kept_and_another_is_an_error(tmp_path, published):
-    where = located(tmp_path, published)
+    where = dataset_ref(tmp_path, published)
     assert get(where).transitions == 50
     first = file_sha256(published)
     assert read_attributes(where.folder.dataset)["sha256"] == first
@@ -79,7 +79,7 @@ def test_the_first_hash_is_kept_and_another_is_an_error(tmp_path, published):
 def test_a_page_instead_of_data_is_not_remembered(tmp_path, published):
     good = published.read_bytes()
     published.write_text("<html>Please accept our terms</html>")
-    where = located(tmp_path, published)
+    where = dataset_ref(tmp_path, published)
     with pytest.raises(SeqrlError, match="not an HDF5 file"):
         get(where)
     assert not (tmp_path / "runs" / "downloads.json").exists()
@@ -91,17 +91,17 @@ def test_a_damaged_ledger_is_named(tmp_path, published):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "downloads.json").write_text("[1, 2]")
     with pytest.raises(SeqrlError, match=r"downloads\.json does not map"):
-        get(located(tmp_path, published))
+        get(dataset_ref(tmp_path, published))
 
 
 def test_a_pinned_hash_must_agree(tmp_path, published):
     with pytest.raises(SeqrlError, match=f"{file_sha256(published)}, not the expected SHA-256 {'0' * 64}"):
-        get(located(tmp_path, published, sha256="0" * 64))
+        get(dataset_ref(tmp_path, published, sha256="0" * 64))
 
 
 def test_data_of_other_sizes_than_its_environment_is_refused(tmp_path, published):
     write_d4rl(published, data(observation_dim=17, action_dim=6), {})
-    where = located(tmp_path, published)
+    where = dataset_ref(tmp_path, published)
     with pytest.raises(SeqrlError, match="sizes \\(17, 6\\), but Hopper-v4 has sizes \\(11, 3\\)"):
         get(where)
     assert not where.folder.dataset.exists()
@@ -158,7 +158,7 @@ def test_what_was_fetched_outlives_a_stop(tmp_path, published, monkeypatch, step
     def stopped(*_arguments):
         raise stop
 
-    where = located(tmp_path, published)
+    where = dataset_ref(tmp_path, published)
     with monkeypatch.context() as patch, pytest.raises(stop):
         patch.setattr(f"seqrl_cli.artifacts.{step}", stopped)
         get(where)
@@ -183,7 +183,7 @@ def test_proxies_are_honoured(tmp_path, published, monkeypatch):
             monkeypatch.setenv(name, server.url.rpartition("/")[0])
         monkeypatch.setenv("no_proxy", "")
         server.manners = [Manner(cut=1000)]
-        where = located(tmp_path, published)
+        where = dataset_ref(tmp_path, published)
         file = RemoteFile("http://no-such-host.invalid/a.hdf5", "a.hdf5")
         where = replace(where, spec=replace(where.spec, files=(file,)))
         assert get(where).transitions == 50

@@ -55,7 +55,7 @@ def fetch(
         attempts: consecutive attempts without progress before giving up on a place.
         backoff: seconds before the second attempt, doubled after each.
         hint: what the user can do if the file cannot be fetched.
-        progress: called with (bytes so far, bytes in all or None).
+        progress: called with (bytes so far, total bytes or None).
 
     Returns:
         SHA-256 of the file, as hexadecimal digits.

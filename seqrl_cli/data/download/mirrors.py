@@ -19,8 +19,8 @@ class RemoteFile:
     """One file that can be downloaded.
 
     Attributes:
-        url: at the publisher.
-        path: below a mirror's root.
+        url: the publisher's URL.
+        path: the path below a mirror's root.
         size: bytes; None if unknown.
         sha256: hexadecimal digits; None if unknown.
         alternatives: other URLs of the publisher.

@@ -49,7 +49,7 @@ _OTHER_NAMES = {
 
 _RESET_TOLERANCE = 1e-3
 _SMALL_BYTES = 64 * 2**20
-_MOST_INFLATION = 100
+_MAX_INFLATION = 100
 
 Column: TypeAlias = h5py.Dataset | NDArray[Any]
 
@@ -75,7 +75,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     """Check columns and split them into episodes, by the rules at the top of this module.
 
     Args:
-        columns: by name; all required ones (:func:`check_names`) and any optional ones.
+        columns: columns by name: all required ones (:func:`check_names`) and any optional ones.
         source: name of the file in errors.
         options: how to read them.
 
@@ -87,7 +87,9 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     count = len(observations)
     if count == 0:
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
-    actions, rewards, terminals = table.actions(), table.scalars("rewards"), table.flags("terminals")
+    actions = table.actions()
+    rewards = table.scalars("rewards")
+    terminals = table.flags("terminals")
     timeouts = table.flags("timeouts") if "timeouts" in columns else np.zeros_like(terminals)
     others = {"actions": actions, "rewards": rewards, "terminals": terminals, "timeouts": timeouts}
     for name, column in others.items():
@@ -101,42 +103,42 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     return Episodes.from_flags(observations, actions, rewards, terminals, timeouts)
 
 
-def check_names(there: Iterable[str], source: str) -> None:
-    """Check that all required columns exist; the error suggests columns that may be meant.
+def check_names(found: Iterable[str], source: str) -> None:
+    """Check that all required columns exist; the error suggests similar columns.
 
     Raises:
         SeqrlError: a column is missing.
     """
-    names = list(there)
+    names = list(found)
     missing = [name for name in REQUIRED if name not in names]
     if not missing:
         return
-    meant = {name: _meant(name, names) for name in missing}
-    renamed = [f"{other!r} to {name!r}" for name, other in meant.items() if other]
+    similar = {name: _similar(name, names) for name in missing}
+    renamed = [f"{other!r} to {name!r}" for name, other in similar.items() if other]
     hint = f"rename {', '.join(renamed)} in the file" if renamed else LAYOUT_HINT
     shown = [name if name.isprintable() and len(name) < 40 else f"{name!r:.40}" for name in sorted(names)[:8]]
-    held = f" (it has {', '.join(shown)}{' …' if len(names) > 8 else ''})" if names else ""
-    raise SeqrlError(f"{source} has no {', '.join(missing)}{held}", hint)
+    listing = f" (it has {', '.join(shown)}{' …' if len(names) > 8 else ''})" if names else ""
+    raise SeqrlError(f"{source} has no {', '.join(missing)}{listing}", hint)
 
 
-def _meant(name: str, there: list[str]) -> str | None:
-    known = next((other for other in _OTHER_NAMES[name] if other in there), None)
-    return known or nearest(name, [other for other in there if other not in (*REQUIRED, *OPTIONAL)])
+def _similar(name: str, found: list[str]) -> str | None:
+    known = next((other for other in _OTHER_NAMES[name] if other in found), None)
+    return known or nearest(name, [other for other in found if other not in (*REQUIRED, *OPTIONAL)])
 
 
-def check_size(claimed: int, held: int, source: str) -> None:
+def check_size(claimed: int, file_bytes: int, source: str) -> None:
     """Refuse a file that claims far more data than its bytes can contain, which would fill the memory.
 
     Args:
         claimed: bytes of the arrays.
-        held: bytes of the file; compression and constant columns may make it up to a hundred times smaller.
+        file_bytes: bytes of the file; compression and constant columns may make it up to a hundred times smaller.
         source: name of the file in errors.
 
     Raises:
         SeqrlError: it claims more than a hundred times its size.
     """
-    if claimed > _SMALL_BYTES + _MOST_INFLATION * held:
-        message = f"{source} claims {claimed:,} bytes of arrays, which its {held:,} bytes cannot contain"
+    if claimed > _SMALL_BYTES + _MAX_INFLATION * file_bytes:
+        message = f"{source} claims {claimed:,} bytes of arrays, which its {file_bytes:,} bytes cannot contain"
         raise SeqrlError(message, "nothing was read; get the file again from a source you trust")
 
 
@@ -152,7 +154,7 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
     named = list(parts)
     first, whole = named[0]
     for name, part in named:
-        if not whole.spaces.fits(part.spaces):  # of choices, one recording may show fewer than another
+        if not whole.spaces.fits(part.spaces):  # a recording may lack some of the discrete actions
             part.spaces.require_fit(name, whole.spaces, first, "join only recordings of the same environment")
     return whole if len(named) == 1 else Episodes.concatenate([part for _, part in named])
 
@@ -173,7 +175,7 @@ class _Table:
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one vector per row", hint)
         if size is not None and size > column.shape[1]:
             raise SeqrlError(f"{self.source}: {name} has {column.shape[1]} columns, not {size} or more", FILE_HINT)
-        return self._checked(_as_float32(column)[:, :size], name)
+        return self._finite(_as_float32(column)[:, :size], name)
 
     def actions(self) -> NDArray[Any]:
         """Vectors ``(n, size)``, or discrete choices ``(n,)``, which are whole numbers from 0."""
@@ -183,7 +185,7 @@ class _Table:
         choices = np.asarray(column[:], np.int64)
         if (choices < 0).any():
             row = int((choices < 0).argmax())
-            raise SeqrlError(f"{self.source}: actions holds the choice {choices[row]} at row {row}", _CHOICE_HINT)
+            raise SeqrlError(f"{self.source}: actions contains the choice {choices[row]} at row {row}", _CHOICE_HINT)
         return choices
 
     def scalars(self, name: str) -> NDArray[np.float32]:
@@ -191,7 +193,7 @@ class _Table:
         column = self._numbers(name)
         if column.ndim != 1 and column.shape[1:] != (1,):
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one number per row", LAYOUT_HINT)
-        return self._checked(_as_float32(column)[:].reshape(len(column)), name)
+        return self._finite(_as_float32(column)[:].reshape(len(column)), name)
 
     def flags(self, name: str) -> NDArray[np.bool_]:
         """A boolean array ``(n,)``, possibly stored as numbers 0 and 1."""
@@ -208,7 +210,8 @@ class _Table:
             raise SeqrlError(f"{self.source}: {name} contains {column.dtype}, not numbers", LAYOUT_HINT)
         return column
 
-    def _checked(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    def _finite(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """The values, all finite unless the options allow others."""
         if not self.finite:
             return values
         bad = ~np.isfinite(values)
@@ -236,8 +239,8 @@ def _unflagged_resets(
     if following.shape != observations.shape:
         raise SeqrlError(f"{source}: next_observations is {following.shape}, not {observations.shape}", LAYOUT_HINT)
     jumps = np.zeros(len(observations), dtype=bool)
-    for stated, seen in zip(following[:-1].T, observations[1:].T, strict=True):
-        jumps[:-1] |= np.abs(stated - seen) > _RESET_TOLERANCE * (1.0 + np.abs(seen))
+    for announced, observed in zip(following[:-1].T, observations[1:].T, strict=True):
+        jumps[:-1] |= np.abs(announced - observed) > _RESET_TOLERANCE * (1.0 + np.abs(observed))
     jumps &= ~flagged
     if jumps.sum() > np.count_nonzero(~flagged) / 2:
         raise SeqrlError(

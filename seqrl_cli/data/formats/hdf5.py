@@ -55,8 +55,8 @@ def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray
     """Read one array of the file as float64.
 
     Args:
-        file: from :func:`open_hdf5`.
-        name: of the array.
+        file: the file, from :func:`open_hdf5`.
+        name: name of the array.
         axes: number of axes it must have.
         hint: what the user can do if it does not.
 

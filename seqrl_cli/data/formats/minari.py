@@ -4,9 +4,9 @@ Both are read and written directly. The package itself would make environments t
 another package to append a step. A test shows that the package's loader opens what is written here.
 
 An episode there has one more observation than actions: the one after its last step, which has no row in
-:class:`~seqrl_cli.data.episodes.Episodes`. The reader drops it; the writer repeats the last known observation and says
-so in the metadata. Observations in dictionaries become one vector, in the order of gymnasium's ``FlattenObservation``:
-the keys in the order of the stated space (sorted by name in every published set), nested keys in place of their parent.
+:class:`~seqrl_cli.data.episodes.Episodes`. The reader drops it; the writer repeats the last known observation, which
+the metadata mention. Observations in dictionaries become one vector in the order of gymnasium's ``FlattenObservation``:
+keys in the order of the declared space (sorted by name in every published set), nested keys in place of their parent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
 _VERSION = "0.5.0"
 _MAX_METADATA_BYTES = 64 * 2**20
 _COLUMNS = {"rewards": "rewards", "terminals": "terminations", "timeouts": "truncations"}
-_STATED = ("minari_version", "algorithm_name", "code_permalink")
+_COPIED = ("minari_version", "algorithm_name", "code_permalink")
 _LAST_OBSERVATION = "The observation after an episode's last step was not recorded; it repeats the one before."
 
 
@@ -65,9 +65,9 @@ def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
     path = place / MAIN
     with open_hdf5(path, FILE_HINT) as file:
         names = sorted((name for name in file if re.fullmatch(r"episode_\d+", name)), key=lambda name: int(name[8:]))
-        stated = metadata.get("total_episodes", len(names))
-        if stated != len(names):
-            raise SeqrlError(f"{path} contains {len(names)} episodes, but its metadata states {stated}", FILE_HINT)
+        expected = metadata.get("total_episodes", len(names))
+        if expected != len(names):
+            raise SeqrlError(f"{path} contains {len(names)} episodes, but its metadata states {expected}", FILE_HINT)
         if not names:
             raise SeqrlError(f"{path} contains no episodes", FILE_HINT)
         check_size(_claimed(file), path.stat().st_size, str(path))
@@ -90,7 +90,7 @@ def read_minari_attributes(folder: Path) -> dict[str, Scalar]:
         "reference_min": metadata.get("ref_min_score"),
         "reference_max": metadata.get("ref_max_score"),
         "observation_keys": " ".join(_leaves(space)) if space.get("type") == "Dict" else None,
-        **{name: metadata.get(name) for name in _STATED},
+        **{name: metadata.get(name) for name in _COPIED},
     }
     if environment.get("kwargs"):
         facts["env_kwargs"] = json.dumps(environment["kwargs"])
@@ -119,7 +119,7 @@ def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
     """Write a dataset; the metadata comes last, because a folder without it is not a dataset.
 
     Args:
-        folder: the dataset's, ``<root>/<dataset_id>``; an existing dataset is replaced.
+        folder: the dataset's folder, ``<root>/<dataset_id>``; an existing dataset is replaced.
         episodes: the data.
         facts: the metadata.
 
@@ -204,12 +204,12 @@ def _json(text: object, source: Path) -> dict[str, Any]:
 
 
 def _space(metadata: Mapping[str, Any], name: str, source: Path) -> dict[str, Any]:
-    """A gymnasium space as Minari writes it; empty in datasets that leave it to the environment."""
+    """A gymnasium space as Minari writes it; empty if the dataset leaves it to the environment."""
     return _json(metadata.get(name), source)
 
 
 def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Names of a dictionary's parts in the order of joining; nested names are dotted."""
+    """Names of a dictionary's parts in the order in which they are joined; nested names are dotted."""
     parts = _parts(space, []) if space.get("type") == "Dict" else {}
     if not parts:
         yield prefix
@@ -218,9 +218,9 @@ def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _parts(space: Mapping[str, Any], names: list[str]) -> dict[str, Mapping[str, Any]]:
-    """The spaces of a dictionary's parts, in order; with these names if the dictionary states none."""
-    stated = space.get("subspaces")
-    parts = stated if isinstance(stated, dict) else dict.fromkeys(names)
+    """The spaces of a dictionary's parts, in order; by these names if the space lists none."""
+    subspaces = space.get("subspaces")
+    parts = subspaces if isinstance(subspaces, dict) else dict.fromkeys(names)
     return {name: part if isinstance(part, dict) else {} for name, part in parts.items()}
 
 
@@ -241,7 +241,8 @@ def _episodes(
 ) -> Iterator[tuple[str, Episodes]]:
     whole = ReadOptions(options.observation_slice, options.max_episode_steps, None, options.finite)
     for name in names:
-        source, group = f"{path}, {name}", file[name]
+        source = f"{path}, {name}"
+        group = file[name]
         missing = [key for key in ("observations", "actions", *_COLUMNS.values()) if key not in group]
         if missing:
             raise SeqrlError(f"{source} has no {', '.join(missing)}", FILE_HINT)

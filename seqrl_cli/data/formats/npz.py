@@ -86,9 +86,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: str) -> NDA
         if dtype.hasobject:
             return _objects(stream.read(), source)
         expected = math.prod(shape) * dtype.itemsize
-        if expected != info.file_size - stream.tell():
-            there = info.file_size - stream.tell()
-            raise ValueError(f"{info.filename} states shape {shape} of {dtype}, {expected:,} bytes, but has {there:,}")
+        actual = info.file_size - stream.tell()
+        if expected != actual:
+            raise ValueError(f"{info.filename} states shape {shape} of {dtype}, {expected:,} bytes, but has {actual:,}")
         numbers = np.frombuffer(stream.read(), dtype) if expected else np.empty(math.prod(shape), dtype)
     return numbers.reshape(shape, order="F" if is_fortran else "C")
 
@@ -110,8 +110,7 @@ def _objects(data: bytes, source: str) -> list[Any]:
 def _by_episode(columns: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     counts = {name: len(column) for name, column in columns.items()}
     if len(set(counts.values())) > 1:
-        stated = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise SeqrlError(
-            f"{path} has columns of different numbers of episodes: {stated}", "save the same episodes in each"
-        )
+        listing = ", ".join(f"{name} {count}" for name, count in counts.items())
+        message = f"{path} has columns with different numbers of episodes: {listing}"
+        raise SeqrlError(message, "save the same episodes in each")
     return [dict(zip(columns, entries, strict=True)) for entries in zip(*columns.values(), strict=True)]

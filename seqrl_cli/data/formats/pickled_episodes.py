@@ -1,7 +1,7 @@
 """Pickled lists of episodes, each a dictionary of arrays: the Decision Transformer's datasets.
 
 They are read by :mod:`~seqrl_cli.data.safe_pickle.read`, which never imports or calls anything. A column may be an
-array, a list of numbers or a list of arrays; a single dictionary of flat columns works, too.
+array, a list of numbers or a list of arrays; a single dictionary of flat columns works too.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _each(items: list[Any], source: str, unpack: _Unpacker, options: ReadOptions
         if type(item) is not dict:
             raise SeqrlError(f"{name} is a {_kind(item)}, not a dictionary of arrays", _LIST_HINT)
         columns = unpack.columns(item, name)
-        columns.pop("next_observations", None)  # the end of an episode is known here
+        columns.pop("next_observations", None)  # not needed to find the end of the episode
         yield name, read_columns(columns, name, options)
 
 
@@ -103,6 +103,7 @@ class _Unpacker:
         self.claimed = 0
 
     def columns(self, item: dict[Any, Any], name: str) -> dict[str, NDArray[Any]]:
+        """The known columns of one dictionary; ``name`` is its name in errors."""
         check_names((key for key in item if isinstance(key, str)), name)
         found = {}
         for key in (*REQUIRED, *OPTIONAL):
@@ -114,6 +115,7 @@ class _Unpacker:
         return found
 
     def array(self, value: Any) -> NDArray[Any]:
+        """One column; raises ValueError if the value is not an array of numbers."""
         if isinstance(value, PlainArray):
             self.claim(value)
             return value.to_numpy()
@@ -143,12 +145,14 @@ class _Unpacker:
         return np.array(values, dtype=np.float64)
 
     def claim(self, array: PlainArray) -> None:
+        """Count the bytes that an array will take."""
         if not is_shape(array.shape):
             raise ValueError("its shape is invalid")
         self.count(4 * math.prod(array.shape))
 
-    def count(self, claimed: int) -> None:
-        self.claimed += claimed
+    def count(self, size: int) -> None:
+        """Count bytes; raises SeqrlError if they are more than the file can contain."""
+        self.claimed += size
         check_size(self.claimed, self.size, self.source)
 
 

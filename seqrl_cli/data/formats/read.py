@@ -63,7 +63,7 @@ def read_attributes(path: Path) -> dict[str, Scalar]:
 
 
 def content_sha256(path: Path) -> str:
-    """SHA-256 over a file, or over the names and contents of a folder's files, as hexadecimal digits."""
+    """SHA-256 of a file, or of the names and contents of a folder's files, as hexadecimal digits."""
     if not path.is_dir():
         return file_sha256(path)
     lines = (f"{file_sha256(file)} {file.name}\n" for file in _parts(path))
@@ -96,16 +96,19 @@ def _natural_order(path: Path) -> list[tuple[int, str]]:
 
 
 def _suffix(path: Path) -> str:
-    if path.suffix.lower() in _READERS or not path.is_file():
-        return path.suffix.lower() if path.suffix.lower() in _READERS else ".hdf5"
+    suffix = path.suffix.lower()
+    if suffix in _READERS:
+        return suffix
+    if not path.is_file():
+        return ".hdf5"  # whose reader reports that the file is missing
     try:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", FILE_HINT) from error
-    for signature, suffix in _SIGNATURES.items():
+    for signature, known_suffix in _SIGNATURES.items():
         if start.startswith(signature):
-            return suffix
+            return known_suffix
     raise SeqrlError(f"{path} is not a dataset: neither its name nor its content matches a known format", _FORMATS_HINT)
 
 

@@ -18,9 +18,18 @@ HINT = "nothing in it was run; get it again from its authors, or ask for plain a
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
-    *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "BINFLOAT",
+    "SHORT_BINUNICODE",
+    "BINUNICODE",
+    "BINUNICODE8",
+    "SHORT_BINBYTES",
+    "BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
 }
 _EMPTY = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -36,7 +45,8 @@ class RefusedFileError(SeqrlError):
 
     def __init__(self, source: str, what: str) -> None:
         super().__init__(f"{source} was refused: it {what}", HINT)
-        self.source, self.what = source, what
+        self.source = source
+        self.what = what
 
     def __reduce__(self) -> tuple[type[RefusedFileError], tuple[str, str]]:
         return type(self), (self.source, self.what)
@@ -66,7 +76,7 @@ class Machine:
         """Execute one instruction.
 
         Raises:
-            RefusedFileError: no saved data needs the instruction, or not with these operands.
+            RefusedFileError: no saved data needs the instruction, or these operands.
             IndexError: it lacks operands.
         """
         if name in _LITERALS:
@@ -98,7 +108,8 @@ class Machine:
         return self._stack.pop()
 
     def _pop_to_mark(self) -> list[Any]:
-        items, self._stack = self._stack, self._below_marks.pop()
+        items = self._stack
+        self._stack = self._below_marks.pop()
         return items
 
     def _get(self, key: int) -> None:
@@ -139,7 +150,9 @@ class Machine:
         target.extend(items)
 
     def _update(self, items: list[Any]) -> None:
-        target, keys, values = self._stack[-1], items[::2], items[1::2]
+        target = self._stack[-1]
+        keys = items[::2]
+        values = items[1::2]
         if type(target) is not dict:
             raise self._refuse(f"sets an item of a value of type {_kind(target)}")
         for key in keys:
@@ -183,7 +196,7 @@ class Machine:
         try:
             self._stack.append(self._vocabulary.calls[name](*arguments))
         except (TypeError, ValueError) as error:
-            raise self._refuse(f"calls {name} with other arguments than a saved model does") from error
+            raise self._refuse(f"calls {name} with arguments that no saved model uses") from error
 
     def _new_object(self, _: Any) -> None:
         arguments, kind = self._pop(), self._pop()
@@ -193,7 +206,8 @@ class Machine:
         self._stack.append(PlainObject(name))
 
     def _build(self, _: Any) -> None:
-        state, target = self._pop(), self._stack[-1]
+        state = self._pop()
+        target = self._stack[-1]
         if type(target) is dict and type(state) is dict:
             return  # the version numbers in a module's state dict
         if not isinstance(target, PlainObject | PlainArray | PlainDtype):
@@ -201,9 +215,7 @@ class Machine:
         try:
             target.restore(state)
         except (TypeError, ValueError) as error:
-            raise self._refuse(
-                f"sets the state of a {_kind(target)} to something else than a saved model does"
-            ) from error
+            raise self._refuse(f"sets the state of a {_kind(target)} to a value that no saved model uses") from error
 
     def _persistent(self, _: Any) -> None:
         if self._persistent_load is None:

@@ -47,7 +47,8 @@ class BoundedFile:
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._left = file, size
+        self._file = file
+        self._left = size
 
     def read(self, count: int) -> bytes:
         """Read at most ``count`` bytes; allocates only for bytes that exist."""

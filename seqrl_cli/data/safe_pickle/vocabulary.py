@@ -171,7 +171,7 @@ class Vocabulary:
     Attributes:
         calls: functions, with a replacement for each.
         classes: classes whose instances are read as a name and a dictionary.
-        mentioned: classes without instances in such a pickle.
+        mentioned: classes that are named but never instantiated.
     """
 
     calls: Mapping[str, Callable[..., Any]]

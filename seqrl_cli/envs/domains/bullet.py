@@ -128,14 +128,14 @@ def _version(text: str) -> tuple[int, ...]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress what pybullet's C code prints; only results belong on stdout."""
-    kept = [(number, os.dup(number)) for number in (1, 2)]
+    saved = [(number, os.dup(number)) for number in (1, 2)]
     sys.stdout.flush()
     with open(os.devnull, "w") as nowhere:
-        for number, _ in kept:
+        for number, _ in saved:
             os.dup2(nowhere.fileno(), number)
     try:
         yield
     finally:
-        for number, copy in kept:
+        for number, copy in saved:
             os.dup2(copy, number)
             os.close(copy)

@@ -23,8 +23,8 @@ class EnvSpec:
     Attributes:
         env_id: gymnasium id.
         slots: number of environments (E).
-        max_episode_steps: step limit; None: that of ``make_env``.
-        observation_size: how many observation dimensions to keep, the first ones; None: all.
+        max_episode_steps: step limit; None = that of ``make_env``.
+        observation_size: number of leading observation dimensions to keep; None = all.
     """
 
     env_id: str
@@ -51,8 +51,8 @@ class EnvLayout:
     @classmethod
     def from_json(cls, text: bytes) -> EnvLayout:
         """The inverse of :meth:`to_json`."""
-        stated = json.loads(text)
-        return cls(Spaces.from_json(stated.pop("spaces")), **stated)
+        values = json.loads(text)
+        return cls(Spaces.from_json(values.pop("spaces")), **values)
 
     def to_json(self) -> bytes:
         """The layout for another process."""
@@ -78,7 +78,7 @@ class EnvBackend(Protocol):
     """E environments, here or in another process.
 
     Attributes:
-        layout: of each of them.
+        layout: what each of them takes and returns.
         rows: ``(E,)`` of ``layout.row``, the state of each slot, updated by ``start`` and ``step``: its last
             observation and simulator state, zeros before its first episode, and the reward and end of the latest
             step, 0 and false if the slot was not in it.
@@ -99,4 +99,6 @@ class EnvBackend(Protocol):
 
 def forget_step(rows: np.ndarray) -> None:
     """Clear rewards and ends of the latest step."""
-    rows["reward"], rows["terminated"], rows["truncated"] = 0.0, False, False
+    rows["reward"] = 0.0
+    rows["terminated"] = False
+    rows["truncated"] = False

@@ -60,7 +60,8 @@ class InProcessBackend:
             row = self.rows[slot]
             with self._naming_failures("in a step"):
                 observation, reward, row["terminated"], row["truncated"], _ = self._envs[slot].step(actions[slot])
-                row["observation"], row["reward"] = observation, float(reward)
+                row["observation"] = observation
+                row["reward"] = float(reward)
             self._note_state(slot)
 
     def close(self) -> None:
@@ -107,12 +108,12 @@ def _cut(env: Environment, size: int | None) -> Environment:
         return env
     space = env.observation_space
     assert isinstance(space, gymnasium.spaces.Box) and space.dtype is not None
-    kept = gymnasium.spaces.Box(space.low[:size], space.high[:size], dtype=space.dtype.type)
-    return gymnasium.wrappers.TransformObservation(env, lambda observation: observation[:size], kept)
+    cut_space = gymnasium.spaces.Box(space.low[:size], space.high[:size], dtype=space.dtype.type)
+    return gymnasium.wrappers.TransformObservation(env, lambda observation: observation[:size], cut_space)
 
 
 def _layout(env: Environment) -> EnvLayout:
     simulation = env.unwrapped
     nq, nv = (simulation.model.nq, simulation.model.nv) if isinstance(simulation, MujocoEnv) else (0, 0)
-    assert env.spec is not None and env.spec.max_episode_steps is not None, "make_env sees to it"
+    assert env.spec is not None and env.spec.max_episode_steps is not None, "make_env sets a limit"
     return EnvLayout(spaces_of(env), env.spec.max_episode_steps, nq, nv)

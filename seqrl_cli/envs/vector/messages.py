@@ -25,7 +25,7 @@ def send(stream: IO[bytes], kind: bytes, body: bytes) -> None:
     """Write a message.
 
     Raises:
-        BrokenPipeError: nobody is there to read it.
+        BrokenPipeError: the reader has gone.
     """
     stream.write(_HEADER.pack(kind, len(body)) + body)
     stream.flush()

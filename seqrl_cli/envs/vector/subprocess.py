@@ -1,7 +1,7 @@
 """Environments in a process of their own: when it dies, the program starts another one and continues.
 
-Environments compute in native code. When that crashes, or memory runs out, the whole process ends without a word.
-Little is lost: an episode follows from its seed and its actions.
+Environments compute in native code. When that crashes, or memory runs out, the whole process ends without a
+message. Little is lost: an episode follows from its seed and its actions.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SubprocessBackend:
         """Reset one environment.
 
         Raises:
-            EnvironmentFailedError: it broke, or took its process with it twice.
+            EnvironmentFailedError: it broke, or killed its process twice.
         """
         self._under_way.pop(slot, None)
         rows = self._insist(lambda: "when it was reset", lambda child: child.start(slot, seed))
@@ -76,7 +76,7 @@ class SubprocessBackend:
         """Step the chosen environments.
 
         Raises:
-            EnvironmentFailedError: one broke, or took their process with it twice.
+            EnvironmentFailedError: one broke, or killed their process twice.
         """
         slots = np.flatnonzero(chosen).tolist()
         if not slots:  # no process is needed
@@ -100,7 +100,7 @@ class SubprocessBackend:
         """Ask the process, or a new one in its place; a request that kills two in a row would kill any.
 
         Raises:
-            EnvironmentFailedError: it broke, or took two processes with it.
+            EnvironmentFailedError: it broke, or killed two processes.
         """
         for is_last in (False, True):
             try:
@@ -197,7 +197,9 @@ class _Child:
             message = f"no process for environment {spec.env_id} can be started: {error.strerror}"
             raise EnvironmentFailedError(message, "memory may be short") from error
         assert process.stdin and process.stdout
-        self._process, self._requests, self._answers = process, process.stdin, process.stdout
+        self._process = process
+        self._requests = process.stdin
+        self._answers = process.stdout
         try:
             self.layout = EnvLayout.from_json(self._ask())  # the process sends it unasked
             self._row = self.layout.row

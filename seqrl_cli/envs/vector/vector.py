@@ -44,7 +44,7 @@ class SeededVectorEnv:
         env_id: gymnasium id.
         slots: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
-        observation_size: how many observation dimensions to keep, the first ones, as the data was cut; None: all.
+        observation_size: number of leading observation dimensions to keep, as in the data; None = all.
         backend: makes the environments, here or in a process of their own (``SubprocessBackend``).
 
     Raises:

@@ -62,11 +62,11 @@ def _own_streams() -> tuple[BufferedReader, BufferedWriter]:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
-        os.register_at_fork(after_in_child=partial(_let_go, requests, answers))
+        os.register_at_fork(after_in_child=partial(_close_pipes, requests, answers))
     return requests, answers
 
 
-def _let_go(requests: BufferedReader, answers: BufferedWriter) -> None:
+def _close_pipes(requests: BufferedReader, answers: BufferedWriter) -> None:
     """Close the pipe in a process that an environment forks: else it would hide the death of this process."""
     for stream in (requests, answers):
         stream.raw.close()  # not the buffer: a thread that was not forked may hold its lock

@@ -25,7 +25,7 @@ from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.replace import finish_replacement, goes_with, replacing
+from seqrl_cli.runs.replace import attached_results, finish_replacement, replacing
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
 
@@ -117,7 +117,7 @@ def run(request: ImportRequest, console: Console) -> ImportReport:
                 raise SeqrlError(message, "give this one a --name, or replace the other with --force")
             console.note(f"{folder.path} is already imported; --force imports it again")
             return converted.report(fresh=False)
-        if removed := goes_with(folder):
+        if removed := attached_results(folder):
             console.note(f"the new run replaces {folder.path}, and its {removed} are removed with it")
         with replacing(folder) as new:
             _write(converted, request, new)

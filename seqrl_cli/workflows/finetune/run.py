@@ -17,7 +17,7 @@ from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
-from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
+from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
@@ -127,7 +127,7 @@ def _replace(
         SeqrlError: the new run failed; likewise.
     """
     path = job.run.path
-    if removed := goes_with(job.run):
+    if removed := attached_results(job.run):
         console.note(f"{path} is replaced at the first checkpoint, and its {removed} are removed with it")
     reached = False
 

@@ -12,7 +12,7 @@ from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_environment import environment_of_run, observation_size_of_run
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.overrides import merge, nest
-from seqrl_cli.config.owners import meaningful
+from seqrl_cli.config.owners import without_foreign_keys
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.presets import refuse_foreign_keys, validate
@@ -99,7 +99,8 @@ class PlanSession:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that mean something to the run's architecture, as plain values."""
-        plan: dict[str, Any] = meaningful({"plan": self.config.model_dump()}, self.trained.config.model.arch)["plan"]
+        arch = self.trained.config.model.arch
+        plan: dict[str, Any] = without_foreign_keys({"plan": self.config.model_dump()}, arch)["plan"]
         return plan
 
     def facts(self) -> PlanFacts:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.artifacts.locate import held
+from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.planning.episode_files import (
@@ -118,7 +118,7 @@ def _is_current(output: Path, episode: Path) -> bool:
 
 def _references(store: RunStore, episode: EpisodeFile) -> tuple[float, float] | None:
     """Reference scores of the dataset that the episode's model was trained on, if it exists."""
-    dataset = held(store, episode.plan.dataset)
+    dataset = find_stored(store, episode.plan.dataset)
     return dataset.reference_scores if dataset else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.artifacts.locate import held
+from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
@@ -72,7 +72,7 @@ def run(request: TableRequest, console: Console) -> TableReport:
     store = request.store
     episodes = _read_episodes(request, console)
     names = sorted({episode.dataset for episode in episodes})
-    datasets = [dataset for name in names if (dataset := held(store, name))]
+    datasets = [dataset for name in names if (dataset := find_stored(store, name))]
     report = build_table(
         episodes,
         by=request.by,

@@ -21,28 +21,28 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     Raises:
         SeqrlError: the dataset has not been downloaded, or is damaged.
     """
-    located = locate(store, dataset)
-    summary = summarize_dataset(located.load_unchecked())
-    stated = located.stated
+    ref = locate(store, dataset)
+    summary = summarize_dataset(ref.load_unchecked())
+    stated = ref.stated
     mean_return = summary.returns.mean
-    score = None if mean_return is None else located.percent_score(mean_return)
-    facts = {"dataset": located.id, "path": located.location, **asdict(summary), "score": score, "attributes": stated}
+    score = None if mean_return is None else ref.percent_score(mean_return)
+    facts = {"dataset": ref.id, "path": ref.location, **asdict(summary), "score": score, "attributes": stated}
     console.emit(facts)
-    console.show(f"{located.id}  ({located.location})")
-    scored = {} if score is None else {"score": _score(score, located, stated)}
+    console.show(f"{ref.id}  ({ref.location})")
+    scored = {} if score is None else {"score": _score(score, ref, stated)}
     shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
     console.show_facts({**dict(summary_rows(summary)), **scored, **shown})
     console.show("returns")
     console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))
-    env_id = located.env_id
+    env_id = ref.env_id
     extra = needed_extra(env_id) if env_id else None
     if extra and not is_installed(extra):
         console.note(f"planning in {env_id} needs the extra {extra}: {install_line(extra)}")
 
 
-def _score(percent: float, located: DatasetRef, stated: Mapping[str, Any]) -> str:
+def _score(percent: float, ref: DatasetRef, stated: Mapping[str, Any]) -> str:
     """The score of the mean return, with its scale, and a caveat for a user's own file, whose rewards are unchecked."""
-    scale = f"0 is a random policy in {located.env_id}, 100 D4RL's reference policy"
+    scale = f"0 is a random policy in {ref.env_id}, 100 D4RL's reference policy"
     is_own_file = stated.get("source", "file") == "file"
     caveat = "; if the file has the rewards of that environment" if is_own_file else ""
     return f"{percent:.1f} ({scale}{caveat})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from seqrl_cli.config.overrides import differences, dig
+from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
@@ -53,7 +53,7 @@ def _preset(name: str, size: str, arch: str) -> dict[str, Any]:
 
 def _difference(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The keys in which a preset or size differs from the base, with its values."""
-    return {key: dig(other, key) for key in differences(base, other) if key not in ("preset", "size")}
+    return {key: get_dotted(other, key) for key in differences(base, other) if key not in ("preset", "size")}
 
 
 def _changes(changes: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from seqrl_cli.runs import record as records
 from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.replace import finish_replacement, goes_with, holds_run, replacing
+from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing
 from seqrl_cli.tracking.metrics import TrainingLine, Values, read_training_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
@@ -114,7 +114,7 @@ class _Training:
             SeqrlError: the new run failed; likewise.
         """
         path, console = self.folder.path, self.console
-        if removed := goes_with(self.folder):
+        if removed := attached_results(self.folder):
             console.note(f"{path} is replaced at the first checkpoint, and its {removed} are removed with it")
         first = min(self.job.settings.checkpoint_every, self.job.settings.updates)
         made = 0

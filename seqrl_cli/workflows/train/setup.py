@@ -49,7 +49,7 @@ def complete_config(dataset: DatasetRef, config: Config, data: TrainingData | No
     """The configuration with the values that the dataset determines, so that it reproduces the run elsewhere."""
     known: dict[str, Any] = {"env_id": dataset.env_id, **dataset.own_settings}
     config = config.model_copy(update={"data": config.data.model_copy(update=known)})
-    return config if data is None else family_of(config.model.arch).settle(config, data, dataset.id)
+    return config if data is None else family_of(config.model.arch).complete(config, data, dataset.id)
 
 
 def warn_before_training(request: TrainRequest, job: TrainJob, console: Console) -> None:
