@@ -59,7 +59,7 @@ def test_records_say_what_made_them(made_runs):
 def test_plan_json_and_states_agree(made_runs):
     plan = made_runs / RUN / "plans" / "H2-B4-ctx3-steps6-s0"
     record = json.loads((plan / "episode-001.json").read_text())
-    expected = {"schema_version": 1, "step": 5, "term": False, "episode": 1, "seed": 0, "checkpoint_step": 4}
+    expected = {"schema_version": 2, "step": 5, "term": False, "episode": 1, "seed": 0, "checkpoint_step": 4}
     assert {key: record[key] for key in expected} == expected
     assert record["env_id"] == "Hopper-v4" and record["settings"]["beam_width"] == 4
     assert record["score"] == pytest.approx((record["return"] + 20.272305) / (3234.3 + 20.272305))

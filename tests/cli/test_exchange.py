@@ -63,7 +63,7 @@ def test_a_trajectory_retnet_plans_and_is_compared(seqrl, tmp_path):
     assert planned.exit_code == 0, planned.output
     assert seqrl("table", "sim/hopper-medium/theirs").exit_code == 0
     assert_refused(
-        seqrl("export", "theirs"), 1, "is a retnet, which cannot become a trajectory-transformer", "another run"
+        seqrl("export", "theirs"), 1, "is a retnet, which cannot be exported as a trajectory-transformer", "another run"
     )
 
 

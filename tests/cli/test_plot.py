@@ -248,7 +248,7 @@ def test_a_dry_run_writes_nothing(runs):
         (("--by", "seed"), 2, "unknown grouping 'seed'"),
         (("-o", "picture.xyz"), 2, "cannot write a picture as .xyz"),
         (("gpt-s43",), 1, "no run 'gpt-s43'"),
-        (("-k", "online"), 1, "there is no plot of online to make"),
+        (("-k", "online"), 1, "there is nothing of the kind online to plot"),
     ],
 )
 def test_what_cannot_be_drawn(seqrl, words, code, message):

@@ -241,7 +241,7 @@ def test_an_environment_of_other_sizes(seqrl, tmp_path):
 def test_a_dataset_that_changed(seqrl):
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1600", "--force").exit_code == 0
     result = seqrl("train", "sim/hopper-medium", "--arch", "odt", *TINY)
-    assert_refused(result, 1, "was trained on other data than sim/hopper-medium has", "--force")
+    assert_refused(result, 1, "was trained on other data than sim/hopper-medium now has", "--force")
 
 
 SIZES = {"hopper": (11, 3), "halfcheetah": (17, 6), "walker2d": (17, 6), "ant": (27, 8), "antmaze": (29, 8)}

@@ -102,7 +102,7 @@ def test_a_named_checkpoint_is_in_the_folders_name_and_needs_no_warning(gpt, sto
     folder = opened(store, "gpt-s42", newest).folder
     session = opened(store, "gpt-s42", named, checkpoint=1)
     assert session.trained.step == 1 and session.folder != folder
-    assert len(newest.warnings) == 1 and "its newest checkpoint is taken, of update 2" in newest.warnings[0]
+    assert len(newest.warnings) == 1 and "its newest checkpoint, of update 2, is used" in newest.warnings[0]
     assert not named.warnings
 
 

@@ -206,7 +206,7 @@ def test_an_unfinished_run_is_named(gpt):
     warn_unfinished(gpt, record, 2, heard.warn)
     assert not heard.warnings
     warn_unfinished(gpt, record.model_copy(update={"status": "interrupted"}), 1, heard.warn)
-    assert len(heard.warnings) == 1 and "its newest checkpoint is taken, of update 1" in heard.warnings[0]
+    assert len(heard.warnings) == 1 and "its newest checkpoint, of update 1, is used" in heard.warnings[0]
 
 
 def test_a_run_without_configuration_resumes(gpt, store):
