@@ -25,7 +25,6 @@ from seqrl_cli.runs.record import refuse_newer_schema, versions
 Value = TypeVar("Value")
 
 SCHEMA_VERSION = 2  # since 2, sampled plans draw from a random stream of their own
-
 _STAGED = ".new-"  # prefix of a file that is about to replace another
 _REPLAN = "`seqrl plan --force` plans it again"
 _MISSING = "`seqrl plan` writes an episode-000.json and an episode-000.h5 for each episode"

@@ -63,7 +63,8 @@ def test_a_process_that_dies_changes_nothing(runs, what, reset):
 
 
 @pytest.mark.parametrize(
-    ("what", "says"), [("abort", "died of signal 6 (SIGABRT) in step 5, and so did the next one"), ("raise", "a gear is missing")]
+    ("what", "says"),
+    [("abort", "died of signal 6 (SIGABRT) in step 5, and so did the next one"), ("raise", "a gear is missing")],
 )
 @pytest.mark.parametrize(("reset", "does"), [(1, "starts over; nothing was saved"), (7, "resumes")])
 def test_what_cannot_go_on_is_told_and_goes_on_when_it_is_mended(runs, what, says, reset, does):

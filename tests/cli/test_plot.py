@@ -198,7 +198,7 @@ def test_a_run_that_has_logged_nothing_yet(runs):
         assert f"nothing has been logged or planned yet for {GPT}, which is still training" in result.stderr
         assert result.exit_code == 1 and "hint: `seqrl runs` shows how far" in result.stderr
         result = invoke(runs, "plot", "--kind", "loss")
-        assert f"there is no loss to plot for {GPT}, which is still training" in result.stderr
+        assert f"there is nothing of the kind loss to plot for {GPT}, which is still training" in result.stderr
 
 
 def test_the_same_command_twice_draws_once(runs):

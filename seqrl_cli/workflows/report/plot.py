@@ -129,7 +129,9 @@ def _nothing_to_plot(store: RunStore, runs: Sequence[PlottedRun], missing: Seque
     statuses = {store.name_of(run.folder.path): unfinished(run.folder, run.record) for run in runs}
     names = ", ".join(f"{name}, which {status}" if status else name for name, status in statuses.items())
     if missing:
-        return SeqrlError(f"there is nothing of the kind {' or '.join(missing)} to plot for {names}", _HINTS[missing[0]])
+        return SeqrlError(
+            f"there is nothing of the kind {' or '.join(missing)} to plot for {names}", _HINTS[missing[0]]
+        )
     hint = "plan first: seqrl plan"
     if any(statuses.values()):
         hint = "`seqrl runs` shows how far each run is, and seqrl plot RUN draws another"
