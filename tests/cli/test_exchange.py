@@ -17,6 +17,8 @@ from tests.cli.conftest import TINY_PLAN, assert_refused, invoke
 from tests.interop import folders
 from tests.interop.spelling import END, call, name, text, zip_file
 
+pytestmark = pytest.mark.slow
+
 PLAN = (*TINY_PLAN[:4], "--episodes", "1", "plan.max_context_transitions=2", "plan.max_steps=3")
 TT, FASTER = "sim/hopper-medium/trajectory-transformer", "hopper-medium-v2/faster-trajectory-transformer"
 

@@ -17,6 +17,8 @@ from seqrl_cli.interop.torch_files import read_state_dict
 from tests.data.conftest import ragged
 from tests.data.files import FORMATS, each, written
 
+pytestmark = pytest.mark.slow
+
 PIECES = [
     b"R",
     b"\x81",

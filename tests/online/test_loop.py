@@ -22,6 +22,8 @@ from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkp
 from tests.online.fixtures import finetune_context, small_settings, tune
 from tests.online.resumable import run
 
+pytestmark = pytest.mark.slow
+
 LAST = 100 + 6 * 4  # updates before fine-tuning, iterations, updates each
 
 

@@ -38,7 +38,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [name if name in ("defaults", "greedy") else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 @pytest.mark.parametrize(
     "transitions", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
 )

@@ -14,6 +14,8 @@ from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
+pytestmark = pytest.mark.slow
+
 BINS, TRANSITION_DIM = 9, 7
 
 needs_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

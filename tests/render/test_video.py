@@ -17,6 +17,8 @@ from seqrl_cli.render.states import load_body
 from seqrl_cli.render.video import plan_at, progress_lines, render_episode
 from tests.render.recorded import write_recorded
 
+pytestmark = pytest.mark.slow
+
 SIZE = 96
 
 

@@ -17,6 +17,8 @@ from tests.contracts.decoder import (
     check_past_values_are_hidden,
 )
 
+pytestmark = pytest.mark.slow
+
 TRANSITION_DIM = 7
 SIZES = dict(bins=9, observation_dim=3, action_dim=2, n_layer=3, n_head=2, width=16, value_width=12, ffn_width=40)
 PAPER_SIZES = dict(n_head=4, width=128, value_width=128, ffn_width=300)
