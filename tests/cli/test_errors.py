@@ -15,6 +15,8 @@ from seqrl_cli.training.checkpoints import SCHEMA_VERSION
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused
 from tests.data.files import write_file
 
+pytestmark = pytest.mark.slow
+
 RUN = "sim/hopper-medium/gpt-s42"
 
 

@@ -18,6 +18,8 @@ from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
 from tests.data.files import FACTS, assert_equal, written
 
+pytestmark = pytest.mark.slow
+
 
 def exclusive(episodes: Episodes) -> Episodes:
     """The same, a row being a timeout only where it is no terminal."""

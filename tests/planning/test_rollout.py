@@ -15,6 +15,8 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.training.rng import SeedStream
 from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout, model
 
+pytestmark = pytest.mark.slow
+
 
 def play(slots: int, episodes: list[int], *, max_memory: int | None = None, **changes) -> list[EpisodeRecord]:
     settings = PlanSettings(**{**SETTINGS, **changes})
