@@ -22,6 +22,8 @@ from seqrl_cli.errors import SeqrlError
 from tests.envs.fragile import FICKLE, FRAGILE, plot_mischief
 from tests.processes import children, is_running, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
