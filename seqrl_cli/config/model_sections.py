@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,12 +54,12 @@ class TokenModelSection(AttentionSection):
         return self.model_dump(exclude={"arch", "sequence_length"})
 
 
-class PolicySection(ModelSection):
+class PolicySection(ModelSection, ABC):
     """Models that predict actions."""
 
+    @abstractmethod
     def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
         """Keyword arguments of the model's constructor, some of them from the section ``policy``."""
-        raise NotImplementedError
 
 
 class GPTSection(TokenModelSection):

@@ -16,7 +16,7 @@ class EpisodeCollector:
 
     Args:
         make_agent: makes a new agent for each iteration, since an agent may copy the weights.
-        vector: the environments; as many episodes run at once as it has slots.
+        vector: the environments; as many episodes run at once as it has environments.
         episodes: episodes per iteration.
         seed: of the environments and of the policy's samples.
         fresh: whether each iteration plays new episodes, as exploration does. Otherwise all iterations play the same

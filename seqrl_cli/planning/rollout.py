@@ -126,7 +126,7 @@ class Rollout:
 
     Args:
         agent: chooses the actions.
-        vector: the environments; as many episodes run at once as it has slots.
+        vector: the environments; as many episodes run at once as it has environments.
         seed: together with an episode's number, determines all of its random numbers.
         purpose: sets the agent's random numbers apart from others that are drawn from the same seed.
         profile: adds up the time spent in each part.
@@ -155,7 +155,7 @@ class Rollout:
         on_episode: Callable[[EpisodeRecord], None],
         on_step: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Play episodes; a slot whose episode ends takes the next one.
+        """Play episodes; an environment whose episode ends takes the next one.
 
         Args:
             episodes: their numbers.
@@ -163,27 +163,27 @@ class Rollout:
             on_step: called after each step of the vector with (episodes running, episodes finished).
         """
         waiting = deque(episodes)
-        slots: list[LiveEpisode | None] = [None] * len(self.vector)
+        playing: list[LiveEpisode | None] = [None] * len(self.vector)
         finished = 0
-        while waiting or any(slots):
+        while waiting or any(playing):
             start = time.perf_counter()
-            for index, slot in enumerate(slots):
-                if slot is None and waiting:
-                    slots[index] = self._start(index, waiting.popleft())
-            running = {index: slot for index, slot in enumerate(slots) if slot is not None}
+            for index, live in enumerate(playing):
+                if live is None and waiting:
+                    playing[index] = self._start(index, waiting.popleft())
+            running = {index: live for index, live in enumerate(playing) if live is not None}
             ended = self._act(running)
-            for slot in running.values():
-                slot.seconds += time.perf_counter() - start
+            for live in running.values():
+                live.seconds += time.perf_counter() - start
             for index in ended:
                 with self.profile.measure("io"):
                     on_episode(self._record(running[index]))
-                slots[index] = None
+                playing[index] = None
                 finished += 1
             if on_step:
                 on_step(len(running) - len(ended), finished)
 
     def _start(self, index: int, episode: int) -> LiveEpisode:
-        """Start an episode in a slot."""
+        """Start an episode in an environment."""
         seed = environment_seed(self.seed, episode)
         with self.profile.measure("environment"):
             observation = self.vector.start(index, seed)
@@ -194,7 +194,7 @@ class Rollout:
         return live
 
     def _act(self, running: dict[int, LiveEpisode]) -> list[int]:
-        """Step each running slot with the agent's action; returns the slots whose episode ended."""
+        """Step each running environment with the agent's action; returns those whose episode ended."""
         low, high = self._action_bounds
         actions = np.zeros((len(self.vector), len(low)), np.float32)
         decided = self.agent.decide(list(running.values()))
@@ -203,26 +203,26 @@ class Rollout:
         with self.profile.measure("environment"):
             step = self.vector.step(actions)
             states = self.vector.states()
-        for index, slot in running.items():
-            slot.actions.append(actions[index])
-            slot.rewards.append(float(step.rewards[index]))
-            slot.total_reward += slot.rewards[-1]
-            slot.observations.append(step.observations[index].astype(np.float32))
-            slot.states.append(states[index])
-            slot.terminated = bool(step.terminated[index])
+        for index, live in running.items():
+            live.actions.append(actions[index])
+            live.rewards.append(float(step.rewards[index]))
+            live.total_reward += live.rewards[-1]
+            live.observations.append(step.observations[index].astype(np.float32))
+            live.states.append(states[index])
+            live.terminated = bool(step.terminated[index])
         return [index for index in running if step.terminated[index] or step.truncated[index]]
 
-    def _record(self, slot: LiveEpisode) -> EpisodeRecord:
+    def _record(self, live: LiveEpisode) -> EpisodeRecord:
         """The arrays of a finished episode."""
         return EpisodeRecord(
-            slot.episode,
-            slot.seed,
-            slot.terminated,
-            slot.seconds / len(slot.actions),
-            observations=np.stack(slot.observations),
-            actions=np.stack(slot.actions),
-            rewards=np.array(slot.rewards, np.float32),
-            qpos=np.stack([state.qpos for state in slot.states]),
-            qvel=np.stack([state.qvel for state in slot.states]),
-            **self.agent.plans(slot),
+            live.episode,
+            live.seed,
+            live.terminated,
+            live.seconds / len(live.actions),
+            observations=np.stack(live.observations),
+            actions=np.stack(live.actions),
+            rewards=np.array(live.rewards, np.float32),
+            qpos=np.stack([state.qpos for state in live.states]),
+            qvel=np.stack([state.qvel for state in live.states]),
+            **self.agent.plans(live),
         )

@@ -1,4 +1,4 @@
-"""ReadOptions episode records: ours, the originals', and what must not be believed."""
+"""Reading episode records: ours, the originals', and what must not be believed."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ class EnvSpec:
 
     Attributes:
         env_id: gymnasium id.
-        slots: number of environments (E).
+        num_envs: number of environments (E).
         max_episode_steps: step limit; None = that of ``make_env``.
         observation_size: number of leading observation dimensions to keep; None = all.
     """
 
     env_id: str
-    slots: int
+    num_envs: int
     max_episode_steps: int | None = None
     observation_size: int | None = None
 
@@ -61,7 +61,7 @@ class EnvLayout:
 
     @property
     def row(self) -> np.dtype:
-        """The state of a slot, as one record without gaps."""
+        """The state of one environment, as one record without gaps."""
         return np.dtype(
             [
                 ("observation", self.spaces.observation.dtype, self.spaces.observation.shape),
@@ -79,15 +79,15 @@ class EnvBackend(Protocol):
 
     Attributes:
         layout: what each of them takes and returns.
-        rows: ``(E,)`` of ``layout.row``, the state of each slot, updated by ``start`` and ``step``: its last
+        rows: ``(E,)`` of ``layout.row``, the state of each one, updated by ``start`` and ``step``: its last
             observation and simulator state, zeros before its first episode, and the reward and end of the latest
-            step, 0 and false if the slot was not in it.
+            step, 0 and false if it was not stepped.
     """
 
     layout: EnvLayout
     rows: np.ndarray
 
-    def start(self, slot: int, seed: int) -> None:
+    def start(self, index: int, seed: int) -> None:
         """Reset one environment."""
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:

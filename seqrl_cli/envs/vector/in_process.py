@@ -30,15 +30,15 @@ class InProcessBackend:
         self._env_id = spec.env_id
         self._envs: list[Environment] = []
         try:
-            for _ in range(spec.slots):
+            for _ in range(spec.num_envs):
                 self._envs.append(self._make(spec))
             self.layout = _layout(self._envs[0])
         except BaseException:  # half a vector is of no use
             self.close()
             raise
-        self.rows = np.zeros(spec.slots, self.layout.row)
+        self.rows = np.zeros(spec.num_envs, self.layout.row)
 
-    def start(self, slot: int, seed: int) -> None:
+    def start(self, index: int, seed: int) -> None:
         """Reset one environment.
 
         Raises:
@@ -46,8 +46,8 @@ class InProcessBackend:
         """
         forget_step(self.rows)
         with self._naming_failures("when it was reset"):
-            self.rows[slot]["observation"] = self._envs[slot].reset(seed=seed)[0]
-        self._note_state(slot)
+            self.rows[index]["observation"] = self._envs[index].reset(seed=seed)[0]
+        self._note_state(index)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
         """Step the chosen environments.
@@ -56,13 +56,13 @@ class InProcessBackend:
             EnvironmentFailedError: one raised something.
         """
         forget_step(self.rows)
-        for slot in np.flatnonzero(chosen).tolist():
-            row = self.rows[slot]
+        for index in np.flatnonzero(chosen).tolist():
+            row = self.rows[index]
             with self._naming_failures("in a step"):
-                observation, reward, row["terminated"], row["truncated"], _ = self._envs[slot].step(actions[slot])
+                observation, reward, row["terminated"], row["truncated"], _ = self._envs[index].step(actions[index])
                 row["observation"] = observation
                 row["reward"] = float(reward)
-            self._note_state(slot)
+            self._note_state(index)
 
     def close(self) -> None:
         """Free the environments."""
@@ -79,10 +79,10 @@ class InProcessBackend:
             env.close()
             raise
 
-    def _note_state(self, slot: int) -> None:
-        env: Any = self._envs[slot].unwrapped
+    def _note_state(self, index: int) -> None:
+        env: Any = self._envs[index].unwrapped
         if self.layout.nq:
-            self.rows[slot]["qpos"], self.rows[slot]["qvel"] = env.data.qpos, env.data.qvel
+            self.rows[index]["qpos"], self.rows[index]["qvel"] = env.data.qpos, env.data.qvel
 
     @contextmanager
     def _naming_failures(self, when: str) -> Iterator[None]:

@@ -47,15 +47,15 @@ def receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
     return kind, body
 
 
-def pack_start(slot: int, seed: int) -> bytes:
+def pack_start(index: int, seed: int) -> bytes:
     """The body of START."""
-    return _START.pack(slot, seed)
+    return _START.pack(index, seed)
 
 
 def unpack_start(body: bytes) -> tuple[int, int]:
     """Slot and seed."""
-    slot, seed = _START.unpack(body)
-    return slot, seed
+    index, seed = _START.unpack(body)
+    return index, seed
 
 
 def pack_step(actions: np.ndarray, chosen: np.ndarray) -> bytes:
@@ -63,11 +63,11 @@ def pack_step(actions: np.ndarray, chosen: np.ndarray) -> bytes:
     return actions.dtype.char.encode() + chosen.tobytes() + actions.tobytes()
 
 
-def unpack_step(body: bytes, slots: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def unpack_step(body: bytes, num_envs: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Actions ``(E, *shape)``, which the environments may change, and ``(E,)`` bool."""
-    chosen = np.frombuffer(body, np.bool_, slots, offset=1)
-    actions = np.frombuffer(body, body[:1].decode(), offset=1 + slots)
-    return actions.reshape(slots, *shape).copy(), chosen
+    chosen = np.frombuffer(body, np.bool_, num_envs, offset=1)
+    actions = np.frombuffer(body, body[:1].decode(), offset=1 + num_envs)
+    return actions.reshape(num_envs, *shape).copy(), chosen
 
 
 def pack_failure(error: SeqrlError) -> bytes:

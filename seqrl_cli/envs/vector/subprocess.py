@@ -58,19 +58,19 @@ class SubprocessBackend:
         self._child: _Child | None = None
         self._under_way: dict[int, _Episode] = {}
         self.layout = self._insist(lambda: "when it was made", lambda child: child.layout)
-        self.rows = np.zeros(spec.slots, self.layout.row)
+        self.rows = np.zeros(spec.num_envs, self.layout.row)
 
-    def start(self, slot: int, seed: int) -> None:
+    def start(self, index: int, seed: int) -> None:
         """Reset one environment.
 
         Raises:
             EnvironmentFailedError: it broke, or killed its process twice.
         """
-        self._under_way.pop(slot, None)
-        rows = self._insist(lambda: "when it was reset", lambda child: child.start(slot, seed))
-        self._under_way[slot] = _Episode(seed)
+        self._under_way.pop(index, None)
+        rows = self._insist(lambda: "when it was reset", lambda child: child.start(index, seed))
+        self._under_way[index] = _Episode(seed)
         forget_step(self.rows)
-        self.rows[slot] = rows[slot]
+        self.rows[index] = rows[index]
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
         """Step the chosen environments.
@@ -78,17 +78,17 @@ class SubprocessBackend:
         Raises:
             EnvironmentFailedError: one broke, or killed their process twice.
         """
-        slots = np.flatnonzero(chosen).tolist()
-        if not slots:  # no process is needed
+        indices = np.flatnonzero(chosen).tolist()
+        if not indices:  # no process is needed
             forget_step(self.rows)
             return
-        rows = self._insist(lambda: self._in_step(slots), lambda child: child.step(actions, chosen))
+        rows = self._insist(lambda: self._in_step(indices), lambda child: child.step(actions, chosen))
         forget_step(self.rows)
         self.rows[chosen] = rows[chosen]
-        for slot in slots:
-            self._under_way[slot].actions.append(actions[slot].copy())
-            if rows["terminated"][slot] or rows["truncated"][slot]:
-                del self._under_way[slot]
+        for index in indices:
+            self._under_way[index].actions.append(actions[index].copy())
+            if rows["terminated"][index] or rows["truncated"][index]:
+                del self._under_way[index]
 
     def close(self) -> None:
         """Free the environments and end their process."""
@@ -116,9 +116,9 @@ class SubprocessBackend:
                     self._on_warning(f"{what}: it is started again")
         raise AssertionError("the loop returns or raises")
 
-    def _in_step(self, slots: list[int]) -> str:
+    def _in_step(self, indices: list[int]) -> str:
         """The step in which these environments are; which of them crashed is unknown."""
-        numbers = {len(self._under_way[slot].actions) + 1 for slot in slots}
+        numbers = {len(self._under_way[index].actions) + 1 for index in indices}
         first, last = min(numbers), max(numbers)
         return f"in step {first:,}" if first == last else f"in steps {first:,} to {last:,} of its episodes"
 
@@ -143,15 +143,15 @@ class SubprocessBackend:
         Raises:
             EnvironmentFailedError: one cannot be repeated.
         """
-        for slot, episode in self._under_way.items():
-            rows = child.start(slot, episode.seed)
+        for index, episode in self._under_way.items():
+            rows = child.start(index, episode.seed)
             actions = np.zeros((len(rows), *self.layout.spaces.action.shape))
-            chosen = np.arange(len(rows)) == slot
+            chosen = np.arange(len(rows)) == index
             for action in episode.actions:
                 actions = actions.astype(action.dtype, copy=False)
-                actions[slot] = action
+                actions[index] = action
                 rows = child.step(actions, chosen)
-            if any(rows[name][slot].tobytes() != self.rows[name][slot].tobytes() for name in _SHOWN):
+            if any(rows[name][index].tobytes() != self.rows[name][index].tobytes() for name in _SHOWN):
                 raise EnvironmentFailedError(
                     f"the process of environment {self._spec.env_id} died, and its episode cannot continue: replayed "
                     f"with the same seed and actions, step {len(episode.actions):,} shows something else",
@@ -207,9 +207,9 @@ class _Child:
             self.close()
             raise
 
-    def start(self, slot: int, seed: int) -> np.ndarray:
+    def start(self, index: int, seed: int) -> np.ndarray:
         """Reset an environment; the rows of all."""
-        return np.frombuffer(self._ask(START, pack_start(slot, seed)), self._row)
+        return np.frombuffer(self._ask(START, pack_start(index, seed)), self._row)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Step the chosen environments; the rows of all."""

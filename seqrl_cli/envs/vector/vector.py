@@ -13,10 +13,10 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 
 @dataclass(frozen=True)
 class Step:
-    """The results of one step in E slots; a slot that was not stepped keeps its observation and earns 0.
+    """The results of one step in E environments; one that was not stepped keeps its observation and earns 0.
 
     Attributes:
-        observations: ``(E, *observation_shape)`` of the environment's type, float64 for MuJoCo; of a slot that just
+        observations: ``(E, *observation_shape)`` of the environment's type, float64 for MuJoCo; where an episode just
             ended, the episode's last observation.
         rewards: ``(E,)`` float64.
         terminated: ``(E,)`` bool, true on the step at which the environment ended the episode.
@@ -31,18 +31,18 @@ class Step:
 
 @dataclass(frozen=True)
 class SimulatorState:
-    """MuJoCo's generalised positions ``(nq,)`` and velocities ``(nv,)`` of one slot, float64."""
+    """MuJoCo's generalised positions ``(nq,)`` and velocities ``(nv,)`` of one environment, float64."""
 
     qpos: np.ndarray
     qvel: np.ndarray
 
 
 class SeededVectorEnv:
-    """E slots; each plays one seeded episode after another and waits in between.
+    """E environments; each plays one seeded episode after another and waits in between.
 
     Args:
         env_id: gymnasium id.
-        slots: how many episodes can run at the same time (E).
+        num_envs: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
         observation_size: number of leading observation dimensions to keep, as in the data; None = all.
         backend: makes the environments, here or in a process of their own (``SubprocessBackend``).
@@ -54,58 +54,58 @@ class SeededVectorEnv:
     def __init__(
         self,
         env_id: str,
-        slots: int,
+        num_envs: int,
         *,
         max_episode_steps: int | None = None,
         observation_size: int | None = None,
         backend: Callable[[EnvSpec], EnvBackend] = InProcessBackend,
     ) -> None:
-        assert slots > 0
-        self._backend = backend(EnvSpec(env_id, slots, max_episode_steps, observation_size))
-        self._running = np.zeros(slots, np.bool_)
+        assert num_envs > 0
+        self._backend = backend(EnvSpec(env_id, num_envs, max_episode_steps, observation_size))
+        self._running = np.zeros(num_envs, np.bool_)
         layout = self._backend.layout
-        self.spaces = layout.spaces  # of one slot
+        self.spaces = layout.spaces  # of one environment
         self.max_episode_steps = layout.max_episode_steps
 
     def __len__(self) -> int:
-        """Number of slots."""
+        """Number of environments."""
         return len(self._running)
 
     @property
     def active(self) -> np.ndarray:
-        """``(E,)`` bool: the slots in the middle of an episode."""
+        """``(E,)`` bool: the environments in the middle of an episode."""
         return self._running.copy()
 
-    def start(self, slot: int, seed: int) -> np.ndarray:
-        """Start an episode in a slot, dropping what ran there; returns the first observation.
+    def start(self, index: int, seed: int) -> np.ndarray:
+        """Start an episode in one environment, dropping what ran there; returns the first observation.
 
         Raises:
             EnvironmentFailedError: the environment broke.
         """
-        self._backend.start(slot, seed)
-        self._running[slot] = True
-        observation: np.ndarray = self._backend.rows["observation"][slot].copy()
+        self._backend.start(index, seed)
+        self._running[index] = True
+        observation: np.ndarray = self._backend.rows["observation"][index].copy()
         return observation
 
     def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> Step:
-        """Step the chosen slots; the others cost nothing.
+        """Step the chosen environments; the others cost nothing.
 
         Args:
-            actions: ``(E, action_dim)``, or ``(E,)`` choices; rows of slots that are not stepped are ignored.
-            active: ``(E,)`` bool, the slots to step, all of them in an episode; by default every slot that is in one.
+            actions: ``(E, action_dim)``, or ``(E,)`` choices; rows of environments that are not stepped are ignored.
+            active: ``(E,)`` bool, the environments to step, all in an episode; by default all that are in one.
 
         Raises:
             EnvironmentFailedError: an environment broke.
         """
         chosen = self.active if active is None else np.asarray(active)
-        assert not (chosen & ~self._running).any(), "a slot was stepped that has no episode"
+        assert not (chosen & ~self._running).any(), "an environment was stepped that has no episode"
         self._backend.step(actions, chosen)
         rows = self._backend.rows
         self._running &= ~(rows["terminated"] | rows["truncated"])
         return Step(*(rows[name].copy() for name in ("observation", "reward", "terminated", "truncated")))
 
     def states(self) -> list[SimulatorState]:
-        """The simulator state of each slot, as copies; empty arrays where the environment is not a MuJoCo one."""
+        """The simulator state of each environment, as copies; empty arrays where it is not a MuJoCo one."""
         return [SimulatorState(row["qpos"].copy(), row["qvel"].copy()) for row in self._backend.rows]
 
     def close(self) -> None:

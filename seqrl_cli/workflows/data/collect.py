@@ -166,10 +166,10 @@ def _make_player(
 def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[..., None]) -> Episodes:
     """Play a run until there are enough transitions; the last episode is cut off as a timeout."""
     limit = session.config.max_steps
-    slots = session.config.envs
+    num_envs = session.config.envs
     if request.transitions < EPISODE_STEPS:
         limit = request.transitions
-        slots = 1
+        num_envs = 1
     records: list[EpisodeRecord] = []
     rows = 0
 
@@ -177,11 +177,11 @@ def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[
         session.check_finite(record)
         records.append(record)
 
-    with closing(session.make_vector(slots, limit)) as vector:
+    with closing(session.make_vector(num_envs, limit)) as vector:
         rollout = session.rollout(vector, Profile())
         while rows < request.transitions:
             first = len(records)
-            rollout.play(range(first, first + slots), on_episode)
+            rollout.play(range(first, first + num_envs), on_episode)
             rows = sum(len(record.actions) for record in records)
             progress(min(rows, request.transitions), request.transitions)
     return _as_episodes(sorted(records, key=lambda record: record.episode), request.transitions)

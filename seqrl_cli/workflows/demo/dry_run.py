@@ -83,13 +83,13 @@ def _planning_seconds(job: TrainJob, data: TokenizedDataset, config: Config, ste
 def _seconds_per_step(model: TokenModel, data: TokenizedDataset, config: Config, env_id: str) -> float:
     """Median seconds to plan and execute one step of all environments, with an untrained model."""
     settings = plan_settings(config.plan)
-    slots = min(config.plan.envs, config.plan.episodes)
+    num_envs = min(config.plan.envs, config.plan.episodes)
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
     limit = settings.max_context_transitions + TIMED_STEPS
-    with closing(SeededVectorEnv(env_id, slots, max_episode_steps=limit)) as vector:
-        agent = BeamAgent(decoder, data.discretizer, settings, episodes=slots)
+    with closing(SeededVectorEnv(env_id, num_envs, max_episode_steps=limit)) as vector:
+        agent = BeamAgent(decoder, data.discretizer, settings, episodes=num_envs)
         times = [time.perf_counter()]
         Rollout(agent, vector, seed=PLAN_SEED).play(
-            range(slots), lambda record: None, lambda running, finished: times.append(time.perf_counter())
+            range(num_envs), lambda record: None, lambda running, finished: times.append(time.perf_counter())
         )
     return median(end - start for start, end in pairwise(times[-TIMED_STEPS - 1 :]))

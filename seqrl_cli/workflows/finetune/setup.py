@@ -83,16 +83,16 @@ def open_environments(
 
 
 def make_vector(
-    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, slots: int, console: Console
+    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, num_envs: int, console: Console
 ) -> SeededVectorEnv:
-    """``slots`` environments in a separate process, with observations cut to the data's dimensions.
+    """``num_envs`` environments in a separate process, with observations cut to the data's dimensions.
 
     Raises:
         SeqrlError: the environment cannot be made, or has other sizes than the policy.
     """
     vector = SeededVectorEnv(
         job.env_id,
-        slots,
+        num_envs,
         max_episode_steps=job.config.online.max_steps,
         observation_size=observation_size_of_run(store, trained),
         backend=partial(SubprocessBackend, on_warning=console.warn),

@@ -41,13 +41,13 @@ class AgentSpec(Protocol):
     def engine(self) -> str:
         """What runs the model: ``native`` (compiled C++), ``torch``, or ``graph`` (CUDA graphs)."""
 
-    def make(self, slots: int, profile: Profile) -> Agent:
-        """The agent for ``slots`` episodes at once; raises SeqrlError if one plan exceeds the memory limit."""
+    def make(self, num_envs: int, profile: Profile) -> Agent:
+        """The agent for ``num_envs`` episodes at once; raises SeqrlError if one plan exceeds the memory limit."""
 
-    def describe(self, slots: int) -> str:
+    def describe(self, num_envs: int) -> str:
         """A summary of its settings, for a note."""
 
-    def facts(self, slots: int) -> dict[str, str]:
+    def facts(self, num_envs: int) -> dict[str, str]:
         """What a dry run prints besides its settings."""
 
 
@@ -68,32 +68,32 @@ class BeamSearchSpec:
             return "graph"
         return "native" if self.decoder.compiled else "torch"
 
-    def make(self, slots: int, profile: Profile) -> Agent:
+    def make(self, num_envs: int, profile: Profile) -> Agent:
         """See :class:`AgentSpec`."""
         return BeamAgent(
             self.decoder,
             self.trained.tokens.discretizer,
             self.settings,
-            episodes=slots,
+            episodes=num_envs,
             profile=profile,
             max_memory=self.max_memory,
             make_graph_decoder=self.make_graph_decoder,
         )
 
-    def describe(self, slots: int) -> str:
+    def describe(self, num_envs: int) -> str:
         """See :class:`AgentSpec`."""
         search = f"horizon {self.settings.horizon}, {counted(self.settings.beam_width, 'beam')}"
-        return f"{search}, {_at_once(slots)}{self._memory(slots)}"
+        return f"{search}, {_at_once(num_envs)}{self._memory(num_envs)}"
 
-    def facts(self, slots: int) -> dict[str, str]:
+    def facts(self, num_envs: int) -> dict[str, str]:
         """See :class:`AgentSpec`."""
-        return {"memory": f"{self._memory(slots)}, of {self.max_memory / 2**20:,.0f} MiB allowed"}
+        return {"memory": f"{self._memory(num_envs)}, of {self.max_memory / 2**20:,.0f} MiB allowed"}
 
-    def _memory(self, slots: int) -> str:
-        """The most memory that ``slots`` episodes take, and the size of a batch if they are planned in several."""
-        batch = episodes_that_fit(self.decoder, self.settings, slots, self.max_memory)
+    def _memory(self, num_envs: int) -> str:
+        """The most memory that ``num_envs`` episodes take, and the size of a batch if they are planned in several."""
+        batch = episodes_that_fit(self.decoder, self.settings, num_envs, self.max_memory)
         taken = f"{plan_bytes(self.decoder, self.settings) * batch / 2**20:,.0f} MiB"
-        return taken if batch == slots else f"{taken} ({counted(batch, 'plan')} per batch)"
+        return taken if batch == num_envs else f"{taken} ({counted(batch, 'plan')} per batch)"
 
 
 @dataclass(frozen=True)
@@ -109,25 +109,25 @@ class PolicyAgentSpec:
         """See :class:`AgentSpec`."""
         return "torch" if fastest_linear(device_of(self.trained.model)) is BatchInvariantLinear else "native"
 
-    def make(self, slots: int, profile: Profile) -> Agent:
+    def make(self, num_envs: int, profile: Profile) -> Agent:
         """See :class:`AgentSpec`."""
         target = self.target_return or 0.0  # a policy without a target return ignores it
         return PolicyAgent(self.trained.model, target_return=target, context=self.context, profile=profile)
 
-    def describe(self, slots: int) -> str:
+    def describe(self, num_envs: int) -> str:
         """See :class:`AgentSpec`."""
         if self.target_return is None:
-            return f"{_at_once(slots)}imitating the data"
-        return f"{_at_once(slots)}target return {return_text(self.target_return)}"
+            return f"{_at_once(num_envs)}imitating the data"
+        return f"{_at_once(num_envs)}target return {return_text(self.target_return)}"
 
-    def facts(self, slots: int) -> dict[str, str]:
+    def facts(self, num_envs: int) -> dict[str, str]:
         """See :class:`AgentSpec`."""
         low, high = self.trained.record.return_range or (None, None)
         return {} if low is None else {"returns in the data": f"{low:,.1f} to {high:,.1f}"}
 
 
-def _at_once(slots: int) -> str:
-    return f"{slots} at once, " if slots > 1 else ""
+def _at_once(num_envs: int) -> str:
+    return f"{num_envs} at once, " if num_envs > 1 else ""
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ def _announce(session: PlanSession, missing: list[int], console: Console) -> Non
 
 def _play(session: PlanSession, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
     """Play episodes and write each when it ends; with ``replace`` they replace all existing ones at the end."""
-    slots = min(session.config.envs, len(episodes))
-    vector = session.make_vector(slots, session.config.max_steps)
+    num_envs = min(session.config.envs, len(episodes))
+    vector = session.make_vector(num_envs, session.config.max_steps)
     facts = session.facts()
     written: list[int] = []
     try:

@@ -119,9 +119,11 @@ class PlanSession:
             engine=self.agent.engine,
         )
 
-    def make_vector(self, slots: int, max_steps: int | None) -> SeededVectorEnv:
+    def make_vector(self, num_envs: int, max_steps: int | None) -> SeededVectorEnv:
         """Environments to play in, with observations cut to the data's dimensions."""
-        return SeededVectorEnv(self.env_id, slots, max_episode_steps=max_steps, observation_size=self.observation_size)
+        return SeededVectorEnv(
+            self.env_id, num_envs, max_episode_steps=max_steps, observation_size=self.observation_size
+        )
 
     def check_finite(self, record: EpisodeRecord) -> None:
         """Stop at an episode whose return and states are meaningless.
