@@ -27,6 +27,7 @@ ROOMS = [
     {"envs"},
     {"data"},
     {"runs", "config"},
+    {"files"},
     {"console", "errors"},
 ]
 FLOOR = {room: len(ROOMS) - level for level, rooms in enumerate(ROOMS) for room in rooms}

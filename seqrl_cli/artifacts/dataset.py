@@ -14,13 +14,13 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_envir
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import read_d4rl
-from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
 from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.fit import LoadedDataset, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore

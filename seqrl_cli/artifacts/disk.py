@@ -8,7 +8,7 @@ from pathlib import Path
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.sizes import Sizes
 from seqrl_cli.console import byte_size
-from seqrl_cli.runs.atomic import free_space
+from seqrl_cli.files.atomic import free_space
 
 
 def total_bytes(parts: Sequence[int | None]) -> int | None:

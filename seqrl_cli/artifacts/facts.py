@@ -17,9 +17,9 @@ import numpy as np
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
-from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
+from seqrl_cli.files.hdf5 import Scalar
 
 # Attributes that are computed whenever a dataset is written, whatever its source file states.
 _COMPUTED = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")

@@ -20,11 +20,11 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.fit import LoadedDataset
 from seqrl_cli.envs.limits import ActionBounds
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.layout import mixture_name
 from seqrl_cli.runs.store import RunStore
 

@@ -13,7 +13,7 @@ import yaml
 from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.errors import unknown
-from seqrl_cli.runs.atomic import write_text_atomic
+from seqrl_cli.files.atomic import write_text_atomic
 
 
 @dataclass(frozen=True)

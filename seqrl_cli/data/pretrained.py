@@ -13,7 +13,7 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.data.catalogue import read_facts
 from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.runs.mirrors import NetworkAccess
 
 PREFIX = "pretrained/"

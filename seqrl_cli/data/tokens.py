@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.discretizer import Discretizer, Strategy, token_dtype
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
 from seqrl_cli.data.targets import transition_columns
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.files.atomic import atomic_path
+from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
 
 SCHEMA_VERSION = 1
 

@@ -13,6 +13,7 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.data.safe_pickle.read import read_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainObject
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,
     Fields,
@@ -27,7 +28,6 @@ from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.interop.trajectory_retnet import convert_retnet_state
 from seqrl_cli.interop.trajectory_transformer import convert_gpt_state, restore_gpt_state
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.runs.atomic import atomic_path
 
 MODEL_CONFIG, DATA_CONFIG = "model_config.pkl", "data_config.pkl"
 

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from seqrl_cli.data.formats.hdf5 import open_hdf5, read_numbers
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.atomic import atomic_path, fsync, write_json_atomic, writing
+from seqrl_cli.files.hdf5 import open_hdf5, read_numbers
+from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.planning.rollout import EpisodeRecord
-from seqrl_cli.runs.atomic import atomic_path, fsync, write_json_atomic, writing
-from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import refuse_newer_schema, versions
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.files.atomic import atomic_path
 
 VIDEO_FORMATS = (".gif", ".mp4")
 GIF_COLOURS = 128

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
 from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
 from seqrl_cli.reports.provenance import RunProvenance, read_provenance, run_folder_of, step_limit_of
-from seqrl_cli.runs.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
 
 _ORIGINAL = "rollout.json"
 _ORIGINAL_SETTINGS = re.compile(r"^(?:(?P<arch>[a-z]+)_)?freq(?P<freq>\d+)_H(?P<horizon>\d+)_beam(?P<beam>\d+)$")

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import make_folder, write_json_atomic, writing
+from seqrl_cli.files.atomic import make_folder, write_json_atomic, writing
 
 DOWNLOADS_NAME = "downloads.json"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import make_folder, writing
+from seqrl_cli.files.atomic import make_folder, writing
 
 LOCK_NAME = ".lock"
 

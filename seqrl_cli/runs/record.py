@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 
 from seqrl_cli import __version__
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import write_json_atomic
+from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.runs.layout import mixture_name
 
 SCHEMA_VERSION = 2

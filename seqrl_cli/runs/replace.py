@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seqrl_cli.runs.atomic import make_folder, writing
+from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.runs.layout import RunFolder
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import make_folder, write_bytes_atomic, writing
+from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, writing
 
 Values = Mapping[str, float | None]
 """Numbers by name; None for a number that this step lacks."""

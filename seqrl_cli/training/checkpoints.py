@@ -17,8 +17,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.atomic import fsync, make_folder, write_text_atomic, writing
 from seqrl_cli.models.old_names import current_names
-from seqrl_cli.runs.atomic import fsync, make_folder, write_text_atomic, writing
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
+from seqrl_cli.files import atomic
 from seqrl_cli.online import loop
 from seqrl_cli.online.collector import EpisodeCollector
-from seqrl_cli.runs import atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import read_online_lines

@@ -20,7 +20,7 @@ from filelock import FileLock
 from seqrl_cli.data.download.partial import Partial
 from seqrl_cli.data.download.transfer import ByteProgress, DownloadError, RetryPolicy, Transfer
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path, fsync, make_folder, writing
+from seqrl_cli.files.atomic import atomic_path, fsync, make_folder, writing
 
 
 class _WrongContentError(DownloadError):

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from seqrl_cli.runs.atomic import write_json_atomic
+from seqrl_cli.files.atomic import write_json_atomic
 
 
 @dataclass(frozen=True)

@@ -2,5 +2,5 @@
 
 - ``read``: any format, chosen by suffix or content.
 - ``d4rl`` (HDF5, also written), ``npz``, ``pickled_episodes``, ``minari`` (also written): one format each.
-- ``columns``: flat arrays, checked and split into episodes; ``hdf5``: HDF5 files from untrusted sources.
+- ``columns``: flat arrays, checked and split into episodes.
 """

@@ -21,9 +21,9 @@ from seqrl_cli.data.formats.columns import (
     check_size,
     read_columns,
 )
-from seqrl_cli.data.formats.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.files.atomic import atomic_path
+from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
 
 
 def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_steps: int | None = None) -> Episodes:

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
-from seqrl_cli.data.formats.hdf5 import Scalar, open_hdf5
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path, write_text_atomic
+from seqrl_cli.files.atomic import atomic_path, write_text_atomic
+from seqrl_cli.files.hdf5 import Scalar, open_hdf5
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"

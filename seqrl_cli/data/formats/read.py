@@ -15,11 +15,11 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
 from seqrl_cli.data.formats.d4rl import read_attributes as hdf5_attributes
 from seqrl_cli.data.formats.d4rl import read_hdf5
-from seqrl_cli.data.formats.hdf5 import Scalar
 from seqrl_cli.data.formats.minari import MAIN, METADATA, data_folder, read_minari, read_minari_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.hdf5 import Scalar
 
 _READERS = {
     ".h5": read_hdf5,

@@ -18,11 +18,11 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.tokens import TokenizedDataset, save_tokens
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.interop.checkpoint import ForeignCheckpoint, check_shapes
 from seqrl_cli.interop.convert import convert_config, convert_tokens
 from seqrl_cli.interop.detect import read_checkpoint_folder
 from seqrl_cli.runs import record as records
-from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, replacing

@@ -10,11 +10,11 @@ from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
+from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.online.context import FinetuneContext, OnlineSettings
 from seqrl_cli.online.loop import FinetuneOutcome, FinetuneProgress, finetune
 from seqrl_cli.runs import record as records
-from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing

@@ -11,6 +11,7 @@ from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.reports.references import reference_notes, reference_rows
 from seqrl_cli.reports.results import EpisodeResult, read_results
 from seqrl_cli.reports.table.build import ResultsTable, build_table
@@ -18,7 +19,6 @@ from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
-from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.store import RunStore
 
 FORMATS = ("terminal", "markdown", "latex", "csv")

@@ -12,9 +12,9 @@ from seqrl_cli.artifacts.train_job import TrainJob, count_parameters, estimate_s
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.console import Console, Progress, duration
 from seqrl_cli.errors import CommandInterruptedError
+from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs import record as records
-from seqrl_cli.runs.atomic import write_text_atomic
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing

@@ -11,7 +11,7 @@ import numpy as np
 from seqrl_cli.behaviour.library import rounded
 from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path
+from seqrl_cli.files.atomic import atomic_path
 from tests.campaigns.behaviour_search.search import Iterate
 
 

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.atomic import atomic_path, make_folder, write_json_atomic, write_text_atomic
+from seqrl_cli.files.atomic import atomic_path, make_folder, write_json_atomic, write_text_atomic
 
 
 def test_text_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
@@ -69,7 +69,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     program = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from seqrl_cli.runs.atomic import atomic_path
+        from seqrl_cli.files.atomic import atomic_path
         with atomic_path(Path(sys.argv[1])) as temporary:
             temporary.write_text("half of the n")
             print("writing", flush=True)
