@@ -13,7 +13,7 @@ import pytest
 
 from seqrl_cli.data.download.fetch import fetch
 from seqrl_cli.errors import SeqrlError
-from tests.data.certificate import server_context
+from tests.data.certificate import HAS_OPENSSL, server_context
 from tests.data.raw_server import raw_server, repeat, reply, send, serve
 
 CONTENT = bytes(range(256)) * 400
@@ -252,11 +252,13 @@ def test_nothing_is_written_through_a_partial_file_of_another_kind(target, tmp_p
     assert target.read_bytes() == CONTENT and not target.is_symlink()
 
 
+@pytest.mark.skipif(not HAS_OPENSSL, reason="no openssl")
 def test_a_self_signed_certificate_is_not_tried_again(target, tmp_path):
     with raw_server(serve(CONTENT), context=server_context(tmp_path)) as server:
         assert "certificate verify failed" in refusal(server.url, target, attempts=9, backoff=9.0)
 
 
+@pytest.mark.skipif(not HAS_OPENSSL, reason="no openssl")
 def test_https_does_not_lead_to_http(target, tmp_path, monkeypatch):
     context = server_context(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
@@ -275,3 +277,16 @@ JUNK = (b"", bytes(1000), b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTT
 def test_junk_instead_of_an_answer(target, junk):
     with raw_server(send(junk)) as server:
         assert "cannot fetch" in refusal(server.url, target)
+
+
+def test_the_systems_proxy_is_used(target, monkeypatch):
+    monkeypatch.delenv("no_proxy", raising=False)
+    with raw_server(serve(CONTENT)) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/data.hdf5"))
+        assert get("http://host.invalid/data.hdf5", target) == DIGEST
+        assert proxy.requests[0][""] == "GET http://host.invalid/data.hdf5 HTTP/1.1"
+        endless = repeat(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.02)
+    target.unlink()
+    with raw_server(endless) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url.removesuffix("/data.hdf5"))
+        assert "cannot fetch" in refusal("https://host.invalid/data.hdf5", target)
