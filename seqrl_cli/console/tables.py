@@ -41,7 +41,7 @@ def rows_table(
         justify: Literal["right", "left"] = "right" if numeric else "left"
         table.add_column(name, justify=justify, overflow="fold", no_wrap=index != folded)
     for row in cells:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))  # as Text, which is not parsed as markup
     return table
 
 
@@ -58,5 +58,5 @@ def facts_grid(facts: Mapping[str, Any]) -> Table:
     table.add_column(overflow="fold")
     for key, value in facts.items():
         text = fact_text(value, grouped=not key.endswith("seed"))
-        table.add_row(Text(printable(key)), Text(printable(text)))  # as Text, which is not parsed as markup
+        table.add_row(Text(printable(key)), Text(printable(text)))
     return table

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# All but tab and newline, and the surrogates that stand for undecodable bytes of a file name.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# All but tab and newline; what turns the direction of writing or ends a line; and the surrogates that stand for
+# undecodable bytes of a file name.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def duration(seconds: float) -> str:

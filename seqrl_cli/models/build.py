@@ -18,7 +18,7 @@ from seqrl_cli.models.implementation import (
     architecture_of_weights,
     implementation,
 )
-from seqrl_cli.models.native.library import CompilationError, UnsupportedSystemError
+from seqrl_cli.models.native.library import CompilationError, UnsupportedSystemError, cache_warning
 from seqrl_cli.models.retnet.model import RetNet
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -64,7 +64,7 @@ def build_decoder(
         precision: of products with weights, a key of ``PRECISIONS``.
         engine: ``native``, C++ compiled for this processor; ``torch``; ``graph``, whose plans can be captured as
             CUDA graphs; or ``auto``, native if possible, else torch.
-        on_warning: called if the native engine applies, but cannot be compiled.
+        on_warning: called if the native engine applies, but cannot be compiled or kept.
 
     Raises:
         SeqrlError: the model cannot hold the window, or needs one, or the engine is not available.
@@ -80,7 +80,10 @@ def build_decoder(
         raise UsageError(message, f"use plan.context=window, or {in_words(names_with('recurrent'))}")
     if engine in ("auto", "native"):
         try:
-            return own.compiled_decoder(model, window)
+            decoder = own.compiled_decoder(model, window)
+            if on_warning and (warning := cache_warning()):
+                on_warning(warning)
+            return decoder
         except CompilationError as error:
             if engine == "native":
                 raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from filelock import FileLock
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, write_json_atomic, writing
+from seqrl_cli.files.json_fields import JsonFieldError, read_object
 
 DOWNLOADS_NAME = "downloads.json"
 
@@ -42,12 +42,13 @@ def record_hash(root: Path, url: str, sha256: str) -> None:
 
 
 def _read(path: Path) -> dict[str, str]:
-    try:
-        hashes = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    hint = "repair it, or delete it to forget all hashes"
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise SeqrlError(f"cannot read {path}: {error}", "repair it, or delete it to forget all hashes") from error
-    if not isinstance(hashes, dict) or not all(isinstance(value, str) for value in hashes.values()):
-        raise SeqrlError(f"{path} does not map URLs to hashes", "repair it, or delete it to forget all hashes")
+    try:
+        hashes = read_object(path)
+    except JsonFieldError as error:
+        raise SeqrlError(f"{path} does not map URLs to hashes: {error}", hint) from error
+    if not all(isinstance(value, str) for value in hashes.values()):
+        raise SeqrlError(f"{path} does not map URLs to hashes", hint)
     return hashes

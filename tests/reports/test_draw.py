@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
 import pytest
 from matplotlib.figure import Figure
 
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
-from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points
+from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points, plot_panels
 
 
 @pytest.mark.parametrize("values", [(0.001, 0.00101), (22.3, 22.6), (-5.0, -5.1), (0.0, 0.0)])
@@ -28,3 +32,23 @@ def test_ticks_never_read_alike(values):
     figure.canvas.draw()
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_names_are_drawn_as_they_are(tmp_path, suffix, recwarn):
+    """No dollar begins a formula, and no control character makes the SVG unreadable."""
+    name = "local/$\\frac$ <b>&\x1b\n数"
+    line = Series(name, (0.0, 1.0, 2.0), (1.0, 2.0, 3.0))
+    output = tmp_path / f"plot.{suffix}"
+    lines = Panel("online", name, "steps", "score", (line,))
+    plot_panels([lines, Panel("score", name, "score", "", dots=(PointsRow(name, (1.0,), 1.0),))], output)
+    assert output.stat().st_size > 1000
+    if suffix == "svg":
+        assert "local/$\\frac$ &lt;b&gt;&amp;\\x1b 数" in {comment.text.strip() for comment in comments(output)}
+    assert not recwarn.list
+
+
+def comments(path: Path) -> Iterator[ElementTree.Element]:
+    """The comments in an SVG, which repeat its texts with HTML's entities."""
+    parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
+    return ElementTree.parse(path, parser).getroot().iter(ElementTree.Comment)

@@ -282,6 +282,65 @@ def test_cut_episodes_are_told_from_whole_ones(tmp_path):
     assert [row["cut_episodes"] for row in to_rows(report)] == [1, 0]
 
 
-def test_names_in_foreign_files_do_not_steer_the_terminal(tmp_path):
-    write_episode(tmp_path, dataset="a\x1b[2Jb [bold]c")
-    assert " a\\x1b[2Jb [bold]c\n" in shown(build_table(read_results(tmp_path).episodes), 80)
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("a\x1b[2Jb [bold]c", "a\\x1b[2Jb [bold]c"),
+        ("a\u202eb\u2066c\u200f", "a\\u202eb\\u2066c\\u200f"),
+        ("a\u2028error: b", "a\\u2028error: b"),
+    ],
+)
+def test_names_in_foreign_files_do_not_steer_the_terminal(tmp_path, name, safe):
+    write_episode(tmp_path, dataset=name)
+    assert f" {safe}\n" in shown(build_table(read_results(tmp_path).episodes), 80)
+
+
+def foreign_table(folder: Path, name: str) -> ResultsTable:
+    """A table in which every name is ``name``."""
+    write_episode(folder, dataset=name, arch=name, run=name, env_id=name)
+    episodes = read_results(folder).episodes
+    return build_table(episodes, references=[ReferenceRow(name, name, 1.0, None)], notes=[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("\\input /etc/passwd ", r"\textbackslash{}input /etc/passwd"),
+        ("~^{}$&%#_", r"\textasciitilde{}\textasciicircum{}\{\}\$\&\%\#\_"),
+        ('<a>|"', r"\textless{}a\textgreater{}\textbar{}\textquotedbl{}"),
+        ("a\n\nb\x1b", r"a b\textbackslash{}x1b"),
+    ],
+)
+def test_names_are_no_commands_in_latex(tmp_path, name, safe):
+    text = to_latex(foreign_table(tmp_path, name).comparison)
+    assert f"\n{safe} & -- & " in text and name not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("<script>&", "&lt;script&gt;&amp;"),
+        ("a|b", r"a\|b"),
+        ("`x`", r"\`x\`"),
+        ("![x](y)", r"!\[x\](y)"),
+        ("https://host www.host", r"https\://host www\.host"),
+        ("_a_ my_data *b* ~c~", r"\_a\_ my_data \*b\* \~c\~"),
+        ("a\n# b", "a # b"),
+        ("a\\", "a\\\\"),
+    ],
+)
+def test_names_are_plain_text_in_markdown(tmp_path, name, safe):
+    text = to_markdown(foreign_table(tmp_path, name))
+    assert f"| {safe} | {safe} H15" in text and f"| *{safe}* |" in text and f"\n- {safe}\n" in text
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", "a;=1", "＝1"])
+def test_names_are_no_formulas_in_spreadsheets(tmp_path, name):
+    cells = [row["dataset"] for row in csv.DictReader(io.StringIO(to_csv(foreign_table(tmp_path, name))))]
+    assert len(cells) == 2 and all(cell != name and cell[0] not in "=+-@\t\r" for cell in cells)
+
+
+def test_negative_numbers_stay_numbers_in_spreadsheets(tmp_path):
+    write_episode(tmp_path, dataset="-5", **{"return": -1600.5, "score": -0.5})
+    (row,) = csv.DictReader(io.StringIO(to_csv(build_table(read_results(tmp_path).episodes))))
+    assert (row["dataset"], row["return_mean"], row["score_mean"]) == ("-5", "-1600.5", "-50.0")

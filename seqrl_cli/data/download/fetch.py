@@ -7,6 +7,7 @@ where this one stopped, even in another process or from a mirror.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 import urllib.parse
@@ -17,8 +18,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from seqrl_cli.data.download.limits import CEILING, LEAST_SPEED, SPEED_SECONDS, DownloadError, Limits
 from seqrl_cli.data.download.partial import Partial
-from seqrl_cli.data.download.transfer import ByteProgress, DownloadError, RetryPolicy, Transfer
+from seqrl_cli.data.download.transfer import ByteProgress, Transfer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path, fsync, make_folder, writing
 
@@ -37,6 +39,9 @@ def fetch(
     total_timeout: float = 6 * 3600.0,
     attempts: int = 5,
     backoff: float = 1.0,
+    least_speed: float = LEAST_SPEED,
+    speed_seconds: float = SPEED_SECONDS,
+    ceiling: int = CEILING,
     hint: str = "",
     progress: ByteProgress | None = None,
 ) -> str:
@@ -50,10 +55,13 @@ def fetch(
         destination: the file to write.
         sha256: expected hash, as hexadecimal digits.
         size: expected bytes.
-        timeout: seconds without data before an attempt fails.
+        timeout: seconds without data before an attempt fails; headers must end within as many.
         total_timeout: seconds for all attempts together.
         attempts: consecutive attempts without progress before giving up on a place.
         backoff: seconds before the second attempt, doubled after each.
+        least_speed: bytes per second, below which an attempt fails and is no progress.
+        speed_seconds: seconds over which the speed of a connection is averaged.
+        ceiling: most bytes of a file whose length neither ``size`` nor the server states.
         hint: what the user can do if the file cannot be fetched.
         progress: called with (bytes so far, total bytes or None).
 
@@ -65,8 +73,9 @@ def fetch(
     """
     places = [url] if isinstance(url, str) else list(url)
     make_folder(destination.parent)
-    retries = RetryPolicy(timeout, time.monotonic() + total_timeout, attempts, backoff)
-    download = _Download(destination, sha256, size, retries, progress)
+    deadline = time.monotonic() + total_timeout
+    limits = Limits(timeout, deadline, attempts, backoff, least_speed, speed_seconds, ceiling)
+    download = _Download(destination, sha256, size, limits, progress)
     with writing(destination), FileLock(destination.with_name(f".{destination.name}.lock")):
         if destination.is_file() and _is_expected(destination, sha256, size):
             return sha256 or file_sha256(destination)
@@ -92,7 +101,7 @@ class _Download:
     destination: Path
     sha256: str | None
     size: int | None
-    retries: RetryPolicy
+    limits: Limits
     progress: ByteProgress | None
 
     def try_place(self, place: str) -> str:
@@ -105,14 +114,14 @@ class _Download:
             return self._place()
         except _WrongContentError:
             # The resumed bytes may be wrong rather than the server's: try once more without them.
-            if not resumed or time.monotonic() > self.retries.deadline:
+            if not resumed or time.monotonic() > self.limits.deadline:
                 raise
         self._transfer(place)
         return self._place()
 
     def _transfer(self, url: str) -> bool:
         partial = Partial.beside(self.destination)
-        return Transfer(url, partial, self.size, self.sha256 is not None, self.retries, self.progress).run()
+        return Transfer(url, partial, self.size, self.sha256 is not None, self.limits, self.progress).run()
 
     def _place(self) -> str:
         """Rename a complete partial file to its final name; one with a wrong hash is deleted."""
@@ -130,6 +139,8 @@ class _Download:
     def _copy(self, source: Path) -> str:
         if not source.is_file():
             raise DownloadError("there is no such file")
+        if not os.access(source, os.R_OK):
+            raise DownloadError("it may not be read")
         before = source.stat()
         with atomic_path(self.destination) as temporary:
             shutil.copyfile(source, temporary)

@@ -3,32 +3,68 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from seqrl_cli.files.atomic import write_json_atomic
+
+_MOST_NOTES = 1 << 16
+_SETTLED = timedelta(seconds=60)
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]+"')
 
 
 @dataclass(frozen=True)
 class Remote:
-    """What a server reports about a file; ``size`` is None if it reports none."""
+    """What a server reports about a file.
+
+    Attributes:
+        url: what was asked for.
+        size: bytes; None if it reports none.
+        etag: the ETag header, if any.
+        modified: the Last-Modified header, if any.
+        date: the Date header, if any.
+        resource: where redirects led, without the query, which often is a signature of the day.
+    """
 
     url: str
     size: int | None
     etag: str | None
     modified: str | None
+    date: str | None = None
+    resource: str | None = None
 
     @property
     def validator(self) -> str | None:
-        """What ``If-Range`` may contain: a strong ETag, else the date (RFC 9110, section 13.1.5)."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        """What ``If-Range`` may contain: a strong ETag, else a date that is strong (RFC 9110, sections 8.8 and 13.1.5).
+
+        Dates count seconds. One that was a minute old when the file was sent cannot also be that of another content.
+        """
+        if self.etag and _STRONG_ETAG.fullmatch(self.etag):
+            return self.etag
+        modified, date = _parse_date(self.modified), _parse_date(self.date)
+        return self.modified if modified and date and date - modified >= _SETTLED else None
 
     def matches(self, other: Remote) -> bool:
-        """Whether all facts that both report agree; across servers, only the size is comparable."""
+        """Whether no fact that both report differs; across servers, only the size is comparable."""
         pairs: list[tuple[object, object]] = [(self.size, other.size)]
         if self.url == other.url:
             pairs += [(self.etag, other.etag), (self.modified, other.modified)]
         return all(mine is None or theirs is None or mine == theirs for mine, theirs in pairs)
+
+    def is_proven_by(self, other: Remote) -> bool:
+        """Whether a later answer is certainly about the same content: the same place sends the same validator."""
+        if (self.url, self.resource) != (other.url, other.resource) or not self.matches(other):
+            return False
+        return self.validator is not None and self.validator in (other.etag, other.modified)
 
 
 @dataclass(frozen=True)
@@ -45,25 +81,74 @@ class Partial:
         return cls(destination.with_name(f"{name}.part"), destination.with_name(f"{name}.part.json"))
 
     def size(self) -> int:
-        """Bytes received so far."""
-        return self.path.stat().st_size if self.path.exists() else 0
+        """Bytes received so far; 0 if what has the file's name is not a file of our own."""
+        try:
+            status = self.path.lstat()
+        except FileNotFoundError:
+            return 0
+        return status.st_size if _is_own_file(status) else 0
 
     def remote(self) -> Remote | None:
         """Origin of the bytes received so far; None if there are none, too many, or their origin is unknown."""
-        if not self.path.exists() or not self.notes.exists():
+        if not self.size():
             return None
         try:
-            remote = Remote(**json.loads(self.notes.read_text(encoding="utf-8")))
-            fits = self.size() <= (remote.size or self.size())
-        except (ValueError, TypeError):
+            remote = Remote(**_read_notes(self.notes))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
-        return remote if fits else None
+        texts = (remote.etag, remote.modified, remote.date, remote.resource)
+        is_sound = isinstance(remote.url, str) and all(text is None or isinstance(text, str) for text in texts)
+        if not is_sound or not (remote.size is None or type(remote.size) is int):
+            return None
+        return remote if remote.size is None or self.size() <= remote.size else None
 
     def describe(self, remote: Remote) -> None:
         """Record the origin of the bytes that follow."""
         write_json_atomic(self.notes, asdict(remote))
 
+    @contextmanager
+    def open(self, start: int) -> Iterator[FileIO]:
+        """Open the file to continue it at byte ``start``; 0 begins a new file.
+
+        Nothing is written through a link or into a device. Unbuffered, so that a killed process loses no received byte.
+        """
+        if not start:
+            self.path.unlink(missing_ok=True)
+        how = os.O_NOFOLLOW | os.O_NONBLOCK | (0 if start else os.O_CREAT | os.O_EXCL)
+        with open(self.path, "r+b" if start else "wb", buffering=0, opener=_opener(how)) as file:
+            if not _is_own_file(os.fstat(file.fileno())):
+                raise FileExistsError(f"{self.path} is not a file of its own")
+            file.seek(start)
+            file.truncate()
+            yield file
+
     def forget(self) -> None:
         """Delete the bytes and the notes."""
         self.path.unlink(missing_ok=True)
         self.notes.unlink(missing_ok=True)
+
+
+def _is_own_file(status: os.stat_result) -> bool:
+    """Whether this is a regular file that has no other name, through which it could be somebody's other file."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
+def _opener(flags: int) -> Any:
+    return lambda path, mode: os.open(path, mode & ~os.O_TRUNC | flags, 0o666)
+
+
+def _read_notes(path: Path) -> Any:
+    """Read a small JSON file; raises OSError, ValueError or RecursionError for anything else."""
+    with open(path, "rb", opener=_opener(os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("not a regular file")
+        return json.loads(file.read(_MOST_NOTES))
+
+
+def _parse_date(text: str | None) -> datetime | None:
+    """A date of HTTP, in UTC; None if it is none."""
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return date if date.tzinfo else None

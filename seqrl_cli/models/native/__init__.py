@@ -2,7 +2,7 @@
 
 In reading order:
 
-- ``library``: compiles and loads the C++.
+- ``library``: compiles and loads the C++; ``trust``: which files may be loaded.
 - ``structs``: the C++ structs as ctypes.
 - ``linear``: linear layers (``linear.h``, ``linear.cpp``).
 - ``pages``: memory for the pages of a key/value cache.

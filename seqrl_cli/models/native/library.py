@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.native.structs import Address, Count, ForwardCall, GPTWeights, PackedLinear, PagePool, PageShape
+from seqrl_cli.models.native.trust import UntrustedError, check_folder, trusted
 
 FOLDER = Path(__file__).parent
 
@@ -71,13 +72,24 @@ def outcome() -> ctypes.CDLL | CompilationError:
     try:
         try:
             return _library_in(_cache_folder(), compiler)
-        except failures:  # no home folder, or one without write or execute permission
+        except failures:  # no home folder, one without write or execute permission, or one that others can write
             with tempfile.TemporaryDirectory(prefix="seqrl-") as folder:
                 return _library_in(Path(folder), compiler)
     except CompilationError as error:
         return error
     except failures as error:
         return CompilationError(f"the C++ cannot be compiled: {error}", HINT)
+
+
+def cache_warning() -> str:
+    """Why the compiled library is not kept, if others could change it where it is kept, and what to do; else empty."""
+    try:
+        _cache_folder()
+    except UntrustedError as error:
+        return f"{error}, so the C++ is compiled for each command anew (chmod 700, or remove it)"
+    except (OSError, RuntimeError):  # no home folder, or one without write permission, as on many servers
+        return ""
+    return ""
 
 
 def find_compiler() -> str | None:
@@ -112,7 +124,11 @@ def _compile(compiler: str, path: Path) -> None:
                 lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
                 reason = next((line for line in lines if "error" in line), lines[-1])
                 raise CompilationError(f"{compiler} failed: {reason}", HINT)
-        path.with_suffix(".sha256").write_text(_digest(whole))
+        digest = Path(folder) / "whole.sha256"
+        digest.write_text(hashlib.sha256(whole.read_bytes()).hexdigest())
+        whole.chmod(0o700)
+        digest.chmod(0o600)
+        digest.replace(path.with_suffix(".sha256"))
         whole.replace(path)
 
 
@@ -123,17 +139,20 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 def _remove_old(folder: Path) -> None:
     """Remove old libraries of other versions and old leftovers of killed compilers."""
     for old in (*folder.glob("seqrl-*"), *folder.glob("tmp*")):
-        if time.time() - old.stat().st_mtime > KEPT_DAYS * 86400:
-            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+        if time.time() - old.lstat().st_mtime > KEPT_DAYS * 86400:
+            is_folder = old.is_dir() and not old.is_symlink()
+            shutil.rmtree(old, ignore_errors=True) if is_folder else old.unlink(missing_ok=True)
 
 
 def _open(path: Path) -> ctypes.CDLL:
-    """Load the library if it is whole and belongs to the user; an incomplete one could crash. Raises OSError."""
-    if path.stat().st_uid != os.getuid():
-        raise PermissionError(f"{path} belongs to another user")
-    if _digest(path) != path.with_suffix(".sha256").read_text():
-        raise OSError(f"{path} does not match its hash")
-    library = ctypes.CDLL(str(path))
+    """Load the library if it is whole and nobody else can write it; an incomplete one could crash. Raises OSError."""
+    with trusted(path.with_suffix(".sha256")) as descriptor:
+        expected = os.pread(descriptor, 64, 0)
+    with trusted(path) as descriptor:
+        content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        if hashlib.sha256(content).hexdigest().encode() != expected:
+            raise OSError(f"{path} does not match its hash")
+        library = _load_from(descriptor, path)
     for name in ("lanes", "panel", "page_size", "call_size", "model_size"):
         getattr(library, name).restype = Count
     assert library.call_size() == ctypes.sizeof(ForwardCall) and library.model_size() == ctypes.sizeof(GPTWeights)
@@ -149,8 +168,19 @@ def _open(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _load_from(descriptor: int, path: Path) -> ctypes.CDLL:
+    """Load the very file that was checked.
+
+    The loader knows libraries by their names. This name keeps its meaning because a copy of the descriptor stays open.
+    """
+    if not Path("/proc/self/fd").is_dir():
+        return ctypes.CDLL(str(path))
+    kept = os.dup(descriptor)
+    try:
+        return ctypes.CDLL(f"/proc/self/fd/{kept}")
+    except OSError:
+        os.close(kept)
+        raise
 
 
 def _fingerprint(compiler: str) -> str:
@@ -173,9 +203,10 @@ def _processor() -> str:
 
 
 def _cache_folder() -> Path:
-    """The folder of compiled libraries; raises OSError or RuntimeError if there is none."""
+    """The folder of compiled libraries; raises OSError or RuntimeError if there is none that can be trusted."""
     folder = Path.home() / ".cache" / "seqrl"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK) or folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} is not writable or belongs to another user")
+    check_folder(folder)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} is not writable")
     return folder

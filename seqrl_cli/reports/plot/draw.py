@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
+from seqrl_cli.console.text import printable
 from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
@@ -45,6 +47,7 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": SOFT_INK,
     "ytick.color": SOFT_INK,
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # dollars in names are dollars
 }
 
 
@@ -77,7 +80,7 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
         for part, panel in zip(parts.flat, panels, strict=False):
             axes = part.subplots()  # in a subfigure of its own, so that long names do not narrow other panels
             # aligned with the panel rather than the axes, which long names push to the right
-            part.suptitle(panel.title, x=0.03, ha="left", fontsize=11, fontweight="bold")
+            part.suptitle(_plain(panel.title), x=0.03, ha="left", fontsize=11, fontweight="bold")
             axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
             if panel.dots:
                 _draw_points(axes, panel.dots)
@@ -89,7 +92,8 @@ def plot_panels(panels: Sequence[Panel], output: Path) -> None:
 def _figure(output: Path, width: float, height: float, description: str) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches, saved to ``output`` unless the block fails; PNGs keep metadata."""
     check_figure_format(output)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn for it
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
         FigureCanvasAgg(figure)
         yield figure
@@ -170,7 +174,7 @@ def _name_ends(axes: Axes, series: Sequence[Series], name_height: float) -> None
     for label, height in zip(order, heights, strict=True):
         colour, dash = styles[label]
         axes.plot([1.01, 1.06], [height, height], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
-        axes.text(1.07, height, label, color=colour, fontsize=9, va="center", transform=axes.transAxes)
+        axes.text(1.07, height, _plain(label), color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
 def _spread_out(heights: Sequence[float], distance: float) -> list[float]:
@@ -201,7 +205,7 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
         axes.annotate(
             _number(row.mean), (row.mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
         )
-    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_yticks(range(len(rows)), [_plain(row.label) for row in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
@@ -211,6 +215,11 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(_TickLabels())
+
+
+def _plain(name: str) -> str:
+    """A name on one line, without control characters, which SVG cannot contain."""
+    return printable(" ".join(name.split()))
 
 
 def _height(panel: Panel) -> float:

@@ -9,5 +9,6 @@
 ``layout``      lays out columns as lines of text, for ``terminal``
 ``text``        writes the table as Markdown, CSV or rows for JSON
 ``latex``       writes the comparison as LaTeX
+``escape``      names in foreign files as plain text in each format
 ==============  =====================================================================================================
 """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, Comparison, dataset_titles
+from seqrl_cli.reports.table.escape import latex
 
 CAPTION = "Normalised scores, mean and standard error over episodes: 0 is a random policy, 100 the reference policy."
 _MISSING = "$-$"
-_SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"})
 
 
 def to_latex(comparison: Comparison) -> str:
@@ -37,7 +37,7 @@ def to_latex(comparison: Comparison) -> str:
 
 
 def _titles(comparison: Comparison) -> list[str]:
-    return [column.latex_title.translate(_SPECIAL) for column in comparison.columns]
+    return [latex(column.latex_title) for column in comparison.columns]
 
 
 def _row(cells: list[str]) -> str:
@@ -49,7 +49,7 @@ def _header(title: str) -> str:
 
 
 def _dataset_row(dataset: str, columns: tuple[Column, ...]) -> str:
-    titles = [title.translate(_SPECIAL) or "--" for title in dataset_titles(dataset)]
+    titles = [latex(title) or "--" for title in dataset_titles(dataset)]
     return _row([*titles, *(_cell(column.cells.get(dataset)) for column in columns)])
 
 

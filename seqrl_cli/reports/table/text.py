@@ -10,6 +10,7 @@ from seqrl_cli.reports.statistics import Summary
 from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
+from seqrl_cli.reports.table.escape import markdown, spreadsheet
 
 MISSING = "–"
 _FIELDS = (
@@ -39,7 +40,8 @@ def to_csv(table: ResultsTable) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=_FIELDS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(to_rows(table))
+    for row in to_rows(table):
+        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in row.items()})
     return text.getvalue()
 
 
@@ -51,7 +53,7 @@ def to_markdown(table: ResultsTable) -> str:
     if table.published:
         parts.append(_markdown_comparison(table))
     if table.notes:
-        parts.append("\n".join(f"- {note}" for note in table.notes))
+        parts.append("\n".join(f"- {markdown(note)}" for note in table.notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -179,12 +181,12 @@ def _markdown_results(table: ResultsTable) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {row.dataset} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
+        f"| {markdown(row.dataset)} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
         f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
         for row in table.rows
     ]
     lines += [
-        f"| {row.dataset} | **{row.label}** | {row.pairs} | {delta_text(row.score)} "
+        f"| {markdown(row.dataset)} | **{markdown(row.label)}** | {row.pairs} | {delta_text(row.score)} "
         f"| {interval_text(row.score_interval)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
         for row in table.deltas
     ]
@@ -192,7 +194,7 @@ def _markdown_results(table: ResultsTable) -> str:
         score = MISSING if reference.score is None else f"{100 * reference.score:.1f}"
         count = MISSING if reference.episodes is None else str(reference.episodes)
         lines.append(
-            f"| {reference.dataset} | *{reference.name}* | {count} | {score} "
+            f"| {markdown(reference.dataset)} | *{markdown(reference.name)}* | {count} | {score} "
             f"| {interval_text(reference.interval)} | {MISSING} "
             f"| {reference.mean_return:.1f} | {MISSING} |"
         )
@@ -201,16 +203,16 @@ def _markdown_results(table: ResultsTable) -> str:
 
 def _method(row: ResultRow) -> str:
     """The method with its remarks."""
-    return ", ".join([row.method, *remarks([row])])
+    return markdown(", ".join([row.method, *remarks([row])]))
 
 
 def _titles(dataset: str) -> list[str]:
-    return [title or MISSING for title in dataset_titles(dataset)]
+    return [markdown(title) or MISSING for title in dataset_titles(dataset)]
 
 
 def _markdown_comparison(table: ResultsTable) -> str:
     columns = table.comparison.columns
-    lines = ["| Dataset | Environment | " + " | ".join(column.title for column in columns) + " |"]
+    lines = ["| Dataset | Environment | " + " | ".join(markdown(column.title) for column in columns) + " |"]
     lines.append("|---|---|" + "---:|" * len(columns))
     for group in table.comparison.groups:
         if table.comparison.is_unpublished(group):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,11 +43,12 @@ def compiler_that(script: str, folder: Path, monkeypatch) -> None:
     monkeypatch.setattr(library, "find_compiler", lambda: str(path))
 
 
-def test_compiled_once(cache, tmp_path, monkeypatch):
+def test_compiled_once_and_kept_for_its_user_alone(cache, tmp_path, monkeypatch):
     real, log = library.find_compiler(), tmp_path / "log"
-    compiler_that(f'echo "$@" >> {log}; exec {real} "$@"', tmp_path, monkeypatch)
+    compiler_that(f'umask 0; echo "$@" >> {log}; exec {real} "$@"', tmp_path, monkeypatch)
     library.load()
-    assert len(list(cache.glob("*.so"))) == 1
+    (kept,) = cache.glob("*.so")
+    assert [path.stat().st_mode & 0o777 for path in (cache, kept, kept.with_suffix(".sha256"))] == [0o700, 0o700, 0o600]
     calls = log.read_text()
     assert "-shared" in calls
     library.outcome.cache_clear()
@@ -53,7 +57,7 @@ def test_compiled_once(cache, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["truncate", "cut", "foreign"])
-def test_a_library_that_cannot_be_trusted_is_compiled_again(cache, damage, tmp_path, monkeypatch):
+def test_a_library_that_cannot_be_trusted_is_compiled_again(cache, quick, damage, tmp_path, monkeypatch):
     library.load()
     (whole,) = cache.glob("*.so")
     path = tmp_path / "other" / ".cache" / "seqrl" / whole.name
@@ -68,6 +72,107 @@ def test_a_library_that_cannot_be_trusted_is_compiled_again(cache, damage, tmp_p
     library.outcome.cache_clear()
     library.load()
     assert path.stat().st_size == whole.stat().st_size and path.stat().st_uid == os.getuid()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> Path:
+    """The library, compiled once."""
+    folder = tmp_path_factory.mktemp("compiled")
+    library._library_in(folder, str(library.find_compiler()))
+    return next(folder.glob("*.so"))
+
+
+@pytest.fixture
+def quick(compiled, monkeypatch):
+    """A compiler that has compiled before."""
+
+    def copy(compiler: str, path: Path) -> None:
+        for suffix in (".so", ".sha256"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+            shutil.copy2(compiled.with_suffix(suffix), path.with_suffix(suffix))
+
+    monkeypatch.setattr(library, "_compile", copy)
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory) -> Path:
+    """A library whose constructor leaves a file named by ``$EVIL``."""
+    folder = tmp_path_factory.mktemp("evil")
+    code = """
+        #include <stdio.h>
+        #include <stdlib.h>
+        __attribute__((constructor)) static void run() { fclose(fopen(getenv("EVIL"), "w")); }
+    """
+    (folder / "evil.cpp").write_text(code)
+    words = [str(library.find_compiler()), "-shared", "-fPIC", str(folder / "evil.cpp"), "-o", str(folder / "evil.so")]
+    subprocess.run(words, check=True)
+    return folder / "evil.so"
+
+
+def plant(cache: Path, name: str, evil: Path, how: str) -> None:
+    """Put the foreign library where ours is kept, with a hash that is right."""
+    path = cache / name
+    path.parent.mkdir(parents=True)
+    digest = path.with_suffix(".sha256")
+    digest.write_text(hashlib.sha256(evil.read_bytes()).hexdigest())
+    if how == "a link":
+        path.symlink_to(evil)
+        return
+    path.write_bytes(evil.read_bytes())
+    path.chmod(0o755)
+    if how == "a file that others can write":
+        path.chmod(0o777)
+    elif how == "a hash that others can write":
+        digest.chmod(0o666)
+    elif how == "a hash that is a link":
+        digest.rename(cache / "elsewhere")
+        digest.symlink_to(cache / "elsewhere")
+    elif how == "a folder that others can write":
+        cache.chmod(0o777)
+    elif how == "a folder that the group can write":
+        cache.chmod(0o770)
+    elif os.getuid():
+        pytest.skip("only root can give files away")
+    elif how == "a foreign hash":
+        os.chown(digest, 12345, -1)
+    else:
+        assert how == "a foreign link to a folder"
+        cache.rename(cache.with_name("own"))
+        cache.symlink_to(cache.with_name("own"))
+        os.chown(cache, 12345, -1, follow_symlinks=False)
+
+
+PLANTED = ("a link", "a file that others can write", "a hash that others can write", "a hash that is a link")
+PLANTED += ("a foreign hash", "a folder that others can write", "a folder that the group can write")
+
+
+@pytest.mark.parametrize("how", [*PLANTED, "a foreign link to a folder"])
+def test_a_planted_library_is_not_loaded(cache, quick, evil, tmp_path, monkeypatch, how):
+    name = f"seqrl-{library._fingerprint(library.find_compiler())}.so"
+    plant(cache, name, evil, how)
+    monkeypatch.setenv("EVIL", str(tmp_path / "was here"))
+    warnings: list[str] = []
+    assert isinstance(build_decoder(gpt(), Window(2), on_warning=warnings.append), NativeGPTDecoder)
+    assert not (tmp_path / "was here").exists()
+    assert len(warnings) == ("folder" in how)
+    if warnings:
+        assert str(cache) in warnings[0] and "chmod 700" in warnings[0]
+
+
+def test_a_file_that_is_swapped_after_its_check_is_not_loaded(cache, quick, evil, tmp_path, monkeypatch):
+    library.load()
+    library.outcome.cache_clear()
+    monkeypatch.setenv("EVIL", str(tmp_path / "was here"))
+    load_from = library._load_from
+
+    def swap(descriptor: int, path: Path):
+        path.unlink()
+        path.write_bytes(evil.read_bytes())
+        return load_from(descriptor, path)
+
+    monkeypatch.setattr(library, "_load_from", swap)
+    library.load()
+    assert not (tmp_path / "was here").exists()
 
 
 def test_without_a_compiler_pytorch_decodes(cache, monkeypatch):
@@ -108,7 +213,7 @@ def test_a_compiler_that_cannot_be_run(cache, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("home", ["a file in the way", "nobody's"])
-def test_a_cache_that_cannot_be_written_is_done_without(cache, tmp_path, monkeypatch, home):
+def test_a_cache_that_cannot_be_written_is_done_without(cache, quick, tmp_path, monkeypatch, home):
     aside = tmp_path / "aside"
     aside.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(aside))
