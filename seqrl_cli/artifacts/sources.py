@@ -15,10 +15,14 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.mirrors import RemoteFile
+from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
+from seqrl_cli.data.formats.episode_ends import cut_again
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.data.suspicious_ends import doubtful_ends
 from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
+from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
@@ -33,7 +37,7 @@ def load_source(
     Args:
         spec: which dataset.
         folder: the dataset's folder, which may contain an unfinished download.
-        data: size and seed of a simulated dataset, environment of a file.
+        data: size and seed of a simulated dataset, environment and meaning of a file.
         console: shows progress.
         store: mirrors, network access and known hashes.
 
@@ -42,7 +46,7 @@ def load_source(
         SeqrlError: it cannot be loaded, or is not in D4RL's layout.
     """
     if spec.source == "file":
-        return read_user_file(spec, data.env_id)
+        return read_user_file(spec, data, console)
     refuse_other_environment(spec, data.env_id)
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
@@ -135,12 +139,13 @@ def _known_spaces(spec: DatasetSpec) -> Spaces | None:
     return environment_spaces(spec.env_id, spec.observation_size)
 
 
-def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
-    """Read a user's file or folder, which must not change meanwhile.
+def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
+    """Read a user's file or folder, which must not change meanwhile, and say how it was read.
 
     Args:
         spec: the dataset.
-        env_id: gymnasium id of its environment; None: the one that the file states.
+        data: gymnasium id of its environment (None: the one that the file states), and what its columns mean.
+        console: gets one note and the warnings.
 
     Raises:
         SeqrlError: it is missing or damaged, changes, or is not from the environment.
@@ -148,15 +153,77 @@ def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
     path = spec.path
     if path is None:
         raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
+    env_id = data.env_id or spec.env_id
+    options = file_options(spec, data)
     with _unchanged(path):
         facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
         facts |= {"path": path_text(path), "sha256": content_sha256(path)}
-        episodes = read_dataset(path, ReadOptions(max_episode_steps=spec.max_episode_steps))
-    env_id = env_id or spec.env_id
-    if env_id is None:
+        episodes = read_dataset(path, options)
+    if env_id is not None:
+        episodes, about = fit_environment(episodes, env_id, str(path))
+        facts |= about
+    say_how_it_was_read(episodes, options, str(path), env_id, console)
+    return episodes, {**facts, **options.log.facts, **told_about_file(data)}
+
+
+def told_about_file(data: DataConfig) -> dict[str, str | bool]:
+    """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
+    told = {"dones": data.dones, "reset_rows": data.reset_rows}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: bool = True) -> ReadOptions:
+    """How to read a user's file: with the step limit that it states, else its environment's.
+
+    Args:
+        spec: the dataset.
+        data: what the user says about the file.
+        finite: see :class:`ReadOptions`.
+    """
+    env_id = (data.env_id if data else None) or spec.env_id
+    limit = spec.max_episode_steps or (own_step_limit(env_id) if env_id else None)
+    return ReadOptions(
+        max_episode_steps=spec.max_episode_steps,
+        finite=finite,
+        step_limit=limit,
+        dones=data.dones if data else None,
+        reset_rows=data.reset_rows if data else None,
+    )
+
+
+def say_how_it_was_read(
+    episodes: Episodes, options: ReadOptions, name: str, env_id: str | None, console: Console
+) -> None:
+    """Print what a file's columns were taken for, and warn of ends that look wrong."""
+    log = options.log
+    place = env_id or "its environment"
+    cut = (
+        f"no column tells of step limits, so episodes are cut after {log.cut_after:,} steps" if log.cut_after else None
+    )
+    known = [log.note, f"{cut}, as {place} does" if cut and options.step_limit else None]
+    if any(known):
+        console.note(f"{name}: {'; '.join(part for part in known if part)}")
+    doubts = doubtful_ends(episodes, options.step_limit, place)
+    unknown = [f"{cut}; data.env_id=ID names an environment, whose limit is then used"] if cut else []
+    for warning in (*log.warnings, *([] if options.step_limit else unknown), *doubts):
+        console.warn(f"{name}: {warning}")
+
+
+def recut(episodes: Episodes, facts: dict[str, Any], env_id: str) -> LoadedDataset:
+    """Cut episodes whose ends were not marked by the limit of an environment that is named later.
+
+    Args:
+        episodes: of an existing dataset.
+        facts: its attributes.
+        env_id: gymnasium id of the environment.
+
+    Returns:
+        The episodes, and the attributes to store with them.
+    """
+    limit = own_step_limit(env_id)
+    if limit is None or "cut_after" not in facts:
         return episodes, facts
-    episodes, about = fit_environment(episodes, env_id, str(path))
-    return episodes, {**facts, **about}
+    return cut_again(episodes, limit), {**facts, "cut_after": limit}
 
 
 def path_text(path: Path) -> str:
