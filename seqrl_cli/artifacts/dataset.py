@@ -11,6 +11,7 @@ from seqrl_cli.artifacts.sources import (
     file_options,
     load_source,
     recut,
+    refuse_meaning_of_columns,
     refuse_other_environment,
     remove_download,
     say_how_it_was_read,
@@ -87,10 +88,11 @@ class DatasetRef:
 
     @property
     def own_settings(self) -> dict[str, Scalar]:
-        """The keys of ``data.`` that a simulated dataset was made with: ``transitions`` and ``seed``."""
-        if self.spec.source != "sim" or self.facts is None:
+        """The keys of ``data.`` that it was made with: size and seed of a simulated one, the meaning of a file."""
+        if self.facts is None or self.spec.source not in ("sim", "file"):
             return {}
-        return {key: self.facts.attributes[key] for key in ("transitions", "seed") if key in self.facts.attributes}
+        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows")
+        return {key: self.facts.attributes[key] for key in keys if key in self.facts.attributes}
 
     def environment(self) -> str:
         """The gymnasium id to evaluate the dataset's models in.
@@ -259,7 +261,8 @@ class DatasetRef:
         if new:
             episodes, attributes = new
             write_dataset(path, episodes, attributes)
-            console.note(f"{self.id} now states that it is from {data.env_id}")
+            cut = f", whose limit of {attributes['cut_after']:,} steps cuts it" if "cut_after" in attributes else ""
+            console.note(f"{self.id} now states that it is from {data.env_id}{cut}")
         return False
 
     def check(self, data: DataConfig) -> LoadedDataset | None:
@@ -288,6 +291,8 @@ class DatasetRef:
         if path is not None and stated.get("sha256") != content_sha256(path):
             hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
             raise SeqrlError(f"{self.folder.dataset} was made from another {path.name}", hint)
+        if self.spec.source != "file":
+            refuse_meaning_of_columns(self.spec, data)
         for key, told in told_about_file(data).items():
             if stated.get(key) != told:
                 hint = f"make it again from its file: seqrl download FILE data.{key}={str(told).lower()} --force"

@@ -19,8 +19,9 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
 from seqrl_cli.data.formats.episode_ends import cut_again
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
-from seqrl_cli.data.suspicious_ends import doubtful_ends
+from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
 from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
 from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
@@ -48,10 +49,13 @@ def load_source(
     if spec.source == "file":
         return read_user_file(spec, data, console)
     refuse_other_environment(spec, data.env_id)
+    refuse_meaning_of_columns(spec, data)
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
     else:
         episodes, facts = _download(spec, folder, console, store)
+        if doubt := single_steps(episodes):
+            console.warn(f"{spec.id}: {doubt}")
     known = {"env_id": spec.env_id, "reference_min": spec.reference_min, "reference_max": spec.reference_max}
     known = {name: value for name, value in known.items() if value is not None or name not in facts}
     return episodes, {**facts, **known, "source": spec.source}
@@ -61,6 +65,12 @@ def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
     """Raise UsageError when the named environment is not the one that a catalogue dataset is from."""
     if env_id not in (None, spec.env_id):
         raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
+
+
+def refuse_meaning_of_columns(spec: DatasetSpec, data: DataConfig) -> None:
+    """Raise UsageError when the user says what the columns of a catalogue dataset mean."""
+    for key in told_about_file(data):
+        raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
 
 
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
@@ -180,8 +190,7 @@ def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: b
         data: what the user says about the file.
         finite: see :class:`ReadOptions`.
     """
-    env_id = (data.env_id if data else None) or spec.env_id
-    limit = spec.max_episode_steps or (own_step_limit(env_id) if env_id else None)
+    limit = spec.max_episode_steps or _limit_before_reading(spec, data)
     return ReadOptions(
         max_episode_steps=spec.max_episode_steps,
         finite=finite,
@@ -191,22 +200,35 @@ def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: b
     )
 
 
+def _limit_before_reading(spec: DatasetSpec, data: DataConfig | None) -> int | None:
+    """The step limit of the environment that the user or the file names; a file's word imports no module."""
+    if data is not None and data.env_id is not None:
+        return own_step_limit(data.env_id)
+    return own_step_limit(spec.env_id) if spec.env_id is not None and ":" not in spec.env_id else None
+
+
 def say_how_it_was_read(
     episodes: Episodes, options: ReadOptions, name: str, env_id: str | None, console: Console
 ) -> None:
     """Print what a file's columns were taken for, and warn of ends that look wrong."""
     log = options.log
     place = env_id or "its environment"
-    cut = (
-        f"no column tells of step limits, so episodes are cut after {log.cut_after:,} steps" if log.cut_after else None
-    )
-    known = [log.note, f"{cut}, as {place} does" if cut and options.step_limit else None]
-    if any(known):
-        console.note(f"{name}: {'; '.join(part for part in known if part)}")
-    doubts = doubtful_ends(episodes, options.step_limit, place)
-    unknown = [f"{cut}; data.env_id=ID names an environment, whose limit is then used"] if cut else []
-    for warning in (*log.warnings, *([] if options.step_limit else unknown), *doubts):
+    notes, warnings = ([log.note] if log.note else []), list(log.warnings)
+    if log.cut_after is not None:
+        about = _about_cuts(log, place, is_known=options.step_limit is not None)
+        (warnings if log.cuts and options.step_limit is None else notes).extend(about)
+    if notes:
+        console.note(f"{name}: {'; '.join(notes)}")
+    for warning in (*warnings, *doubtful_ends(episodes, options.step_limit, place)):
         console.warn(f"{name}: {warning}")
+
+
+def _about_cuts(log: ReadingLog, environment: str, *, is_known: bool) -> list[str]:
+    """What to say about episodes whose step limits no column marks: a sentence, or nothing."""
+    cut = f", so episodes are cut after {log.cut_after:,} steps" if log.cuts else ""
+    if is_known:
+        return [f"no column tells of step limits{cut}, as {environment} does"] if cut else []
+    return [f"no column tells of step limits{cut}; data.env_id=ID names an environment, whose limit is then used"]
 
 
 def recut(episodes: Episodes, facts: dict[str, Any], env_id: str) -> LoadedDataset:

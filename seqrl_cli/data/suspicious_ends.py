@@ -21,7 +21,7 @@ def doubtful_ends(episodes: Episodes, limit: int | None, environment: str) -> li
     doubts = (
         _too_long(episodes, limit, environment),
         _no_end(episodes, limit),
-        _single_steps(episodes),
+        single_steps(episodes),
         _terminals_at_the_limit(episodes, limit, environment),
     )
     return [doubt for doubt in doubts if doubt]
@@ -43,7 +43,7 @@ def _no_end(episodes: Episodes, limit: int | None) -> str | None:
     return f"all {episodes.transitions:,} rows are one episode, because no column marks an end in them"
 
 
-def _single_steps(episodes: Episodes) -> str | None:
+def single_steps(episodes: Episodes) -> str | None:
     """One-step episodes, as terminals in consecutive rows make them; the last one may be cut off."""
     single = episodes.lengths[:-1] == 1
     if not single.any():

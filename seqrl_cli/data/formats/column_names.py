@@ -56,6 +56,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("episode_starts", "episode_start", "trajectory_starts", "traj_starts", "is_first", "first", "is_start"),
         *("starts", "start", "episode_offsets", "offsets"),
     ),
+    # The first row or the last one: whichever row of the recording is marked tells.
+    "resets": ("resets", "reset", "is_reset"),
     # dm_env's and garage's kinds of rows: 0 is first, 1 between, 2 last; garage has 3 for time limits.
     "step_types": ("step_types", "step_type"),
     # One number per episode, the same in all of its rows.
@@ -77,7 +79,19 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 REQUIRED = ("observations", "actions", "rewards")
-END_ROLES = ("terminals", "timeouts", "dones", "continues", "ends", "starts", "step_types", "ids", "steps", "lengths")
+END_ROLES = (
+    "terminals",
+    "timeouts",
+    "dones",
+    "continues",
+    "ends",
+    "starts",
+    "resets",
+    "step_types",
+    "ids",
+    "steps",
+    "lengths",
+)
 _TERMINAL_ROLES = ("terminals", "dones", "continues")
 
 _ROLES = {name: role for role, names in NAMES.items() for name in names}
@@ -121,6 +135,12 @@ class ColumnNames:
     def first(self, role: str) -> str | None:
         """The name of the column that has a role; None if there is none."""
         return next(iter(self.by_role.get(role, ())), None)
+
+    @property
+    def dones_name(self) -> str:
+        """What to call the marks that have two meanings; empty if there are none."""
+        inverted = self.first("continues")
+        return self.first("dones") or (f"{inverted} = 0" if inverted else "")
 
     @property
     def needed(self) -> tuple[str, ...]:

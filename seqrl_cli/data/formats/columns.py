@@ -113,7 +113,7 @@ def _note_open_question(
     log = options.log
     if not found.open_dones:
         return
-    log.open_dones = names.first("dones") or names.first("continues")
+    log.open_dones = names.dones_name
     if (found.timeouts & ~found.terminals)[:-1].any():
         log.only_terminals = True
     is_whole_episode = options.default_steps is None
@@ -131,8 +131,8 @@ def _cuts(found: FoundEnds, has_timeouts: bool, options: ReadOptions) -> NDArray
     if limit is None or found.complete or trusted:
         return np.zeros_like(ended)
     cuts = overlong(ended, limit)
-    if cuts.any():
-        options.log.cut_after = limit
+    options.log.cut_after = limit
+    options.log.cuts += int(cuts.sum())
     return cuts
 
 

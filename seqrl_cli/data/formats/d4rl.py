@@ -12,11 +12,13 @@ from pathlib import Path
 import h5py
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT, columns_to_read
+from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, read_columns
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
+
+_INFOS = ("infos", "info", "env_infos")
 
 
 def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_steps: int | None = None) -> Episodes:
@@ -55,8 +57,15 @@ def _columns(file: h5py.File, source: str) -> dict[str, Column]:
     groups = [name for name in names.needed if not isinstance(file[name], h5py.Dataset)]
     if groups:
         raise SeqrlError(f"{source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
-    doubtful = [name for name in names.doubtful if isinstance(file[name], h5py.Dataset)]
-    return {name: file[name] for name in (*names.needed, *doubtful)}
+    nested = [
+        f"{name}/{key}" for name in _INFOS for key in (file[name] if isinstance(file.get(name), h5py.Group) else ())
+    ]
+    doubtful = (*names.doubtful, *ColumnNames.of(nested).doubtful)
+    return {name: file[name] for name in (*names.needed, *(one for one in doubtful if _is_array(file, one)))}
+
+
+def _is_array(file: h5py.File, name: str) -> bool:
+    return isinstance(file.get(name), h5py.Dataset)
 
 
 def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar | None]) -> None:

@@ -22,6 +22,7 @@ _MEANINGS = {
     "timeouts": "timeouts",
     "ends": "ends of episodes",
     "starts": "first rows of episodes",
+    "resets": "first or last rows of episodes",
     "step_types": "kinds of rows",
     "ids": "numbers of episodes",
     "steps": "steps within episodes",
@@ -63,15 +64,19 @@ class EndColumns:
         kinds = self._kinds()
         if terminals is None and kinds is not None and (kinds == _TIMEOUT).any():
             terminals = kinds == _LAST
+        dones_name = self.names.dones_name
         if terminals is None and dones is None:
-            dones = self._dones_from_continues()
+            dones = next(
+                (zeros for name in self._of("continues")[:1] if (zeros := self._zeros(name)) is not None), None
+            )
         else:
             self._check_continues(terminals, timeouts, dones, marked)
-        if dones is not None and (terminals is not None or (timeouts is not None and timeouts.any())):
-            meaning = "ends of episodes" if terminals is not None else "terminals, except at timeouts"
-            self.log.take(self._of("dones")[0], meaning)
         if terminals is None and dones is None:
             self.log.warn("no column tells which ends the environment made, so all of them count as step limits")
+        elif dones is not None and terminals is not None:
+            self.log.take(dones_name, "ends of episodes")
+        elif dones is not None and timeouts is not None and timeouts.any():
+            self.log.take(dones_name, "terminals, except at timeouts")
         for name in self.names.doubtful:
             self._doubt(name)
         return EndMarks(terminals, timeouts, dones, marked)
@@ -149,24 +154,20 @@ class EndColumns:
     def _kinds(self) -> NDArray[Any] | None:
         """dm_env's or garage's kinds of rows; None if there are none."""
         names = self._of("step_types")
-        values = self._per_row(names[0]) if names else None
+        values = self._plain(names[0], texts=False) if names else None
         return values if values is not None and values.shape == (self.rows,) else None
 
-    def _dones_from_continues(self) -> Flags | None:
-        """Zeros of the first column of that role."""
-        for name in self._of("continues")[:1]:
-            values = self._per_row(name)
-            if values.shape == (self.rows,):
-                self.log.take(name, "dones, where it is 0")
-                return np.asarray(values == 0)
-        return None
+    def _zeros(self, name: str) -> Flags | None:
+        """The rows in which a column is 0; None if it does not have a number per row."""
+        values = self._plain(name, texts=False)
+        return np.asarray(values == 0) if values is not None and values.shape == (self.rows,) else None
 
     def _check_continues(self, *known: Flags | None) -> None:
         """Warn of zeros at rows that no other column marks."""
+        marked = reduce(np.logical_or, (flags for flags in known if flags is not None))
         for name in self._of("continues"):
-            values = self._per_row(name)
-            marked = reduce(np.logical_or, (flags for flags in known if flags is not None))
-            if values.shape == (self.rows,) and ((values == 0) & ~marked).any():
+            zeros = self._zeros(name)
+            if zeros is not None and (zeros & ~marked).any():
                 self.log.warn(f"{name} is not read: it is 0 in rows where no episode ends")
 
     def _doubt(self, name: str) -> None:
@@ -193,6 +194,13 @@ def _from_starts(values: NDArray[Any], rows: int) -> Flags | None:
     return flags_from_bounds(values, rows, first=True)
 
 
+def _from_resets(values: NDArray[Any], rows: int) -> Flags | None:
+    """Marks in the first row are first rows, marks in the last row are last rows; with both or none it is open."""
+    if len(values) != rows or not np.isin(values, (0, 1)).all() or bool(values[0]) == bool(values[-1]):
+        return None
+    return _from_starts(values, rows) if values[0] else _from_ends(values, rows)
+
+
 def _from_step_types(values: NDArray[Any], rows: int) -> Flags | None:
     if len(values) != rows or not np.isin(values, range(4)).all():
         return None
@@ -215,6 +223,7 @@ def _from_steps(values: NDArray[Any], rows: int) -> Flags | None:
 _LAST_ROWS: dict[str, Callable[[NDArray[Any], int], Flags | None]] = {
     "ends": _from_ends,
     "starts": _from_starts,
+    "resets": _from_resets,
     "step_types": _from_step_types,
     "ids": _from_ids,
     "steps": _from_steps,

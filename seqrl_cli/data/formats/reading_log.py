@@ -13,7 +13,8 @@ class ReadingLog:
         columns: what the file's columns were taken for, by their names, where these are not D4RL's.
         remarks: how ends were found, where it is not obvious; sentences without a full stop.
         warnings: what may be wrong, likewise.
-        cut_after: steps after which episodes without a mark were cut; None if there were none.
+        cut_after: steps after which an episode without a mark is cut; None if columns mark all ends.
+        cuts: how often one was.
         open_dones: name of a column that may mark terminals or all ends, which only all episodes together can tell.
         only_terminals: whether some episodes end without a mark there, so that it marks terminals only.
         unmarked_parts: parts of the dataset, each an episode, whose last row has no mark there.
@@ -24,6 +25,7 @@ class ReadingLog:
     remarks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     cut_after: int | None = None
+    cuts: int = 0
     open_dones: str | None = None
     only_terminals: bool = False
     unmarked_parts: int = 0

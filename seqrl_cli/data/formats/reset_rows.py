@@ -4,7 +4,8 @@ Dreamer's replay has this layout: the action and the reward of a row *led to* it
 row are zeros. In :class:`~seqrl_cli.data.episodes.Episodes` an action is taken *at* its observation. So actions,
 rewards and flags move up by one row, and the observation after the last action, which has no row there, is dropped.
 
-RLDS uses the same names of columns with the other layout; there, the last action of an episode is filled with zeros.
+RLDS uses the same names of columns with the other layout: the last row of an episode has an observation and its flags,
+but no action and no reward, which are zeros there.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ def settle_reset_rows(
     Raises:
         SeqrlError: the data do not tell, and the user did not say; or nothing remains.
     """
+    if has_reset_rows is None and _has_idle_last_rows(episodes, log.marks_first_rows):
+        log.remark("the last row of every episode has no action, so it is dropped")
+        return _moved(episodes, actions_move=False)
     if has_reset_rows is None:
-        has_reset_rows = _look(episodes, log.marks_first_rows)
+        has_reset_rows = _has_reset_rows(episodes, log.marks_first_rows)
         if has_reset_rows is None:
             message = "every episode begins with an action of zeros, as if that row were its reset"
             if strict:
@@ -51,16 +55,13 @@ def settle_reset_rows(
     if not (episodes.lengths > 1).any():
         raise SeqrlError(f"{source} contains nothing but reset rows", "set data.reset_rows=false if they are none")
     log.remark("the first row of every episode is its reset, so actions and rewards move up by one row")
-    return shifted(episodes)
+    return _moved(episodes, actions_move=True)
 
 
-def _look(episodes: Episodes, marks_first_rows: bool) -> bool | None:
-    """Whether first rows are resets; None if only the rewards leave it open."""
-    if episodes.actions.ndim != 2 or episodes.transitions == len(episodes):
-        return False
-    first, others = _rows(episodes)
-    idle = np.all(episodes.actions == 0, axis=1)
-    if not idle[first].all() or episodes.rewards[first].any() or idle[others].mean() > _RARE:
+def _has_reset_rows(episodes: Episodes, marks_first_rows: bool) -> bool | None:
+    """Whether first rows are resets; None if it is likely, but only actions say so."""
+    others = _not_first(episodes)
+    if not _are_idle(episodes, ~others):
         return False
     if marks_first_rows:
         return True
@@ -69,24 +70,42 @@ def _look(episodes: Episodes, marks_first_rows: bool) -> bool | None:
     return True if np.mean(episodes.rewards[others] != 0) > _USUAL else None
 
 
-def _rows(episodes: Episodes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The first row of every episode, and which rows are not first."""
-    first = episodes.offsets[:-1]
+def _has_idle_last_rows(episodes: Episodes, marks_first_rows: bool) -> bool:
+    """Whether last rows have neither an action nor a reward, as in RLDS; only where first rows are marked, as there."""
+    return marks_first_rows and _are_idle(episodes, np.append(~_not_first(episodes)[1:], True))
+
+
+def _are_idle(episodes: Episodes, rows: NDArray[np.bool_]) -> bool:
+    """Whether actions and rewards are 0 in all of these rows, and actions almost never in the others."""
+    if episodes.actions.ndim != 2 or rows.all():
+        return False
+    idle = np.all(episodes.actions == 0, axis=1)
+    return bool(idle[rows].all() and not episodes.rewards[rows].any() and idle[~rows].mean() <= _RARE)
+
+
+def _not_first(episodes: Episodes) -> NDArray[np.bool_]:
+    """The rows that are not the first of their episode."""
     others = np.ones(episodes.transitions, dtype=bool)
-    others[first] = False
-    return first, others
+    others[episodes.offsets[:-1]] = False
+    return others
 
 
-def shifted(episodes: Episodes) -> Episodes:
-    """The episodes with actions, rewards and flags one row earlier, and without the last observation of each."""
-    _, after_reset = _rows(episodes)
-    before_last = np.append(after_reset[1:], False)
+def _moved(episodes: Episodes, *, actions_move: bool) -> Episodes:
+    """The episodes without the last observation of each, and with flags one row earlier.
+
+    Args:
+        episodes: some of them longer than one row.
+        actions_move: whether actions and rewards are moved one row earlier, too; otherwise those of last rows go.
+    """
+    after_first = _not_first(episodes)
+    before_last = np.append(after_first[1:], False)
+    taken = after_first if actions_move else before_last
     return Episodes(
         episodes.observations[before_last],
-        episodes.actions[after_reset],
-        episodes.rewards[after_reset],
-        episodes.terminals[after_reset],
-        episodes.timeouts[after_reset],
+        episodes.actions[taken],
+        episodes.rewards[taken],
+        episodes.terminals[after_first],
+        episodes.timeouts[after_first],
         np.concatenate([[0], np.cumsum((episodes.lengths - 1)[episodes.lengths > 1])]),
         episodes.declared,
     )
