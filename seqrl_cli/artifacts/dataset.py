@@ -8,14 +8,13 @@ from pathlib import Path
 
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.sources import (
+    check_meaning_of_columns,
     file_options,
     load_source,
     recut,
-    refuse_meaning_of_columns,
     refuse_other_environment,
     remove_download,
     say_how_it_was_read,
-    told_about_file,
 )
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
@@ -291,12 +290,7 @@ class DatasetRef:
         if path is not None and stated.get("sha256") != content_sha256(path):
             hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
             raise SeqrlError(f"{self.folder.dataset} was made from another {path.name}", hint)
-        if self.spec.source != "file":
-            refuse_meaning_of_columns(self.spec, data)
-        for key, told in told_about_file(data).items():
-            if stated.get(key) != told:
-                hint = f"make it again from its file: seqrl download FILE data.{key}={str(told).lower()} --force"
-                raise SeqrlError(f"{self.id} was made with data.{key}={stated.get(key, 'null')}, not {told}", hint)
+        check_meaning_of_columns(self.spec, data, stated)
         if self.spec.source != "sim":
             return
         asked = {"transitions": data.transitions, "seed": data.seed}

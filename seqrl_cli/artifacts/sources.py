@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def load_source(
     if spec.source == "file":
         return read_user_file(spec, data, console)
     refuse_other_environment(spec, data.env_id)
-    refuse_meaning_of_columns(spec, data)
+    check_meaning_of_columns(spec, data)
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
     else:
@@ -67,10 +67,24 @@ def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
         raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
 
 
-def refuse_meaning_of_columns(spec: DatasetSpec, data: DataConfig) -> None:
-    """Raise UsageError when the user says what the columns of a catalogue dataset mean."""
-    for key in told_about_file(data):
-        raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
+def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mapping[str, object] | None = None) -> None:
+    """Stop when the user says something else about a dataset's columns than it was made with.
+
+    Args:
+        spec: the dataset.
+        data: what the user says.
+        stated: attributes of the existing dataset; None if it does not exist.
+
+    Raises:
+        UsageError: it is a dataset of the catalogue.
+        SeqrlError: it was read with other settings.
+    """
+    for key, told in _told_about_file(data).items():
+        if spec.source != "file":
+            raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
+        if stated is not None and stated.get(key) != told:
+            hint = f"make it again from its file: seqrl download FILE data.{key}={str(told).lower()} --force"
+            raise SeqrlError(f"{spec.id} was made with data.{key}={stated.get(key, 'null')}, not {told}", hint)
 
 
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
@@ -173,10 +187,10 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
         episodes, about = fit_environment(episodes, env_id, str(path))
         facts |= about
     say_how_it_was_read(episodes, options, str(path), env_id, console)
-    return episodes, {**facts, **options.log.facts, **told_about_file(data)}
+    return episodes, {**facts, **options.log.facts, **_told_about_file(data)}
 
 
-def told_about_file(data: DataConfig) -> dict[str, str | bool]:
+def _told_about_file(data: DataConfig) -> dict[str, str | bool]:
     """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
     told = {"dones": data.dones, "reset_rows": data.reset_rows}
     return {key: value for key, value in told.items() if value is not None}
