@@ -255,6 +255,7 @@ UNREAD = {
     "my_reset_flags": PLAYED.first.astype(float),
     "episode_return_reached": PLAYED.ids % 2,
     "termination_cause": np.array(["fell" if row else "" for row in PLAYED.terminals]),
+    "done_idxs": np.cumsum(PLAYED.lengths),
     "trajectory_lengths": np.array([3, 4]),
     "is_last": PLAYED.ids,
     "masks": 1 - PLAYED.first,
@@ -288,6 +289,22 @@ def test_columns_that_do_not_matter_are_not_warned_of(tmp_path):
         episodes, options = read(tmp_path, columns, container)
         assert_read(episodes, PLAYED)
         assert options.log.warnings == [] and options.log.note is None
+
+
+def test_other_things_under_the_names_of_ends_are_left_out(tmp_path):
+    columns = {**PLAYED.arrays(), "terminals": PLAYED.terminals, "timeouts": PLAYED.truncations}
+    path = write_raw(tmp_path / "a.h5", {**columns, "episodes/0/x": np.zeros(3), "mask/y": np.zeros(3)})
+    assert_read(read_dataset(path), PLAYED)
+    assert_read(read_dataset(write_npz(tmp_path / "a.npz", columns | {"episode_id": np.array([{}, None])})), PLAYED)
+    assert_read(read(tmp_path, {**columns, "traj_id": "a name", "mask": None, "steps": 3}, "pickle")[0], PLAYED)
+
+
+def test_of_two_columns_the_one_that_marks_rows_is_used(tmp_path):
+    empty = np.zeros(PLAYED.rows, bool)
+    columns = {"terminals": empty, "terminated": PLAYED.terminals, "timeouts": empty, "truncated": PLAYED.truncations}
+    episodes, options = read(tmp_path, PLAYED.arrays() | columns)
+    assert_read(episodes, PLAYED)
+    assert not options.log.warnings
 
 
 def test_a_time_limit_among_the_infos_is_warned_of(tmp_path):

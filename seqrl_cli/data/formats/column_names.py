@@ -79,6 +79,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 REQUIRED = ("observations", "actions", "rewards")
+FLAG_ROLES = ("terminals", "timeouts", "dones")
 END_ROLES = (
     "terminals",
     "timeouts",
@@ -144,9 +145,15 @@ class ColumnNames:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The columns to read."""
+        """The columns that must be arrays of numbers."""
         chosen = [self.by_role[role][0] for role in (*REQUIRED, "next_observations") if role in self.by_role]
-        return (*chosen, *(name for role in END_ROLES for name in self.by_role.get(role, ())))
+        return (*chosen, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
+
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """The columns that may tell of ends if they are arrays; a file may have something else under these names."""
+        roles = [role for role in END_ROLES if role not in FLAG_ROLES]
+        return (*(name for role in roles for name in self.by_role.get(role, ())), *self.doubtful)
 
 
 def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:

@@ -60,8 +60,8 @@ def _columns(file: h5py.File, source: str) -> dict[str, Column]:
     nested = [
         f"{name}/{key}" for name in _INFOS for key in (file[name] if isinstance(file.get(name), h5py.Group) else ())
     ]
-    doubtful = (*names.doubtful, *ColumnNames.of(nested).doubtful)
-    return {name: file[name] for name in (*names.needed, *(one for one in doubtful if _is_array(file, one)))}
+    possible = (*names.possible, *ColumnNames.of(nested).doubtful)
+    return {name: file[name] for name in (*names.needed, *(one for one in possible if _is_array(file, one)))}
 
 
 def _is_array(file: h5py.File, name: str) -> bool:

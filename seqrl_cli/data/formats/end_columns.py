@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.episode_ends import EndMarks, Flags, before, flags_from_bounds, flags_from_lengths
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
@@ -28,7 +28,6 @@ _MEANINGS = {
     "steps": "steps within episodes",
     "lengths": "lengths of episodes",
 }
-_FLAG_ROLES = ("terminals", "timeouts", "dones")
 _LAST, _TIMEOUT = 2, 3
 _MOSTLY = 0.5
 
@@ -57,8 +56,8 @@ class EndColumns:
         Raises:
             SeqrlError: a column of flags has another shape, or values other than 0 and 1.
         """
-        terminals, timeouts, dones = (self._agreed(role) for role in _FLAG_ROLES)
-        ends = [self._ends(role, name) for role in _MEANINGS for name in self._of(role) if role not in _FLAG_ROLES]
+        terminals, timeouts, dones = (self._agreed(role) for role in FLAG_ROLES)
+        ends = [self._ends(role, name) for role in _MEANINGS for name in self._of(role) if role not in FLAG_ROLES]
         known = [flags for flags in ends if flags is not None]
         marked = reduce(np.logical_or, known) if known else None
         kinds = self._kinds()
@@ -85,15 +84,16 @@ class EndColumns:
         return self.names.by_role.get(role, ())
 
     def _agreed(self, role: str) -> Flags | None:
-        """The flags of a role; a column under another of its names must say the same, or is warned of."""
-        names = self._of(role)
-        if not names:
+        """The flags of a role: its first column that marks a row; another that says otherwise is warned of."""
+        found = {name: self._flags(name) for name in self._of(role)}
+        if not found:
             return None
-        flags = self._flags(names[0])
+        names = sorted(found, key=lambda name: not found[name].any())
+        flags = found[names[0]]
         if role in _MEANINGS:
             self.log.take(names[0], _MEANINGS[role])
         for other in names[1:]:
-            differing = int((self._flags(other) != flags).sum())
+            differing = int((found[other] != flags).sum()) if found[other].any() else 0
             if differing:
                 self.log.warn(f"{names[0]} is used, and not {other}, which differs in {differing:,} rows")
         return flags
@@ -171,8 +171,12 @@ class EndColumns:
                 self.log.warn(f"{name} is not read: it is 0 in rows where no episode ends")
 
     def _doubt(self, name: str) -> None:
-        """Warn of a column with a whole number per row whose name suggests ends, and which is not constant."""
+        """Warn of row numbers, or whole numbers per row that vary, under a name that suggests ends."""
         column = self.columns[name]
+        values = self._plain(name, texts=False) if column.ndim == 1 else None
+        if values is not None and len(values) > 1 and flags_from_bounds(values, self.rows, first=False) is not None:
+            self.log.warn(f"{name} is not read; if it has the last rows of episodes, rename it to episode_ends")
+            return
         if column.shape not in ((self.rows,), (self.rows, 1)) or self.rows < 2:
             return
         if column.dtype.kind in "biuf":

@@ -49,10 +49,11 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             names = columns_to_read(members, str(path))
-            wanted = {name: members[name] for name in (*names.needed, *names.doubtful)}
+            wanted = {name: members[name] for name in (*names.needed, *names.possible)}
             check_size(sum(info.file_size for info in wanted.values()), size, str(path))
             columns = {name: _member(archive, members[name], f"{path}, {name}") for name in names.needed}
-            columns |= _numbers(archive, {name: members[name] for name in names.doubtful}, path)
+            is_by_episode = any(isinstance(column, list) for column in columns.values())
+            columns |= _possible(archive, {name: members[name] for name in names.possible}, path, is_by_episode)
     except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
@@ -66,14 +67,16 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
     return to_episodes(_by_episode(columns, path), str(path), size, options)
 
 
-def _numbers(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path) -> dict[str, Any]:
-    """The members that are arrays of numbers; others are left out."""
+def _possible(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path, is_by_episode: bool
+) -> dict[str, Any]:
+    """The members that have the form of the other columns: one row per step, or one entry per episode."""
     found = {}
     for name, info in members.items():
-        with contextlib.suppress(*_HEADER_ERRORS):
+        with contextlib.suppress(SeqrlError, *_HEADER_ERRORS):
             with archive.open(info) as stream:
                 is_object = _read_header(stream)[2].hasobject
-            if not is_object:
+            if is_object == is_by_episode:
                 found[name] = _member(archive, info, f"{path}, {name}")
     return found
 

@@ -98,7 +98,7 @@ class _Unpacker:
         """The known columns of one dictionary; ``name`` is its name in errors."""
         names = columns_to_read((key for key in item if isinstance(key, str)), name)
         found = {}
-        for key in (*names.needed, *names.doubtful):
+        for key in (*names.needed, *names.possible):
             try:
                 found[key] = self.array(item[key])
             except ValueError as error:
