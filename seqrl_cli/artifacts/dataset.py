@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
-from seqrl_cli.artifacts.sources import load_source, refuse_other_environment, remove_download
+from seqrl_cli.artifacts.sources import (
+    check_meaning_of_columns,
+    file_options,
+    load_source,
+    recut,
+    refuse_other_environment,
+    remove_download,
+    say_how_it_was_read,
+)
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
@@ -79,10 +87,11 @@ class DatasetRef:
 
     @property
     def own_settings(self) -> dict[str, Scalar]:
-        """The keys of ``data.`` that a simulated dataset was made with: ``transitions`` and ``seed``."""
-        if self.spec.source != "sim" or self.facts is None:
+        """The keys of ``data.`` that it was made with: size and seed of a simulated one, the meaning of a file."""
+        if self.facts is None or self.spec.source not in ("sim", "file"):
             return {}
-        return {key: self.facts.attributes[key] for key in ("transitions", "seed") if key in self.facts.attributes}
+        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows")
+        return {key: self.facts.attributes[key] for key in keys if key in self.facts.attributes}
 
     def environment(self) -> str:
         """The gymnasium id to evaluate the dataset's models in.
@@ -162,8 +171,10 @@ class DatasetRef:
         episodes = read_d4rl(self.folder.dataset, size, limit)
         return replace(episodes, declared=self._spaces_of(episodes.spaces, size))
 
-    def load_unchecked(self) -> Episodes:
-        """The episodes with NaN and infinities, which every other reader refuses; read from the user's file if need be.
+    def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
+        """The episodes with NaN and infinities, which every other reader refuses, and what is known about them.
+
+        They are read from the user's file if they are not in the run directory; then it says how it was read.
 
         Raises:
             SeqrlError: there is no file, or it is damaged.
@@ -171,7 +182,13 @@ class DatasetRef:
         path = self.readable_path
         if path is None:
             raise SeqrlError(f"{self.id} is not in {self.store.root} yet", f"seqrl download {self.id}")
-        return read_dataset(path, ReadOptions(self.spec.observation_size, finite=False))
+        if self.exists:
+            options = ReadOptions(self.spec.observation_size, finite=False, reset_rows=False)
+            return read_dataset(path, options), dict(self.stated)
+        options = file_options(self.spec, finite=False)
+        episodes = read_dataset(path, options)
+        say_how_it_was_read(episodes, options, str(path), self.env_id, console)
+        return episodes, {**self.stated, **options.log.facts}
 
     @property
     def readable_path(self) -> Path | None:
@@ -242,8 +259,9 @@ class DatasetRef:
         new = self.check(data)
         if new:
             episodes, attributes = new
-            write_dataset(path, episodes, {**self.file.read().attributes, **attributes})
-            console.note(f"{self.id} now states that it is from {data.env_id}")
+            write_dataset(path, episodes, attributes)
+            cut = f", whose limit of {attributes['cut_after']:,} steps cuts it" if "cut_after" in attributes else ""
+            console.note(f"{self.id} now states that it is from {data.env_id}{cut}")
         return False
 
     def check(self, data: DataConfig) -> LoadedDataset | None:
@@ -262,7 +280,8 @@ class DatasetRef:
         if self.spec.source != "file":
             refuse_other_environment(self.spec, data.env_id)
         path = self.folder.dataset
-        return fit_environment(read_d4rl(path), data.env_id, str(path))
+        episodes, facts = fit_environment(read_d4rl(path), data.env_id, str(path))
+        return recut(episodes, {**self.file.read().attributes, **facts}, data.env_id)
 
     def _check_settings(self, data: DataConfig) -> None:
         """Stop when the existing file has another source, size or seed."""
@@ -271,6 +290,7 @@ class DatasetRef:
         if path is not None and stated.get("sha256") != content_sha256(path):
             hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
             raise SeqrlError(f"{self.folder.dataset} was made from another {path.name}", hint)
+        check_meaning_of_columns(self.spec, data, stated)
         if self.spec.source != "sim":
             return
         asked = {"transitions": data.transitions, "seed": data.seed}

@@ -135,13 +135,13 @@ class DatasetMixture(DatasetRef):
             first.require_fit(self.parts[0].id, episodes.spaces, part.id, _MISMATCH_HINT)
         return replace(Episodes.concatenate(loaded), declared=reduce(Spaces.union, (one.spaces for one in loaded)))
 
-    def load_unchecked(self) -> Episodes:
-        """The episodes of all parts, with NaN and infinities.
+    def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
+        """The episodes of all parts, with NaN and infinities, and what the parts agree on.
 
         Raises:
             SeqrlError: a part is missing or damaged, or two have different observations or actions.
         """
-        return Episodes.concatenate([part.load_unchecked() for part in self.parts])
+        return Episodes.concatenate([part.inspect(console)[0] for part in self.parts]), dict(self.stated)
 
     @property
     def target(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,15 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.download.mirrors import RemoteFile
+from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
+from seqrl_cli.data.formats.episode_ends import cut_again
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
 from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
+from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
 from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
@@ -33,7 +38,7 @@ def load_source(
     Args:
         spec: which dataset.
         folder: the dataset's folder, which may contain an unfinished download.
-        data: size and seed of a simulated dataset, environment of a file.
+        data: size and seed of a simulated dataset, environment and meaning of a file.
         console: shows progress.
         store: mirrors, network access and known hashes.
 
@@ -42,12 +47,15 @@ def load_source(
         SeqrlError: it cannot be loaded, or is not in D4RL's layout.
     """
     if spec.source == "file":
-        return read_user_file(spec, data.env_id)
+        return read_user_file(spec, data, console)
     refuse_other_environment(spec, data.env_id)
+    check_meaning_of_columns(spec, data)
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
     else:
         episodes, facts = _download(spec, folder, console, store)
+        if doubt := single_steps(episodes):
+            console.warn(f"{spec.id}: {doubt}")
     known = {"env_id": spec.env_id, "reference_min": spec.reference_min, "reference_max": spec.reference_max}
     known = {name: value for name, value in known.items() if value is not None or name not in facts}
     return episodes, {**facts, **known, "source": spec.source}
@@ -57,6 +65,26 @@ def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
     """Raise UsageError when the named environment is not the one that a catalogue dataset is from."""
     if env_id not in (None, spec.env_id):
         raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
+
+
+def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mapping[str, object] | None = None) -> None:
+    """Stop when the user says something else about a dataset's columns than it was made with.
+
+    Args:
+        spec: the dataset.
+        data: what the user says.
+        stated: attributes of the existing dataset; None if it does not exist.
+
+    Raises:
+        UsageError: it is a dataset of the catalogue.
+        SeqrlError: it was read with other settings.
+    """
+    for key, told in _told_about_file(data).items():
+        if spec.source != "file":
+            raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
+        if stated is not None and stated.get(key) != told:
+            hint = f"make it again from its file: seqrl download FILE data.{key}={str(told).lower()} --force"
+            raise SeqrlError(f"{spec.id} was made with data.{key}={stated.get(key, 'null')}, not {told}", hint)
 
 
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
@@ -135,12 +163,13 @@ def _known_spaces(spec: DatasetSpec) -> Spaces | None:
     return environment_spaces(spec.env_id, spec.observation_size)
 
 
-def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
-    """Read a user's file or folder, which must not change meanwhile.
+def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
+    """Read a user's file or folder, which must not change meanwhile, and say how it was read.
 
     Args:
         spec: the dataset.
-        env_id: gymnasium id of its environment; None: the one that the file states.
+        data: gymnasium id of its environment (None: the one that the file states), and what its columns mean.
+        console: gets one note and the warnings.
 
     Raises:
         SeqrlError: it is missing or damaged, changes, or is not from the environment.
@@ -148,15 +177,89 @@ def read_user_file(spec: DatasetSpec, env_id: str | None) -> LoadedDataset:
     path = spec.path
     if path is None:
         raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
+    env_id = data.env_id or spec.env_id
+    options = file_options(spec, data)
     with _unchanged(path):
         facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
         facts |= {"path": path_text(path), "sha256": content_sha256(path)}
-        episodes = read_dataset(path, ReadOptions(max_episode_steps=spec.max_episode_steps))
-    env_id = env_id or spec.env_id
-    if env_id is None:
+        episodes = read_dataset(path, options)
+    if env_id is not None:
+        episodes, about = fit_environment(episodes, env_id, str(path))
+        facts |= about
+    say_how_it_was_read(episodes, options, str(path), env_id, console)
+    return episodes, {**facts, **options.log.facts, **_told_about_file(data)}
+
+
+def _told_about_file(data: DataConfig) -> dict[str, str | bool]:
+    """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
+    told = {"dones": data.dones, "reset_rows": data.reset_rows}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: bool = True) -> ReadOptions:
+    """How to read a user's file: with the step limit that it states, else its environment's.
+
+    Args:
+        spec: the dataset.
+        data: what the user says about the file.
+        finite: see :class:`ReadOptions`.
+    """
+    limit = spec.max_episode_steps or _limit_before_reading(spec, data)
+    return ReadOptions(
+        max_episode_steps=spec.max_episode_steps,
+        finite=finite,
+        step_limit=limit,
+        dones=data.dones if data else None,
+        reset_rows=data.reset_rows if data else None,
+    )
+
+
+def _limit_before_reading(spec: DatasetSpec, data: DataConfig | None) -> int | None:
+    """The step limit of the environment that the user or the file names; a file's word imports no module."""
+    if data is not None and data.env_id is not None:
+        return own_step_limit(data.env_id)
+    return own_step_limit(spec.env_id) if spec.env_id is not None and ":" not in spec.env_id else None
+
+
+def say_how_it_was_read(
+    episodes: Episodes, options: ReadOptions, name: str, env_id: str | None, console: Console
+) -> None:
+    """Print what a file's columns were taken for, and warn of ends that look wrong."""
+    log = options.log
+    place = env_id or "its environment"
+    notes, warnings = ([log.note] if log.note else []), list(log.warnings)
+    if log.cut_after is not None:
+        about = _about_cuts(log, place, is_known=options.step_limit is not None)
+        (warnings if log.cuts and options.step_limit is None else notes).extend(about)
+    if notes:
+        console.note(f"{name}: {'; '.join(notes)}")
+    for warning in (*warnings, *doubtful_ends(episodes, options.step_limit, place)):
+        console.warn(f"{name}: {warning}")
+
+
+def _about_cuts(log: ReadingLog, environment: str, *, is_known: bool) -> list[str]:
+    """What to say about episodes whose step limits no column marks: a sentence, or nothing."""
+    cut = f", so episodes are cut after {log.cut_after:,} steps" if log.cuts else ""
+    if is_known:
+        return [f"no column tells of step limits{cut}, as {environment} does"] if cut else []
+    return [f"no column tells of step limits{cut}; data.env_id=ID names an environment, whose limit is then used"]
+
+
+def recut(episodes: Episodes, facts: dict[str, Any], env_id: str) -> LoadedDataset:
+    """Cut episodes whose ends were not marked by the limit of an environment that is named later.
+
+    Args:
+        episodes: of an existing dataset.
+        facts: its attributes.
+        env_id: gymnasium id of the environment.
+
+    Returns:
+        The episodes, and the attributes to store with them.
+    """
+    limit = own_step_limit(env_id)
+    if limit is None or "cut_after" not in facts:
         return episodes, facts
-    episodes, about = fit_environment(episodes, env_id, str(path))
-    return episodes, {**facts, **about}
+    return cut_again(episodes, limit), {**facts, "cut_after": limit}
 
 
 def path_text(path: Path) -> str:

@@ -21,6 +21,8 @@ if old runs used its default. A removed key or a changed default does need one."
 NUMBERS: dict[str, Any] = {
     "dataset": None,
     "data.env_id": None,
+    "data.dones": None,
+    "data.reset_rows": None,
     "data.transitions": None,
     "data.seed": None,
     "data.bins": 100,

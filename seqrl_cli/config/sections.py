@@ -19,6 +19,13 @@ class DataConfig(Section):
     """From a source to tokens."""
 
     env_id: str | None = Field(None, description="gymnasium id, for a file that does not state one")
+    dones: Literal["terminals", "ends"] | None = Field(
+        None,
+        description="what `dones` marks in a file: the environment's ends, or time limits, too; null = by the data",
+    )
+    reset_rows: bool | None = Field(
+        None, description="whether the first row of a file's episodes is the reset, as in Dreamer's; null = by the data"
+    )
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
     seed: int | None = Field(None, ge=0, description="seed of a simulated dataset; null = 0, or the existing one's")
     bins: Annotated[int, _PLANNER] = Field(100, ge=2, le=65_000, description="bins per dimension")

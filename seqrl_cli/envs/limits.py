@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.make import episode_limit, make_env, spaces_of
-from seqrl_cli.envs.registry import needed_extra, robotics_steps
+from seqrl_cli.envs.registry import needed_extra, require, robotics_steps
 from seqrl_cli.errors import SeqrlError
 
 ActionBounds = tuple[np.ndarray, np.ndarray]
@@ -60,3 +61,20 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
 def known_step_limit(env_id: str) -> int | None:
     """The step limit of an environment, which need not be installed; None if unknown."""
     return episode_limit(env_id) or robotics_steps().get(env_id)
+
+
+def own_step_limit(env_id: str) -> int | None:
+    """The step limit that an environment was registered with; None if it has none or is unknown.
+
+    ``module:Env-v0`` is registered when its module is imported, which making the environment does.
+
+    Raises:
+        SeqrlError: an environment of a module cannot be made.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        make_env(env_id).close()
+    else:
+        with contextlib.suppress(SeqrlError):
+            require(env_id)
+    return known_step_limit(name)

@@ -90,18 +90,17 @@ def refuse(path: Path, match: str, kind: type[SeqrlError] = SeqrlError) -> Seqrl
     return error.value
 
 
-WRONG_NAMES = {
-    "obs": ("observations", "'obs' to 'observations'"),
-    "dones": ("terminals", "'dones' to 'terminals'"),
-    "reward": ("rewards", "'reward' to 'rewards'"),
-    "action": ("actions", "'action' to 'actions'"),
+MISSPELT = {
+    "obervations": ("observations", "'obervations' to 'observations'"),
+    "terminls": ("terminals", "'terminls' to 'terminals'"),
+    "revards": ("rewards", "'revards' to 'rewards'"),
 }
 
 
 @pytest.mark.parametrize("write", [write_npz, write_raw, write_pickle], ids=["npz", "hdf5", "pickle"])
-@pytest.mark.parametrize("wrong", WRONG_NAMES)
-def test_wrong_names_are_told_beside_what_they_may_mean(tmp_path, write, wrong):
-    right, hint = WRONG_NAMES[wrong]
+@pytest.mark.parametrize("wrong", MISSPELT)
+def test_misspelt_names_are_told_beside_what_they_may_mean(tmp_path, write, wrong):
+    right, hint = MISSPELT[wrong]
     arrays = raw_arrays()
     arrays[wrong] = arrays.pop(right)
     suffix = {"write_npz": ".npz", "write_raw": ".h5", "write_pickle": ".pkl"}[write.__name__]

@@ -1,22 +1,14 @@
 """Flat arrays from untrusted files, checked and split into episodes.
 
-HDF5 files, ``.npz`` archives and pickled episodes contain the same columns under D4RL's names: ``observations``,
-``actions``, ``rewards``, ``terminals`` and, optionally, ``timeouts`` and ``next_observations``.
-
-An episode ends, in order of precedence:
-
-1. after every terminal and every timeout;
-2. where ``next_observations`` differs from the following observation: a reset without a flag (in medium-replay sets,
-   whose timeouts mark the collector's iterations and not always the step limit);
-3. after ``max_episode_steps`` without either; without a ``timeouts`` column, after 1000 steps.
-
-Ends of the second and third kind become timeouts, which carry no penalty.
+HDF5 files, ``.npz`` archives and pickled episodes contain columns of equal length. What they are called, and what they
+are then taken for, is in :mod:`~seqrl_cli.data.formats.column_names`; where episodes end, in
+:mod:`~seqrl_cli.data.formats.episode_ends`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import h5py
@@ -24,30 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.errors import SeqrlError, nearest
+from seqrl_cli.data.formats.column_names import IMAGE_HINT, LAYOUT_HINT, ColumnNames
+from seqrl_cli.data.formats.end_columns import EndColumns
+from seqrl_cli.data.formats.episode_ends import DonesMeaning, FoundEnds, combine, jumps, overlong
+from seqrl_cli.data.formats.reading_log import ReadingLog
+from seqrl_cli.errors import SeqrlError
 
 DEFAULT_EPISODE_STEPS = 1000
-REQUIRED = ("observations", "actions", "rewards", "terminals")
-OPTIONAL = ("timeouts", "next_observations")
 
-LAYOUT_HINT = (
-    "a dataset contains float arrays observations (n, O), actions (n, A), rewards (n,) "
-    "and flags terminals (n,), timeouts (n,)"
-)
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
 _CHOICE_HINT = "discrete actions are numbered from 0"
-_IMAGE_HINT = "observations and actions are flat vectors here; images would need an encoder first"
 
-# Other projects' names for the columns, where the spelling is not similar.
-_OTHER_NAMES = {
-    "observations": ("obs", "states", "state"),
-    "actions": ("acts",),
-    "rewards": ("rews",),
-    "terminals": ("dones", "done", "terminations", "terminated", "is_terminal"),
-}
-
-_RESET_TOLERANCE = 1e-3
 _SMALL_BYTES = 64 * 2**20
 _MAX_INFLATION = 100
 
@@ -60,70 +40,128 @@ class ReadOptions:
 
     Attributes:
         observation_slice: number of leading observation dimensions to keep; None keeps all.
-        max_episode_steps: longest possible episode; None trusts the timeouts.
-        default_steps: length of an episode if there are no timeouts; None = the recording is one episode.
-        finite: refuse NaN and infinity; False for inspecting a file.
+        max_episode_steps: longest possible episode, after which every one is cut; None trusts the marks of ends.
+        default_steps: length of an episode if nothing marks ends but terminals; None = the recording is one episode.
+        finite: refuse NaN and infinity, and questions that only the user can answer; False for inspecting a file.
+        step_limit: the step limit of the environment, which replaces ``default_steps``; None if unknown.
+        dones: what ``dones`` marks; None leaves it to the data.
+        reset_rows: whether the first row of every episode is its reset; None leaves it to the data.
+        log: where the decisions are recorded.
     """
 
     observation_slice: int | None = None
     max_episode_steps: int | None = None
     default_steps: int | None = DEFAULT_EPISODE_STEPS
     finite: bool = True
+    step_limit: int | None = None
+    dones: DonesMeaning | None = None
+    reset_rows: bool | None = None
+    log: ReadingLog = field(default_factory=ReadingLog, compare=False)
 
 
 def read_columns(columns: Mapping[str, Column], source: str, options: ReadOptions) -> Episodes:
-    """Check columns and split them into episodes, by the rules at the top of this module.
+    """Check columns and split them into episodes.
+
+    Ends that ``dones`` marks count as terminals here; :func:`~seqrl_cli.data.formats.episode_ends.settle_dones`
+    decides once all parts of a dataset are there.
 
     Args:
-        columns: columns by name: all required ones (:func:`check_names`) and any optional ones.
+        columns: columns by their names in the file
+            (:func:`~seqrl_cli.data.formats.column_names.columns_to_read` chooses them).
         source: name of the file in errors.
         options: how to read them.
 
     Raises:
         SeqrlError: a column has the wrong shape or values, or there are no rows.
     """
+    names = ColumnNames.of(columns)
     table = _Table(columns, source, options.finite)
-    observations = table.vectors("observations", options.observation_slice)
-    count = len(observations)
-    if count == 0:
+    observations = table.vectors(_chosen(names, "observations", options.log), options.observation_slice)
+    if not len(observations):
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
-    actions = table.actions()
-    rewards = table.scalars("rewards")
-    terminals = table.flags("terminals")
-    timeouts = table.flags("timeouts") if "timeouts" in columns else np.zeros_like(terminals)
-    others = {"actions": actions, "rewards": rewards, "terminals": terminals, "timeouts": timeouts}
-    for name, column in others.items():
-        if len(column) != count:
-            raise SeqrlError(f"{source}: {name} has {len(column)} rows, but observations has {count}", LAYOUT_HINT)
-    if "next_observations" in columns:
-        timeouts |= _unflagged_resets(table, observations, terminals | timeouts)
-    limit = options.max_episode_steps or (None if "timeouts" in columns else options.default_steps)
-    if limit is not None:
-        timeouts |= _overlong(terminals | timeouts, limit)
-    return Episodes.from_flags(observations, actions, rewards, terminals, timeouts)
+    actions = table.actions(_chosen(names, "actions", options.log))
+    rewards = table.scalars(_chosen(names, "rewards", options.log))
+    if len(actions) == len(rewards) == len(observations) - 1:
+        observations = observations[:-1]  # the one after the last action
+    rows = len(observations)
+    for role, column in (("actions", actions), ("rewards", rewards)):
+        if len(column) != rows:
+            name = names.first(role)
+            raise SeqrlError(f"{source}: {name} has {len(column)} rows, but observations has {rows}", LAYOUT_HINT)
+    marks = EndColumns(columns, names, rows, source, options.log).marks()
+    found = combine(marks, rows)
+    following = names.first("next_observations")
+    if following is not None:
+        found = _with_resets(found, table, following, observations, options.log)
+    _note_open_question(found, marks.ends, names, options)
+    timeouts = found.timeouts | _cuts(found, marks.timeouts is not None, options)
+    return Episodes.from_flags(observations, actions, rewards, found.terminals, timeouts)
 
 
-def check_names(found: Iterable[str], source: str) -> None:
-    """Check that all required columns exist; the error suggests similar columns.
+def _chosen(names: ColumnNames, role: str, log: ReadingLog) -> str:
+    """The name of the column for a role; columns under other names of the same role are not read."""
+    name = names.first(role)
+    assert name is not None, "columns_to_read has checked it"
+    log.take(name, role)
+    return name
 
-    Raises:
-        SeqrlError: a column is missing.
-    """
-    names = list(found)
-    missing = [name for name in REQUIRED if name not in names]
-    if not missing:
+
+def _note_open_question(
+    found: FoundEnds, ends: NDArray[np.bool_] | None, names: ColumnNames, options: ReadOptions
+) -> None:
+    """Record that the meaning of ``dones`` is open, and what this part says about it."""
+    log = options.log
+    if not found.open_dones:
         return
-    similar = {name: _similar(name, names) for name in missing}
-    renamed = [f"{other!r} to {name!r}" for name, other in similar.items() if other]
-    hint = f"rename {', '.join(renamed)} in the file" if renamed else LAYOUT_HINT
-    shown = [name if name.isprintable() and len(name) < 40 else f"{name!r:.40}" for name in sorted(names)[:8]]
-    listing = f" (it has {', '.join(shown)}{' …' if len(names) > 8 else ''})" if names else ""
-    raise SeqrlError(f"{source} has no {', '.join(missing)}{listing}", hint)
+    log.open_dones = names.dones_name
+    if (found.timeouts & ~found.terminals)[:-1].any():
+        log.only_terminals = True
+    is_whole_episode = options.default_steps is None
+    if is_whole_episode and not found.terminals[-1]:
+        log.unmarked_parts += 1
 
 
-def _similar(name: str, found: list[str]) -> str | None:
-    known = next((other for other in _OTHER_NAMES[name] if other in found), None)
-    return known or nearest(name, [other for other in found if other not in (*REQUIRED, *OPTIONAL)])
+def _cuts(found: FoundEnds, has_timeouts: bool, options: ReadOptions) -> NDArray[np.bool_]:
+    """Rows ``(rows,)`` after which an episode without a mark is cut, because it has no more steps than that."""
+    ended = found.terminals | found.timeouts
+    if options.max_episode_steps is not None:
+        return overlong(ended, options.max_episode_steps)
+    limit = None if options.default_steps is None else options.step_limit or options.default_steps
+    trusted = has_timeouts and options.step_limit is None
+    if limit is None or found.complete or trusted:
+        return np.zeros_like(ended)
+    cuts = overlong(ended, limit)
+    options.log.cut_after = limit
+    options.log.cuts += int(cuts.sum())
+    return cuts
+
+
+def _with_resets(
+    found: FoundEnds, table: _Table, name: str, observations: NDArray[np.float32], log: ReadingLog
+) -> FoundEnds:
+    """The ends and, as timeouts, the unmarked rows after which the recording goes on from another state."""
+    following = table.vectors(name, observations.shape[1])
+    if following.shape != observations.shape:
+        raise SeqrlError(f"{table.source}: {name} is {following.shape}, not {observations.shape}", LAYOUT_HINT)
+    reset = jumps(observations, following)
+    terminals = found.terminals
+    if found.open_dones and _marks_first_rows(terminals, reset):
+        log.remark("dones marks the first row of an episode")
+        terminals = np.append(terminals[1:], False)
+    flagged = terminals | found.timeouts
+    reset &= ~flagged
+    if reset.sum() > np.count_nonzero(~flagged) / 2:
+        raise SeqrlError(
+            f"{table.source}: {name} differs from the following observation in {reset.sum()} rows",
+            f"the rows must be in the order of recording; delete {name} if it is wrong",
+        )
+    complete = found.complete or bool(reset.any())
+    return FoundEnds(terminals, found.timeouts | reset, complete, found.open_dones)
+
+
+def _marks_first_rows(dones: NDArray[np.bool_], reset: NDArray[np.bool_]) -> bool:
+    """Whether every reset is marked one row late, and none where it is."""
+    return bool(reset.any()) and not (reset & dones).any() and not (reset[:-1] & ~dones[1:]).any()
 
 
 def check_size(claimed: int, file_bytes: int, source: str) -> None:
@@ -171,21 +209,21 @@ class _Table:
         """An array ``(n, size)``, converted while it is read, so that float64 data is never entirely in memory."""
         column = self._numbers(name)
         if column.ndim != 2 or column.shape[1] == 0:
-            hint = _IMAGE_HINT if column.ndim > 2 else LAYOUT_HINT
+            hint = IMAGE_HINT if column.ndim > 2 else LAYOUT_HINT
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one vector per row", hint)
         if size is not None and size > column.shape[1]:
             raise SeqrlError(f"{self.source}: {name} has {column.shape[1]} columns, not {size} or more", FILE_HINT)
         return self._finite(_as_float32(column)[:, :size], name)
 
-    def actions(self) -> NDArray[Any]:
+    def actions(self, name: str) -> NDArray[Any]:
         """Vectors ``(n, size)``, or discrete choices ``(n,)``, which are whole numbers from 0."""
-        column = self._numbers("actions")
+        column = self._numbers(name)
         if column.ndim != 1 or column.dtype.kind not in "iu":
-            return self.vectors("actions")
+            return self.vectors(name)
         choices = np.asarray(column[:], np.int64)
         if (choices < 0).any():
             row = int((choices < 0).argmax())
-            raise SeqrlError(f"{self.source}: actions contains the choice {choices[row]} at row {row}", _CHOICE_HINT)
+            raise SeqrlError(f"{self.source}: {name} contains the choice {choices[row]} at row {row}", _CHOICE_HINT)
         return choices
 
     def scalars(self, name: str) -> NDArray[np.float32]:
@@ -194,15 +232,6 @@ class _Table:
         if column.ndim != 1 and column.shape[1:] != (1,):
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one number per row", LAYOUT_HINT)
         return self._finite(_as_float32(column)[:].reshape(len(column)), name)
-
-    def flags(self, name: str) -> NDArray[np.bool_]:
-        """A boolean array ``(n,)``, possibly stored as numbers 0 and 1."""
-        values = self.scalars(name)
-        bad = (values != 0) & (values != 1)
-        if bad.any():
-            row = int(bad.argmax())
-            raise SeqrlError(f"{self.source}: {name} is {values[row]:g} at row {row}, not 0 or 1", LAYOUT_HINT)
-        return values.astype(bool)
 
     def _numbers(self, name: str) -> Column:
         column = self.columns[name]
@@ -228,32 +257,3 @@ def _as_float32(column: Column) -> Any:
         return column.astype(np.float32)
     with np.errstate(over="ignore"):
         return column.astype(np.float32)
-
-
-def _unflagged_resets(
-    table: _Table, observations: NDArray[np.float32], flagged: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Rows ``(n,)`` without a flag after which the recording jumps to another state."""
-    source = table.source
-    following = table.vectors("next_observations", observations.shape[1])
-    if following.shape != observations.shape:
-        raise SeqrlError(f"{source}: next_observations is {following.shape}, not {observations.shape}", LAYOUT_HINT)
-    jumps = np.zeros(len(observations), dtype=bool)
-    for announced, observed in zip(following[:-1].T, observations[1:].T, strict=True):
-        jumps[:-1] |= np.abs(announced - observed) > _RESET_TOLERANCE * (1.0 + np.abs(observed))
-    jumps &= ~flagged
-    if jumps.sum() > np.count_nonzero(~flagged) / 2:
-        raise SeqrlError(
-            f"{source}: next_observations differs from the following observation in {jumps.sum()} rows",
-            "the rows must be in the order of recording; delete next_observations if it is wrong",
-        )
-    return jumps
-
-
-def _overlong(ended: NDArray[np.bool_], limit: int) -> NDArray[np.bool_]:
-    """Rows ``(n,)`` that complete ``limit`` steps since the last end without a flag."""
-    overlong = np.zeros_like(ended)
-    bounds = np.concatenate([[-1], np.flatnonzero(ended), [len(ended) - 1]])
-    for index in np.flatnonzero(np.diff(bounds) > limit):
-        overlong[bounds[index] + limit : bounds[index + 1] : limit] = True
-    return overlong

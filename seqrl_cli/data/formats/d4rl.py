@@ -1,6 +1,7 @@
 """Datasets in D4RL's HDF5 layout: flat ``observations``, ``actions``, ``rewards``, ``terminals``, ``timeouts``.
 
-The rules for splitting rows into episodes are in :mod:`~seqrl_cli.data.formats.columns`.
+Columns under other names are read, too (:mod:`~seqrl_cli.data.formats.column_names`). The rules for splitting rows into
+episodes are in :mod:`~seqrl_cli.data.formats.episode_ends`.
 """
 
 from __future__ import annotations
@@ -11,19 +12,13 @@ from pathlib import Path
 import h5py
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import (
-    FILE_HINT,
-    LAYOUT_HINT,
-    OPTIONAL,
-    REQUIRED,
-    ReadOptions,
-    check_names,
-    check_size,
-    read_columns,
-)
+from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
+from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, read_columns
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
+
+_INFOS = ("infos", "info", "env_infos")
 
 
 def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_steps: int | None = None) -> Episodes:
@@ -37,7 +32,7 @@ def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_step
     Raises:
         SeqrlError: the file is missing, damaged or not in D4RL's layout, or contains values that are not finite.
     """
-    return read_hdf5(path, ReadOptions(observation_slice, max_episode_steps))
+    return read_hdf5(path, ReadOptions(observation_slice, max_episode_steps, reset_rows=False))
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
@@ -47,13 +42,30 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
         SeqrlError: as :func:`read_d4rl`.
     """
     with open_hdf5(path, FILE_HINT) as file:
-        check_names(file, str(path))
-        columns = {name: file[name] for name in (*REQUIRED, *OPTIONAL) if name in file}
-        groups = [name for name, column in columns.items() if not isinstance(column, h5py.Dataset)]
-        if groups:
-            raise SeqrlError(f"{path}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
+        columns = _columns(file, str(path))
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
         return read_columns(columns, str(path), options)
+
+
+def _columns(file: h5py.File, source: str) -> dict[str, Column]:
+    """The arrays to read, by their names in the file.
+
+    Raises:
+        SeqrlError: one is missing, or is a group.
+    """
+    names = columns_to_read(file, source)
+    groups = [name for name in names.needed if not isinstance(file[name], h5py.Dataset)]
+    if groups:
+        raise SeqrlError(f"{source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
+    nested = [
+        f"{name}/{key}" for name in _INFOS for key in (file[name] if isinstance(file.get(name), h5py.Group) else ())
+    ]
+    possible = (*names.possible, *ColumnNames.of(nested).doubtful)
+    return {name: file[name] for name in (*names.needed, *(one for one in possible if _is_array(file, one)))}
+
+
+def _is_array(file: h5py.File, name: str) -> bool:
+    return isinstance(file.get(name), h5py.Dataset)
 
 
 def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar | None]) -> None:

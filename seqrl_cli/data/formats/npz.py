@@ -6,6 +6,7 @@ archive must not unpack to far more than its size, and objects are read by :mod:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import lzma
 import math
@@ -20,15 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import (
-    FILE_HINT,
-    OPTIONAL,
-    REQUIRED,
-    ReadOptions,
-    check_names,
-    check_size,
-    read_columns,
-)
+from seqrl_cli.data.formats.column_names import columns_to_read
+from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size, read_columns
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.safe_pickle.read import parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
@@ -54,10 +48,12 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            check_names(members, str(path))
-            wanted = {name: members[name] for name in (*REQUIRED, *OPTIONAL) if name in members}
+            names = columns_to_read(members, str(path))
+            wanted = {name: members[name] for name in (*names.needed, *names.possible)}
             check_size(sum(info.file_size for info in wanted.values()), size, str(path))
-            columns = {name: _member(archive, info, f"{path}, {name}") for name, info in wanted.items()}
+            columns = {name: _member(archive, members[name], f"{path}, {name}") for name in names.needed}
+            is_by_episode = any(isinstance(column, list) for column in columns.values())
+            columns |= _possible(archive, {name: members[name] for name in names.possible}, path, is_by_episode)
     except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
@@ -69,6 +65,20 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
             f"{path}: {objects[0]} has one entry per episode, {plain} one row per step", "save both in the same form"
         )
     return to_episodes(_by_episode(columns, path), str(path), size, options)
+
+
+def _possible(
+    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path, is_by_episode: bool
+) -> dict[str, Any]:
+    """The members that have the form of the other columns: one row per step, or one entry per episode."""
+    found = {}
+    for name, info in members.items():
+        with contextlib.suppress(SeqrlError, *_HEADER_ERRORS):
+            with archive.open(info) as stream:
+                is_object = _read_header(stream)[2].hasobject
+            if is_object == is_by_episode:
+                found[name] = _member(archive, info, f"{path}, {name}")
+    return found
 
 
 def _reason(size: int, error: Exception) -> str:

@@ -16,17 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import (
-    FILE_HINT,
-    LAYOUT_HINT,
-    OPTIONAL,
-    REQUIRED,
-    ReadOptions,
-    check_names,
-    check_size,
-    join_episodes,
-    read_columns,
-)
+from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, columns_to_read, plain_name
+from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size, join_episodes, read_columns
 from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.data.safe_pickle.read import BoundedFile, parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray, is_shape
@@ -90,8 +81,9 @@ def _each(items: list[Any], source: str, unpack: _Unpacker, options: ReadOptions
         if type(item) is not dict:
             raise SeqrlError(f"{name} is a {_kind(item)}, not a dictionary of arrays", _LIST_HINT)
         columns = unpack.columns(item, name)
-        columns.pop("next_observations", None)  # not needed to find the end of the episode
-        yield name, read_columns(columns, name, options)
+        # Next observations are not needed to find the end of the episode.
+        kept = {key: column for key, column in columns.items() if plain_name(key) not in NAMES["next_observations"]}
+        yield name, read_columns(kept, name, options)
 
 
 class _Unpacker:
@@ -104,13 +96,13 @@ class _Unpacker:
 
     def columns(self, item: dict[Any, Any], name: str) -> dict[str, NDArray[Any]]:
         """The known columns of one dictionary; ``name`` is its name in errors."""
-        check_names((key for key in item if isinstance(key, str)), name)
+        names = columns_to_read((key for key in item if isinstance(key, str)), name)
         found = {}
-        for key in (*REQUIRED, *OPTIONAL):
-            if key in item:
-                try:
-                    found[key] = self.array(item[key])
-                except ValueError as error:
+        for key in (*names.needed, *names.possible):
+            try:
+                found[key] = self.array(item[key])
+            except ValueError as error:
+                if key in names.needed:
                     raise SeqrlError(f"{name}: {key} is not an array of numbers: {error}", _LIST_HINT) from error
         return found
 
@@ -119,6 +111,8 @@ class _Unpacker:
         if isinstance(value, PlainArray):
             self.claim(value)
             return value.to_numpy()
+        if type(value) in (bool, int, float):
+            return np.asarray(value)  # one number for the whole episode
         if type(value) not in (list, tuple):
             raise ValueError(f"it is a {_kind(value)}")
         if value and isinstance(value[0], PlainArray):

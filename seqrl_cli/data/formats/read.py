@@ -15,9 +15,11 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
 from seqrl_cli.data.formats.d4rl import read_attributes as hdf5_attributes
 from seqrl_cli.data.formats.d4rl import read_hdf5
+from seqrl_cli.data.formats.episode_ends import settle_dones
 from seqrl_cli.data.formats.minari import MAIN, METADATA, data_folder, read_minari, read_minari_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
+from seqrl_cli.data.formats.reset_rows import settle_reset_rows
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 
@@ -44,6 +46,22 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
         SeqrlError: it is missing, damaged, in another format, or contains other data.
     """
     options = options or ReadOptions()
+    episodes = _read(path, options)
+    episodes = settle_reset_rows(
+        episodes, options.log, has_reset_rows=options.reset_rows, strict=options.finite, source=str(path)
+    )
+    return settle_dones(
+        episodes,
+        options.log,
+        limit=options.step_limit,
+        meaning=options.dones,
+        strict=options.finite,
+        source=str(path),
+    )
+
+
+def _read(path: Path, options: ReadOptions) -> Episodes:
+    """The episodes as the file marks them, without what only all episodes together can tell."""
     if path.is_dir():
         return read_minari(path, options) if data_folder(path) else _read_folder(path, options)
     return _READERS[_suffix(path)](path, options)
@@ -117,4 +135,4 @@ def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     if not files:
         raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
-    return join_episodes((str(file), read_dataset(file, whole)) for file in files)
+    return join_episodes((str(file), _read(file, whole)) for file in files)

@@ -22,8 +22,8 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
         SeqrlError: the dataset has not been downloaded, or is damaged.
     """
     ref = locate(store, dataset)
-    summary = summarize_dataset(ref.load_unchecked())
-    stated = ref.stated
+    episodes, stated = ref.inspect(console)
+    summary = summarize_dataset(episodes)
     mean_return = summary.returns.mean
     score = None if mean_return is None else ref.percent_score(mean_return)
     facts = {"dataset": ref.id, "path": ref.location, **asdict(summary), "score": score, "attributes": stated}

@@ -56,7 +56,7 @@ def warn_before_training(request: TrainRequest, job: TrainJob, console: Console)
     """Warn about what would only show after training: no validation loss, or a configuration that cannot plan."""
     config = request.config
     dataset = request.dataset
-    if dataset.env_id is None:
+    if (dataset.env_id or config.data.env_id) is None:  # in a dry run, only the configuration may name it yet
         console.warn(
             f"{dataset.id} does not name its environment, so `seqrl plan` cannot play it; "
             f"to name one: seqrl download {dataset.id} data.env_id=ID"

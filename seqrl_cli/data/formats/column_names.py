@@ -1,0 +1,196 @@
+"""Which column of a file tells what, whatever its author called it.
+
+Each role below lists the names that the field's recorders and libraries use, D4RL's own first. Case, camel case and
+punctuation do not count: ``isFirst`` is ``is_first``. Where several names of one role are in a file, the first in the
+table is used. What the roles mean for the ends of episodes is in :mod:`~seqrl_cli.data.formats.episode_ends`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from seqrl_cli.errors import SeqrlError, nearest
+
+LAYOUT_HINT = (
+    "a dataset contains float arrays observations (n, O), actions (n, A), rewards (n,) "
+    "and flags terminals (n,), timeouts (n,)"
+)
+IMAGE_HINT = "observations and actions are flat vectors here; images would need an encoder first"
+_IMAGES = ("image", "images", "pixels", "rgb", "frames")
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "observations": ("observations", "observation", "obs", "states", "state"),
+    "actions": ("actions", "action", "acts", "act"),
+    "rewards": ("rewards", "reward", "rews", "rew"),
+    "next_observations": (
+        *("next_observations", "next_observation", "next_obs", "next_states", "next_state"),
+        *("observations_next", "observation_next", "obs_next", "new_observations", "new_obs", "obs2"),
+    ),
+    # The environment ended the episode: there is no future after this row.
+    "terminals": (
+        *("terminals", "terminal", "terminations", "termination", "terminated", "terminateds"),
+        *("is_terminal", "is_terminals", "is_terminated"),
+    ),
+    # Only a step limit, or the recorder, ended it.
+    "timeouts": (
+        *("timeouts", "timeout", "time_outs", "time_out", "is_timeout", "time_limits", "time_limit", "timelimits"),
+        *("truncations", "truncation", "truncated", "truncateds", "is_truncated", "time_limit_truncated"),
+    ),
+    # Either of the two, or the first only: two meanings.
+    "dones": ("dones", "done", "is_done"),
+    # Zero where a flag of the role above is one.
+    "continues": (
+        *("not_dones", "not_done", "nonterminals", "nonterminal", "not_terminals", "not_terminal"),
+        *("masks", "mask", "continues", "continue", "discounts", "discount"),
+    ),
+    # The last row of an episode, whatever ended it: a flag per row, or the row numbers.
+    "ends": (
+        *("episode_ends", "episode_end", "episode_terminals", "episode_dones", "episode_done", "end_of_episode"),
+        *("trajectory_ends", "traj_ends", "is_last", "last", "is_final", "ends", "dones_float"),
+    ),
+    # The first row: a flag per row, or the row numbers.
+    "starts": (
+        *("episode_starts", "episode_start", "trajectory_starts", "traj_starts", "is_first", "first", "is_start"),
+        *("starts", "start", "episode_offsets", "offsets"),
+    ),
+    # The first row or the last one: whichever row of the recording is marked tells.
+    "resets": ("resets", "reset", "is_reset"),
+    # dm_env's and garage's kinds of rows: 0 is first, 1 between, 2 last; garage has 3 for time limits.
+    "step_types": ("step_types", "step_type"),
+    # One number per episode, the same in all of its rows.
+    "ids": (
+        *("episode_ids", "episode_id", "episodes", "episode", "episode_index", "episode_indices", "episode_idx"),
+        *("episode_number", "episode_num", "episode_nr", "eps_id", "ep_id", "ep_ids", "ep_idx"),
+        *("trajectory_ids", "trajectory_id", "trajectory_index", "trajectory_idx", "trajectories", "trajectory"),
+        *("traj_ids", "traj_id", "traj_index", "traj_idx", "traj", "demo_id", "demo_ids", "path_id", "path_ids"),
+    ),
+    # Counts up within an episode, and starts again in the next.
+    "steps": (
+        *("episode_steps", "episode_step", "timesteps", "timestep", "time_steps", "time_step", "frame_index"),
+        *("step_ids", "step_id", "steps", "step", "t"),
+    ),
+    # How many rows each episode has.
+    "lengths": (
+        *("episode_lengths", "episode_length", "episode_lens", "ep_lengths", "ep_lens", "trajectory_lengths"),
+        *("traj_lengths", "traj_lens", "path_lengths", "lengths", "lens"),
+    ),
+}
+REQUIRED = ("observations", "actions", "rewards")
+FLAG_ROLES = ("terminals", "timeouts", "dones")
+END_ROLES = (
+    "terminals",
+    "timeouts",
+    "dones",
+    "continues",
+    "ends",
+    "starts",
+    "resets",
+    "step_types",
+    "ids",
+    "steps",
+    "lengths",
+)
+_TERMINAL_ROLES = ("terminals", "dones", "continues")
+
+_ROLES = {name: role for role, names in NAMES.items() for name in names}
+
+# Parts of names that suggest that a column tells of ends, or that rows do not count.
+_HINTS = re.compile(
+    r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
+    r"|final|absorb|discount|continu|boundar|step_?type"
+)
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """The names of a file's columns, by what they tell.
+
+    Attributes:
+        by_role: names of each role, the preferred one first; roles without a column are left out.
+        doubtful: names that no role knows, but that suggest that the column tells of ends.
+    """
+
+    by_role: dict[str, tuple[str, ...]]
+    doubtful: tuple[str, ...]
+
+    @classmethod
+    def of(cls, found: Iterable[str]) -> ColumnNames:
+        """Sort the names of a file's columns."""
+        names = list(found)
+        by_role: dict[str, list[str]] = {}
+        for name in names:
+            role = _ROLES.get(plain_name(name))
+            if role is not None:
+                by_role.setdefault(role, []).append(name)
+        for role, those in by_role.items():
+            those.sort(key=partial(_rank, role))
+        unknown = [name for name in names if plain_name(name) not in _ROLES]
+        return cls(
+            {role: tuple(those) for role, those in by_role.items()},
+            tuple(name for name in unknown if _HINTS.search(plain_name(name))),
+        )
+
+    def first(self, role: str) -> str | None:
+        """The name of the column that has a role; None if there is none."""
+        return next(iter(self.by_role.get(role, ())), None)
+
+    @property
+    def dones_name(self) -> str:
+        """What to call the marks that have two meanings; empty if there are none."""
+        inverted = self.first("continues")
+        return self.first("dones") or (f"{inverted} = 0" if inverted else "")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that must be arrays of numbers."""
+        chosen = [self.by_role[role][0] for role in (*REQUIRED, "next_observations") if role in self.by_role]
+        return (*chosen, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
+
+    @property
+    def possible(self) -> tuple[str, ...]:
+        """The columns that may tell of ends if they are arrays; a file may have something else under these names."""
+        roles = [role for role in END_ROLES if role not in FLAG_ROLES]
+        return (*(name for role in roles for name in self.by_role.get(role, ())), *self.doubtful)
+
+
+def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:
+    """Choose the columns to read from the names in a file; the error suggests similar names.
+
+    Raises:
+        SeqrlError: nothing can be observations, actions or rewards, or nothing tells where episodes end.
+    """
+    listed = list(found)
+    names = ColumnNames.of(listed)
+    missing = [role for role in REQUIRED if role not in names.by_role]
+    known = {name for those in names.by_role.values() for name in those}
+    others = [name for name in listed if name not in known]
+    if not any(role in names.by_role for role in _TERMINAL_ROLES):
+        tells_ends = any(role in names.by_role for role in END_ROLES)
+        if missing or not tells_ends or nearest("terminals", others):
+            missing.append("terminals")
+    if not missing:
+        return names
+    similar = {role: nearest(role, others) for role in missing}
+    renamed = [f"{other!r} to {role!r}" for role, other in similar.items() if other]
+    is_image = "observations" in missing and any(plain_name(name) in _IMAGES for name in listed)
+    hint = f"rename {', '.join(renamed)} in the file" if renamed else IMAGE_HINT if is_image else LAYOUT_HINT
+    raise SeqrlError(f"{source} has no {', '.join(missing)}{_listing(listed)}", hint)
+
+
+def _listing(names: list[str]) -> str:
+    shown = [name if name.isprintable() and len(name) < 40 else f"{name!r:.40}" for name in sorted(names)[:8]]
+    return f" (it has {', '.join(shown)}{' …' if len(names) > 8 else ''})" if names else ""
+
+
+def plain_name(name: str) -> str:
+    """A name in lower case with single underscores: ``TimeLimit.truncated`` becomes ``time_limit_truncated``."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", snake.lower()).strip("_")
+
+
+def _rank(role: str, name: str) -> tuple[bool, int]:
+    """Sort key: the exact spelling of D4RL's name comes first, then the order of the table."""
+    return name != role, NAMES[role].index(plain_name(name))

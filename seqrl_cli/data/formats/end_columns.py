@@ -1,0 +1,235 @@
+"""Reads the columns that tell where episodes end: flags, row numbers, lengths, numbers of episodes, step counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, LAYOUT_HINT, ColumnNames
+from seqrl_cli.data.formats.episode_ends import EndMarks, Flags, before, flags_from_bounds, flags_from_lengths
+from seqrl_cli.data.formats.reading_log import ReadingLog
+from seqrl_cli.errors import SeqrlError
+
+# What the log calls the meaning of a role.
+_MEANINGS = {
+    "terminals": "terminals",
+    "timeouts": "timeouts",
+    "ends": "ends of episodes",
+    "starts": "first rows of episodes",
+    "resets": "first or last rows of episodes",
+    "step_types": "kinds of rows",
+    "ids": "numbers of episodes",
+    "steps": "steps within episodes",
+    "lengths": "lengths of episodes",
+}
+_LAST, _TIMEOUT = 2, 3
+_MOSTLY = 0.5
+
+
+@dataclass(frozen=True)
+class EndColumns:
+    """The columns of one recording that tell where its episodes end.
+
+    Attributes:
+        columns: columns by their names in the file.
+        names: what they tell.
+        rows: number of rows of the recording.
+        source: name of the file in errors.
+        log: where decisions and doubts are recorded.
+    """
+
+    columns: Mapping[str, h5py.Dataset | NDArray[Any]]
+    names: ColumnNames
+    rows: int
+    source: str
+    log: ReadingLog
+
+    def marks(self) -> EndMarks:
+        """What the columns say.
+
+        Raises:
+            SeqrlError: a column of flags has another shape, or values other than 0 and 1.
+        """
+        terminals, timeouts, dones = (self._agreed(role) for role in FLAG_ROLES)
+        ends = [self._ends(role, name) for role in _MEANINGS for name in self._of(role) if role not in FLAG_ROLES]
+        known = [flags for flags in ends if flags is not None]
+        marked = reduce(np.logical_or, known) if known else None
+        kinds = self._kinds()
+        if terminals is None and kinds is not None and (kinds == _TIMEOUT).any():
+            terminals = kinds == _LAST
+        dones_name = self.names.dones_name
+        if terminals is None and dones is None:
+            dones = next(
+                (zeros for name in self._of("continues")[:1] if (zeros := self._zeros(name)) is not None), None
+            )
+        else:
+            self._check_continues(terminals, timeouts, dones, marked)
+        if terminals is None and dones is None:
+            self.log.warn("no column tells which ends the environment made, so all of them count as step limits")
+        elif dones is not None and terminals is not None:
+            self.log.take(dones_name, "ends of episodes")
+        elif dones is not None and timeouts is not None and timeouts.any():
+            self.log.take(dones_name, "terminals, except at timeouts")
+        for name in self.names.doubtful:
+            self._doubt(name)
+        return EndMarks(terminals, timeouts, dones, marked)
+
+    def _of(self, role: str) -> tuple[str, ...]:
+        return self.names.by_role.get(role, ())
+
+    def _agreed(self, role: str) -> Flags | None:
+        """The flags of a role: its first column that marks a row; another that says otherwise is warned of."""
+        found = {name: self._flags(name) for name in self._of(role)}
+        if not found:
+            return None
+        names = sorted(found, key=lambda name: not found[name].any())
+        flags = found[names[0]]
+        if role in _MEANINGS:
+            self.log.take(names[0], _MEANINGS[role])
+        for other in names[1:]:
+            differing = int((found[other] != flags).sum()) if found[other].any() else 0
+            if differing:
+                self.log.warn(f"{names[0]} is used, and not {other}, which differs in {differing:,} rows")
+        return flags
+
+    def _flags(self, name: str) -> Flags:
+        """A column of 0 and 1; a single number is that of the last row."""
+        values = np.atleast_1d(self._per_row(name))
+        if values.shape == (1,):
+            values = np.append(np.zeros(self.rows - 1, values.dtype), values)
+        if values.ndim != 1:
+            raise SeqrlError(f"{self.source}: {name} has shape {values.shape}, not one number per row", LAYOUT_HINT)
+        if len(values) != self.rows:
+            message = f"{name} has {len(values)} rows, but observations has {self.rows}"
+            raise SeqrlError(f"{self.source}: {message}", LAYOUT_HINT)
+        bad = (values != 0) & (values != 1)
+        if bad.any():
+            row = int(bad.argmax())
+            raise SeqrlError(f"{self.source}: {name} is {values[row]:g} at row {row}, not 0 or 1", LAYOUT_HINT)
+        return values.astype(bool)
+
+    def _per_row(self, name: str) -> NDArray[Any]:
+        """A column of numbers; a second axis of size 1 is removed.
+
+        Raises:
+            SeqrlError: it does not contain numbers.
+        """
+        column = self.columns[name]
+        if column.dtype.kind not in "biuf":
+            raise SeqrlError(f"{self.source}: {name} contains {column.dtype}, not numbers", LAYOUT_HINT)
+        values = np.asarray(column[()])
+        return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+    def _ends(self, role: str, name: str) -> Flags | None:
+        """Last rows by a column of any other role; None if it marks none, with a warning if it is not understood."""
+        values = self._plain(name, texts=role == "ids")
+        if values is not None and values.ndim == 0:
+            return None  # one number for the whole part, such as its episode's
+        found = _LAST_ROWS[role](values, self.rows) if values is not None and values.ndim == 1 else None
+        if found is None:
+            self.log.warn(f"{name} is not read, because its values are not {_MEANINGS[role]}")
+            return None
+        self.log.marks_first_rows |= role in ("starts", "step_types")
+        if not found.any() and role not in ("ids", "starts"):
+            return None
+        self.log.take(name, _MEANINGS[role])
+        return found
+
+    def _plain(self, name: str, *, texts: bool) -> NDArray[Any] | None:
+        """A column of finite numbers, or of texts if these will do; None if it is something else."""
+        column = self.columns[name]
+        if texts and column.dtype.kind in "SU":
+            return np.asarray(column[()])
+        if column.dtype.kind not in "biuf":
+            return None
+        values = self._per_row(name)
+        return values if np.isfinite(values).all() else None
+
+    def _kinds(self) -> NDArray[Any] | None:
+        """dm_env's or garage's kinds of rows; None if there are none."""
+        names = self._of("step_types")
+        values = self._plain(names[0], texts=False) if names else None
+        return values if values is not None and values.shape == (self.rows,) else None
+
+    def _zeros(self, name: str) -> Flags | None:
+        """The rows in which a column is 0; None if it does not have a number per row."""
+        values = self._plain(name, texts=False)
+        return np.asarray(values == 0) if values is not None and values.shape == (self.rows,) else None
+
+    def _check_continues(self, *known: Flags | None) -> None:
+        """Warn of zeros at rows that no other column marks."""
+        marked = reduce(np.logical_or, (flags for flags in known if flags is not None))
+        for name in self._of("continues"):
+            zeros = self._zeros(name)
+            if zeros is not None and (zeros & ~marked).any():
+                self.log.warn(f"{name} is not read: it is 0 in rows where no episode ends")
+
+    def _doubt(self, name: str) -> None:
+        """Warn of row numbers, or whole numbers per row that vary, under a name that suggests ends."""
+        column = self.columns[name]
+        values = self._plain(name, texts=False) if column.ndim == 1 else None
+        if values is not None and len(values) > 1 and flags_from_bounds(values, self.rows, first=False) is not None:
+            self.log.warn(f"{name} is not read; if it has the last rows of episodes, rename it to episode_ends")
+            return
+        if column.shape not in ((self.rows,), (self.rows, 1)) or self.rows < 2:
+            return
+        if column.dtype.kind in "biuf":
+            values = self._per_row(name)
+            if (values == values[0]).all() or (values != np.round(values)).any():
+                return
+        self.log.warn(f"{name} is not read; if it marks ends of episodes, rename it to terminals or timeouts")
+
+
+def _from_ends(values: NDArray[Any], rows: int) -> Flags | None:
+    if len(values) == rows:
+        return values.astype(bool) if np.isin(values, (0, 1)).all() else None
+    return flags_from_bounds(values, rows, first=False)
+
+
+def _from_starts(values: NDArray[Any], rows: int) -> Flags | None:
+    if len(values) == rows and np.isin(values, (0, 1)).all():
+        return before(values.astype(bool)) if values.any() else None
+    return flags_from_bounds(values, rows, first=True)
+
+
+def _from_resets(values: NDArray[Any], rows: int) -> Flags | None:
+    """Marks in the first row are first rows, marks in the last row are last rows; with both or none it is open."""
+    if len(values) != rows or not np.isin(values, (0, 1)).all() or bool(values[0]) == bool(values[-1]):
+        return None
+    return _from_starts(values, rows) if values[0] else _from_ends(values, rows)
+
+
+def _from_step_types(values: NDArray[Any], rows: int) -> Flags | None:
+    if len(values) != rows or not np.isin(values, range(4)).all():
+        return None
+    return np.asarray((values >= _LAST) | before(values == 0))
+
+
+def _from_ids(values: NDArray[Any], rows: int) -> Flags | None:
+    if len(values) != rows:
+        return None
+    return np.append(values[1:] != values[:-1], False)
+
+
+def _from_steps(values: NDArray[Any], rows: int) -> Flags | None:
+    if len(values) != rows:
+        return None
+    again = np.append(values[1:] <= values[:-1], False)
+    return again if again.mean() < _MOSTLY else None
+
+
+_LAST_ROWS: dict[str, Callable[[NDArray[Any], int], Flags | None]] = {
+    "ends": _from_ends,
+    "starts": _from_starts,
+    "resets": _from_resets,
+    "step_types": _from_step_types,
+    "ids": _from_ids,
+    "steps": _from_steps,
+    "lengths": flags_from_lengths,
+}

@@ -1,0 +1,60 @@
+"""What a reader decided about a file, for the user and for the dataset that is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class ReadingLog:
+    """Decisions that were taken while a dataset was read; each is kept once, however many parts a dataset has.
+
+    Attributes:
+        columns: what the file's columns were taken for, by their names, where these are not D4RL's.
+        remarks: how ends were found, where it is not obvious; sentences without a full stop.
+        warnings: what may be wrong, likewise.
+        cut_after: steps after which an episode without a mark is cut; None if columns mark all ends.
+        cuts: how often one was.
+        open_dones: name of a column that may mark terminals or all ends, which only all episodes together can tell.
+        only_terminals: whether some episodes end without a mark there, so that it marks terminals only.
+        unmarked_parts: parts of the dataset, each an episode, whose last row has no mark there.
+        marks_first_rows: whether a column says which row is the first of its episode.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    cut_after: int | None = None
+    cuts: int = 0
+    open_dones: str | None = None
+    only_terminals: bool = False
+    unmarked_parts: int = 0
+    marks_first_rows: bool = False
+
+    def take(self, name: str, meaning: str) -> None:
+        """Record what a column was taken for; the name of that meaning is no news."""
+        if name != meaning:
+            self.columns[name] = meaning
+
+    def remark(self, text: str) -> None:
+        """Record a decision."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+    def warn(self, text: str) -> None:
+        """Record what may be wrong."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @property
+    def note(self) -> str | None:
+        """All decisions in one line; None if there were none."""
+        taken = [f"{name} as {meaning}" for name, meaning in self.columns.items()]
+        parts = [f"took {', '.join(taken)}" if taken else "", *self.remarks]
+        return "; ".join(part for part in parts if part) or None
+
+    @property
+    def facts(self) -> dict[str, str | int]:
+        """The decisions as attributes of a dataset's file."""
+        note = {"read_as": self.note} if self.note else {}
+        return {**note, **({"cut_after": self.cut_after} if self.cut_after else {})}
