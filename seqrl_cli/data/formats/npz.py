@@ -29,7 +29,8 @@ from seqrl_cli.data.formats.columns import (
     check_size,
     read_columns,
 )
-from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, refuse_inert, to_episodes
+from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
+from seqrl_cli.data.formats.plain_columns import refuse_inert
 from seqrl_cli.data.safe_pickle.read import parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
 from seqrl_cli.errors import SeqrlError

@@ -27,6 +27,8 @@ _READERS = {
     ".npz": read_npz,
     ".pkl": read_pickled_episodes,
     ".pickle": read_pickled_episodes,
+    ".pt": read_pickled_episodes,
+    ".pth": read_pickled_episodes,
 }
 FILE_SUFFIXES = tuple(_READERS)
 _SIGNATURES = {b"\x89HDF": ".hdf5", b"PK\x03\x04": ".npz", b"\x80": ".pkl"}

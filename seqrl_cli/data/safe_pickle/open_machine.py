@@ -177,8 +177,9 @@ def _inert(kind: Any, arguments: Any) -> Inert:
     name = kind.name if isinstance(kind, Global) else getattr(kind, "class_name", f"a {type(kind).__name__}")
     if name not in _MAKERS or not given or not isinstance(given[0], Global):
         return Inert(name, given)
-    entries = given[2] if len(given) == 3 and type(given[2]) is list else None  # an old protocol's subclass of a list
-    return Inert(given[0].name, given[1:], entries=entries)
+    if len(given) == 3 and type(given[2]) is list:  # an old protocol's subclass of a list
+        return Inert(given[0].name, entries=given[2])
+    return Inert(given[0].name, given[1:])
 
 
 _MORE_INSTRUCTIONS: dict[str, Callable[[Any, Any], None]] = {
