@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,12 @@ from seqrl_cli.data.safe_pickle.tensors import PlainStorage, PlainTensor
 from seqrl_cli.data.safe_pickle.torch_container import MAX_FILE_BYTES, TorchFile, read_torch_file
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS, STORAGE_DTYPES
+
+# What DataParallel, torch.compile, Lightning and others put before every name of a model in them.
+_COMPILED = "_orig_mod."
+_PREFIXES = ("module.", _COMPILED, "model.", "_forward_module.", "_fsdp_wrapped_module.", "net.", "network.", "gpt.")
+# Under which names training loops save the weights beside other things.
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "model_state", "weights")
 
 
 def read_torch(path: Path) -> TorchFile:
@@ -41,7 +48,9 @@ def to_tensor(plain: PlainTensor) -> Tensor:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a saved state dict, by name.
+    """The tensors of a saved state dict, by name, without the prefixes of wrappers such as DataParallel.
+
+    The state dict may also be an entry of a dictionary with numbers and texts beside it, as training loops save it.
 
     Raises:
         SeqrlError: as :func:`read_torch`, or the file contains something else.
@@ -49,19 +58,48 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     file = read_torch(path)
     if type(file.value) is not dict or not file.value:
         raise SeqrlError(f"{path} does not contain a model's weights", "it should be a state dict, by torch.save")
-    for name, value in file.value.items():
-        if type(name) is not str or not isinstance(value, PlainTensor):
-            raise SeqrlError(
-                f"{path} contains more than weights: {str(name)[:80]!r} is not a tensor", "save the state dict"
-            )
+    found = _without_prefixes(_weights(file.value, path), path)
     # Tensors may share a storage, but not so often that a small file fills the memory.
-    claimed = sum(math.prod(value.size) * _itemsize(value) for value in file.value.values())
+    claimed = sum(math.prod(value.size) * _itemsize(value) for value in found.values())
     if claimed > MAX_FILE_BYTES:
         raise RefusedFileError(str(path), f"claims {claimed:,} bytes of weights, more than such a file may contain")
     try:
-        return {name: to_tensor(value) for name, value in file.value.items()}
+        return {name: to_tensor(value) for name, value in found.items()}
     except ValueError as error:
         raise SeqrlError(f"{path} is damaged: {error}", "copy the file again") from error
+
+
+def _weights(value: dict[Any, Any], path: Path) -> dict[str, PlainTensor]:
+    """The state dict itself, or the one in a dictionary under a name that means it."""
+    inner = [name for name in _WRAPPERS if type(value.get(name)) is dict]
+    if len(inner) > 1:
+        message = f"{path} contains several models: {', '.join(inner)}"
+        raise SeqrlError(message, f"save one of them: torch.save(torch.load(FILE)[{inner[0]!r}], FILE)")
+    state = value[inner[0]] if inner else value
+    for name, entry in state.items():
+        if type(name) is not str or not isinstance(entry, PlainTensor):
+            what = f"{str(name)[:80]!r} is not a tensor"
+            raise SeqrlError(f"{path} contains more than weights: {what}", "save the state dict")
+    if not state:
+        raise SeqrlError(f"{path} does not contain a model's weights", "it should be a state dict, by torch.save")
+    return state  # type: ignore[no-any-return]
+
+
+def _without_prefixes(state: dict[str, PlainTensor], path: Path) -> dict[str, PlainTensor]:
+    """The same tensors under their names in the model, of which every wrapper prefixes all.
+
+    ``torch.compile`` may also wrap a part of the model, which puts its prefix inside the names.
+    """
+    while True:
+        start = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
+        if start is None:
+            break
+        state = {name.removeprefix(start): tensor for name, tensor in state.items()}
+    plain = {name.replace(_COMPILED, ""): tensor for name, tensor in state.items()}
+    if len(plain) < len(state):
+        twice = next(name for name in state if _COMPILED in name and name.replace(_COMPILED, "") in state)
+        raise SeqrlError(f"{path} contains {twice!r:.80} also without {_COMPILED!r}", "save one model per file")
+    return plain
 
 
 def _itemsize(tensor: PlainTensor) -> int:

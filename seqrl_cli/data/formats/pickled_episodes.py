@@ -74,8 +74,12 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
         items = sequence(value) if columns is None else _episodes_in(columns)
     except ValueError as error:
         raise SeqrlError(f"{source} contains a damaged array of objects: {error}", FILE_HINT) from error
-    if columns and all(isinstance(part, PlainTensor) for part in columns.values()) and not _is_episode(value):
-        raise SeqrlError(f"{source} contains the weights of a model, not episodes", "seqrl import FOLDER reads a model")
+    if columns and not _is_episode(value):
+        if _is_weights(columns) or any(_is_weights(mapping(part)) for part in columns.values()):
+            message = f"{source} contains the weights of a model, not episodes"
+            raise SeqrlError(message, "seqrl import FOLDER reads a model")
+        if items is None:
+            refuse_inert(value, source, "episodes")
     if items is None and columns is not None:
         return read_columns(unpack.columns(columns, source), source, options)
     if items is None:
@@ -103,6 +107,10 @@ def _episodes_in(columns: dict[str, Any]) -> Sequence[Any] | None:
         if _is_long(rewards)
         else None
     )
+
+
+def _is_weights(columns: dict[str, Any] | None) -> bool:
+    return bool(columns) and all(isinstance(part, PlainTensor) for part in (columns or {}).values())
 
 
 def _is_episode(value: Any) -> bool:

@@ -13,17 +13,18 @@ from pathlib import Path
 from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
-from seqrl_cli.data.formats.d4rl import read_attributes as hdf5_attributes
-from seqrl_cli.data.formats.d4rl import read_hdf5
-from seqrl_cli.data.formats.minari import MAIN, METADATA, data_folder, read_minari, read_minari_attributes
+from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
+from seqrl_cli.data.formats.minari_metadata import data_files, data_folder
+from seqrl_cli.data.formats.named import is_torch_archive, refuse_named_file, refuse_named_folder
+from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 
 _READERS = {
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
+    ".h5": read_any_hdf5,
+    ".hdf5": read_any_hdf5,
     ".npz": read_npz,
     ".pkl": read_pickled_episodes,
     ".pickle": read_pickled_episodes,
@@ -48,6 +49,8 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
     options = options or ReadOptions()
     if path.is_dir():
         return read_minari(path, options) if data_folder(path) else _read_folder(path, options)
+    if path.is_file():
+        refuse_named_file(path)
     return _READERS[_suffix(path)](path, options)
 
 
@@ -61,7 +64,8 @@ def read_attributes(path: Path) -> dict[str, Scalar]:
         raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` lists the named datasets")
     if path.is_dir():
         return read_minari_attributes(path) if data_folder(path) else {}
-    return hdf5_attributes(path) if _READERS[_suffix(path)] is read_hdf5 else {}
+    refuse_named_file(path)
+    return read_hdf5_attributes(path) if _READERS[_suffix(path)] is read_any_hdf5 else {}
 
 
 def content_sha256(path: Path) -> str:
@@ -83,7 +87,7 @@ def _parts(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     place = data_folder(path)
-    return recordings(path) if place is None else [place / METADATA, place / MAIN]
+    return recordings(path) if place is None else data_files(place)
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -110,13 +114,14 @@ def _suffix(path: Path) -> str:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", FILE_HINT) from error
     for signature, known_suffix in _SIGNATURES.items():
         if start.startswith(signature):
-            return known_suffix
+            return ".pt" if is_torch_archive(path) else known_suffix
     raise SeqrlError(f"{path} is not a dataset: neither its name nor its content matches a known format", _FORMATS_HINT)
 
 
 def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     files = recordings(folder)
     if not files:
+        refuse_named_folder(folder)
         raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
     return join_episodes((str(file), read_dataset(file, whole)) for file in files)

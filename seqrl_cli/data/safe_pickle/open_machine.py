@@ -24,7 +24,7 @@ _HOSTILE_FUNCTIONS = {"eval", "exec", "execfile", "compile", "open", "file", "__
 _BUILTINS = {"builtins", "__builtin__", "__builtins__", "_io", "io"}
 _MAKERS = {f"{module}.{name}" for module in ("copyreg", "copy_reg") for name in ("_reconstructor", "__newobj__")}
 
-_ATOM, _OBJECT, _CONTAINER = 8, 96, 160
+_NUMBER, _OBJECT, _CONTAINER = 32, 96, 160
 _LITERALS = {"LONG4", "INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE"}
 _PUTS, _GETS = {"PUT"}, {"GET"}
 # Roughly how many bytes an instruction takes; all others take a pointer or a number.
@@ -32,6 +32,7 @@ _COSTS = {
     **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "INST", "OBJ", "MARK"), _CONTAINER),
     **dict.fromkeys(("EMPTY_LIST", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _CONTAINER),
     **dict.fromkeys(("EMPTY_DICT", "DICT", "EMPTY_SET", "FROZENSET"), _CONTAINER),
+    **dict.fromkeys(("NONE", "POP", "POP_MARK", "DUP", "BUILD"), _OBJECT),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL", "STACK_GLOBAL", "SETITEM"), _OBJECT),
 }
 
@@ -56,7 +57,7 @@ class OpenMachine(Machine):
             RefusedFileError: the program needs too much memory, or names what no recording needs.
             IndexError: an instruction lacks operands.
         """
-        self._memory += _COSTS.get(name, 32)
+        self._memory += _COSTS.get(name, _NUMBER)
         if self._memory > MAX_MEMORY:
             raise self._refuse("has more objects than fit in memory; save arrays, not numbers one by one")
         if name in _LITERALS:

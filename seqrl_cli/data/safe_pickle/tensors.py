@@ -100,10 +100,10 @@ def require_inside(storage: PlainStorage, offset: int, size: tuple[int, ...], st
     """Refuse a view that ends behind its storage.
 
     Raises:
-        ValueError: it does, or it shows numbers more than once, by which a few bytes could claim to be terabytes.
+        ValueError: it does.
     """
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    require(math.prod(size) <= storage.numel and (0 in size or last < storage.numel))
+    require(0 in size or last < storage.numel)
 
 
 def _tensor(
@@ -115,11 +115,27 @@ def _tensor(
     hooks: Any = None,
     metadata: Any = None,
 ) -> PlainTensor:
+    require(isinstance(storage, PlainStorage))
+    view = _view(storage, offset, size, stride, requires_grad, hooks, metadata)
+    # Refuses views with a stride of 0, by which a few bytes could claim to be terabytes.
+    require(math.prod(view.size) <= storage.numel)
+    require_inside(storage, offset, size, stride)
+    return view
+
+
+def _view(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    requires_grad: Any = False,
+    hooks: Any = None,
+    metadata: Any = None,
+) -> PlainTensor:
+    """A view that whoever looks at it must check, its size above all."""
     require(isinstance(storage, PlainStorage | EmbeddedStorage))
     require(is_count(offset) and is_shape(size) and is_shape(stride))
     require(len(size) == len(stride) and not hooks and not metadata)
-    if isinstance(storage, PlainStorage):
-        require_inside(storage, offset, size, stride)
     return PlainTensor(storage, offset, size, stride)
 
 
@@ -141,7 +157,12 @@ TENSOR_CALLS: dict[str, Callable[..., Any]] = {
 
 # Recordings by pickle or by torch.save; the storages that pickle embeds, which contain nothing else.
 RECORDINGS = Vocabulary(
-    {**ARRAYS.calls, **TENSOR_CALLS, "torch.storage._load_from_bytes": _embedded},
+    {
+        **ARRAYS.calls,
+        **TENSOR_CALLS,
+        "torch._utils._rebuild_tensor_v2": _view,
+        "torch.storage._load_from_bytes": _embedded,
+    },
     mentioned=frozenset({*ARRAYS.mentioned, *STORAGES}),
     is_open=True,
 )
