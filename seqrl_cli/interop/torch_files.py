@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ from seqrl_cli.data.safe_pickle.torch_container import MAX_FILE_BYTES, TorchFile
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS, STORAGE_DTYPES
 
-# What DataParallel, torch.compile, Lightning and others put before every name of a model in them.
 _COMPILED = "_orig_mod."
-_PREFIXES = ("module.", _COMPILED, "model.", "_forward_module.", "_fsdp_wrapped_module.", "net.", "network.", "gpt.")
 # Under which names training loops save the weights beside other things.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_state", "weights")
 
@@ -82,19 +81,18 @@ def _weights(value: dict[Any, Any], path: Path) -> dict[str, PlainTensor]:
             raise SeqrlError(f"{path} contains more than weights: {what}", "save the state dict")
     if not state:
         raise SeqrlError(f"{path} does not contain a model's weights", "it should be a state dict, by torch.save")
-    return state  # type: ignore[no-any-return]
+    return state
 
 
 def _without_prefixes(state: dict[str, PlainTensor], path: Path) -> dict[str, PlainTensor]:
-    """The same tensors under their names in the model, of which every wrapper prefixes all.
+    """The same tensors under their names in the model.
 
-    ``torch.compile`` may also wrap a part of the model, which puts its prefix inside the names.
+    DataParallel, torch.compile, Lightning and others put one prefix before all names; ``torch.compile`` of a part of
+    the model puts its own inside some of them.
     """
-    while True:
-        start = next((prefix for prefix in _PREFIXES if all(name.startswith(prefix) for name in state)), None)
-        if start is None:
-            break
-        state = {name.removeprefix(start): tensor for name, tensor in state.items()}
+    common = os.path.commonprefix(list(state)) if len(state) > 1 else ""
+    start = common[: common.rfind(".") + 1]
+    state = {name.removeprefix(start): tensor for name, tensor in state.items()}
     plain = {name.replace(_COMPILED, ""): tensor for name, tensor in state.items()}
     if len(plain) < len(state):
         twice = next(name for name in state if _COMPILED in name and name.replace(_COMPILED, "") in state)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, Vocabulary, is_count, is_shape, require
+from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, Vocabulary, as_bytes, is_count, is_shape, require
 
 # NumPy's codes of the numbers in each type of storage; it has none for bfloat16, the upper half of a float32.
 STORAGES = {
@@ -146,8 +146,7 @@ def _parameter(tensor: Any, requires_grad: Any, hooks: Any) -> PlainTensor:
 
 
 def _embedded(content: Any) -> EmbeddedStorage:
-    require(type(content) is bytes)
-    return EmbeddedStorage(content)
+    return EmbeddedStorage(bytes(as_bytes(content)))
 
 
 TENSOR_CALLS: dict[str, Callable[..., Any]] = {

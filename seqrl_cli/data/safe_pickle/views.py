@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqrl_cli.data.safe_pickle.vocabulary import OBJECT_CODES, Inert, OtherKey, PlainArray, PlainDtype, as_bytes
+from seqrl_cli.data.safe_pickle.vocabulary import (
+    OBJECT_CODES,
+    EncodedText,
+    Inert,
+    OtherKey,
+    PlainArray,
+    PlainDtype,
+    as_bytes,
+)
 
 _LISTS = {"deque", "set", "frozenset", "list", "tuple", "UserList"}
 
@@ -63,6 +71,8 @@ def _text(key: Any, index: int) -> str:
     """A key as text; Python 2's may be bytes, and NumPy's texts are arrays."""
     if isinstance(key, bytes):
         return key.decode("latin-1")
+    if isinstance(key, OtherKey) and isinstance(key.value, EncodedText):
+        return key.value.text
     if isinstance(key, OtherKey):
         array = key.value
         is_text = isinstance(array, PlainArray) and array.shape == () and isinstance(array.dtype, PlainDtype)
