@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from seqrl_cli.models.gpt.model import visible_keys
 
 MAX_SIZE = 65_000
 MAX_LAYERS = 1_000
+
+# What the projects call weights outside of their layers.
+_NAMES = {"position_embedding": "pos_emb", "token_embedding.weight": "tok_emb.weight"}
 
 _CONFIG_HINT = "the folder may mix files of different runs, or of another project"
 
@@ -39,6 +42,7 @@ class ForeignCheckpoint:
         termination_penalty: reward at terminals; None if the data's own reward was kept.
         discretizer: its bins; None if the project fits quantiles to the dataset each time it loads the model.
         plan: our configuration of the planner, as far as the folder states it.
+        names: the file's own names of the weights, by ours.
     """
 
     project: str
@@ -54,6 +58,18 @@ class ForeignCheckpoint:
     termination_penalty: float | None
     discretizer: Discretizer | None = None
     plan: dict[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def their_name(self, name: str) -> str:
+        """The file's own name of one of our weights; of a missing one, what it is called in another layer."""
+        if name in self.names:
+            return self.names[name]
+        pattern = re.sub(r"\\\.\d+\\\.", r"\\.(\\d+)\\.", re.escape(name))
+        layer = re.search(r"\.(\d+)\.", name)
+        for ours, theirs in self.names.items():
+            if layer and re.fullmatch(pattern, ours):
+                return re.sub(r"\.\d+\.", f".{layer[1]}.", theirs, count=1)
+        return _NAMES.get(name, name)
 
     @property
     def transition_dim(self) -> int:
@@ -177,14 +193,36 @@ def check_shapes(checkpoint: ForeignCheckpoint, expected: Mapping[str, Tensor]) 
     state, source = checkpoint.state, checkpoint.weights
     for name in sorted(expected.keys() ^ state.keys()):
         verb = "lacks" if name in expected else "has weights that its configuration does not describe:"
-        raise SeqrlError(f"{source} {verb} {name!r:.80}", _CONFIG_HINT)
+        raise SeqrlError(f"{source} {verb} {checkpoint.their_name(name)!r:.80}", _CONFIG_HINT)
     for name, tensor in expected.items():
         shape, actual = tuple(tensor.shape), tuple(state[name].shape)
         if actual != shape:
-            message = f"{source} has {name} of shape {actual}, but its configuration requires {shape}"
+            message = (
+                f"{source} has {checkpoint.their_name(name)} of shape {actual}, but its configuration requires {shape}"
+            )
             raise SeqrlError(message, _CONFIG_HINT)
         if not state[name].is_floating_point() or not bool(torch.isfinite(state[name]).all()):
-            raise SeqrlError(f"{source} has values in {name} that are not finite numbers", "take another checkpoint")
+            theirs = checkpoint.their_name(name)
+            raise SeqrlError(f"{source} has values in {theirs} that are not finite numbers", "take another checkpoint")
+
+
+def require_names(state: Mapping[str, Tensor], names: Iterable[str], source: str, kind: str) -> None:
+    """Check that a file has the weights that every model of its kind has.
+
+    Args:
+        state: its weights by its own names.
+        names: names that must be among them.
+        source: the file's name in errors.
+        kind: what the model is.
+
+    Raises:
+        SeqrlError: one is missing; the message lists what the file contains instead.
+    """
+    missing = [name for name in names if name not in state]
+    if missing:
+        listing = ", ".join(f"{name:.60}" for name in list(state)[:4])
+        message = f"{source} does not contain a complete {kind}: it has no {', '.join(missing)} (it has {listing} …)"
+        raise SeqrlError(message, "take another checkpoint")
 
 
 def rename(name: str, patterns: Mapping[str, str]) -> str:

@@ -5,25 +5,23 @@ As in :mod:`~seqrl_cli.data.safe_pickle.vocabulary`, nothing that is named here 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 
-from seqrl_cli.data.safe_pickle.vocabulary import ARRAY_CALLS, Vocabulary, is_count, is_shape, require
+from seqrl_cli.data.safe_pickle.tensors import STORAGES, TENSOR_CALLS
+from seqrl_cli.data.safe_pickle.vocabulary import ARRAY_CALLS, Vocabulary
 
+# By NumPy's codes.
 STORAGE_DTYPES = {
-    "torch.FloatStorage": torch.float32,
-    "torch.DoubleStorage": torch.float64,
-    "torch.HalfStorage": torch.float16,
-    "torch.BFloat16Storage": torch.bfloat16,
-    "torch.LongStorage": torch.int64,
-    "torch.IntStorage": torch.int32,
-    "torch.ShortStorage": torch.int16,
-    "torch.CharStorage": torch.int8,
-    "torch.ByteStorage": torch.uint8,
-    "torch.BoolStorage": torch.bool,
+    "f4": torch.float32,
+    "f8": torch.float64,
+    "f2": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "i8": torch.int64,
+    "i4": torch.int32,
+    "i2": torch.int16,
+    "i1": torch.int8,
+    "u1": torch.uint8,
+    "b1": torch.bool,
 }
 
 # Classes whose instances are read as a name and a dictionary.
@@ -41,56 +39,14 @@ MENTIONED_CLASSES = {
     "trajectory.datasets.sequence.SequenceDataset",
     "trajectory.models.transformers.GPT",
     "torchscale.architecture.retnet.RetNetDecoder",
-    *STORAGE_DTYPES,
+    *STORAGES,
 }
-
-
-@dataclass(frozen=True, eq=False)
-class PlainStorage:
-    """A reference to numbers that are stored elsewhere in the file."""
-
-    key: str
-    dtype: torch.dtype
-    numel: int
-
-
-@dataclass(frozen=True, eq=False)
-class PlainTensor:
-    """A view of a storage."""
-
-    storage: PlainStorage
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-def _tensor(
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    requires_grad: Any = False,
-    hooks: Any = None,
-    metadata: Any = None,
-) -> PlainTensor:
-    require(isinstance(storage, PlainStorage) and is_count(offset) and is_shape(size) and is_shape(stride))
-    require(len(size) == len(stride) and not hooks and not metadata)
-    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-    # Also refuses views with a stride of 0, by which a few bytes could claim to be terabytes.
-    require(math.prod(size) <= storage.numel and (0 in size or last < storage.numel))
-    return PlainTensor(storage, offset, size, stride)
-
-
-def _parameter(tensor: Any, requires_grad: Any, hooks: Any) -> PlainTensor:
-    require(isinstance(tensor, PlainTensor) and not hooks)
-    return tensor
 
 
 CHECKPOINTS = Vocabulary(
     calls={
         **ARRAY_CALLS,
-        "torch._utils._rebuild_tensor_v2": _tensor,
-        "torch._utils._rebuild_parameter": _parameter,
+        **TENSOR_CALLS,
     },
     classes=PLAIN_CLASSES,
     mentioned=MENTIONED_CLASSES,

@@ -25,6 +25,7 @@ from seqrl_cli.interop.checkpoint import (
     dimensions,
     masks_values,
     rename,
+    require_names,
     whole_transitions,
 )
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
@@ -85,6 +86,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     length = whole_transitions(model.source, model.size("seq_len"), transition_dim)
     weights = folder / (WEIGHTS if epoch is None else f"model_{epoch}.pt")
     state = read_state_dict(weights)
+    require_names(state, ("pos_emb",), str(weights), "GPT")
     try:
         converted = convert_state(state, length * transition_dim - 1)
     except (IndexError, RuntimeError) as error:

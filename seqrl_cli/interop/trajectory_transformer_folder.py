@@ -20,13 +20,15 @@ from seqrl_cli.interop.checkpoint import (
     ForeignCheckpoint,
     dimensions,
     masks_values,
+    rename,
+    require_names,
     whole_transitions,
 )
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.pickle_writer import Plain, dump_object
 from seqrl_cli.interop.torch_files import read_state_dict
 from seqrl_cli.interop.trajectory_retnet import convert_retnet_state
-from seqrl_cli.interop.trajectory_transformer import convert_gpt_state, restore_gpt_state
+from seqrl_cli.interop.trajectory_transformer import RENAMED, convert_gpt_state, restore_gpt_state
 from seqrl_cli.models.gpt.model import GPT
 
 MODEL_CONFIG, DATA_CONFIG = "model_config.pkl", "data_config.pkl"
@@ -102,6 +104,7 @@ def _gpt(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCheck
     transition_dim = observation_dim + action_dim + 2
     length = whole_transitions(model.source, model.size("block_size"), transition_dim)
     state = read_state_dict(weights)
+    require_names(state, ("pos_emb",), str(weights), "GPT")
     try:
         converted = convert_gpt_state(state)
         converted["position_embedding"] = converted["position_embedding"][: length * transition_dim - 1]
@@ -129,14 +132,17 @@ def _gpt(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCheck
         dataset=data.text("env"),
         discount=data.number("discount"),
         termination_penalty=_penalty(data),
+        names={rename(name, RENAMED): name for name in state},
     )
 
 
 def _retnet(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCheckpoint:
     observation_dim, action_dim = dimensions(model)
     transition_dim = observation_dim + action_dim + 2
+    state = read_state_dict(weights)
+    require_names(state, ("embed_tokens.weight",), str(weights), "RetNet")
     try:
-        converted = convert_retnet_state(read_state_dict(weights))
+        converted = convert_retnet_state(state)
     except (KeyError, RuntimeError) as error:
         raise SeqrlError(f"{weights} does not contain a complete RetNet: {error}", "take another checkpoint") from error
     return ForeignCheckpoint(

@@ -175,7 +175,7 @@ LARGER_TT = {
     "more layers": ({"n_layer": 3}, "lacks 'blocks.2"),
     "fewer layers": ({"n_layer": 1}, "does not describe: 'blocks.1"),
     "wider": ({"n_embd": 32}, "of shape"),
-    "a longer window": ({"block_size": 16 * 50 - 1}, "position_embedding of shape (63, 16)"),
+    "a longer window": ({"block_size": 16 * 50 - 1}, "pos_emb of shape (63, 16)"),
     "heads that do not divide": ({"n_head": 3}, "model.n_head = 3"),
     "enormous": ({"n_embd": 60_000, "n_layer": 900}, "lacks"),
 }

@@ -12,7 +12,8 @@ import pytest
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
-from seqrl_cli.data.formats.minari import MAIN, METADATA, MinariFacts
+from seqrl_cli.data.formats.minari import MinariFacts
+from seqrl_cli.data.formats.minari_metadata import MAIN, METADATA
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqrl_cli.data.formats.minari import MAIN, METADATA
+from seqrl_cli.data.formats.minari_metadata import MAIN, METADATA
 from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.torch_files import read_state_dict

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from seqrl_cli.data.safe_pickle.machine import RefusedFileError
+from seqrl_cli.data.safe_pickle.torch_container import MAX_FILE_BYTES
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.interop.torch_files import MAX_FILE_BYTES, read_state_dict, read_torch
+from seqrl_cli.interop.torch_files import read_state_dict, read_torch
 from tests.interop.spelling import END, dict_of, legacy_file, storage, tensor, text, zip_file
 
 STATE = dict_of(weight=tensor(storage())) + END
@@ -203,4 +204,32 @@ def test_a_file_that_is_too_large_is_not_read(path):
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(RefusedFileError, match="more than"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module._orig_mod.", "model."]
+)
+def test_prefixes_of_wrappers(path, prefix):
+    state = torch.nn.TransformerEncoderLayer(8, 2).state_dict()
+    torch.save({f"{prefix}{name}": tensor for name, tensor in state.items()}, path)
+    assert list(read_state_dict(path)) == list(state)
+
+
+def test_the_prefix_of_a_compiled_part(path):
+    torch.save({"a.weight": torch.zeros(1), "b._orig_mod.weight": torch.zeros(1)}, path)
+    assert list(read_state_dict(path)) == ["a.weight", "b.weight"]
+    torch.save({"b.weight": torch.zeros(1), "b._orig_mod.weight": torch.zeros(1), "c": torch.zeros(1)}, path)
+    with pytest.raises(SeqrlError, match="also without"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize("name", ["model", "state_dict", "model_state_dict"])
+def test_a_state_dict_beside_other_things(path, name):
+    module = torch.nn.TransformerEncoderLayer(8, 2)
+    optimizer = torch.optim.Adam(module.parameters()).state_dict()
+    torch.save({name: module.state_dict(), "epoch": 3, "optimizer": optimizer, "best": None}, path)
+    assert list(read_state_dict(path)) == list(module.state_dict())
+    torch.save({"model": module.state_dict(), "state_dict": module.state_dict()}, path)
+    with pytest.raises(SeqrlError, match="several models"):
         read_state_dict(path)

@@ -1,7 +1,8 @@
 """Minari's datasets: a folder with ``data/main_data.hdf5``, one group per episode, and ``data/metadata.json``.
 
-Both are read and written directly. The package itself would make environments to read a file, unpack images, and need
-another package to append a step. A test shows that the package's loader opens what is written here.
+Before Minari 0.5 the metadata were attributes of the first, which is read too. The files are read and written directly:
+the package itself would make environments to read a file, unpack images, and need another package to append a step. A
+test shows that the package's loader opens what is written here.
 
 An episode there has one more observation than actions: the one after its last step, which has no row in
 :class:`~seqrl_cli.data.episodes.Episodes`. The reader drops it; the writer repeats the last known observation, which
@@ -15,7 +16,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,25 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.minari_metadata import (
+    MAIN,
+    METADATA,
+    parse_object,
+    read_metadata,
+    read_space,
+    require_data,
+)
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path, write_text_atomic
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5
 
-MAIN, METADATA = "main_data.hdf5", "metadata.json"
 ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
 
 # Every release since 0.5.0 opens files with this version; the layout has not changed since.
 _VERSION = "0.5.0"
-_MAX_METADATA_BYTES = 64 * 2**20
 _COLUMNS = {"rewards": "rewards", "terminals": "terminations", "timeouts": "truncations"}
 _COPIED = ("minari_version", "algorithm_name", "code_permalink")
 _LAST_OBSERVATION = "The observation after an episode's last step was not recorded; it repeats the one before."
-
-
-def data_folder(folder: Path) -> Path | None:
-    """The folder with a Minari dataset's files: ``folder`` or its ``data``; None if neither has them."""
-    return next((place for place in (folder / "data", folder) if (place / METADATA).is_file()), None)
 
 
 def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
@@ -55,13 +57,13 @@ def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
     Raises:
         SeqrlError: it is missing or damaged, or its observations or actions are not vectors.
     """
-    place = _require_data(folder)
-    metadata = _read_metadata(place)
+    place = require_data(folder)
+    metadata = read_metadata(place)
     kind = metadata.get("data_format", "hdf5")
     if kind != "hdf5":
         hint = "save it as HDF5 with minari: MinariStorage.new(…, data_format='hdf5')"
         raise SeqrlError(f"{folder} is stored as {kind!r:.40}, but seqrl reads only Minari's HDF5", hint)
-    spaces = {name: _space(metadata, f"{name}_space", folder) for name in ("observation", "action")}
+    spaces = {name: read_space(metadata, f"{name}_space", folder) for name in ("observation", "action")}
     path = place / MAIN
     with open_hdf5(path, FILE_HINT) as file:
         names = sorted((name for name in file if re.fullmatch(r"episode_\d+", name)), key=lambda name: int(name[8:]))
@@ -80,9 +82,9 @@ def read_minari_attributes(folder: Path) -> dict[str, Scalar]:
     Raises:
         SeqrlError: it is missing or damaged.
     """
-    metadata = _read_metadata(_require_data(folder))
-    environment = _json(metadata.get("env_spec"), folder)
-    space = _space(metadata, "observation_space", folder)
+    metadata = read_metadata(require_data(folder))
+    environment = parse_object(metadata.get("env_spec"), folder)
+    space = read_space(metadata, "observation_space", folder)
     facts: dict[str, Any] = {
         "minari_id": metadata.get("dataset_id"),
         "env_id": environment.get("id"),
@@ -172,42 +174,6 @@ def _box(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
     return json.dumps({**shape, "low": low.tolist(), "high": high.tolist()})
 
 
-def _require_data(folder: Path) -> Path:
-    place = data_folder(folder)
-    if place is None:
-        raise SeqrlError(f"{folder} is not a Minari dataset: it has no data/{METADATA}", FILE_HINT)
-    return place
-
-
-def _read_metadata(place: Path) -> dict[str, Any]:
-    path = place / METADATA
-    try:
-        if path.stat().st_size > _MAX_METADATA_BYTES:
-            raise SeqrlError(f"{path} has {path.stat().st_size:,} bytes, too many for metadata", FILE_HINT)
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SeqrlError(f"cannot read {path}: {error}", FILE_HINT) from error
-    return _json(text, path)
-
-
-def _json(text: object, source: Path) -> dict[str, Any]:
-    """An object given as JSON text; empty for None."""
-    if text is None:
-        return {}
-    try:
-        value = json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError) as error:
-        raise SeqrlError(f"{source} has metadata that is not JSON: {str(error):.80}", FILE_HINT) from error
-    if not isinstance(value, dict):
-        raise SeqrlError(f"{source} has metadata of type {type(value).__name__}, not an object", FILE_HINT)
-    return value
-
-
-def _space(metadata: Mapping[str, Any], name: str, source: Path) -> dict[str, Any]:
-    """A gymnasium space as Minari writes it; empty if the dataset leaves it to the environment."""
-    return _json(metadata.get(name), source)
-
-
 def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Names of a dictionary's parts in the order in which they are joined; nested names are dotted."""
     parts = _parts(space, []) if space.get("type") == "Dict" else {}
@@ -239,7 +205,7 @@ def _claimed(file: h5py.File) -> int:
 def _episodes(
     file: h5py.File, names: list[str], path: str, spaces: Mapping[str, Mapping[str, Any]], options: ReadOptions
 ) -> Iterator[tuple[str, Episodes]]:
-    whole = ReadOptions(options.observation_slice, options.max_episode_steps, None, options.finite)
+    whole = replace(options, default_steps=None)
     for name in names:
         source = f"{path}, {name}"
         group = file[name]

@@ -24,6 +24,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size, read_columns
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
+from seqrl_cli.data.formats.plain_columns import refuse_inert
 from seqrl_cli.data.safe_pickle.read import parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
 from seqrl_cli.errors import SeqrlError
@@ -112,6 +113,7 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
 
 def _objects(data: bytes, source: str) -> list[Any]:
     value = parse_pickle(io.BytesIO(data), source, ARRAYS, max_instructions=MAX_INSTRUCTIONS)
+    refuse_inert(value, source, "an array")
     if not isinstance(value, PlainArray):
         raise ValueError("an object array is something else")
     return value.to_objects()

@@ -1,32 +1,32 @@
-"""Pickled lists of episodes, each a dictionary of arrays: the Decision Transformer's datasets.
+"""Pickled lists of episodes, each a dictionary of arrays: the Decision Transformer's datasets, and ``torch.save``'s.
 
 They are read by :mod:`~seqrl_cli.data.safe_pickle.read`, which never imports or calls anything. A column may be an
-array, a list of numbers or a list of arrays; a single dictionary of flat columns works too.
+array, or lists of numbers and arrays; whatever else stands beside the columns is not looked at. A single dictionary
+may contain flat columns, or the episodes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, columns_to_read, plain_name
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.column_names import NAMES, REQUIRED, ColumnNames, plain_name
+from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes, read_columns
+from seqrl_cli.data.formats.plain_columns import LIST_HINT, Unpacker, kind_of, refuse_inert
 from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.data.safe_pickle.read import BoundedFile, parse_pickle
-from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray, is_shape
+from seqrl_cli.data.safe_pickle.tensors import RECORDINGS, PlainTensor
+from seqrl_cli.data.safe_pickle.torch_container import LEGACY_START, ZIP_START, read_torch_file
+from seqrl_cli.data.safe_pickle.views import mapping, sequence
+from seqrl_cli.data.safe_pickle.vocabulary import PlainArray, is_shape
 from seqrl_cli.errors import SeqrlError
 
 MAX_BYTES = 16 * 2**30
 MAX_INSTRUCTIONS = 20_000_000
-
-_LIST_HINT = "a pickled dataset is a list of episodes, each a dictionary of arrays; " + LAYOUT_HINT
 
 
 def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
@@ -42,12 +42,19 @@ def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
     if size > MAX_BYTES:
         raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a pickle")
     try:
-        with path.open("rb", buffering=2**20) as file:
-            stream = BoundedFile(file, size)
-            value = parse_pickle(stream, str(path), ARRAYS, max_instructions=MAX_INSTRUCTIONS)
+        return to_episodes(_parse(path, size), str(path), size, options)
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
-    return to_episodes(value, str(path), size, options)
+
+
+def _parse(path: Path, size: int) -> Any:
+    """The file's plain data, saved by ``pickle`` or by ``torch.save``."""
+    with path.open("rb", buffering=2**20) as file:
+        start = file.read(len(LEGACY_START))
+        if start.startswith((ZIP_START, LEGACY_START)):
+            return read_torch_file(path, RECORDINGS, MAX_INSTRUCTIONS).value
+        file.seek(0)
+        return parse_pickle(BoundedFile(file, size), str(path), RECORDINGS, max_instructions=MAX_INSTRUCTIONS)
 
 
 def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Episodes:
@@ -62,100 +69,80 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
     Raises:
         SeqrlError: the value has another form.
     """
-    if isinstance(value, PlainArray):
-        value = _objects(value, source)
-    unpack = _Unpacker(source, size)
-    if type(value) is dict:
-        return read_columns(unpack.columns(value, source), source, options)
-    if type(value) not in (list, tuple):
-        raise SeqrlError(f"{source} contains a {_kind(value)}, not a list of episodes", _LIST_HINT)
-    if not value:
+    unpack = Unpacker(source, size)
+    try:
+        columns = mapping(value)
+        items = sequence(value) if columns is None else _episodes_in(columns)
+    except ValueError as error:
+        raise SeqrlError(f"{source} contains a damaged array of objects: {error}", FILE_HINT) from error
+    if columns and not _is_episode(value):
+        if _is_weights(columns) or any(_is_weights(mapping(part)) for part in columns.values()):
+            message = f"{source} contains the weights of a model, not episodes"
+            raise SeqrlError(message, "seqrl import FOLDER reads a model")
+        if items is None:
+            refuse_inert(value, source, "episodes")
+    if items is None and columns is not None:
+        return read_columns(unpack.columns(columns, source), source, options)
+    if items is None:
+        refuse_inert(value, source, "episodes")
+        raise SeqrlError(f"{source} contains {kind_of(value)}, not a list of episodes", LIST_HINT)
+    if not items:
         raise SeqrlError(f"{source} contains no episodes", FILE_HINT)
     whole = replace(options, default_steps=None)
-    return join_episodes(_each(value, source, unpack, whole))
+    return join_episodes(_each(items, source, unpack, whole))
 
 
-def _each(items: list[Any], source: str, unpack: _Unpacker, options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
+def _episodes_in(columns: dict[str, Any]) -> Sequence[Any] | None:
+    """The episodes that a dictionary holds by name, or as the one list in it, or by column; None for flat columns."""
+    if not _is_episode(columns):
+        if _is_episode(next(iter(columns.values()), None)):
+            return list(columns.values())
+        lists = [items for items in map(sequence, columns.values()) if items and _is_episode(items[0])]
+        return lists[0] if len(lists) == 1 else None
+    lists = [items for items in map(sequence, columns.values()) if items is not None]
+    rewards = sequence(columns.get(ColumnNames.of(columns).first("rewards") or ""))
+    if len(lists) < len(columns) or not rewards or len({len(items) for items in lists}) > 1:
+        return None
+    return (
+        [dict(zip(columns, entries, strict=True)) for entries in zip(*lists, strict=True)]
+        if _is_long(rewards)
+        else None
+    )
+
+
+def _is_weights(columns: dict[str, Any] | None) -> bool:
+    return bool(columns) and all(isinstance(part, PlainTensor) for part in (columns or {}).values())
+
+
+def _is_episode(value: Any) -> bool:
+    """Whether a dictionary has a column of an episode."""
+    return not ColumnNames.of(mapping(value) or ()).by_role.keys().isdisjoint(REQUIRED)
+
+
+def _is_long(rewards: Sequence[Any]) -> bool:
+    """Whether the entries are arrays or lists of an episode's rewards, not one reward in an array of its own."""
+    for entry in rewards:
+        numbers = sequence(entry)
+        if (len(numbers) if numbers is not None else _size(entry)) != 1:
+            return True
+    return False
+
+
+def _size(value: Any) -> int:
+    """How many numbers a value has."""
+    if isinstance(value, PlainTensor):
+        return math.prod(value.size)
+    return math.prod(value.shape) if isinstance(value, PlainArray) and is_shape(value.shape) else 1
+
+
+def _each(items: Sequence[Any], source: str, unpack: Unpacker, options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
     for index, item in enumerate(items):
         name = f"{source}, episode {index}"
-        if type(item) is not dict:
-            raise SeqrlError(f"{name} is a {_kind(item)}, not a dictionary of arrays", _LIST_HINT)
-        columns = unpack.columns(item, name)
+        found = mapping(item)
+        if found is None:
+            refuse_inert(item, name, "an episode")
+            raise SeqrlError(f"{name} is {kind_of(item)}, not a dictionary of arrays", LIST_HINT)
+        columns = unpack.columns(found, name)
         # Next observations are not needed to find the end of the episode.
         kept = {key: column for key, column in columns.items() if plain_name(key) not in NAMES["next_observations"]}
         yield name, read_columns(kept, name, options)
-
-
-class _Unpacker:
-    """Turns plain data into arrays; stops if shared parts would grow beyond what the file can contain."""
-
-    def __init__(self, source: str, size: int) -> None:
-        self.source = source
-        self.size = size
-        self.claimed = 0
-
-    def columns(self, item: dict[Any, Any], name: str) -> dict[str, NDArray[Any]]:
-        """The known columns of one dictionary; ``name`` is its name in errors."""
-        names = columns_to_read((key for key in item if isinstance(key, str)), name)
-        found = {}
-        for key in (*names.needed, *names.possible):
-            try:
-                found[key] = self.array(item[key])
-            except ValueError as error:
-                if key in names.needed:
-                    raise SeqrlError(f"{name}: {key} is not an array of numbers: {error}", _LIST_HINT) from error
-        return found
-
-    def array(self, value: Any) -> NDArray[Any]:
-        """One column; raises ValueError if the value is not an array of numbers."""
-        if isinstance(value, PlainArray):
-            self.claim(value)
-            return value.to_numpy()
-        if type(value) in (bool, int, float):
-            return np.asarray(value)  # one number for the whole episode
-        if type(value) not in (list, tuple):
-            raise ValueError(f"it is a {_kind(value)}")
-        if value and isinstance(value[0], PlainArray):
-            return self.stack(value)
-        return self.rows(value)
-
-    def stack(self, values: list[Any]) -> NDArray[Any]:
-        """One array per row."""
-        if not all(isinstance(value, PlainArray) for value in values):
-            raise ValueError("it mixes arrays with other values")
-        for value in values:
-            self.claim(value)
-        return np.stack([value.to_numpy() for value in values])
-
-    def rows(self, values: list[Any]) -> NDArray[Any]:
-        """Plain numbers, or lists of numbers."""
-        nested = [value for value in values if type(value) in (list, tuple)]
-        self.count(4 * (sum(len(value) for value in nested) + len(values)))
-        for row in nested or [values]:
-            if not all(type(number) in (int, float, bool) for number in row):
-                raise ValueError("its lists contain more than numbers")
-        if nested and len(nested) != len(values):
-            raise ValueError("it mixes numbers with lists")
-        return np.array(values, dtype=np.float64)
-
-    def claim(self, array: PlainArray) -> None:
-        """Count the bytes that an array will take."""
-        if not is_shape(array.shape):
-            raise ValueError("its shape is invalid")
-        self.count(4 * math.prod(array.shape))
-
-    def count(self, size: int) -> None:
-        """Count bytes; raises SeqrlError if they are more than the file can contain."""
-        self.claimed += size
-        check_size(self.claimed, self.size, self.source)
-
-
-def _objects(array: PlainArray, source: str) -> list[Any]:
-    try:
-        return array.to_objects()
-    except ValueError as error:
-        raise SeqrlError(f"{source} contains one array, not episodes", _LIST_HINT) from error
-
-
-def _kind(value: Any) -> str:
-    return "single array" if isinstance(value, PlainArray) else f"value of type {type(value).__name__}"

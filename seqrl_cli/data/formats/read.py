@@ -13,10 +13,11 @@ from pathlib import Path
 from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
-from seqrl_cli.data.formats.d4rl import read_attributes as hdf5_attributes
-from seqrl_cli.data.formats.d4rl import read_hdf5
 from seqrl_cli.data.formats.episode_ends import settle_dones
-from seqrl_cli.data.formats.minari import MAIN, METADATA, data_folder, read_minari, read_minari_attributes
+from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
+from seqrl_cli.data.formats.minari_metadata import data_files, data_folder
+from seqrl_cli.data.formats.named import is_torch_archive, refuse_named_file, refuse_named_folder
+from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.data.formats.reset_rows import settle_reset_rows
@@ -24,11 +25,13 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 
 _READERS = {
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
+    ".h5": read_any_hdf5,
+    ".hdf5": read_any_hdf5,
     ".npz": read_npz,
     ".pkl": read_pickled_episodes,
     ".pickle": read_pickled_episodes,
+    ".pt": read_pickled_episodes,
+    ".pth": read_pickled_episodes,
 }
 FILE_SUFFIXES = tuple(_READERS)
 _SIGNATURES = {b"\x89HDF": ".hdf5", b"PK\x03\x04": ".npz", b"\x80": ".pkl"}
@@ -64,6 +67,8 @@ def _read(path: Path, options: ReadOptions) -> Episodes:
     """The episodes as the file marks them, without what only all episodes together can tell."""
     if path.is_dir():
         return read_minari(path, options) if data_folder(path) else _read_folder(path, options)
+    if path.is_file():
+        refuse_named_file(path)
     return _READERS[_suffix(path)](path, options)
 
 
@@ -77,7 +82,8 @@ def read_attributes(path: Path) -> dict[str, Scalar]:
         raise SeqrlError(f"there is no file {path}", "check the path; `seqrl download --list` lists the named datasets")
     if path.is_dir():
         return read_minari_attributes(path) if data_folder(path) else {}
-    return hdf5_attributes(path) if _READERS[_suffix(path)] is read_hdf5 else {}
+    refuse_named_file(path)
+    return read_hdf5_attributes(path) if _READERS[_suffix(path)] is read_any_hdf5 else {}
 
 
 def content_sha256(path: Path) -> str:
@@ -99,7 +105,7 @@ def _parts(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     place = data_folder(path)
-    return recordings(path) if place is None else [place / METADATA, place / MAIN]
+    return recordings(path) if place is None else data_files(place)
 
 
 def recordings(folder: Path) -> list[Path]:
@@ -126,13 +132,14 @@ def _suffix(path: Path) -> str:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", FILE_HINT) from error
     for signature, known_suffix in _SIGNATURES.items():
         if start.startswith(signature):
-            return known_suffix
+            return ".pt" if is_torch_archive(path) else known_suffix
     raise SeqrlError(f"{path} is not a dataset: neither its name nor its content matches a known format", _FORMATS_HINT)
 
 
 def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     files = recordings(folder)
     if not files:
+        refuse_named_folder(folder)
         raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
     return join_episodes((str(file), _read(file, whole)) for file in files)

@@ -6,13 +6,14 @@ dictionaries and the plain objects of :mod:`~seqrl_cli.data.safe_pickle.vocabula
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainArray, PlainDtype, PlainObject, Vocabulary
 from seqrl_cli.errors import SeqrlError
 
 MAX_DEPTH = 64
+MAX_KEY = 2**60  # larger numbers can be chosen to have one hash, which makes dictionaries slow
 
 HINT = "nothing in it was run; get it again from its authors, or ask for plain arrays or tensors"
 
@@ -61,6 +62,8 @@ class Machine:
         persistent_load: turns references to storages of tensors into plain objects; None if there are none.
     """
 
+    instructions: ClassVar[Mapping[str, Callable[[Any, Any], None]]] = {}
+
     def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
         self._source = source
         self._vocabulary = vocabulary
@@ -92,7 +95,7 @@ class Machine:
         elif name in _GETS:
             self._get(argument)
         elif name not in _IGNORED:
-            instruction = _INSTRUCTIONS.get(name)
+            instruction = self.instructions.get(name)
             if instruction is None:
                 raise self._refuse(f"uses the pickle instruction {name}, which no saved model needs")
             instruction(self, argument)
@@ -158,6 +161,8 @@ class Machine:
         for key in keys:
             if type(key) not in (str, int):
                 raise self._refuse(f"has a dictionary key of type {_kind(key)}")
+            if type(key) is int and abs(key) > MAX_KEY:
+                raise self._refuse(f"has a dictionary key above {MAX_KEY:,}")
         self._contain(target, values)
         target.update(zip(keys, values, strict=True))
 
@@ -223,7 +228,7 @@ class Machine:
         self._stack.append(self._persistent_load(self._pop()))
 
 
-_INSTRUCTIONS: dict[str, Callable[[Machine, Any], None]] = {
+INSTRUCTIONS: dict[str, Callable[[Any, Any], None]] = {
     "MARK": Machine._mark,
     "TUPLE": Machine._tuple_from_mark,
     "APPEND": Machine._append,
@@ -237,6 +242,7 @@ _INSTRUCTIONS: dict[str, Callable[[Machine, Any], None]] = {
     "BUILD": Machine._build,
     "BINPERSID": Machine._persistent,
 }
+Machine.instructions = INSTRUCTIONS
 
 
 def _kind(value: Any) -> str:

@@ -7,18 +7,22 @@ instructions, which executes nothing and reads no further than the bytes of the 
 
 from __future__ import annotations
 
+import codecs
 import io
 import pickletools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from seqrl_cli.data.safe_pickle.machine import Machine, PersistentLoad, RefusedFileError
+from seqrl_cli.data.safe_pickle.open_machine import OpenMachine
 from seqrl_cli.data.safe_pickle.vocabulary import Vocabulary
 from seqrl_cli.errors import SeqrlError
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
-_MAX_LINE = 2**16
+
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -57,8 +61,8 @@ class BoundedFile:
         return data
 
     def readline(self) -> bytes:
-        """Read a line, such as the name of a class; cut if longer than any name."""
-        line = self._file.readline(_MAX_LINE)
+        """Read a line, which is a name, a number, or an array's bytes in protocol 0."""
+        line = self._file.readline(self._left)
         self._left = max(0, self._left - len(line))
         return line
 
@@ -97,17 +101,42 @@ def parse_pickle(
         SeqrlError: the pickle is truncated or damaged.
         RefusedFileError: it contains anything but known data.
     """
-    machine = Machine(source, vocabulary, persistent_load)
+    kind = OpenMachine if vocabulary.is_open else Machine
+    machine = kind(source, vocabulary, persistent_load)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], stream))):
+        for count, (name, argument) in enumerate(_instructions(stream)):
             if count >= max_instructions:
                 raise RefusedFileError(source, f"takes more than {max_instructions:,} instructions to read")
-            if opcode.name == "STOP":
+            if name == "STOP":
                 return machine.result()
-            machine.execute(opcode.name, argument)
+            machine.execute(name, argument)
     except (ValueError, IndexError) as error:
         raise SeqrlError(f"{source} is not a whole pickle: {_reason(error)}", "copy the file again") from error
-    raise AssertionError("pickletools ends at STOP or raises")
+    raise AssertionError("the instructions end at STOP, or raise")
+
+
+def _instructions(stream: io.BytesIO | BoundedFile) -> Iterator[tuple[str, Any]]:
+    """The program's instructions with their operands, in order; raises ValueError for damage."""
+    file = cast(IO[bytes], stream)
+    while True:
+        code = stream.read(1)
+        opcode = _OPCODES.get(code)
+        if opcode is None:
+            raise ValueError(
+                f"it has the unknown instruction {code!r}" if code else "it ends before its last instruction"
+            )
+        if opcode.name == "STRING":
+            yield opcode.name, _quoted_bytes(stream.readline())
+        else:
+            yield opcode.name, None if opcode.arg is None else opcode.arg.reader(file)
+
+
+def _quoted_bytes(line: bytes) -> str:
+    """A text of protocol 0, which contains Python 2's bytes; ``pickletools`` would demand ASCII."""
+    quoted = line.removesuffix(b"\n").strip()
+    if not line.endswith(b"\n") or len(quoted) < 2 or quoted[0] != quoted[-1] or quoted[:1] not in (b"'", b'"'):
+        raise ValueError("a text has no end")
+    return codecs.escape_decode(quoted[1:-1])[0].decode("latin-1")
 
 
 def _reason(error: Exception) -> str:

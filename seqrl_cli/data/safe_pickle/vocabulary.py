@@ -1,7 +1,7 @@
 """The names that untrusted pickles may use, and the plain data that replaces them here.
 
-None of the named classes or functions is ever imported or called. A name outside a pickle's vocabulary is refused. The
-vocabulary defined here is that of NumPy's arrays.
+None of the named classes or functions is ever imported or called. A name outside a closed vocabulary is refused; an
+open one puts an :class:`Inert` object in its place. The vocabulary defined here is that of NumPy's arrays.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 MAX_DIMENSIONS = 8
 
-OBJECT_CODE = "O8"
+OBJECT_CODES = {"O", "O4", "O8"}
 NUMPY_CODES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
+LONG_DOUBLE = np.dtype(np.longdouble).str[1:]  # of other sizes on other machines
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Global:
     """A class or function that a pickle names."""
 
@@ -40,7 +41,33 @@ class PlainObject:
         self.attributes = state
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
+class Inert:
+    """What stands in the place of an object that only its own code could make.
+
+    Attributes:
+        class_name: the class or function that the pickle names.
+        arguments: what it would be called with.
+        state: what its attributes would be set from.
+        items: its items, if it is a kind of dictionary.
+        entries: its entries, if it is a kind of list or set.
+    """
+
+    class_name: str
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+    items: dict[Any, Any] | None = None
+    entries: list[Any] | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class OtherKey:
+    """A dictionary's key that is not text: equal to no other, because hashes can be chosen, or take long."""
+
+    value: Any
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class EncodedText:
     """Bytes that an old pickle stores as text."""
 
@@ -51,9 +78,9 @@ class EncodedText:
         return self.text.encode("latin1")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class PlainDtype:
-    """A NumPy number type: its code, such as ``f8``, and ``<`` or ``>``."""
+    """A NumPy type: its code, such as ``f8``, and ``<`` or ``>``."""
 
     code: str
     order: str = "<"
@@ -64,41 +91,68 @@ class PlainDtype:
         require(state[1] in ("<", ">", "|", "="))
         self.order = state[1]
 
+    def spoil(self) -> None:
+        """Remember that the type has fields or other parts, and is not that of numbers."""
+        self.code = "structured"
+
     def to_numpy(self) -> np.dtype[Any]:
-        """The type."""
+        """The type; raises ValueError unless it is of numbers."""
+        if self.code not in NUMPY_CODES and self.code != LONG_DOUBLE:
+            raise ValueError(f"its values are of type {self.code:.20}")
         return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class PlainArray:
-    """A NumPy array whose bytes are not checked yet."""
+    """A NumPy array whose bytes are not checked yet; ``axes`` reorders the axes of what was saved."""
 
     shape: tuple[int, ...] = (0,)
     dtype: PlainDtype | None = None
-    data: bytes | EncodedText | list[Any] = b""
+    data: bytes | EncodedText | str | list[Any] = b""
     is_fortran: bool = False
+    mask: Any = b""
+    axes: tuple[int, ...] | None = None
 
     def restore(self, state: Any) -> None:
-        """Set the fields from (version, shape, dtype, is_fortran, data)."""
-        require(type(state) is tuple and len(state) == 5)
-        _, self.shape, self.dtype, self.is_fortran, self.data = state
+        """Set the fields from (version, shape, dtype, is_fortran, data), or from a masked array's further ones."""
+        require(type(state) is tuple and len(state) in (5, 7))
+        _, self.shape, self.dtype, self.is_fortran, self.data = state[:5]
+        self.mask = state[5] if len(state) == 7 else b""
+
+    def spoil(self) -> None:
+        """Remember that the array cannot be read."""
+        self.dtype = None
 
     def to_numpy(self) -> NDArray[Any]:
         """The array; raises ValueError if type, shape and bytes disagree."""
         require(is_shape(self.shape) and isinstance(self.dtype, PlainDtype))
         assert self.dtype is not None
         dtype = self.dtype.to_numpy()
-        data = self.data.to_bytes() if isinstance(self.data, EncodedText) else self.data
-        require(isinstance(data, bytes | bytearray) and len(data) == math.prod(self.shape) * dtype.itemsize)
-        assert isinstance(data, bytes | bytearray)
-        return np.frombuffer(data, dtype).reshape(self.shape, order="F" if self.is_fortran else "C")
+        data = as_bytes(self.data)
+        require(len(data) == math.prod(self.shape) * dtype.itemsize)
+        if any(as_bytes(self.mask)):
+            raise ValueError("some of its values are masked")
+        numbers = np.frombuffer(data, dtype) if data else np.empty(0, dtype)
+        array = numbers.reshape(self.shape, order="F" if self.is_fortran else "C")
+        return array if self.axes is None else array.transpose(self.axes)
 
     def to_objects(self) -> list[Any]:
         """The entries of an object array, in order; raises ValueError for an array of numbers."""
-        require(isinstance(self.dtype, PlainDtype) and self.dtype.code == OBJECT_CODE and is_shape(self.shape))
+        require(isinstance(self.dtype, PlainDtype) and self.dtype.code in OBJECT_CODES and is_shape(self.shape))
         require(isinstance(self.data, list) and len(self.data) == math.prod(self.shape))
         assert isinstance(self.data, list)
         return self.data
+
+
+def as_bytes(data: Any) -> bytes | bytearray:
+    """Saved bytes, which old protocols write as text; raises ValueError if they are neither."""
+    if isinstance(data, EncodedText):
+        return data.to_bytes()
+    if type(data) is str:
+        return data.encode("latin-1")
+    if not isinstance(data, bytes | bytearray):
+        raise ValueError("not as the originals write it")
+    return data
 
 
 def require(condition: bool) -> None:
@@ -145,8 +199,11 @@ def _scalar(dtype: Any, data: Any) -> PlainArray:
     return PlainArray((), dtype, data)
 
 
-def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PlainArray:
-    require(order in ("C", "F"))
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> PlainArray:
+    require(order in ("C", "F", "K"))
+    if order == "K" and axes is not None:
+        require(is_shape(axes) and is_shape(shape) and sorted(axes) == list(range(len(shape))))
+        return PlainArray(shape, dtype, data, axes=axes)
     return PlainArray(shape, dtype, data, order == "F")
 
 
@@ -172,19 +229,47 @@ class Vocabulary:
         calls: functions, with a replacement for each.
         classes: classes whose instances are read as a name and a dictionary.
         mentioned: classes that are named but never instantiated.
+        is_open: whether an :class:`Inert` object replaces what any other name would make; else it is refused.
     """
 
     calls: Mapping[str, Callable[..., Any]]
     classes: Set[str] = frozenset()
     mentioned: Set[str] = frozenset()
+    is_open: bool = False
 
     def __contains__(self, name: str) -> bool:
         return name in self.calls or name in self.classes or name in self.mentioned
 
 
-def _dtype_or_object(code: Any, align: Any = False, copy: Any = True) -> PlainDtype:
-    return PlainDtype(code) if code == OBJECT_CODE else _dtype(code, align, copy)
+def _any_dtype(code: Any, align: Any = False, copy: Any = True) -> PlainDtype:
+    require(type(code) is str)
+    return PlainDtype(code)
 
 
-# Arrays, and object arrays of such arrays.
-ARRAYS = Vocabulary({**ARRAY_CALLS, "numpy.dtype": _dtype_or_object}, mentioned=frozenset({"numpy.ndarray"}))
+def _any_array(kind: Any, shape: Any, typecode: Any) -> PlainArray:
+    require(isinstance(kind, Global))
+    return PlainArray()
+
+
+def _masked_array(kind: Any, base: Any, shape: Any, typecode: Any) -> PlainArray:
+    return _any_array(kind, shape, typecode)
+
+
+def _empty_bytes() -> bytes:
+    return b""
+
+
+# Arrays, object arrays, and whatever else stands beside them.
+ARRAYS = Vocabulary(
+    {
+        **ARRAY_CALLS,
+        "numpy.dtype": _any_dtype,
+        "numpy.core.multiarray._reconstruct": _any_array,
+        "numpy._core.multiarray._reconstruct": _any_array,
+        "numpy.ma.core._mareconstruct": _masked_array,
+        "__builtin__.bytes": _empty_bytes,
+        "builtins.bytes": _empty_bytes,
+    },
+    mentioned=frozenset({"numpy.ndarray"}),
+    is_open=True,
+)

@@ -17,7 +17,8 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
-from seqrl_cli.data.formats.minari import ID_PATTERN, METADATA, MinariFacts, write_minari
+from seqrl_cli.data.formats.minari import ID_PATTERN, MinariFacts, write_minari
+from seqrl_cli.data.formats.minari_metadata import METADATA
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore

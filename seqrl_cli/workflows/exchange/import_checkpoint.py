@@ -16,7 +16,9 @@ from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.data.download.fetch import file_sha256
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.tokens import TokenizedDataset, save_tokens
+from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.interop.checkpoint import ForeignCheckpoint, check_shapes
@@ -149,6 +151,7 @@ def _convert(request: ImportRequest, console: Console) -> ConvertedRun:
     tokens = convert_tokens(checkpoint, dataset)
     if dataset.id != checkpoint.dataset:
         console.warn(f"{request.path} was trained on {checkpoint.dataset!r:.80}, and is imported for {dataset.id}")
+    _warn_of_other_sizes(checkpoint, dataset, console)
     config = convert_config(checkpoint, dataset, request.path)
     with torch.device("meta"):  # shapes without memory: the sizes in a foreign file may be wrong
         expected = make_model(config, tokens).state_dict()
@@ -166,6 +169,20 @@ def _convert(request: ImportRequest, console: Console) -> ConvertedRun:
             "sha256": file_sha256(checkpoint.weights),
         },
     )
+
+
+def _warn_of_other_sizes(checkpoint: ForeignCheckpoint, dataset: DatasetRef, console: Console) -> None:
+    """Warn of a model that cannot act in its dataset's environment, as far as that is installed."""
+    if dataset.env_id is None or ":" in dataset.env_id:  # a module of the user's is not imported for a warning
+        return
+    try:
+        spaces = environment_spaces(dataset.env_id, dataset.observation_slice)
+    except SeqrlError:
+        return
+    sizes = (checkpoint.observation_dim, checkpoint.action_dim)
+    if not Spaces.of_vectors(*sizes).fits(spaces):
+        fact = f"{checkpoint.weights.parent} has observations and actions of sizes {sizes}"
+        console.warn(f"{fact}, which {dataset.env_id} has not: it cannot plan there; name its dataset with --dataset")
 
 
 def _dataset(request: ImportRequest, checkpoint: ForeignCheckpoint) -> DatasetRef:

@@ -1,0 +1,170 @@
+"""HDF5 files with a group, or a set of arrays, for each episode: robomimic's, ManiSkill's, d3rlpy's and their like.
+
+==============  ===========================================================================================
+robomimic       ``data/demo_N/{obs/<key>, actions, rewards, dones}``
+ManiSkill       ``traj_N/{obs, actions, rewards, terminated, truncated, success}``, one more observation than actions
+d3rlpy 2        ``observations_N``, ``actions_N``, ``rewards_N`` and one flag, ``terminated_N``
+d3rlpy 1        flat columns, in which ``episode_terminals`` ends episodes
+others          ``<word>_N/{observations, actions, rewards, …}``, or flat columns beside a group of observations
+==============  ===========================================================================================
+
+A group is an episode: it ends at its last row, whatever its flags state before. The last row is a terminal if its own
+flag says so, and a timeout otherwise. ``dones`` may also mean that the recording stopped, so it makes a terminal only
+with a positive reward, which is success in such files. Several observations become one vector, in sorted order of their
+names; those that are not vectors, such as images, are left out, and the attributes state both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, columns_to_read, plain_name
+from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.d4rl import read_attributes as flat_attributes
+from seqrl_cli.data.formats.d4rl import read_hdf5
+from seqrl_cli.data.formats.hdf5_parts import (
+    ACTIONS,
+    DONES,
+    OBSERVATIONS,
+    REWARDS,
+    STATES,
+    SUCCESS,
+    TERMINALS,
+    Part,
+    find_episode_parts,
+    find_flat_part,
+    find_vectors,
+    join_vectors,
+)
+from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
+from seqrl_cli.data.formats.minari_metadata import MAIN, data_folder
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.hdf5 import Scalar, open_hdf5
+
+
+def read_any_hdf5(path: Path, options: ReadOptions) -> Episodes:
+    """Read an HDF5 file of any layout.
+
+    Raises:
+        SeqrlError: the file is missing or damaged, or contains other data.
+    """
+    if path.name == MAIN and data_folder(path.parent) == path.parent:
+        return read_minari(path.parent, options)
+    with open_hdf5(path, FILE_HINT) as file:
+        size = path.stat().st_size
+        flat = find_flat_part(file, str(path), size)
+        if flat is not None:
+            return read_columns(_flat_columns(flat), str(path), options)
+        parts = find_episode_parts(file, str(path), size)
+        if parts:
+            return join_episodes(_read_parts(parts, replace(options, default_steps=None)))
+    return read_hdf5(path, options)
+
+
+def read_hdf5_attributes(path: Path) -> dict[str, Scalar]:
+    """The attributes of an HDF5 file, and which observations were joined or left out.
+
+    Raises:
+        SeqrlError: the file is missing or damaged.
+    """
+    if path.name == MAIN and data_folder(path.parent) == path.parent:
+        return read_minari_attributes(path.parent)
+    stated = flat_attributes(path)
+    with open_hdf5(path, FILE_HINT) as file:
+        size = path.stat().st_size
+        flat = find_flat_part(file, str(path), size)
+        part = flat or next(iter(find_episode_parts(file, str(path), size)), None)
+        node = part.find(OBSERVATIONS) if part is not None else None
+        if part is None or not isinstance(node, h5py.Group):
+            return stated
+        kept, left_out = find_vectors(node, part.source)
+    stated["observation_keys"] = " ".join(kept)
+    if left_out:
+        stated["left_out_keys"] = " ".join(left_out)
+    return stated
+
+
+def _flat_columns(part: Part) -> dict[str, Column]:
+    names = columns_to_read(part.nodes, part.source)
+    columns: dict[str, Any] = {name: part.nodes[name] for name in names.needed}
+    columns |= {name: part.nodes[name] for name in names.possible if isinstance(part.nodes[name], h5py.Dataset)}
+    observations = names.first("observations") or ""
+    node = columns[observations]
+    if isinstance(node, h5py.Group):
+        is_next = {name for name in columns if plain_name(name) in NAMES["next_observations"]}
+        columns = {name: column for name, column in columns.items() if name not in is_next}
+        columns[observations] = join_vectors(part, find_vectors(node, part.source))
+    groups = [name for name, column in columns.items() if isinstance(column, h5py.Group)]
+    if groups:
+        raise SeqrlError(f"{part.source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
+    arrays = [column for column in columns.values() if isinstance(column, h5py.Dataset)]
+    check_size(sum(column.nbytes for column in arrays), part.size, part.source)
+    return columns
+
+
+def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
+    claimed, first = 0, None
+    for part in parts:
+        actions, rewards = part.array(ACTIONS), part.array(REWARDS)
+        observations, names = _observations(part)
+        first = names if first is None else first
+        if names != first:
+            message = (
+                f"{part.source} has the observations {', '.join(names)}, but {parts[0].source} has {', '.join(first)}"
+            )
+            raise SeqrlError(message, "all episodes must have the same observations")
+        claimed += actions.nbytes + rewards.nbytes + observations.nbytes
+        check_size(claimed, part.size, part.source)
+        steps = len(actions)
+        if len(observations) not in (steps, steps + 1):
+            message = f"{part.source} has {len(observations)} observations and {steps} actions"
+            raise SeqrlError(message, "there must be as many, or one more")
+        is_last = np.arange(steps) == steps - 1
+        is_terminal = _ends_in_terminal(part, rewards)
+        columns: dict[str, Column] = {
+            "observations": observations[:steps],
+            "actions": _choices(actions) if part.kind == "d3rlpy" else actions,
+            "rewards": rewards,
+            "terminals": is_last & is_terminal,
+            "timeouts": is_last & (not is_terminal),
+        }
+        yield part.source, read_columns(columns, part.source, options)
+
+
+def _choices(actions: NDArray[Any]) -> NDArray[Any]:
+    """Discrete actions, which d3rlpy stores as ``(n, 1)``, as ``(n,)``; others unchanged."""
+    is_choice = actions.dtype.kind in "iu" and actions.shape[1:] == (1,)
+    return actions.reshape(len(actions)) if is_choice else actions
+
+
+def _ends_in_terminal(part: Part, rewards: NDArray[Any]) -> bool:
+    terminals = part.find(TERMINALS)
+    if terminals is None and part.find(DONES) is not None:
+        return _last(part.find(DONES)) and rewards.size > 0 and float(rewards.reshape(-1)[-1]) > 0
+    return _last(terminals if terminals is not None else part.find(SUCCESS))
+
+
+def _last(flags: Any) -> bool:
+    """The last flag, or the only one; False without any."""
+    if not isinstance(flags, h5py.Dataset) or flags.size == 0 or flags.dtype.kind not in "biuf":
+        return False
+    return bool(np.asarray(flags).reshape(-1)[-1])
+
+
+def _observations(part: Part) -> tuple[NDArray[Any], list[str]]:
+    """An episode's observations ``(n, O)``, and the names of their parts; none if they are one array."""
+    pieces = {key: part.nodes[key] for key in part.nodes if key.startswith("observations.")}
+    names = OBSERVATIONS if part.kind == "demo" else (*OBSERVATIONS, *STATES)
+    node = pieces or part.require(names)
+    if isinstance(node, h5py.Dataset):
+        return part.array(names), []
+    vectors = find_vectors(node, part.source)
+    return join_vectors(part, vectors), list(vectors[0])

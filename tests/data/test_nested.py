@@ -1,0 +1,175 @@
+"""HDF5 files with a group or a set of arrays per episode are read whole; other formats are named for what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from seqrl_cli.data.formats.read import read_attributes, read_dataset
+from seqrl_cli.errors import SeqrlError
+
+STEPS, SIZES = 20, (5, 2)
+
+
+def rows(seed: int, more: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        "observations": rng.normal(size=(STEPS + more, SIZES[0])).astype(np.float32),
+        "actions": rng.uniform(-1, 1, size=(STEPS, SIZES[1])).astype(np.float32),
+        "rewards": rng.normal(size=STEPS).astype(np.float32),
+    }
+
+
+def robomimic(file: h5py.File, index: int) -> None:
+    group, part = file.create_group(f"data/demo_{index}"), rows(index)
+    group["actions"], group["states"] = part["actions"], np.zeros((STEPS, 32))
+    group["rewards"], group["dones"] = part["rewards"], np.arange(STEPS) > STEPS - 3
+    group["obs/b"], group["obs/a"] = part["observations"][:, 2:], part["observations"][:, :2]
+    group["obs/image"] = np.zeros((STEPS, 4, 4, 3), np.uint8)
+
+
+def maniskill(file: h5py.File, index: int) -> None:
+    group, part = file.create_group(f"traj_{index}"), rows(index, more=1)
+    group["actions"], group["rewards"] = part["actions"], part["rewards"]
+    group["obs/agent/qpos"], group["obs/extra/held"] = part["observations"][:, :4], part["observations"][:, 4]
+    group["terminated"], group["truncated"] = np.zeros(STEPS, bool), np.arange(STEPS) == STEPS - 1
+
+
+def d3rlpy(file: h5py.File, index: int) -> None:
+    part = rows(index)
+    for key in ("observations", "actions"):
+        file[f"{key}_{index}"] = part[key]
+    file[f"rewards_{index}"], file[f"terminated_{index}"] = part["rewards"][:, None], index % 2 == 0
+
+
+def plain_groups(file: h5py.File, index: int) -> None:
+    group = file.create_group(f"episode_{index:03}")
+    for key, column in rows(index).items():
+        group[key] = column
+    group["terminals"] = np.arange(STEPS) == STEPS - 1
+
+
+LAYOUTS = {"robomimic": robomimic, "maniskill": maniskill, "d3rlpy": d3rlpy, "plain groups": plain_groups}
+
+
+def write(path: Path, layout: str, count: int = 12) -> Path:
+    with h5py.File(path, "w") as file:
+        for index in range(count):
+            LAYOUTS[layout](file, index)
+        if layout == "d3rlpy":
+            file["total_size"], file["version"] = count, "2.1"
+    return path
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_all_episodes_are_read_in_order(tmp_path, layout):
+    found = read_dataset(write(tmp_path / "a.hdf5", layout))
+    assert len(found) == 12 and found.transitions == 12 * STEPS
+    whole = [rows(index, more=layout == "maniskill") for index in range(12)]
+    np.testing.assert_array_equal(found.observations, np.concatenate([part["observations"][:STEPS] for part in whole]))
+    np.testing.assert_array_equal(found.actions, np.concatenate([part["actions"] for part in whole]))
+    np.testing.assert_array_equal(found.rewards, np.concatenate([part["rewards"] for part in whole]))
+    last = {
+        "robomimic": [part["rewards"][-1] > 0 for part in whole],
+        "maniskill": [False] * 12,
+        "d3rlpy": [index % 2 == 0 for index in range(12)],
+        "plain groups": [True] * 12,
+    }[layout]
+    assert found.terminals.sum() == sum(last)
+    np.testing.assert_array_equal(found.terminals[STEPS - 1 :: STEPS], last)
+
+
+def test_observations_that_are_joined_or_left_out_are_stated(tmp_path):
+    stated = read_attributes(write(tmp_path / "a.hdf5", "robomimic"))
+    assert (stated["observation_keys"], stated["left_out_keys"]) == ("a b", "image")
+
+
+def test_d3rlpys_first_version(tmp_path):
+    part, ends = rows(0), np.isin(np.arange(STEPS), (4, 9, STEPS - 1))
+    flags = {"terminals": np.arange(STEPS) == 9, "episode_terminals": ends, "discrete_action": False}
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for key, column in {**part, **flags, "version": "1.0"}.items():
+            file[key] = column
+    found = read_dataset(tmp_path / "a.h5")
+    np.testing.assert_array_equal(np.diff(found.offsets), [5, 5, 10])
+    assert np.flatnonzero(found.terminals).tolist() == [9]
+    assert np.flatnonzero(found.timeouts & ~found.terminals).tolist() == [4, STEPS - 1]
+
+
+def lacks(path: Path, layout: str, name: str) -> Path:
+    with h5py.File(write(path, layout, 3), "a") as file:
+        del file[name]
+    return path
+
+
+@pytest.mark.parametrize(
+    ("layout", "name", "match"),
+    [
+        ("d3rlpy", "rewards_1", "episode 1 has no rewards"),
+        ("plain groups", "episode_001/actions", "episode_001 has no actions"),
+        ("robomimic", "data/demo_1/obs", "demo_1 has no observations"),
+        ("maniskill", "traj_2/rewards", "traj_2 has no rewards"),
+        ("robomimic", "data/demo_2/obs/a", "demo_2 has the observations b, but .*demo_0 has a, b"),
+    ],
+)
+def test_no_episode_is_passed_over(tmp_path, layout, name, match):
+    with pytest.raises(SeqrlError, match=match) as error:
+        read_dataset(lacks(tmp_path / "a.hdf5", layout, name))
+    assert "rename" not in error.value.hint
+
+
+def test_a_group_that_contains_itself(tmp_path):
+    with h5py.File(write(tmp_path / "a.hdf5", "robomimic", 1), "a") as file:
+        file["data/demo_0/obs/self"] = file["data/demo_0/obs"]
+    with pytest.raises(SeqrlError, match="more than 1000 parts"):
+        read_dataset(tmp_path / "a.hdf5")
+
+
+def old_minari(folder: Path) -> Path:
+    """A dataset as Minari wrote it before 0.5."""
+    (folder / "data").mkdir(parents=True)
+    with h5py.File(folder / "data/main_data.hdf5", "w") as file:
+        for index in range(3):
+            group, part = file.create_group(f"episode_{index}"), rows(index, more=1)
+            for key, column in part.items():
+                group[key] = column
+            group["terminations"], group["truncations"] = np.arange(STEPS) == STEPS - 1, np.zeros(STEPS, bool)
+            group.create_group("infos")
+        environment = {"id": "Hopper-v4", "max_episode_steps": 1000, "kwargs": {}}
+        file.attrs.update({"total_episodes": 3, "dataset_id": "hopper-v0", "env_spec": json.dumps(environment)})
+    return folder
+
+
+@pytest.mark.parametrize("below", ["", "data", "data/main_data.hdf5"])
+def test_minari_before_metadata_had_a_file(tmp_path, below):
+    path = old_minari(tmp_path / "hopper-v0") / below
+    found, stated = read_dataset(path), read_attributes(path)
+    assert len(found) == 3 and found.terminals.sum() == 3 and found.transitions == 3 * STEPS
+    assert (stated["minari_id"], stated["env_id"], stated["max_episode_steps"]) == ("hopper-v0", "Hopper-v4", 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("a.hdf5.gz", b"\x1f\x8b...", "is compressed with gzip"),
+        ("a.parquet", b"PAR1...", "is a Parquet file"),
+        ("a.csv", b"x,y", "is a table in text"),
+        ("a.tfrecord-00000-of-00001", b"\0" * 20, "TensorFlow records"),
+        ("a.mat", b"MATLAB 5.0 MAT-file", "is a file of MATLAB"),
+        ("a.hdf5", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
+        ("a.pkl", b"<!DOCTYPE html>", "is a web page"),
+        ("meta/info.json", b"{}", "is a LeRobot dataset"),
+        ("features.json", b"{}", "is a TensorFlow dataset"),
+        (".zgroup", b"{}", "is a Zarr folder"),
+    ],
+)
+def test_formats_that_are_named(tmp_path, name, content, match):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(SeqrlError, match=match):
+        read_dataset(path if name.startswith("a.") else tmp_path)
