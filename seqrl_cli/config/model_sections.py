@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from seqrl_cli.config.sections import PolicyConfig
 
 
+PAPERS_RETURN_SCALE = 1e-3
+"""Factor of returns-to-go in locomotion (arXiv 2106.01345 and 2202.05607); ``auto`` before the data are known."""
+
+
 class ModelSection(Section):
     """What every model has."""
 
@@ -106,7 +110,8 @@ class DecisionTransformerSection(AttentionSection, PolicySection):
     def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
         """See :meth:`PolicySection.arguments`."""
         own = self.model_dump(exclude={"arch", "sequence_length"})
-        conditioning = {"squash": policy.stochastic_tanh, "return_scale": policy.return_scale}
+        scale = PAPERS_RETURN_SCALE if policy.return_scale == "auto" else policy.return_scale
+        conditioning = {"squash": policy.stochastic_tanh, "return_scale": scale}
         return {**own, **conditioning, "context": self.sequence_length}
 
 
