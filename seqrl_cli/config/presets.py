@@ -20,7 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
-from seqrl_cli.config.overrides import merge, nest, sentence
+from seqrl_cli.config.overrides import hint_of, merge, nest, sentence
 from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
@@ -153,7 +153,8 @@ def validate(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"bad value: {sentence(error)}", "`seqrl presets show` prints every key") from error
+        hint = hint_of(error) or "`seqrl presets show` prints every key"
+        raise UsageError(f"bad value: {sentence(error)}", hint) from error
 
 
 def load_config(path: Path) -> Config:

@@ -57,6 +57,8 @@ def run(request: DownloadRequest, console: Console) -> DatasetReport:
     fresh = dataset.ensure(request.config.data, console, force=request.force)
     if not fresh:
         console.note(f"{dataset.id} already exists; --force makes it again")
+    elif misfit := dataset.describe_misfit(dataset.load_episodes()):
+        console.warn(f"{dataset.id}: {misfit}")
     return summarize(dataset, fresh=fresh)
 
 
