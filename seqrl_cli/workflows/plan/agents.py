@@ -122,8 +122,8 @@ class PolicyAgentSpec:
 
     def facts(self, num_envs: int) -> dict[str, str]:
         """See :class:`AgentSpec`."""
-        low, high = self.trained.record.return_range or (None, None)
-        return {} if low is None else {"returns in the data": f"{amount(low)} to {amount(high)}"}
+        in_data = self.trained.record.return_range
+        return {} if in_data is None else {"returns in the data": " to ".join(map(amount, in_data))}
 
 
 def _at_once(num_envs: int) -> str:
