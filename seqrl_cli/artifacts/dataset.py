@@ -24,7 +24,7 @@ from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import read_d4rl
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
 from seqrl_cli.data.spaces import BoxSpace, Spaces
-from seqrl_cli.envs.fit import LoadedDataset, fit_environment
+from seqrl_cli.envs.fit import LoadedDataset, describe_misfit, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.errors import SeqrlError
@@ -156,6 +156,17 @@ class DatasetRef:
             return stated
         box = environment_limits(self.env_id, episodes.action_dim).action_bounds if self.env_id else None
         return finite_bounds(episodes.actions, box)
+
+    def describe_misfit(self, episodes: Episodes, *, within_bounds: bool = False) -> str | None:
+        """What is odd about the actions in the dataset's environment: see :func:`describe_misfit`.
+
+        Args:
+            episodes: the dataset's episodes.
+            within_bounds: whether they are for a model that predicts no action outside the bounds.
+        """
+        if self.env_id is None or not episodes.spaces.are_vectors:
+            return None
+        return describe_misfit(episodes.actions, self.action_bounds(episodes), self.env_id, within_bounds=within_bounds)
 
     def load_episodes(self, *, whole: bool = False) -> Episodes:
         """The episodes of an existing dataset, with their spaces.

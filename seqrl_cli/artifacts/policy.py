@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.artifacts.trained_run import SavedRun
-from seqrl_cli.config.model_sections import PolicySection
+from seqrl_cli.config.model_sections import PAPERS_RETURN_SCALE, PolicySection
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
+from seqrl_cli.data.return_scale import return_scale
+from seqrl_cli.data.terminals import is_locomotion
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import load_weights
 from seqrl_cli.models.decision.build import build_policy, policy_sizes
@@ -64,8 +67,30 @@ def pin_target(config: Config, return_range: tuple[float, float] | None, source:
     if return_range is None:
         message = f"plan.target_return is null, which stands for the dataset's best, but {source} does not state it"
         raise SeqrlError(message, "give one: --target-return 3600")
-    best = round(return_range[1], 1)
+    best = rounded_return(return_range[1])
     return config.model_copy(update={"plan": config.plan.model_copy(update={"target_return": best})})
+
+
+def rounded_return(value: float) -> float:
+    """A return with one decimal, or with four significant digits if these are finer."""
+    if value == 0:
+        return 0.0  # not -0.0, which would have another name
+    decimals = 3 - math.floor(math.log10(abs(value)))
+    return round(value, max(1, decimals))
+
+
+def pin_return_scale(config: Config, data: PolicyData) -> Config:
+    """The configuration with a factor of returns-to-go in place of ``auto``: see :func:`return_scale`.
+
+    Args:
+        config: the run's configuration; it is returned unchanged if its architecture takes no target return.
+        data: the training data.
+    """
+    if not has_key(config.model.arch, "policy.return_scale") or config.policy.return_scale != "auto":
+        return config
+    usual = PAPERS_RETURN_SCALE if is_locomotion(data.env_id) else None
+    known = {"return_scale": return_scale(data.trajectories, usual)}
+    return config.model_copy(update={"policy": config.policy.model_copy(update=known)})
 
 
 def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy, make_policy, pin_target
+from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy, make_policy, pin_return_scale, pin_target
 from seqrl_cli.artifacts.policy_data import PolicyData, ensure_policy_data, policy_data
 from seqrl_cli.artifacts.sizes import Sizes
 from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
@@ -56,7 +56,7 @@ class PolicyFamily:
 
     def complete(self, config: Config, data: PolicyData, source: object) -> Config:
         """See :meth:`Family.complete`."""
-        return pin_target(config, data.return_range, source)
+        return pin_return_scale(pin_target(config, data.return_range, source), data)
 
     def prepare(self, config: Config, data: PolicyData, step_limit: int, device: torch.device) -> TrainJob:
         """See :meth:`Family.prepare`."""

@@ -49,7 +49,7 @@ class TokenFamily:
             observation_dim=sizes.observation_dim,
             action_dim=sizes.action_dim,
             discount=config.data.discount,
-            termination_penalty=config.data.termination_penalty,
+            termination_penalty=None,
             dataset_id=dataset.id,
             env_id=dataset.spec.env_id,
             observation_slice=dataset.spec.observation_size,
@@ -65,8 +65,11 @@ class TokenFamily:
         return sizes.tokens_bytes(config.data.bins)
 
     def complete(self, config: Config, data: TokenizedDataset, source: object) -> Config:
-        """See :meth:`Family.complete`."""
-        return config
+        """See :meth:`Family.complete`; ``auto`` becomes the penalty that the tokens have."""
+        if config.data.termination_penalty != "auto":
+            return config
+        known = {"termination_penalty": data.termination_penalty}
+        return config.model_copy(update={"data": config.data.model_copy(update=known)})
 
     def prepare(self, config: Config, data: TokenizedDataset, step_limit: int, device: torch.device) -> TrainJob:
         """See :meth:`Family.prepare`."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.config.sections import DataConfig
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
+from seqrl_cli.data.terminals import FALL_PENALTY, TerminalRule, is_locomotion, terminal_rule
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.lock import locked
@@ -15,11 +16,14 @@ from seqrl_cli.runs.lock import locked
 def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, force: bool = False) -> TokenizedDataset:
     """The tokens of a dataset, made if they are missing.
 
+    A ``termination_penalty`` of ``auto`` accepts existing tokens with any; for new ones :func:`terminal_rule` decides.
+
     Raises:
         SeqrlError: the dataset cannot be made, or the existing tokens were made with other settings.
     """
     dataset.ensure(data, console)
     if not force and (tokens := current_tokens(dataset, data)):
+        _warn_of_old_penalty(dataset, data, tokens, console)
         return tokens
     path = dataset.folder.tokens
     with locked(dataset.folder.path, on_wait=console.note):
@@ -29,21 +33,56 @@ def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, fo
         stopped = when_interrupted(
             f"interrupted; no tokens of {dataset.id} were written", "the same command starts over"
         )
+        episodes = dataset.load_vectors()
+        rule = terminal_rule(episodes, data.termination_penalty, dataset.env_id)
+        _announce(dataset, rule, console)
         with stopped, console.progress(f"discretizing {dataset.id}", "dimensions") as update:
             tokens = tokenize(
-                dataset.load_vectors(),
+                episodes,
                 dataset_id=dataset.id,
                 env_id=dataset.env_id,
                 bins=data.bins,
                 strategy=data.discretizer,
                 discount=data.discount,
-                termination_penalty=data.termination_penalty,
+                termination_penalty=rule.penalty,
                 observation_slice=dataset.observation_slice,
                 episodes_sha256=dataset.facts.episodes_sha256 if dataset.facts else None,
+                terminal_rewards=rule.reason if rule.terminals else None,
                 progress=update,
             )
         save_tokens(path, tokens)
     return tokens
+
+
+def _announce(dataset: DatasetRef, rule: TerminalRule, console: Console) -> None:
+    """Say once what becomes of the rewards at terminals; nothing if there are none."""
+    if not rule.terminals:
+        return
+    if rule.loses is not None:
+        console.warn(
+            f"the rewards at {counted(rule.terminals, 'terminal')} of {dataset.id}, {rule.loses}, are "
+            f"{rule.reason.partition(':')[0]}; data.termination_penalty=null keeps them"
+        )
+        return
+    other = f"{FALL_PENALTY:g}" if rule.penalty is None else "null"
+    console.note(
+        f"rewards at {counted(rule.terminals, 'terminal')} of {dataset.id} are {rule.reason}; "
+        f"otherwise: data.termination_penalty={other}"
+    )
+
+
+def _warn_of_old_penalty(dataset: DatasetRef, data: DataConfig, tokens: TokenizedDataset, console: Console) -> None:
+    """Warn of tokens of earlier versions in which a penalty replaced rewards that would now be kept."""
+    if data.termination_penalty != "auto" or tokens.terminal_rewards is not None or tokens.termination_penalty is None:
+        return
+    if is_locomotion(dataset.env_id):
+        return
+    rule = terminal_rule(dataset.load_vectors(), tokens.termination_penalty, dataset.env_id)
+    if rule.loses is not None:
+        console.warn(
+            f"in {dataset.folder.tokens}, {tokens.termination_penalty:g} takes the place of the rewards at "
+            f"{counted(rule.terminals, 'terminal')}, {rule.loses}; `seqrl discretize {dataset.id} --force` keeps them"
+        )
 
 
 def current_tokens(
@@ -84,13 +123,20 @@ def current_tokens(
 
 
 def _check_settings(dataset: DatasetRef, tokens: TokenizedDataset, data: DataConfig) -> None:
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "bins": (tokens.bins, data.bins),
         "discretizer": (tokens.discretizer.strategy, data.discretizer),
         "discount": (tokens.discount, data.discount),
-        "termination_penalty": (tokens.termination_penalty, data.termination_penalty),
     }
+    if data.termination_penalty != "auto":
+        pairs["termination_penalty"] = (tokens.termination_penalty, data.termination_penalty)
     for key, (existing, asked) in pairs.items():
         if existing != asked:
-            hint = f"`seqrl discretize {dataset.id} data.{key}={asked} --force` makes them again"
-            raise SeqrlError(f"{dataset.folder.tokens} was made with {key} {existing}, not {asked}", hint)
+            now, then = (_typed(value) for value in (asked, existing))
+            hint = f"`seqrl discretize {dataset.id} data.{key}={now} --force` makes them again"
+            raise SeqrlError(f"{dataset.folder.tokens} was made with {key} {then}, not {now}", hint)
+
+
+def _typed(value: object) -> object:
+    """A value as it is typed on the command line."""
+    return "null" if value is None else value

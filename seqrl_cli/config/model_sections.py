@@ -16,6 +16,26 @@ if TYPE_CHECKING:
     from seqrl_cli.config.sections import PolicyConfig
 
 
+PAPERS_RETURN_SCALE = 1e-3
+"""Factor of returns-to-go in locomotion (arXiv 2106.01345 and 2202.05607); ``auto`` before the data are known."""
+
+
+_ROUND_HEAD_WIDTH = 16  # the widths that are suggested give each head a multiple of this
+
+
+class UnfitValueError(ValueError):
+    """Values that do not fit together.
+
+    Args:
+        message: names the keys and values.
+        hint: values that fit.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class ModelSection(Section):
     """What every model has."""
 
@@ -40,7 +60,17 @@ class AttentionSection(ModelSection):
 
     def _check_divisible(self, key: str, width: int) -> None:
         if width % self.n_head:
-            raise ValueError(f"model.{key} = {width} is not divisible by model.n_head = {self.n_head}")
+            wrong = f"model.{key} = {width} is not divisible by model.n_head = {self.n_head}"
+            raise UnfitValueError(wrong, self._divisible_hint(key, width))
+
+    def _divisible_hint(self, key: str, width: int) -> str:
+        """Widths near a given one that the heads can share, and a number of heads that can share the given one."""
+        step = self.n_head * (_ROUND_HEAD_WIDTH if width >= _ROUND_HEAD_WIDTH * self.n_head else 2)
+        below = width // step * step
+        widths = [str(near) for near in (below, below + step, below + 2 * step) if near > 0]
+        heads = [heads for heads in range(1, 2 * self.n_head) if width % (2 * heads) == 0]
+        others = f", or model.n_head={min(heads, key=lambda number: abs(number - self.n_head))}" if heads else ""
+        return f"use model.{key}={', '.join(widths[:-1])} or {widths[-1]}{others}"
 
 
 class TokenModelSection(AttentionSection):
@@ -91,9 +121,10 @@ class RetNetSection(TokenModelSection):
             self._check_divisible("value_width", self.value_width)
         head_width = self.width // self.n_head
         if head_width % 2:
-            raise ValueError(
+            raise UnfitValueError(
                 f"model.width = {self.width} gives each of model.n_head = {self.n_head} heads {head_width} dimensions; "
-                "a retnet rotates them in pairs and needs an even number"
+                "a retnet rotates them in pairs and needs an even number",
+                self._divisible_hint("width", self.width),
             )
         return self
 
@@ -106,7 +137,8 @@ class DecisionTransformerSection(AttentionSection, PolicySection):
     def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
         """See :meth:`PolicySection.arguments`."""
         own = self.model_dump(exclude={"arch", "sequence_length"})
-        conditioning = {"squash": policy.stochastic_tanh, "return_scale": policy.return_scale}
+        scale = PAPERS_RETURN_SCALE if policy.return_scale == "auto" else policy.return_scale
+        conditioning = {"squash": policy.stochastic_tanh, "return_scale": scale}
         return {**own, **conditioning, "context": self.sequence_length}
 
 

@@ -96,10 +96,17 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = 
     return found
 
 
+def hint_of(error: ValidationError) -> str | None:
+    """The hint of the first fault of a pydantic error, if the check that found it gives one."""
+    context = error.errors()[0].get("ctx", {})
+    return getattr(context.get("error"), "hint", None)
+
+
 def sentence(error: ValidationError) -> str:
     """The first fault of a pydantic error as half a sentence: key, value, reason."""
     first = error.errors()[0]
-    parts = (str(part) for part in first["loc"] if part not in ARCHITECTURES)  # without the tag of the section
+    tags = (*ARCHITECTURES, "float", "int", "str")  # of a section, or of one of several types
+    parts = (str(part) for part in first["loc"] if part not in tags)
     key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # without the types of a union
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "literal_error":

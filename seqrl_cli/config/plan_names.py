@@ -35,7 +35,8 @@ def _required_parts(config: PlanConfig, arch: str) -> list[str]:
 
 
 def _shown(value: float) -> str:
-    return return_text(value).replace(",", "")
+    """All digits, so that different targets have different folders."""
+    return f"{value:,}".removesuffix(".0").replace(",", "")
 
 
 def _short(value: object) -> str:
@@ -45,5 +46,5 @@ def _short(value: object) -> str:
 
 
 def return_text(value: float) -> str:
-    """A target return with all its digits and no more: ``3,600``, ``2,965.2``."""
-    return f"{value:,}".removesuffix(".0")
+    """A target return without digits that only rounding errors have: ``3,600``, ``2,965.2``, ``0.0484``."""
+    return f"{value:,.12g}"

@@ -1,13 +1,17 @@
 """Presets: YAML files under ``presets/``, chosen by the dataset's name and the architecture.
 
-Token models have one file per dataset family, and ``base.yaml``; each policy has one file in ``policies/``. Layers, the
-later ones overriding the earlier: the schema's defaults, the base for the size, the dataset's entry, the user's values.
-At laptop size the entry comes before the base: it decides how to sample, and the base how much.
+Token models have one file per dataset family, and ``base.yaml``; each policy has one file in ``policies/``. A file has
+entries by name (``presets``), values that all of them share (``all``), and patterns of datasets that use an entry of
+another name (``datasets``).
+
+Layers, the later ones overriding the earlier: the schema's defaults, the base for the size, the dataset's entry, the
+user's values. At laptop size the entry comes before the base: it decides how to sample, and the base how much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
-from seqrl_cli.config.overrides import merge, nest, sentence
+from seqrl_cli.config.overrides import hint_of, merge, nest, sentence
 from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
@@ -60,7 +64,7 @@ def preset_names(arch: str = DEFAULT) -> list[str]:
 
 
 def preset_for(dataset: str, arch: str = DEFAULT) -> str:
-    """The preset used for a dataset: its own, that of its D4RL counterpart, or ``base``.
+    """The preset used for a dataset: its own, that of its D4RL counterpart, that of a pattern it fits, or ``base``.
 
     Datasets joined by ``+`` use the preset of the first.
     """
@@ -68,7 +72,13 @@ def preset_for(dataset: str, arch: str = DEFAULT) -> str:
     names = preset_names(arch)
     own = dataset.removeprefix("local/").replace("_", "-")
     counterpart = dataset.removeprefix("sim/") + "-v2"
-    return next((name for name in (own, counterpart) if name in names), "base")
+    return next((name for name in (own, counterpart) if name in names), None) or _by_pattern(own, arch) or "base"
+
+
+def _by_pattern(dataset: str, arch: str) -> str | None:
+    """The preset of the first pattern that a dataset fits."""
+    patterns = [entry for family in _sources(arch)[1] for entry in family.get("datasets", {}).items()]
+    return next((name for name, globs in patterns if any(fnmatchcase(dataset, glob) for glob in globs)), None)
 
 
 def default_size(dataset: str) -> str:
@@ -86,7 +96,7 @@ def preset_layers(name: str, size: str, arch: str = DEFAULT) -> dict[str, Any]:
         raise unknown("preset", name, preset_names(arch), "seqrl presets list")
     base, families = _sources(arch)
     family = next((content for content in families if name in content["presets"]), {})
-    entry = family.get("presets", {}).get(name) or {}
+    entry = merge(family.get("all", {}), family.get("presets", {}).get(name) or {})
     if size == "laptop":
         return merge(entry, base[size], base.get(arch, {}).get(size, {}), family.get("laptop", {}))
     return merge(base[size], entry)
@@ -143,7 +153,8 @@ def validate(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"bad value: {sentence(error)}", "`seqrl presets show` prints every key") from error
+        hint = hint_of(error) or "`seqrl presets show` prints every key"
+        raise UsageError(f"bad value: {sentence(error)}", hint) from error
 
 
 def load_config(path: Path) -> Config:

@@ -25,6 +25,9 @@ else:
 
 Size = Literal["paper", "laptop"]
 
+_FORMER_DEFAULTS = {"data.termination_penalty": -100.0, "policy.return_scale": 1e-3}
+"""Configurations of earlier versions may state them for architectures that do not have the key."""
+
 
 class Config(Section):
     """Everything that makes a run repeatable."""
@@ -59,8 +62,10 @@ class Config(Section):
         for dotted in owned_keys():
             section, key = dotted.split(".")
             part: Section = getattr(self, section)
-            if getattr(part, key) != type(part).model_fields[key].default:
-                changed[dotted] = getattr(part, key)
+            value = getattr(part, key)
+            default = type(part).model_fields[key].default
+            if value not in (default, _FORMER_DEFAULTS.get(dotted, default)):
+                changed[dotted] = value
         if wrong := describe_foreign_key(self.model.arch, changed):
             raise ValueError(wrong)
         return self

@@ -12,6 +12,8 @@ from pydantic import Field
 
 from seqrl_cli.config.section import Owned, Section
 
+_PositiveFloat = Annotated[float, Field(gt=0.0)]
+
 _PLANNER, _RETURNS, _EXPLORES = Owned("planner"), Owned("return-conditioned"), Owned("explores")
 
 
@@ -33,8 +35,8 @@ class DataConfig(Section):
         "quantile", description="bins of equal mass or of equal width"
     )
     discount: Annotated[float, _PLANNER] = Field(0.99, gt=0.0, le=1.0, description="discount of the value targets")
-    termination_penalty: Annotated[float | None, _PLANNER] = Field(
-        -100.0, description="reward at a true terminal; null = the data's own"
+    termination_penalty: Annotated[float | Literal["auto"] | None, _PLANNER] = Field(
+        "auto", description="reward at a true terminal; null = the data's own, auto = -100 where terminals are falls"
     )
 
 
@@ -73,7 +75,9 @@ class PolicyConfig(Section):
     optimizer: Literal["lamb", "adamw"] = Field("lamb", description="lamb decays all parameters, adamw only matrices")
     warmup_updates: int = Field(10_000, ge=0, description="updates over which the learning rate rises")
     top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of all steps to train on, best episodes first")
-    return_scale: Annotated[float, _RETURNS] = Field(1e-3, gt=0.0, description="dt, odt: factor of returns-to-go")
+    return_scale: Annotated[_PositiveFloat | Literal["auto"], _RETURNS] = Field(
+        "auto", description="dt, odt: factor of returns-to-go; auto = by the largest return of the data"
+    )
     time_embedding: Annotated[bool, _RETURNS] = Field(False, description="dt, odt: embed the time step")
     stochastic_tanh: Annotated[bool, _EXPLORES] = Field(
         True, description="odt: squash the Gaussian into the action box"

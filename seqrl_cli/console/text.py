@@ -45,6 +45,17 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def amount(value: float, digits: int = 1) -> str:
+    """A measured number with some decimals, or with four significant digits if these would show nothing of it.
+
+    ``2,125.1``, ``0.5``, ``0.0484``, ``1e-09``, ``1.234e+15``.
+    """
+    magnitude = abs(value)
+    if 0 < magnitude < 1 or magnitude >= 1e12:
+        return f"{value:.4g}"
+    return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
 def fact_text(value: Any, grouped: bool = True) -> str:
     """A value as people write it: ``yes``, ``1,200``, ``a, b``, ``–`` for None."""
     if value is None:

@@ -55,6 +55,7 @@ class TokenizedDataset:
         observation_slice: number of leading observation dimensions that were kept; None = all.
         fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
         episodes_sha256: hash of all the dataset's arrays, as stored in the dataset; None if it stores none.
+        terminal_rewards: what became of the rewards at terminals, and why; None without terminals, or if unknown.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -70,6 +71,7 @@ class TokenizedDataset:
     observation_slice: int | None
     fingerprint: str
     episodes_sha256: str | None = None
+    terminal_rewards: str | None = None
 
     @property
     def dims(self) -> int:
@@ -101,6 +103,7 @@ def tokenize(
     termination_penalty: float | None = -100.0,
     observation_slice: int | None = None,
     episodes_sha256: str | None = None,
+    terminal_rewards: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenizedDataset:
     """Fit bins to a dataset and encode it, one dimension at a time.
@@ -115,6 +118,7 @@ def tokenize(
         termination_penalty: reward at true terminals; None keeps the data's own.
         observation_slice: stored with the tokens.
         episodes_sha256: stored with the tokens.
+        terminal_rewards: stored with the tokens.
         progress: called with (dimensions done, all dimensions) after each dimension.
 
     Raises:
@@ -139,6 +143,7 @@ def tokenize(
         observation_slice=observation_slice,
         fingerprint=digest,
         episodes_sha256=episodes_sha256,
+        terminal_rewards=terminal_rewards,
     )
 
 
@@ -178,6 +183,7 @@ def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
         "observation_slice": dataset.observation_slice,
         "fingerprint": dataset.fingerprint,
         "episodes_sha256": dataset.episodes_sha256,
+        "terminal_rewards": dataset.terminal_rewards,
     }
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         write_array(file, "tokens", dataset.tokens)
@@ -219,6 +225,7 @@ def load_tokens(path: Path) -> TokenizedDataset:
         observation_slice=optional("observation_slice", int),
         fingerprint=required("fingerprint", str),
         episodes_sha256=optional("episodes_sha256", str),
+        terminal_rewards=optional("terminal_rewards", str),
     )
     _check_consistency(path, dataset)
     return dataset

@@ -6,9 +6,12 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.envs.limits import ActionBounds
 from seqrl_cli.envs.make import make_env, spaces_of
 
 LoadedDataset = tuple[Episodes, dict[str, Any]]
@@ -52,3 +55,34 @@ def environment_spaces(env_id: str, observation_size: int | None = None) -> Spac
     """
     with closing(make_env(env_id)) as env:
         return spaces_of(env).first_observations(observation_size)
+
+
+_TOLERANCE = 1e-5  # of the box's width: rounding in float32, which is no action outside
+_CLIPPED = "`seqrl plan` clips actions to them"
+_OTHER_SCALE = 0.01  # of the box's bounds: if no action is larger, the data are probably in other units
+
+
+def describe_misfit(
+    actions: np.ndarray, bounds: ActionBounds, env_id: str, *, within_bounds: bool = False
+) -> str | None:
+    """What is odd about actions that lie outside an environment's bounds, or are far smaller; None if all is well.
+
+    Args:
+        actions: (transitions, action_dim).
+        bounds: lowest and highest action, finite, (action_dim,) each.
+        env_id: gymnasium id.
+        within_bounds: whether they are for a model that predicts no action outside the bounds.
+    """
+    low, high = bounds
+    beyond = np.maximum(low - actions, actions - high)
+    outside = int((beyond > _TOLERANCE * (high - low)).sum())
+    if outside:
+        percent = 100 * outside / actions.size
+        count = f"{percent:.0f} % of the actions" if percent >= 1 else f"{outside:,} of {actions.size:,} action values"
+        what = "a model that predicts actions within the bounds cannot reproduce them" if within_bounds else _CLIPPED
+        return f"{count} lie outside {env_id}'s bounds, by up to {beyond.max():.2g}; {what}"
+    largest = float((np.abs(actions) / np.maximum(np.abs(low), np.abs(high))).max())
+    if largest < _OTHER_SCALE:
+        what = "if they are in other units, convert them and download the dataset again"
+        return f"no action is larger than {100 * largest:.2g} % of {env_id}'s bounds; {what}"
+    return None

@@ -231,7 +231,7 @@ def _data_arguments(config: Config) -> dict[str, Plain]:
     return {
         "env": config.dataset,
         "N": config.data.bins,
-        "penalty": config.data.termination_penalty,
+        "penalty": None if config.data.termination_penalty == "auto" else config.data.termination_penalty,
         "sequence_length": section.sequence_length,
         "step": 1,
         "discount": config.data.discount,

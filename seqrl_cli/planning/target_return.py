@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seqrl_cli.config.plan_names import return_text
+from seqrl_cli.console import amount
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.record import RunRecord
 
@@ -58,5 +59,5 @@ def warn_of_return(
     span = (high - low) or abs(high) or 1.0
     reach = max(span, abs(low), abs(high)) if explores else span
     if not low - reach <= target <= high + reach:
-        known = f"the returns in {record.dataset}, which are {low:,.1f} to {high:,.1f}"
+        known = f"the returns in {record.dataset}, which are {amount(low)} to {amount(high)}"
         on_warning(f"{what} {return_text(target)} is far from {known}")

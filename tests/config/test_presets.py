@@ -128,3 +128,41 @@ def test_config_file_round_trip_and_damage(tmp_path):
         path.write_text(content)
         with pytest.raises(SeqrlError, match=words):
             load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "preset", "penalty"),
+    [
+        ("antmaze-umaze-v2", "antmaze", None),
+        ("minari/D4RL/antmaze/umaze-v1", "antmaze", None),
+        ("kitchen-mixed-v0", "kitchen", None),
+        ("relocate-human-v1", "adroit", None),
+        ("maze2d-umaze-v1", "maze2d", None),
+        ("ant-medium-v2", "ant-medium-v2", -100.0),
+        ("local/mine", "base", "auto"),
+    ],
+)
+def test_rewards_at_terminals_are_kept_where_terminals_are_goals(dataset, preset, penalty):
+    for arch in ("gpt", "retnet"):
+        config = resolve_config(dataset, overrides={"model.arch": arch})
+        assert (config.preset, config.data.termination_penalty) == (preset, penalty)
+
+
+@pytest.mark.parametrize(
+    ("keys", "hint"),
+    [
+        ({"model.width": 128}, "use model.width=96, 144 or 192, or model.n_head=2"),
+        ({"model.width": 7}, "use model.width=6, 12 or 18"),
+        ({"model.arch": "retnet", "model.width": 129}, "use model.width=96, 144 or 192"),
+        ({"model.arch": "dt", "model.width": 65}, "use model.width=64, 96 or 128"),
+    ],
+)
+def test_a_width_that_the_heads_cannot_share_comes_with_widths_that_they_can(keys, hint):
+    with pytest.raises(UsageError) as caught:
+        resolve_config("local/mine", overrides=keys)
+    assert caught.value.hint == hint
+
+
+def test_a_value_of_no_type_is_named_by_its_key_alone():
+    with pytest.raises(UsageError, match="data.termination_penalty = 'many'"):
+        resolve_config("local/mine", overrides={"data.termination_penalty": "many"})

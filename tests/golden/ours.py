@@ -28,6 +28,7 @@ TRAIN = (
 )
 ATTENTION = ("model.n_head=2", "model.sequence_length=4", "plan.max_context_transitions=3")
 DROPOUT = ("model.embedding_dropout=0.1", "model.residual_dropout=0.1", "model.attention_dropout=0.1")
+AIM = ("plan.target_return=64.1",)  # the best return, rounded as it was when the numbers were recorded
 PLAY = ("--episodes", "2", "plan.max_steps=6")
 SEARCH = ("--horizon", "2", "--beam-width", "4")
 ONLINE = (
@@ -65,10 +66,10 @@ CASES = {
         ("--arch", "retnet", *ATTENTION, "--mode", "recurrent", "train.updates=5"),
         {"torch": (*SEARCH, "plan.engine=torch")},
     ),
-    "dt": Case(("--arch", "dt", *ATTENTION, *DROPOUT, "policy.time_embedding=true"), {"play": ()}),
-    "odt": Case(("--arch", "odt", *ATTENTION, *DROPOUT), {"play": ()}, ONLINE),
+    "dt": Case(("--arch", "dt", *ATTENTION, *AIM, *DROPOUT, "policy.time_embedding=true"), {"play": ()}),
+    "odt": Case(("--arch", "odt", *ATTENTION, *AIM, *DROPOUT), {"play": ()}, ONLINE),
     "odt-tanh": Case(
-        ("--arch", "odt", *ATTENTION, "policy.stochastic_tanh=true", "policy.optimizer=lamb"),
+        ("--arch", "odt", *ATTENTION, *AIM, "policy.stochastic_tanh=true", "policy.optimizer=lamb"),
         {"play": ("--target-return", "20")},
         (*ONLINE, "online.noise=1"),
     ),

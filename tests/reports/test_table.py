@@ -344,3 +344,16 @@ def test_negative_numbers_stay_numbers_in_spreadsheets(tmp_path):
     write_episode(tmp_path, dataset="-5", **{"return": -1600.5, "score": -0.5})
     (row,) = csv.DictReader(io.StringIO(to_csv(build_table(read_results(tmp_path).episodes))))
     assert (row["dataset"], row["return_mean"], row["score_mean"]) == ("-5", "-1600.5", "-50.0")
+
+
+def test_without_reference_scores_the_statistics_are_those_of_the_return(tmp_path):
+    for episode, return_ in enumerate((0.01, 0.02, 0.03, 0.04)):
+        folder = tmp_path / "dt-s42" / "plans" / "RTG0.0484-ctx5-s0"
+        write_episode(folder, episode, run="dt-s42", dataset="local/mine", score=None, **{"return": return_})
+    table = build_table(read_results(tmp_path).episodes)
+    text = shown(table, 150)
+    assert "0.025 ± 0.00559" in text and "[0.01" in text and "are those of the return" in text
+    assert "0.025 ± 0.00559" in to_markdown(table)
+    assert r"$0.025^\dagger$" in to_latex(table.comparison) and "returns, of data" in to_latex(table.comparison)
+    (row,) = csv.DictReader(io.StringIO(to_csv(table)))
+    assert float(row["return_iqm"]) == pytest.approx(0.025) and row["score_mean"] == ""

@@ -21,6 +21,10 @@ SCORE_NOTE = (
     "score: 0 is a random policy, 100 D4RL's reference policy; "
     "95 % interval: bootstrap of the mean, over seeds and their episodes"
 )
+RETURN_NOTE = (
+    "without reference scores, ±, the 95 % interval and IQM are those of the return; the attributes reference_min and "
+    "reference_max of a data file give scores"
+)
 CUT_NOTE = (
     "cut after N steps: plan.max_steps ended these episodes, so their returns and scores do not compare with those of "
     "complete episodes"
@@ -58,6 +62,11 @@ class ResultRow:
     online_steps: float | None = None
     cut: int = 0
     cut_at: int | None = None
+
+    @property
+    def measure(self) -> Summary:
+        """Statistics of the score, or of the return where there is none."""
+        return self.score or self.return_
 
 
 @dataclass(frozen=True)
@@ -151,6 +160,8 @@ def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow]) -> lis
         notes.append(CUT_NOTE)
     if rows:
         notes.append(SCORE_NOTE)
+    if any(row.score is None for row in rows):
+        notes.append(RETURN_NOTE)
     if deltas:
         notes.append(DELTA_NOTE)
     return notes
@@ -161,8 +172,10 @@ def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> 
     columns = [_published_column(method, alone=not rows) for method in published]
     methods = sorted({row.method for row in rows}, key=natural_order)
     for method in methods:
-        own = {row.dataset: row.score for row in rows if row.method == method}
-        cells = {dataset: Cell(score.mean, score.standard_error) for dataset, score in own.items() if score}
+        own = [row for row in rows if row.method == method]
+        cells = {
+            row.dataset: Cell(row.measure.mean, row.measure.standard_error, is_return=row.score is None) for row in own
+        }
         title = " ".join([method, *remarks([row for row in rows if row.method == method])])
         columns.append(Column(title, title, cells, own=True))
     datasets = {row.dataset for row in rows} | (set(D4RL_DATASETS) if published else set())

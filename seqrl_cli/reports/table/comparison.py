@@ -18,10 +18,17 @@ NINE_DATASETS = tuple(dataset for dataset in D4RL_DATASETS if not dataset.starts
 
 @dataclass(frozen=True)
 class Cell:
-    """A score, where 100 is the reference policy, and its standard error if known."""
+    """A score, where 100 is the reference policy, and its standard error if known.
+
+    Attributes:
+        mean: the score, or the return.
+        error: its standard error; None if unknown.
+        is_return: whether it is a return, because the dataset has no reference scores.
+    """
 
     mean: float
     error: float | None = None
+    is_return: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,15 @@ class Column:
         """Whether any cell has a standard error."""
         return any(cell.error is not None for cell in self.cells.values())
 
+    @property
+    def has_returns(self) -> bool:
+        """Whether any cell is a return instead of a score."""
+        return any(cell.is_return for cell in self.cells.values())
+
     def average(self, datasets: Iterable[str]) -> float | None:
         """The mean over ``datasets``; None if one of them is missing."""
         cells = [self.cells.get(dataset) for dataset in datasets]
-        found = [cell.mean for cell in cells if cell is not None]
+        found = [cell.mean for cell in cells if cell is not None and not cell.is_return]
         return float(np.mean(found)) if len(found) == len(cells) else None
 
 

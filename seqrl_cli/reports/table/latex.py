@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, Comparison, dataset_titles
 from seqrl_cli.reports.table.escape import latex
+from seqrl_cli.reports.table.text import fixed, measured
 
 CAPTION = "Normalised scores, mean and standard error over episodes: 0 is a random policy, 100 the reference policy."
+RETURN_CAPTION = r" $\dagger$: returns, of data without reference scores."
 _MISSING = "$-$"
 
 
@@ -31,7 +33,8 @@ def to_latex(comparison: Comparison) -> str:
         cells = [_average(value, column) for value, column in zip(values, comparison.columns, strict=True)]
         lines.append(_row([rf"\multicolumn{{2}}{{c}}{{\bf {title}}}", *cells]))
     # the published table has no caption; with our results a caption explains the scores
-    caption = [rf"\caption{{{CAPTION}}}"] if any(column.own for column in comparison.columns) else []
+    text = CAPTION + (RETURN_CAPTION if any(column.has_returns for column in comparison.columns) else "")
+    caption = [rf"\caption{{{text}}}"] if any(column.own for column in comparison.columns) else []
     lines += [r"\bottomrule", r"\end{tabular}", *caption, r"\label{table:d4rl}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
@@ -56,8 +59,11 @@ def _dataset_row(dataset: str, columns: tuple[Column, ...]) -> str:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return _MISSING
-    error = rf" \scriptsize{{\raisebox{{1pt}}{{$\pm {cell.error:.1f}$}}}}" if cell.error is not None else ""
-    return f"${cell.mean:.1f}$" + error
+    mean, spread = cell.mean, cell.error
+    shown = measured if cell.is_return else fixed
+    mark = r"^\dagger" if cell.is_return else ""
+    error = rf" \scriptsize{{\raisebox{{1pt}}{{$\pm {shown(spread)}$}}}}" if spread is not None else ""
+    return f"${shown(mean)}{mark}$" + error
 
 
 def _average(value: float | None, column: Column) -> str:

@@ -17,11 +17,14 @@ from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width, w
 from seqrl_cli.reports.table.text import (
     MISSING,
     cell_text,
+    delta_interval_text,
     delta_text,
     fixed,
     interval_text,
     iqm_text,
-    score_interval_text,
+    mean_interval_text,
+    measured,
+    return_text,
     score_text,
 )
 
@@ -53,17 +56,17 @@ _STATISTICS = (
     ),
     _Statistic(
         "95 % interval",
-        lambda row: score_interval_text(row.score),
+        mean_interval_text,
         lambda row: interval_text(row.interval) if row.interval else "",
-        lambda row: interval_text(row.score_interval),
+        delta_interval_text,
     ),
     _Statistic(
         "return",
-        lambda row: fixed(row.return_.mean, 0),
-        lambda row: fixed(row.mean_return, 0),
+        return_text,
+        lambda row: measured(row.mean_return, 0),
         lambda row: delta_text(row.return_, digits=0),
     ),
-    _Statistic("IQM", lambda row: iqm_text(row.score)),
+    _Statistic("IQM", iqm_text),
     _Statistic("steps", lambda row: f"{row.steps:.0f}"),
     _Statistic("fell", lambda row: f"{100 * row.terminated:.0f} %"),
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),

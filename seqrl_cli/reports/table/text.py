@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
+from seqrl_cli.console import amount
 from seqrl_cli.reports.statistics import Summary
 from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, dataset_titles
@@ -16,7 +18,8 @@ MISSING = "–"
 _FIELDS = (
     *("kind", "dataset", "method", "episodes"),
     *("score_mean", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
-    *("return_mean", "return_standard_error", "return_low", "return_high", "steps", "terminated", "seconds_per_step"),
+    *("return_mean", "return_standard_error", "return_low", "return_high"),
+    *("return_iqm", "return_iqm_low", "return_iqm_high", "steps", "terminated", "seconds_per_step"),
     *("runs", "iterations", "online_steps", "cut_episodes"),
 )
 
@@ -67,21 +70,37 @@ def fixed(value: float, digits: int = 1) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def return_text(row: ResultRow, digits: int = 0) -> str:
+    """The mean return; with its standard error where there is no score that has one."""
+    error = row.return_.standard_error if row.score is None else None
+    mean = measured(row.return_.mean, digits if error is None else 1)
+    return mean + (f" ± {measured(error)}" if error is not None else "")
+
+
+def measured(value: float, digits: int = 1) -> str:
+    """A return, which may be far smaller than one, without separators between thousands."""
+    return amount(value, digits).replace(",", "")
+
+
 def cell_text(cell: Cell | None) -> str:
     """A cell as text; a dash without a figure."""
     if cell is None:
         return MISSING
+    if cell.is_return:
+        return f"return {measured(cell.mean)}" + (f" ± {measured(cell.error)}" if cell.error is not None else "")
     return fixed(cell.mean) + (f" ± {cell.error:.1f}" if cell.error is not None else "")
 
 
-def iqm_text(summary: Summary | None) -> str:
-    """The interquartile mean; a dash without a score."""
-    return fixed(summary.iqm) if summary else MISSING
+def iqm_text(row: ResultRow) -> str:
+    """The interquartile mean of the score, or of the return without one."""
+    return measured(row.return_.iqm) if row.score is None else fixed(row.score.iqm)
 
 
-def score_interval_text(summary: Summary | None) -> str:
-    """The mean's interval; a dash without a score."""
-    return interval_text(summary.mean_interval if summary else None)
+def mean_interval_text(row: ResultRow) -> str:
+    """The interval of the mean score, or of the mean return without one."""
+    if row.score is not None:
+        return interval_text(row.score.mean_interval)
+    return interval_text(row.return_.mean_interval, measured)
 
 
 def delta_text(difference: float | None, digits: int = 1) -> str:
@@ -92,9 +111,14 @@ def delta_text(difference: float | None, digits: int = 1) -> str:
     return f"+{text}" if float(text) > 0 else text
 
 
-def interval_text(interval: tuple[float, float] | None) -> str:
+def interval_text(interval: tuple[float, float] | None, shown: Callable[[float], str] = fixed) -> str:
     """An interval as ``"[38.2, 61.0]"``; a dash if unknown."""
-    return f"[{fixed(interval[0])}, {fixed(interval[1])}]" if interval else MISSING
+    return f"[{shown(interval[0])}, {shown(interval[1])}]" if interval else MISSING
+
+
+def delta_interval_text(row: DeltaRow) -> str:
+    """The interval of a difference of scores, or of returns without scores."""
+    return interval_text(row.return_interval, measured) if row.score is None else interval_text(row.score_interval)
 
 
 def _record(kind: str, dataset: str, method: str, **values: Any) -> dict[str, Any]:
@@ -104,6 +128,7 @@ def _record(kind: str, dataset: str, method: str, **values: Any) -> dict[str, An
 def _own_record(row: ResultRow) -> dict[str, Any]:
     return_ = row.return_
     return_low, return_high = return_.mean_interval or (None, None)
+    return_iqm_low, return_iqm_high = return_.iqm_interval or (None, None)
     return _record(
         "result",
         row.dataset,
@@ -114,6 +139,9 @@ def _own_record(row: ResultRow) -> dict[str, Any]:
         return_standard_error=return_.standard_error,
         return_low=return_low,
         return_high=return_high,
+        return_iqm=return_.iqm,
+        return_iqm_low=return_iqm_low,
+        return_iqm_high=return_iqm_high,
         steps=row.steps,
         terminated=row.terminated,
         seconds_per_step=row.seconds_per_step,
@@ -182,12 +210,12 @@ def _markdown_results(table: ResultsTable) -> str:
     ]
     lines += [
         f"| {markdown(row.dataset)} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
-        f"| {score_interval_text(row.score)} | {iqm_text(row.score)} | {row.return_.mean:.1f} | {row.steps:.0f} |"
+        f"| {mean_interval_text(row)} | {iqm_text(row)} | {return_text(row, 1)} | {row.steps:.0f} |"
         for row in table.rows
     ]
     lines += [
         f"| {markdown(row.dataset)} | **{markdown(row.label)}** | {row.pairs} | {delta_text(row.score)} "
-        f"| {interval_text(row.score_interval)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
+        f"| {delta_interval_text(row)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
         for row in table.deltas
     ]
     for reference in table.references:
@@ -196,7 +224,7 @@ def _markdown_results(table: ResultsTable) -> str:
         lines.append(
             f"| {markdown(reference.dataset)} | *{markdown(reference.name)}* | {count} | {score} "
             f"| {interval_text(reference.interval)} | {MISSING} "
-            f"| {reference.mean_return:.1f} | {MISSING} |"
+            f"| {measured(reference.mean_return)} | {MISSING} |"
         )
     return "\n".join(lines)
 

@@ -9,7 +9,7 @@ from seqrl_cli.artifacts.disk import disk_text
 from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import Console, byte_size, counted
+from seqrl_cli.console import Console, amount, byte_size, counted
 from seqrl_cli.data.download.mirrors import locations
 
 
@@ -44,7 +44,7 @@ class DatasetReport:
         """Two lines for a person."""
         score = f", score {self.score:.1f}" if self.score is not None else ""
         size = f"{counted(self.transitions, 'transition')} in {counted(self.episodes, 'episode')}"
-        return f"{self.dataset}: {size}, mean return {self.mean_return:,.1f}{score}\n{self.path}"
+        return f"{self.dataset}: {size}, mean return {amount(self.mean_return)}{score}\n{self.path}"
 
 
 def run(request: DownloadRequest, console: Console) -> DatasetReport:
@@ -57,6 +57,8 @@ def run(request: DownloadRequest, console: Console) -> DatasetReport:
     fresh = dataset.ensure(request.config.data, console, force=request.force)
     if not fresh:
         console.note(f"{dataset.id} already exists; --force makes it again")
+    elif misfit := dataset.describe_misfit(dataset.load_episodes()):
+        console.warn(f"{dataset.id}: {misfit}")
     return summarize(dataset, fresh=fresh)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seqrl_cli.config.plan_names import return_text
-from seqrl_cli.console import Console, counted
+from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.online.context import FinetuneContext
 from seqrl_cli.tracking.metrics import OnlineLine
 from seqrl_cli.workflows.finetune.resolve import FinetuneJob
@@ -29,13 +29,14 @@ def announce(job: FinetuneJob, context: FinetuneContext, console: Console) -> No
 def live_line(line: OnlineLine) -> str:
     """The latest iteration, for the progress bar."""
     parts = [
-        ("return", line.get("exploration_return"), ",.0f"),
         ("entropy", line.get("entropy"), ".2f"),
         ("temperature", line.get("temperature"), ".3f"),
         ("buffer", line.get("buffer"), ",d"),
         ("steps", line.env_steps, ",d"),
     ]
-    return " · ".join(f"{name} {value:{form}}" for name, value, form in parts if value is not None)
+    explored = line.get("exploration_return")
+    texts = [] if explored is None else [f"return {amount(explored, 0)}"]
+    return " · ".join([*texts, *(f"{name} {value:{form}}" for name, value, form in parts if value is not None)])
 
 
 def evaluation_line(line: OnlineLine) -> str:
@@ -43,4 +44,4 @@ def evaluation_line(line: OnlineLine) -> str:
     score = line.get("evaluation_score")
     scored = "" if score is None else f", score {score:.1f}"
     before = f" ({live_line(line)})" if line.iteration else " (before fine-tuning)"
-    return f"iteration {line.iteration:,}: return {line.number('evaluation_return'):,.1f}{scored}{before}"
+    return f"iteration {line.iteration:,}: return {amount(line.number('evaluation_return'))}{scored}{before}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from seqrl_cli.config.model_sections import AttentionSection
 from seqrl_cli.config.presets import dump_config, load_config
-from seqrl_cli.console import Console, Progress, counted
+from seqrl_cli.console import Console, Progress, amount, counted
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.files.atomic import write_text_atomic
@@ -53,15 +53,15 @@ class FinetuneReport:
 
     def text(self) -> str:
         """Three lines for a person."""
-        amount = f"{counted(self.iterations, 'iteration')}, {counted(self.env_steps, 'environment step')}"
+        done = f"{counted(self.iterations, 'iteration')}, {counted(self.env_steps, 'environment step')}"
         change = f"return {_figure(self.return_before)} before, {_figure(self.return_after)} after"
         if self.score_after is not None:
             change += f"; score {_figure(self.score_before)} before, {_figure(self.score_after)} after"
-        return f"{amount} in {self.seconds:,.0f} s\n{change}\n{self.run}"
+        return f"{done} in {self.seconds:,.0f} s\n{change}\n{self.run}"
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}"
+    return "–" if value is None else amount(value)
 
 
 def run(request: FinetuneRequest, console: Console) -> FinetuneReport:

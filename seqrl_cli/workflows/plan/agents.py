@@ -14,7 +14,7 @@ from seqrl_cli.config.architectures import ARCHITECTURES, in_words
 from seqrl_cli.config.owners import has_key, owners
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.plan_names import return_text
-from seqrl_cli.console import counted
+from seqrl_cli.console import amount, counted
 from seqrl_cli.errors import UsageError
 from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.decoding.interface import Decoder
@@ -122,8 +122,8 @@ class PolicyAgentSpec:
 
     def facts(self, num_envs: int) -> dict[str, str]:
         """See :class:`AgentSpec`."""
-        low, high = self.trained.record.return_range or (None, None)
-        return {} if low is None else {"returns in the data": f"{low:,.1f} to {high:,.1f}"}
+        in_data = self.trained.record.return_range
+        return {} if in_data is None else {"returns in the data": " to ".join(map(amount, in_data))}
 
 
 def _at_once(num_envs: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.console import Console, counted
+from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
@@ -46,9 +46,9 @@ class PlanReport:
     def text(self, profile: bool = False) -> str:
         """A few lines for a person."""
         score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
-        error = f" ± {self.standard_error:,.1f}" if self.episodes > 1 else ""
+        error = f" ± {amount(self.standard_error)}" if self.episodes > 1 else ""
         played = counted(self.episodes, "episode")
-        line = f"{played}: return {self.mean_return:,.1f}{error}{score}, {self.mean_steps:,.0f} steps"
+        line = f"{played}: return {amount(self.mean_return)}{error}{score}, {self.mean_steps:,.0f} steps"
         lines = [line, self.folder]
         total = sum(self.profile.values())
         if profile and total:
@@ -200,7 +200,7 @@ def _episode_line(session: PlanSession, record: EpisodeRecord) -> str:
     score = f", score {percent:.1f}" if percent is not None else ""
     end = "fell" if record.terminated else "to the limit"
     steps = f"{len(record.actions)} steps ({end})"
-    return f"episode {record.episode}: return {record.total_reward:,.1f}{score}, {steps}"
+    return f"episode {record.episode}: return {amount(record.total_reward)}{score}, {steps}"
 
 
 def _score(session: PlanSession, record: EpisodeRecord) -> float | None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
@@ -63,7 +65,23 @@ def warn_before_training(request: TrainRequest, job: TrainJob, console: Console)
         )
     if not job.validation:
         console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
+    _warn_of_actions(request, job, console)
     try:
         check_plan(job.model, config)
     except SeqrlError as error:
         console.warn(f"`seqrl plan` will refuse this configuration: {error.message}")
+
+
+def _warn_of_actions(request: TrainRequest, job: TrainJob, console: Console) -> None:
+    """Warn of actions that the environment does not take, and whether the model can predict them."""
+    dataset = request.dataset
+    if dataset.env_id is None or not dataset.exists:
+        return
+    config = request.config
+    bounded = isinstance(job.data, PolicyData) and (
+        not has_key(config.model.arch, "policy.stochastic_tanh") or config.policy.stochastic_tanh
+    )
+    episodes = job.data.episodes if isinstance(job.data, PolicyData) else dataset.load_vectors()
+    misfit = dataset.describe_misfit(episodes, within_bounds=bounded)
+    if misfit is not None:
+        console.warn(f"{dataset.id}: {misfit}")
