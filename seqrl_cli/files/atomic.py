@@ -95,11 +95,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     with writing(path):
         _sweep(path.parent, rf"\.{re.escape(path.stem)}-{_RANDOM}\.tmp{re.escape(path.suffix)}")
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
-        temporary = Path(name)
+        descriptor, temporary = _locked_temporary(path)
         try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield temporary
             temporary.chmod(0o666 & ~_umask())
             fsync(temporary)
@@ -108,6 +105,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """Descriptor and path of a new file beside ``path``, locked where the file system can."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another process is removing it, because it had no lock yet
+            os.close(descriptor)
+            continue
+        except OSError:  # no locks here, and so nobody removes it
+            return descriptor, Path(name)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)
 
 
 def sweep(folder: Path) -> None:

@@ -22,9 +22,12 @@ def parse_json(text: str | bytes) -> Any:
     """Parse one JSON value. NaN and Infinity are numbers, as Python writes them.
 
     Raises:
-        JsonError: it is not JSON, nested more than a hundred levels deep, or has a whole number of over 300 digits.
+        JsonError: it is not JSON, has more than 16 million characters, is nested more than a hundred levels deep, or
+            has a whole number of more than 300 digits.
         TextError: it is bytes that are not text in UTF-8.
     """
+    if len(text) > MAX_TEXT_BYTES:
+        raise JsonError(f"it has {len(text):,} characters, more than the {MAX_TEXT_BYTES:,} that such a text may have")
     text = decode(text) if isinstance(text, bytes) else text
     whole = _whole_number if _LONG_NUMBER.search(text) else None
     try:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from seqrl_cli.errors import SeqrlError
 
-MAX_TEXT_BYTES = 64 * 2**20
+MAX_TEXT_BYTES = 16 * 2**20
 
 _SMALL_BYTES = 64 * 2**20
 _MAX_INFLATION = 100
@@ -53,7 +54,7 @@ def check_regular(path: Path) -> None:
     _refuse_special(path.stat().st_mode, path)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file for reading bytes; links to files are followed.
 
     Raises:
@@ -61,15 +62,18 @@ def open_regular(path: Path) -> BinaryIO:
         OSError: it is missing or cannot be read.
     """
     check_regular(path)  # before it is opened, because some devices act on that
-    return _checked(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path, "rb")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    _check_open(descriptor, path)
+    return open(descriptor, "rb")
 
 
-def open_own(path: Path, mode: str) -> BinaryIO:
+def open_own(path: Path, mode: str, buffering: int = -1) -> BinaryIO:
     """Open a file of ours for writing bytes; a link is not followed, wherever it leads.
 
     Args:
         path: the file, which is created when absent.
         mode: ``wb`` empties the file, ``ab`` appends to it, and ``r+b`` writes into it.
+        buffering: as for Python's ``open``.
 
     Raises:
         NotRegularError: it is a link, a folder, a pipe, a device or a socket.
@@ -83,16 +87,16 @@ def open_own(path: Path, mode: str) -> BinaryIO:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):  # what the flags make of links and pipes
             _refuse_special(path.lstat().st_mode, path)
         raise
-    file = _checked(descriptor, path, mode)
+    _check_open(descriptor, path)
     if mode == "wb":
-        file.truncate()
-    return file
+        os.ftruncate(descriptor, 0)
+    return cast(BinaryIO, open(descriptor, mode, buffering=buffering))
 
 
-def _checked(descriptor: int, path: Path, mode: str) -> BinaryIO:
+def _check_open(descriptor: int, path: Path) -> None:
+    """Close what turns out to be no regular file, and raise."""
     try:
         _refuse_special(os.fstat(descriptor).st_mode, path)
-        return open(descriptor, mode)  # type: ignore[return-value]
     except BaseException:
         os.close(descriptor)
         raise
@@ -105,7 +109,7 @@ def _refuse_special(mode: int, path: Path) -> None:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Read a whole file; never more than ``limit + 1`` bytes of it.
+    """Read a whole file.
 
     Raises:
         TooLargeError: it has more than ``limit`` bytes.
@@ -114,12 +118,10 @@ def read_bytes(path: Path, limit: int) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(limit + 1) if size <= limit else b""
-    if size > limit or len(content) > limit:
-        size = max(size, len(content))
-        message = f"it has {size:,} bytes, more than the {limit:,} that such a file may have"
-        raise TooLargeError(errno.EFBIG, message, str(path))
-    return content
+        if size > limit:
+            message = f"it has {size:,} bytes, more than the {limit:,} that such a file may have"
+            raise TooLargeError(errno.EFBIG, message, str(path))
+        return file.read(size)  # not what is appended meanwhile
 
 
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
@@ -148,6 +150,11 @@ def decode(content: bytes) -> str:
         raise TextError(
             f"it is not text in UTF-8 (line {line} contains the byte 0x{content[error.start]:02x})"
         ) from error
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What to say after ``cannot read X: `` of an error of this module, or of another that a file caused."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 def check_size(claimed: int, file_bytes: int, source: str) -> None:

@@ -26,15 +26,16 @@ from numpy.typing import NDArray
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import atomic_path, write_text_atomic
-from seqrl_cli.files.hdf5 import Scalar, open_hdf5
+from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.files.hdf5 import Scalar, open_hdf5, write_hdf5
+from seqrl_cli.files.json_text import parse_json
+from seqrl_cli.files.regular import TextError, read_text, reason
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
 ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
 
 # Every release since 0.5.0 opens files with this version; the layout has not changed since.
 _VERSION = "0.5.0"
-_MAX_METADATA_BYTES = 64 * 2**20
 _COLUMNS = {"rewards": "rewards", "terminals": "terminations", "timeouts": "truncations"}
 _COPIED = ("minari_version", "algorithm_name", "code_permalink")
 _LAST_OBSERVATION = "The observation after an episode's last step was not recorded; it repeats the one before."
@@ -129,7 +130,7 @@ def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
     assert re.fullmatch(ID_PATTERN, facts.dataset_id)
     place = folder / "data"
     (place / METADATA).unlink(missing_ok=True)
-    with atomic_path(place / MAIN) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with write_hdf5(place / MAIN, track_order=True) as file:
         for index in range(len(episodes)):
             _write_episode(file.create_group(f"episode_{index}"), episodes, index)
     bound = np.full(episodes.observation_dim, np.inf, np.float32)
@@ -182,11 +183,9 @@ def _require_data(folder: Path) -> Path:
 def _read_metadata(place: Path) -> dict[str, Any]:
     path = place / METADATA
     try:
-        if path.stat().st_size > _MAX_METADATA_BYTES:
-            raise SeqrlError(f"{path} has {path.stat().st_size:,} bytes, too many for metadata", FILE_HINT)
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SeqrlError(f"cannot read {path}: {error}", FILE_HINT) from error
+        text = read_text(path)
+    except (OSError, TextError) as error:
+        raise SeqrlError(f"cannot read {path}: {reason(error)}", FILE_HINT) from error
     return _json(text, path)
 
 
@@ -195,8 +194,8 @@ def _json(text: object, source: Path) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        value = json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text) if isinstance(text, str) else text
+    except ValueError as error:
         raise SeqrlError(f"{source} has metadata that is not JSON: {str(error):.80}", FILE_HINT) from error
     if not isinstance(value, dict):
         raise SeqrlError(f"{source} has metadata of type {type(value).__name__}, not an object", FILE_HINT)

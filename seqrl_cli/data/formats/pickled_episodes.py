@@ -7,6 +7,7 @@ array, a list of numbers or a list of arrays; a single dictionary of flat column
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.data.safe_pickle.read import BoundedFile, parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray, is_shape
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import open_regular
 
 MAX_BYTES = 16 * 2**30
 MAX_INSTRUCTIONS = 20_000_000
@@ -36,15 +38,16 @@ def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
         SeqrlError: the file is missing or damaged, or contains other data.
         RefusedFileError: it could only be read by running code, or is too large.
     """
-    if not path.is_file():
-        raise SeqrlError(f"there is no file {path}", FILE_HINT)
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a pickle")
     try:
-        with path.open("rb", buffering=2**20) as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                message = f"has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a pickle"
+                raise RefusedFileError(str(path), message)
             stream = BoundedFile(file, size)
             value = parse_pickle(stream, str(path), ARRAYS, max_instructions=MAX_INSTRUCTIONS)
+    except FileNotFoundError as error:
+        raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
     return to_episodes(value, str(path), size, options)
