@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-
 MAX_CHARACTERS = 2000
 """Of a message; the middle of a longer one, which repeats somebody's huge value, is left out."""
 

@@ -13,7 +13,6 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.errors import UsageError, nearest, unknown
 from seqrl_cli.files.yaml_text import parse_yaml
 
-
 _SHORT = reprlib.Repr()  # of values that may be huge
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 _SHORT.maxlevel = 2

@@ -47,13 +47,22 @@ class _Inside:
         return _inside(found) if isinstance(found, h5py.HLObject) else found
 
     def __contains__(self, name: Any) -> bool:
-        """Whether there is such a link; it is not followed."""
-        return all(self.id.links.exists(path.encode()) for path in _steps(name))  # type: ignore[attr-defined]
+        """Whether there is something of this name; a link counts, although it is not followed."""
+        here = self.id  # type: ignore[attr-defined]
+        *parents, last = _steps(name) or [b"."]
+        for path in parents:
+            if not here.links.exists(path):
+                return False
+            if here.links.get_info(path).type != h5py.h5l.TYPE_HARD:
+                return True
+            if h5py.h5o.get_info(here, path).type != h5py.h5o.TYPE_GROUP:
+                return False
+        return bool(last == b"." or here.links.exists(last))
 
     def _refuse_links(self, name: Any) -> None:
         links = self.id.links  # type: ignore[attr-defined]
-        for path in _steps(name):
-            if links.exists(path.encode()) and links.get_info(path.encode()).type != h5py.h5l.TYPE_HARD:
+        for path in _steps(name) if name in self else ():
+            if links.get_info(path).type != h5py.h5l.TYPE_HARD:
                 file = self.file.filename  # type: ignore[attr-defined]
                 raise SeqrlError(f"{file}: {name} is a link, and links are not followed", _ELSEWHERE_HINT)
 
@@ -66,10 +75,10 @@ class _InsideGroup(_Inside, h5py.Group):  # type: ignore[misc]
     pass
 
 
-def _steps(name: Any) -> list[str]:
+def _steps(name: Any) -> list[bytes]:
     """``obs/robot`` → ``obs``, ``obs/robot``; for anything but text, such as a reference, nothing."""
     parts = [part for part in name.split("/") if part not in ("", ".")] if isinstance(name, str) else []
-    return ["/".join(parts[: end + 1]) for end in range(len(parts))]
+    return ["/".join(parts[: end + 1]).encode() for end in range(len(parts))]
 
 
 def _inside(found: Any) -> Any:
