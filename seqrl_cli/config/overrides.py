@@ -113,6 +113,8 @@ def sentence(error: ValidationError) -> str:
     if first["type"] == "literal_error":
         close = nearest(f"{_SHORT.repr(first['input'])}".strip("'"), re.findall("'([^']+)'", first["ctx"]["expected"]))
         reason += f"; did you mean {close!r}?" if close else ""
+    if first["type"] == "missing":
+        return f"{key} is missing"
     if first["type"] == "value_error":
         return reason
     return f"{key} = {_SHORT.repr(first['input'])}: {reason[0].lower()}{reason[1:]}"

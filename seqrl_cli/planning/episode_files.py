@@ -190,7 +190,7 @@ def read_episode(path: Path) -> EpisodeFile:
         SeqrlError: a newer seqrl wrote it.
     """
     path = path.with_suffix(".json")
-    if not path.is_file():
+    if not path.exists():
         raise DamagedEpisodeError(f"there is no file {path}", _MISSING)
     try:
         values = read_object(path)
