@@ -394,7 +394,7 @@ def test_a_model_that_cannot_be_compiled(seqrl, monkeypatch):
 
 
 def test_files_that_no_parser_takes_are_named(runs, seqrl):
-    (runs / RUN / "config.yaml").write_text("dataset: 2020-13-01\n")
+    (runs / RUN / "config.yaml").write_text("dataset: [1\n")
     assert_refused(seqrl("plan"), 1, "config.yaml cannot be read as YAML", "")
     (runs / RUN / "run.json").write_text('{"seed": ' + "9" * 5000 + "}")
     assert "is damaged" in seqrl("runs").stderr
