@@ -20,6 +20,7 @@ from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 from seqrl_cli.files.hdf5 import Scalar
+from seqrl_cli.files.json_text import parse_json
 
 # Attributes that are computed whenever a dataset is written, whatever its source file states.
 _COMPUTED = ("step_limit", "action_low", "action_high", "spaces", "episodes_sha256")
@@ -187,7 +188,7 @@ def _spaces(stated: Mapping[str, Scalar]) -> Spaces | None:
 def _vector(stated: Mapping[str, Scalar], name: str) -> np.ndarray | None:
     """An attribute that holds an array of finite numbers as JSON."""
     try:
-        values = np.asarray(json.loads(_text(stated, name) or ""), np.float64)
+        values = np.asarray(parse_json(_text(stated, name) or ""), np.float64)
     except (ValueError, TypeError):
         return None
     return values if values.ndim == 1 and np.isfinite(values).all() else None

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.errors import unknown
 from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.files.yaml_text import dump_yaml, read_package_yaml
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def load_behaviour(family: str, folder: Path | None = None) -> Behaviour:
     families = list_families(folder)
     if family not in families:
         raise unknown("environment family", family, families)
-    content = yaml.safe_load((_folder(folder) / f"{family}.yaml").read_text())
+    content = read_package_yaml(_folder(folder) / f"{family}.yaml")
     replay = [{"noise_std": content["replay"]["noise_std"], **row} for row in content["replay"]["iterates"]]
     return Behaviour(
         family=family,
@@ -89,7 +89,7 @@ def save_behaviour(behaviour: Behaviour, folder: Path | None = None) -> Path:
         },
     }
     path = _folder(folder) / f"{behaviour.family}.yaml"
-    text = yaml.safe_dump(sections, default_flow_style=None, sort_keys=False, width=118)
+    text = dump_yaml(sections, default_flow_style=None, allow_unicode=False, width=118)
     write_text_atomic(path, _HEADER + text)
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from importlib import metadata
@@ -10,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from seqrl_cli.files.json_text import parse_json
 
 CONSTRAINTS = "constraints.txt"
 
@@ -74,7 +75,7 @@ def _checkout() -> tuple[Path | None, bool]:
     The folder is None if it was no checkout, and ``.`` if it is the working directory.
     """
     with suppress(metadata.PackageNotFoundError, ValueError, KeyError):
-        record = json.loads(metadata.distribution("seqrl").read_text("direct_url.json") or "")
+        record = parse_json(metadata.distribution("seqrl").read_text("direct_url.json") or "")
         folder = Path(url2pathname(urlsplit(record["url"]).path))
         if (folder / CONSTRAINTS).is_file():
             shown = Path() if folder.resolve() == Path.cwd() else folder

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.errors import UsageError, nearest, unknown
+from seqrl_cli.files.yaml_text import parse_yaml
+
+_SHORT = reprlib.Repr()  # of values that may be huge
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
+_SHORT.maxlevel = 2
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -44,13 +49,16 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, 
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
-            raise UsageError(f"{argument!r} is not of the form key=value", "for example train.learning_rate=3e-4")
+            raise UsageError(
+                f"{_SHORT.repr(argument)} is not of the form key=value", "for example train.learning_rate=3e-4"
+            )
         if key not in known:
             raise unknown("key", key, known, "seqrl presets show base")
         try:
-            overrides[key] = yaml.safe_load(text)
-        except (ValueError, yaml.YAMLError) as error:
-            raise UsageError(f"the value of {key!r} cannot be read: {text!r}", "quote it for the shell") from error
+            overrides[key] = parse_yaml(text)
+        except ValueError as error:
+            shown = _SHORT.repr(text)
+            raise UsageError(f"the value of {key!r} cannot be read: {shown}", "quote it for the shell") from error
     return overrides
 
 
@@ -108,10 +116,12 @@ def sentence(error: ValidationError) -> str:
     tags = (*ARCHITECTURES, "float", "int", "str")  # of a section, or of one of several types
     parts = (str(part) for part in first["loc"] if part not in tags)
     key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # without the types of a union
-    reason = first["msg"].removeprefix("Value error, ")
+    reason = f"{first['msg'].removeprefix('Value error, '):.300}"
     if first["type"] == "literal_error":
-        close = nearest(str(first["input"]), re.findall("'([^']+)'", first["ctx"]["expected"]))
+        close = nearest(f"{_SHORT.repr(first['input'])}".strip("'"), re.findall("'([^']+)'", first["ctx"]["expected"]))
         reason += f"; did you mean {close!r}?" if close else ""
+    if first["type"] == "missing":
+        return f"{key} is missing"
     if first["type"] == "value_error":
         return reason
-    return f"{key} = {first['input']!r}: {reason[0].lower()}{reason[1:]}"
+    return f"{key} = {_SHORT.repr(first['input'])}: {reason[0].lower()}{reason[1:]}"

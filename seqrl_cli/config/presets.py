@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
@@ -25,6 +24,8 @@ from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.files.regular import reason
+from seqrl_cli.files.yaml_text import dump_yaml, read_package_yaml, read_yaml_file
 
 SIZES = ("paper", "laptop")
 
@@ -32,7 +33,7 @@ SIZES = ("paper", "laptop")
 @cache
 def _files() -> dict[str, dict[str, Any]]:
     """Every preset file by stem; ``base`` is among them."""
-    return {path.stem: read_yaml(path) for path in sorted(presets_folder().glob("*.yaml"))}
+    return {path.stem: read_package_yaml(path) for path in sorted(presets_folder().glob("*.yaml"))}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -42,11 +43,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SeqrlError: the file is missing, not YAML, or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml_file(path)
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", "check the path") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a date such as 2020-13-01 is a ValueError
-        raise SeqrlError(f"{path} cannot be read as YAML", "restore the file, or delete it and start again") from error
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read as YAML: {reason(error)}"
+        raise SeqrlError(message, "correct that, restore the file, or delete it and start again") from error
     if not isinstance(content, dict):
         raise SeqrlError(f"{path} contains {type(content).__name__}, not a mapping", "restore the file")
     return content
@@ -55,7 +57,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 @cache
 def _own_file(path: str) -> dict[str, Any]:
     """The preset file of one architecture."""
-    return read_yaml(presets_folder() / path)
+    content: dict[str, Any] = read_package_yaml(presets_folder() / path)
+    return content
 
 
 def preset_names(arch: str = DEFAULT) -> list[str]:
@@ -166,11 +169,10 @@ def load_config(path: Path) -> Config:
     try:
         return Config.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", "train again") from error
+        hint = "correct the value; `seqrl presets show` prints every key"
+        raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", hint) from error
 
 
 def dump_config(config: Config) -> str:
     """The configuration as YAML, in the schema's order, without the keys that its architecture does not have."""
-    return yaml.safe_dump(
-        without_foreign_keys(config.model_dump(), config.model.arch), sort_keys=False, allow_unicode=True
-    )
+    return dump_yaml(without_foreign_keys(config.model_dump(), config.model.arch))

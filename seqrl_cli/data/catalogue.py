@@ -14,11 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.files.yaml_text import read_package_yaml
 
 Source = Literal["d4rl", "minari", "sim", "file", "mixture"]
 
@@ -168,9 +167,8 @@ def spec_of_file(dataset_id: str, path: Path, attributes: Mapping[str, str | int
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Read a YAML file of the package; with libyaml if available, because shell completion waits for it."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    facts: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506
+    """Read a YAML file of the package."""
+    facts: dict[str, Any] = read_package_yaml(path)
     return facts
 
 

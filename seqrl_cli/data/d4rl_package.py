@@ -15,6 +15,7 @@ from typing import Any
 
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import read_text
 
 _HINT = "seqrl does not need the package: pip uninstall d4rl, or install version 1.1"
 _MAX_STEPS = 100_000
@@ -46,7 +47,7 @@ def read_list(path: Path) -> D4rlList:
     """
     reader = _Reader()
     try:
-        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        for statement in ast.parse(read_text(path)).body:
             reader.execute(statement)
         tables = [reader.names[name] for name in ("DATASET_URLS", "REF_MIN_SCORE", "REF_MAX_SCORE")]
     except (OSError, SyntaxError, ValueError, LookupError, TypeError, RecursionError) as error:

@@ -14,6 +14,7 @@ from seqrl_cli.data.catalogue import read_facts
 from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path
+from seqrl_cli.files.regular import open_regular
 from seqrl_cli.runs.mirrors import NetworkAccess
 
 PREFIX = "pretrained/"
@@ -90,7 +91,7 @@ def unpack(archive: Path, folder: str, destination: Path) -> None:
     """
     hint = "repeat the command to download it again, or import the checkpoint's folder: seqrl import FOLDER"
     try:
-        with zipfile.ZipFile(archive) as content:
+        with open_regular(archive) as file, zipfile.ZipFile(file) as content:
             members = list(_members(content, folder))
             if not members:
                 raise SeqrlError(f"{archive} has no folder {folder}", hint)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.json_text import parse_json
 
 
 class SizeMismatchError(SeqrlError):
@@ -155,9 +156,9 @@ class Spaces:
             ValueError: the text describes no spaces.
         """
         try:
-            spaces = json.loads(text)
+            spaces = parse_json(text)
             return cls(_space(spaces["observation"]), _space(spaces["action"]))
-        except (TypeError, KeyError, AssertionError, RecursionError) as error:
+        except (TypeError, KeyError, AssertionError) as error:
             raise ValueError(f"not a description of spaces: {text:.80}") from error
 
     def to_json(self) -> str:

@@ -16,8 +16,15 @@ from seqrl_cli.data.discretizer import Discretizer, Strategy, token_dtype
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.targets import transition_columns
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import atomic_path
-from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
+from seqrl_cli.files.hdf5 import (
+    Scalar,
+    native_attributes,
+    open_hdf5,
+    read_all,
+    write_array,
+    write_attributes,
+    write_hdf5,
+)
 
 SCHEMA_VERSION = 1
 
@@ -185,7 +192,7 @@ def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
         "episodes_sha256": dataset.episodes_sha256,
         "terminal_rewards": dataset.terminal_rewards,
     }
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(path) as file:
         write_array(file, "tokens", dataset.tokens)
         write_array(file, "offsets", dataset.offsets)
         write_array(file, "returns", dataset.returns)
@@ -242,7 +249,7 @@ def _read_array(file: h5py.File, path: Path, name: str) -> NDArray[Any]:
         expected = f"{' or '.join(types)} with axes: {axes}"
         message = f"{path}: {name} is {stored.dtype} of shape {stored.shape}, not {expected}"
         raise SeqrlError(message, _REMAKE_HINT)
-    return np.asarray(stored[()])
+    return read_all(stored)
 
 
 def _attribute(path: Path, attributes: dict[str, Any], name: str, kind: type[_Value]) -> _Value:

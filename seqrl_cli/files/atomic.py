@@ -1,15 +1,20 @@
-"""Writes that happen completely or not at all: temporary file in the same folder, fsync, rename."""
+"""Writes that happen completely or not at all: temporary file in the same folder, fsync, rename.
+
+A process that is killed leaves its temporary file behind. Whoever writes locks its temporary file, and the system
+releases the lock when the process dies; so a temporary file without a lock is rubbish, which :func:`sweep` removes.
+"""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +32,24 @@ _REASONS = {
 }
 
 
+_RANDOM = "[a-z0-9_]{8}"  # as tempfile names files
+_TEMPORARY = rf"\..+-{_RANDOM}\.tmp(\.\w+)?"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError in the block into a SeqrlError that names ``path`` and what to do."""
     try:
         yield
     except OSError as error:
-        reason, hint = _REASONS.get(_number(error), (error.strerror or str(error), "check the folder and the disk"))
+        reason, hint = _REASONS.get(
+            error_number(error), (error.strerror or str(error), "check the folder and the disk")
+        )
         raise SeqrlError(f"cannot write {path}: {reason}", hint) from error
 
 
-def _number(error: OSError) -> int:
-    """The error number, which HDF5 gives only in its message."""
+def error_number(error: OSError) -> int:
+    """The number of an error, which HDF5 gives only in its message; 0 if unknown."""
     in_text = re.search(r"errno = (\d+)", str(error))
     return error.errno or (int(in_text.group(1)) if in_text else 0)
 
@@ -83,9 +94,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     make_folder(path.parent)
     with writing(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        _sweep(path.parent, rf"\.{re.escape(path.stem)}-{_RANDOM}\.tmp{re.escape(path.suffix)}")
+        descriptor, temporary = _locked_temporary(path)
         try:
             yield temporary
             temporary.chmod(0o666 & ~_umask())
@@ -93,7 +103,59 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             fsync(path.parent)
         finally:
+            os.close(descriptor)
             temporary.unlink(missing_ok=True)
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """Descriptor and path of a new file beside ``path``, locked where the file system can."""
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".tmp{path.suffix}", dir=path.parent)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another process is removing it, because it had no lock yet
+            os.close(descriptor)
+            continue
+        except OSError:  # no locks here, and so nobody removes it
+            return descriptor, Path(name)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in a folder and in those below it that have no lock.
+
+    Args:
+        folder: whose lock the caller holds. Temporary files of living processes are kept anyway.
+    """
+    _sweep(folder, _TEMPORARY)
+    with suppress(OSError):
+        for below in folder.iterdir():
+            if below.is_dir() and not below.is_symlink() and not (below / ".lock").exists():
+                _sweep(below, _TEMPORARY)
+
+
+def _sweep(folder: Path, pattern: str) -> None:
+    """Remove the temporary files of dead processes whose names match; what cannot be removed stays."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (
+                entry.name.startswith(".")
+                and re.fullmatch(pattern, entry.name)
+                and entry.is_file(follow_symlinks=False)
+            ):
+                _remove_unless_locked(Path(entry.path))
+
+
+def _remove_unless_locked(path: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def fsync(path: Path) -> None:

@@ -1,20 +1,94 @@
-"""HDF5 files from untrusted sources: opened, or refused with one sentence."""
+"""HDF5 files: those of untrusted sources are opened or refused in a sentence; ours are written without libhdf5's help.
+
+A file from elsewhere can take its arrays from other files of whoever reads it: by external storage, by a link to
+another file, by a virtual dataset. Only arrays that are in the file itself are read here, by whatever name they are
+asked for.
+
+libhdf5 may crash the process when a write fails, because the disk is full or a network drive is gone. So it writes to
+memory, and Python writes the bytes to the disk. That takes as much memory again as the file has bytes.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.atomic import atomic_path, error_number
+from seqrl_cli.files.regular import NotRegularError, check_regular, check_size
 
 Scalar = str | int | float | bool
 
 # h5py raises any of these for damage, depending on its place in the file.
 _H5PY_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
+_OF_A_WRITER = (errno.EAGAIN, errno.EACCES)
+_ELSEWHERE_HINT = "copy the arrays themselves into one file, for example with h5repack or h5py"
+
+
+class _Inside:
+    """Part of a file, in which every name leads to something in the file itself."""
+
+    def __getitem__(self, name: Any) -> Any:
+        self._refuse_links(name)
+        return _inside(super().__getitem__(name))  # type: ignore[misc]
+
+    def get(self, name: Any, default: Any = None, *arguments: Any, **options: Any) -> Any:
+        if name not in self:
+            return default
+        self._refuse_links(name)
+        found = super().get(name, default, *arguments, **options)  # type: ignore[misc]
+        return _inside(found) if isinstance(found, h5py.HLObject) else found
+
+    def __contains__(self, name: Any) -> bool:
+        """Whether there is something of this name; a link counts, although it is not followed."""
+        here = self.id  # type: ignore[attr-defined]
+        *parents, last = _steps(name) or [b"."]
+        for path in parents:
+            if not here.links.exists(path):
+                return False
+            if here.links.get_info(path).type != h5py.h5l.TYPE_HARD:
+                return True
+            if h5py.h5o.get_info(here, path).type != h5py.h5o.TYPE_GROUP:
+                return False
+        return bool(last == b"." or here.links.exists(last))
+
+    def _refuse_links(self, name: Any) -> None:
+        links = self.id.links  # type: ignore[attr-defined]
+        for path in _steps(name) if name in self else ():
+            if links.get_info(path).type != h5py.h5l.TYPE_HARD:
+                file = self.file.filename  # type: ignore[attr-defined]
+                raise SeqrlError(f"{file}: {name} is a link, and links are not followed", _ELSEWHERE_HINT)
+
+
+class _InsideFile(_Inside, h5py.File):  # type: ignore[misc]
+    pass
+
+
+class _InsideGroup(_Inside, h5py.Group):  # type: ignore[misc]
+    pass
+
+
+def _steps(name: Any) -> list[bytes]:
+    """``obs/robot`` → ``obs``, ``obs/robot``; for anything but text, such as a reference, nothing."""
+    parts = [part for part in name.split("/") if part not in ("", ".")] if isinstance(name, str) else []
+    return ["/".join(parts[: end + 1]).encode() for end in range(len(parts))]
+
+
+def _inside(found: Any) -> Any:
+    """A group whose names lead inside, or an array whose numbers are in the file."""
+    if isinstance(found, h5py.Group):
+        return _InsideGroup(found.id)
+    if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+        what = f"{found.file.filename}: {found.name} takes its numbers from other files, which are not read"
+        raise SeqrlError(what, _ELSEWHERE_HINT)
+    return found
 
 
 @contextmanager
@@ -26,29 +100,72 @@ def open_hdf5(path: Path, hint: str) -> Iterator[h5py.File]:
         hint: what the user can do if the file is missing or damaged.
 
     Raises:
-        SeqrlError: the file is missing, not HDF5, truncated, damaged or not readable.
+        SeqrlError: the file is missing, not HDF5, truncated, damaged or not readable, or takes from other files what
+            the block asks for.
     """
-    if not path.is_file():
-        raise SeqrlError(f"there is no file {path}", hint)
     try:
-        with h5py.File(path, "r") as file:
+        check_regular(path)
+        with _open(path) as file:
             yield file
+    except FileNotFoundError as error:
+        raise SeqrlError(f"there is no file {path}", hint) from error
     except _H5PY_ERRORS as error:
         raise SeqrlError(f"cannot read {path}: {_reason(path, error)}", hint) from error
 
 
+def _open(path: Path) -> h5py.File:
+    """The open file; without a lock on a file system that has none."""
+    try:
+        return _InsideFile(path, "r")
+    except OSError as error:
+        if "lock" not in str(error) or error_number(error) in _OF_A_WRITER:
+            raise
+    return _InsideFile(path, "r", locking=False)
+
+
 def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, NotRegularError):
+        return str(error.strerror)
+    if isinstance(error, OSError) and "lock" in str(error) and error_number(error) in _OF_A_WRITER:
+        return "another program is writing it"
     if isinstance(error, PermissionError):
         return "permission denied"
     if path.stat().st_size == 0:
         return "the file is empty"
-    if isinstance(error, BlockingIOError):
-        return "another program is writing it"
     if "truncated" in str(error):  # HDF5 has no other sign of it
         return "the file is truncated"
     if not h5py.is_hdf5(path):
         return "it is not an HDF5 file"
     return f"the file is damaged ({error.args[-1]})"
+
+
+@contextmanager
+def write_hdf5(path: Path, *, track_order: bool = False) -> Iterator[h5py.File]:
+    """Write a file completely or not at all; what is stored equally in the block gives equal bytes.
+
+    Args:
+        path: the file to create or replace.
+        track_order: whether groups and attributes remember the order in which their members were made.
+
+    Raises:
+        SeqrlError: the folder cannot be written, or the disk is full.
+    """
+    content = io.BytesIO()
+    with atomic_path(path) as temporary:
+        with h5py.File(content, "w", track_order=track_order) as file:
+            yield file
+        temporary.write_bytes(content.getbuffer())
+
+
+def read_all(stored: h5py.Dataset) -> np.ndarray:
+    """All of an array, unless the file cannot contain as much as the array claims.
+
+    Raises:
+        SeqrlError: its shape claims more than a hundred times the bytes of the file.
+    """
+    path = Path(stored.file.filename)
+    check_size(stored.nbytes, path.stat().st_size, f"{stored.name.lstrip('/')} in {path}")
+    return np.asarray(stored[()])
 
 
 def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray:
@@ -61,14 +178,14 @@ def read_numbers(file: h5py.File, name: str, axes: int, hint: str) -> np.ndarray
         hint: what the user can do if it does not.
 
     Raises:
-        SeqrlError: it is missing, has other axes, or does not contain numbers.
+        SeqrlError: it is missing, has other axes, does not contain numbers, or claims more than the file contains.
     """
     stored = file.get(name)
     if not isinstance(stored, h5py.Dataset):
         raise SeqrlError(f"{file.filename} has no {name}", hint)
     if stored.ndim != axes or stored.dtype.kind not in "fiu":
         raise SeqrlError(f"{name} in {file.filename} has shape {stored.shape}, not {axes} axes of numbers", hint)
-    return np.asarray(stored[...], dtype=np.float64)
+    return read_all(stored).astype(np.float64)
 
 
 def write_array(group: h5py.Group, name: str, array: np.ndarray) -> None:

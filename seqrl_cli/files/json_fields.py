@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from seqrl_cli.files.json_text import read_json
+from seqrl_cli.files.regular import NotRegularError, TooLargeError, reason
 
 
 class JsonFieldError(Exception):
@@ -21,17 +23,11 @@ def read_object(path: Path) -> dict[str, Any]:
         JsonFieldError: the file is missing, cannot be read, or contains something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
+    except (NotRegularError, TooLargeError, ValueError) as error:
+        raise JsonFieldError(reason(error)) from error
     except OSError as error:
         raise JsonFieldError(f"it cannot be opened ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise JsonFieldError("it is not text") from error
-    except json.JSONDecodeError as error:
-        raise JsonFieldError(f"it is truncated or not JSON (line {error.lineno})") from error
-    except RecursionError as error:
-        raise JsonFieldError("it is nested too deeply") from error
-    except ValueError as error:
-        raise JsonFieldError("it contains a number with too many digits") from error
     if not isinstance(values, dict):
         raise JsonFieldError("it does not contain one JSON object")
     return values

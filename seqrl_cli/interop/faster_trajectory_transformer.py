@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.data.discretizer import Discretizer
-from seqrl_cli.data.safe_pickle.read import read_bytes
 from seqrl_cli.data.safe_pickle.vocabulary import PlainArray, PlainObject
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.interop.checkpoint import (
@@ -32,7 +31,6 @@ from seqrl_cli.interop.torch_files import read_state_dict, read_torch
 from seqrl_cli.models.old_names import current_names
 
 CONFIG, DISCRETIZER, WEIGHTS = "config.yaml", "discretizer.pt", "model_last.pt"
-MAX_CONFIG_BYTES = 2**20
 
 RENAMED = {
     r"^tok_emb\.": "token_embedding.",
@@ -74,7 +72,6 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
         SeqrlError: a file is missing or damaged, or they do not fit together.
         RefusedFileError: a file contains anything but the data of such a checkpoint.
     """
-    read_bytes(folder / CONFIG, MAX_CONFIG_BYTES)
     config = Fields(str(folder / CONFIG), read_yaml(folder / CONFIG))
     model, data = config.section("model"), config.section("dataset")
     observation_dim, action_dim = dimensions(model)

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import atomic_path, fsync, write_json_atomic, writing
-from seqrl_cli.files.hdf5 import open_hdf5, read_numbers
+from seqrl_cli.files.atomic import fsync, write_json_atomic, writing
+from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_hdf5
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import RunFolder
@@ -161,7 +160,7 @@ def write_episode(
     """
     path = episode_path(folder, record.episode)
     path = path.with_name(_STAGED + path.name) if staged else path
-    with atomic_path(path.with_suffix(".h5")) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with write_hdf5(path.with_suffix(".h5"), track_order=True) as file:
         file.attrs.update(env_id=plan.env_id, dataset=plan.dataset, schema_version=SCHEMA_VERSION)
         for name, array in asdict(record).items():
             if isinstance(array, np.ndarray):
@@ -191,7 +190,7 @@ def read_episode(path: Path) -> EpisodeFile:
         SeqrlError: a newer seqrl wrote it.
     """
     path = path.with_suffix(".json")
-    if not path.is_file():
+    if not path.exists():
         raise DamagedEpisodeError(f"there is no file {path}", _MISSING)
     try:
         values = read_object(path)
@@ -246,9 +245,9 @@ def is_whole(episode: EpisodeFile) -> bool:
 def read_array(path: Path, name: str) -> np.ndarray | None:
     """Read an array ``(T, …)`` of the episode with this JSON file; None if its HDF5 file is missing or damaged."""
     try:
-        with h5py.File(path.with_suffix(".h5")) as file:
-            return np.asarray(file[name][:])
-    except (OSError, KeyError, ValueError, RuntimeError):
+        with open_hdf5(path.with_suffix(".h5"), _MISSING) as file:
+            return read_all(file[name])
+    except SeqrlError:
         return None
 
 

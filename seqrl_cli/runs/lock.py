@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import make_folder, writing
+from seqrl_cli.files.atomic import make_folder, sweep, writing
 
 LOCK_NAME = ".lock"
 
@@ -34,6 +34,7 @@ def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterat
         _acquire(lock, folder, on_wait)
         with writing(folder / LOCK_NAME):
             (folder / f"{LOCK_NAME}-holder").write_text(str(os.getpid()))
+        sweep(folder)
         yield
     except BaseException:
         _leave_no_trace(folder, absent, ours=lock.is_locked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_fie
 from seqrl_cli import __version__
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
+from seqrl_cli.files.json_text import read_json
 from seqrl_cli.runs.layout import mixture_name
 
 SCHEMA_VERSION = 2
@@ -94,10 +94,10 @@ def read_record(path: Path) -> RunRecord:
         SeqrlError: the file is missing, damaged, foreign, or of a newer schema.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except FileNotFoundError as error:
         raise SeqrlError(f"{path.parent} is not a run: it has no run.json", "`seqrl runs` lists the runs") from error
-    except (OSError, ValueError, RecursionError) as error:  # not text, not JSON, or a number with too many digits
+    except (OSError, ValueError) as error:  # no file, not text or not JSON
         raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     refuse_newer_schema(path, values, SCHEMA_VERSION)
     try:

@@ -14,6 +14,10 @@ from typing import Any
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, writing
+from seqrl_cli.files.json_text import parse_json
+from seqrl_cli.files.regular import open_own, read_bytes, reason
+
+_MAX_BYTES = 2**28  # about a million lines
 
 Values = Mapping[str, float | None]
 """Numbers by name; None for a number that this step lacks."""
@@ -109,8 +113,8 @@ def append_line(path: Path, step: int, values: Values) -> None:
         SeqrlError: the file cannot be written.
     """
     make_folder(path.parent)
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"step": step, **values}) + "\n")
+    with writing(path), open_own(path, "ab") as file:
+        file.write(json.dumps({"step": step, **values}).encode() + b"\n")
 
 
 def read_training_lines(path: Path) -> list[TrainingLine]:
@@ -154,19 +158,19 @@ def _read(path: Path) -> list[LogLine]:
 
 def _whole_lines(path: Path) -> list[bytes]:
     """The lines without their newlines; an incomplete last line is left out."""
-    if not path.is_file():
-        return []
     try:
-        return path.read_bytes().split(b"\n")[:-1]
+        return read_bytes(path, _MAX_BYTES).split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
     except OSError as error:
-        raise SeqrlError(f"cannot read {path}: {error.strerror}", "check the permissions of the file") from error
+        raise SeqrlError(f"cannot read {path}: {reason(error)}", "check the file") from error
 
 
 def _parsed(line: bytes) -> Any:
     """The value of a line; None if it is not JSON."""
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return parse_json(line)
+    except ValueError:
         return None
 
 

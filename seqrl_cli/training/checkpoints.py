@@ -18,10 +18,13 @@ from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import fsync, make_folder, write_text_atomic, writing
+from seqrl_cli.files.json_text import read_json
+from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.models.old_names import current_names
 
 T = TypeVar("T")
 
+MAX_TENSOR_BYTES = 64 * 2**30
 SCHEMA_VERSION = 2
 """Since version 2, query, key and value of a transformer block are three parameters, and policies have a normalizer."""
 
@@ -228,7 +231,7 @@ def _dense(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _read_state(folder: Path) -> dict[str, Any]:
     try:
-        state = json.loads((folder / STATE_FILE).read_bytes())
+        state = read_json(folder / STATE_FILE)
     except (OSError, ValueError) as error:
         raise _damaged(folder, STATE_FILE, "is missing or incomplete") from error
     if not isinstance(state, dict):
@@ -255,7 +258,7 @@ def _entry(folder: Path, values: dict[str, Any], key: str, kind: type) -> Any:
 def _read_tensors(folder: Path, name: str, files: dict[str, Any]) -> dict[str, Tensor]:
     """The tensors of one file, under their current names."""
     try:
-        data = (folder / name).read_bytes()
+        data = read_bytes(folder / name, MAX_TENSOR_BYTES)
         if hashlib.sha256(data).hexdigest() != files[name]["sha256"]:
             raise _damaged(folder, name, f"does not match the hash in {STATE_FILE}")
         return current_names(load(data))

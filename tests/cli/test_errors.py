@@ -44,7 +44,8 @@ RUN = "sim/hopper-medium/gpt-s42"
         (("download", "nofile.hdf5"), "there is no file nofile.hdf5", "check the path"),
         (("runs", "shw"), "unknown action 'shw'", "show"),
         (("runs", "list", "gpt-s42"), "takes no name", "seqrl runs show gpt-s42"),
-        (("train", "sim/hopper-medium", "train.learning_rate=2020-13-01"), "cannot be read", "quote"),
+        (("train", "sim/hopper-medium", "train.learning_rate=2020-13-01"), "= '2020-13-01'", "presets show"),
+        (("train", "sim/hopper-medium", "train.learning_rate=[1"), "cannot be read", "quote"),
         (("table", "-f", "html"), "unknown format 'html'", "markdown"),
         (("collect", "hopper", "--policy", "medium-replay"), "medium-replay", "seqrl runs"),
         (("presets", "show", "nothing-like-it"), "nothing-like-it", ""),
@@ -393,7 +394,7 @@ def test_a_model_that_cannot_be_compiled(seqrl, monkeypatch):
 
 
 def test_files_that_no_parser_takes_are_named(runs, seqrl):
-    (runs / RUN / "config.yaml").write_text("dataset: 2020-13-01\n")
+    (runs / RUN / "config.yaml").write_text("dataset: [1\n")
     assert_refused(seqrl("plan"), 1, "config.yaml cannot be read as YAML", "")
     (runs / RUN / "run.json").write_text('{"seed": ' + "9" * 5000 + "}")
     assert "is damaged" in seqrl("runs").stderr

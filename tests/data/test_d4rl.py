@@ -118,7 +118,7 @@ def test_files_that_are_not_hdf5(tmp_path, content):
 
 def test_missing_file(tmp_path):
     refuse(tmp_path / "none.h5", "there is no file")
-    refuse(tmp_path, "there is no file")
+    refuse(tmp_path, "it is a folder, not a file")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])

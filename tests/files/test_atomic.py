@@ -8,7 +8,8 @@ import textwrap
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import atomic_path, make_folder, write_json_atomic, write_text_atomic
+from seqrl_cli.files.atomic import atomic_path, make_folder, sweep, write_json_atomic, write_text_atomic
+from seqrl_cli.runs.lock import locked
 
 
 def test_text_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
@@ -78,6 +79,29 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path):
     command = [sys.executable, "-c", program, str(target)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "writing\n"
+    (left,) = set(os.listdir(tmp_path)) - {"file.txt"}
+    sweep(tmp_path)
+    write_text_atomic(target, "newer")
+    assert left in os.listdir(tmp_path), "the writer lives"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert target.read_text() == "old"
+    assert target.read_text() == "newer"
+    write_text_atomic(target.with_name("other"), "")
+    assert left in os.listdir(tmp_path), "another file's"
+    write_text_atomic(target, "newest")
+    assert sorted(os.listdir(tmp_path)) == ["file.txt", "other"]
+
+
+def test_who_locks_a_folder_sweeps_what_killed_processes_left(tmp_path):
+    kept = [".part", ".episode-1.tmp", ".lock", "own-abcdefgh.tmp.h5", ".hidden-abcdefgh.tmpx"]
+    left = [".dataset-abcdefgh.tmp.h5", ".last-a_9zzzzz.tmp", ".run-01234567.tmp.json"]
+    for folder in (tmp_path, tmp_path / "checkpoints", tmp_path / "run"):
+        folder.mkdir(exist_ok=True)
+        for name in (*kept, *left):
+            (folder / name).touch()
+    (tmp_path / "checkpoints" / ".lock").unlink()
+    (tmp_path / ".link-abcdefgh.tmp").symlink_to(tmp_path)
+    with locked(tmp_path):
+        assert not set(left) & set(os.listdir(tmp_path)) and set(kept) <= set(os.listdir(tmp_path))
+        assert not set(left) & set(os.listdir(tmp_path / "checkpoints"))
+        assert set(left) <= set(os.listdir(tmp_path / "run")), "it has a lock of its own"

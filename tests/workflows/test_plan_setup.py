@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,7 +134,7 @@ _reads: list[str] | None = None
 
 
 def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "open" and _reads is not None and arguments[1] in ("r", "rb"):
+    if event == "open" and _reads is not None and arguments[2] & os.O_ACCMODE == os.O_RDONLY:
         _reads.append(str(arguments[0]))
 
 

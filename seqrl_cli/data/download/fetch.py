@@ -23,6 +23,7 @@ from seqrl_cli.data.download.partial import Partial
 from seqrl_cli.data.download.transfer import ByteProgress, Transfer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path, fsync, make_folder, writing
+from seqrl_cli.files.regular import open_regular
 
 
 class _WrongContentError(DownloadError):
@@ -90,7 +91,7 @@ def fetch(
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

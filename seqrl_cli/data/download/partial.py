@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.files.atomic import write_json_atomic
+from seqrl_cli.files.json_text import read_json
 
 _MOST_NOTES = 1 << 16
 _SETTLED = timedelta(seconds=60)
@@ -93,8 +93,8 @@ class Partial:
         if not self.size():
             return None
         try:
-            remote = Remote(**_read_notes(self.notes))
-        except (OSError, ValueError, TypeError, RecursionError):
+            remote = Remote(**read_json(self.notes, _MOST_NOTES))
+        except (OSError, ValueError, TypeError):
             return None
         texts = (remote.etag, remote.modified, remote.date, remote.resource)
         is_sound = isinstance(remote.url, str) and all(text is None or isinstance(text, str) for text in texts)
@@ -135,14 +135,6 @@ def _is_own_file(status: os.stat_result) -> bool:
 
 def _opener(flags: int) -> Any:
     return lambda path, mode: os.open(path, mode & ~os.O_TRUNC | flags, 0o666)
-
-
-def _read_notes(path: Path) -> Any:
-    """Read a small JSON file; raises OSError, ValueError or RecursionError for anything else."""
-    with open(path, "rb", opener=_opener(os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("not a regular file")
-        return json.loads(file.read(_MOST_NOTES))
 
 
 def _parse_date(text: str | None) -> datetime | None:

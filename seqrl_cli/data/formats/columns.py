@@ -21,6 +21,7 @@ from seqrl_cli.data.formats.end_columns import EndColumns
 from seqrl_cli.data.formats.episode_ends import DonesMeaning, FoundEnds, combine, jumps, overlong
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import check_size as check_size
 
 DEFAULT_EPISODE_STEPS = 1000
 
@@ -28,8 +29,6 @@ FILE_HINT = "download or collect the dataset again, or give the path of another 
 _REPAIR_HINT = "remove or repair those rows in the file"
 _CHOICE_HINT = "discrete actions are numbered from 0"
 
-_SMALL_BYTES = 64 * 2**20
-_MAX_INFLATION = 100
 
 Column: TypeAlias = h5py.Dataset | NDArray[Any]
 
@@ -162,22 +161,6 @@ def _with_resets(
 def _marks_first_rows(dones: NDArray[np.bool_], reset: NDArray[np.bool_]) -> bool:
     """Whether every reset is marked one row late, and none where it is."""
     return bool(reset.any()) and not (reset & dones).any() and not (reset[:-1] & ~dones[1:]).any()
-
-
-def check_size(claimed: int, file_bytes: int, source: str) -> None:
-    """Refuse a file that claims far more data than its bytes can contain, which would fill the memory.
-
-    Args:
-        claimed: bytes of the arrays.
-        file_bytes: bytes of the file; compression and constant columns may make it up to a hundred times smaller.
-        source: name of the file in errors.
-
-    Raises:
-        SeqrlError: it claims more than a hundred times its size.
-    """
-    if claimed > _SMALL_BYTES + _MAX_INFLATION * file_bytes:
-        message = f"{source} claims {claimed:,} bytes of arrays, which its {file_bytes:,} bytes cannot contain"
-        raise SeqrlError(message, "nothing was read; get the file again from a source you trust")
 
 
 def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:

@@ -15,8 +15,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, read_columns
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import atomic_path
-from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes
+from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes, write_hdf5
 
 _INFOS = ("infos", "info", "env_infos")
 
@@ -79,7 +78,7 @@ def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar |
     Raises:
         SeqrlError: the folder cannot be written, or the disk is full.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with write_hdf5(path) as file:
         write_array(file, "observations", episodes.observations)
         write_array(file, "actions", episodes.actions)
         write_array(file, "rewards", episodes.rewards)

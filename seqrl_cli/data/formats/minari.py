@@ -35,8 +35,8 @@ from seqrl_cli.data.formats.minari_metadata import (
     require_data,
 )
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import atomic_path, write_text_atomic
-from seqrl_cli.files.hdf5 import Scalar, open_hdf5
+from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.files.hdf5 import Scalar, open_hdf5, write_hdf5
 
 ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
 
@@ -131,7 +131,7 @@ def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
     assert re.fullmatch(ID_PATTERN, facts.dataset_id)
     place = folder / "data"
     (place / METADATA).unlink(missing_ok=True)
-    with atomic_path(place / MAIN) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with write_hdf5(place / MAIN, track_order=True) as file:
         for index in range(len(episodes)):
             _write_episode(file.create_group(f"episode_{index}"), episodes, index)
     bound = np.full(episodes.observation_dim, np.inf, np.float32)

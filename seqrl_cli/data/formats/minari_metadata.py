@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from seqrl_cli.data.formats.columns import FILE_HINT
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import native_attributes, open_hdf5
+from seqrl_cli.files.json_text import parse_json
+from seqrl_cli.files.regular import TextError, read_text, reason
 
 MAIN, METADATA = "main_data.hdf5", "metadata.json"
-_MAX_METADATA_BYTES = 64 * 2**20
 
 
 def data_folder(folder: Path) -> Path | None:
@@ -56,11 +56,9 @@ def read_metadata(place: Path) -> dict[str, Any]:
     if not path.is_file():
         return _stated(place)
     try:
-        if path.stat().st_size > _MAX_METADATA_BYTES:
-            raise SeqrlError(f"{path} has {path.stat().st_size:,} bytes, too many for metadata", FILE_HINT)
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SeqrlError(f"cannot read {path}: {error}", FILE_HINT) from error
+        text = read_text(path)
+    except (OSError, TextError) as error:
+        raise SeqrlError(f"cannot read {path}: {reason(error)}", FILE_HINT) from error
     return parse_object(text, path)
 
 
@@ -77,8 +75,8 @@ def parse_object(text: object, source: Path) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        value = json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text) if isinstance(text, str) else text
+    except ValueError as error:
         raise SeqrlError(f"{source} has metadata that is not JSON: {str(error):.80}", FILE_HINT) from error
     if not isinstance(value, dict):
         raise SeqrlError(f"{source} has metadata of type {type(value).__name__}, not an object", FILE_HINT)

@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import open_regular
 
 _START_BYTES = 512
 
@@ -77,7 +78,7 @@ def refuse_named_file(path: Path) -> None:
     if not path.is_file():
         return
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(_START_BYTES)
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
@@ -107,7 +108,7 @@ def _refuse_plain_archive(path: Path) -> None:
 def _members(path: Path) -> list[str]:
     """Names in a zip archive; none if it is damaged, which its reader reports."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return []

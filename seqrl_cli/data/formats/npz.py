@@ -10,6 +10,7 @@ import contextlib
 import io
 import lzma
 import math
+import os
 import tokenize
 import zipfile
 import zlib
@@ -28,6 +29,7 @@ from seqrl_cli.data.formats.plain_columns import refuse_inert
 from seqrl_cli.data.safe_pickle.read import parse_pickle
 from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import NotRegularError, open_regular
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -43,18 +45,20 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
         SeqrlError: the file is missing or damaged, or contains other arrays.
         RefusedFileError: its objects could only be read by running code.
     """
-    if not path.is_file():
-        raise SeqrlError(f"there is no file {path}", FILE_HINT)
-    size = path.stat().st_size
+    size = 0
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            names = columns_to_read(members, str(path))
-            wanted = {name: members[name] for name in (*names.needed, *names.possible)}
-            check_size(sum(info.file_size for info in wanted.values()), size, str(path))
-            columns = {name: _member(archive, members[name], f"{path}, {name}") for name in names.needed}
-            is_by_episode = any(isinstance(column, list) for column in columns.values())
-            columns |= _possible(archive, {name: members[name] for name in names.possible}, path, is_by_episode)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            with zipfile.ZipFile(file) as archive:
+                members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                names = columns_to_read(members, str(path))
+                wanted = {name: members[name] for name in (*names.needed, *names.possible)}
+                check_size(sum(info.file_size for info in wanted.values()), size, str(path))
+                columns = {name: _member(archive, members[name], f"{path}, {name}") for name in names.needed}
+                is_by_episode = any(isinstance(column, list) for column in columns.values())
+                columns |= _possible(archive, {name: members[name] for name in names.possible}, path, is_by_episode)
+    except FileNotFoundError as error:
+        raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
     except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
@@ -83,6 +87,8 @@ def _possible(
 
 
 def _reason(size: int, error: Exception) -> str:
+    if isinstance(error, NotRegularError):
+        return str(error.strerror)
     if size == 0:
         return "the file is empty"
     if isinstance(error, zipfile.BadZipFile) and "not a zip" in str(error):

@@ -8,6 +8,7 @@ may contain flat columns, or the episodes.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from seqrl_cli.data.safe_pickle.torch_container import LEGACY_START, ZIP_START, 
 from seqrl_cli.data.safe_pickle.views import mapping, sequence
 from seqrl_cli.data.safe_pickle.vocabulary import PlainArray, is_shape
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import open_regular
 
 MAX_BYTES = 16 * 2**30
 MAX_INSTRUCTIONS = 20_000_000
@@ -36,25 +38,29 @@ def read_pickled_episodes(path: Path, options: ReadOptions) -> Episodes:
         SeqrlError: the file is missing or damaged, or contains other data.
         RefusedFileError: it could only be read by running code, or is too large.
     """
-    if not path.is_file():
-        raise SeqrlError(f"there is no file {path}", FILE_HINT)
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a pickle")
     try:
-        return to_episodes(_parse(path, size), str(path), size, options)
+        return _read(path, options)
+    except FileNotFoundError as error:
+        raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", "check the file") from error
 
 
-def _parse(path: Path, size: int) -> Any:
-    """The file's plain data, saved by ``pickle`` or by ``torch.save``."""
-    with path.open("rb", buffering=2**20) as file:
+def _read(path: Path, options: ReadOptions) -> Episodes:
+    """The episodes of a file that ``pickle`` or ``torch.save`` wrote."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_BYTES:
+            message = f"has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a pickle"
+            raise RefusedFileError(str(path), message)
         start = file.read(len(LEGACY_START))
         if start.startswith((ZIP_START, LEGACY_START)):
-            return read_torch_file(path, RECORDINGS, MAX_INSTRUCTIONS).value
-        file.seek(0)
-        return parse_pickle(BoundedFile(file, size), str(path), RECORDINGS, max_instructions=MAX_INSTRUCTIONS)
+            value = read_torch_file(path, RECORDINGS, MAX_INSTRUCTIONS).value
+        else:
+            file.seek(0)
+            stream = BoundedFile(file, size)
+            value = parse_pickle(stream, str(path), RECORDINGS, max_instructions=MAX_INSTRUCTIONS)
+    return to_episodes(value, str(path), size, options)
 
 
 def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Episodes:

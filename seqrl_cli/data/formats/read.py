@@ -23,6 +23,7 @@ from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.data.formats.reset_rows import settle_reset_rows
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
+from seqrl_cli.files.regular import open_regular
 
 _READERS = {
     ".h5": read_any_hdf5,
@@ -123,11 +124,11 @@ def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in _READERS:
         return suffix
-    if not path.is_file():
-        return ".hdf5"  # whose reader reports that the file is missing
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(4)
+    except FileNotFoundError:
+        return ".hdf5"  # whose reader reports that the file is missing
     except OSError as error:
         raise SeqrlError(f"cannot read {path}: {error.strerror or error}", FILE_HINT) from error
     for signature, known_suffix in _SIGNATURES.items():

@@ -18,6 +18,7 @@ from seqrl_cli.data.safe_pickle.machine import Machine, PersistentLoad, RefusedF
 from seqrl_cli.data.safe_pickle.open_machine import OpenMachine
 from seqrl_cli.data.safe_pickle.vocabulary import Vocabulary
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files import regular
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
@@ -32,10 +33,9 @@ def read_bytes(path: Path, limit: int) -> bytes:
         SeqrlError: it is missing, cannot be read, or is larger than ``limit``.
     """
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise RefusedFileError(str(path), f"has {size:,} bytes, more than the {limit:,} that such a file may have")
-        return path.read_bytes()
+        return regular.read_bytes(path, limit)
+    except regular.TooLargeError as error:
+        raise RefusedFileError(str(path), str(error.strerror).removeprefix("it ")) from error
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", "check that the folder is complete") from error
     except OSError as error:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from seqrl_cli.console.text import printable
 from seqrl_cli.files.atomic import atomic_path
+from seqrl_cli.files.regular import open_regular
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
 
@@ -54,7 +55,7 @@ _STYLE: dict[Any, Any] = {
 def is_drawn(panels: Sequence[Panel], output: Path) -> bool:
     """Whether ``output`` is a PNG of exactly these panels, written by ``plot_panels``."""
     try:
-        with Image.open(output) as image:
+        with open_regular(output) as file, Image.open(file) as image:
             return bool(image.info.get("Description") == _fingerprint(panels))
     except (OSError, SyntaxError, ValueError):  # missing, truncated, or not an image
         return False

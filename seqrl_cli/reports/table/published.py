@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from seqrl_cli.files.yaml_text import read_package_yaml
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def published_notes(methods: Sequence[PublishedMethod]) -> list[str]:
 
 
 def _load_method(path: Path) -> PublishedMethod:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = read_package_yaml(path)
     return PublishedMethod(
         name=content["name"],
         latex_name=content.get("latex_name", content["name"]),

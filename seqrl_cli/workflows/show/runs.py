@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -53,7 +52,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
     shown = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
     console.show(f"{store.name_of(folder.path)}  ({folder.path})")
-    console.show(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip())
+    console.show(dump_yaml(shown).rstrip())
 
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
