@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import typer
 
+from seqrl_cli.cli.machine import machine_fault
 from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
 
@@ -44,8 +45,6 @@ def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Cons
     except OutputError as error:
         abandon_stdout()
         _fail(console, str(error), "check where stdout is written to", 1, error)
-    except MemoryError as error:
-        _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
     except BrokenPipeError:  # the reader of a pipe, for example `| head`, closed it
         abandon_stdout()
     except typer.Exit:
@@ -53,6 +52,8 @@ def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Cons
     except Exception as error:
         if debug:
             raise
+        if fault := machine_fault(error):
+            _fail(console, fault.message, fault.hint, fault.exit_code, error)
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         _fail(console, f"internal error: {text}", "SEQRL_DEBUG=1 shows the traceback; please report it", 1, error)
 
