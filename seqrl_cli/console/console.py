@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
@@ -42,7 +42,7 @@ class Console:
         self.quiet = quiet
         self.as_json = as_json
         self.stdout = stdout or sys.stdout
-        self.stderr: TextIO = Diagnostics(stderr or sys.stderr)
+        self.stderr = cast(TextIO, Diagnostics(stderr or sys.stderr))
         self.line_seconds = line_seconds
         self._bars: RichConsole | None = None
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    Base = TextIO
-else:
-    Base = object
+from typing import Any, TextIO
 
 
-class Diagnostics(Base):
+class Diagnostics:
     """A stream that drops what cannot be written: no work is lost because nobody reads about it.
 
     Args:
