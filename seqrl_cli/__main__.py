@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-from types import FrameType
+
+from seqrl_cli.stops import ignore_stops, interrupt_on_stops
 
 SPINS = "2000"
 """How often a thread that waits for others polls before it sleeps, unless the user's environment sets it.
@@ -16,13 +16,10 @@ be running, it is two to three times as fast. GNU's OpenMP reads it when PyTorch
 """
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
-    """Run the command line; SIGTERM is treated like Ctrl-C, so that work is saved."""
-    signal.signal(signal.SIGTERM, _stop)
+    """Run the command line; SIGTERM, SIGHUP and their like are treated like Ctrl-C, so that work is saved."""
+    _open_closed_streams()
+    interrupt_on_stops()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     for stream in (sys.stdout, sys.stderr):
@@ -35,6 +32,24 @@ def main() -> None:
     except KeyboardInterrupt:  # before a command began, or after it ended
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        ignore_stops()  # Python takes a moment to end, and the exit code is decided
+
+
+def _open_closed_streams() -> None:
+    """Give what was started without stdin, stdout or stderr an empty one.
+
+    Else the next file that is opened becomes it, a dataset or a library's pipe.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)
+    sys.stdin = sys.stdin or os.fdopen(0, "r")
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ ROOMS = [
     {"data"},
     {"runs", "config"},
     {"files"},
-    {"console", "errors"},
+    {"console", "errors", "stops"},
 ]
 FLOOR = {room: len(ROOMS) - level for level, rooms in enumerate(ROOMS) for room in rooms}
 PACKAGE = Path(seqrl_cli.__file__).parent

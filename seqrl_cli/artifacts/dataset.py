@@ -30,7 +30,7 @@ from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.layout import DatasetFolder
-from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.lock import FOREVER, locked
 from seqrl_cli.runs.store import RunStore
 
 NO_VECTORS_HINT = "choose a dataset of continuous control, for example sim/hopper-medium"
@@ -261,7 +261,7 @@ class DatasetRef:
         """
         path = self.folder.dataset
         if force or not path.exists():
-            with locked(self.folder.path, on_wait=console.note):
+            with locked(self.folder.path, console, FOREVER):
                 if force or not path.exists():
                     episodes, attributes = load_source(self.spec, self.folder, data, console, self.store)
                     write_dataset(path, episodes, {**attributes, "dataset_id": self.id})

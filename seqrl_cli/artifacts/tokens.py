@@ -10,7 +10,7 @@ from seqrl_cli.console import Console, counted
 from seqrl_cli.data.terminals import FALL_PENALTY, TerminalRule, is_locomotion, terminal_rule
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
 from seqrl_cli.errors import SeqrlError, when_interrupted
-from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.lock import FOREVER, locked
 
 
 def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, force: bool = False) -> TokenizedDataset:
@@ -26,7 +26,7 @@ def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, fo
         _warn_of_old_penalty(dataset, data, tokens, console)
         return tokens
     path = dataset.folder.tokens
-    with locked(dataset.folder.path, on_wait=console.note):
+    with locked(dataset.folder.path, console, FOREVER):
         if not force and (tokens := current_tokens(dataset, data, console.warn)):
             return tokens
         console.note(f"discretizing {dataset.id}: {data.bins} {data.discretizer} bins per dimension")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, TypeVar, cast
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.stops import leave_stops_to_parent, stops_held_back
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ def worker_map(workers: int) -> Iterator[OrderedMap]:
     pipes = [context.Pipe() for _ in range(workers)]
     processes = [context.Process(target=_serve, args=(theirs,), daemon=True) for _, theirs in pipes]
     try:
-        with _one_thread_each():
+        with _one_thread_each(), stops_held_back():
             for process in processes:
                 process.start()
         for _, theirs in pipes:
@@ -58,7 +58,7 @@ def worker_map(workers: int) -> Iterator[OrderedMap]:
     finally:
         for process in processes:
             if process.pid is not None:
-                process.terminate()
+                process.kill()
                 process.join()
 
 
@@ -105,8 +105,7 @@ class _PipeMap:
 
 def _serve(connection: Connection) -> None:
     """Run tasks in a worker until its parent ends it or dies."""
-    # Ctrl-C reaches every process of a terminal; only the parent handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stops_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         function, task = connection.recv()

@@ -9,11 +9,14 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MAX_SEED
 
 Dataset = Annotated[
     str, typer.Argument(help="A simulated dataset (sim/…).", autocompletion=complete.simulated_datasets)
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the data and the training.")]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of the data and the training.")
+]
 
 
 def demo(

@@ -9,6 +9,7 @@ import typer
 
 from seqrl_cli.cli import options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MAX_SEED
 
 Iterations = Annotated[
     int | None,
@@ -28,7 +29,11 @@ ExplorationReturn = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        "--seed", metavar="N", min=0, help="Seed for exploration, learning and evaluation (default: the run's)."
+        "--seed",
+        metavar="N",
+        min=0,
+        max=MAX_SEED,
+        help="Seed for exploration, learning and evaluation (default: the run's).",
     ),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqrl_cli.cli import complete
+from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ Device = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Random seed (default: from the preset).")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed (default: from the preset).")
+]
 Preset = Annotated[
     str | None,
     typer.Option(

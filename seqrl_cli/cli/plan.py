@@ -8,6 +8,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_json
+from seqrl_cli.config.limits import MAX_SEED
 
 Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, help="Transitions planned ahead.")]
 BeamWidth = Annotated[int | None, typer.Option("--beam-width", metavar="N", min=1, help="Plans kept per transition.")]
@@ -17,7 +18,9 @@ TargetReturn = Annotated[
 ]
 Episodes = Annotated[int | None, typer.Option("--episodes", metavar="N", min=1, help="Episodes to play.")]
 Envs = Annotated[int | None, typer.Option("--envs", metavar="N", min=1, help="Episodes played in parallel.")]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of environments and samples.")]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of environments and samples.")
+]
 MaxMemory = Annotated[
     float | None,
     typer.Option(

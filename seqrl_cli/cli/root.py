@@ -11,6 +11,7 @@ from typing import Any
 from typer import TyperException
 from typer.core import TyperGroup
 
+from seqrl_cli.cli.session import abandon_stdout
 from seqrl_cli.console import Console
 
 
@@ -40,6 +41,16 @@ class Root(TyperGroup):
         except TyperException as error:
             Console(as_json="--json" in arguments).fail(_sentence(error, arguments), _hint(error), error.exit_code)
             code = error.exit_code
+        except SystemExit as end:  # Rich and Typer exit with code 1 where the reader of a pipe, such as `head`, is gone
+            if not isinstance(end.__context__, BrokenPipeError):
+                raise
+            code = 0
+            abandon_stdout()
+        except OSError as error:  # help, version and completions, which no command session prints
+            code = 0 if isinstance(error, BrokenPipeError) else 1
+            abandon_stdout()
+            if code:
+                Console().fail(f"cannot write the result: {error.strerror}", "check where stdout is written to", code)
         sys.exit(code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import typer
 
+from seqrl_cli.cli.machine import machine_fault
 from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
 
@@ -41,17 +43,17 @@ def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Cons
     except KeyboardInterrupt as error:
         _fail(console, "interrupted", "finished work was kept; the same command resumes", 130, error)
     except OutputError as error:
-        _abandon_stdout(console)
+        abandon_stdout()
         _fail(console, str(error), "check where stdout is written to", 1, error)
-    except MemoryError as error:
-        _fail(console, "out of memory", "try a smaller batch, beam or dataset", 1, error)
     except BrokenPipeError:  # the reader of a pipe, for example `| head`, closed it
-        _abandon_stdout(console)
+        abandon_stdout()
     except typer.Exit:
         raise
     except Exception as error:
         if debug:
             raise
+        if fault := machine_fault(error):
+            _fail(console, fault.message, fault.hint, fault.exit_code, error)
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         _fail(console, f"internal error: {text}", "SEQRL_DEBUG=1 shows the traceback; please report it", 1, error)
 
@@ -67,10 +69,10 @@ def print_json(console: Console, report: Report) -> None:
     console.emit(asdict(report))
 
 
-def _abandon_stdout(console: Console) -> None:
+def abandon_stdout() -> None:
     """Redirect stdout to nowhere, so that the flush at exit does not fail again."""
     with suppress(OSError):  # a stream that is not a file has no descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), console.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(console: Console, message: str, hint: str, code: int, cause: BaseException) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.model_sections import GPTSection, ModelSection, model_sections
 from seqrl_cli.config.owners import describe_foreign_key, own_model_keys, owned_keys
 from seqrl_cli.config.plan import PlanConfig
@@ -35,7 +36,7 @@ class Config(Section):
     dataset: str = Field(description="dataset id")
     size: Size = Field("paper", description="paper = the papers' sizes; laptop = trains in minutes on two cores")
     preset: str = Field("base", description="preset that the values come from")
-    seed: int = Field(42, ge=0, description="seed of weights, batches and held-out episodes")
+    seed: int = Field(42, ge=0, le=MAX_SEED, description="seed of weights, batches and held-out episodes")
     data: DataConfig = DataConfig()
     model: AnyModelSection = GPTSection()
     train: TrainConfig = TrainConfig()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.section import Owned, Section
 
 _PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -29,7 +30,9 @@ class DataConfig(Section):
         None, description="whether the first row of a file's episodes is the reset, as in Dreamer's; null = by the data"
     )
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
-    seed: int | None = Field(None, ge=0, description="seed of a simulated dataset; null = 0, or the existing one's")
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="seed of a simulated dataset; null = 0, or the existing one's"
+    )
     bins: Annotated[int, _PLANNER] = Field(100, ge=2, le=65_000, description="bins per dimension")
     discretizer: Annotated[Literal["quantile", "uniform"], _PLANNER] = Field(
         "quantile", description="bins of equal mass or of equal width"
@@ -105,7 +108,7 @@ class OnlineConfig(Section):
     OWNER = "explores"
 
     seed: int | None = Field(
-        None, ge=0, description="seed of exploration, learning and evaluation; null = the pretraining's"
+        None, ge=0, le=MAX_SEED, description="seed of exploration, learning and evaluation; null = the pretraining's"
     )
     iterations: int = Field(1500, ge=1, description="rounds of exploring and learning; more may be added later")
     envs: int = Field(1, ge=1, description="exploration episodes per iteration, played at once")

@@ -3,6 +3,7 @@
 - ``console``: the ``Console`` of one command.
 - ``tables``: tables of rows and lists of facts, as Rich draws them.
 - ``bars``: a progress bar on a terminal; ``progress``: lines of progress elsewhere.
+- ``diagnostics``: the stream of notes and errors, which never fails.
 - ``text``: numbers, durations and sizes as text.
 """
 

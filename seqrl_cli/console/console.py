@@ -6,8 +6,9 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
 from seqrl_cli.console.text import finite, printable
 
@@ -41,7 +42,7 @@ class Console:
         self.quiet = quiet
         self.as_json = as_json
         self.stdout = stdout or sys.stdout
-        self.stderr = stderr or sys.stderr
+        self.stderr = cast(TextIO, Diagnostics(stderr or sys.stderr))
         self.line_seconds = line_seconds
         self._bars: RichConsole | None = None
 
@@ -142,7 +143,11 @@ class Console:
     def _rich(self, stream: TextIO) -> RichConsole:
         from rich.console import Console as RichConsole
 
-        return RichConsole(file=stream, highlight=False)
+        class OwnConsole(RichConsole):
+            def on_broken_pipe(self) -> None:
+                raise  # Rich would exit with code 1
+
+        return OwnConsole(file=stream, highlight=False)
 
 
 @contextmanager

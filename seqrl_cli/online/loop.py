@@ -20,6 +20,7 @@ from seqrl_cli.training.checkpoints import (
     newest_checkpoint,
     reading_state,
     saved_states,
+    tidy,
     write_checkpoint,
 )
 from seqrl_cli.training.meters import MetricAccumulator
@@ -135,6 +136,7 @@ class FineTuner:
         if found:
             with reading_state(self.context.checkpoints, found):
                 self._restore(found, on_warning)
+            tidy(self.context.checkpoints, found.step, self.settings.keep_checkpoints)
             self._tidy()
         else:
             self._add(self.context.offline)
@@ -269,6 +271,8 @@ class FineTuner:
         own = Checkpoint(found.step, found.model, found.optimizer, state["learner"])
         self.context.learner.restore(own, on_warning)
         self.progress = FinetuneProgress(**state["progress"])
+        if min(self.progress.iteration, self.progress.updated, self.progress.episodes, self.progress.env_steps) < 0:
+            raise ValueError("a counter is negative")
         self._metrics.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
         self._buffer_files = [BufferFile(**values) for values in state["buffer"]["segments"]]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from filelock import FileLock
-
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, write_json_atomic, writing
 from seqrl_cli.files.json_fields import JsonFieldError, read_object
+from seqrl_cli.files.locks import FileLock
 
 DOWNLOADS_NAME = "downloads.json"
 

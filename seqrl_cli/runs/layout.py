@@ -23,15 +23,24 @@ from seqrl_cli.errors import UsageError
 RESERVED = ("buffer", "checkpoints", "plans", "plots", "videos")
 
 
+MAX_NAME = 200
+"""Characters; file systems allow 255, and temporary names beside it are a little longer."""
+
+_SHORTER = f"use {MAX_NAME} characters or fewer"
+
+
 def check_name(kind: str, name: str) -> str:
     """Check that a folder may have a name, and return it.
 
     Raises:
-        UsageError: it is empty, hidden or reserved, or contains more than letters, digits, ``.``, ``_`` and ``-``.
+        UsageError: it is empty, hidden or reserved, or contains more than letters, digits, ``.``, ``_`` and ``-``,
+            or is too long.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in RESERVED:
         hint = f"use letters, digits, '.', '_' and '-', but not {', '.join(RESERVED)}"
         raise UsageError(f"{name!r} cannot be the name of a {kind}", hint)
+    if len(name) > MAX_NAME:
+        raise UsageError(f"{name[:20]}…, of {len(name)} characters, cannot be the name of a {kind}", _SHORTER)
     return name
 
 

@@ -1,43 +1,59 @@
-"""One writer at a time: a lock that the operating system releases when its holder dies."""
+"""One writer at a time in a folder; another one waits, or is refused."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import math
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, sweep, writing
+from seqrl_cli.files.locks import FileLock
+from seqrl_cli.runs.holder import announced, holder_text, is_held
 
 LOCK_NAME = ".lock"
 
+PATIENCE = 10.0
+"""Seconds to wait for a run that another process writes, such as the job that a scheduler is about to end."""
+
+FOREVER = math.inf
+"""Data are waited for as long as their making takes."""
+
 
 @contextmanager
-def locked(folder: Path, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+def locked(folder: Path, console: Console | None = None, patience: float = PATIENCE) -> Iterator[bool]:
     """Hold the folder's lock for the block; a file beside it names the holder for other processes.
 
     If the block fails and leaves nothing behind, the folders that were created for it are removed again.
 
     Args:
         folder: created if absent.
-        on_wait: called with a message before waiting for a lock that is taken; None raises instead of waiting.
+        console: told that a lock is waited for, and that a file system has no locks.
+        patience: seconds to wait for a lock that is taken.
+
+    Yields:
+        Whether it had to wait, so that another process may have changed the folder.
 
     Raises:
-        SeqrlError: another process holds the lock, or the folder cannot be written.
+        SeqrlError: another process still holds the lock, or the folder cannot be written.
     """
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / LOCK_NAME)
     try:
-        _acquire(lock, folder, on_wait)
-        with writing(folder / LOCK_NAME):
-            (folder / f"{LOCK_NAME}-holder").write_text(str(os.getpid()))
-        sweep(folder)
-        yield
+        waited = _acquire(lock, folder, console, patience)
+        if not lock.works and console:
+            _warn_of_no_locks(console)
+        with ExitStack() as stack:
+            with writing(lock.path):
+                stack.enter_context(announced(folder))
+            sweep(folder)
+            yield waited
     except BaseException:
-        _leave_no_trace(folder, absent, ours=lock.is_locked)
+        _leave_no_trace(folder, absent, ours=lock.held)
         raise
     finally:
         lock.release()
@@ -50,31 +66,34 @@ def refuse_locked(folder: Path) -> None:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the folder's lock."""
-    path = folder / LOCK_NAME
-    if not path.exists():
+    """Whether a living process holds the folder's lock; its writer does not notice the question."""
+    return is_held(folder)
+
+
+def _acquire(lock: FileLock, folder: Path, console: Console | None, patience: float) -> bool:
+    """Take the lock; returns whether another process had it at first."""
+    if _try(lock, folder, 0.0):
         return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except (Timeout, OSError):
-        return True
-    lock.release()
-    return False
+    if patience and console:
+        limit = f" for up to {patience:.0f} s" if math.isfinite(patience) else ""
+        console.note(f"waiting{limit} for another seqrl{holder_text(folder)} that is using {folder}")
+    if not _try(lock, folder, patience):
+        raise _in_use(folder)
+    return True
 
 
-def _acquire(lock: FileLock, folder: Path, on_wait: Callable[[str], None] | None) -> None:
+@cache  # once for a command
+def _warn_of_no_locks(console: Console) -> None:
+    console.warn("the file system of the run directory has no locks; let no other seqrl write the same files meanwhile")
+
+
+def _try(lock: FileLock, folder: Path, seconds: float) -> bool:
+    """Try for some seconds to take the lock; its holder may fail meanwhile and remove the folder."""
+    deadline = time.monotonic() + seconds
     while True:
         make_folder(folder)
-        with writing(folder / LOCK_NAME), suppress(FileNotFoundError):  # its holder failed and removed the folder
-            try:
-                lock.acquire(blocking=False)
-            except Timeout as error:
-                if on_wait is None:
-                    raise _in_use(folder) from error
-                on_wait(f"waiting for another seqrl{_holder(folder)} that is using {folder}")
-                lock.acquire()
-            return
+        with writing(lock.path), suppress(FileNotFoundError):
+            return lock.acquire(max(deadline - time.monotonic(), 0.0))
 
 
 def _leave_no_trace(folder: Path, absent: list[Path], *, ours: bool) -> None:
@@ -90,11 +109,4 @@ def _leave_no_trace(folder: Path, absent: list[Path], *, ours: bool) -> None:
 
 def _in_use(folder: Path) -> SeqrlError:
     hint = "wait for it to finish, or use another run directory (--runs-dir)"
-    return SeqrlError(f"{folder} is in use by another seqrl{_holder(folder)}", hint)
-
-
-def _holder(folder: Path) -> str:
-    try:
-        return f" (process {(folder / f'{LOCK_NAME}-holder').read_text().strip()})"
-    except OSError:
-        return ""
+    return SeqrlError(f"{folder} is in use by another seqrl{holder_text(folder)}", hint)

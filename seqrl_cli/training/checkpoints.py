@@ -88,7 +88,6 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Pa
     make_folder(checkpoints)
     final = step_folder(checkpoints, checkpoint.step)
     with writing(final):
-        _remove_leftovers(checkpoints)
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", suffix=".tmp", dir=checkpoints))
         try:
             _write_files(temporary, checkpoint)
@@ -98,10 +97,29 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Pa
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         fsync(checkpoints)
-    write_text_atomic(checkpoints / LAST_FILE, f"{final.name}\n")
-    for step in saved_steps(checkpoints)[:-keep]:
-        shutil.rmtree(step_folder(checkpoints, step), ignore_errors=True)
+    tidy(checkpoints, checkpoint.step, keep)
     return final
+
+
+def tidy(checkpoints: Path, newest: int, keep: int) -> None:
+    """Point ``last`` at the newest whole checkpoint, and remove what is older than the newest ``keep``.
+
+    A run that resumes calls this too: the process that wrote its newest checkpoint may have been killed before.
+
+    Args:
+        checkpoints: the run's ``checkpoints/``.
+        newest: step of the newest whole checkpoint; damaged ones of later steps are left, and are not counted.
+        keep: see ``write_checkpoint``.
+
+    Raises:
+        SeqrlError: the folder cannot be written.
+    """
+    last, name = checkpoints / LAST_FILE, step_folder(checkpoints, newest).name
+    if not last.is_file() or last.read_bytes() != f"{name}\n".encode():
+        write_text_atomic(last, f"{name}\n")
+    _remove_leftovers(checkpoints)
+    for step in [step for step in saved_steps(checkpoints) if step <= newest][:-keep]:
+        shutil.rmtree(step_folder(checkpoints, step), ignore_errors=True)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -148,7 +166,7 @@ def reading_state(checkpoints: Path, checkpoint: Checkpoint) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         folder = step_folder(checkpoints, checkpoint.step)
         what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used: {error}"
         hint = "remove that folder to resume from the previous checkpoint, or start over with --force"
@@ -240,7 +258,8 @@ def _read_state(folder: Path) -> dict[str, Any]:
     version = _entry(folder, state, "schema_version", int)
     if version > SCHEMA_VERSION:
         raise SeqrlError(f"{folder} has schema version {version}, newer than {SCHEMA_VERSION}", "upgrade seqrl")
-    _entry(folder, state, "step", int)
+    if step_folder(folder.parent, _entry(folder, state, "step", int)) != folder:
+        raise _damaged(folder, STATE_FILE, "is of another step")
     _entry(folder, state, "training", dict)
     files = _entry(folder, state, "files", dict)
     for name in (MODEL_FILE, OPTIMIZER_FILE):

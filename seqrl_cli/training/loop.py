@@ -13,7 +13,7 @@ from torch import nn
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.tracking.sinks import Sink, send, started
-from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, write_checkpoint
+from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, tidy, write_checkpoint
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
 from seqrl_cli.training.token_trainer import TokenTrainer
@@ -71,7 +71,7 @@ def fit(
     _require_windows(train)
     with preserve_rng_state(device_of(model)), deferred_interrupt() as interrupted:
         job = trainer(model, train, validation, settings)
-        first_step = _resume(job, checkpoints, on_warning)
+        first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning)
         with started(sinks, first_step):
             stop = False
             while job.step < settings.updates and not stop:
@@ -93,11 +93,12 @@ def _require_windows(train: Sized) -> None:
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
 
 
-def _resume(job: Trainer, checkpoints: Path | None, on_warning: Callable[[str], None] | None) -> int:
+def _resume(job: Trainer, checkpoints: Path | None, keep: int, on_warning: Callable[[str], None] | None) -> int:
     """Restore the newest whole checkpoint, if there is one; returns the updates made."""
     if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
         with reading_state(checkpoints, found):
             job.restore(found, on_warning)
+        tidy(checkpoints, found.step, keep)
     return job.step
 
 

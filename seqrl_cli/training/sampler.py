@@ -57,6 +57,7 @@ class Sampler:
 
         Raises:
             SeqrlError: the state has another number of indices or another batch size.
+            ValueError: it has a position that cannot be.
         """
         for name, mine in {"size": self.size, "batch_size": self.batch_size}.items():
             if state[name] != mine:
@@ -64,10 +65,13 @@ class Sampler:
                     f"the checkpoint has {name} {state[name]}, but this run has {mine}",
                     "use the run's own dataset and settings, or start over with --force",
                 )
+        epoch, position = int(state["epoch"]), int(state["position"])
+        if epoch < 0 or not 0 <= position <= self.size:
+            raise ValueError(f"position {position} in epoch {epoch} is outside the {self.size} indices")
         self._rng.bit_generator.state = state["rng"]
-        self.epoch = state["epoch"]
+        self.epoch = epoch
         self._start_epoch()
-        self._position = state["position"]
+        self._position = position
 
     def _start_epoch(self) -> None:
         """Draw the epoch's permutation. Its seed state is kept instead of the permutation, which is longer."""

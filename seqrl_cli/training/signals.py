@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM that wait for the end of an update."""
+"""Ctrl-C, SIGTERM and their like, which wait for the end of an update."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from seqrl_cli.stops import handling_stops
+
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Inside the block, record a first Ctrl-C or SIGTERM instead of raising it during an update; a second one raises.
+    """Inside the block, record a signal to stop instead of raising it during an update; Ctrl-C after it raises.
 
+    The other signals often come twice: SIGHUP from a shell and the kernel, SIGTERM from a scheduler and its step.
     Outside the main thread, where Python delivers no signals, nothing is recorded.
 
     Yields:
@@ -21,16 +24,12 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     received = threading.Event()
 
     def note(signum: int, frame: FrameType | None) -> None:
-        if received.is_set():
+        if received.is_set() and signum == signal.SIGINT:
             raise KeyboardInterrupt
         received.set()
 
     if threading.current_thread() is not threading.main_thread():
         yield received.is_set
         return
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handling_stops(note):
         yield received.is_set
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -166,8 +167,18 @@ def test_exports_that_cannot_be(seqrl, runs, tmp_path):
     assert dry.exit_code == 0 and sorted(runs.rglob("*")) == before
     assert seqrl("export", "sim/hopper-medium", "-f", "d4rl").exit_code == 0
     assert seqrl("download", "sim/hopper-medium", "data.transitions=1200", "--force").exit_code == 0
-    assert_refused(seqrl("export", "sim/hopper-medium", "-f", "d4rl"), 1, "is older than sim/hopper-medium", "--force")
+    assert_refused(
+        seqrl("export", "sim/hopper-medium", "-f", "d4rl"), 1, "the present data of sim/hopper-medium", "--force"
+    )
     assert seqrl("export", "sim/hopper-medium", "-f", "d4rl", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("layout", ["d4rl", "minari"])
+def test_dates_decide_nothing_about_exports(seqrl, runs, layout):
+    assert seqrl("export", "sim/hopper-medium", "-f", layout).exit_code == 0
+    os.utime(runs / "sim/hopper-medium/dataset.h5", (2e9, 2e9))
+    again = seqrl("export", "sim/hopper-medium", "-f", layout)
+    assert again.exit_code == 0 and "already exists" in again.stderr
 
 
 def test_names_that_would_steer_the_terminal(fresh, tmp_path):

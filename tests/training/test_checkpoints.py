@@ -19,6 +19,7 @@ from seqrl_cli.training.checkpoints import (
     read_model,
     saved_steps,
     step_folder,
+    tidy,
     write_checkpoint,
 )
 
@@ -164,3 +165,38 @@ def test_projections_that_an_older_version_joined_are_read_apart(tmp_path):
     assert torch.equal(found.model["blocks.0.value.weight"], weight[4:])
     assert torch.equal(found.optimizer["blocks.0.key.weight.exp_avg"], weight[2:4] + 1)
     assert found.optimizer["blocks.0.query.weight.step"] == 3
+
+
+def kill_before_tidying(folder: Path, steps: tuple[int, ...]) -> None:
+    """What a process leaves that is killed right after it wrote the last of these checkpoints."""
+    for step in steps[:-1]:
+        write_checkpoint(folder, checkpoint(step), keep=2)
+    last = (folder / "last").read_text()
+    write_checkpoint(folder, checkpoint(steps[-1]), keep=9)
+    (folder / "last").write_text(last)
+    (folder / ".00000099-x.tmp").mkdir()
+
+
+def test_tidying_is_made_up_for(tmp_path):
+    write_checkpoint(tmp_path, checkpoint(1), keep=2)
+    kill_before_tidying(tmp_path, (2, 3, 4))
+    tidy(tmp_path, 4, keep=2)
+    assert (tmp_path / "last").read_text() == "00000004\n"
+    assert saved_steps(tmp_path) == [3, 4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000003", "00000004", "last"]
+
+
+def test_a_damaged_later_checkpoint_does_not_cost_the_one_just_written(tmp_path):
+    for step in (1, 3):
+        write_checkpoint(tmp_path, checkpoint(step), keep=2)
+    (step_folder(tmp_path, 3) / "model.safetensors").write_bytes(b"cut")
+    write_checkpoint(tmp_path, checkpoint(2), keep=1)
+    assert saved_steps(tmp_path) == [2, 3]
+    found = newest_checkpoint(tmp_path)
+    assert found is not None and found.step == 2
+
+
+def test_a_checkpoint_in_another_ones_folder_is_damage(tmp_path):
+    write_checkpoint(tmp_path, checkpoint(2), keep=1).rename(step_folder(tmp_path, 5))
+    with pytest.raises(DamagedCheckpointError, match="another step"):
+        read_checkpoint(step_folder(tmp_path, 5))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,3 +194,25 @@ def test_frozen_parameters_stay_and_have_no_state(tmp_path):
     moments = newest_checkpoint(tmp_path).optimizer
     assert moments and not any(name.startswith("blocks.0.") for name in moments)
     assert parameters_text(model).endswith(" trainable") and parameters_text(tiny_gpt()).endswith(" parameters")
+
+
+def test_a_run_that_resumes_at_its_end_tidies_up(tmp_path):
+    train(tmp_path)
+    checkpoints = tmp_path / "checkpoints"
+    kept = saved_steps(checkpoints)
+    shutil.copytree(step_folder(checkpoints, kept[0]), step_folder(checkpoints, 1))
+    (checkpoints / "last").write_text(f"{kept[0]:08d}\n")
+    train(tmp_path)
+    assert saved_steps(checkpoints) == kept
+    assert (checkpoints / "last").read_text() == f"{UPDATES:08d}\n"
+
+
+@pytest.mark.parametrize("position", [-1, 10**30, 1e400])
+def test_a_position_that_cannot_be_is_damage(tmp_path, position):
+    train(tmp_path)
+    path = step_folder(tmp_path / "checkpoints", UPDATES) / "state.json"
+    state = json.loads(path.read_text())
+    state["training"]["sampler"]["position"] = position
+    path.write_text(json.dumps(state))
+    with pytest.raises(SeqrlError, match="is damaged: its state.json cannot be used"):
+        train(tmp_path)

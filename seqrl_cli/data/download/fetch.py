@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from seqrl_cli.data.download.limits import CEILING, LEAST_SPEED, SPEED_SECONDS, DownloadError, Limits
 from seqrl_cli.data.download.partial import Partial
 from seqrl_cli.data.download.transfer import ByteProgress, Transfer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path, fsync, make_folder, writing
+from seqrl_cli.files.locks import FileLock
 from seqrl_cli.files.regular import open_regular
 
 

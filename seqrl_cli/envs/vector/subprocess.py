@@ -20,6 +20,7 @@ import numpy as np
 
 from seqrl_cli.envs.vector.backend import EnvironmentFailedError, EnvLayout, EnvSpec, forget_step
 from seqrl_cli.envs.vector.messages import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
+from seqrl_cli.stops import stops_held_back
 
 Answer = TypeVar("Answer")
 
@@ -192,7 +193,9 @@ class _Child:
         command = [sys.executable, "-c", _PROGRAM, json.dumps(asdict(spec)), *sys.path]
         try:
             # a session of its own, because a terminal's Ctrl-C reaches every process of the session's foreground
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            with stops_held_back():
+                pipe = subprocess.PIPE
+                process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
         except OSError as error:
             message = f"no process for environment {spec.env_id} can be started: {error.strerror}"
             raise EnvironmentFailedError(message, "memory may be short") from error

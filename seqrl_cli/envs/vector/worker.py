@@ -1,6 +1,6 @@
 """The process that plays environments for another one; ``subprocess.py`` starts it and exchanges messages with it.
 
-It imports only what the environments need, leaves Ctrl-C to its parent process, and ends with it.
+It imports only what the environments need, leaves signals to stop to its parent process, and ends with it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import sys
 import threading
 import time
@@ -21,13 +20,14 @@ from seqrl_cli.envs.vector.backend import EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.messages import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.stops import leave_stops_to_parent
 
 _GRACE = 3.0  # seconds for a step to end after the parent has gone
 
 
 def main(spec: str) -> None:
     """Make the environments that the JSON ``spec`` describes, and follow the messages of stdin until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stops_to_parent()
     requests, answers = _own_streams()
     if hasattr(select, "poll"):  # not on Windows: a step that never ends outlives a killed parent there
         threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()

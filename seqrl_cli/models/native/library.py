@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.locks import FileLock
 from seqrl_cli.models.native.structs import Address, Count, ForwardCall, GPTWeights, PackedLinear, PagePool, PageShape
 from seqrl_cli.models.native.trust import UntrustedError, check_folder, trusted
 

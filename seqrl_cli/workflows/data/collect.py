@@ -105,16 +105,22 @@ def run(request: CollectRequest, console: Console) -> DatasetReport:
     """
     folder = request.store.dataset(request.dataset)
     if folder.dataset.exists() and not request.force:
-        console.note(f"{request.dataset} already exists; --force makes it again")
-        return summarize(locate(request.store, request.dataset), fresh=False)
+        return _existing(request, console)
     play = _make_player(request, console.warn)
     stopped = when_interrupted("interrupted; nothing was kept", "the same command starts over")
-    with locked(folder.path):
+    with locked(folder.path, console) as waited:
+        if waited and folder.dataset.exists() and not request.force:
+            return _existing(request, console)
         console.note(f"collecting {request.dataset}: {request.transitions:,} transitions of {request.env_id}")
         with stopped, console.progress(f"collecting {request.dataset}", "steps") as update:
             episodes = play(update)
         write_dataset(folder.dataset, episodes, _attributes(request, episodes))
     return summarize(locate(request.store, request.dataset), fresh=True)
+
+
+def _existing(request: CollectRequest, console: Console) -> DatasetReport:
+    console.note(f"{request.dataset} already exists; --force makes it again")
+    return summarize(locate(request.store, request.dataset), fresh=False)
 
 
 def dry_run(request: CollectRequest, console: Console) -> None:

@@ -19,6 +19,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.formats.minari import ID_PATTERN, MinariFacts, write_minari
 from seqrl_cli.data.formats.minari_metadata import METADATA
+from seqrl_cli.data.formats.read import read_dataset
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
@@ -76,17 +77,28 @@ def run(request: DatasetExportRequest, console: Console) -> DatasetExportReport:
     target = Path(planned.path)
     minari_id = planned.minari_id
     written = target / "data" / METADATA if minari_id else target
+    episodes = dataset.load_vectors() if minari_id else dataset.load_episodes(whole=True)
     if not request.force and written.exists():
-        if written.stat().st_mtime_ns < dataset.modified_ns:
-            raise SeqrlError(f"{target} is older than {dataset.id}", "replace it with --force, or choose another -o")
+        if not _contains(target, episodes):
+            message = f"{target} does not contain the present data of {dataset.id}"
+            raise SeqrlError(message, "replace it with --force, or choose another -o")
         console.note(f"{target} already exists; --force writes it again")
         return planned
     if minari_id:
-        episodes = dataset.load_vectors()
         write_minari(target, episodes, _minari_facts(dataset, minari_id, episodes, console))
     else:
-        write_d4rl(target, dataset.load_episodes(whole=True), carried_attributes(dataset.stated))
+        write_d4rl(target, episodes, carried_attributes(dataset.stated))
     return replace(planned, fresh=True)
+
+
+def _contains(target: Path, episodes: Episodes) -> bool:
+    """Whether an export contains these episodes; dates do not count, which copying and wrong clocks change."""
+    try:
+        there = read_dataset(target)
+    except SeqrlError:
+        return False
+    names = ("observations", "actions", "rewards", "terminals", "offsets")
+    return all(np.array_equal(getattr(there, name), getattr(episodes, name)) for name in names)
 
 
 def dry_run(request: DatasetExportRequest, console: Console) -> None:

@@ -111,7 +111,7 @@ def run(request: ImportRequest, console: Console) -> ImportReport:
     """
     converted = _convert(request, console)
     folder = converted.folder
-    with locked(folder.path):
+    with locked(folder.path, console):
         finish_replacement(folder)
         if folder.record.exists() and not request.force:
             if not _is_same(folder, converted):

@@ -16,7 +16,7 @@ from seqrl_cli.data.download.mirrors import locations
 from seqrl_cli.data.pretrained import Pretrained, pretrained_checkpoints, unpack, unpacked_folder
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.runs.download_hashes import DOWNLOADS_NAME, has_hash_below, record_hash, recorded_hash
-from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.lock import FOREVER, locked
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.exchange import import_checkpoint
@@ -65,7 +65,7 @@ def run(request: PretrainedRequest, console: Console) -> ImportReport:
     stopped = when_interrupted(
         f"interrupted; the partial download of {checkpoint.id} was kept", "the same command resumes it"
     )
-    with stopped, locked(folder.parent, on_wait=console.note):
+    with stopped, locked(folder.parent, console, FOREVER):
         if request.force:
             _delete_downloads(checkpoint, folder, store.root)
         _fetch(checkpoint, folder, store, console)

@@ -16,7 +16,7 @@ from seqrl_cli.online.context import FinetuneContext, OnlineSettings
 from seqrl_cli.online.loop import FinetuneOutcome, FinetuneProgress, finetune
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.lock import locked, refuse_locked
+from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
@@ -74,9 +74,8 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
     """
     threads = use_threads(request.threads)
     job = resolve(request, console.warn)
-    refuse_locked(job.run.path)
-    with locked(job.run.path):
-        if finish_replacement(job.run):
+    with locked(job.run.path, console) as waited:
+        if finish_replacement(job.run) or waited:
             job = resolve(request, console.warn)
         done = iterations_done(job.run) if job.resumes else 0
         if job.resumes and _has_enough(job, done):

@@ -72,7 +72,7 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     wanted = session.config.episodes
     profile = Profile()
     start = time.perf_counter()
-    with locked(folder):
+    with locked(folder, console):
         missing = [i for i in range(wanted) if request.force or not _exists(session, i)]
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")

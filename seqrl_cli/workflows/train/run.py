@@ -62,7 +62,7 @@ def run(request: TrainRequest, console: Console) -> TrainReport:
     family = family_of(request.config.model.arch)
     data = family.ensure(request.dataset, request.config, console)
     request = replace(request, config=complete_config(request.dataset, request.config, data))
-    with locked(folder.path):
+    with locked(folder.path, console):
         finish_replacement(folder)
         if folder.record.exists() and not request.force:
             record, is_longer = check_resumable(folder, request.config, data)

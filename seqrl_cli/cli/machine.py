@@ -1,0 +1,62 @@
+"""What Python raises when the machine, not the program, is at fault, in words."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+from collections.abc import Iterator
+
+from seqrl_cli.errors import SeqrlError, UsageError
+
+_NO_MEMORY = re.compile(r"allocate memory|out of memory|failed to map segment|bad_alloc", re.IGNORECASE)
+_LOOP = "Symlink loop from "
+_WRONG_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def machine_fault(error: BaseException) -> SeqrlError | None:
+    """The error that the machine or a path caused, in words; None for any other."""
+    if any(map(_lacks_memory, _chain(error))):
+        limit = ", or raise the limit: ulimit -v unlimited" if _is_limited() else ""
+        return SeqrlError("out of memory", f"try a smaller batch, beam or dataset{limit}")
+    if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):  # pathlib's, before Python 3.13
+        return UsageError(f"{_cut(str(error).removeprefix(_LOOP))} is a link that leads to itself", "name a file")
+    if not isinstance(error, OSError) or not error.errno or not error.strerror:
+        return None
+    reason = error.strerror[:1].lower() + error.strerror[1:]
+    if not isinstance(error.filename, str | bytes):
+        return SeqrlError(f"the machine refuses: {reason}", "check its limits (ulimit -a) and its disks (df)")
+    message = f"cannot use {_cut(error.filename)}: {reason}"
+    if error.errno in _WRONG_PATH:
+        return UsageError(message, "give another name")
+    return SeqrlError(message, "check the path, its permissions and the disk")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those from which it arose."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    if isinstance(error, ImportError | SystemError) and _is_limited():  # libraries that get too little to start
+        return True
+    return isinstance(error, ImportError | OSError | RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+
+
+def _is_limited() -> bool:
+    """Whether the user has limited the memory of this process."""
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def _cut(path: str | bytes) -> str:
+    """A path that fits into a sentence."""
+    text = path if isinstance(path, str) else path.decode(errors="replace")
+    return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"
