@@ -13,8 +13,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from filelock import FileLock
 
+from seqrl_cli.envs import trust
+
 # A shell starts what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def own_memory_of_environments(tmp_path_factory, monkeypatch) -> None:
+    """Environments that tests name are not remembered in the user's home."""
+    monkeypatch.setattr(trust, "_memory", lambda: tmp_path_factory.getbasetemp() / "environments.json")
 
 
 @pytest.fixture(scope="session")
