@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # One thread a test process: tests run side by side, and threads that wait for each other cost more than they bring.
@@ -19,10 +19,12 @@ from seqrl_cli.envs import trust
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def own_memory_of_environments(tmp_path_factory, monkeypatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def own_memory_of_environments(tmp_path_factory) -> Iterator[None]:
     """Environments that tests name are not remembered in the user's home."""
-    monkeypatch.setattr(trust, "_memory", lambda: tmp_path_factory.getbasetemp() / "environments.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trust, "_memory", lambda: tmp_path_factory.getbasetemp() / "environments.json")
+        yield
 
 
 @pytest.fixture(scope="session")

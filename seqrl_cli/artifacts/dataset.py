@@ -27,7 +27,6 @@ from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.fit import LoadedDataset, describe_misfit, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.trust import remember
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.layout import DatasetFolder
@@ -267,7 +266,6 @@ class DatasetRef:
                     episodes, attributes = load_source(self.spec, self.folder, data, console, self.store)
                     write_dataset(path, episodes, {**attributes, "dataset_id": self.id})
                     remove_download(self.folder)
-                    remember(data.env_id)
                     return True
         new = self.check(data)
         if new:
@@ -275,7 +273,6 @@ class DatasetRef:
             write_dataset(path, episodes, attributes)
             cut = f", whose limit of {attributes['cut_after']:,} steps cuts it" if "cut_after" in attributes else ""
             console.note(f"{self.id} now states that it is from {data.env_id}{cut}")
-        remember(data.env_id)
         return False
 
     def check(self, data: DataConfig) -> LoadedDataset | None:

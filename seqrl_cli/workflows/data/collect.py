@@ -25,7 +25,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.trust import accept, remember
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
@@ -119,7 +119,6 @@ def run(request: CollectRequest, console: Console) -> DatasetReport:
         with stopped, console.progress(f"collecting {request.dataset}", "steps") as update:
             episodes = play(update)
         write_dataset(folder.dataset, episodes, _attributes(request, episodes))
-    remember(request.env_id)
     return summarize(locate(request.store, request.dataset), fresh=True)
 
 

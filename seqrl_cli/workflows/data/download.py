@@ -55,6 +55,7 @@ def run(request: DownloadRequest, console: Console) -> DatasetReport:
     """
     dataset = request.dataset
     fresh = dataset.ensure(request.config.data, console, force=request.force)
+    remember(request.config.data.env_id)
     if not fresh:
         console.note(f"{dataset.id} already exists; --force makes it again")
     elif misfit := dataset.describe_misfit(dataset.load_episodes()):
