@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # One thread a test process: tests run side by side, and threads that wait for each other cost more than they bring.
@@ -13,8 +13,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from filelock import FileLock
 
+from seqrl_cli.envs import trust
+
 # A shell starts what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_memory_of_environments(tmp_path_factory) -> Iterator[None]:
+    """Environments that tests name are not remembered in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trust, "_memory", lambda: tmp_path_factory.getbasetemp() / "environments.json")
+        yield
 
 
 @pytest.fixture(scope="session")

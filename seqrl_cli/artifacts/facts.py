@@ -19,6 +19,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
+from seqrl_cli.envs.trust import remember
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.files.json_text import parse_json
 
@@ -125,6 +126,8 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
         found["action_low"] = json.dumps([float(number) for number in low])
         found["action_high"] = json.dumps([float(number) for number in high])
     write_d4rl(path, episodes, {**attributes, **found})
+    if isinstance(env_id, str):
+        remember(env_id)
 
 
 def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:

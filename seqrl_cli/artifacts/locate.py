@@ -17,6 +17,7 @@ from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import DatasetSpec, named_datasets, resolve, spec_of_file
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.layout import RESERVED
 from seqrl_cli.runs.store import RunStore
@@ -113,6 +114,14 @@ def dataset_config(
     if dataset is None:
         raise UsageError("no dataset given", "for example sim/hopper-medium; `seqrl download --list` shows all")
     ref = locate(store, dataset)
+    _accept_environment(ref, overrides or {})
     if base:
         return ref, validate(merge(base.model_dump(), {"dataset": ref.id}, nest(overrides or {})))
     return ref, resolve_config(ref.id, size=size, preset=preset, overrides=overrides)
+
+
+def _accept_environment(dataset: DatasetRef, overrides: Mapping[str, Any]) -> None:
+    """Trust the environment that the user named; its module may be beside the data."""
+    if isinstance(env_id := overrides.get("data.env_id"), str):
+        path = dataset.spec.path
+        accept(env_id, [Path.cwd(), *([path.absolute(), path.absolute().parent] if path else [])])

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from seqrl_cli.artifacts.locate import find_stored, locate
 from seqrl_cli.artifacts.trained_run import TrainedRun
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
+from seqrl_cli.envs.trust import accept
+from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
 
@@ -20,6 +26,23 @@ def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[f
         return record.env_id, scores_of_environment(record.env_id)
     dataset = dataset or locate(store, record.dataset)
     return dataset.environment(), dataset.reference_scores
+
+
+def accept_named(overrides: Mapping[str, Any], record: RunRecord, store: RunStore) -> Mapping[str, Any]:
+    """Trust a run's environment if the user names it, as ``data.env_id``; returns the other overrides.
+
+    Raises:
+        UsageError: another environment was named.
+        SeqrlError: the run does not state an environment.
+    """
+    named = overrides.get("data.env_id")
+    if named is None:
+        return overrides
+    env_id, _ = environment_of_run(store, record)
+    if named != env_id:
+        raise UsageError(f"{record.dataset} is data of {env_id}, not of {named}", "leave data.env_id out")
+    accept(env_id, [Path.cwd()])
+    return {key: value for key, value in overrides.items() if key != "data.env_id"}
 
 
 def observation_size_of_run(store: RunStore, trained: TrainedRun) -> int | None:

@@ -13,7 +13,8 @@ import numpy as np
 from seqrl_cli.behaviour.policies import Policy, PolicyFactory
 from seqrl_cli.behaviour.workers import OrderedMap, worker_map
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import Environment, make_env, recordable_spaces
+from seqrl_cli.envs.make import Environment, environment_name, make_env, recordable_spaces
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError
 
 _CHUNK_STEPS = 1000
@@ -81,7 +82,11 @@ def collect(
 
 
 def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> Episodes:
-    """Play one episode from a start drawn from ``rng`` until it terminates or reaches its step limit."""
+    """Play one episode from a start drawn from ``rng`` until it terminates or reaches its step limit.
+
+    Raises:
+        SeqrlError: the environment failed, or gave NaN or infinities.
+    """
     observation, _ = env.reset(seed=int(rng.integers(2**31)))
     rows: list[tuple[np.ndarray, np.ndarray, float]] = []
     terminated = truncated = False
@@ -91,6 +96,9 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
         rows.append((observation, action, float(reward)))
         observation = following
     observations, actions, rewards = zip(*rows, strict=True)
+    if not (np.isfinite(observations).all() and np.isfinite(rewards).all()):
+        message = f"{environment_name(env)} gave observations or rewards that are not finite: it diverged"
+        raise SeqrlError(message, "another --seed plays other episodes")
     last = np.arange(len(rows)) == len(rows) - 1
     return Episodes.from_flags(observations, actions, rewards, last & terminated, last & (not terminated))
 
@@ -106,6 +114,7 @@ _worker_envs: dict[str, Environment] = {}
 def worker_env(env_id: str) -> Environment:
     """The environment of this process, created once; ``closed_worker_envs`` closes it."""
     if env_id not in _worker_envs:
+        accept(env_id)  # ``collect`` has checked it, perhaps in another process
         _worker_envs[env_id] = make_env(env_id)
     return _worker_envs[env_id]
 

@@ -21,6 +21,8 @@ class Policy(Protocol):
         """An action ``(action_dim,)`` for one observation ``(observation_dim,)``; all randomness comes from ``rng``."""
 
 
+_NO_BOUND = float(np.finfo(np.float32).max)  # and all above: what environments write where they mean infinity
+
 PolicyFactory = Callable[[], Policy]
 """Makes a new policy for each episode; must be picklable, because worker processes call it."""
 
@@ -57,7 +59,7 @@ class LinearPolicy:
 
 @dataclass(frozen=True)
 class UniformPolicy:
-    """Uniform in the action box; ``low`` and ``high`` are ``(action_dim,)``."""
+    """Uniform in the action box; ``low`` and ``high`` are finite, ``(action_dim,)``."""
 
     low: np.ndarray
     high: np.ndarray
@@ -65,6 +67,28 @@ class UniformPolicy:
     def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """An action ``(action_dim,)``, independent of the observation."""
         return rng.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class UnboundedPolicy:
+    """Random in an action box that lacks bounds, by the rule of gymnasium's ``Box.sample``.
+
+    Between two bounds the actions are uniform. With one, their distance from it is exponential, with none they are
+    normal, both of scale 1. ``low`` and ``high`` are ``(action_dim,)``; infinities are missing bounds.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An action ``(action_dim,)``, independent of the observation."""
+        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
+        low, high = np.where(has_low, self.low, 0.0), np.where(has_high, self.high, 0.0)
+        uniform = low + (high - low) * rng.random(low.shape)
+        away = rng.exponential(size=low.shape)
+        normal = rng.normal(size=low.shape)
+        kinds = [has_low & has_high, has_low, has_high]
+        return np.select(kinds, [uniform, low + away, high - away], normal)
 
 
 @dataclass(frozen=True)
@@ -93,8 +117,11 @@ def uniform_factory(env_id: str) -> PolicyFactory:
         space = recordable_spaces(env).action
     if isinstance(space, DiscreteSpace):
         return partial(RandomChoicePolicy, space.n)
-    low, high = space.bounds
-    return partial(UniformPolicy, low.astype(np.float64), high.astype(np.float64))
+    low, high = (bound.astype(np.float64) for bound in space.bounds)
+    if (np.abs([low, high]) < _NO_BOUND).all():
+        return partial(UniformPolicy, low, high)
+    low = np.where(low > -_NO_BOUND, low, -np.inf)
+    return partial(UnboundedPolicy, low, np.where(high < _NO_BOUND, high, np.inf))
 
 
 def _clip(action: np.ndarray) -> np.ndarray:

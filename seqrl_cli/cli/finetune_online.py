@@ -48,6 +48,7 @@ def finetune_online(
     exploration_return: ExplorationReturn = None,
     seed: Seed = None,
     name: Name = None,
+    env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -76,7 +77,9 @@ def finetune_online(
             plan__target_return=target_return,
         )
         store = options.store(runs_dir)
-        request = FinetuneRequest(store, run, given, name, device, threads, force, argv=sys.argv)
+        request = FinetuneRequest(
+            store, run, given, name, device, threads, force, argv=sys.argv, env_timeout=env_timeout
+        )
         if dry_run:
             workflow.dry_run(request, console)
         else:

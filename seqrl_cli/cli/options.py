@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seqrl_cli.runs.store import RunStore
 
 RUNS = Path("runs")
+ENV_TIMEOUT = 300
 
 # Values that Typer accepts in the environment variable of a flag.
 _YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("", "0", "false", "f", "no", "n", "off")
@@ -50,6 +51,10 @@ SizeName = Annotated[
         help="paper: as published; laptop: minutes on two cores (default: paper for D4RL names, else laptop).",
         autocompletion=complete.one_of("paper", "laptop"),
     ),
+]
+EnvTimeout = Annotated[
+    int,
+    typer.Option("--env-timeout", metavar="SECONDS", min=1, help="Longest wait for an answer of the environment."),
 ]
 Checkpoint = Annotated[
     int | None,

@@ -49,6 +49,7 @@ def plan(
     checkpoint: options.Checkpoint = None,
     max_memory: MaxMemory = None,
     mode: Mode = None,
+    env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     profile: Profile = False,
     device: options.Device = "auto",
     threads: options.Threads = None,
@@ -78,7 +79,7 @@ def plan(
         )
         memory = int(max_memory * 2**30) if max_memory else None
         store = options.store(runs_dir)
-        request = PlanRequest(store, run, given, seed, checkpoint, device, threads, memory, mode, force)
+        request = PlanRequest(store, run, given, seed, checkpoint, device, threads, memory, mode, force, env_timeout)
         if dry_run:
             workflow.dry_run(request, console)
             return

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from typing import Any
 
 import gymnasium
-from gymnasium.error import DependencyNotInstalled
-from gymnasium.error import Error as GymnasiumError
 from gymnasium.wrappers import FlattenObservation, TimeLimit
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, Space, Spaces, UnsupportedSpacesError
+from seqrl_cli.envs.guard import Environment as Environment
+from seqrl_cli.envs.guard import EnvironmentFailedError, GuardedEnv, check_spaces, naming_failures
+from seqrl_cli.envs.missing import explained, import_module_of
 from seqrl_cli.envs.registry import register_d4rl, require
-from seqrl_cli.errors import SeqrlError, nearest
-
-Environment = gymnasium.Env[Any, Any]
+from seqrl_cli.envs.trust import require_accepted
 
 VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
 
@@ -35,29 +35,34 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
         max_episode_steps: step limit; by default the registered one (1000 for locomotion), else ``EPISODE_STEPS``.
 
     Raises:
-        SeqrlError: the id does not exist, or a package that it needs is not installed; the hint says how to install it.
+        EnvironmentFailedError: it raised something.
+        SeqrlError: the id does not exist, or names a module that the user never named; or a package that it needs is
+            not installed, and the hint says how to install it.
     """
+    require_accepted(env_id)
+    importlib.import_module("seqrl_cli.envs.simulator")  # environments import MuJoCo, too
     require(env_id)
+    name = import_module_of(env_id)
+    # Not every environment has this argument.
+    rendering = {"render_mode": render_mode} if render_mode else {}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), naming_failures(env_id, "when it was made"):
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
-            # Not every environment has this argument.
-            rendering = {"render_mode": render_mode} if render_mode else {}
-            env = gymnasium.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **rendering)
-    except (GymnasiumError, ImportError) as error:
-        if isinstance(error, DependencyNotInstalled) and "mujoco_py" not in str(error):  # a dead package
-            raise SeqrlError(f"environment {env_id!r} needs a package that is not installed", str(error)) from error
-        close = _suggestion(env_id)
-        hint = f"did you mean {close!r}?" if close else "gymnasium ids look like 'Hopper-v4'."
-        raise SeqrlError(f"there is no environment {env_id!r} here: {_first_sentence(error)}", hint) from error
-    if env.spec is None or env.spec.max_episode_steps is None:
-        env = TimeLimit(env, EPISODE_STEPS)
-    return FlattenObservation(env) if isinstance(env.observation_space, gymnasium.spaces.Dict) else env
+            warnings.filterwarnings("ignore", message=".*not in the possible render_modes", category=UserWarning)
+            env = gymnasium.make(name, max_episode_steps=max_episode_steps, disable_env_checker=True, **rendering)
+            check_spaces(env)
+            if env.spec is None or env.spec.max_episode_steps is None:
+                env = TimeLimit(env, EPISODE_STEPS)
+            if isinstance(env.observation_space, gymnasium.spaces.Dict):
+                env = FlattenObservation(env)
+            return GuardedEnv(env, env_id)
+    except EnvironmentFailedError as failure:
+        raise explained(env_id, failure) from failure.__cause__
 
 
 def episode_limit(env_id: str) -> int | None:
     """The registered step limit of an environment; None if it has none or does not exist."""
-    spec = gymnasium.registry.get(env_id)
+    spec = gymnasium.registry.get(env_id.rpartition(":")[2])
     return spec.max_episode_steps if spec else None
 
 
@@ -104,15 +109,3 @@ def recordable_spaces(env: Environment) -> Spaces:
     if not fits:
         raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
     return spaces
-
-
-def _suggestion(env_id: str) -> str | None:
-    """The same environment in version 4, today's version of D4RL's MuJoCo environments; else the nearest name."""
-    current = f"{env_id.rpartition('-v')[0]}-v4"
-    if current in gymnasium.registry:
-        return current
-    return nearest(env_id, gymnasium.registry.keys() - {env_id})
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split(". ")[0].rstrip(".")

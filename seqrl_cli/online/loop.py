@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.data.policy_windows import Trajectory
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.buffer_files import BufferFile
 from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineSettings

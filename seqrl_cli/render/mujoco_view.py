@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 
+from seqrl_cli.envs.simulator import mujoco
 from seqrl_cli.render.states import Body
 from seqrl_cli.render.view import FIELD_OF_VIEW, Camera, Pose
 

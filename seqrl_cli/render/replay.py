@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.guard import EnvironmentFailedError
+from seqrl_cli.envs.make import Environment, make_env
 from seqrl_cli.envs.registry import needed_extra
+from seqrl_cli.envs.simulator import MujocoEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import EpisodeFile, EpisodeStates
 from seqrl_cli.render.mujoco_view import find_backend
@@ -59,7 +62,8 @@ def replay(
         progress: called with (pictures done, pictures in total).
 
     Raises:
-        SeqrlError: the environment cannot draw on this machine, is not installed, or earns other rewards than recorded.
+        SeqrlError: the environment draws nothing, cannot draw on this machine, is not installed, or earns other
+            rewards than recorded.
     """
     env_id = episode.plan.env_id
     seed = episode.environment_seed
@@ -68,14 +72,14 @@ def replay(
         raise SeqrlError(f"{episode.path} does not state the environment's seed", _HINT)
     if actions is None:
         raise SeqrlError(f"{episode.states_path} has no actions to replay", _HINT)
-    with _opengl(env_id), closing(make_env(env_id, render_mode="rgb_array")) as env:
-        dt = 1 / float(env.metadata.get("render_fps", 25))
+    with _drawing(env_id), closing(_make_drawable(env_id)) as env:
+        dt = 1 / _pictures_per_second(env)
         wanted = set(choose(dt))
         pictures: dict[int, np.ndarray] = {}
         env.reset(seed=seed)
         for step in range(max(wanted) + 1):
             if step in wanted:
-                pictures[step] = _square(np.asarray(env.render(), np.uint8), size)
+                pictures[step] = _square(_picture(env, env_id), size)
                 if progress:
                     progress(len(pictures), len(wanted))
             if step < max(wanted):
@@ -83,31 +87,75 @@ def replay(
         return Replay(pictures, dt)
 
 
-@contextmanager
-def _opengl(env_id: str) -> Iterator[None]:
-    """Set ``MUJOCO_GL`` to a backend that works on this machine while the environment draws.
-
-    Gymnasium's renderer reads the variable when it is constructed and has no argument for it; without the variable it
-    would try GLFW first, which needs a display.
+def _make_drawable(env_id: str) -> Environment:
+    """An environment that draws pictures as arrays.
 
     Raises:
-        SeqrlError: neither EGL nor OSMesa works on this machine.
+        SeqrlError: it draws none, cannot draw on this machine, or cannot be made.
     """
-    if needed_extra(env_id) == "bullet":  # draws without OpenGL
-        yield
-        return
-    backend = find_backend()
-    if backend is None:
+    try:
+        env = make_env(env_id, render_mode="rgb_array")
+    except EnvironmentFailedError as error:
+        if isinstance(error.__cause__, TypeError) and "render_mode" in str(error.__cause__):
+            raise _draws_nothing(env_id) from error
+        raise
+    if find_backend() is None and (needed_extra(env_id) == "robotics" or isinstance(env.unwrapped, MujocoEnv)):
+        env.close()
         hint = "MuJoCo draws through EGL or OSMesa: apt install libegl1, or libosmesa6"
         raise SeqrlError(f"environment {env_id!r} cannot be drawn on this machine: neither EGL nor OSMesa works", hint)
-    before = os.environ.get("MUJOCO_GL")
-    os.environ["MUJOCO_GL"] = backend
+    return env
+
+
+def _picture(env: Environment, env_id: str) -> np.ndarray:
+    """What the environment shows now, ``(height, width, 3)`` uint8.
+
+    Raises:
+        SeqrlError: it shows nothing, or something else.
+    """
+    try:
+        drawn = env.render()
+    except EnvironmentFailedError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            raise _draws_nothing(env_id) from error
+        raise
+    if drawn is None:
+        raise _draws_nothing(env_id)
+    picture = np.asarray(drawn)
+    if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape or picture.dtype != np.uint8:
+        found = f"shape {picture.shape} and type {picture.dtype}"
+        raise SeqrlError(f"environment {env_id!r} draws arrays of {found}, not pictures (height, width, 3) of uint8")
+    return picture
+
+
+def _draws_nothing(env_id: str) -> SeqrlError:
+    hint = "it needs the argument render_mode='rgb_array', and a method render that returns an array"
+    return SeqrlError(f"environment {env_id!r} draws no pictures", hint)
+
+
+def _pictures_per_second(env: Environment) -> float:
+    """As the environment states it, else 25."""
+    stated = env.metadata.get("render_fps")
+    return float(stated) if isinstance(stated, int | float) and 0 < stated < math.inf else 25.0
+
+
+@contextmanager
+def _drawing(env_id: str) -> Iterator[None]:
+    """Let environments draw without a display, through variables that they read and have no arguments for.
+
+    Gymnasium's renderer tries GLFW first, which needs a display, unless ``MUJOCO_GL`` names a backend. Pygame's SDL
+    needs no display with its driver ``dummy``, and otherwise complains on stderr that there is none.
+    """
+    backend = None if needed_extra(env_id) == "bullet" else find_backend()  # bullet draws without OpenGL
+    chosen = {"SDL_VIDEODRIVER": "dummy", **({"MUJOCO_GL": backend} if backend else {})}
+    before = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        os.environ.pop("MUJOCO_GL")
-        if before is not None:
-            os.environ["MUJOCO_GL"] = before
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _check(path: Path, step: int, then: float, reward: float) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from PIL import Image
 
+from seqrl_cli.envs.simulator import mujoco
 from seqrl_cli.render.states import Body
 from seqrl_cli.render.view import FIELD_OF_VIEW, Camera, Pose
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.simulator import mujoco
 from seqrl_cli.errors import SeqrlError
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import mujoco
 import numpy as np
 
+from seqrl_cli.envs.simulator import mujoco
 from seqrl_cli.render.states import Body
 
 FIELD_OF_VIEW = 45.0

@@ -23,6 +23,7 @@ from seqrl_cli.data.formats import d4rl
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.envs import limits
 from seqrl_cli.envs.limits import environment_limits, known_step_limit
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.provenance import step_limit_of
 from seqrl_cli.runs.store import RunStore
@@ -148,6 +149,7 @@ def test_bounds_survive_the_file_to_the_bit(tmp_path, monkeypatch):
 
 def test_the_limit_of_an_environment_in_a_module(tmp_path):
     env_id = "tests.artifacts.lasting:Lasting-v0"
+    accept(env_id)
     write_dataset(tmp_path / "a.h5", reaching(), {"env_id": env_id})
     facts = DatasetFile(tmp_path / "a.h5").read()
     assert facts.step_limit == 77 and facts.action_bounds[0].tolist() == [-2, -2]

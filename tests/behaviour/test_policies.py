@@ -1,5 +1,6 @@
 import pickle
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -7,6 +8,13 @@ from seqrl_cli.behaviour.policies import LinearPolicy, linear_factory, uniform_f
 from seqrl_cli.errors import SeqrlError
 
 RNG = np.random.default_rng(0)
+
+
+class Boundless(gymnasium.Env):
+    """Takes actions in a box that may lack bounds."""
+
+    def __init__(self, low, high):
+        self.observation_space = self.action_space = gymnasium.spaces.Box(low, high)
 
 
 def test_whitening_folds_into_the_policy():
@@ -30,6 +38,20 @@ def test_factories_cross_process_boundaries():
         copy = pickle.loads(pickle.dumps(factory))
         first, second = (make().act(observation, np.random.default_rng(3)) for make in (factory, copy))
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("missing", [np.inf, np.finfo(np.float32).max])
+def test_without_bounds_actions_are_drawn_as_gymnasium_draws_them(missing):
+    high = np.array([1.0, missing, 2.0, missing], np.float32)
+    low = np.array([-1.0, 3.0, -missing, -missing], np.float32)
+    gymnasium.register("Boundless-v0", Boundless, max_episode_steps=5, kwargs={"low": low, "high": high})
+    policy = uniform_factory("Boundless-v0")()
+    del gymnasium.registry["Boundless-v0"]
+    ours = np.array([policy.act(np.zeros(4), RNG) for _ in range(4000)])
+    box = gymnasium.spaces.Box(np.where(low > -1e38, low, -np.inf), np.where(high < 1e38, high, np.inf), seed=0)
+    theirs = np.array([box.sample() for _ in range(4000)])
+    for share in (0.1, 0.5, 0.9):
+        np.testing.assert_allclose(np.quantile(ours, share, axis=0), np.quantile(theirs, share, axis=0), atol=0.15)
 
 
 def test_uniform_policy_fills_the_box():

@@ -19,7 +19,7 @@ from tests.processes import ENVIRONMENT, children, is_running, start, until, wai
 
 pytestmark = pytest.mark.slow
 
-TUNE = ("finetune-online", "odt-s42", *TINY_TUNE)
+TUNE = ("finetune-online", "odt-s42", *TINY_TUNE, f"data.env_id={FRAGILE}")
 
 
 @pytest.fixture(scope="module")

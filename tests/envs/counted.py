@@ -5,7 +5,12 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 
+from seqrl_cli.envs.trust import accept
+
+PICTURES = "tests.envs.counted:Pictures-v0"
 COUNTED, UNSUITABLE = "tests.envs.counted:Counted-v0", "tests.envs.counted:CountedTwofold-v0"
+for name in (PICTURES, COUNTED, UNSUITABLE):
+    accept(name)
 
 
 class CountedEnv(gymnasium.Env):

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError
 
 FRAGILE, FICKLE = "tests.envs.fragile:Fragile-v0", "tests.envs.fragile:Fickle-v0"
+accept(FRAGILE)
+accept(FICKLE)
 
 
 def break_down() -> None:
@@ -52,7 +54,7 @@ def fork_and_die() -> None:
 WHATS = {
     "abort": os.abort,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
-    "exit": lambda: sys.exit(3),
+    "exit": lambda: os._exit(3),
     "raise": break_down,
     "refuse": refuse,
     "hang": hang,

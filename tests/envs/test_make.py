@@ -31,7 +31,7 @@ def test_step_limit_can_be_set():
         ("hopper-v4", "Hopper-v4"),
         ("Hopper-v2", "Hopper-v4"),
         ("Hopper-v9", "Hopper-v4"),
-        ("nowhere:Hopper-v4", "Hopper-v4"),
+        ("Pusher-v4", "Pusher-v5"),
         ("what/Ever-v1", "gymnasium ids look like"),
         ("", "gymnasium ids look like"),
     ],

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from seqrl_cli.data.formats.d4rl import read_d4rl
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint, saved_steps

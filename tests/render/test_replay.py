@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 
 import h5py
@@ -16,6 +17,7 @@ from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.render.replay import must_be_replayed, replay
 from seqrl_cli.render.video import render_episode
+from tests.envs.unruly import unruly
 from tests.render.recorded import FACTS, write_recorded
 
 SEED, STEPS = 7, 6
@@ -87,3 +89,18 @@ def test_episodes_without_seed_or_actions_are_refused(tmp_path, unknown, message
         episode = replace(episode, environment_seed=None)
     with pytest.raises(SeqrlError, match=message):
         replay(episode, states, lambda dt: range(4), 64)
+
+
+def test_an_environment_that_draws_nothing_is_told(tmp_path):
+    episode = read_episode(recorded(tmp_path, unruly("fine")))
+    with pytest.raises(SeqrlError, match="environment 'tests.envs.unruly:UnrulyFine-v0' draws no pictures"):
+        replay(episode, read_states(episode), lambda dt: range(STEPS), 64)
+
+
+def test_a_package_that_drawing_needs_is_named(tmp_path):
+    if importlib.util.find_spec("pygame"):
+        pytest.skip("pygame is installed")
+    episode = read_episode(recorded(tmp_path, "Pendulum-v1"))
+    with pytest.raises(SeqrlError, match="cannot be drawn: pygame is not installed") as caught:
+        replay(episode, read_states(episode), lambda dt: range(STEPS), 64)
+    assert "gymnasium[classic_control]" in caught.value.hint

@@ -14,7 +14,7 @@ import pytest
 from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.formats.d4rl import write_d4rl
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.files import atomic
 from seqrl_cli.online import loop

@@ -9,11 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from seqrl_cli.data.spaces import Spaces
-from seqrl_cli.errors import SeqrlError
-
-
-class EnvironmentFailedError(SeqrlError):
-    """An environment broke while it was made, reset or stepped."""
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.mujoco import MujocoEnv
 
+from seqrl_cli.envs.guard import naming_failures
 from seqrl_cli.envs.make import Environment, make_env, spaces_of
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError, EnvLayout, EnvSpec, forget_step
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.envs.simulator import MujocoEnv
+from seqrl_cli.envs.vector.backend import EnvLayout, EnvSpec, forget_step
 
 
 class InProcessBackend:
@@ -45,8 +43,9 @@ class InProcessBackend:
             EnvironmentFailedError: it raised something.
         """
         forget_step(self.rows)
-        with self._naming_failures("when it was reset"):
-            self.rows[index]["observation"] = self._envs[index].reset(seed=seed)[0]
+        observation = self._envs[index].reset(seed=seed)[0]
+        with naming_failures(self._env_id, "when it was reset"):  # the observation may not be numbers
+            self.rows[index]["observation"] = observation
         self._note_state(index)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
@@ -58,10 +57,9 @@ class InProcessBackend:
         forget_step(self.rows)
         for index in np.flatnonzero(chosen).tolist():
             row = self.rows[index]
-            with self._naming_failures("in a step"):
-                observation, reward, row["terminated"], row["truncated"], _ = self._envs[index].step(actions[index])
+            observation, row["reward"], row["terminated"], row["truncated"], _ = self._envs[index].step(actions[index])
+            with naming_failures(self._env_id, "in a step"):
                 row["observation"] = observation
-                row["reward"] = float(reward)
             self._note_state(index)
 
     def close(self) -> None:
@@ -71,8 +69,7 @@ class InProcessBackend:
 
     def _make(self, spec: EnvSpec) -> Environment:
         """One environment, its observations cut."""
-        with self._naming_failures("when it was made"):
-            env = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps)
+        env = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps)
         try:
             return _cut(env, spec.observation_size)
         except BaseException:
@@ -83,22 +80,6 @@ class InProcessBackend:
         env: Any = self._envs[index].unwrapped
         if self.layout.nq:
             self.rows[index]["qpos"], self.rows[index]["qvel"] = env.data.qpos, env.data.qvel
-
-    @contextmanager
-    def _naming_failures(self, when: str) -> Iterator[None]:
-        """Report whatever an environment raises as its failure.
-
-        Raises:
-            EnvironmentFailedError: it raised something.
-        """
-        try:
-            yield
-        except SeqrlError:
-            raise
-        except Exception as error:  # any error there is the environment's
-            first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-            hint = "SEQRL_DEBUG=1 shows where the environment failed"
-            raise EnvironmentFailedError(f"environment {self._env_id} failed {when}: {first_line}", hint) from error
 
 
 def _cut(env: Environment, size: int | None) -> Environment:

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from seqrl_cli.data.spaces import UnsupportedSpacesError
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 
 START, STEP = b"b", b"s"  # requests

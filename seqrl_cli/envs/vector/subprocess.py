@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,13 +19,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError, EnvLayout, EnvSpec, forget_step
+from seqrl_cli.envs.guard import EnvironmentFailedError
+from seqrl_cli.envs.trust import require_accepted
+from seqrl_cli.envs.vector.backend import EnvLayout, EnvSpec, forget_step
 from seqrl_cli.envs.vector.messages import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
 from seqrl_cli.stops import stops_held_back
 
 Answer = TypeVar("Answer")
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from seqrl_cli.envs.vector.worker import main; main(sys.argv[1])"
+ANSWER_SECONDS = 300.0  # to make, reset or step all environments
 _PATIENCE = 5.0  # seconds for a process to end by itself
 _SHOWN = ("observation", "qpos", "qvel")
 
@@ -41,21 +45,26 @@ class SubprocessBackend:
     """Environments in a process of their own, which is started again when it dies.
 
     An environment is deterministic given a seed and actions. So a new process replays the episodes in progress, with
-    the results of a process that never died. A step has no time limit, because a slow one looks like one that hangs;
-    Ctrl-C ends the wait.
+    the results of a process that never died. A process that gives no answer is ended after ``timeout``, and not started
+    again, because it would most likely hang again.
 
     Args:
         spec: which environments.
         on_warning: called when a process dies.
+        timeout: seconds to wait for an answer; without effect on Windows.
 
     Raises:
         EnvironmentFailedError: one broke when it was made.
         SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
     """
 
-    def __init__(self, spec: EnvSpec, on_warning: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, spec: EnvSpec, on_warning: Callable[[str], None] | None = None, timeout: float = ANSWER_SECONDS
+    ) -> None:
+        require_accepted(spec.env_id)
         self._spec = spec
         self._on_warning = on_warning
+        self._timeout = timeout
         self._child: _Child | None = None
         self._under_way: dict[int, _Episode] = {}
         self.layout = self._insist(lambda: "when it was made", lambda child: child.layout)
@@ -101,7 +110,7 @@ class SubprocessBackend:
         """Ask the process, or a new one in its place; a request that kills two in a row would kill any.
 
         Raises:
-            EnvironmentFailedError: it broke, or killed two processes.
+            EnvironmentFailedError: it broke, gave no answer in time, or killed two processes.
         """
         for is_last in (False, True):
             try:
@@ -115,6 +124,10 @@ class SubprocessBackend:
                     raise EnvironmentFailedError(f"{what}, and so did the next one", death.hint) from None
                 if self._on_warning:
                     self._on_warning(f"{what}: it is started again")
+            except _NoAnswerError:
+                self._child = None
+                message = f"environment {self._spec.env_id} gave no answer for {self._timeout:g} seconds {when()}"
+                raise EnvironmentFailedError(f"{message}, and was ended", "--env-timeout waits longer") from None
         raise AssertionError("the loop returns or raises")
 
     def _in_step(self, indices: list[int]) -> str:
@@ -129,8 +142,9 @@ class SubprocessBackend:
         Raises:
             EnvironmentFailedError: an episode in progress cannot be repeated, or an environment broke.
             _ProcessDiedError: the process did not survive it.
+            _NoAnswerError: it took too long.
         """
-        child = _Child(self._spec)
+        child = _Child(self._spec, self._timeout)
         try:
             self._catch_up(child)
         except BaseException:  # half a start is of no use
@@ -178,18 +192,24 @@ class _ProcessDiedError(Exception):
         self.hint = "fewer environments need less memory" if killed else "PYTHONFAULTHANDLER=1 shows where in its code"
 
 
+class _NoAnswerError(Exception):
+    """A process gave no answer in time, and was ended."""
+
+
 class _Child:
     """A running process and its environments.
 
     Args:
         spec: which environments.
+        timeout: seconds to wait for an answer.
 
     Raises:
         SeqrlError: they cannot be made.
         _ProcessDiedError: the process did not survive it.
+        _NoAnswerError: it took too long.
     """
 
-    def __init__(self, spec: EnvSpec) -> None:
+    def __init__(self, spec: EnvSpec, timeout: float) -> None:
         command = [sys.executable, "-c", _PROGRAM, json.dumps(asdict(spec)), *sys.path]
         try:
             # a session of its own, because a terminal's Ctrl-C reaches every process of the session's foreground
@@ -203,6 +223,7 @@ class _Child:
         self._process = process
         self._requests = process.stdin
         self._answers = process.stdout
+        self._timeout = timeout
         try:
             self.layout = EnvLayout.from_json(self._ask())  # the process sends it unasked
             self._row = self.layout.row
@@ -246,6 +267,7 @@ class _Child:
         Raises:
             SeqrlError: what went wrong in the process.
             _ProcessDiedError: it has ended.
+            _NoAnswerError: it took too long, and was ended.
         """
         if self._answers.closed:  # Ctrl-C ended it
             raise _ProcessDiedError(self._process.wait())
@@ -253,6 +275,7 @@ class _Child:
             if question:
                 with suppress(BrokenPipeError):  # the answer is missing, then
                     send(self._requests, *question)
+            self._await_answer()
             kind, body = receive(self._answers)
         except EOFError:
             self.close()
@@ -264,3 +287,15 @@ class _Child:
         if kind == FAILED:
             raise unpack_failure(body)
         return body
+
+    def _await_answer(self) -> None:
+        """Wait until the process writes or ends.
+
+        Raises:
+            _NoAnswerError: it does neither in time.
+        """
+        if hasattr(select, "poll"):  # not on Windows
+            watch = select.poll()
+            watch.register(self._answers, select.POLLIN)
+            if not watch.poll(min(1000 * self._timeout, 2**31 - 1)):
+                raise _NoAnswerError

@@ -16,6 +16,7 @@ from functools import partial
 from io import BufferedReader, BufferedWriter
 from typing import IO
 
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector.backend import EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.messages import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
@@ -33,7 +34,9 @@ def main(spec: str) -> None:
         threading.Thread(target=_end_with_parent, args=(requests,), daemon=True).start()
     with suppress(EOFError, BrokenPipeError):
         try:
-            backend = InProcessBackend(EnvSpec(**json.loads(spec)))
+            wanted = EnvSpec(**json.loads(spec))
+            accept(wanted.env_id)  # the parent process has checked it
+            backend = InProcessBackend(wanted)
         except SeqrlError as error:
             send(answers, FAILED, pack_failure(error))
             return

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
@@ -45,7 +48,7 @@ class CollectRequest:
         policy: ``expert``, ``medium``, ``random``, or a trained run; None = ``medium`` where one ships.
         transitions: size of the dataset.
         seed: the same seed gives the same data.
-        name: dataset id; None = ``collected/<env>-<policy>``.
+        name: dataset id; None = ``collected/<env>-<policy>``, with ``-`` for what a name cannot have.
         workers: processes; None = one per core.
         force: replace a dataset that exists.
     """
@@ -88,7 +91,8 @@ class CollectRequest:
     def dataset(self) -> str:
         """The dataset's id."""
         policy = self.policy_name.rstrip("/").replace("/", "-")
-        name = self.name or f"collected/{self.env.lower()}-{policy}"
+        env = re.sub(r"[^a-z0-9._/-]+", "-", self.env.lower()).strip("-._")
+        name = self.name or f"collected/{env}-{policy}"
         for part in name.split("/"):
             check_name("dataset", part)
         if name in {spec.id for spec in list_datasets()}:
@@ -104,6 +108,7 @@ def run(request: CollectRequest, console: Console) -> DatasetReport:
         SeqrlError: there is no such environment or run, or the dataset cannot be written.
     """
     folder = request.store.dataset(request.dataset)
+    accept(request.env_id, [Path.cwd()])
     if folder.dataset.exists() and not request.force:
         return _existing(request, console)
     play = _make_player(request, console.warn)
@@ -129,6 +134,7 @@ def dry_run(request: CollectRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it collects.
     """
+    accept(request.env_id, [Path.cwd()])
     _make_player(request, console.warn)
     folder = request.store.dataset(request.dataset)
     sizes = Sizes(request.transitions, *sizes_if_known(request.env_id), counted=True)

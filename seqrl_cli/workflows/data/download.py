@@ -11,6 +11,7 @@ from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, amount, byte_size, counted
 from seqrl_cli.data.download.mirrors import locations
+from seqrl_cli.envs.trust import remember
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def run(request: DownloadRequest, console: Console) -> DatasetReport:
     """
     dataset = request.dataset
     fresh = dataset.ensure(request.config.data, console, force=request.force)
+    remember(request.config.data.env_id)
     if not fresh:
         console.note(f"{dataset.id} already exists; --force makes it again")
     elif misfit := dataset.describe_misfit(dataset.load_episodes()):

@@ -20,6 +20,7 @@ from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.formats.minari import ID_PATTERN, MinariFacts, write_minari
 from seqrl_cli.data.formats.minari_metadata import METADATA
 from seqrl_cli.data.formats.read import read_dataset
+from seqrl_cli.envs.guard import naming_failures
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
@@ -163,7 +164,9 @@ def _environment(env_id: str) -> tuple[np.ndarray, np.ndarray, str]:
     space = env.action_space
     env.close()
     assert isinstance(space, gymnasium.spaces.Box)
-    return space.low.astype(np.float32), space.high.astype(np.float32), gymnasium.spec(env_id).to_json()
+    with naming_failures(env_id, "when it was described"):
+        described = gymnasium.spec(env_id.rpartition(":")[2]).to_json()
+    return space.low.astype(np.float32), space.high.astype(np.float32), described
 
 
 def _without_environment(episodes: Episodes) -> tuple[np.ndarray, np.ndarray, None]:

@@ -11,12 +11,14 @@ import torch
 
 from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
-from seqrl_cli.artifacts.run_environment import environment_of_run
+from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.sections import OnlineConfig
+from seqrl_cli.envs.trust import require_accepted
+from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.target_return import check_return
@@ -39,12 +41,14 @@ class FinetuneRequest:
     Attributes:
         store: the run directory.
         run: the pretrained run, or a fine-tuned one to resume, by path or name; None = the latest run.
-        overrides: dotted keys below ``online.``, and those of ``OTHER_KEYS``, over the run's configuration.
+        overrides: dotted keys below ``online.``, and those of ``OTHER_KEYS``, over the run's configuration;
+            ``data.env_id`` may repeat its environment.
         name: name of the new run; None = its parent's name with ``-online``, and with the seed if the parent's differs.
         device: ``auto``, ``cpu``, ``cuda`` …
         threads: CPU threads; None = all cores.
         force: start over if the fine-tuned run exists.
         argv: the command line, for the record.
+        env_timeout: seconds to wait for the environments.
     """
 
     store: RunStore
@@ -55,6 +59,7 @@ class FinetuneRequest:
     threads: int | None = None
     force: bool = False
     argv: Sequence[str] = ()
+    env_timeout: float = ANSWER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class FinetuneJob:
         env_id: the environment to explore.
         references: returns that score 0 and 1.
         device: the model's device.
+        env_timeout: seconds to wait for the environments.
     """
 
     run: RunFolder
@@ -82,6 +88,7 @@ class FinetuneJob:
     env_id: str
     references: tuple[float, float] | None
     device: torch.device
+    env_timeout: float = ANSWER_SECONDS
 
     @property
     def seed(self) -> int:
@@ -111,7 +118,8 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
         UsageError: a key that fine-tuning does not accept, or a bad value.
         SeqrlError: there is no such run, it is not an odt, or the fine-tuned run has other settings.
     """
-    foreign = [key for key in request.overrides if not key.startswith("online.") and key not in OTHER_KEYS]
+    allowed = (*OTHER_KEYS, "data.env_id")
+    foreign = [key for key in request.overrides if not key.startswith("online.") and key not in allowed]
     if foreign:
         hint = "finetune-online accepts keys that start with online.; all others keep their values from pretraining"
         raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
@@ -119,9 +127,10 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
     resumes = run.record.exists() and not request.force
     source = run if resumes else parent
     record = records.read_record(source.record)
+    overrides = accept_named(request.overrides, record, request.store)
     base = load_config(source.config)
     kept = {} if resumes else _seed_of_replaced(run)
-    requested = validate(merge(base.model_dump(), nest({**kept, **request.overrides})))
+    requested = validate(merge(base.model_dump(), nest({**kept, **overrides})))
     config = _pinned(pin_target(requested, record.return_range, source.record))
     if resumes:
         _check_same(run, _pinned(pin_target(base, record.return_range, source.record)), config)
@@ -130,9 +139,11 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
     check_return("plan.target_return", config.plan.target_return, record)
     check_return("online.exploration_return", config.online.exploration_return, record)
     env_id, references = environment_of_run(request.store, record)
+    require_accepted(env_id)
     from_parent = not (resumes and saved_steps(run.checkpoints))
     device = choose_device(request.device)
-    return FinetuneJob(run, parent, config, record, resumes, from_parent, env_id, references, device)
+    timeout = request.env_timeout
+    return FinetuneJob(run, parent, config, record, resumes, from_parent, env_id, references, device, timeout)
 
 
 def _pinned(config: Config) -> Config:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from seqrl_cli.config.model_sections import AttentionSection
 from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.console import Console, Progress, amount, counted
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.envs.guard import EnvironmentFailedError
+from seqrl_cli.envs.trust import remember
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.models.device import use_threads
@@ -83,6 +84,7 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
             return _report(job, job.record, fresh=False)
         trained = load_initial_policy(job, console)
         with preserve_rng_state(job.device), open_environments(request.store, job, trained, console) as environments:
+            remember(job.env_id)
             context = make_context(request.store, job, trained, environments, console)
             announce(job, context, console)
             replaces = request.force and holds_run(job.run)

@@ -95,7 +95,7 @@ def make_vector(
         num_envs,
         max_episode_steps=job.config.online.max_steps,
         observation_size=observation_size_of_run(store, trained),
-        backend=partial(SubprocessBackend, on_warning=console.warn),
+        backend=partial(SubprocessBackend, on_warning=console.warn, timeout=job.env_timeout),
     )
     expected = Spaces.of_vectors(trained.model.observation_dim, trained.model.action_dim)
     hint = "name the right environment: seqrl download FILE data.env_id=… --force"

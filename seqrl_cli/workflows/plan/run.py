@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrl_cli.console import Console, amount, counted
+from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
+from seqrl_cli.envs.trust import remember
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.planning.episode_files import (
@@ -133,6 +134,7 @@ def _play(session: PlanSession, episodes: list[int], profile: Profile, console: 
     """Play episodes and write each when it ends; with ``replace`` they replace all existing ones at the end."""
     num_envs = min(session.config.envs, len(episodes))
     vector = session.make_vector(num_envs, session.config.max_steps)
+    remember(session.env_id)
     facts = session.facts()
     written: list[int] = []
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.policy import pin_target
-from seqrl_cli.artifacts.run_environment import environment_of_run, observation_size_of_run
+from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run, observation_size_of_run
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.owners import without_foreign_keys
@@ -19,6 +20,9 @@ from seqrl_cli.config.presets import refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.envs.trust import require_accepted
+from seqrl_cli.envs.vector.choice import open_backend
+from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.device import choose_device
@@ -40,7 +44,8 @@ class PlanRequest:
     Attributes:
         store: the run directory.
         run: a run's path or name, or a dataset; None = the latest run.
-        overrides: dotted keys below ``plan.``, over the run's configuration.
+        overrides: dotted keys below ``plan.``, over the run's configuration; ``data.env_id`` may repeat the
+            environment.
         seed: seed of the environments and of sampling.
         checkpoint: updates of the checkpoint; None = the newest.
         device: ``auto``, ``cpu``, ``cuda`` …
@@ -48,6 +53,7 @@ class PlanRequest:
         max_memory: bytes that planning may take; None = half of what is free.
         mode: form of a RetNet's retention that encodes the past; None = as it was trained.
         force: replace existing episodes.
+        env_timeout: seconds to wait for an environment in a process of its own.
     """
 
     store: RunStore
@@ -60,6 +66,7 @@ class PlanRequest:
     max_memory: int | None = None
     mode: str | None = None
     force: bool = False
+    env_timeout: float = ANSWER_SECONDS
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class PlanSession:
         observation_size: how many leading dimensions of an observation the data have; None for all.
         seed: seed of the environments and of sampling.
         checkpoint: updates of the requested checkpoint; None = the newest.
+        env_timeout: seconds to wait for an environment in a process of its own.
+        on_warning: called when such a process dies and is started again.
     """
 
     run: RunFolder
@@ -85,6 +94,8 @@ class PlanSession:
     observation_size: int | None
     seed: int
     checkpoint: int | None = None
+    env_timeout: float = ANSWER_SECONDS
+    on_warning: Callable[[str], None] | None = None
 
     @property
     def trained(self) -> TrainedRun:
@@ -122,7 +133,11 @@ class PlanSession:
     def make_vector(self, num_envs: int, max_steps: int | None) -> SeededVectorEnv:
         """Environments to play in, with observations cut to the data's dimensions."""
         return SeededVectorEnv(
-            self.env_id, num_envs, max_episode_steps=max_steps, observation_size=self.observation_size
+            self.env_id,
+            num_envs,
+            max_episode_steps=max_steps,
+            observation_size=self.observation_size,
+            backend=partial(open_backend, on_warning=self.on_warning, timeout=self.env_timeout),
         )
 
     def check_finite(self, record: EpisodeRecord) -> None:
@@ -167,17 +182,30 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
     env_id, references = environment_of_run(store, saved.record)
+    require_accepted(env_id)
     size = observation_size_of_run(store, trained)
-    return PlanSession(saved.folder, agent, config.plan, env_id, references, size, request.seed, request.checkpoint)
+    return PlanSession(
+        saved.folder,
+        agent,
+        config.plan,
+        env_id,
+        references,
+        size,
+        request.seed,
+        request.checkpoint,
+        request.env_timeout,
+        on_warning,
+    )
 
 
 def _resolve_config(saved: SavedRun, request: PlanRequest) -> Config:
     """The run's configuration with the plan's overrides, and with its target return as a number."""
-    foreign = [key for key in request.overrides if not key.startswith("plan.")]
+    overrides = accept_named(request.overrides, saved.record, request.store)
+    foreign = [key for key in overrides if not key.startswith("plan.")]
     if foreign:
         raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "plan accepts keys that start with plan.")
-    planned = validate(merge(saved.config.model_dump(), nest(request.overrides)))
-    refuse_foreign_keys(saved.config.model.arch, request.overrides)
+    planned = validate(merge(saved.config.model_dump(), nest(overrides)))
+    refuse_foreign_keys(saved.config.model.arch, overrides)
     return pin_target(planned, saved.record.return_range, saved.folder.record)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.console import Console
+from seqrl_cli.envs.simulator import useless_backend
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
 from seqrl_cli.planning.episode_files import (
     EpisodeFile,
@@ -81,6 +82,8 @@ def run(request: RenderRequest, console: Console) -> VideoReport:
         console.note(f"{output} already exists; --force draws it again")
         return VideoReport(str(output), False, str(path), None, None)
     episode = read_episode(path)
+    if useless_backend is not None:
+        console.warn(f"MUJOCO_GL is {useless_backend!r}, which does not work on this machine, so it is ignored")
     stopped = when_interrupted(f"interrupted; {output} was not written", "the same command starts over")
     with stopped, console.progress(f"drawing {path.stem}", "frames") as update:
         video = render_episode(

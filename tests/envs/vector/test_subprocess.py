@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.spaces import DiscreteSpace, Space
+from seqrl_cli.envs.guard import EnvironmentFailedError
+from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector import subprocess as backend_process
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
+from tests.envs.counted import PICTURES, UNSUITABLE
 from tests.envs.fragile import FICKLE, FRAGILE, plot_mischief
 from tests.processes import children, is_running, until
 
@@ -68,7 +70,7 @@ SAME = [
     ("Pendulum-v1", {}),
     (FRAGILE, {}),
     ("CartPole-v1", {}),
-    ("tests.envs.counted:Pictures-v0", {}),
+    (PICTURES, {}),
 ]
 
 
@@ -176,7 +178,7 @@ def test_a_mistake_that_an_environment_tells_of_is_no_death_of_its_process():
     assert not warnings and not children()
 
 
-@pytest.mark.parametrize("env_id", ["Hoper-v4", "nowhere:Hopper-v4", "tests.envs.counted:CountedTwofold-v0"])
+@pytest.mark.parametrize("env_id", ["Hoper-v4", "nowhere:Hopper-v4", UNSUITABLE])
 def test_what_cannot_be_made_is_refused_as_if_it_were_here(env_id):
     errors = []
     for backend in (InProcessBackend, SubprocessBackend):
@@ -200,10 +202,22 @@ def test_an_episode_that_does_not_follow_from_its_seed_cannot_go_on():
             assert not children()
 
 
+@pytest.mark.slow
+def test_a_process_that_gives_no_answer_is_ended(folder):
+    plot_mischief("hang", step=3)
+    warnings = []
+    backend = partial(SubprocessBackend, on_warning=warnings.append, timeout=5)
+    with pytest.raises(EnvironmentFailedError) as caught:
+        play(vector(FRAGILE, 1, backend=backend))
+    assert caught.value.message == f"environment {FRAGILE} gave no answer for 5 seconds in step 3, and was ended"
+    assert not warnings and not children() and not is_running(int((folder / "hangs").read_text()))
+
+
 def test_modules_are_found_where_this_process_finds_them(tmp_path, monkeypatch):
     lines = "import gymnasium, tests.envs.fragile\ngymnasium.register('Own-v0', tests.envs.fragile.Fragile)\n"
     (tmp_path / "my_own_envs.py").write_text(lines)
     monkeypatch.syspath_prepend(tmp_path)
+    accept("my_own_envs:Own-v0")
     vector("my_own_envs:Own-v0").close()
 
 
@@ -221,6 +235,7 @@ def parent(folder):
     plot_mischief("hang", step=3)
     program = (
         "import numpy as np\n"
+        "import tests.envs.fragile\n"
         "from seqrl_cli.envs.vector.subprocess import SubprocessBackend\n"
         "from seqrl_cli.envs.vector.vector import SeededVectorEnv\n"
         f"vector = SeededVectorEnv({FRAGILE!r}, 1, backend=SubprocessBackend)\n"

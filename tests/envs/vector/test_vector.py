@@ -6,10 +6,11 @@ from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.vector.backend import EnvironmentFailedError
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
+from tests.envs.counted import PICTURES, UNSUITABLE
 
 
 def play_alone(seed, actions):
@@ -87,11 +88,11 @@ def test_states_put_a_simulator_back_where_it_was():
 
 def test_unsuitable_environments_are_refused():
     with pytest.raises(SeqrlError, match=r"environment 'CountedTwofold-v0' has actions of kind MultiDiscrete\("):
-        SeededVectorEnv("tests.envs.counted:CountedTwofold-v0", 2)
+        SeededVectorEnv(UNSUITABLE, 2)
 
 
 def test_discrete_actions_and_images_are_played_as_by_plain_gymnasium():
-    for env_id in ("CartPole-v1", "tests.envs.counted:Pictures-v0"):
+    for env_id in ("CartPole-v1", PICTURES):
         vector, plain = SeededVectorEnv(env_id, 2), gymnasium.make(env_id)
         assert isinstance(vector.spaces.action, DiscreteSpace) and vector.spaces.action.n == plain.action_space.n
         expected, rng = [plain.reset(seed=4)[0]], np.random.default_rng(0)

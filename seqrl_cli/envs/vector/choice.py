@@ -1,0 +1,33 @@
+"""Where environments play: those that may end a whole process play in another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gymnasium
+
+from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
+from seqrl_cli.envs.vector.in_process import InProcessBackend
+from seqrl_cli.envs.vector.subprocess import SubprocessBackend
+
+_PROVEN = ("gymnasium.envs.mujoco.", "gymnasium.envs.classic_control.")
+
+
+def open_backend(spec: EnvSpec, on_warning: Callable[[str], None] | None, timeout: float) -> EnvBackend:
+    """The environments of a plan: gymnasium's own in this process, all others in one of their own.
+
+    A second process takes a second to start. Gymnasium's own environments neither hang nor end their process, so they
+    do without. The results are the same.
+
+    Args:
+        spec: which environments.
+        on_warning: called when a process dies and is started again.
+        timeout: seconds to wait for an answer from another process.
+
+    Raises:
+        SeqrlError: the environments cannot be made.
+    """
+    known = gymnasium.registry.get(spec.env_id)
+    if known is not None and str(known.entry_point).startswith(_PROVEN):
+        return InProcessBackend(spec)
+    return SubprocessBackend(spec, on_warning, timeout)
