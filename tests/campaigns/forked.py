@@ -11,7 +11,6 @@ import select
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import NoReturn
 import seqrl_cli
 from seqrl_cli.__main__ import main
 from seqrl_cli.errors import SeqrlError
-from tests.campaigns.common import SECONDS, Outcome, read_back
+from tests.campaigns.common import PATIENCE, Outcome, read_back
 
 ADDRESS_SPACE = 6 * 2**30
 """Bytes that a child may ask for; far above what is allowed, and below what would harm the machine."""
@@ -40,7 +39,7 @@ def import_everything() -> None:
     gc.freeze()
 
 
-def command(words: Sequence[str], folder: Path, seconds: float = SECONDS + 2) -> Outcome:
+def command(words: Sequence[str], folder: Path, seconds: float = PATIENCE) -> Outcome:
     """Run the command line in ``folder``, as :func:`run_program` does, in a fork of this process."""
 
     def act() -> None:
@@ -50,7 +49,7 @@ def command(words: Sequence[str], folder: Path, seconds: float = SECONDS + 2) ->
     return forked(act, folder, seconds)
 
 
-def reading(read: Callable[[], object], folder: Path, seconds: float = SECONDS + 2) -> Outcome:
+def reading(read: Callable[[], object], folder: Path, seconds: float = PATIENCE) -> Outcome:
     """Call a reader in a fork; it prints a SeqrlError as the command line does, and others as a traceback."""
 
     def act() -> None:
@@ -69,7 +68,6 @@ def forked(act: Callable[[], object], folder: Path, seconds: float) -> Outcome:
         sys.stdout.flush()
         sys.stderr.flush()
         usual = _resident_bytes()
-        begin = time.monotonic()
         child = os.fork()
         if child == 0:
             _become_child(act, folder, stdout.fileno(), stderr.fileno())
@@ -79,7 +77,7 @@ def forked(act: Callable[[], object], folder: Path, seconds: float) -> Outcome:
             os.waitstatus_to_exitcode(status),
             read_back(stdout),
             read_back(stderr),
-            time.monotonic() - begin,
+            usage.ru_utime + usage.ru_stime,
             max(usage.ru_maxrss * 1024 - usual, 0),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,24 @@ def make_checkpoints(folder: Path) -> list[Path]:
 
     _succeed(forked(make, folder, MINUTES))  # in a child: PyTorch's threads do not survive a fork
     return paths
+
+
+class Specimens:
+    """``runs``, ``datasets``, ``checkpoints`` and ``presets`` below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        make_runs(folder)
+        shutil.copytree(Path(__file__).parents[2] / "presets", folder / "presets")
+
+    @cached_property
+    def datasets(self) -> list[Path]:
+        """A dataset of every format."""
+        (self.folder / "datasets").mkdir()
+        return make_datasets(self.folder / "datasets")
+
+    @cached_property
+    def checkpoints(self) -> list[Path]:
+        """Folders of other projects' checkpoints."""
+        (self.folder / "checkpoints").mkdir()
+        return make_checkpoints(self.folder / "checkpoints")

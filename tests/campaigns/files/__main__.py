@@ -15,8 +15,8 @@ from tests.campaigns.common import Trial, main
 def make_trials(folder: Path, seed: int) -> list[Trial]:
     """All trials, with the whole files that they damage below ``folder``."""
     from tests.campaigns.files import commands, places, readers, words
-    from tests.campaigns.files.specimens import Specimens
     from tests.campaigns.forked import import_everything
+    from tests.campaigns.specimens import Specimens
 
     import_everything()
     specimens = Specimens(folder)

@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.campaigns.common import Trial
-from tests.campaigns.files.judge import judge
-from tests.campaigns.files.specimens import Specimens
 from tests.campaigns.files.structure import change
 from tests.campaigns.forked import command
-from tests.campaigns.specimens import DATASET
+from tests.campaigns.judge import judge
+from tests.campaigns.specimens import DATASET, Specimens
 from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN
 
 COUNT = 800
@@ -151,12 +150,12 @@ def _attempt_input(specimens: Specimens, number: int, seed: str, folder: Path) -
         shutil.copyfile(source, unit)
         target = unit
     what = change(target, rng)
-    words = rng.choice(_commands_on_input(unit, is_checkpoint=source in specimens.checkpoints))
+    words = rng.choice(commands_on_input(unit, is_checkpoint=source in specimens.checkpoints))
     problem = judge(command(words, folder))
     return f"`{' '.join(words)}` with {target.relative_to(folder)}: {what}: {problem}" if problem else ""
 
 
-def _commands_on_input(unit: Path, *, is_checkpoint: bool) -> list[Words]:
+def commands_on_input(unit: Path, *, is_checkpoint: bool) -> list[Words]:
     name = f"./{unit.name}"
     if unit.suffix == ".yaml":
         return [("train", DATASET, "--config", name, "--dry-run")]

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.campaigns.common import Trial
-from tests.campaigns.files.commands import COMMANDS, DATASET, Words, _commands_on_input
-from tests.campaigns.files.judge import judge
-from tests.campaigns.files.specimens import Specimens
+from tests.campaigns.files.commands import COMMANDS, DATASET, Words, commands_on_input
 from tests.campaigns.forked import command
+from tests.campaigns.judge import judge
+from tests.campaigns.specimens import Specimens
 
 
 def _link(target: str) -> Callable[[Path], None]:
@@ -93,7 +93,7 @@ def _attempt_input(specimens: Specimens, what: str, name: str, number: int, fold
         target = files[number % len(files)]
         target.unlink()
     PLACES[what](target)
-    choices: list[Words] = _commands_on_input(unit, is_checkpoint=name == "checkpoint")
+    choices: list[Words] = commands_on_input(unit, is_checkpoint=name == "checkpoint")
     words = choices[number % len(choices)]
     problem = judge(command(words, folder))
     return f"`{' '.join(words)}`: {problem}" if problem else ""

@@ -16,17 +16,15 @@ from seqrl_cli.data.tokens import load_tokens
 from seqrl_cli.interop.detect import read_checkpoint_folder
 from seqrl_cli.planning.episode_files import is_whole, read_episode, read_states
 from seqrl_cli.reports.results import read_result
-from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.runs.download_hashes import recorded_hash
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.tracking.metrics import read_online_lines, read_training_lines, rewind
 from seqrl_cli.training.checkpoints import newest_model, read_checkpoint, saved_states
 from tests.campaigns.common import Trial
-from tests.campaigns.files.judge import judge
-from tests.campaigns.files.specimens import Specimens
 from tests.campaigns.files.structure import change
 from tests.campaigns.forked import reading
-from tests.campaigns.specimens import URL
+from tests.campaigns.judge import judge
+from tests.campaigns.specimens import URL, Specimens
 
 COUNT = 3900
 
@@ -90,7 +88,6 @@ RUN_FILES = [
     Kind("runs/downloads.json", "", lambda path: recorded_hash(path.parent, URL)),
     Kind("unfinished", "hopper.hdf5.part.json", lambda folder: Partial.beside(folder / "hopper.hdf5").remote()),
     Kind("presets/base.yaml", "", read_yaml),
-    Kind("presets/published", "*.yaml", load_published),
 ]
 
 

@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from tests.campaigns.common import Trial
-from tests.campaigns.files.judge import judge
-from tests.campaigns.files.specimens import Specimens
 from tests.campaigns.forked import command
-from tests.campaigns.specimens import DATASET
+from tests.campaigns.judge import judge
+from tests.campaigns.specimens import DATASET, Specimens
 
 COUNT = 250
 
