@@ -13,14 +13,19 @@ from seqrl_cli.data.download.partial import Partial, Remote
 from seqrl_cli.runs.download_hashes import record_hash
 from tests.campaigns.common import Outcome
 from tests.campaigns.forked import command, forked
-from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE
+from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN
 from tests.data.conftest import ragged
 from tests.data.files import FORMATS, each, one_array_an_entry, write_npz, write_pickle, written
 from tests.interop.folders import faster_trajectory_transformer, trajectory_retnet, trajectory_transformer
 
 DATASET = "sim/hopper-medium"
 URL = "https://example.org/hopper.hdf5"
-MINUTES = 120.0
+MINUTES = 300.0
+TUNE = (
+    *("--iterations", "3", "--envs", "2", "--updates", "1", "--threads", "1"),
+    *("online.max_steps=4", "online.eval_every=3", "online.eval_episodes=1", "online.checkpoint_every=1"),
+)
+TUNE_FURTHER = (*TUNE, "--iterations", "4")
 
 
 def make_runs(folder: Path) -> Path:
@@ -35,7 +40,7 @@ def make_runs(folder: Path) -> Path:
     seqrl("plan", f"{DATASET}/gpt-s42", *TINY_PLAN)
     seqrl("train", DATASET, *TINY_ODT)
     seqrl("plan", f"{DATASET}/odt-s42", "--episodes", "1", "plan.max_steps=6")
-    seqrl("finetune-online", f"{DATASET}/odt-s42", *TINY_TUNE)
+    seqrl("finetune-online", f"{DATASET}/odt-s42", *TUNE)
     forked(lambda: faster_trajectory_transformer(folder / "faster"), folder, MINUTES)
     seqrl("import", "faster", "--dataset", DATASET, "--name", "imported")
     _cut_short(folder / "runs" / DATASET / "cut")

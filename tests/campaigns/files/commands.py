@@ -12,7 +12,7 @@ from tests.campaigns.common import Trial
 from tests.campaigns.files.structure import change
 from tests.campaigns.forked import command
 from tests.campaigns.judge import judge
-from tests.campaigns.specimens import DATASET, Specimens
+from tests.campaigns.specimens import DATASET, TUNE_FURTHER, Specimens
 from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN
 
 COUNT = 800
@@ -69,7 +69,7 @@ COMMANDS: dict[str, list[Words]] = {
     ],
     "odt-s42-online/config.yaml": [("plan", ONLINE, *SHORT), ("plot", ONLINE), ("runs", "show", ONLINE)],
     "odt-s42-online/run.json": [
-        ("finetune-online", ODT, "--iterations", "7", "--threads", "1"),
+        ("finetune-online", ODT, *TUNE_FURTHER),
         ("plot", ONLINE),
         ("runs", "show", ONLINE),
         *LISTS,
@@ -89,12 +89,12 @@ COMMANDS: dict[str, list[Words]] = {
     ],
     "cut/checkpoints/**/*": [RESUME, RESUME, ("plan", CUT, *SHORT)],
     "odt-s42/checkpoints/00000004/*": [("plan", ODT, *SHORT), ("finetune-online", ODT, "--name", "new", "--dry-run")],
-    "odt-s42-online/checkpoints/00000022/*": [
-        ("finetune-online", ODT, "--iterations", "7", "--threads", "1"),
+    "odt-s42-online/checkpoints/*/*": [
+        ("finetune-online", ODT, *TUNE_FURTHER),
         ("plan", ONLINE, *SHORT),
     ],
     "odt-s42-online/buffer/*": [
-        ("finetune-online", ODT, "--iterations", "7", "--threads", "1"),
+        ("finetune-online", ODT, *TUNE_FURTHER),
         ("runs", "show", ONLINE),
     ],
     "plans/*/episode-*": [

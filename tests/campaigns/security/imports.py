@@ -12,8 +12,8 @@ import h5py
 
 from tests.campaigns.common import Trial
 from tests.campaigns.security.scene import GPT, ODT, copy_runs, fired, problems, run
-from tests.campaigns.specimens import DATASET, Specimens
-from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE
+from tests.campaigns.specimens import DATASET, TUNE, TUNE_FURTHER, Specimens
+from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN
 from tests.data.conftest import ragged
 from tests.data.files import raw_arrays, write_raw, written
 
@@ -84,14 +84,14 @@ ON_DATA: list[Words] = [
     ("export", DATASET, "--format", "minari", "--output", "out"),
     ("info", DATASET),
     ("plan", GPT, *TINY_PLAN, "--seed", "5"),
-    ("finetune-online", ODT, "--name", "new", *TINY_TUNE),
+    ("finetune-online", ODT, "--name", "new", *TUNE),
 ]
 ON_RUNS: list[Words] = [
     ("plan", GPT, *TINY_PLAN, "--seed", "5"),
     ("plan", ODT, "--episodes", "1", "plan.max_steps=4", "--seed", "5"),
     ("plan", GPT, "--dry-run"),
-    ("finetune-online", ODT, "--name", "new", *TINY_TUNE),
-    ("finetune-online", ODT, "--iterations", "7"),
+    ("finetune-online", ODT, "--name", "new", *TUNE),
+    ("finetune-online", ODT, *TUNE_FURTHER),
     ("render", GPT, "--view", "software"),
     ("table",),
     ("table", "--published", "--format", "latex"),
@@ -99,7 +99,7 @@ ON_RUNS: list[Words] = [
     ("runs",),
     ("runs", "show", GPT),
     ("export", GPT, "--output", "out"),
-    ("collect", "hopper", "--policy", GPT, "--transitions", "5", "--name", "collected/new", "--workers", "1"),
+    ("collect", "hopper", "--policy", ODT, "--transitions", "5", "--name", "collected/new", "--workers", "1"),
     ("train", DATASET, "--config", f"runs/{GPT}/config.yaml", "--name", "new", *TINY_TRAIN),
     ("train", DATASET, *TINY_TRAIN),
 ]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tests.campaigns.common import Trial
 from tests.campaigns.security.scene import GPT, ODT, ONLINE, copy_runs, difference, problems, run, tree
-from tests.campaigns.specimens import DATASET, Specimens
-from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE
+from tests.campaigns.specimens import DATASET, TUNE_FURTHER, Specimens
+from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN
 
 Words = tuple[str, ...]
 TRAIN: Words = ("train", DATASET, *TINY_TRAIN)
 RESUME: Words = ("train", DATASET, "--name", "cut", *TINY_TRAIN)
 PLAN: Words = ("plan", GPT, *TINY_PLAN)
-TUNE: Words = ("finetune-online", ODT, *TINY_TUNE, "--iterations", "7")
+TUNE: Words = ("finetune-online", ODT, *TUNE_FURTHER)
 IMPORT: Words = ("import", "./faster", "--dataset", DATASET, "--name", "imported", "--force")
 DOWNLOAD: Words = ("download", DATASET, "data.transitions=400", "--force")
 PLANS = "gpt-s42/plans/H2-B4-ctx3-steps6-s0"
@@ -43,8 +43,8 @@ COMMANDS: dict[str, list[Words]] = {
     "imported/run.json": [IMPORT],
     "imported/tokens.h5": [IMPORT],
     "odt-s42-online/metrics.jsonl": [TUNE, (*TUNE, "--force")],
-    "odt-s42-online/buffer/00000015.h5": [TUNE],
-    "odt-s42-online/buffer/00000016.h5": [TUNE],
+    "odt-s42-online/buffer/00000009.h5": [TUNE],
+    "odt-s42-online/buffer/00000011.h5": [TUNE],
     "odt-s42-online/run.json": [TUNE, (*TUNE, "--force")],
     "../../downloads.json": [DOWNLOAD],
 }

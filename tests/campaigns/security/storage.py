@@ -18,7 +18,7 @@ from tests.campaigns.common import Trial
 from tests.campaigns.forked import reading
 from tests.campaigns.judge import judge
 from tests.campaigns.security.scene import GPT, ODT, copy_runs, difference, fired, problems, run, tree
-from tests.campaigns.specimens import DATASET, Specimens
+from tests.campaigns.specimens import DATASET, TUNE_FURTHER, Specimens
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN
 from tests.data.conftest import ragged
 from tests.data.files import raw_arrays, write_npz, write_raw, written
@@ -88,7 +88,7 @@ def _borrowed(specimens: Specimens, kind: str, place: str, folder: Path) -> str:
         words = ["plot", GPT, "--json"]
     else:
         _borrow(runs / f"{ODT}-online" / "buffer" / "00000000.h5", "rewards", secret, kind)
-        words = ["finetune-online", ODT, "--iterations", "7", "--threads", "1"]
+        words = ["finetune-online", ODT, *TUNE_FURTHER]
     outcome = run([*words, "--runs-dir", "runs"], folder)
     taken = "1234.5" in outcome.stdout
     if place != "episode":
