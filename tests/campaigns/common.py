@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,11 @@ def verdict(outcome: Outcome, codes: Sequence[int] = CODES, seconds: float = SEC
 def failures(trials: Sequence[Trial], numbers: Sequence[int], seed: int) -> list[str]:
     """Try these trials, each in an empty folder, and print and return a line for each that fails."""
     lines = []
-    for number in numbers:
+    said = time.monotonic()
+    for index, number in enumerate(numbers):
+        if time.monotonic() - said > 30:
+            print(f"{index} of {len(numbers)} tried", file=sys.stderr, flush=True)
+            said = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
             problem = trials[number].attempt(Path(folder))
         if problem:
