@@ -19,7 +19,7 @@ from pathlib import Path
 SECONDS = 20.0
 """How long a command on a bad input may compute."""
 
-PATIENCE = 3 * SECONDS
+PATIENCE = 6 * SECONDS
 """After how many seconds a command is killed; more than it may compute, since the machine may be busy."""
 
 MEMORY = 2**30
