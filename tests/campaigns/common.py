@@ -121,11 +121,19 @@ def failures(trials: Sequence[Trial], numbers: Sequence[int], seed: int) -> list
             print(f"{index} of {len(numbers)} tried", file=sys.stderr, flush=True)
             said = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-            problem = trials[number].attempt(Path(folder))
+            problem = _attempt(trials[number], Path(folder))
         if problem:
             lines.append(f"FAILED --seed {seed} --only {number}: {trials[number].name}: {problem}")
             print(lines[-1].encode("utf-8", "backslashreplace").decode(), flush=True)
     return lines
+
+
+def _attempt(trial: Trial, folder: Path) -> str:
+    """What went wrong; an exception is the campaign's own fault, and must not end it."""
+    try:
+        return trial.attempt(folder)
+    except Exception as error:
+        return f"the campaign itself failed: {type(error).__name__}: {error}"
 
 
 def sample(trials: Sequence[Trial], count: int | None, seed: int) -> list[int]:

@@ -30,7 +30,17 @@ TAGS = [
     "!!python/name:evil.x",
     "!!python/object:evil.X {}",
 ]
-OUTSIDE = ["../outside", "/tmp/seqrl-outside", "../../outside/x", "..", ".", ".hidden", "a/../../outside", "~/outside"]
+OUTSIDE = [
+    "../outside",
+    "../../../../outside",
+    "/tmp/seqrl-outside",
+    "../../outside/x",
+    "..",
+    ".",
+    ".hidden",
+    "a/../../outside",
+    "~/outside",
+]
 ODD = ["", "a\nb", "\x1b[31mred", "\u202eevil", "-rf", "x" * 300, "con:", "a\\b", "dataset.h5", "*"]
 ESCAPES = ["\x1b]0;title\x07", "\x1b[2J\x1b[31mred", "\u202etxt.exe\u2066", "a\rb", "\x9b31m"]
 
@@ -73,28 +83,35 @@ def _tag(specimens: Specimens, tag: str, place: str, folder: Path) -> str:
 
 def _run_name(specimens: Specimens, name: str, folder: Path) -> str:
     """Nothing is written outside of the run directory, and odd names are errors."""
-    copy_runs(specimens, folder)
-    before = tree(folder.parent, without=f"{folder.name}/runs")
+    place = _deep_inside(specimens, folder)
     shutil.rmtree("/tmp/seqrl-outside", ignore_errors=True)
-    shutil.copytree(specimens.checkpoints[2], folder / "runs" / ".faster")
-    words = ["import", "runs/.faster", "--dataset", DATASET, f"--name={name}", "--runs-dir", "runs"]
-    outcome = run(words, folder)
-    outside = difference(before, tree(folder.parent, without=f"{folder.name}/runs"))
+    shutil.copytree(specimens.checkpoints[2], place / "faster")
+    before = tree(folder, without="a/b/runs")
+    outcome = run(["import", "faster", "--dataset", DATASET, f"--name={name}", "--runs-dir", "runs"], place)
+    outside = difference(before, tree(folder, without="a/b/runs"))
     return problems(outcome, outside, fired(Path("/tmp/seqrl-outside")), "" if outcome.code else "it was accepted")
 
 
 def _recorded(specimens: Specimens, key: str, name: str, folder: Path) -> str:
-    copy_runs(specimens, folder)
-    path = folder / "runs" / GPT / "run.json"
+    place = _deep_inside(specimens, folder)
+    path = place / "runs" / GPT / "run.json"
     facts = {key: name} if key != "dataset" else {"dataset": name, "datasets": [name]}
     path.write_text(json.dumps(json.loads(path.read_text()) | facts))
-    before = tree(folder.parent, without=f"{folder.name}/runs")
-    outcomes = [
-        run([*words, "--runs-dir", "runs"], folder)
-        for words in (["plan", GPT, *TINY_PLAN, "--seed", "5"], ["table"], ["runs", "show", GPT], ["plot", GPT])
-    ]
-    outside = difference(before, tree(folder.parent, without=f"{folder.name}/runs"))
-    return outside or next((problem for outcome in outcomes if (problem := problems(outcome))), "")
+    before = tree(folder, without="a/b/runs")
+    for words in (["plan", GPT, *TINY_PLAN, "--seed", "5"], ["table"], ["runs", "show", GPT], ["plot", GPT]):
+        outcome = run([*words, "--runs-dir", "runs"], place)
+        outside = difference(before, tree(folder, without="a/b/runs"))
+        if problem := problems(outcome, outside):
+            return f"`{' '.join(words)}`: {problem}"
+    return ""
+
+
+def _deep_inside(specimens: Specimens, folder: Path) -> Path:
+    """A folder with a run directory, deep enough that names which climb can be seen."""
+    place = folder / "a" / "b"
+    place.mkdir(parents=True)
+    copy_runs(specimens, place)
+    return place
 
 
 def _preset(specimens: Specimens, name: str, folder: Path) -> str:
