@@ -62,8 +62,9 @@ def finish_replacement(run: RunFolder) -> bool:
         SeqrlError: the folder cannot be written.
     """
     whole, moving, old = (_beside(run, stage) for stage in ("whole", "moving", "old"))
-    replaces = whole.exists() or moving.exists()
     with writing(run.path):
+        _remove_links(run)
+        replaces = whole.exists() or moving.exists()
         if whole.exists():
             old.mkdir(exist_ok=True)
             run.path.mkdir(exist_ok=True)
@@ -88,6 +89,13 @@ def attached_results(run: RunFolder) -> str | None:
         if names:
             parts.append(f"{folder.name} ({', '.join(names)})")
     return ", ".join(parts) or None
+
+
+def _remove_links(run: RunFolder) -> None:
+    """Remove links in place of the hidden folders, which are never links: what they lead to is not a run's."""
+    for stage in ("new", "whole", "moving", "old"):
+        if _beside(run, stage).is_symlink():
+            _beside(run, stage).unlink()
 
 
 def _beside(run: RunFolder, stage: str) -> Path:

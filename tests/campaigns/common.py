@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS = 20.0
-"""How long a command on a bad input may take."""
+"""How long a command on a bad input may compute."""
+
+PATIENCE = 6 * SECONDS
+"""After how many seconds a command is killed; more than it may compute, since the machine may be busy."""
 
 MEMORY = 2**30
 """How many bytes a command on a bad input may take, above what the program takes by itself."""
@@ -31,7 +34,7 @@ FAULTS = ("Traceback (most recent call last)", "internal error", "a fault in seq
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: exit code (negative: the signal), output, seconds, and bytes above what is usual."""
+    """How a command ended: exit code (negative: the signal), output, seconds of computing, bytes above the usual."""
 
     code: int
     stdout: str
@@ -52,7 +55,7 @@ class Trial:
 
 
 def run_program(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, seconds: float = 2 * SECONDS
+    words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, seconds: float = PATIENCE
 ) -> Outcome:
     """Run the real command line in a process group of its own, which is killed after ``seconds``.
 
@@ -61,7 +64,6 @@ def run_program(
     command = [sys.executable, "-m", "seqrl_cli", *words]
     usual = max(PROGRAM_BYTES, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        begin = time.monotonic()
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -80,7 +82,7 @@ def run_program(
             process.returncode,
             read_back(stdout),
             read_back(stderr),
-            time.monotonic() - begin,
+            usage.ru_utime + usage.ru_stime,
             max(usage.ru_maxrss * 1024 - usual, 0),
         )
 
@@ -99,12 +101,12 @@ def verdict(outcome: Outcome, codes: Sequence[int] = CODES, seconds: float = SEC
         line = next(line for line in text.splitlines() if found[0] in line)
         return f"{line[:200]} … {text.strip().splitlines()[-1][:200]}" if line.startswith("Trace") else line[:300]
     if outcome.code not in codes:
-        return f"exit code {outcome.code} after {outcome.seconds:.1f} s: {text.strip()[-200:]}"
+        return f"exit code {outcome.code} after computing for {outcome.seconds:.1f} s: {text.strip()[-200:]}"
     errors = [line for line in text.splitlines() if line.startswith("error: ")]
     if outcome.code and len(errors) != 1 and '"error"' not in outcome.stdout:  # with --json it is one object
         return f"{len(errors)} error lines with exit code {outcome.code}: {text.strip()[-200:]}"
     if outcome.seconds > seconds:
-        return f"took {outcome.seconds:.1f} s"
+        return f"computed for {outcome.seconds:.1f} s"
     if outcome.extra_bytes > memory:
         return f"took {outcome.extra_bytes / 2**20:.0f} MiB"
     return ""
@@ -113,13 +115,25 @@ def verdict(outcome: Outcome, codes: Sequence[int] = CODES, seconds: float = SEC
 def failures(trials: Sequence[Trial], numbers: Sequence[int], seed: int) -> list[str]:
     """Try these trials, each in an empty folder, and print and return a line for each that fails."""
     lines = []
-    for number in numbers:
+    said = time.monotonic()
+    for index, number in enumerate(numbers):
+        if time.monotonic() - said > 30:
+            print(f"{index} of {len(numbers)} tried", file=sys.stderr, flush=True)
+            said = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
-            problem = trials[number].attempt(Path(folder))
+            problem = _attempt(trials[number], Path(folder))
         if problem:
             lines.append(f"FAILED --seed {seed} --only {number}: {trials[number].name}: {problem}")
             print(lines[-1].encode("utf-8", "backslashreplace").decode(), flush=True)
     return lines
+
+
+def _attempt(trial: Trial, folder: Path) -> str:
+    """What went wrong; an exception is the campaign's own fault, and must not end it."""
+    try:
+        return trial.attempt(folder)
+    except Exception as error:
+        return f"the campaign itself failed: {type(error).__name__}: {error}"
 
 
 def sample(trials: Sequence[Trial], count: int | None, seed: int) -> list[int]:

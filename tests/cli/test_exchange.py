@@ -288,6 +288,14 @@ def test_paths_that_are_no_checkpoint(fresh, tmp_path, path, message, hint):
     assert_refused(fresh("import", tmp_path / path), 1, message, hint)
 
 
+@pytest.mark.parametrize("name", ["../outside", "../../../outside", ".", "..", ".hidden", "a/b", "", "a\nb", "plans"])
+def test_names_that_no_run_may_have(fresh, tmp_path, name):
+    """An imported run lies in its dataset's folder, whatever its name."""
+    folder = folders.faster_trajectory_transformer(tmp_path / "ftt")
+    assert_refused(fresh("import", folder, f"--name={name}"), 2, "cannot be the name of a run", "letters")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ftt"]
+
+
 def test_a_dataset_that_does_not_fit(seqrl, runs, tmp_path):
     folder = folders.trajectory_transformer(tmp_path / "tt")
     assert_refused(seqrl("import", folder, "--dataset", "chess"), 2, "unknown dataset 'chess'", "--list")

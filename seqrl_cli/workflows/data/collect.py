@@ -92,7 +92,7 @@ class CollectRequest:
         """The dataset's id."""
         policy = self.policy_name.rstrip("/").replace("/", "-")
         env = re.sub(r"[^a-z0-9._/-]+", "-", self.env.lower()).strip("-._")
-        name = self.name or f"collected/{env}-{policy}"
+        name = f"collected/{env}-{policy}" if self.name is None else self.name
         for part in name.split("/"):
             check_name("dataset", part)
         if name in {spec.id for spec in list_datasets()}:

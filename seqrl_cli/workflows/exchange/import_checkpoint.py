@@ -25,7 +25,7 @@ from seqrl_cli.interop.checkpoint import ForeignCheckpoint, check_shapes
 from seqrl_cli.interop.convert import convert_config, convert_tokens
 from seqrl_cli.interop.detect import read_checkpoint_folder
 from seqrl_cli.runs import record as records
-from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, replacing
 from seqrl_cli.runs.store import RunStore
@@ -159,7 +159,7 @@ def _convert(request: ImportRequest, console: Console) -> ConvertedRun:
     return ConvertedRun(
         checkpoint=checkpoint,
         dataset=dataset,
-        folder=dataset.folder.run(request.name or checkpoint.project),
+        folder=dataset.folder.run(check_name("run", checkpoint.project if request.name is None else request.name)),
         tokens=tokens,
         config=config,
         parameters=sum(tensor.numel() for tensor in expected.values()),

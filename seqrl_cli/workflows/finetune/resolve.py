@@ -194,7 +194,8 @@ def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> t
     if ARCHITECTURES[record.arch].no_exploration is not None:
         _refuse_architecture(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
-    name = check_name("run", request.name or _usual_name(found, record, request.overrides.get("online.seed")))
+    usual = _usual_name(found, record, request.overrides.get("online.seed"))
+    name = check_name("run", usual if request.name is None else request.name)
     if name == parent.path.name:
         raise UsageError(f"{name!r} is the name of the pretrained run itself", "give the new run another --name")
     run = RunFolder(found.path.parent / name)

@@ -43,7 +43,7 @@ class TrainRequest:
     @property
     def run(self) -> RunFolder:
         """The run's folder."""
-        name = self.name or f"{self.config.model.arch}-s{self.config.seed}"
+        name = f"{self.config.model.arch}-s{self.config.seed}" if self.name is None else self.name
         return self.dataset.folder.run(check_name("run", name))
 
 
