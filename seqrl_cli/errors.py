@@ -6,9 +6,6 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-MAX_CHARACTERS = 2000
-"""Of a message; the middle of a longer one, which repeats somebody's huge value, is left out."""
-
 
 class SeqrlError(Exception):
     """An error caused by the input or the machine, not by the program.
@@ -22,7 +19,7 @@ class SeqrlError(Exception):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.message = message if len(message) <= MAX_CHARACTERS else f"{message[:1500]} … {message[-400:]}"
+        self.message = message
         self.hint = hint
 
     def __reduce__(self) -> tuple[type[SeqrlError], tuple[str, str]]:

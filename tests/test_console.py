@@ -110,6 +110,19 @@ def test_rows_fold_where_there_is_little_room_and_become_paragraphs_where_there_
     assert shown[30].splitlines()[1:] == ["  status: finished", "  updated: 2026-11-21 10:24"]
 
 
+def test_huge_values_of_others_leave_messages_readable():
+    stdout, stderr = io.StringIO(), io.StringIO()
+    console = Console(as_json=True, stdout=stdout, stderr=stderr)
+    huge = "begin " + "\x1b" * 5000 + " end"
+    console.warn(huge)
+    console.fail(huge, huge, 1)
+    lines = stderr.getvalue().splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["warning", "error", "hint"]
+    assert all(len(line) < 2000 and ": begin" in line and " … " in line and line.endswith(" end") for line in lines)
+    said = json.loads(stdout.getvalue())
+    assert len(said["error"]) < 2000 and len(said["hint"]) < 2000
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is always full is Linux's")
 def test_results_that_cannot_be_written_are_an_error_in_one_sentence():

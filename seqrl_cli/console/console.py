@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
-from seqrl_cli.console.text import finite, printable
+from seqrl_cli.console.text import brief, finite, printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -53,15 +53,15 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print one line about something that the user should know, even if quiet."""
-        self._print_line(f"warning: {text}")
+        self._print_line(brief(printable(f"warning: {text}")))
 
     def fail(self, message: str, hint: str, code: int) -> None:
         """Print an error and what to do next; with ``--json`` also as the one object."""
-        print(f"error: {printable(message)}", file=self.stderr, flush=True)
+        print(brief(printable(f"error: {message}")), file=self.stderr, flush=True)
         if hint:
-            print(f"hint: {printable(hint)}", file=self.stderr, flush=True)
+            print(brief(printable(f"hint: {hint}")), file=self.stderr, flush=True)
         with suppress(OutputError):  # stdout may be what failed
-            self.emit({"error": message, "hint": hint, "exit_code": code})
+            self.emit({"error": brief(message), "hint": brief(hint), "exit_code": code})
 
     def emit(self, value: Any) -> None:
         """Print the one object of ``--json``; without it, print nothing."""

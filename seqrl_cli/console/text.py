@@ -11,6 +11,9 @@ from typing import Any
 # undecodable bytes of a file name.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+MAX_CHARACTERS = 2000
+"""Of a warning, an error or a hint."""
+
 
 def duration(seconds: float) -> str:
     """Seconds in a readable unit: ``40 s``, ``12 min``, ``3.5 h``."""
@@ -38,6 +41,11 @@ def rate_text(speed: float | None, unit: str) -> str:
 def printable(text: str) -> str:
     """The text with control characters escaped: names in foreign files must not control the terminal."""
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def brief(text: str) -> str:
+    """The text without its middle if it is very long, since it repeats somebody's huge value."""
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:1500]} … {text[-400:]}"
 
 
 def counted(number: int, noun: str) -> str:

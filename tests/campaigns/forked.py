@@ -18,6 +18,7 @@ from typing import NoReturn
 
 import seqrl_cli
 from seqrl_cli.__main__ import main
+from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from tests.campaigns.common import PATIENCE, Outcome, read_back
 
@@ -56,7 +57,7 @@ def reading(read: Callable[[], object], folder: Path, seconds: float = PATIENCE)
         try:
             read()
         except SeqrlError as error:
-            print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+            Console().fail(error.message, error.hint, error.exit_code)
             sys.exit(error.exit_code)
 
     return forked(act, folder, seconds)
