@@ -18,7 +18,7 @@ from seqrl_cli.files.atomic import fsync, write_json_atomic, writing
 from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_hdf5
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.planning.rollout import EpisodeRecord
-from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.layout import RunFolder, stays_below
 from seqrl_cli.runs.record import refuse_newer_schema, versions
 
 Value = TypeVar("Value")
@@ -220,6 +220,8 @@ def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile
 def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:
     if not isinstance(values.get("settings"), dict):
         raise JsonFieldError("it has no settings")
+    if not stays_below(text_field(values, "dataset")):
+        raise JsonFieldError(f"its dataset, {values['dataset']!r}, is no folder's name in a run directory")
     return PlanFacts(
         **{key: text_field(values, key) for key in ("dataset", "env_id", "run", "arch")},
         checkpoint_step=_if_known(values, "checkpoint_step", count_field),

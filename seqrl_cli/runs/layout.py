@@ -22,9 +22,10 @@ from seqrl_cli.errors import UsageError
 
 RESERVED = ("buffer", "checkpoints", "plans", "plots", "videos")
 
-
 MAX_NAME = 200
 """Characters; file systems allow 255, and temporary names beside it are a little longer."""
+
+_MAX_RECORDED = 1000  # characters; a path has 4,096 bytes at most
 
 _SHORTER = f"use {MAX_NAME} characters or fewer"
 
@@ -42,6 +43,16 @@ def check_name(kind: str, name: str) -> str:
     if len(name) > MAX_NAME:
         raise UsageError(f"{name[:20]}…, of {len(name)} characters, cannot be the name of a {kind}", _SHORTER)
     return name
+
+
+def stays_below(name: str) -> bool:
+    """Whether a name that a file records, of a dataset or a run, can be a path and leads nowhere but down.
+
+    The parts of a mixture are looked up alone, so ``+`` separates as ``/`` does.
+    """
+    length = max(len(part.encode("utf-8", "surrogatepass")) for part in name.split("/"))
+    parts = re.split("[/+]", name)
+    return length <= 255 and len(name) <= _MAX_RECORDED and "\0" not in name and not {"", ".", ".."} & {*parts}
 
 
 def mixture_name(datasets: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from seqrl_cli import __version__
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
-from seqrl_cli.runs.layout import mixture_name
+from seqrl_cli.runs.layout import mixture_name, stays_below
 
 SCHEMA_VERSION = 2
 _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "h5py", "safetensors")
@@ -91,7 +91,7 @@ def read_record(path: Path) -> RunRecord:
     """Read run.json.
 
     Raises:
-        SeqrlError: the file is missing, damaged, foreign, or of a newer schema.
+        SeqrlError: the file is missing, damaged, foreign, of a newer schema, or names a folder elsewhere.
     """
     try:
         values = read_json(path)
@@ -101,9 +101,25 @@ def read_record(path: Path) -> RunRecord:
         raise SeqrlError(f"{path} is damaged", "train again with --force, or remove the folder") from error
     refuse_newer_schema(path, values, SCHEMA_VERSION)
     try:
-        return RunRecord.model_validate(_of_this_schema(values))
+        record = RunRecord.model_validate(_of_this_schema(values))
     except ValidationError as error:
         raise SeqrlError(f"{path} is not a run record of seqrl", "`seqrl runs` lists the runs") from error
+    _check_names(path, record)
+    return record
+
+
+def _check_names(path: Path, record: RunRecord) -> None:
+    """Stop at a record whose dataset or parent would be looked for outside of the run directory.
+
+    Raises:
+        SeqrlError: it names such a folder.
+    """
+    wrong = [name for name in (*record.datasets, record.dataset) if not stays_below(name)]
+    if record.parent is not None and ("/" in record.parent or not stays_below(record.parent)):
+        wrong.append(record.parent)
+    if wrong:
+        message = f"{path} names {wrong[0]!r}, which is no folder's name in a run directory"
+        raise SeqrlError(message, "copy the run again, or remove its folder")
 
 
 def _of_this_schema(values: Any) -> Any:

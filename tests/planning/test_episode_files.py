@@ -109,6 +109,15 @@ def test_damaged_json_is_named(path, content):
         read_episode(path)
 
 
+@pytest.mark.parametrize(
+    "name", ["x" * 3000, "../../elsewhere", "/etc", "a/../..", "a+../../b", "a+/etc", "..", "a\0b", "\ud800" * 100]
+)
+def test_datasets_that_are_no_folders_names_are_named(path, name):
+    edit(path, dataset=name)
+    with pytest.raises(DamagedEpisodeError, match="its dataset, .* is no folder's name"):
+        read_episode(path)
+
+
 @pytest.mark.parametrize("change", [{"score": "high"}, {"seed": -1}, {"settings": []}, {"term": 1}, {"parent": 3}])
 def test_foreign_values_are_named(path, change):
     edit(path, **change)

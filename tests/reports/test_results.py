@@ -74,6 +74,7 @@ def test_unbelievable_files_are_named_and_left_out(tmp_path):
     }
     for number, key in enumerate(("return", "step", "term", "score", "dataset", "seed"), start=20):
         bad[number] = json.dumps({name: value for name, value in whole.items() if name != key})
+    bad[29] = json.dumps(whole | {"dataset": "x" * 3000})
     bad[30] = json.dumps(whole | {"return": 10**400})
     bad[31] = bad[30].replace("0" * 400, "0" * 5000)
     for number, text in bad.items():

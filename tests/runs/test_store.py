@@ -70,6 +70,17 @@ def test_damaged_foreign_and_newer_records_are_named_and_left_out(tmp_path, cont
     ]
 
 
+@pytest.mark.parametrize(
+    "key, name", [("datasets", "../.."), ("datasets", "sim/a+../b"), ("datasets", "/etc"), ("parent", "../a/odt-s1")]
+)
+def test_records_whose_names_lead_elsewhere_are_refused(tmp_path, key, name):
+    record = make_run(tmp_path, "sim/hopper-medium", "good")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {key: [name] if key == "datasets" else name}))
+    with pytest.raises(SeqrlError, match="which is no folder's name in a run directory") as caught:
+        read_record(record)
+    assert repr(name) in caught.value.message and str(record) in caught.value.message
+
+
 def test_find_says_aloud_when_an_unreadable_run_may_be_the_latest(tmp_path):
     store, said = RunStore(tmp_path), []
     older = make_run(tmp_path, "sim/hopper-medium", "older").parent
