@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # One thread a test process: tests run side by side, and threads that wait for each other cost more than they bring.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Whatever the shell says: sums depend on it, and what one process began another must end with the same bits.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
-from filelock import FileLock
 
 from seqrl_cli.envs import trust
+from seqrl_cli.files.locks import FileLock
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,7 +40,7 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]
     def make(name: str, fill: Callable[[Path], None]) -> Path:
         folder = shared / "made-once" / name
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with FileLock(Path(f"{folder}.lock")):
             if not Path(f"{folder}.done").exists():
                 fill(folder)
                 Path(f"{folder}.done").touch()

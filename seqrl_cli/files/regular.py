@@ -124,6 +124,14 @@ def read_bytes(path: Path, limit: int) -> bytes:
         return file.read(size)  # not what is appended meanwhile
 
 
+def contains(path: Path, content: bytes) -> bool:
+    """Whether a path leads to a regular file of exactly this content."""
+    try:
+        return read_bytes(path, len(content)) == content
+    except OSError:
+        return False
+
+
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
     """Read a text in UTF-8, with or without a byte order mark; line ends become newlines.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import fsync, make_folder, write_text_atomic, writing
 from seqrl_cli.files.json_text import read_json
-from seqrl_cli.files.regular import read_bytes
+from seqrl_cli.files.regular import contains, read_bytes
 from seqrl_cli.models.old_names import current_names
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def tidy(checkpoints: Path, newest: int, keep: int) -> None:
         SeqrlError: the folder cannot be written.
     """
     last, name = checkpoints / LAST_FILE, step_folder(checkpoints, newest).name
-    if not last.is_file() or last.read_bytes() != f"{name}\n".encode():
+    if not contains(last, f"{name}\n".encode()):
         write_text_atomic(last, f"{name}\n")
     _remove_leftovers(checkpoints)
     for step in [step for step in saved_steps(checkpoints) if step <= newest][:-keep]:

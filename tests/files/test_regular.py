@@ -9,6 +9,7 @@ from seqrl_cli.files.regular import (
     NotRegularError,
     TextError,
     TooLargeError,
+    contains,
     open_own,
     open_regular,
     read_bytes,
@@ -73,6 +74,13 @@ def test_no_more_than_the_limit_is_read(tmp_path):
     with pytest.raises(TooLargeError) as caught:
         read_bytes(tmp_path / "sparse", 1000)
     assert caught.value.strerror == "it has 1,099,511,627,776 bytes, more than the 1,000 that such a file may have"
+
+
+def test_whether_a_file_has_exactly_this_content(tmp_path, special):
+    (tmp_path / "file").write_bytes(b"mine")
+    assert contains(tmp_path / "file", b"mine")
+    assert not contains(tmp_path / "file", b"min") and not contains(tmp_path / "file", b"mine?")
+    assert not contains(tmp_path / "none", b"") and not contains(tmp_path / special[0], b"")
 
 
 @pytest.mark.parametrize("content", [b"a\nb\n", b"a\r\nb\r\n", b"\xef\xbb\xbfa\nb\n", b"a\rb\r"])

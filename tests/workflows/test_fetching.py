@@ -80,7 +80,7 @@ def test_a_page_instead_of_data_is_not_remembered(tmp_path, published):
     good = published.read_bytes()
     published.write_text("<html>Please accept our terms</html>")
     where = dataset_ref(tmp_path, published)
-    with pytest.raises(SeqrlError, match="not an HDF5 file"):
+    with pytest.raises(SeqrlError, match="is a web page"):
         get(where)
     assert not (tmp_path / "runs" / "downloads.json").exists()
     published.write_bytes(good)
