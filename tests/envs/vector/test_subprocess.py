@@ -15,7 +15,7 @@ import pytest
 from seqrl_cli.data.spaces import DiscreteSpace, Space
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.trust import accept
-from seqrl_cli.envs.vector import subprocess as backend_process
+from seqrl_cli.envs.vector import child as child_process
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -277,7 +277,7 @@ def test_ctrl_c_right_after_a_question_leaves_no_answer_to_it(monkeypatch, press
     def interrupt(number: int) -> None:
         if number == 4:
             with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-                patch.setattr(backend_process, "receive", press)
+                patch.setattr(child_process, "receive", press)
                 there.step(-np.ones((2, 3), np.float32))
 
     there, here = vector("Hopper-v4"), vector("Hopper-v4", backend=InProcessBackend)
