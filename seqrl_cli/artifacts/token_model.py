@@ -10,7 +10,8 @@ import torch
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.tokens import TokenizedDataset, load_tokens
+from seqrl_cli.data.tokens import TokenizedDataset
+from seqrl_cli.data.tokens_file import load_tokens
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import TokenModel, build_model, load_weights
 from seqrl_cli.runs.layout import RunFolder

@@ -8,7 +8,8 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.terminals import FALL_PENALTY, TerminalRule, is_locomotion, terminal_rule
-from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
+from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, tokenize
+from seqrl_cli.data.tokens_file import load_tokens, save_tokens
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.lock import FOREVER, locked
 

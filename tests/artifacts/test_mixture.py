@@ -16,7 +16,7 @@ from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.cli.app import app
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import SizeMismatchError
-from seqrl_cli.data.tokens import load_tokens
+from seqrl_cli.data.tokens_file import load_tokens
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record

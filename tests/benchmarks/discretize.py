@@ -18,7 +18,8 @@ import numpy as np
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_d4rl, write_d4rl
-from seqrl_cli.data.tokens import TokenizedDataset, save_tokens, tokenize
+from seqrl_cli.data.tokens import TokenizedDataset, tokenize
+from seqrl_cli.data.tokens_file import save_tokens
 from tests.reference import array_bytes
 
 OBSERVATION_DIM, ACTION_DIM = 11, 3

@@ -10,7 +10,7 @@ from torch._inductor.exc import InductorError
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
-from seqrl_cli.data.tokens import load_tokens
+from seqrl_cli.data.tokens_file import load_tokens
 from seqrl_cli.training.checkpoints import SCHEMA_VERSION
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused
 from tests.data.files import write_file

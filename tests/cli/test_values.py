@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from seqrl_cli.data.tokens import load_tokens
+from seqrl_cli.data.tokens_file import load_tokens
 from tests.cli.conftest import succeed
 
 SMALL = ("model.n_layer=1", "model.n_head=1", "model.width=16", "train.batch_size=16", "train.checkpoint_every=1000")

@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions, read_columns
-from seqrl_cli.data.tokens import load_tokens, save_tokens, tokenize
+from seqrl_cli.data.tokens import tokenize
+from seqrl_cli.data.tokens_file import load_tokens, save_tokens
 from seqrl_cli.data.windows import Windows
 from tests.data.naive_windows import naive_windows
 

@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, load_tokens, save_tokens, tokenize
+from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, tokenize
+from seqrl_cli.data.tokens_file import load_tokens, save_tokens
 from seqrl_cli.errors import SeqrlError
 from tests.benchmarks.discretize import measure, peak_bytes, synthetic_episodes
 from tests.data.conftest import ragged
