@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seqrl_cli.artifacts.dataset_settings import check_made_with, refuse_other_environment
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.sources import (
-    check_meaning_of_columns,
     file_options,
     load_source,
     recut,
-    refuse_other_environment,
     remove_download,
     say_how_it_was_read,
 )
@@ -22,8 +21,7 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_envir
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import read_d4rl
-from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
-from seqrl_cli.data.spaces import BoxSpace, Spaces
+from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.envs.fit import LoadedDataset, describe_misfit, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
 from seqrl_cli.envs.scores import percent_score
@@ -180,7 +178,7 @@ class DatasetRef:
         limit = self.spec.max_episode_steps if self.spec.source == "d4rl" else None
         size = None if whole else self.spec.observation_size
         episodes = read_d4rl(self.folder.dataset, size, limit)
-        return replace(episodes, declared=self._spaces_of(episodes.spaces, size))
+        return replace(episodes, declared=self.file.read().spaces_of(episodes.spaces, size))
 
     def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
         """The episodes with NaN and infinities, which every other reader refuses, and what is known about them.
@@ -234,17 +232,6 @@ class DatasetRef:
         episodes.spaces.require_vectors(self.id, NO_VECTORS_HINT)
         return episodes
 
-    def _spaces_of(self, shown: Spaces, observation_size: int | None) -> Spaces:
-        """The spaces that the file states; otherwise those that its arrays show, with its action bounds."""
-        assert self.facts is not None
-        if self.facts.spaces is not None:
-            stated = self.facts.spaces.first_observations(observation_size)
-            return stated if shown.fits(stated) else shown
-        if self.facts.action_bounds is None or not isinstance(shown.action, BoxSpace):
-            return shown
-        low, high = self.facts.action_bounds
-        return replace(shown, action=BoxSpace.bounded(shown.action.shape, shown.action.dtype, low, high))
-
     def ensure(self, data: DataConfig, console: Console, *, force: bool = False) -> bool:
         """Make ``dataset.h5`` if it is missing; wait for another process that is making it.
 
@@ -285,7 +272,7 @@ class DatasetRef:
             UsageError: another environment was named for a catalogue dataset.
             SeqrlError: it was made with other settings, or the environment does not fit it.
         """
-        self._check_settings(data)
+        check_made_with(self.spec, self.folder.dataset, self.file.read().attributes, data)
         if data.env_id is None or data.env_id == self.env_id:
             return None
         if self.spec.source != "file":
@@ -293,19 +280,3 @@ class DatasetRef:
         path = self.folder.dataset
         episodes, facts = fit_environment(read_d4rl(path), data.env_id, str(path))
         return recut(episodes, {**self.file.read().attributes, **facts}, data.env_id)
-
-    def _check_settings(self, data: DataConfig) -> None:
-        """Stop when the existing file has another source, size or seed."""
-        stated = self.file.read().attributes
-        path = self.spec.path
-        if path is not None and stated.get("sha256") != content_sha256(path):
-            hint = "rename the file to keep both, or replace the old one: seqrl download FILE --force"
-            raise SeqrlError(f"{self.folder.dataset} was made from another {path.name}", hint)
-        check_meaning_of_columns(self.spec, data, stated)
-        if self.spec.source != "sim":
-            return
-        asked = {"transitions": data.transitions, "seed": data.seed}
-        for key, value in asked.items():
-            if value is not None and key in stated and stated[key] != value:
-                hint = f"leave data.{key} out, or make it again: seqrl download {self.id} data.{key}={value} --force"
-                raise SeqrlError(f"{self.id} exists with {key} {stated[key]}, not {value}", hint)

@@ -17,7 +17,7 @@ import numpy as np
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
-from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.data.spaces import BoxSpace, Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 from seqrl_cli.envs.trust import remember
 from seqrl_cli.files.hdf5 import Scalar
@@ -69,6 +69,21 @@ class DatasetFacts:
             episodes_sha256=_text(stated, "episodes_sha256"),
             attributes=stated,
         )
+
+    def spaces_of(self, shown: Spaces, observation_size: int | None) -> Spaces:
+        """The stated spaces where they fit; otherwise those that the arrays show, with the stated action bounds.
+
+        Args:
+            shown: what the arrays show.
+            observation_size: how many dimensions of longer observations are kept; None: all.
+        """
+        if self.spaces is not None:
+            stated = self.spaces.first_observations(observation_size)
+            return stated if shown.fits(stated) else shown
+        if self.action_bounds is None or not isinstance(shown.action, BoxSpace):
+            return shown
+        low, high = self.action_bounds
+        return replace(shown, action=BoxSpace.bounded(shown.action.shape, shown.action.dtype, low, high))
 
 
 class DatasetFile:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.dataset_settings import refuse_other_environment
 from seqrl_cli.artifacts.mixture import DatasetMixture
-from seqrl_cli.artifacts.sources import load_source, refuse_other_environment
+from seqrl_cli.artifacts.sources import load_source
 from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.artifacts.dataset_settings import (
+    check_meaning_of_columns,
+    refuse_other_environment,
+    told_about_file,
+)
 from seqrl_cli.artifacts.fetch import fetch_file, without_network
 from seqrl_cli.behaviour.qualities import collect_quality
 from seqrl_cli.config.extras import is_installed
@@ -24,7 +29,7 @@ from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
 from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
 from seqrl_cli.envs.limits import own_step_limit
-from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
+from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.store import RunStore
@@ -59,32 +64,6 @@ def load_source(
     known = {"env_id": spec.env_id, "reference_min": spec.reference_min, "reference_max": spec.reference_max}
     known = {name: value for name, value in known.items() if value is not None or name not in facts}
     return episodes, {**facts, **known, "source": spec.source}
-
-
-def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
-    """Raise UsageError when the named environment is not the one that a catalogue dataset is from."""
-    if env_id not in (None, spec.env_id):
-        raise UsageError(f"{spec.id} is data of {spec.env_id}, not of {env_id}", "leave data.env_id out")
-
-
-def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mapping[str, object] | None = None) -> None:
-    """Stop when the user says something else about a dataset's columns than it was made with.
-
-    Args:
-        spec: the dataset.
-        data: what the user says.
-        stated: attributes of the existing dataset; None if it does not exist.
-
-    Raises:
-        UsageError: it is a dataset of the catalogue.
-        SeqrlError: it was read with other settings.
-    """
-    for key, told in _told_about_file(data).items():
-        if spec.source != "file":
-            raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
-        if stated is not None and stated.get(key) != told:
-            hint = f"make it again from its file: seqrl download FILE data.{key}={str(told).lower()} --force"
-            raise SeqrlError(f"{spec.id} was made with data.{key}={stated.get(key, 'null')}, not {told}", hint)
 
 
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
@@ -187,13 +166,7 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
         episodes, about = fit_environment(episodes, env_id, str(path))
         facts |= about
     say_how_it_was_read(episodes, options, str(path), env_id, console)
-    return episodes, {**facts, **options.log.facts, **_told_about_file(data)}
-
-
-def _told_about_file(data: DataConfig) -> dict[str, str | bool]:
-    """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
-    told = {"dones": data.dones, "reset_rows": data.reset_rows}
-    return {key: value for key, value in told.items() if value is not None}
+    return episodes, {**facts, **options.log.facts, **told_about_file(data)}
 
 
 def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: bool = True) -> ReadOptions:
