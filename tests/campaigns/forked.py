@@ -27,6 +27,12 @@ ADDRESS_SPACE = 6 * 2**30
 
 LARGEST_FILE = 2**30
 
+LATE = (
+    *("gymnasium.envs", "mujoco", "h5py", "yaml", "matplotlib.figure", "matplotlib.backends.backend_agg", "PIL"),
+    "torch._dynamo",  # which an optimizer's first step imports: 800 modules, four seconds
+)
+"""What commands import when they need it."""
+
 
 def import_everything() -> None:
     """Import all of the package, and what it imports late, so that the children need not."""
@@ -34,7 +40,7 @@ def import_everything() -> None:
     for module in pkgutil.walk_packages(seqrl_cli.__path__, "seqrl_cli."):
         if module.name.rpartition(".")[2] not in skipped:
             importlib.import_module(module.name)
-    for name in ("gymnasium", "mujoco", "h5py", "yaml", "matplotlib.figure", "matplotlib.backends.backend_agg", "PIL"):
+    for name in LATE:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()

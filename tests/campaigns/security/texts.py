@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 
 from tests.campaigns.common import Trial
-from tests.campaigns.security.scene import GPT, copy_runs, difference, fired, problems, run, tree
-from tests.campaigns.specimens import DATASET, Specimens
+from tests.campaigns.security.scene import GPT, ONLINE, copy_runs, difference, fired, problems, run, tree
+from tests.campaigns.specimens import DATASET, TUNE_FURTHER, Specimens
 from tests.cli.conftest import TINY_PLAN
 from tests.data.files import raw_arrays, write_npz, write_pickle, write_raw
 
@@ -42,6 +42,7 @@ OUTSIDE = [
     "~/outside",
 ]
 ODD = ["", "a\nb", "\x1b[31mred", "\u202eevil", "-rf", "x" * 300, "con:", "a\\b", "dataset.h5", "*"]
+_READING = [["plan", GPT, *TINY_PLAN, "--seed", "5"], ["table"], ["runs", "show", GPT], ["plot", GPT], ["runs"]]
 ESCAPES = ["\x1b]0;title\x07", "\x1b[2J\x1b[31mred", "\u202etxt.exe\u2066", "a\rb", "\x9b31m"]
 
 
@@ -51,9 +52,9 @@ def trials(specimens: Specimens) -> Iterator[Trial]:
             yield Trial(f"{tag} in {place}", partial(_tag, specimens, tag, place))
     for name in [*OUTSIDE, *ODD]:
         yield Trial(f"a run's name {name!r:.40}", partial(_run_name, specimens, name))
-    for name in [*OUTSIDE, *ODD[:4]]:
-        for key in ("name", "dataset", "parent"):
-            yield Trial(f"{key} {name!r} in run.json", partial(_recorded, specimens, key, name))
+    for name in [*OUTSIDE, *ODD[:4], *(word * 3000 for word in ("x", "x/", "\0", "\ud800"))]:
+        for key in ("name", "dataset", "parent", "a plan's dataset"):
+            yield Trial(f"{key} {name[:40]!r} in JSON", partial(_recorded, specimens, key, name))
     for name in OUTSIDE[:4]:
         yield Trial(f"preset {name!r} in config.yaml", partial(_preset, specimens, name))
     for escape in ESCAPES:
@@ -93,12 +94,15 @@ def _run_name(specimens: Specimens, name: str, folder: Path) -> str:
 
 
 def _recorded(specimens: Specimens, key: str, name: str, folder: Path) -> str:
+    """Names in a run's record, and the dataset in a plan's JSON."""
     place = _deep_inside(specimens, folder)
-    path = place / "runs" / GPT / "run.json"
-    facts = {key: name} if key != "dataset" else {"dataset": name, "datasets": [name]}
-    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    pattern = "gpt-s42/plans/*/*.json" if key == "a plan's dataset" else "*/run.json"
+    facts = {"name": name, "parent": name, "dataset": name, "datasets": [name]}
+    changed = {"name": ["name"], "parent": ["parent"], "dataset": ["dataset", "datasets"]}.get(key, ["dataset"])
+    for path in (place / "runs" / DATASET).glob(pattern):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {one: facts[one] for one in changed}))
     before = tree(folder, without="a/b/runs")
-    for words in (["plan", GPT, *TINY_PLAN, "--seed", "5"], ["table"], ["runs", "show", GPT], ["plot", GPT]):
+    for words in _READING if key != "parent" else [*_READING, ["finetune-online", ONLINE, *TUNE_FURTHER]]:
         outcome = run([*words, "--runs-dir", "runs"], place)
         outside = difference(before, tree(folder, without="a/b/runs"))
         if problem := problems(outcome, outside):
