@@ -42,7 +42,8 @@ OUTSIDE = [
     "~/outside",
 ]
 ODD = ["", "a\nb", "\x1b[31mred", "\u202eevil", "-rf", "x" * 300, "con:", "a\\b", "dataset.h5", "*"]
-_READING = [["plan", GPT, *TINY_PLAN, "--seed", "5"], ["table"], ["runs", "show", GPT], ["plot", GPT], ["runs"]]
+_READING = [["plan", GPT, *TINY_PLAN, "--seed", "5"], ["runs", "show", GPT], ["plot", GPT], ["runs"]]
+_PARENT = ["finetune-online", ONLINE, *TUNE_FURTHER]
 ESCAPES = ["\x1b]0;title\x07", "\x1b[2J\x1b[31mred", "\u202etxt.exe\u2066", "a\rb", "\x9b31m"]
 
 
@@ -52,9 +53,10 @@ def trials(specimens: Specimens) -> Iterator[Trial]:
             yield Trial(f"{tag} in {place}", partial(_tag, specimens, tag, place))
     for name in [*OUTSIDE, *ODD]:
         yield Trial(f"a run's name {name!r:.40}", partial(_run_name, specimens, name))
-    for name in [*OUTSIDE, *ODD[:4], *(word * 3000 for word in ("x", "x/", "\0", "\ud800"))]:
+    for number, name in enumerate([*OUTSIDE, *ODD[:4], *(word * 3000 for word in ("x", "x/", "\0", "\ud800"))]):
         for key in ("name", "dataset", "parent", "a plan's dataset"):
-            yield Trial(f"{key} {name[:40]!r} in JSON", partial(_recorded, specimens, key, name))
+            second = _PARENT if key == "parent" else _READING[number % len(_READING)]
+            yield Trial(f"{key} {name[:40]!r} in JSON", partial(_recorded, specimens, key, name, second))
     for name in OUTSIDE[:4]:
         yield Trial(f"preset {name!r} in config.yaml", partial(_preset, specimens, name))
     for escape in ESCAPES:
@@ -93,7 +95,7 @@ def _run_name(specimens: Specimens, name: str, folder: Path) -> str:
     return problems(outcome, outside, fired(Path("/tmp/seqrl-outside")), "" if outcome.code else "it was accepted")
 
 
-def _recorded(specimens: Specimens, key: str, name: str, folder: Path) -> str:
+def _recorded(specimens: Specimens, key: str, name: str, second: list[str], folder: Path) -> str:
     """Names in a run's record, and the dataset in a plan's JSON."""
     place = _deep_inside(specimens, folder)
     pattern = "gpt-s42/plans/*/*.json" if key == "a plan's dataset" else "*/run.json"
@@ -102,7 +104,7 @@ def _recorded(specimens: Specimens, key: str, name: str, folder: Path) -> str:
     for path in (place / "runs" / DATASET).glob(pattern):
         path.write_text(json.dumps(json.loads(path.read_text()) | {one: facts[one] for one in changed}))
     before = tree(folder, without="a/b/runs")
-    for words in _READING if key != "parent" else [*_READING, ["finetune-online", ONLINE, *TUNE_FURTHER]]:
+    for words in (["table"], second):
         outcome = run([*words, "--runs-dir", "runs"], place)
         outside = difference(before, tree(folder, without="a/b/runs"))
         if problem := problems(outcome, outside):
