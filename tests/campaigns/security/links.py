@@ -22,7 +22,7 @@ DOWNLOAD: Words = ("download", DATASET, "data.transitions=400", "--force")
 PLANS = "gpt-s42/plans/H2-B4-ctx3-steps6-s0"
 
 COMMANDS: dict[str, list[Words]] = {
-    "dataset.h5": [DOWNLOAD, TRAIN],
+    "dataset.h5": [DOWNLOAD, (*TRAIN, "data.transitions=1500")],
     "tokens.h5": [("discretize", DATASET, "data.bins=7", "--force"), TRAIN],
     ".lock": [DOWNLOAD, ("discretize", DATASET, "--force")],
     ".lock-holder": [DOWNLOAD, ("discretize", DATASET, "--force")],
