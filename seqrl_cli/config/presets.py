@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = read_yaml_file(path)
     except FileNotFoundError as error:
-        raise SeqrlError(f"there is no file {path}", "check the path") from error
+        raise SeqrlError(f"there is no file {path}", "check that the folder is complete") from error
     except (OSError, ValueError) as error:
         message = f"{path} cannot be read as YAML: {reason(error)}"
         raise SeqrlError(message, "correct that, restore the file, or delete it and start again") from error

@@ -172,7 +172,12 @@ def test_names_that_would_hide_or_destroy(runs, seqrl, tmp_path):
 
 def test_force_with_an_impossible_model_keeps_the_old_run(runs, seqrl):
     told = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "model.n_head=3", "--force")
-    assert_refused(told, 2, "model.width = 16 is not divisible by model.n_head = 3", "presets show")
+    assert_refused(
+        told,
+        2,
+        "model.width = 16 is not divisible by model.n_head = 3",
+        "use model.width=12, 18 or 24, or model.n_head=2",
+    )
     assert (runs / RUN / "checkpoints/last").exists() and (runs / RUN / "plans").exists()
 
 
