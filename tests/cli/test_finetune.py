@@ -234,7 +234,7 @@ def test_a_dry_run_makes_one_environment(runs, monkeypatch):
         finetune_setup, "SubprocessBackend", lambda spec, **_: made.append(spec) or InProcessBackend(spec)
     )
     succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--envs", 100_000, "--dry-run", "online.capacity=200000")
-    assert [spec.slots for spec in made] == [1]
+    assert [spec.num_envs for spec in made] == [1]
 
 
 def test_a_dry_run_knows_force_and_the_lock(runs):
