@@ -339,6 +339,7 @@ def marked_recordings(draw) -> tuple[Recording, dict[str, np.ndarray]]:
     return recording, {terminals: recording.terminals.astype(dtype), **marks}
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=150, database=None)
 @given(marked_recordings(), st.booleans(), st.sampled_from([None, 1, 5]))
 def test_any_marks_give_the_episodes_that_were_played(marked, as_matrix, limit):

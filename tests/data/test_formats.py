@@ -229,7 +229,12 @@ BAD_PICKLES = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_PICKLES)
+SLOW = {"shared rows"}
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=[pytest.mark.slow] if what in SLOW else []) for what in BAD_PICKLES]
+)
 def test_bad_pickles(tmp_path, what):
     content, match = BAD_PICKLES[what]
     (tmp_path / "a.pkl").write_bytes(content)
