@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import struct
 import subprocess
@@ -14,7 +16,7 @@ import h5py
 import numpy as np
 
 from seqrl_cli.data.pretrained import unpack
-from tests.campaigns.common import Trial
+from tests.campaigns.common import Outcome, Trial
 from tests.campaigns.forked import reading
 from tests.campaigns.judge import judge
 from tests.campaigns.security.scene import GPT, ODT, copy_runs, difference, fired, problems, run, tree
@@ -163,19 +165,13 @@ def _huge(specimens: Specimens, kind: str, folder: Path) -> str:
 
 def _cache(specimens: Specimens, kind: str, folder: Path) -> str:
     """Another's library in the cache of compiled ones is not loaded."""
-    import os
-
     copy_runs(specimens, folder)
-    cache = folder / "home" / ".cache" / "seqrl"
-
-    def at_home() -> None:
-        os.environ["HOME"] = str(folder / "home")
-
-    words = ["plan", GPT, *TINY_PLAN, "--runs-dir", "runs", "--seed"]
-    first = run([*words, "5"], folder, at_home)
-    library = next(iter(cache.glob("*.so")), None)
-    if judge(first) or library is None:
-        return judge(first)  # nothing is compiled here
+    outcome, compiled = _compiled(specimens)
+    if judge(outcome) or not list(compiled.glob("*.so")):
+        return judge(outcome)  # nothing is compiled here
+    cache = Path(shutil.copytree(compiled, folder / "home" / ".cache" / "seqrl"))
+    cache.chmod(compiled.stat().st_mode)
+    library = next(cache.glob("*.so"))
     source = folder / "evil.cpp"
     source.write_text(
         '#include <fstream>\n__attribute__((constructor)) static void fire() { std::ofstream("canary"); }\n'
@@ -187,11 +183,29 @@ def _cache(specimens: Specimens, kind: str, folder: Path) -> str:
         shutil.copyfile(evil, library)
     else:
         library.symlink_to(evil)
-    import hashlib
-
     library.with_suffix(".sha256").write_text(hashlib.sha256(evil.read_bytes()).hexdigest())
     cache.chmod(0o777)
     if kind == "link as folder":
         cache.rename(folder / "elsewhere")
         cache.symlink_to(folder / "elsewhere")
-    return problems(run([*words, "6"], folder, at_home), fired(folder / "canary"))
+    return problems(_plan_at_home(folder, "6"), fired(folder / "canary"))
+
+
+def _compiled(specimens: Specimens) -> tuple[Outcome, Path]:
+    """A plan that compiles the library into a cache of its own, and this cache; made once."""
+    place = specimens.folder / "compiled"
+    cache = place / "home" / ".cache" / "seqrl"
+    if cache.is_dir():
+        return Outcome(0, "", "", 0.0), cache
+    place.mkdir(exist_ok=True)
+    copy_runs(specimens, place)
+    return _plan_at_home(place, "5"), cache
+
+
+def _plan_at_home(folder: Path, seed: str) -> Outcome:
+    """Plan with ``folder/home`` as the user's home."""
+
+    def at_home() -> None:
+        os.environ["HOME"] = str(folder / "home")
+
+    return run(["plan", GPT, *TINY_PLAN, "--runs-dir", "runs", "--seed", seed], folder, at_home)
