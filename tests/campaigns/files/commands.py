@@ -22,6 +22,7 @@ GPT, ODT, ONLINE, CUT, IMPORTED = (
     f"{DATASET}/{name}" for name in ("gpt-s42", "odt-s42", "odt-s42-online", "cut", "imported")
 )
 PLAN: Words = ("plan", GPT, *TINY_PLAN, "--seed", "5")
+FEW = "data.transitions=1500"  # as many as there are; where the dataset is missing, it is simulated
 SHORT: Words = ("--episodes", "1", "plan.max_steps=4", "--seed", "6")
 NEW: Words = ("train", DATASET, "--name", "new", *TINY_TRAIN)
 RESUME: Words = ("train", DATASET, "--name", "cut", *TINY_TRAIN)
@@ -31,8 +32,8 @@ COMMANDS: dict[str, list[Words]] = {
     "dataset.h5": [
         ("info", DATASET),
         ("discretize", DATASET, "--force"),
-        NEW,
-        ("train", DATASET, "--name", "new", *TINY_ODT),
+        (*NEW, FEW),
+        ("train", DATASET, "--name", "new", *TINY_ODT, FEW),
         ("train", DATASET, "--dry-run"),
         ("export", DATASET, "--format", "d4rl", "--output", "out.hdf5"),
         ("export", DATASET, "--format", "minari", "--output", "out"),

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.campaigns.common import Trial
+from tests.campaigns.files.commands import FEW
 from tests.campaigns.security.scene import GPT, ODT, ONLINE, copy_runs, difference, problems, run, tree
 from tests.campaigns.specimens import DATASET, TUNE_FURTHER, Specimens
 from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN
@@ -22,7 +23,7 @@ DOWNLOAD: Words = ("download", DATASET, "data.transitions=400", "--force")
 PLANS = "gpt-s42/plans/H2-B4-ctx3-steps6-s0"
 
 COMMANDS: dict[str, list[Words]] = {
-    "dataset.h5": [DOWNLOAD, (*TRAIN, "data.transitions=1500")],
+    "dataset.h5": [DOWNLOAD, (*TRAIN, FEW)],
     "tokens.h5": [("discretize", DATASET, "data.bins=7", "--force"), TRAIN],
     ".lock": [DOWNLOAD, ("discretize", DATASET, "--force")],
     ".lock-holder": [DOWNLOAD, ("discretize", DATASET, "--force")],
