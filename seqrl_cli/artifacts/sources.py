@@ -160,8 +160,8 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
     options = file_options(spec, data)
     with _unchanged(path):
         facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
-        facts |= {"path": path_text(path), "sha256": content_sha256(path)}
         episodes = read_dataset(path, options)
+        facts |= {"path": path_text(path), "sha256": content_sha256(path)}  # last, since hashing a huge file is slow
     if env_id is not None:
         episodes, about = fit_environment(episodes, env_id, str(path))
         facts |= about
