@@ -138,6 +138,7 @@ def test_a_pipe_in_place_of_the_holder_hangs_nobody(tmp_path):
         assert is_locked(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, 524])
 def test_without_locks_work_goes_on_with_one_warning(tmp_path, number):
     words = ["collect", "hopper", "--policy", "random", "-n", "200", "--name", "mine", "--workers", "1"]
