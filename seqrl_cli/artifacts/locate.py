@@ -48,13 +48,13 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
 
 def find_stored(store: RunStore, dataset: str) -> DatasetRef | None:
     """The dataset that a run's record names; None if its data is not in the run directory."""
-    if "+" not in dataset and not store.dataset(dataset).dataset.exists():
-        return None
     try:
+        if "+" not in dataset and not store.dataset(dataset).dataset.exists():
+            return None
         ref = locate(store, dataset)
-    except UsageError:  # a part of a mixture is missing
+        return ref if ref.exists else None
+    except (UsageError, OSError, ValueError):  # a part of a mixture is missing, or no folder can have the name
         return None
-    return ref if ref.exists else None
 
 
 def _is_users_path(store: RunStore, dataset: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrl_cli.behaviour.policies import Policy, PolicyFactory
-from seqrl_cli.behaviour.workers import OrderedMap, worker_map
+from seqrl_cli.behaviour.workers import DeadWorkerError, OrderedMap, worker_map
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import Environment, environment_name, make_env, recordable_spaces
 from seqrl_cli.envs.trust import accept
@@ -132,7 +132,11 @@ def closed_worker_envs() -> Iterator[None]:
 def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Generator[Episodes, None, None]:
     """An endless stream of episodes of one part, in a fixed order."""
     tasks = (_Chunk(env_id, part.make_policy, (*key, number)) for number in itertools.count())
-    yield from ordered_map(_play_chunk, tasks)
+    try:
+        yield from ordered_map(_play_chunk, tasks)
+    except DeadWorkerError as error:
+        message = f"a process that played {env_id} died: the environment crashed, or was out of memory"
+        raise SeqrlError(message, "fewer --workers need less memory; the environment may print why it ends") from error
 
 
 def _play_chunk(chunk: _Chunk) -> Episodes:

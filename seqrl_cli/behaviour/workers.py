@@ -26,6 +26,10 @@ _RESULTS_AHEAD = 4
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+class DeadWorkerError(SeqrlError):
+    """A worker process died in a task."""
+
+
 class OrderedMap(Protocol):
     """Like the built-in ``map``: lazy, in order, over an iterable that may never end."""
 
@@ -40,7 +44,7 @@ def worker_map(workers: int) -> Iterator[OrderedMap]:
     The processes end immediately when the block ends, and by themselves if this process is killed.
 
     Raises:
-        SeqrlError: a process died.
+        DeadWorkerError: a process died.
     """
     if workers == 1:
         yield map
@@ -140,7 +144,7 @@ def _death_reported() -> Iterator[None]:
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        raise SeqrlError(
+        raise DeadWorkerError(
             "a worker process died while working", "the machine may have run out of memory; retry with fewer --workers"
         ) from error
 

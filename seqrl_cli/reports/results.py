@@ -102,7 +102,7 @@ def read_results(*folders: Path) -> Results:
     """
     episodes, warnings = [], []
     provenances: dict[Path | None, RunProvenance] = {}
-    for path in sorted({path.resolve() for folder in folders for path in _episode_files(folder)}):
+    for path in sorted({_real(path) for folder in folders for path in _episode_files(folder)}):
         try:
             folder = run_folder_of(path)
             if folder not in provenances:
@@ -126,6 +126,11 @@ def _with_current_recipes(episodes: Sequence[EpisodeResult]) -> list[EpisodeResu
             known[episode.stated_recipe].add(episode.recipe)
     sure = {stated: recipes.pop() for stated, recipes in known.items() if len(recipes) == 1}
     return [replace(episode, recipe=sure.get(episode.recipe, episode.recipe)) for episode in episodes]
+
+
+def _real(path: Path) -> Path:
+    """The file that a link leads to, so that no episode counts twice; the name itself if it leads to no file."""
+    return path.resolve() if path.is_file() else path
 
 
 def _episode_files(folder: Path) -> list[Path]:

@@ -167,3 +167,8 @@ def test_a_record_of_schema_1_names_its_one_dataset(store, tmp_path):
     assert record.pop("datasets") == ["local/a"]
     path.write_text(json.dumps({**record, "schema_version": 1}))
     assert read_record(path).datasets == ("local/a",)
+
+
+@pytest.mark.parametrize("name", ["d" * 3000, "local/" + "d" * 3000, "x+" + "d" * 3000, "a\0b", "..", "/dev/zero"])
+def test_a_record_may_name_what_cannot_be_a_folder(tmp_path, name):
+    assert find_stored(RunStore(tmp_path), name) is None

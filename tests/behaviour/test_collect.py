@@ -1,4 +1,6 @@
 import hashlib
+import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -91,3 +93,15 @@ def test_every_episode_gets_a_fresh_policy():
 def test_what_cannot_be_collected_is_refused(env_id, rows):
     with pytest.raises(SeqrlError):
         collect(env_id, [Part(STANDING, 1.0)], rows, 0, workers=1)
+
+
+class Crashing(LinearPolicy):
+    def act(self, observation, rng):
+        os._exit(1)
+
+
+@pytest.mark.slow
+def test_the_environment_of_a_process_that_dies_is_named():
+    parts = [Part(partial(Crashing, np.zeros((3, 11)), np.zeros(3)), 1.0)]
+    with pytest.raises(SeqrlError, match=r"a process that played Hopper-v4 died"):
+        collect("Hopper-v4", parts, 100, 0, workers=2)

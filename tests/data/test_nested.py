@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.errors import SeqrlError
 
@@ -63,6 +64,15 @@ def write(path: Path, layout: str, count: int = 12) -> Path:
         if layout == "d3rlpy":
             file["total_size"], file["version"] = count, "2.1"
     return path
+
+
+def test_what_is_left_out_and_what_done_means_are_said(tmp_path):
+    options = ReadOptions()
+    read_dataset(write(tmp_path / "a.hdf5", "robomimic"), options)
+    assert options.log.remarks == [
+        "left out the observations image, which are not vectors",
+        "an episode whose last row is done ends in a terminal if its last reward is above 0",
+    ]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

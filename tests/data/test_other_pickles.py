@@ -9,6 +9,7 @@ import io
 import pathlib
 import pickle
 import struct
+import time
 import types
 from typing import Any, ClassVar
 
@@ -174,11 +175,22 @@ def test_weights_are_no_episodes(tmp_path):
 
 
 def test_few_bytes_do_not_become_many_objects(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqrl_cli.data.safe_pickle.open_machine.MAX_MEMORY", 10**6)
+    monkeypatch.setattr("seqrl_cli.data.safe_pickle.open_machine.OpenMachine.max_memory", 10**6)
     for program in (b"]", b"}", b"(", b")", b"N"):
         (tmp_path / "a.pkl").write_bytes(program * 40_000 + b".")
         with pytest.raises(RefusedFileError, match="more objects than fit in memory"):
             read_dataset(tmp_path / "a.pkl")
+
+
+@pytest.mark.slow
+def test_no_cheap_instruction_takes_long(tmp_path):
+    for program in (b"I1\n", b"\x8c\x01a", b"ca\nb\n)R0", b"NNs", b"Na"):
+        start = b"(" if program[:1] in b"I\x8c" else b"}" if program == b"NNs" else b"]"
+        (tmp_path / "a.pkl").write_bytes(start + program * (3_000_000 // len(program)) + b".")
+        begun = time.process_time()
+        with pytest.raises(SeqrlError):
+            read_dataset(tmp_path / "a.pkl")
+        assert time.process_time() - begun < 5
 
 
 def test_rows_that_are_shared_do_not_grow(tmp_path):

@@ -198,3 +198,9 @@ def test_an_older_recipe_that_two_runs_read_differently_is_left(tmp_path):
     write_seed(tmp_path, 3, config, "old", 900)
     found = {one.run: one.recipe for one in read_results(tmp_path).episodes}
     assert len(set(found.values())) == 3 and found["gpt-s3"] == "old"
+
+
+def test_a_link_to_a_device_is_left_out_under_its_own_name(tmp_path):
+    (tmp_path / "episode-001.json").symlink_to("/dev/zero")
+    (warning,) = read_results(tmp_path).warnings
+    assert str(tmp_path / "episode-001.json") in warning and "it is a device" in warning

@@ -32,15 +32,15 @@ NAMES: dict[str, tuple[str, ...]] = {
     # The environment ended the episode: there is no future after this row.
     "terminals": (
         *("terminals", "terminal", "terminations", "termination", "terminated", "terminateds"),
-        *("is_terminal", "is_terminals", "is_terminated"),
+        *("is_terminal", "is_terminals", "is_terminated", "terms"),
     ),
     # Only a step limit, or the recorder, ended it.
     "timeouts": (
         *("timeouts", "timeout", "time_outs", "time_out", "is_timeout", "time_limits", "time_limit", "timelimits"),
-        *("truncations", "truncation", "truncated", "truncateds", "is_truncated", "time_limit_truncated"),
+        *("truncations", "truncation", "truncated", "truncateds", "is_truncated", "time_limit_truncated", "truncs"),
     ),
     # Either of the two, or the first only: two meanings.
-    "dones": ("dones", "done", "is_done"),
+    "dones": ("dones", "done", "is_done", "dones_bool", "done_flags", "next_dones", "next_done"),
     # Zero where a flag of the role above is one.
     "continues": (
         *("not_dones", "not_done", "nonterminals", "nonterminal", "not_terminals", "not_terminal"),
@@ -49,7 +49,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     # The last row of an episode, whatever ended it: a flag per row, or the row numbers.
     "ends": (
         *("episode_ends", "episode_end", "episode_terminals", "episode_dones", "episode_done", "end_of_episode"),
-        *("trajectory_ends", "traj_ends", "is_last", "last", "is_final", "ends", "dones_float"),
+        *("trajectory_ends", "traj_ends", "is_last", "last", "is_final", "final", "ends", "dones_float"),
+        *("ep_ends", "ep_end", "ep_dones", "ep_done"),
     ),
     # The first row: a flag per row, or the row numbers.
     "starts": (

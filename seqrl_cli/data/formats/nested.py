@@ -62,7 +62,7 @@ def read_any_hdf5(path: Path, options: ReadOptions) -> Episodes:
         size = path.stat().st_size
         flat = find_flat_part(file, str(path), size)
         if flat is not None:
-            return read_columns(_flat_columns(flat), str(path), options)
+            return read_columns(_flat_columns(flat, options), str(path), options)
         parts = find_episode_parts(file, str(path), size)
         if parts:
             return join_episodes(_read_parts(parts, replace(options, default_steps=None)))
@@ -92,7 +92,7 @@ def read_hdf5_attributes(path: Path) -> dict[str, Scalar]:
     return stated
 
 
-def _flat_columns(part: Part) -> dict[str, Column]:
+def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
     names = columns_to_read(part.nodes, part.source)
     columns: dict[str, Any] = {name: part.nodes[name] for name in names.needed}
     columns |= {name: part.nodes[name] for name in names.possible if isinstance(part.nodes[name], h5py.Dataset)}
@@ -101,7 +101,9 @@ def _flat_columns(part: Part) -> dict[str, Column]:
     if isinstance(node, h5py.Group):
         is_next = {name for name in columns if plain_name(name) in NAMES["next_observations"]}
         columns = {name: column for name, column in columns.items() if name not in is_next}
-        columns[observations] = join_vectors(part, find_vectors(node, part.source))
+        vectors = find_vectors(node, part.source)
+        _remark_left_out(vectors[1], options)
+        columns[observations] = join_vectors(part, vectors)
     groups = [name for name, column in columns.items() if isinstance(column, h5py.Group)]
     if groups:
         raise SeqrlError(f"{part.source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
@@ -114,7 +116,7 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
     claimed, first = 0, None
     for part in parts:
         actions, rewards = part.array(ACTIONS), part.array(REWARDS)
-        observations, names = _observations(part)
+        observations, names = _observations(part, options)
         first = names if first is None else first
         if names != first:
             message = (
@@ -128,7 +130,7 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
             message = f"{part.source} has {len(observations)} observations and {steps} actions"
             raise SeqrlError(message, "there must be as many, or one more")
         is_last = np.arange(steps) == steps - 1
-        is_terminal = _ends_in_terminal(part, rewards)
+        is_terminal = _ends_in_terminal(part, rewards, options)
         columns: dict[str, Column] = {
             "observations": observations[:steps],
             "actions": _choices(actions) if part.kind == "d3rlpy" else actions,
@@ -145,9 +147,10 @@ def _choices(actions: NDArray[Any]) -> NDArray[Any]:
     return actions.reshape(len(actions)) if is_choice else actions
 
 
-def _ends_in_terminal(part: Part, rewards: NDArray[Any]) -> bool:
+def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -> bool:
     terminals = part.find(TERMINALS)
     if terminals is None and part.find(DONES) is not None:
+        options.log.remark("an episode whose last row is done ends in a terminal if its last reward is above 0")
         return _last(part.find(DONES)) and rewards.size > 0 and float(rewards.reshape(-1)[-1]) > 0
     return _last(terminals if terminals is not None else part.find(SUCCESS))
 
@@ -159,7 +162,7 @@ def _last(flags: Any) -> bool:
     return bool(np.asarray(flags).reshape(-1)[-1])
 
 
-def _observations(part: Part) -> tuple[NDArray[Any], list[str]]:
+def _observations(part: Part, options: ReadOptions) -> tuple[NDArray[Any], list[str]]:
     """An episode's observations ``(n, O)``, and the names of their parts; none if they are one array."""
     pieces = {key: part.nodes[key] for key in part.nodes if key.startswith("observations.")}
     names = OBSERVATIONS if part.kind == "demo" else (*OBSERVATIONS, *STATES)
@@ -167,4 +170,10 @@ def _observations(part: Part) -> tuple[NDArray[Any], list[str]]:
     if isinstance(node, h5py.Dataset):
         return part.array(names), []
     vectors = find_vectors(node, part.source)
+    _remark_left_out(vectors[1], options)
     return join_vectors(part, vectors), list(vectors[0])
+
+
+def _remark_left_out(names: list[str], options: ReadOptions) -> None:
+    if names:
+        options.log.remark(f"left out the observations {', '.join(names[:5])}, which are not vectors")

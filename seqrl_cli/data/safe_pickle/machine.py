@@ -6,6 +6,7 @@ dictionaries and the plain objects of :mod:`~seqrl_cli.data.safe_pickle.vocabula
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -17,28 +18,10 @@ MAX_KEY = 2**60  # larger numbers can be chosen to have one hash, which makes di
 
 HINT = "nothing in it was run; get it again from its authors, or ask for plain arrays or tensors"
 
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_LITERALS = {
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG1",
-    "BINFLOAT",
-    "SHORT_BINUNICODE",
-    "BINUNICODE",
-    "BINUNICODE8",
-    "SHORT_BINBYTES",
-    "BINBYTES",
-    "BINBYTES8",
-    "BYTEARRAY8",
-}
-_EMPTY = {"EMPTY_TUPLE": tuple, "EMPTY_LIST": list, "EMPTY_DICT": dict}
-_SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_PUTS = {"BINPUT", "LONG_BINPUT", "MEMOIZE"}
-_GETS = {"BINGET", "LONG_BINGET"}
-_IGNORED = {"PROTO", "FRAME"}
+_NUMBERS = (float, int, bool, type(None))
 
 PersistentLoad = Callable[[Any], Any]
+Instruction = Callable[[Any, Any], None]
 
 
 class RefusedFileError(SeqrlError):
@@ -60,11 +43,22 @@ class Machine:
         source: name of the file in errors.
         vocabulary: names that the pickle may use.
         persistent_load: turns references to storages of tensors into plain objects; None if there are none.
+
+    Attributes:
+        instructions: what each known instruction does with a machine and the operand that follows it. It raises
+            RefusedFileError for operands that no saved data needs, and IndexError if the stack has none.
+        costs: roughly how many bytes the result of an instruction takes; of others, ``usual_cost``.
+        max_memory: limit on their sum.
+        memory: the sum so far.
     """
 
-    instructions: ClassVar[Mapping[str, Callable[[Any, Any], None]]] = {}
+    instructions: ClassVar[Mapping[str, Instruction]] = {}
+    costs: ClassVar[Mapping[str, int]] = {}
+    usual_cost: ClassVar[int] = 0
+    max_memory: ClassVar[float] = math.inf
 
     def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
+        self.memory = 0
         self._source = source
         self._vocabulary = vocabulary
         self._persistent_load = persistent_load
@@ -75,34 +69,17 @@ class Machine:
         self._depths: dict[int, int] = {}
         self._containers: list[Any] = []
 
-    def execute(self, name: str, argument: Any) -> None:
-        """Execute one instruction.
-
-        Raises:
-            RefusedFileError: no saved data needs the instruction, or these operands.
-            IndexError: it lacks operands.
-        """
-        if name in _LITERALS:
-            self._stack.append(argument)
-        elif name in _CONSTANTS:
-            self._stack.append(_CONSTANTS[name])
-        elif name in _EMPTY:
-            self._stack.append(_EMPTY[name]())
-        elif name in _SHORT_TUPLES:
-            self._push_tuple([self._pop() for _ in range(_SHORT_TUPLES[name])][::-1])
-        elif name in _PUTS:
-            self._memo[len(self._memo) if argument is None else argument] = self._stack[-1]
-        elif name in _GETS:
-            self._get(argument)
-        elif name not in _IGNORED:
-            instruction = self.instructions.get(name)
-            if instruction is None:
-                raise self._refuse(f"uses the pickle instruction {name}, which no saved model needs")
-            instruction(self, argument)
+    def refuse_memory(self) -> RefusedFileError:
+        """The error for a program that needs more than :attr:`max_memory`."""
+        return self._refuse("has more objects than fit in memory; save arrays, not numbers one by one")
 
     def result(self) -> Any:
         """The value that the pickle has built; raises IndexError if there is none."""
         return self._pop()
+
+    def refuse_instruction(self, name: str) -> RefusedFileError:
+        """The error for an instruction that is not among :attr:`instructions`."""
+        return self._refuse(f"uses the pickle instruction {name}, which no saved model needs")
 
     def _refuse(self, what: str) -> RefusedFileError:
         return RefusedFileError(self._source, what)
@@ -114,6 +91,47 @@ class Machine:
         items = self._stack
         self._stack = self._below_marks.pop()
         return items
+
+    def _ignore(self, _: Any) -> None:
+        """Accept an instruction that changes nothing here."""
+
+    def _literal(self, argument: Any) -> None:
+        self._stack.append(argument)
+
+    def _none(self, _: Any) -> None:
+        self._stack.append(None)
+
+    def _true(self, _: Any) -> None:
+        self._stack.append(True)
+
+    def _false(self, _: Any) -> None:
+        self._stack.append(False)
+
+    def _empty_tuple(self, _: Any) -> None:
+        self._stack.append(())
+
+    def _empty_list(self, _: Any) -> None:
+        self._stack.append([])
+
+    def _empty_dict(self, _: Any) -> None:
+        self._stack.append({})
+
+    def _tuple_of_one(self, _: Any) -> None:
+        self._push_tuple([self._pop()])
+
+    def _tuple_of_two(self, _: Any) -> None:
+        second, first = self._pop(), self._pop()
+        self._push_tuple([first, second])
+
+    def _tuple_of_three(self, _: Any) -> None:
+        third, second, first = self._pop(), self._pop(), self._pop()
+        self._push_tuple([first, second, third])
+
+    def _put(self, key: int) -> None:
+        self._memo[key] = self._stack[-1]
+
+    def _memoize(self, _: Any) -> None:
+        self._memo[len(self._memo)] = self._stack[-1]
 
     def _get(self, key: int) -> None:
         if key not in self._memo:
@@ -133,7 +151,12 @@ class Machine:
         self._push_tuple(self._pop_to_mark())
 
     def _append(self, _: Any) -> None:
-        self._extend([self._pop()])
+        item = self._pop()
+        target = self._stack[-1]
+        if type(target) is list and type(item) in _NUMBERS:  # no container, so that depths need no look
+            target.append(item)
+        else:
+            self._extend([item])
 
     def _appends(self, _: Any) -> None:
         self._extend(self._pop_to_mark())
@@ -228,7 +251,29 @@ class Machine:
         self._stack.append(self._persistent_load(self._pop()))
 
 
-INSTRUCTIONS: dict[str, Callable[[Any, Any], None]] = {
+_LITERALS = (
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
+    *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+)
+INSTRUCTIONS: dict[str, Instruction] = {
+    **dict.fromkeys(_LITERALS, Machine._literal),
+    "PROTO": Machine._ignore,
+    "FRAME": Machine._ignore,
+    "NONE": Machine._none,
+    "NEWTRUE": Machine._true,
+    "NEWFALSE": Machine._false,
+    "EMPTY_TUPLE": Machine._empty_tuple,
+    "EMPTY_LIST": Machine._empty_list,
+    "EMPTY_DICT": Machine._empty_dict,
+    "TUPLE1": Machine._tuple_of_one,
+    "TUPLE2": Machine._tuple_of_two,
+    "TUPLE3": Machine._tuple_of_three,
+    "BINPUT": Machine._put,
+    "LONG_BINPUT": Machine._put,
+    "MEMOIZE": Machine._memoize,
+    "BINGET": Machine._get,
+    "LONG_BINGET": Machine._get,
     "MARK": Machine._mark,
     "TUPLE": Machine._tuple_from_mark,
     "APPEND": Machine._append,

@@ -7,11 +7,10 @@ own code could make. Names that no recording has are refused all the same, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from seqrl_cli.data.safe_pickle.machine import INSTRUCTIONS, Machine, PersistentLoad
-from seqrl_cli.data.safe_pickle.vocabulary import Global, Inert, OtherKey, PlainArray, PlainDtype, Vocabulary
+from seqrl_cli.data.safe_pickle.machine import INSTRUCTIONS, Instruction, Machine
+from seqrl_cli.data.safe_pickle.vocabulary import Global, Inert, OtherKey, PlainArray, PlainDtype
 
 MAX_MEMORY = 640 * 2**20
 
@@ -24,15 +23,16 @@ _HOSTILE_FUNCTIONS = {"eval", "exec", "execfile", "compile", "open", "file", "__
 _BUILTINS = {"builtins", "__builtin__", "__builtins__", "_io", "io"}
 _MAKERS = {f"{module}.{name}" for module in ("copyreg", "copy_reg") for name in ("_reconstructor", "__newobj__")}
 
-_NUMBER, _OBJECT, _CONTAINER = 32, 96, 160
-_LITERALS = {"LONG4", "INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE"}
-_PUTS, _GETS = {"PUT"}, {"GET"}
+_NUMBER, _OBJECT, _TEXT_NUMBER, _CONTAINER = 32, 96, 128, 160
 # Roughly how many bytes an instruction takes; all others take a pointer or a number.
+# Numbers as text take little memory, and time instead.
 _COSTS = {
     **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "INST", "OBJ", "MARK"), _CONTAINER),
     **dict.fromkeys(("EMPTY_LIST", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _CONTAINER),
     **dict.fromkeys(("EMPTY_DICT", "DICT", "EMPTY_SET", "FROZENSET"), _CONTAINER),
     **dict.fromkeys(("NONE", "POP", "POP_MARK", "DUP", "BUILD"), _OBJECT),
+    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE", "UNICODE", "SHORT_BINBYTES", "BINBYTES", "STRING"), _OBJECT),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING", "LONG", "LONG1", "LONG4", "INT", "FLOAT"), _TEXT_NUMBER),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL", "STACK_GLOBAL", "SETITEM"), _OBJECT),
 }
 
@@ -46,28 +46,9 @@ class OpenMachine(Machine):
         persistent_load: as in :class:`~seqrl_cli.data.safe_pickle.machine.Machine`.
     """
 
-    def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
-        super().__init__(source, vocabulary, persistent_load)
-        self._memory = 0
-
-    def execute(self, name: str, argument: Any) -> None:
-        """Execute one instruction, and refuse a program that fills the memory with little.
-
-        Raises:
-            RefusedFileError: the program needs too much memory, or names what no recording needs.
-            IndexError: an instruction lacks operands.
-        """
-        self._memory += _COSTS.get(name, _NUMBER)
-        if self._memory > MAX_MEMORY:
-            raise self._refuse("has more objects than fit in memory; save arrays, not numbers one by one")
-        if name in _LITERALS:
-            self._stack.append(argument)
-        elif name in _PUTS:
-            super().execute("BINPUT", argument)
-        elif name in _GETS:
-            super().execute("BINGET", argument)
-        else:
-            super().execute(name, argument)
+    costs = _COSTS
+    usual_cost = _NUMBER
+    max_memory = MAX_MEMORY
 
     def _push_global(self, name: str) -> None:
         module, _, attribute = name.partition(".")
@@ -127,7 +108,7 @@ class OpenMachine(Machine):
         target = self._stack[-1]
         values = items[1::2]
         keys = [key if type(key) in (str, bytes) else OtherKey(key) for key in items[: 2 * len(values) : 2]]
-        self._memory += 2 * _OBJECT * len(keys)
+        self.memory += 2 * _OBJECT * len(keys)
         if len(items) % 2:
             raise ValueError("a dictionary has a key without a value")
         if isinstance(target, Inert):
@@ -168,9 +149,6 @@ class OpenMachine(Machine):
     def _duplicate(self, _: Any) -> None:
         self._stack.append(self._stack[-1])
 
-    def _nothing(self, _: Any) -> None:
-        """Accept an instruction that changes nothing here."""
-
 
 def _inert(kind: Any, arguments: Any) -> Inert:
     """The stand-in for an object of a class, or for the result of a function."""
@@ -183,7 +161,8 @@ def _inert(kind: Any, arguments: Any) -> Inert:
     return Inert(given[0].name, given[1:])
 
 
-_MORE_INSTRUCTIONS: dict[str, Callable[[Any, Any], None]] = {
+_LITERALS = ("LONG4", "INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE")
+_MORE_INSTRUCTIONS: dict[str, Instruction] = {
     "REDUCE": OpenMachine._call,
     "NEWOBJ": OpenMachine._new_object,
     "BUILD": OpenMachine._build,
@@ -198,6 +177,9 @@ _MORE_INSTRUCTIONS: dict[str, Callable[[Any, Any], None]] = {
     "POP": OpenMachine._drop,
     "POP_MARK": OpenMachine._drop_to_mark,
     "DUP": OpenMachine._duplicate,
-    "READONLY_BUFFER": OpenMachine._nothing,
+    "READONLY_BUFFER": OpenMachine._ignore,
+    "PUT": OpenMachine._put,
+    "GET": OpenMachine._get,
+    **dict.fromkeys(_LITERALS, OpenMachine._literal),
 }
 OpenMachine.instructions = {**INSTRUCTIONS, **_MORE_INSTRUCTIONS}

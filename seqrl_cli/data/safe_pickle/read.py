@@ -8,13 +8,14 @@ instructions, which executes nothing and reads no further than the bytes of the 
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import pickletools
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from seqrl_cli.data.safe_pickle.machine import Machine, PersistentLoad, RefusedFileError
+from seqrl_cli.data.safe_pickle.machine import Instruction, Machine, PersistentLoad, RefusedFileError
 from seqrl_cli.data.safe_pickle.open_machine import OpenMachine
 from seqrl_cli.data.safe_pickle.vocabulary import Vocabulary
 from seqrl_cli.errors import SeqrlError
@@ -23,6 +24,7 @@ from seqrl_cli.files import regular
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
 
+_FEW = 4096
 _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
@@ -43,7 +45,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 class BoundedFile:
-    """A file of known length that is never read beyond its end.
+    """A file of known length, of which no read allocates more than there is.
 
     Args:
         file: open for reading bytes.
@@ -52,19 +54,20 @@ class BoundedFile:
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
-        self._left = size
+        self._size = size
+        self.read_code = file.read
+        """Reads the few bytes of an instruction, without a check."""
 
     def read(self, count: int) -> bytes:
         """Read at most ``count`` bytes; allocates only for bytes that exist."""
-        data = self._file.read(count if 0 <= count < self._left else self._left)
-        self._left -= len(data)
-        return data
+        return self._file.read(count if 0 <= count < _FEW else min(count, self._left()))
 
     def readline(self) -> bytes:
         """Read a line, which is a name, a number, or an array's bytes in protocol 0."""
-        line = self._file.readline(self._left)
-        self._left = max(0, self._left - len(line))
-        return line
+        return self._file.readline(self._left())
+
+    def _left(self) -> int:
+        return max(0, self._size - self._file.tell())
 
 
 def read_pickle(path: Path, vocabulary: Vocabulary) -> Any:
@@ -104,35 +107,63 @@ def parse_pickle(
     kind = OpenMachine if vocabulary.is_open else Machine
     machine = kind(source, vocabulary, persistent_load)
     try:
-        for count, (name, argument) in enumerate(_instructions(stream)):
-            if count >= max_instructions:
-                raise RefusedFileError(source, f"takes more than {max_instructions:,} instructions to read")
-            if name == "STOP":
-                return machine.result()
-            machine.execute(name, argument)
+        _execute(machine, stream, max_instructions, source)
+        return machine.result()
     except (ValueError, IndexError) as error:
         raise SeqrlError(f"{source} is not a whole pickle: {_reason(error)}", "copy the file again") from error
-    raise AssertionError("the instructions end at STOP, or raise")
 
 
-def _instructions(stream: io.BytesIO | BoundedFile) -> Iterator[tuple[str, Any]]:
-    """The program's instructions with their operands, in order; raises ValueError for damage."""
+def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instructions: int, source: str) -> None:
+    """Execute a pickle's instructions up to STOP; raises ValueError or IndexError for damage.
+
+    Hostile programs have millions of them, so this looks up all that an instruction needs at once.
+    """
+    known = _instructions(type(machine))
     file = cast(IO[bytes], stream)
-    while True:
-        code = stream.read(1)
-        opcode = _OPCODES.get(code)
-        if opcode is None:
-            raise ValueError(
-                f"it has the unknown instruction {code!r}" if code else "it ends before its last instruction"
-            )
-        if opcode.name == "STRING":
-            yield opcode.name, _quoted_bytes(stream.readline())
-        else:
-            yield opcode.name, None if opcode.arg is None else opcode.arg.reader(file)
+    max_memory = machine.max_memory
+    next_code = stream.read_code if isinstance(stream, BoundedFile) else stream.read
+    for _ in range(max_instructions):
+        code = next_code(1)
+        if code == b".":
+            return
+        instruction = known.get(code)
+        if instruction is None:
+            raise _unknown(machine, code, file)
+        execute, read_operand, cost = instruction
+        machine.memory += cost
+        if machine.memory > max_memory:
+            raise machine.refuse_memory()
+        execute(machine, read_operand(file) if read_operand else None)
+    raise RefusedFileError(source, f"takes more than {max_instructions:,} instructions to read")
 
 
-def _quoted_bytes(line: bytes) -> str:
+@functools.cache
+def _instructions(kind: type[Machine]) -> dict[bytes, tuple[Instruction, Callable[[IO[bytes]], Any] | None, int]]:
+    """By code: what executes the instruction, what reads its operand, and how much memory it takes."""
+    return {
+        code: (kind.instructions[opcode.name], _operand_reader(opcode), kind.costs.get(opcode.name, kind.usual_cost))
+        for code, opcode in _OPCODES.items()
+        if opcode.name in kind.instructions
+    }
+
+
+def _operand_reader(opcode: pickletools.OpcodeInfo) -> Callable[[IO[bytes]], Any] | None:
+    if opcode.name == "STRING":
+        return _quoted_bytes
+    return opcode.arg.reader if opcode.arg else None
+
+
+def _unknown(machine: Machine, code: bytes, file: IO[bytes]) -> Exception:
+    if opcode := _OPCODES.get(code):
+        if read_operand := _operand_reader(opcode):
+            read_operand(file)  # a file that is cut short is damaged, whatever it contains
+        return machine.refuse_instruction(opcode.name)
+    return ValueError(f"it has the unknown instruction {code!r}" if code else "it ends before its last instruction")
+
+
+def _quoted_bytes(file: IO[bytes]) -> str:
     """A text of protocol 0, which contains Python 2's bytes; ``pickletools`` would demand ASCII."""
+    line = file.readline()
     quoted = line.removesuffix(b"\n").strip()
     if not line.endswith(b"\n") or len(quoted) < 2 or quoted[0] != quoted[-1] or quoted[:1] not in (b"'", b'"'):
         raise ValueError("a text has no end")
