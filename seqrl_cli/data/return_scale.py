@@ -15,6 +15,9 @@ AUDIBLE = (0.03, 30.0)
 """Between these, a largest scaled return is one that a network can tell from zero."""
 
 
+_TINIEST = 1e-30  # a factor for smaller returns would not fit into float32
+
+
 def return_scale(trajectories: list[Trajectory], usual: float | None = None) -> float:
     """A factor of returns-to-go that fits their size in the data.
 
@@ -25,10 +28,10 @@ def return_scale(trajectories: list[Trajectory], usual: float | None = None) -> 
 
     Returns:
         ``usual``, or one over the largest magnitude of a return-to-go, with two significant digits; 1 if all returns
-        are zero.
+        are zero, or nearly.
     """
     largest = max(_largest(one.returns_to_go) for one in trajectories)
-    if largest == 0:
+    if largest < _TINIEST:
         return 1.0
     if usual is not None and AUDIBLE[0] <= usual * largest <= AUDIBLE[1]:
         return usual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -67,6 +68,14 @@ def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
         write_array(file, "returns", dataset.returns)
         write_array(file, "edges", dataset.discretizer.edges)
         write_attributes(file, attributes)
+
+
+def stated_terminal_rewards(path: Path) -> str | None:
+    """What ``tokens.h5`` states about rewards at terminals; None if that is nothing, or the file missing or damaged."""
+    with suppress(SeqrlError), open_hdf5(path, _REMAKE_HINT) as file:
+        stated = native_attributes(file).get("terminal_rewards")
+        return stated if isinstance(stated, str) else None
+    return None
 
 
 def load_tokens(path: Path) -> TokenizedDataset:

@@ -8,7 +8,6 @@ instructions, which executes nothing and reads no further than the bytes of the 
 from __future__ import annotations
 
 import codecs
-import functools
 import io
 import pickletools
 from collections.abc import Callable
@@ -118,7 +117,7 @@ def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instruction
 
     Hostile programs have millions of them, so this looks up all that an instruction needs at once.
     """
-    known = _instructions(type(machine))
+    known = _INSTRUCTIONS[type(machine)]
     file = cast(IO[bytes], stream)
     max_memory = machine.max_memory
     next_code = stream.read_code if isinstance(stream, BoundedFile) else stream.read
@@ -137,7 +136,6 @@ def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instruction
     raise RefusedFileError(source, f"takes more than {max_instructions:,} instructions to read")
 
 
-@functools.cache
 def _instructions(kind: type[Machine]) -> dict[bytes, tuple[Instruction, Callable[[IO[bytes]], Any] | None, int]]:
     """By code: what executes the instruction, what reads its operand, and how much memory it takes."""
     return {
@@ -151,6 +149,9 @@ def _operand_reader(opcode: pickletools.OpcodeInfo) -> Callable[[IO[bytes]], Any
     if opcode.name == "STRING":
         return _quoted_bytes
     return opcode.arg.reader if opcode.arg else None
+
+
+_INSTRUCTIONS = {kind: _instructions(kind) for kind in (Machine, OpenMachine)}
 
 
 def _unknown(machine: Machine, code: bytes, file: IO[bytes]) -> Exception:

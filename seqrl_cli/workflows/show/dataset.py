@@ -10,7 +10,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.console import Console
-from seqrl_cli.data.tokens import stated_terminal_rewards
+from seqrl_cli.data.tokens_file import stated_terminal_rewards
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
 from seqrl_cli.runs.store import RunStore
@@ -27,7 +27,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     summary = summarize_dataset(episodes)
     mean_return = summary.returns.mean
     score = None if mean_return is None else ref.percent_score(mean_return)
-    at_terminals = stated_terminal_rewards(ref.folder.tokens) if ref.folder.tokens.is_file() else None
+    at_terminals = stated_terminal_rewards(ref.folder.tokens)
     facts = {
         **{"dataset": ref.id, "path": ref.location, **asdict(summary), "score": score},
         **{"attributes": stated, "terminal_rewards": at_terminals},
@@ -36,7 +36,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     console.show(f"{ref.id}  ({ref.location})")
     scored = {} if score is None else {"score": _score(score, ref, stated)}
     shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
-    tokens = {} if at_terminals is None else {"rewards at terminals": f"in its tokens {at_terminals}"}
+    tokens = {} if at_terminals is None else {"rewards at terminals": at_terminals}
     console.show_facts({**dict(summary_rows(summary)), **tokens, **scored, **shown})
     console.show("returns")
     console.show("\n".join(histogram_lines(summary.histogram, summary.edges)))
