@@ -23,6 +23,7 @@ def earning(*rewards: float) -> Trajectory:
         ((3e-9, 1e-9), 2.5e8),
         ((1e6, 1e6), 5e-7),
         ((0, 0), 1.0),
+        ((1e-40, 0), 1.0),
         ((100, -100), 1e-2),  # the return is 0, but returns-to-go reach -100
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, tokenize
-from seqrl_cli.data.tokens_file import load_tokens, save_tokens
+from seqrl_cli.data.tokens_file import load_tokens, save_tokens, stated_terminal_rewards
 from seqrl_cli.errors import SeqrlError
 from tests.benchmarks.discretize import measure, peak_bytes, synthetic_episodes
 from tests.data.conftest import ragged
@@ -182,3 +182,12 @@ def test_truncated_foreign_and_missing_files_are_refused(tmp_path):
         load_tokens(path)
     with pytest.raises(SeqrlError, match="there is no file"):
         load_tokens(tmp_path / "none.h5")
+
+
+def test_what_the_file_states_about_terminals_is_read_alone(tmp_path):
+    path = tmp_path / "tokens.h5"
+    assert stated_terminal_rewards(path) is None
+    save_tokens(path, replace(make(), terminal_rewards="kept: all of them"))
+    assert stated_terminal_rewards(path) == "kept: all of them"
+    path.write_bytes(b"damaged")
+    assert stated_terminal_rewards(path) is None

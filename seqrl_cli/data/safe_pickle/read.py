@@ -151,9 +151,6 @@ def _operand_reader(opcode: pickletools.OpcodeInfo) -> Callable[[IO[bytes]], Any
     return opcode.arg.reader if opcode.arg else None
 
 
-_INSTRUCTIONS = {kind: _instructions(kind) for kind in (Machine, OpenMachine)}
-
-
 def _unknown(machine: Machine, code: bytes, file: IO[bytes]) -> Exception:
     if opcode := _OPCODES.get(code):
         if read_operand := _operand_reader(opcode):
@@ -173,3 +170,6 @@ def _quoted_bytes(file: IO[bytes]) -> str:
 
 def _reason(error: Exception) -> str:
     return "an instruction lacks its operands" if isinstance(error, IndexError) else str(error).rstrip(".")
+
+
+_INSTRUCTIONS = {kind: _instructions(kind) for kind in (Machine, OpenMachine)}
