@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -35,6 +36,12 @@ class UsageError(SeqrlError):
 
 class RunConflictError(SeqrlError):
     """The requested run's folder contains a run with other settings or data."""
+
+
+def shortened_path(path: str | bytes | os.PathLike[str]) -> str:
+    """A path that fits into a sentence: without its middle if it is long."""
+    text = os.fsencode(path).decode(errors="replace")
+    return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"
 
 
 def nearest(name: str, options: Iterable[str]) -> str | None:

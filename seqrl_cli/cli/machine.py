@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 
 _NO_MEMORY = re.compile(r"allocate memory|out of memory|failed to map segment|bad_alloc", re.IGNORECASE)
 _LOOP = "Symlink loop from "
@@ -20,13 +20,15 @@ def machine_fault(error: BaseException) -> SeqrlError | None:
         limit = ", or raise the limit: ulimit -v unlimited" if _is_limited() else ""
         return SeqrlError("out of memory", f"try a smaller batch, beam or dataset{limit}")
     if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):  # pathlib's, before Python 3.13
-        return UsageError(f"{_cut(str(error).removeprefix(_LOOP))} is a link that leads to itself", "name a file")
+        return UsageError(
+            f"{shortened_path(str(error).removeprefix(_LOOP))} is a link that leads to itself", "name a file"
+        )
     if not isinstance(error, OSError) or not error.errno or not error.strerror:
         return None
     reason = error.strerror[:1].lower() + error.strerror[1:]
     if not isinstance(error.filename, str | bytes):
         return SeqrlError(f"the machine refuses: {reason}", "check its limits (ulimit -a) and its disks (df)")
-    message = f"cannot use {_cut(error.filename)}: {reason}"
+    message = f"cannot use {shortened_path(error.filename)}: {reason}"
     if error.errno in _WRONG_PATH:
         return UsageError(message, "give another name")
     return SeqrlError(message, "check the path, its permissions and the disk")
@@ -54,9 +56,3 @@ def _is_limited() -> bool:
     import resource
 
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-
-
-def _cut(path: str | bytes) -> str:
-    """A path that fits into a sentence."""
-    text = path if isinstance(path, str) else path.decode(errors="replace")
-    return text if len(text) <= 120 else f"{text[:60]}…{text[-50:]}"

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or choose another disk with --runs-dir"),
@@ -30,7 +30,10 @@ _REASONS = {
     errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --runs-dir"),
     errno.EEXIST: ("a file is where a folder should be", "choose another folder with --runs-dir"),
 }
-
+_WRONG_NAMES = {
+    errno.ENAMETOOLONG: ("the name is too long", "give a shorter name"),
+    errno.ELOOP: ("a link leads to itself", "give another name"),
+}
 
 _RANDOM = "[a-z0-9_]{8}"  # as tempfile names files
 _TEMPORARY = rf"\..+-{_RANDOM}\.tmp(\.\w+)?"
@@ -38,10 +41,13 @@ _TEMPORARY = rf"\..+-{_RANDOM}\.tmp(\.\w+)?"
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError in the block into a SeqrlError that names ``path`` and what to do."""
+    """Turn an OSError in the block into a SeqrlError that names ``path`` and what to do; a UsageError for its name."""
     try:
         yield
     except OSError as error:
+        if error_number(error) in _WRONG_NAMES:
+            reason, hint = _WRONG_NAMES[error_number(error)]
+            raise UsageError(f"cannot write {shortened_path(path)}: {reason}", hint) from error
         reason, hint = _REASONS.get(
             error_number(error), (error.strerror or str(error), "check the folder and the disk")
         )
@@ -61,7 +67,12 @@ def make_folder(path: Path) -> Path:
         SeqrlError: the folder cannot be created.
     """
     with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:  # also said of a link that leads to itself, of which stat tells
+            with suppress(FileNotFoundError):
+                path.stat()
+            raise
     return path
 
 

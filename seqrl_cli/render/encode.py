@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ VIDEO_FORMATS = (".gif", ".mp4")
 GIF_COLOURS = 128
 _PALETTE_FRAMES = 8
 _LAST_FRAME_SECONDS = 1.0
+_MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 Draw = Callable[[int], np.ndarray]
 
@@ -99,8 +102,16 @@ def _write_mp4(draw: Draw, count: int, path: Path, fps: float) -> None:
                 encoder.stdin.close()
             raise
     if encoder.returncode != 0:
-        reason = message.decode(errors="replace").strip() or "it stopped"
-        raise SeqrlError(f"ffmpeg cannot write the video: {reason}", "check the disk, or write a .gif")
+        raise _encoder_error(message.decode(errors="replace").strip())
+
+
+def _encoder_error(message: str) -> Exception:
+    """What ffmpeg says as an error of this process: the machine's, which it only cites, or its own last line."""
+    for number in _MACHINE_ERRORS:
+        if os.strerror(number) in message:
+            return OSError(number, os.strerror(number))
+    reason = message.splitlines()[-1] if message else "it stopped"
+    return SeqrlError(f"ffmpeg cannot write the video: {reason}", "check the disk, or write a .gif")
 
 
 def _ffmpeg() -> str:

@@ -7,86 +7,115 @@ over, and with more space the same command must do what it does on a large disk.
 
 from __future__ import annotations
 
+import hashlib
 import random
-import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from tests.campaigns.common import Trial, main, run_program, verdict
-from tests.campaigns.kill import COMMANDS, contents, differences, fresh, prepared, reference
+from tests.campaigns.common import Outcome, Trial, main, run_program, verdict
+from tests.campaigns.writers import (
+    COMMANDS,
+    LOCKS,
+    contents,
+    differences,
+    disk_use,
+    fresh,
+    litter,
+    reference,
+    run,
+    small_disk,
+    workplace,
+)
 
-EACH = 12
-"""Levels per command and seed, which makes 216 trials."""
+LEVELS = 10
+"""Levels per command and seed: bytes that are free, in nine of ten forks of this process; one is for files and folders.
 
+Every eighth command is the real executable.
+"""
+
+PAGE = 4096
 SECONDS = 120.0
 
 
-@contextmanager
-def small_disk(folder: Path, name: str, share: float) -> Iterator[Path]:
-    """What is prepared, on a file system with only a share of the space that a command needs."""
-    disk = folder / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(disk)], check=True)
-    try:
-        fresh(disk)
-        used = shutil.disk_usage(disk).used
-        resize(disk, used + int(share * needed(name)))
-        yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def resize(disk: Path, size: int) -> None:
-    """Change the size of the file system."""
-    subprocess.run(["mount", "-o", f"remount,size={max(size, 4096)}", str(disk)], check=True)
-
-
-def needed(name: str) -> int:
-    """About how many bytes a command writes in all: twice its files, since temporary ones are beside them."""
-    before = contents(prepared())
-    expected = reference(name)
-    changed = [size for path, size in expected.sizes.items() if before.get(path) != expected.files[path]]
-    return 2 * sum(changed) + 4096 * len(changed)
-
-
-def attempt(folder: Path, name: str, share: float) -> str:
+def attempt(folder: Path, name: str, share: float, what: str, executable: bool) -> str:
     """Run a command on a disk that is too small, and again on one that is large enough."""
-    with small_disk(folder, name, share) as disk:
-        before = contents(disk)
-        environment = {"SEQRL_RUNS": str(disk / "runs")}
-        outcome = run_program(COMMANDS[name], disk, environment, SECONDS)
-        if problem := verdict(outcome, codes=(0, 1), seconds=SECONDS):
+    expected = reference(name)
+    with small_disk(folder) as disk:
+        fresh(disk)
+        before, raw = contents(disk), raw_contents(disk)
+        fill(disk, int(share * (expected.bytes_ if what == "bytes" else expected.inodes)), what)
+        outcome = run_program(COMMANDS[name], disk) if executable else run(COMMANDS[name], disk)
+        if problem := misbehaviour(outcome):
             return problem
-        if outcome.code and "the disk is full" not in outcome.stderr:
-            return f"another reason is given: {outcome.stderr.strip()[-200:]}"
-        if lost := before.keys() - contents(disk).keys():
-            return f"lost: {sorted(lost)}"
-        if left := [path for path in (disk / "runs").rglob(".*") if ".tmp" in path.name]:
-            return f"left over: {left}"
-        resize(disk, 2**30)
-        outcome = run_program(COMMANDS[name], disk, environment, SECONDS)
+        if problem := damage(disk, before, raw, expected.files):
+            return problem
         if outcome.code:
-            return f"with more space it ends with {outcome.code}: {outcome.stderr.strip()[-200:]}"
-        return differences(disk, contents(disk), reference(name).files)
+            subprocess.run(["mount", "-o", "remount,size=512m,nr_inodes=50000", str(disk)], check=True)
+            again = run(COMMANDS[name], disk)
+            if again.code:
+                return f"with more space it ends with {again.code}: {again.stderr.strip()[-300:]}"
+        return differences(disk, expected.files)
+
+
+def fill(disk: Path, free: int, what: str) -> None:
+    """Leave so many bytes, or files and folders, on the file system."""
+    used, inodes = disk_use(disk)
+    if what == "bytes":
+        option = f"size={max(used + free // PAGE * PAGE, PAGE)}"
+    else:
+        option = f"nr_inodes={inodes + free}"
+    subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
+
+
+def misbehaviour(outcome: Outcome) -> str:
+    """What is wrong with how a command ended: it must succeed or say that the disk is full."""
+    if problem := verdict(outcome, codes=(0, 1), seconds=SECONDS):
+        return problem
+    if outcome.code and "the disk is full" not in outcome.stderr:
+        return f"another reason is given: {outcome.stderr.strip()[-300:]}"
+    return ""
+
+
+def raw_contents(folder: Path) -> dict[str, str]:
+    """Hashes of all files' bytes, by name."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in LOCKS]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def damage(disk: Path, before: dict[str, str], raw: dict[str, str], expected: dict[str, str]) -> str:
+    """What a command did on a full disk to what was there, and what it left over."""
+    now = contents(disk)
+    changed = [path for path, text in raw_contents(disk).items() if path in raw and text != raw[path]]
+    problems = [f"lost: {path}" for path in before.keys() - now.keys()]
+    problems += [f"torn: {path}" for path, text in now.items() if text == "torn"]
+    problems += [
+        f"changed: {path}"
+        for path in changed
+        if now[path] not in (before[path], expected[path]) and not path.endswith((".json", ".jsonl"))
+    ]
+    return "; ".join(sorted([*problems, *(f"left over: {path}" for path in litter(disk))]))
 
 
 def trials(seed: int) -> list[Trial]:
-    """Levels for each command, drawn from none to a little more than it needs."""
+    """Levels for each command, drawn from nothing to a little more than it needs."""
     random_ = random.Random(seed)
     found = []
-    for _ in range(EACH):
-        for name in COMMANDS:
-            share = round(random_.uniform(0.0, 1.1), 4)
-            what = f"{name}, {share:.0%} of its space"
-            found.append(Trial(what, lambda folder, name=name, share=share: attempt(folder, name, share)))
+    for level in range(LEVELS):
+        for index, name in enumerate(COMMANDS):
+            what = "inodes" if level == LEVELS - 1 else "bytes"
+            share, executable = round(random_.uniform(0.0, 1.05), 4), not len(found) % 19
+            text = f"{name}{' (executable)' * executable}, {share:.1%} of the {what} that it needs"
+            found.append(
+                Trial(
+                    text,
+                    lambda folder, name=name, share=share, what=what, executable=executable: attempt(
+                        folder, name, share, what, executable
+                    ),
+                )
+            )
     return found
 
 
 if __name__ == "__main__":
-    try:
+    with workplace():
         main("disk", trials)
-    finally:
-        if prepared.cache_info().currsize:
-            shutil.rmtree(prepared())

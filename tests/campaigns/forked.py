@@ -49,11 +49,14 @@ def import_everything() -> None:
 def command(words: Sequence[str], folder: Path, seconds: float = PATIENCE) -> Outcome:
     """Run the command line in ``folder``, as :func:`run_program` does, in a fork of this process."""
 
-    def act() -> None:
-        sys.argv = ["seqrl", *words]
-        main()
+    return forked(lambda: command_line(words), folder, seconds)
 
-    return forked(act, folder, seconds)
+
+def command_line(words: Sequence[str]) -> None:
+    """What the executable does with these words, in this process."""
+    sys.argv = ["seqrl", *words]
+    sys.modules["__main__"] = sys.modules[main.__module__]  # which processes import that it starts
+    main()
 
 
 def reading(read: Callable[[], object], folder: Path, seconds: float = PATIENCE) -> Outcome:

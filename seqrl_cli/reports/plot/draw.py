@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 from seqrl_cli.console.text import printable
-from seqrl_cli.files.atomic import atomic_path
+from seqrl_cli.files.atomic import write_bytes_atomic
 from seqrl_cli.files.regular import open_regular
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
@@ -99,8 +100,9 @@ def _figure(output: Path, width: float, height: float, description: str) -> Iter
         FigureCanvasAgg(figure)
         yield figure
         metadata = {"Description": description} if output.suffix.lower() == ".png" else None
-        with atomic_path(output) as temporary:
-            figure.savefig(temporary, dpi=150, metadata=metadata)
+        content = io.BytesIO()  # matplotlib's writers of PDF raise their own errors when a disk is full
+        figure.savefig(content, format=output.suffix[1:].lower(), dpi=150, metadata=metadata)
+        write_bytes_atomic(output, content.getvalue())
 
 
 def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:

@@ -124,7 +124,7 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
         hint = "finetune-online accepts keys that start with online.; all others keep their values from pretraining"
         raise UsageError(f"{foreign[0]!r} cannot be changed when fine-tuning", hint)
     run, parent = _find_runs(request, on_warning)
-    resumes = run.record.exists() and not request.force
+    resumes = _has_begun(run) and not request.force
     source = run if resumes else parent
     record = records.read_record(source.record)
     overrides = accept_named(request.overrides, record, request.store)
@@ -144,6 +144,11 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
     device = choose_device(request.device)
     timeout = request.env_timeout
     return FinetuneJob(run, parent, config, record, resumes, from_parent, env_id, references, device, timeout)
+
+
+def _has_begun(run: RunFolder) -> bool:
+    """Whether there is a run; its record alone is what a command leaves that is killed right after it wrote that."""
+    return run.record.exists() and (run.config.exists() or bool(saved_steps(run.checkpoints)))
 
 
 def _pinned(config: Config) -> Config:
