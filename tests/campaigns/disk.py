@@ -28,10 +28,10 @@ from tests.campaigns.writers import (
 )
 
 LEVELS = 10
-"""Levels per command and seed: bytes that are free, in nine of ten forks of this process; one is for files and folders.
+"""Levels per command and seed: nine of free bytes, and one of files and folders that may still be made."""
 
-Every eighth command is the real executable.
-"""
+EVERY = 19
+"""How many trials there are to one of the real executable; the others are forks of this process."""
 
 PAGE = 4096
 SECONDS = 120.0
@@ -60,10 +60,8 @@ def attempt(folder: Path, name: str, share: float, what: str, executable: bool) 
 def fill(disk: Path, free: int, what: str) -> None:
     """Leave so many bytes, or files and folders, on the file system."""
     used, inodes = disk_use(disk)
-    if what == "bytes":
-        option = f"size={max(used + free // PAGE * PAGE, PAGE)}"
-    else:
-        option = f"nr_inodes={inodes + free}"
+    size = max(used + free // PAGE * PAGE, PAGE)
+    option = f"size={size}" if what == "bytes" else f"nr_inodes={inodes + free}"
     subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
 
 
@@ -101,9 +99,9 @@ def trials(seed: int) -> list[Trial]:
     random_ = random.Random(seed)
     found = []
     for level in range(LEVELS):
-        for index, name in enumerate(COMMANDS):
+        for name in COMMANDS:
             what = "inodes" if level == LEVELS - 1 else "bytes"
-            share, executable = round(random_.uniform(0.0, 1.05), 4), not len(found) % 19
+            share, executable = round(random_.uniform(0.0, 1.05), 4), not len(found) % EVERY
             text = f"{name}{' (executable)' * executable}, {share:.1%} of the {what} that it needs"
             found.append(
                 Trial(

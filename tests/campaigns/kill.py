@@ -1,9 +1,9 @@
 """Kill commands outright, run them again, and compare with a run that was never killed.
 
 ``python -m tests.campaigns.kill --seed N [--trials N]``. Most kills come before a change that the command makes to a
-file or folder, others at a moment, some of these to the real executable. Afterwards the same command must end well, with
-the same weights, buffers, actions, data and records, with no file more or fewer than without the kill, and with no lock
-left.
+file or folder, others at a moment, some of these to the real executable. Afterwards the same command must end well,
+with the same weights, buffers, actions, data and records, with no file more or fewer than without the kill, and with no
+lock left.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import tempfile
 import time
 from functools import cache
 from pathlib import Path
@@ -52,8 +53,6 @@ def kill_executable(folder: Path, name: str, draw: float) -> int:
 @cache
 def seconds(name: str, executable: bool) -> float:
     """How long a command takes."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="campaign-time-") as folder:
         fresh(Path(folder))
         begin = time.monotonic()
@@ -62,7 +61,7 @@ def seconds(name: str, executable: bool) -> float:
         return time.monotonic() - begin
 
 
-HOW = dict(zip(("change", "moment", "moment of the executable"), (kill_at_change, kill_at_moment, kill_executable)))
+HOW = {"change": kill_at_change, "moment": kill_at_moment, "moment of the executable": kill_executable}
 
 
 def attempt(folder: Path, name: str, kind: str, draw: float) -> str:

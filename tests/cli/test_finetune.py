@@ -160,6 +160,17 @@ def test_interrupted_before_anything_is_saved_it_says_so(runs, monkeypatch):
     assert "everything was saved" not in result.stderr and "starts over" in result.stderr
 
 
+def test_a_record_alone_is_a_run_that_has_not_begun(runs):
+    """A full disk or a kill can leave it."""
+    run = tuned(runs)
+    expected = shutil.copytree(run, runs.with_name("expected"))
+    for path in run.iterdir():
+        if path.name != "run.json":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    succeed(runs, "finetune-online", "sim/hopper-medium/odt-s42", *TINY_TUNE)
+    assert same_weights(run, expected)
+
+
 def test_force_begins_anew(runs):
     before = weights(tuned(runs))
     result = succeed(runs, "finetune-online", "odt-s42", *TINY_TUNE, "--force", "--json")

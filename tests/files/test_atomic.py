@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.atomic import atomic_path, make_folder, sweep, write_json_atomic, write_text_atomic
 from seqrl_cli.runs.lock import locked
 
@@ -49,6 +49,14 @@ def test_file_in_place_of_a_folder(tmp_path):
     (tmp_path / "runs").write_text("not a folder")
     with pytest.raises(SeqrlError, match="a file is where a folder should be"):
         make_folder(tmp_path / "runs" / "below")
+
+
+@pytest.mark.parametrize("name", ["n" * 300, f"{'n' * 300}/file", "a/" * 3000 + "file", "loop/file", "loop/a/file"])
+def test_a_name_that_cannot_be_is_a_mistake_of_usage(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="the name is too long|a link leads to itself") as caught:
+        write_text_atomic(tmp_path / name, "text")
+    assert len(caught.value.message) < 250
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")

@@ -66,3 +66,16 @@ def test_a_failure_half_way_keeps_what_stood_there(tmp_path, name):
         write_video(failing, 5, path, fps=20)
     assert path.read_bytes() == b"before"
     assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_full_disk_is_named_as_such_when_ffmpeg_meets_it(tmp_path, monkeypatch):
+    encoder = tmp_path / "ffmpeg"
+    lines = "[out] Error writing trailer: No space left on device\\n[out] Error closing file: No space left on device"
+    encoder.write_text(f"#!/bin/sh\ncat >/dev/null; printf '{lines}' >&2; exit 1\n")
+    encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    path = tmp_path / "videos" / "bar.mp4"
+    with pytest.raises(SeqrlError) as caught:
+        write_video(moving_bar, 3, path, fps=20)
+    assert caught.value.message == f"cannot write {path}: the disk is full"
+    assert not list(path.parent.iterdir())

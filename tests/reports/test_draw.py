@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points, plot_panels
 
@@ -52,3 +54,19 @@ def comments(path: Path) -> Iterator[ElementTree.Element]:
     """The comments in an SVG, which repeat its texts with HTML's entities."""
     parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
     return ElementTree.parse(path, parser).getroot().iter(ElementTree.Comment)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_full_disk_is_told_in_a_sentence(tmp_path, suffix):
+    """Here the largest file that may be written is smaller than the figure."""
+    path = tmp_path / f"figure.{suffix}"
+    path.write_bytes(b"before")
+    panel = Panel("plans", "Plans", "score", "", dots=(PointsRow("gpt", (0.1, 0.2), 0.15),))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(SeqrlError, match=f"cannot write {path}: the file would be larger"):
+            plot_panels([panel], path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
