@@ -67,7 +67,7 @@ VARYING = re.compile(r"\.mp4$|\.pdf$|^runs/local/own/dataset\.h5$")
 
 LOCKS = (".lock", ".lock-holder")
 VOLATILE = re.compile(
-    r"seconds|per_second|elapsed|time|date|created|started|ended|pid|host|argv|command|resum|bytes|^weights$"
+    r"second|elapsed|time|date|created|started|ended|pid|host|argv|command|resum|bytes|^weights$|^git$"
 )
 """Keys whose values differ from run to run, or tell that a run was resumed."""
 

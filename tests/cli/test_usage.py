@@ -37,3 +37,25 @@ def test_they_are_one_json_object_too(tmp_path, words, message):
 def test_nothing_at_all_shows_the_help(tmp_path):
     result = invoke(tmp_path)
     assert result.exit_code == 0 and "demo" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "sim/hopper-medium", "--seed", str(2**64)),
+        ("train", "sim/hopper-medium", f"seed={2**64}"),
+        ("train", "loop"),
+        ("train", "loop.hdf5"),
+        ("train", f"{'n' * 300}.hdf5"),
+        ("collect", "hopper", "--policy", "random", "--name", f"a/{'n' * 300}"),
+        ("plan", "n" * 300),
+    ],
+)
+def test_seeds_names_and_links_that_cannot_be_are_mistakes_of_usage(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    for name in ("loop", "loop.hdf5"):
+        (tmp_path / name).symlink_to(name)
+    result = invoke(tmp_path / "runs", *words)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.exit_code == 2 and len(errors) == 1, result.output
+    assert not (tmp_path / "runs").exists()
