@@ -17,6 +17,10 @@ CONSTRAINTS = "constraints.txt"
 MODULES = {
     "bullet": "pybullet_envs",
     "robotics": "gymnasium_robotics",
+    "metaworld": "metaworld",
+    "dmc": "dm_control",
+    "atari": "ale_py",
+    "procgen": "procgen",
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla",
@@ -24,6 +28,10 @@ MODULES = {
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
     "robotics": "environments of antmaze, maze2d, kitchen and adroit datasets",
+    "metaworld": "environments of metaworld/… tasks",
+    "dmc": "environments of dmc/… tasks",
+    "atari": "environments of atari/… games",
+    "procgen": "environments of procgen/… games",
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
     "d4rl": "D4RL's own list of datasets, which is read and never run",
     "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
@@ -32,13 +40,20 @@ PURPOSES = {
 _DISTRIBUTIONS = {
     "bullet": "pybullet",
     "robotics": "gymnasium-robotics",
+    "metaworld": "metaworld",
+    "dmc": "dm_control",
+    "atari": "ale-py",
+    "procgen": "procgen-mirror",
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla-core",
 }
 
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
-_WITHOUT_DEPENDENCIES = ("d4rl",)
+_WITHOUT_DEPENDENCIES = ("d4rl", "procgen")
+
+# What pyproject.toml cannot name as an extra: procgen-mirror and gym3 ask for NumPy 1 and work with NumPy 2.
+_PACKAGES = {"procgen": ["procgen-mirror==0.10.7", "gym3==0.3.3", "cffi", "pycparser"]}
 
 
 def is_installed(extra: str) -> bool:
@@ -64,7 +79,7 @@ def install_line(extra: str) -> str:
     if checkout and extra not in _WITHOUT_DEPENDENCIES:
         editable = "-e " if is_editable else ""
         return f"pip install {constraints}{editable}'{checkout}[{extra}]'"
-    requirements = _requirements(extra) or [_DISTRIBUTIONS[extra]]
+    requirements = _PACKAGES.get(extra) or _requirements(extra) or [_DISTRIBUTIONS[extra]]
     bare = "--no-deps " if extra in _WITHOUT_DEPENDENCIES else ""
     return f"pip install {constraints}{bare}" + " ".join(f"'{requirement}'" for requirement in requirements)
 

@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.data.domains import domains, task_of
 from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError, unknown
-from seqrl_cli.files.yaml_text import read_package_yaml
 
 Source = Literal["d4rl", "minari", "sim", "file", "mixture"]
 
@@ -90,8 +90,9 @@ class DatasetSpec:
 def named_datasets() -> dict[str, DatasetSpec]:
     """Every dataset with a name, by id: the simulated ones, then D4RL's, then Minari's."""
     folder = presets_folder() / "datasets"
-    specs = (*_simulated(read_facts(folder / "simulated.yaml")), *_d4rl(read_facts(folder / "d4rl.yaml")))
-    return {spec.id: spec for spec in (*specs, *_minari(read_facts(folder / "minari.yaml")))}
+    simulated = (*_simulated(read_facts(folder / "simulated.yaml")), *_simulated_tasks())
+    downloaded = (*_d4rl(read_facts(folder / "d4rl.yaml")), *_minari(read_facts(folder / "minari.yaml")))
+    return {spec.id: spec for spec in (*simulated, *downloaded)}
 
 
 def list_datasets() -> list[DatasetSpec]:
@@ -100,7 +101,9 @@ def list_datasets() -> list[DatasetSpec]:
 
 
 def scores_of_environment(env_id: object) -> tuple[float, float] | None:
-    """D4RL's reference returns for an environment; None if D4RL does not have it."""
+    """The reference returns of an environment: its domain's or D4RL's; None if neither has any."""
+    if task := task_of(env_id):
+        return task.references
     for spec in list_datasets():
         if spec.env_id == env_id and spec.reference_min is not None and spec.reference_max is not None:
             return spec.reference_min, spec.reference_max
@@ -166,16 +169,25 @@ def spec_of_file(dataset_id: str, path: Path, attributes: Mapping[str, str | int
     )
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read a YAML file of the package."""
-    facts: dict[str, Any] = read_package_yaml(path)
-    return facts
-
-
 def _simulated(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
     for group in facts["groups"]:
         for quality in QUALITIES:
             yield DatasetSpec(f"sim/{group['family']}-{quality}", "sim", quality=quality, **_shared(group))
+
+
+def _simulated_tasks() -> Iterator[DatasetSpec]:
+    for domain in domains().values():
+        for task in domain.tasks.values():
+            lowest, highest = task.references or (None, None)
+            yield DatasetSpec(
+                f"sim/{domain.name}/{task.name}",
+                "sim",
+                env_id=task.env_id,
+                reference_min=lowest,
+                reference_max=highest,
+                max_episode_steps=task.episode_steps,
+                extra=domain.extra,
+            )
 
 
 def _d4rl(facts: dict[str, Any]) -> Iterator[DatasetSpec]:

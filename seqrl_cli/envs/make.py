@@ -14,15 +14,22 @@ from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, Space, Spaces, Unsupp
 from seqrl_cli.envs.guard import Environment as Environment
 from seqrl_cli.envs.guard import EnvironmentFailedError, GuardedEnv, check_spaces, naming_failures
 from seqrl_cli.envs.missing import explained, import_module_of
-from seqrl_cli.envs.registry import register_d4rl, require
+from seqrl_cli.envs.registry import has_goals, register_d4rl, register_domains, require
 from seqrl_cli.envs.trust import require_accepted
 
 VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
 
 register_d4rl()
+register_domains()
 
 
-def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: int | None = None) -> Environment:
+def make_env(
+    env_id: str,
+    *,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    goals: str | None = None,
+) -> Environment:
     """Make one environment with a step limit, because an episode might otherwise never end.
 
     D4RL's data was recorded in MuJoCo environments that no longer exist. ``Hopper-v4`` and the like have the same
@@ -33,6 +40,7 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
         env_id: gymnasium id, for example ``Hopper-v4``.
         render_mode: gymnasium render mode, for example ``rgb_array``.
         max_episode_steps: step limit; by default the registered one (1000 for locomotion), else ``EPISODE_STEPS``.
+        goals: ``seen`` or ``held-out``; ignored by environments whose goals are not split.
 
     Raises:
         EnvironmentFailedError: it raised something.
@@ -44,12 +52,14 @@ def make_env(env_id: str, *, render_mode: str | None = None, max_episode_steps: 
     require(env_id)
     name = import_module_of(env_id)
     # Not every environment has this argument.
-    rendering = {"render_mode": render_mode} if render_mode else {}
+    options = {"render_mode": render_mode} if render_mode else {}
+    if goals and has_goals(env_id):
+        options["goals"] = goals
     try:
         with warnings.catch_warnings(), naming_failures(env_id, "when it was made"):
             warnings.filterwarnings("ignore", message=".*is out of date", category=DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*not in the possible render_modes", category=UserWarning)
-            env = gymnasium.make(name, max_episode_steps=max_episode_steps, disable_env_checker=True, **rendering)
+            env = gymnasium.make(name, max_episode_steps=max_episode_steps, disable_env_checker=True, **options)
             check_spaces(env)
             if env.spec is None or env.spec.max_episode_steps is None:
                 env = TimeLimit(env, EPISODE_STEPS)
@@ -99,13 +109,16 @@ def space_sizes(env: Environment) -> tuple[int, int]:
 
 
 def recordable_spaces(env: Environment) -> Spaces:
-    """The spaces of an environment whose episodes fit in a dataset file: vectors, or vectors and discrete actions.
+    """The spaces of an environment whose episodes fit in a dataset file.
+
+    Observations are vectors or images of bytes; actions are vectors or discrete.
 
     Raises:
-        UnsupportedSpacesError: observations or actions are of another kind, for example images.
+        UnsupportedSpacesError: observations or actions are of another kind.
     """
     spaces = spaces_of(env)
-    fits = spaces.observation.is_vector and (spaces.action.is_vector or isinstance(spaces.action, DiscreteSpace))
-    if not fits:
+    observation, action = spaces.observation, spaces.action
+    is_image = isinstance(observation, BoxSpace) and observation.dtype == "uint8" and len(observation.shape) in (2, 3)
+    if not ((observation.is_vector or is_image) and (action.is_vector or isinstance(action, DiscreteSpace))):
         raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
     return spaces

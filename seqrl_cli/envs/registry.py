@@ -1,4 +1,4 @@
-"""Registers environments in D4RL's layout as ``d4rl/…``, and finds the extra that an environment needs.
+"""Registers D4RL's environments as ``d4rl/…`` and those of the domains, and finds the extra that an environment needs.
 
 Registering is cheap: the simulators are imported only when an environment is made.
 """
@@ -14,8 +14,8 @@ from typing import Any
 import gymnasium
 
 from seqrl_cli.config.extras import install_line, is_installed
-from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.data.catalogue import read_facts
+from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.data.domains import domains, task_of
 from seqrl_cli.errors import SeqrlError
 
 # Prefixes of gymnasium-robotics' names.
@@ -55,10 +55,21 @@ def register_d4rl() -> None:
             )
 
 
+def register_domains() -> None:
+    """Register the environments of all domains with gymnasium; repeated calls are harmless."""
+    for domain in domains().values():
+        for task in domain.tasks.values():
+            _register_id(task.env_id, domain.entry, task.episode_steps, **task.arguments)
+
+
 def _register(name: str, entry: str, steps: int, **kwargs: Any) -> None:
-    if f"d4rl/{name}" not in gymnasium.registry:
+    _register_id(f"d4rl/{name}", entry, steps, **kwargs)
+
+
+def _register_id(env_id: str, entry: str, steps: int, **kwargs: Any) -> None:
+    if env_id not in gymnasium.registry:
         gymnasium.register(
-            f"d4rl/{name}",
+            env_id,
             f"seqrl_cli.envs.domains.{entry}",
             max_episode_steps=steps,
             disable_env_checker=True,
@@ -66,8 +77,16 @@ def _register(name: str, entry: str, steps: int, **kwargs: Any) -> None:
         )
 
 
+def has_goals(env_id: str) -> bool:
+    """Whether the goals of an environment are split into seen and held-out ones."""
+    task = task_of(env_id)
+    return task is not None and task.domain == "metaworld"
+
+
 def needed_extra(env_id: str) -> str | None:
     """The extra that an environment needs; None for gymnasium's own."""
+    if task := task_of(env_id):
+        return domains()[task.domain].extra
     name = env_id.removeprefix("d4rl/")
     if name != env_id:
         return "bullet" if name.startswith("bullet-") else "robotics"

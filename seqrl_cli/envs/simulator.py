@@ -8,6 +8,8 @@ work, MuJoCo is imported without any. All other modules import it from here.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _GL = "MUJOCO_GL"
 
@@ -27,3 +29,18 @@ except Exception:  # an unknown backend, or any error of a library that is missi
         os.environ[_GL] = useless_backend
 
 from gymnasium.envs.mujoco import MujocoEnv as MujocoEnv  # noqa: E402 (it imports MuJoCo)
+
+
+@contextmanager
+def without_display() -> Iterator[None]:
+    """A context in which a package is imported that would look for a display, unless ``MUJOCO_GL`` names a backend."""
+    before = os.environ.get(_GL)
+    if before is None or before == useless_backend:
+        os.environ[_GL] = "disable"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_GL, None)
+        else:
+            os.environ[_GL] = before
