@@ -32,6 +32,7 @@ class Episodes:
         timeouts: ``(transitions,)`` bool.
         offsets: ``(episodes + 1,)`` int64; episode ``i`` is rows ``offsets[i]`` to ``offsets[i + 1] - 1``.
         declared: their spaces, where more is known than the arrays show, such as bounds.
+        successes: ``(transitions,)`` bool, whether the task is solved after each step; None where nothing states it.
     """
 
     observations: NDArray[Any]
@@ -41,6 +42,7 @@ class Episodes:
     timeouts: NDArray[np.bool_]
     offsets: NDArray[np.int64]
     declared: Spaces | None = None
+    successes: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         columns = (self.observations, self.actions, self.rewards, self.terminals, self.timeouts)
@@ -157,6 +159,7 @@ class Episodes:
             self.timeouts[rows],
             offsets,
             self.declared,
+            None if self.successes is None else self.successes[rows],
         )
 
     @classmethod
@@ -178,6 +181,7 @@ class Episodes:
             np.concatenate([part.timeouts for part in parts]),
             np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]),
             first.declared if all(part.declared == first.declared for part in parts) else None,
+            _joined([part.successes for part in parts]),
         )
 
 
@@ -189,3 +193,9 @@ def _as_observations(values: NDArray[Any]) -> NDArray[Any]:
 def _as_actions(values: NDArray[Any]) -> NDArray[Any]:
     is_choice = values.ndim == 1 and values.dtype.kind in "iu"
     return np.ascontiguousarray(values, dtype=np.int64 if is_choice else np.float32)
+
+
+def _joined(parts: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
+    """The parts in order; None if one is missing."""
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None

@@ -78,6 +78,7 @@ class EpisodeFile:
         seconds_per_step: mean wall time per step; None when unknown.
         versions: of the packages that affect the numbers.
         schema_version: of the file.
+        success, success_at_end: whether the task was solved at any step, and at the last; None if not reported.
     """
 
     path: Path
@@ -91,6 +92,8 @@ class EpisodeFile:
     seconds_per_step: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    success: bool | None = None
+    success_at_end: bool | None = None
 
     @property
     def states_path(self) -> Path:
@@ -143,7 +146,7 @@ def plan_folders(run: RunFolder) -> list[Path]:
 def write_episode(
     folder: Path, plan: PlanFacts, record: EpisodeRecord, score: float | None, *, staged: bool = False
 ) -> Path:
-    """Write both files of an episode, each completely or not at all.
+    """Write both files of an episode, each completely or not at all; returns the path of the JSON file.
 
     Args:
         folder: the plan folder.
@@ -151,9 +154,6 @@ def write_episode(
         record: the episode.
         score: normalized score as a fraction; None if the environment has no reference scores.
         staged: hide the files from readers until :func:`replace_episodes`.
-
-    Returns:
-        The path of the JSON file.
 
     Raises:
         SeqrlError: the folder cannot be written, or the disk is full.
@@ -171,6 +171,8 @@ def write_episode(
         "return": record.total_reward,
         "step": len(record.actions) - 1,
         "term": record.terminated,
+        "success": None if record.successes is None else bool(record.successes.any()),
+        "success_at_end": None if record.successes is None else bool(record.successes[-1]),
         "episode": record.episode,
         "seed": plan.seed,
         "environment_seed": record.seed,
@@ -186,8 +188,7 @@ def read_episode(path: Path) -> EpisodeFile:
     """Read the JSON file of an episode, given its path or the path of the HDF5 file beside it.
 
     Raises:
-        DamagedEpisodeError: the file is missing, truncated or not written by ``seqrl plan``.
-        SeqrlError: a newer seqrl wrote it.
+        DamagedEpisodeError: it is missing, truncated or not written by ``seqrl plan``; or a newer seqrl wrote it.
     """
     path = path.with_suffix(".json")
     if not path.exists():
@@ -210,6 +211,8 @@ def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile
         return_=number_field(values, "return"),
         steps=count_field(values, "step") + 1,
         terminated=flag_field(values, "term"),
+        success=_if_known(values, "success", flag_field),
+        success_at_end=_if_known(values, "success_at_end", flag_field),
         environment_seed=_if_known(values, "environment_seed", count_field),
         seconds_per_step=_if_known(values, "seconds_per_step", number_field),
         versions=values.get("versions") or {},
@@ -268,28 +271,23 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
     steps = len(rewards)
     if not steps or len(qpos) != steps + 1 or (plans is not None and len(plans) != steps):
         raise SeqrlError(f"{path} has {steps} rewards but {len(qpos)} states; it is not complete", _MISSING)
-    for name, array in {"rewards": rewards, "qpos": qpos}.items():
-        if not np.isfinite(array).all():
-            raise SeqrlError(f"{name} in {path} has values that are not finite", _MISSING)
+    if not (np.isfinite(rewards).all() and np.isfinite(qpos).all()):
+        raise SeqrlError(f"rewards or states in {path} are not finite", _MISSING)
     return EpisodeStates(rewards, qpos, plans, actions)
 
 
 def replace_episodes(folder: Path) -> None:
-    """Replace all episodes of a plan folder by the staged ones.
-
-    Old and new episodes never exist side by side, even if the program is killed in between.
+    """Replace all episodes of a plan folder by the staged ones; old and new never exist side by side.
 
     Raises:
         SeqrlError: the folder cannot be written.
     """
     with writing(folder):
         # A JSON file stands for a complete episode, so it is removed first and renamed last.
-        for suffix in ("json", "h5"):
-            for path in folder.glob(f"episode-*.{suffix}"):
-                path.unlink()
-        for suffix in ("h5", "json"):
-            for path in folder.glob(f"{_STAGED}episode-*.{suffix}"):
-                path.rename(path.with_name(path.name.removeprefix(_STAGED)))
+        for path in (*folder.glob("episode-*.json"), *folder.glob("episode-*.h5")):
+            path.unlink()
+        for path in (*folder.glob(f"{_STAGED}episode-*.h5"), *folder.glob(f"{_STAGED}episode-*.json")):
+            path.rename(path.with_name(path.name.removeprefix(_STAGED)))
         fsync(folder)
 
 

@@ -29,11 +29,12 @@ class EpisodeRecord:
         seed: the environment's seed.
         terminated: whether the environment ended it rather than the step limit.
         seconds_per_step: mean wall time per step, which includes the episodes that run beside it.
-        observations: (T + 1, observation_dim) float32.
-        actions: (T, action_dim) float32, as executed.
+        observations: (T + 1, observation_dim) float32, or images (T + 1, *shape) uint8.
+        actions: (T, action_dim) float32, as executed, or discrete choices (T,) int64.
         rewards: (T,) float32.
         qpos: (T + 1, nq) float64, simulator positions.
         qvel: (T + 1, nv) float64, simulator velocities.
+        successes: (T,) bool, whether the task is solved after each step; None if the environment does not report it.
         plan_observations: (T, H, observation_dim) float32, the plan made at each step, whose first row is the current
             step; NaN at steps that followed an older plan.
         plan_actions: (T, H, action_dim) float32.
@@ -50,6 +51,7 @@ class EpisodeRecord:
     rewards: np.ndarray
     qpos: np.ndarray
     qvel: np.ndarray
+    successes: np.ndarray | None = None
     plan_observations: np.ndarray | None = None
     plan_actions: np.ndarray | None = None
     plan_rewards: np.ndarray | None = None
@@ -92,6 +94,7 @@ class LiveEpisode:
         total_reward: their sum.
         seconds: wall time so far.
         terminated: whether the environment has ended it.
+        successes: after each step, 1 where the environment reports success, 0 where not, -1 where it reports nothing.
         agent_state: what the agent keeps of the episode; only the agent uses it.
     """
 
@@ -105,6 +108,7 @@ class LiveEpisode:
     total_reward: float = 0.0
     seconds: float = 0.0
     terminated: bool = False
+    successes: list[int] = field(default_factory=list)
     agent_state: Any = None
 
 
@@ -146,8 +150,10 @@ class Rollout:
         self.seed = seed
         self.purpose = purpose
         self.profile = profile or Profile()
-        assert isinstance(vector.spaces.action, BoxSpace), "models are refused in environments with discrete actions"
-        self._action_bounds = vector.spaces.action.bounds
+        space = vector.spaces.action
+        self._bounds = space.bounds if isinstance(space, BoxSpace) else None
+        self._playing: list[LiveEpisode | None] = [None] * len(vector)
+        self._waiting: deque[int] = deque()
 
     def play(
         self,
@@ -162,25 +168,25 @@ class Rollout:
             on_episode: called with each episode as it ends.
             on_step: called after each step of the vector with (episodes running, episodes finished).
         """
-        waiting = deque(episodes)
-        playing: list[LiveEpisode | None] = [None] * len(self.vector)
-        finished = 0
-        while waiting or any(playing):
-            start = time.perf_counter()
-            for index, live in enumerate(playing):
-                if live is None and waiting:
-                    playing[index] = self._start(index, waiting.popleft())
-            running = {index: live for index, live in enumerate(playing) if live is not None}
-            ended = self._act(running)
-            for live in running.values():
-                live.seconds += time.perf_counter() - start
-            for index in ended:
-                with self.profile.measure("io"):
-                    on_episode(self._record(running[index]))
-                playing[index] = None
-                finished += 1
-            if on_step:
-                on_step(len(running) - len(ended), finished)
+        play_together([self], [episodes], lambda _, record: on_episode(record), on_step)
+
+    def prepare(self, episodes: Sequence[int]) -> None:
+        """Set the episodes to play next, by their numbers."""
+        self._waiting = deque(episodes)
+
+    def start_waiting(self) -> dict[int, LiveEpisode]:
+        """Start waiting episodes in idle environments; returns all that run, by environment."""
+        for index, live in enumerate(self._playing):
+            if live is None and self._waiting:
+                self._playing[index] = self._start(index, self._waiting.popleft())
+        return {index: live for index, live in enumerate(self._playing) if live is not None}
+
+    def finish(self, index: int) -> EpisodeRecord:
+        """Free an environment whose episode ended; returns the episode."""
+        live = self._playing[index]
+        assert live is not None
+        self._playing[index] = None
+        return self._record(live)
 
     def _start(self, index: int, episode: int) -> LiveEpisode:
         """Start an episode in an environment."""
@@ -189,27 +195,27 @@ class Rollout:
             observation = self.vector.start(index, seed)
             state = self.vector.states()[index]
         generator = np.random.default_rng([self.seed, *self.purpose, episode])
-        live = LiveEpisode(episode, seed, generator, observations=[observation.astype(np.float32)], states=[state])
+        live = LiveEpisode(episode, seed, generator, observations=[_stored(observation)], states=[state])
         self.agent.reset(live)
         return live
 
-    def _act(self, running: dict[int, LiveEpisode]) -> list[int]:
-        """Step each running environment with the agent's action; returns those whose episode ended."""
-        low, high = self._action_bounds
-        actions = np.zeros((len(self.vector), len(low)), np.float32)
-        decided = self.agent.decide(list(running.values()))
+    def step(self, running: dict[int, LiveEpisode], decided: Sequence[np.ndarray]) -> list[int]:
+        """Step each running environment with its action; returns those whose episode ended."""
+        kind = np.int64 if self._bounds is None else np.float32
+        actions = np.zeros((len(self.vector), *self.vector.spaces.action.shape), kind)
         for index, action in zip(running, decided, strict=True):
-            actions[index] = np.clip(action, low, high)
+            actions[index] = action if self._bounds is None else np.clip(action, *self._bounds)
         with self.profile.measure("environment"):
             step = self.vector.step(actions)
             states = self.vector.states()
         for index, live in running.items():
-            live.actions.append(actions[index])
+            live.actions.append(actions[index].copy())
             live.rewards.append(float(step.rewards[index]))
             live.total_reward += live.rewards[-1]
-            live.observations.append(step.observations[index].astype(np.float32))
+            live.observations.append(_stored(step.observations[index]))
             live.states.append(states[index])
             live.terminated = bool(step.terminated[index])
+            live.successes.append(int(step.successes[index]))
         return [index for index in running if step.terminated[index] or step.truncated[index]]
 
     def _record(self, live: LiveEpisode) -> EpisodeRecord:
@@ -224,5 +230,50 @@ class Rollout:
             rewards=np.array(live.rewards, np.float32),
             qpos=np.stack([state.qpos for state in live.states]),
             qvel=np.stack([state.qvel for state in live.states]),
+            successes=np.array(live.successes, bool) if min(live.successes) >= 0 else None,
             **self.agent.plans(live),
         )
+
+
+def play_together(
+    rollouts: Sequence[Rollout],
+    episodes: Sequence[Sequence[int]],
+    on_episode: Callable[[int, EpisodeRecord], None],
+    on_step: Callable[[int, int], None] | None = None,
+) -> None:
+    """Play episodes of several rollouts side by side; their agents choose all actions of a step in one call.
+
+    Args:
+        rollouts: each with its own environments; the first one's agent decides for all, so agents must be alike.
+        episodes: of each rollout, by their numbers.
+        on_episode: called with each episode as it ends, and the index of its rollout.
+        on_step: called after each step with (episodes running, episodes finished).
+    """
+    for rollout, numbers in zip(rollouts, episodes, strict=True):
+        rollout.prepare(numbers)
+    finished = 0
+    while True:
+        start = time.perf_counter()
+        running = [rollout.start_waiting() for rollout in rollouts]
+        live = [one for part in running for one in part.values()]
+        if not live:
+            return
+        decided = iter(rollouts[0].agent.decide(live))
+        ended = [
+            rollout.step(part, [next(decided) for _ in part]) for rollout, part in zip(rollouts, running, strict=True)
+        ]
+        for one in live:
+            one.seconds += time.perf_counter() - start
+        for index, (rollout, done) in enumerate(zip(rollouts, ended, strict=True)):
+            for environment in done:
+                with rollout.profile.measure("io"):
+                    on_episode(index, rollout.finish(environment))
+        count = sum(map(len, ended))
+        finished += count
+        if on_step:
+            on_step(len(live) - count, finished)
+
+
+def _stored(observation: np.ndarray) -> np.ndarray:
+    """An observation as it is kept: images as bytes, all else as float32."""
+    return observation.astype(np.uint8 if observation.dtype == np.uint8 else np.float32)

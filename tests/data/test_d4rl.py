@@ -175,8 +175,18 @@ def test_attributes_of_an_unknown_encoding(tmp_path):
     assert str(path) in error.value.message and error.value.hint
 
 
+def test_images_of_bytes_stay_bytes(tmp_path):
+    path = tmp_path / "images.hdf5"
+    images = np.arange(10 * 4 * 4, dtype=np.uint8).reshape(10, 4, 4)
+    with h5py.File(path, "w") as file:
+        file.update({"observations": images, "actions": np.zeros(10, np.int64), "rewards": np.zeros(10)})
+        file["terminals"] = np.arange(10) == 9
+    episodes = read_d4rl(path)
+    assert episodes.observations.dtype == np.uint8 and np.array_equal(episodes.observations, images)
+
+
 BAD_ARRAYS = {
-    "images": ({"observations": np.zeros((10, 8, 8, 3), np.uint8)}, r"observations has shape \(10, 8, 8, 3\)"),
+    "images": ({"observations": np.zeros((10, 8, 8, 3), np.float32)}, r"observations has shape \(10, 8, 8, 3\)"),
     "flat actions": ({"actions": np.zeros(10)}, r"actions has shape \(10,\)"),
     "wide rewards": ({"rewards": np.zeros((10, 2))}, r"rewards has shape \(10, 2\)"),
     "scalar rewards": ({"rewards": np.zeros(())}, r"rewards has shape \(\)"),

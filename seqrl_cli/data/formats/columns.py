@@ -75,7 +75,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     """
     names = ColumnNames.of(columns)
     table = _Table(columns, source, options.finite)
-    observations = table.vectors(_chosen(names, "observations", options.log), options.observation_slice)
+    observations = table.observations(_chosen(names, "observations", options.log), options.observation_slice)
     if not len(observations):
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
     actions = table.actions(_chosen(names, "actions", options.log))
@@ -139,7 +139,7 @@ def _with_resets(
     found: FoundEnds, table: _Table, name: str, observations: NDArray[np.float32], log: ReadingLog
 ) -> FoundEnds:
     """The ends and, as timeouts, the unmarked rows after which the recording goes on from another state."""
-    following = table.vectors(name, observations.shape[1])
+    following = table.observations(name, observations.shape[1])
     if following.shape != observations.shape:
         raise SeqrlError(f"{table.source}: {name} is {following.shape}, not {observations.shape}", LAYOUT_HINT)
     reset = jumps(observations, following)
@@ -187,6 +187,12 @@ class _Table:
     columns: Mapping[str, Column]
     source: str
     finite: bool
+
+    def observations(self, name: str, size: int | None) -> NDArray[Any]:
+        """Vectors ``(n, size)``, or images ``(n, height, width[, channels])`` uint8."""
+        column = self._numbers(name)
+        is_image = column.dtype == np.uint8 and column.ndim in (3, 4) and 0 not in column.shape[1:]
+        return np.asarray(column[:]) if is_image else self.vectors(name, size)
 
     def vectors(self, name: str, size: int | None = None) -> NDArray[np.float32]:
         """An array ``(n, size)``, converted while it is read, so that float64 data is never entirely in memory."""

@@ -7,9 +7,12 @@ episodes are in :mod:`~seqrl_cli.data.formats.episode_ends`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
@@ -43,7 +46,17 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
     with open_hdf5(path, FILE_HINT) as file:
         columns = _columns(file, str(path))
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
-        return read_columns(columns, str(path), options)
+        episodes = read_columns(columns, str(path), options)
+        return replace(episodes, successes=_successes(file, len(episodes.rewards)))
+
+
+def _successes(file: h5py.File, rows: int) -> NDArray[np.bool_] | None:
+    """Whether the task is solved after each step, ``(rows,)``; None if the file does not state it."""
+    infos = file.get("infos")
+    stored = infos.get("success") if isinstance(infos, h5py.Group) else None
+    if not isinstance(stored, h5py.Dataset) or stored.shape != (rows,) or stored.dtype.kind not in "biu":
+        return None
+    return np.asarray(stored[:], np.bool_)
 
 
 def _columns(file: h5py.File, source: str) -> dict[str, Column]:
@@ -84,6 +97,8 @@ def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar |
         write_array(file, "rewards", episodes.rewards)
         write_array(file, "terminals", episodes.terminals)
         write_array(file, "timeouts", episodes.timeouts)
+        if episodes.successes is not None:
+            write_array(file.create_group("infos"), "success", episodes.successes)
         write_attributes(file, attributes)
 
 

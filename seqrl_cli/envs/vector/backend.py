@@ -20,12 +20,14 @@ class EnvSpec:
         num_envs: number of environments (E).
         max_episode_steps: step limit; None = that of ``make_env``.
         observation_size: number of leading observation dimensions to keep; None = all.
+        goals: ``seen`` or ``held-out``, for environments whose goals are split; None = their default.
     """
 
     env_id: str
     num_envs: int
     max_episode_steps: int | None = None
     observation_size: int | None = None
+    goals: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class EnvLayout:
                 ("reward", np.float64),
                 ("terminated", np.bool_),
                 ("truncated", np.bool_),
+                ("success", np.int8),
                 ("qpos", np.float64, (self.nq,)),
                 ("qvel", np.float64, (self.nv,)),
             ]
@@ -97,3 +100,4 @@ def forget_step(rows: np.ndarray) -> None:
     rows["reward"] = 0.0
     rows["terminated"] = False
     rows["truncated"] = False
+    rows["success"] = -1

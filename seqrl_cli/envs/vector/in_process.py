@@ -57,9 +57,12 @@ class InProcessBackend:
         forget_step(self.rows)
         for index in np.flatnonzero(chosen).tolist():
             row = self.rows[index]
-            observation, row["reward"], row["terminated"], row["truncated"], _ = self._envs[index].step(actions[index])
+            observation, row["reward"], row["terminated"], row["truncated"], info = self._envs[index].step(
+                actions[index]
+            )
             with naming_failures(self._env_id, "in a step"):
                 row["observation"] = observation
+                row["success"] = info.get("success", -1)
             self._note_state(index)
 
     def close(self) -> None:
@@ -69,7 +72,7 @@ class InProcessBackend:
 
     def _make(self, spec: EnvSpec) -> Environment:
         """One environment, its observations cut."""
-        env = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps)
+        env = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps, goals=spec.goals)
         try:
             return _cut(env, spec.observation_size)
         except BaseException:

@@ -21,12 +21,14 @@ class Step:
         rewards: ``(E,)`` float64.
         terminated: ``(E,)`` bool, true on the step at which the environment ended the episode.
         truncated: ``(E,)`` bool, true on the step at which the step limit did.
+        successes: ``(E,)`` int8, 1 where the environment reports success, 0 where it reports none, else -1.
     """
 
     observations: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
+    successes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class SeededVectorEnv:
         num_envs: how many episodes can run at the same time (E).
         max_episode_steps: step limit; by default that of ``make_env``.
         observation_size: number of leading observation dimensions to keep, as in the data; None = all.
+        goals: ``seen`` or ``held-out``, for environments whose goals are split; None = their default.
         backend: makes the environments, here or in a process of their own (``SubprocessBackend``).
 
     Raises:
@@ -58,10 +61,11 @@ class SeededVectorEnv:
         *,
         max_episode_steps: int | None = None,
         observation_size: int | None = None,
+        goals: str | None = None,
         backend: Callable[[EnvSpec], EnvBackend] = InProcessBackend,
     ) -> None:
         assert num_envs > 0
-        self._backend = backend(EnvSpec(env_id, num_envs, max_episode_steps, observation_size))
+        self._backend = backend(EnvSpec(env_id, num_envs, max_episode_steps, observation_size, goals))
         self._running = np.zeros(num_envs, np.bool_)
         layout = self._backend.layout
         self.spaces = layout.spaces  # of one environment
@@ -102,7 +106,7 @@ class SeededVectorEnv:
         self._backend.step(actions, chosen)
         rows = self._backend.rows
         self._running &= ~(rows["terminated"] | rows["truncated"])
-        return Step(*(rows[name].copy() for name in ("observation", "reward", "terminated", "truncated")))
+        return Step(*(rows[name].copy() for name in ("observation", "reward", "terminated", "truncated", "success")))
 
     def states(self) -> list[SimulatorState]:
         """The simulator state of each environment, as copies; empty arrays where it is not a MuJoCo one."""
