@@ -44,6 +44,7 @@ class DatasetRef:
         folder: its folder in the run directory.
         store: the run directory, with its network access.
         file: its ``dataset.h5``.
+        suite: what the user typed, if a suite was part of it; it names the folder of several datasets.
     """
 
     id: str
@@ -51,6 +52,7 @@ class DatasetRef:
     folder: DatasetFolder
     store: RunStore
     file: DatasetFile
+    suite: str | None = None
 
     @classmethod
     def of(cls, name: str, spec: DatasetSpec, store: RunStore) -> DatasetRef:
@@ -62,6 +64,11 @@ class DatasetRef:
     def datasets(self) -> tuple[str, ...]:
         """The ids of the datasets that it consists of."""
         return (self.id,)
+
+    @property
+    def members(self) -> tuple[DatasetRef, ...]:
+        """The datasets that it consists of."""
+        return (self,)
 
     @property
     def exists(self) -> bool:

@@ -17,6 +17,7 @@ from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import DatasetSpec, named_datasets, resolve, spec_of_file
+from seqrl_cli.data.suites import expand, has_suite, suites
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.layout import RESERVED
@@ -32,9 +33,8 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     """
     known = named_datasets()
     dataset = dataset if dataset in known else _stored_name(store, dataset)
-    if "+" in dataset and not _is_users_path(store, dataset):
-        parts = split_mixture(dataset, lambda name: name in known or store.dataset(name).dataset.exists())
-        return DatasetMixture.of_parts([locate(store, part) for part in parts], store)
+    if ("+" in dataset or dataset in suites()) and not _is_users_path(store, dataset):
+        return _locate_several(store, dataset)
     folder = store.dataset(dataset)
     if dataset not in known and folder.dataset.exists():
         file = DatasetFile(folder.dataset)
@@ -46,10 +46,19 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     return DatasetRef.of(spec.id, spec, store)
 
 
+def _locate_several(store: RunStore, joined: str) -> DatasetRef:
+    """The datasets and suites that a user joined with ``+``."""
+    known = named_datasets()
+    names = split_mixture(joined, lambda name: name in known or store.dataset(name).dataset.exists())
+    suite = joined if has_suite(names) else None
+    return DatasetMixture.of_parts([locate(store, part) for part in (expand(names) if suite else names)], store, suite)
+
+
 def find_stored(store: RunStore, dataset: str) -> DatasetRef | None:
     """The dataset that a run's record names; None if its data is not in the run directory."""
+    is_mixture = "+" in dataset or dataset in suites()
     try:
-        if "+" not in dataset and not store.dataset(dataset).dataset.exists():
+        if not is_mixture and not store.dataset(dataset).dataset.exists():
             return None
         ref = locate(store, dataset)
         return ref if ref.exists else None

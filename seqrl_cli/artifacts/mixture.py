@@ -44,8 +44,13 @@ class DatasetMixture(DatasetRef):
     parts: tuple[DatasetRef, ...] = ()
 
     @classmethod
-    def of_parts(cls, parts: Iterable[DatasetRef], store: RunStore) -> DatasetMixture:
+    def of_parts(cls, parts: Iterable[DatasetRef], store: RunStore, suite: str | None = None) -> DatasetMixture:
         """The mixture of some datasets in a run directory.
+
+        Args:
+            parts: the datasets.
+            store: the run directory.
+            suite: what the user typed, if a suite was part of it.
 
         Raises:
             UsageError: a dataset is named twice.
@@ -55,10 +60,10 @@ class DatasetMixture(DatasetRef):
         twice = next((name for name in ids if ids.count(name) > 1), None)
         if twice is not None:
             raise UsageError(f"{twice} is named twice in {'+'.join(ids)}", "name each dataset of a mixture once")
-        name = mixture_name(ids)
+        name = suite or mixture_name(ids)
         spec = DatasetSpec(name, "mixture", env_id=_agreed(part.env_id for part in parts))
         folder = store.dataset(name)
-        return cls(name, spec, folder, store, DatasetFile(folder.dataset), parts)
+        return cls(name, spec, folder, store, DatasetFile(folder.dataset), suite, parts)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -134,6 +139,11 @@ class DatasetMixture(DatasetRef):
             episodes.spaces.require_fit(part.id, first, self.parts[0].id, _MISMATCH_HINT)
             first.require_fit(self.parts[0].id, episodes.spaces, part.id, _MISMATCH_HINT)
         return replace(Episodes.concatenate(loaded), declared=reduce(Spaces.union, (one.spaces for one in loaded)))
+
+    @property
+    def members(self) -> tuple[DatasetRef, ...]:
+        """The parts."""
+        return self.parts
 
     def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
         """The episodes of all parts, with NaN and infinities, and what the parts agree on.

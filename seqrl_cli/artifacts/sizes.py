@@ -12,6 +12,7 @@ from seqrl_cli.behaviour.library import load_behaviour
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError
 
@@ -96,6 +97,8 @@ def _sum(parts: list[Sizes]) -> Sizes:
 
 def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
     spec = dataset.spec
+    if task := task_of(spec.env_id if spec.source == "sim" else None):
+        return data.transitions or task.transitions
     if spec.source == "sim" and spec.family and spec.quality:
         return data.transitions or int(load_behaviour(spec.family).datasets[spec.quality]["transitions"])
     if not (spec.source == "d4rl" and spec.family and spec.id.endswith("-v2")):

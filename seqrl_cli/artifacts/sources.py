@@ -15,10 +15,12 @@ from seqrl_cli.artifacts.dataset_settings import (
 )
 from seqrl_cli.artifacts.fetch import fetch_file, without_network
 from seqrl_cli.behaviour.qualities import collect_quality
+from seqrl_cli.behaviour.scripted import collect_task
 from seqrl_cli.config.extras import is_installed
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
@@ -67,13 +69,15 @@ def load_source(
 
 
 def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDataset:
-    assert spec.family is not None and spec.quality is not None
-    console.note(f"simulating {spec.id} in MuJoCo")
+    console.note(f"simulating {spec.id}")
     stopped = when_interrupted(f"interrupted; nothing of {spec.id} was kept", "the same command starts over")
     with stopped, console.progress(f"simulating {spec.id}", "steps") as update:
-        collected = collect_quality(
-            spec.family, spec.quality, transitions=data.transitions, seed=data.seed or 0, progress=update
-        )
+        size, seed = data.transitions, data.seed or 0
+        if task := task_of(spec.env_id):
+            collected = collect_task(task, transitions=size, seed=seed, progress=update)
+        else:
+            assert spec.family is not None and spec.quality is not None
+            collected = collect_quality(spec.family, spec.quality, transitions=size, seed=seed, progress=update)
     return collected.episodes, collected.attributes
 
 

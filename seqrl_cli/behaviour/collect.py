@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,18 +89,22 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
     """
     observation, _ = env.reset(seed=int(rng.integers(2**31)))
     rows: list[tuple[np.ndarray, np.ndarray, float]] = []
+    successes: list[bool] = []
     terminated = truncated = False
     while not (terminated or truncated):
         action = policy.act(observation, rng)
-        following, reward, terminated, truncated, _ = env.step(action)
+        following, reward, terminated, truncated, info = env.step(action)
         rows.append((observation, action, float(reward)))
+        if "success" in info:
+            successes.append(bool(info["success"]))
         observation = following
     observations, actions, rewards = zip(*rows, strict=True)
     if not (np.isfinite(observations).all() and np.isfinite(rewards).all()):
         message = f"{environment_name(env)} gave observations or rewards that are not finite: it diverged"
         raise SeqrlError(message, "another --seed plays other episodes")
     last = np.arange(len(rows)) == len(rows) - 1
-    return Episodes.from_flags(observations, actions, rewards, last & terminated, last & (not terminated))
+    episode = Episodes.from_flags(observations, actions, rewards, last & terminated, last & (not terminated))
+    return replace(episode, successes=np.array(successes)) if len(successes) == len(rows) else episode
 
 
 def available_cores() -> int:
@@ -156,10 +160,11 @@ def _until(episodes: Episodes, rows: int) -> Episodes:
 
 def _cut(episodes: Episodes, rows: int) -> Episodes:
     """The first ``rows`` rows; an episode that is cut ends in a timeout."""
-    return Episodes.from_flags(
+    cut = Episodes.from_flags(
         episodes.observations[:rows],
         episodes.actions[:rows],
         episodes.rewards[:rows],
         episodes.terminals[:rows],
         episodes.timeouts[:rows],
     )
+    return cut if episodes.successes is None else replace(cut, successes=episodes.successes[:rows])

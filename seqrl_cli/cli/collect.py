@@ -13,7 +13,7 @@ Env = Annotated[
     str,
     typer.Argument(
         metavar="ENV",
-        help="hopper, halfcheetah, walker2d, ant, or a gymnasium id.",
+        help="hopper, halfcheetah, walker2d, ant, a task such as metaworld/hammer-v3, or a gymnasium id.",
         autocompletion=complete.environments,
     ),
 ]
@@ -21,7 +21,7 @@ Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        help="random, medium, expert, or a trained run (default: medium, if shipped).",
+        help="random, medium, expert, scripted, or a trained run (default: what ships).",
         autocompletion=complete.policies,
     ),
 ]

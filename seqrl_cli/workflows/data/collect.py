@@ -21,6 +21,7 @@ from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.behaviour.qualities import describe as describe_collection
 from seqrl_cli.behaviour.qualities import named_policy
+from seqrl_cli.behaviour.scripted import has_scripted_policy, scripted_parts
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
@@ -36,6 +37,7 @@ from seqrl_cli.workflows.data.download import DatasetReport, summarize
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 
 SHIPPED = ("expert", "medium")
+SCRIPTED = "scripted"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class CollectRequest:
     Attributes:
         store: the run directory.
         env: a family with shipped policies, or a gymnasium id.
-        policy: ``expert``, ``medium``, ``random``, or a trained run; None = ``medium`` where one ships.
+        policy: ``expert``, ``medium``, ``scripted``, ``random``, or a trained run; None = ``medium`` or ``scripted``
+            where one ships.
         transitions: size of the dataset.
         seed: the same seed gives the same data.
         name: dataset id; None = ``collected/<env>-<policy>``, with ``-`` for what a name cannot have.
@@ -74,11 +77,16 @@ class CollectRequest:
 
     @property
     def policy_name(self) -> str:
-        """``expert``, ``medium``, ``random``, or the name of a trained run.
+        """``expert``, ``medium``, ``scripted``, ``random``, or the name of a trained run.
 
         Raises:
             UsageError: a shipped policy, or none, was requested, but none ships for this environment.
         """
+        is_scripted = has_scripted_policy(self.env_id)
+        if self.policy == SCRIPTED and not is_scripted:
+            raise UsageError(f"no scripted policy ships for {self.env}", f"seqrl collect {self.env} --policy random")
+        if is_scripted and self.policy is None:
+            return SCRIPTED
         if self.family is None and self.policy in (None, *SHIPPED):
             missing = f"{self.policy} policy" if self.policy else "policy"
             close = nearest(self.env, [*list_families(), *(load_behaviour(name).env_id for name in list_families())])
@@ -162,10 +170,9 @@ def _make_player(
         SeqrlError: there is no such environment or run, or the run belongs to another environment.
     """
     policy = request.policy_name
-    if policy in (*SHIPPED, "random"):
+    if policy in (*SHIPPED, SCRIPTED, "random"):
         make_env(request.env_id).close()
-        factory = uniform_factory(request.env_id) if policy == "random" else named_policy(str(request.family), policy)
-        parts = [Part(factory, 1.0)]
+        parts = _parts(request, policy)
         size, seed, workers = request.transitions, request.seed, request.workers
         return lambda progress: collect(request.env_id, parts, size, seed, workers=workers, progress=progress)
     session = open_session(PlanRequest(request.store, policy, seed=request.seed), on_warning)
@@ -173,6 +180,15 @@ def _make_player(
         message = f"{session.run.path} plans in {session.env_id}, not in {request.env_id}"
         raise SeqrlError(message, f"seqrl collect {session.env_id} --policy {policy}")
     return partial(_play_run, session, request)
+
+
+def _parts(request: CollectRequest, policy: str) -> list[Part]:
+    """The policies of a dataset by name, with their shares."""
+    if policy == SCRIPTED:
+        return scripted_parts(request.env_id)
+    if policy == "random":
+        return [Part(uniform_factory(request.env_id), 1.0)]
+    return [Part(named_policy(str(request.family), policy), 1.0)]
 
 
 def _play_run(session: PlanSession, request: CollectRequest, progress: Callable[..., None]) -> Episodes:

@@ -1,0 +1,68 @@
+"""Written controllers for tasks of the DeepMind Control Suite: linear feedback, energy pumping and Jacobian control.
+
+Each maps an observation in the layout of :mod:`seqrl_cli.envs.domains.dmc` to an action, which is clipped afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqrl_cli.envs.domains.dmc import STARTS
+
+Controller = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+_GRAVITY = 9.81
+_POLE_INERTIA = 1.5  # of a thin pole, over its mass and half its length: 2/3 of its length, in units of 1/gravity
+_LINK_LENGTH = 0.12  # of the reacher's two links, in metres
+
+
+def _read(observation: NDArray[np.float64], kind: str, size: int) -> NDArray[np.float64]:
+    start = STARTS[kind]
+    return observation[start : start + size]
+
+
+def balance_pole(observation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear feedback that keeps the pole of ``cartpole`` upright and the cart in the middle."""
+    x, cosine, sine = _read(observation, "position", 3)
+    x_speed, angle_speed = _read(observation, "velocity", 2)
+    angle = np.arctan2(sine, cosine)
+    return np.array([0.3 * x + 0.6 * x_speed + 6 * angle + 1.5 * angle_speed])
+
+
+def swing_up_pole(observation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pump energy into the pole of ``cartpole`` until it is nearly upright (Åström and Furuta 2000); then balance."""
+    x, cosine, _ = _read(observation, "position", 3)
+    if cosine > 0.8:
+        return balance_pole(observation)
+    x_speed, angle_speed = _read(observation, "velocity", 2)
+    missing = cosine - 1 + angle_speed**2 / (2 * _POLE_INERTIA * _GRAVITY)
+    return np.array([missing * np.sign(angle_speed * cosine) - 0.3 * x - 0.15 * x_speed])
+
+
+def hold_point(observation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pull the mass of ``point_mass-easy`` to the middle: proportional and derivative control."""
+    return -32 * _read(observation, "position", 2) - 12 * _read(observation, "velocity", 2)
+
+
+def reach_target(observation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Pull the finger of ``reacher`` to the target: the transposed Jacobian of its two links, with damping."""
+    first, second = _read(observation, "position", 2)
+    to_target, speed = _read(observation, "to_target", 2), _read(observation, "velocity", 2)
+    outer = _LINK_LENGTH * np.array([-np.sin(first + second), np.cos(first + second)])
+    inner = _LINK_LENGTH * np.array([-np.sin(first), np.cos(first)])
+    jacobian = np.stack([inner + outer, outer], axis=1)
+    return 80 * jacobian.T @ to_target - 0.25 * speed
+
+
+CONTROLLERS: dict[str, Controller] = {
+    "dmc/cartpole-balance": balance_pole,
+    "dmc/cartpole-balance_sparse": balance_pole,
+    "dmc/cartpole-swingup": swing_up_pole,
+    "dmc/point_mass-easy": hold_point,
+    "dmc/reacher-easy": reach_target,
+    "dmc/reacher-hard": reach_target,
+}
+"""By environment."""
