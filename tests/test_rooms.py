@@ -65,7 +65,8 @@ FAMILY = {"models/decoding", "models/native"}
 NESTED = {
     "data/formats": {"data/download", "data/safe_pickle"},
     "models/decoding": {"models/native"},
-    **dict.fromkeys(("models/gpt", "models/retnet", "models/decision"), FAMILY),
+    **dict.fromkeys(("models/gpt", "models/retnet"), FAMILY),
+    "models/decision": {*FAMILY, "models/encoders"},
 }
 NESTED_ROOMS = ("console", "data", "envs", "models", "reports")
 

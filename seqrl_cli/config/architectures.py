@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Trait = Literal["planner", "policy", "return-conditioned", "explores", "recurrent"]
+Trait = Literal["planner", "policy", "multi-task", "return-conditioned", "explores", "recurrent"]
 """What architectures can have in common: a key of the configuration belongs to all architectures with its trait."""
 
 
@@ -26,7 +26,7 @@ class Kind:
             gives the number of updates. Otherwise it stays constant after the warm-up, and a run can be continued.
     """
 
-    name: Literal["planner", "policy"]
+    name: Literal["planner", "policy", "multi-task"]
     reads: str
     named_by: tuple[str, ...]
     paper_schedule: bool
@@ -37,6 +37,9 @@ PLANNER = Kind("planner", "tokens", ("horizon", "beam_width", "max_context_trans
 
 POLICY = Kind("policy", "data", ("target_return", "max_context_transitions"), paper_schedule=False)
 """Models that predict actions themselves."""
+
+MULTI_TASK = Kind("multi-task", "data", ("max_context_transitions",), paper_schedule=False)
+"""Models that predict the actions of many tasks, with a target return for each."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,16 @@ _ENTRIES = (
         model="seqrl_cli.models.decision.implementations:BC",
         presets="policies/bc.yaml",
         no_exploration="it is not conditioned on a return",
+    ),
+    Architecture(
+        "mddt",
+        MULTI_TASK,
+        "multi-domain Decision Transformer",
+        "cross-entropy (nats per action token)",
+        section="seqrl_cli.config.model_sections:MultiDomainSection",
+        model="seqrl_cli.models.decision.implementations:MDDT",
+        presets="policies/mddt.yaml",
+        no_exploration="it is trained on many tasks at once",
     ),
 )
 

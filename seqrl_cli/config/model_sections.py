@@ -158,6 +158,44 @@ class BehaviourCloningSection(PolicySection):
         return {"n_layer": self.n_layer, "width": self.width, "dropout": self.residual_dropout}
 
 
+# Layers, heads and width of the sizes that L2M names (arXiv 2306.14884, appendix).
+SIZES = {
+    "tiny": (1, 2, 128),
+    "small": (3, 4, 256),
+    "medium": (4, 8, 512),
+    "mediumplus": (6, 12, 768),
+    "large": (8, 12, 768),
+    "largeplus": (8, 16, 1024),
+    "huge": (10, 20, 1280),
+    "hugeplus": (24, 16, 1024),
+}
+
+
+class MultiDomainSection(AttentionSection):
+    """The multi-domain Decision Transformer."""
+
+    arch: Literal["mddt"] = "mddt"
+    named_size: Literal[tuple(SIZES)] | None = Field(  # type: ignore[valid-type]
+        None, description="mddt: layers, heads and width by name; null = as given"
+    )
+    bins: int = Field(64, ge=2, le=4096, description="mddt: bins per action dimension")
+    scale: Literal["linear", "mu-law"] = Field("linear", description="mddt: bins of equal width, or finer near 0")
+    hide_actions: bool = Field(True, description="mddt: hide past actions, which the model would copy")
+    image_encoder: Literal["impala", "nature"] = Field("impala", description="mddt: network that reads images")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_by_name(cls, values: Any) -> Any:
+        name = values.get("named_size") if isinstance(values, dict) else None
+        if name not in SIZES:
+            return values
+        return {**values, **dict(zip(("n_layer", "n_head", "width"), SIZES[name], strict=True))}
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the model's constructor that do not depend on the data."""
+        return {**self.model_dump(exclude={"arch", "sequence_length", "named_size"}), "context": self.sequence_length}
+
+
 def section_of(arch: str) -> type[ModelSection]:
     """The class of an architecture's section ``model``."""
     module, _, name = ARCHITECTURES[arch].section.partition(":")

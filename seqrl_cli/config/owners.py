@@ -14,13 +14,14 @@ from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT, in_words, nam
 from seqrl_cli.config.model_sections import model_sections
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.section import Owned, Section, marks
-from seqrl_cli.config.sections import DataConfig, OnlineConfig, PolicyConfig, TrainConfig
+from seqrl_cli.config.sections import DataConfig, OnlineConfig, PolicyConfig, TasksConfig, TrainConfig
 from seqrl_cli.errors import nearest
 
 _SECTIONS: dict[str, type[Section]] = {
     "data": DataConfig,
     "train": TrainConfig,
     "policy": PolicyConfig,
+    "tasks": TasksConfig,
     "plan": PlanConfig,
     "online": OnlineConfig,
 }

@@ -96,6 +96,12 @@ class PlanConfig(SearchConfig):
     target_return: Annotated[float | None, Owned("return-conditioned"), InName("RTG", always=True)] = Field(
         None, description="dt, odt: target return; null = the dataset's best"
     )
+    decode: Annotated[Literal["mean", "argmax", "sample"], Owned("multi-task"), InName("")] = Field(
+        "mean", description="mddt: an action is the mean over its bins, the likeliest bin, or a sampled one"
+    )
+    goals: Annotated[Literal["held-out", "seen"], InName("")] = Field(
+        "held-out", description="metaworld: goals that no dataset made here contains, or those of the data"
+    )
     max_steps: Annotated[int | None, InName("steps")] = Field(
         None, ge=1, description="step limit of an episode; null = the environment's"
     )

@@ -17,7 +17,7 @@ from seqrl_cli.config.model_sections import GPTSection, ModelSection, model_sect
 from seqrl_cli.config.owners import describe_foreign_key, own_model_keys, owned_keys
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.section import Section
-from seqrl_cli.config.sections import DataConfig, OnlineConfig, PolicyConfig, TrainConfig
+from seqrl_cli.config.sections import DataConfig, OnlineConfig, PolicyConfig, TasksConfig, TrainConfig
 
 if TYPE_CHECKING:
     AnyModelSection = ModelSection
@@ -41,6 +41,7 @@ class Config(Section):
     model: AnyModelSection = GPTSection()
     train: TrainConfig = TrainConfig()
     policy: PolicyConfig = PolicyConfig()
+    tasks: TasksConfig = TasksConfig()
     plan: PlanConfig = PlanConfig()
     online: OnlineConfig = OnlineConfig()
 

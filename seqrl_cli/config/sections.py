@@ -1,4 +1,4 @@
-"""The sections ``data``, ``train``, ``policy`` and ``online``: each key with its type, its default and its owners.
+"""The sections ``data``, ``train``, ``policy``, ``tasks`` and ``online``: keys with types, defaults and owners.
 
 Defaults are the Trajectory Transformer's base values (Janner et al., arXiv 2106.02039, and the configuration file of
 its release).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.section import Owned, Section
@@ -122,3 +122,35 @@ class OnlineConfig(Section):
     eval_episodes: int = Field(10, ge=1, description="episodes per evaluation, by the policy's mode")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's, or 1000")
+
+
+class TasksConfig(Section):
+    """Training on many tasks; defaults are L2M's (arXiv 2306.14884), at a size for two cores."""
+
+    OWNER = "multi-task"
+
+    mixing: Literal["joined", "alternating", "weighted"] = Field(
+        "joined", description="domains of an update: all, one after the other, or one drawn by weight"
+    )
+    weights: dict[str, float] = Field({}, description="weights of domains, for example {dmc: 2}; 1 where not given")
+    sampling: Literal["length", "uniform", "return", "success"] = Field(
+        "length", description="probability of an episode: by length, equal, by return, or equal among successes"
+    )
+    top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of each task's steps, best episodes first")
+    optimizer: Literal["adamw", "lamb"] = Field("adamw", description="lamb decays all parameters, adamw only matrices")
+    curve: Literal["constant", "cosine", "restarts", "step", "exponential"] = Field(
+        "cosine", description="learning rate after the warm-up"
+    )
+    warmup_updates: int = Field(100, ge=0, description="updates over which the learning rate rises")
+    final_rate: float = Field(0.05, ge=0.0, le=1.0, description="last learning rate, as a fraction of the highest")
+    accumulate: int = Field(1, ge=1, description="batches whose gradients make one update")
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0, description="probability that targets give to all tokens alike")
+    augmentation: Literal["none", "crop"] = Field("none", description="of images: shifts by up to four pixels")
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_are_positive(cls, weights: dict[str, float]) -> dict[str, float]:
+        for name, weight in weights.items():
+            if weight <= 0:
+                raise ValueError(f"the weight of {name} is {weight:g}, not above 0")
+        return weights

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.architectures import ARCHITECTURES, names_with
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.json_text import parse_json
 
@@ -233,7 +233,7 @@ class Spaces:
             what = f"the actions of {name} are discrete ({self.action.n} choices)"
         else:
             what = f"{name} has {self.text}"
-        *first, last = ARCHITECTURES
+        *first, last = (name for name in ARCHITECTURES if name not in names_with("multi-task"))
         models = f"{', '.join(first)} and {last}"
         raise UnsupportedSpacesError(f"{what}, but the models {models} take vectors of continuous numbers only", hint)
 

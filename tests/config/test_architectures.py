@@ -20,6 +20,7 @@ from seqrl_cli.models.implementation import architecture_of_weights, implementat
 from seqrl_cli.runs.layout import RunFolder
 
 RUNS = Path(__file__).parents[1] / "golden/data/runs"
+NEWER = ("mddt",)  # than the version that wrote the stored runs
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -39,6 +40,8 @@ def test_its_presets_resolve_and_its_configuration_is_read_again(arch, tmp_path)
 
 
 def test_its_old_run_is_loaded(arch):
+    if arch in NEWER:
+        pytest.skip("no earlier version has it")
     folder = next(path.parent for path in sorted(RUNS.glob(f"**/{arch}-s42/run.json")))
     trained = load_trained(RunFolder(folder), torch.device("cpu"))
     assert trained.record.arch == trained.config.model.arch == arch

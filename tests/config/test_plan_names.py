@@ -45,7 +45,7 @@ ANOTHER: dict[str, Any] = {
     **{"episodes": 3, "envs": 2, "horizon": 7, "beam_width": 9, "n_expand": 3, "k_obs": None, "k_act": 4},
     **{"cdf_obs": 0.2, "cdf_act": None, "percentile": 0.75, "max_context_transitions": 8, "target_return": 900.0},
     **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "recurrent"},
-    **{"precision": "bf16", "engine": "torch", "max_steps": 9},
+    **{"precision": "bf16", "engine": "torch", "max_steps": 9, "decode": "argmax", "goals": "seen"},
 }
 HARMLESS = {"episodes", "envs", "engine"}  # they change no episode
 BLIND = {"max_context_transitions"}  # a bc sees one step whatever it is

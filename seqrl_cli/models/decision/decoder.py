@@ -113,7 +113,7 @@ class TransformerDecoder:
         self.outputs = len(merged_weight(policy.head))
         self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
         make = fastest_linear(device)
-        self.blocks = [_PolicyLayer(block, make) for block in policy.blocks if isinstance(block, Block)]
+        self.blocks = [PolicyLayer(block, make) for block in policy.blocks if isinstance(block, Block)]
         self.embed_return, self.embed_observation, self.embed_action, self.head = (
             make(*merged(linear))
             for linear in (policy.embed_return, policy.embed_observation, policy.embed_action, policy.head)
@@ -194,7 +194,7 @@ class TransformerDecoder:
         return x[:, 0], cache
 
 
-class _PolicyLayer:
+class PolicyLayer:
     """A transformer block whose linear layers process the rows of all episodes together."""
 
     def __init__(self, block: Block, make: MakeLinear) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decision_transformer import DecisionTransformer
 from seqrl_cli.models.decision.decoder import CloningDecoder, PolicyDecoder, TransformerDecoder
+from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.models.implementation import Implementation, State
 
 
@@ -24,6 +25,11 @@ class PolicyImplementation(Implementation):
     decoder: Callable[[Any, int], PolicyDecoder]
 
 
+def _is_single_task(state: State) -> bool:
+    """Whether weights are a Decision Transformer's for one task."""
+    return "embed_return.weight" in state and "embed_kind.weight" not in state
+
+
 def _is_stochastic(state: State) -> bool:
     """Whether the head of a Decision Transformer also predicts standard deviations."""
     return len(state["head.bias"]) == 2 * state["embed_action.weight"].shape[1]
@@ -32,13 +38,13 @@ def _is_stochastic(state: State) -> bool:
 DT = PolicyImplementation(
     model=DecisionTransformer,
     make=partial(DecisionTransformer, stochastic=False),
-    owns=lambda state: "embed_return.weight" in state and not _is_stochastic(state),
+    owns=lambda state: _is_single_task(state) and not _is_stochastic(state),
     decoder=TransformerDecoder,
 )
 ODT = PolicyImplementation(
     model=DecisionTransformer,
     make=partial(DecisionTransformer, stochastic=True),
-    owns=lambda state: "embed_return.weight" in state and _is_stochastic(state),
+    owns=lambda state: _is_single_task(state) and _is_stochastic(state),
     decoder=TransformerDecoder,
 )
 BC = PolicyImplementation(
@@ -46,4 +52,9 @@ BC = PolicyImplementation(
     make=BehaviourCloning,
     owns=lambda state: "hidden.0.0.weight" in state,
     decoder=lambda policy, context: CloningDecoder(policy),
+)
+MDDT = Implementation(
+    model=MultiDomainTransformer,
+    make=MultiDomainTransformer,
+    owns=lambda state: "embed_kind.weight" in state and "embed_return.weight" in state,
 )

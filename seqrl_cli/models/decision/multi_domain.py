@@ -1,0 +1,240 @@
+"""The multi-domain Decision Transformer: one model for tasks of different observations and actions.
+
+After L2M's MDDT (Schmied et al. 2023, arXiv 2306.14884, section 4), which follows the Multi-Game Decision Transformer
+and Gato. What is unusual about it:
+
+- a step is the tokens ``state, return-to-go, a_1 … a_K, reward``; ``a_1`` is predicted at the return-to-go and ``a_k``
+  at ``a_{k-1}``, so an action costs K predictions;
+- all tasks share one head over bins and discrete choices; a task uses its part of the ids only;
+- a batch has tasks with equal observations and equally many action dimensions, so nothing is padded in a step;
+- past actions can be hidden from later steps (``hide_actions``). A model that sees them copies them instead of reading
+  the state, since they predict the next action well in the data but not in the loop (de Haan et al. 2019, arXiv
+  1905.11979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.block import Block, initialize_layers
+from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
+from seqrl_cli.models.decision.action_tokens import ActionTokens, Scale
+from seqrl_cli.models.dropout import Dropout
+from seqrl_cli.models.encoders.image import NETWORKS, ImageEncoder, channels_of
+from seqrl_cli.models.encoders.vector import VectorEncoder
+
+BEFORE_ACTIONS = 2  # tokens of a step before its actions: state and return-to-go
+
+
+@dataclass(frozen=True)
+class TaskWindows:
+    """Windows of tasks with equal observations and equally many action dimensions.
+
+    Attributes:
+        observations: (batch, time, *shape).
+        returns_to_go: (batch, time), divided by the domain's reward scale.
+        actions: (batch, time, K) int64 ids.
+        rewards: (batch, time), divided by the domain's reward scale.
+        timesteps: (batch, time) int64, steps since the start of the episode.
+        bodies: (batch,) int64, the number of the body among those of the input.
+    """
+
+    observations: Tensor
+    returns_to_go: Tensor
+    actions: Tensor
+    rewards: Tensor
+    timesteps: Tensor
+    bodies: Tensor
+
+
+@dataclass(frozen=True)
+class Input:
+    """What some tasks observe.
+
+    Attributes:
+        shape: of an observation.
+        bodies: names of the bodies whose vectors are standardised apart; images have one.
+    """
+
+    shape: tuple[int, ...]
+    bodies: tuple[str, ...]
+
+
+class MultiDomainTransformer(nn.Module):
+    """A transformer that predicts actions, one dimension at a time, for tasks of several domains.
+
+    Args:
+        inputs: by name; each has its own encoder.
+        context: most steps of a window.
+        bins: ids of continuous numbers.
+        choices: ids of discrete choices; 0 if no task has discrete actions.
+        scale: spacing of the bins.
+        max_action_dim: most numbers per action.
+        max_timestep: number of time embeddings; later steps use the last.
+        hide_actions: whether a step's actions are hidden from later steps.
+        image_encoder: ``impala`` or ``nature``.
+        n_layer: blocks.
+        n_head: attention heads; must divide ``width``.
+        width: length of the hidden vectors.
+        embedding_dropout: fraction of embedded numbers dropped in training.
+        residual_dropout: fraction of each half block's output dropped in training.
+        attention_dropout: fraction of attention weights dropped in training.
+        generator: source of the initial weights; the global one when None.
+
+    Raises:
+        SeqrlError: the arguments make no model.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: Mapping[str, Input],
+        context: int = 5,
+        bins: int = 64,
+        choices: int = 18,
+        scale: Scale = "linear",
+        max_action_dim: int = 6,
+        max_timestep: int = 1000,
+        hide_actions: bool = True,
+        image_encoder: str = "impala",
+        n_layer: int = 2,
+        n_head: int = 2,
+        width: int = 64,
+        embedding_dropout: float = 0.0,
+        residual_dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        require_positive(context=context, bins=bins, max_action_dim=max_action_dim, max_timestep=max_timestep)
+        require_positive(n_layer=n_layer, n_head=n_head, width=width)
+        require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
+        require_divisible(n_head, width=width)
+        self.tokens = ActionTokens(choices, bins, scale)
+        self.context = self.max_context = context
+        self.max_action_dim = max_action_dim
+        self.hide_actions = hide_actions
+
+        self.encoders = nn.ModuleDict({name: _encoder(one, width, image_encoder) for name, one in inputs.items()})
+        self.embed_return = nn.Linear(1, width)
+        self.embed_reward = nn.Linear(1, width)
+        self.embed_action = nn.Embedding(self.tokens.size, width)
+        self.embed_kind = nn.Embedding(BEFORE_ACTIONS + max_action_dim + 1, width)
+        self.embed_time = nn.Embedding(max_timestep, width)
+        self.norm_embedding = nn.LayerNorm(width)
+        self.dropout = Dropout(embedding_dropout)
+        sizes = (width, n_head, residual_dropout, attention_dropout)
+        self.blocks = nn.ModuleList(Block(*sizes, functional.relu) for _ in range(n_layer))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, self.tokens.size)
+        initialize(self, generator)
+
+    def forward(self, name: str, windows: TaskWindows) -> Tensor:
+        """The logits of all ids for each number of each action, (batch, time, K, ids).
+
+        A prediction sees what comes before it in the window; so padding belongs after the real steps.
+
+        Args:
+            name: the input that the observations belong to.
+            windows: at most ``context`` steps.
+
+        Raises:
+            SeqrlError: the windows are too long.
+        """
+        batch, time, action_dim = windows.actions.shape
+        if time > self.context:
+            message = f"{time} steps are more than the model's context {self.context}"
+            raise SeqrlError(message, "shorten the evaluation context, or train a model with a longer one")
+        x = self.dropout(self.embed(name, windows).flatten(1, 2))
+        visible = visible_tokens(time, action_dim, self.hide_actions, x.device)
+        for block in self.blocks:
+            x = block(x, visible)
+        # the tokens at which a_1 … a_K are predicted
+        x = x.unflatten(1, (time, -1))[:, :, BEFORE_ACTIONS - 1 : BEFORE_ACTIONS - 1 + action_dim]
+        logits: Tensor = self.head(self.norm(x))
+        return logits
+
+    def embed(self, name: str, windows: TaskWindows) -> Tensor:
+        """Inputs of the first block, (batch, time, K + 3, width): state, return-to-go, actions, reward."""
+        observed = self.encoders[name](windows.observations, windows.bodies)
+        promised = self.embed_return(windows.returns_to_go.unsqueeze(-1))
+        earned = self.embed_reward(windows.rewards.unsqueeze(-1))
+        acted = self.embed_action(windows.actions)
+        tokens = torch.cat([torch.stack([observed, promised], dim=2), acted, earned.unsqueeze(2)], dim=2)
+        return self.place(tokens, self.kinds(windows.actions.shape[-1]), windows.timesteps.unsqueeze(2))
+
+    def place(self, tokens: Tensor, kinds: Tensor, timesteps: Tensor) -> Tensor:
+        """Add to embedded tokens (..., tokens, width) what kinds they are and when they are, and normalise them.
+
+        Args:
+            tokens: embedded.
+            kinds: (tokens,), from :meth:`kinds`.
+            timesteps: (..., 1) or (..., tokens), steps since the start of the episode.
+        """
+        times = self.embed_time(timesteps.clamp(max=self.embed_time.num_embeddings - 1))
+        normed: Tensor = self.norm_embedding(tokens + self.embed_kind(kinds) + times)
+        return normed
+
+    def kinds(self, action_dim: int) -> Tensor:
+        """The kinds of a step's tokens, (K + 3,); a reward's is the last, whatever the number of action dimensions."""
+        last = self.embed_kind.num_embeddings - 1
+        numbers = [*range(BEFORE_ACTIONS + action_dim), last]
+        return torch.tensor(numbers, device=self.embed_kind.weight.device)
+
+
+def visible_tokens(time: int, action_dim: int, hide_actions: bool, device: torch.device) -> Tensor:
+    """Which tokens a token may see: those before it; and if actions are hidden, actions of its own step only.
+
+    A reward sees no action then, because what it has seen would show later steps the action.
+
+    Returns:
+        (time * (K + 3), time * (K + 3)) bool, queries by keys.
+    """
+    length = action_dim + BEFORE_ACTIONS + 1
+    order = torch.arange(time * length, device=device)
+    causal = order[:, None] >= order[None, :]
+    if not hide_actions:
+        return causal
+    step, place = order // length, order % length
+    is_action = (place >= BEFORE_ACTIONS) & (place < BEFORE_ACTIONS + action_dim)
+    of_own_step = (step[:, None] == step[None, :]) & is_action[:, None]
+    return causal & (~is_action[None, :] | of_own_step)
+
+
+def initialize(model: MultiDomainTransformer, generator: torch.Generator | None = None) -> None:
+    """Set every weight.
+
+    =====================================  ==========================================
+    blocks, embeddings of ids, head        normal, variance 1/(3 width); biases zero
+    encoders, embeddings of numbers        uniform within 1/sqrt(inputs), biases too
+    scales of norms                        one
+    =====================================  ==========================================
+
+    The embeddings of numbers keep random biases. Without a bias, the norm after the embedding would make a return's
+    embedding independent of the return's size. The deviation is 0.02 at the width of GPT-2, whose initialisation this
+    is; with 0.02, narrow networks learn the controllers of continuous tasks several times as slowly.
+
+    Args:
+        model: overwritten.
+        generator: source of the weights; the global one when None.
+    """
+    initialize_layers(model, generator, std=(3 * model.head.in_features) ** -0.5)
+    encoding = [layer for layer in model.encoders.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    for layer in (model.embed_return, model.embed_reward, *encoding):
+        assert layer.bias is not None
+        bound = layer.weight[0].numel() ** -0.5
+        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+
+
+def _encoder(observed: Input, width: int, image_encoder: str) -> VectorEncoder | ImageEncoder:
+    shape = observed.shape
+    if len(shape) == 1:
+        return VectorEncoder(shape[0], width, observed.bodies)
+    return ImageEncoder(shape, width, NETWORKS[image_encoder](channels_of(shape)))

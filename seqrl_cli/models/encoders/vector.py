@@ -1,0 +1,79 @@
+"""Encoder of vectors: standardised for each body, also on a logarithmic scale, and read by a small network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SMALLEST_STD = 0.02
+LARGEST = 5.0
+NEAR_ZERO = 0.01  # below it, the logarithmic scale is linear
+LOGARITHM_SCALE = 3.0  # the logarithm of a number of 0.2
+
+
+class VectorEncoder(nn.Module):
+    """A network of one hidden layer that reads vectors, standardised by the data of their body.
+
+    A body is a robot or a simulator whose tasks observe the same numbers in the same places. Bodies of one domain share
+    the network but not the statistics: with common statistics, the differences between bodies would be so large that
+    those within a task would hardly count. Places that a body does not use are 0, and the network is told which these
+    are.
+
+    A number that hardly varies in the data is divided by ``SMALLEST_STD`` only, so that its noise does not grow to the
+    size of a signal. Vectors far from the data are cut, because a policy that leaves its data would otherwise drive the
+    network far outside of what it was trained on.
+
+    The network reads each number on a logarithmic scale around 0, too: distances to a target matter most where they are
+    small, and there they are small beside their standard deviation.
+
+    Args:
+        size: numbers per vector.
+        width: length of the output.
+        bodies: names of the bodies.
+    """
+
+    mean: Tensor
+    std: Tensor
+    used: Tensor
+
+    def __init__(self, size: int, width: int, bodies: Sequence[str]) -> None:
+        super().__init__()
+        self.bodies = tuple(bodies)
+        self.register_buffer("mean", torch.zeros(len(bodies), size))
+        self.register_buffer("std", torch.ones(len(bodies), size))
+        self.register_buffer("used", torch.ones(len(bodies), size))
+        self.hidden = nn.Linear(3 * size, 2 * width)
+        self.project = nn.Linear(2 * width, width)
+
+    def fit(self, body: str, mean: np.ndarray, std: np.ndarray) -> None:
+        """Set the statistics of a body's data, ``(size,)`` each."""
+        row = self.bodies.index(body)
+        self.mean[row] = torch.from_numpy(np.asarray(mean, np.float32))
+        self.std[row] = torch.from_numpy(np.maximum(std, SMALLEST_STD).astype(np.float32))
+        self.used[row] = torch.from_numpy((std > 0).astype(np.float32))
+
+    def features(self, observations: Tensor, bodies: Tensor) -> Tensor:
+        """What the network reads: standardised numbers, their signed logarithms, and which of them are used.
+
+        Args:
+            observations: ``(batch, ..., size)``.
+            bodies: ``(batch,)`` int64, the body of each.
+
+        Returns:
+            ``(batch, ..., 3 * size)``.
+        """
+        shape = (len(bodies), *[1] * (observations.ndim - 2), -1)
+        mean, std, used = (table[bodies].view(shape) for table in (self.mean, self.std, self.used))
+        standardised = ((observations - mean) / std).clamp(-LARGEST, LARGEST) * used
+        logarithms = observations.sign() * (observations.abs() / NEAR_ZERO).log1p() / LOGARITHM_SCALE * used
+        return torch.cat([standardised, logarithms, used.expand_as(standardised)], dim=-1)
+
+    def forward(self, observations: Tensor, bodies: Tensor) -> Tensor:
+        """``(batch, ..., size)`` float32 -> ``(batch, ..., width)``; arguments as for :meth:`features`."""
+        hidden = functional.relu(self.hidden(self.features(observations, bodies)))
+        projected: Tensor = self.project(hidden)
+        return projected

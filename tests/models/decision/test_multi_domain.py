@@ -1,0 +1,194 @@
+"""The multi-domain Decision Transformer and its decoder, which must equal its plain form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.decision.action_tokens import ActionTokens
+from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows, visible_tokens
+from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder, TaskHistory
+
+CHOICES = 5
+EPISODES = (("vector", 3, None, 0), ("vector", 2, None, 1), ("image", 1, CHOICES, 0), ("vector", 3, None, 1))
+SHAPES = {"vector": (7,), "image": (12, 12)}
+INPUTS = {"vector": Input((7,), ("one", "other")), "image": Input((12, 12), ("all",))}
+
+
+def make_model(context: int, *, hide_actions: bool = True, scale: str = "linear") -> MultiDomainTransformer:
+    model = MultiDomainTransformer(
+        inputs=INPUTS,
+        context=context,
+        bins=16,
+        choices=CHOICES,
+        scale=scale,
+        max_action_dim=3,
+        hide_actions=hide_actions,
+        width=32,
+        n_layer=3,
+        generator=torch.Generator().manual_seed(0),
+    ).eval()
+    model.encoders["vector"].fit("other", np.full(7, 0.3), np.linspace(0, 2, 7))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)  # or all actions would be nearly alike
+    return model
+
+
+def observation(name: str, generator: torch.Generator) -> torch.Tensor:
+    if name == "image":
+        return torch.randint(0, 256, SHAPES[name], generator=generator, dtype=torch.uint8)
+    return torch.randn(SHAPES[name], generator=generator)
+
+
+class Playing:
+    """Some episodes that are decided step by step, with all that the plain form needs."""
+
+    def __init__(self, model: MultiDomainTransformer, context: int, decode: str, episodes=EPISODES) -> None:
+        self.model = model
+        self.decoder = MultiDomainDecoder(model, context, decode)
+        self.context = context
+        self.histories = [TaskHistory(*episode) for episode in episodes]
+        self.log: list[list[tuple]] = [[] for _ in episodes]
+
+    def step(self, generators: list[torch.Generator], draws=None) -> list[torch.Tensor]:
+        pairs = list(zip(self.histories, generators, strict=True))
+        observations = [observation(history.name, generator) for history, generator in pairs]
+        returns = torch.stack([torch.randn((), generator=generator) for generator in generators])
+        rewards = torch.stack([torch.randn((), generator=generator) for generator in generators])
+        actions = self.decoder.decide(self.histories, observations, returns, draws)
+        for index, log in enumerate(self.log):
+            log.append((observations[index], returns[index], self.histories[index].actions, rewards[index]))
+        self.decoder.earn(self.histories, rewards)
+        return actions
+
+    def logits(self, index: int) -> torch.Tensor:
+        """The plain form's logits of an episode's latest action, (K, ids) of those that its task may use."""
+        steps = len(self.log[index])
+        window = self.log[index][-self.context :]
+        columns = [torch.stack(column)[None] for column in zip(*window, strict=True)]
+        times = torch.arange(steps)[-self.context :][None]
+        history = self.histories[index]
+        windows = TaskWindows(columns[0], columns[1], columns[2], columns[3], times, torch.tensor([history.body]))
+        with torch.no_grad():
+            logits = self.model(history.name, windows)
+        return logits[0, -1][:, self.model.tokens.allowed(history.choices)]
+
+
+def generators(count: int = len(EPISODES)) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in range(count)]
+
+
+@pytest.mark.parametrize("hide_actions", [True, False])
+@pytest.mark.parametrize("context", [1, 3])
+@pytest.mark.parametrize("decode", ["argmax", "mean"])
+def test_the_decoder_equals_encoding_everything_again(context, hide_actions, decode):
+    model = make_model(context, hide_actions=hide_actions)
+    playing = Playing(model, context, decode)
+    sources = generators()
+    for _ in range(context + 3):
+        for index, action in enumerate(playing.step(sources)):
+            logits = playing.logits(index)
+            if playing.histories[index].choices:
+                assert logits.argmax(dim=-1).tolist() == action.long().tolist()
+                continue
+            centres = model.tokens.centres()
+            expected = centres[logits.argmax(-1)] if decode == "argmax" else (logits.softmax(-1) * centres).sum(-1)
+            torch.testing.assert_close(action, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("decode", ["mean", "sample"])
+def test_an_episode_does_not_depend_on_those_beside_it(decode):
+    model = make_model(2)
+    together = Playing(model, 2, decode)
+    sources = generators()
+    draws = [torch.full((episode[1],), 0.3) for episode in EPISODES] if decode == "sample" else None
+    expected = [together.step(sources, draws) for _ in range(4)]
+    for index, episode in enumerate(EPISODES):
+        alone = Playing(model, 2, decode, [episode])
+        own = [generators()[index]]
+        for step in range(4):
+            action = alone.step(own, draws and [draws[index]])[0]
+            assert torch.equal(action, expected[step][index])
+
+
+def test_samples_follow_the_probabilities():
+    model = make_model(1)
+    count = 400
+    playing = Playing(model, 1, "sample", [EPISODES[2]] * count)
+    draws = [torch.rand(1, generator=torch.Generator().manual_seed(seed)) for seed in range(count)]
+    same = [torch.Generator().manual_seed(0) for _ in range(count)]
+    actions = torch.stack(playing.step(same, draws)).long().flatten()
+    frequencies = torch.bincount(actions, minlength=CHOICES) / count
+    expected = playing.logits(0).softmax(dim=-1)[0]
+    assert (frequencies - expected).abs().max() < 0.1
+
+
+def test_an_action_sees_only_what_comes_before_it():
+    model = make_model(2, hide_actions=False)
+    torch.manual_seed(0)
+    actions = torch.randint(CHOICES, CHOICES + 16, (1, 2, 3))
+    inputs = [
+        torch.randn(1, 2, 7),
+        torch.randn(1, 2),
+        actions,
+        torch.randn(1, 2),
+        torch.tensor([[0, 1]]),
+        torch.tensor([1]),
+    ]
+    before = model("vector", TaskWindows(*inputs))
+    changed = actions.clone()
+    changed[0, 1, 1] = CHOICES + (changed[0, 1, 1] - CHOICES + 1) % 16
+    after = model("vector", TaskWindows(inputs[0], inputs[1], changed, *inputs[3:]))
+    assert torch.equal(before[0, 0], after[0, 0]) and torch.equal(before[0, 1, :2], after[0, 1, :2])
+    assert not torch.equal(before[0, 1, 2], after[0, 1, 2])
+
+
+def test_hidden_actions_reach_no_later_step():
+    model = make_model(2)
+    torch.manual_seed(0)
+    actions = torch.randint(CHOICES, CHOICES + 16, (1, 2, 3))
+    inputs = [
+        torch.randn(1, 2, 7),
+        torch.randn(1, 2),
+        actions,
+        torch.randn(1, 2),
+        torch.tensor([[0, 1]]),
+        torch.tensor([1]),
+    ]
+    before = model("vector", TaskWindows(*inputs))
+    changed = actions.clone()
+    changed[0, 0] = CHOICES + (changed[0, 0] - CHOICES + 3) % 16
+    after = model("vector", TaskWindows(inputs[0], inputs[1], changed, *inputs[3:]))
+    assert torch.equal(before[0, 1], after[0, 1])
+    assert not torch.equal(before[0, 0, 1:], after[0, 0, 1:])
+
+
+def test_every_token_sees_itself():
+    for hide in (True, False):
+        assert visible_tokens(3, 2, hide, torch.device("cpu")).diagonal().all()
+
+
+@pytest.mark.parametrize("scale", ["linear", "mu-law"])
+def test_bins_are_decoded_to_their_centres(scale):
+    tokens = ActionTokens(18, 64, scale)
+    centres = tokens.centres()
+    assert torch.equal(tokens.encode(centres), torch.arange(64) + 18)
+    numbers = torch.linspace(-1, 1, 1001)
+    error = (centres[tokens.encode(numbers) - 18] - numbers).abs()
+    widest = centres.diff().max()
+    assert error.max() <= widest / 2 + 1e-6 if scale == "linear" else error.max() <= widest
+    assert tokens.encode(torch.tensor([-7.0, 7.0])).tolist() == [18, 81]
+
+
+def test_mu_law_bins_are_finest_near_zero():
+    widths = ActionTokens(0, 64, "mu-law").centres().diff()
+    assert widths[31] < widths[0] / 10
+
+
+def test_a_window_that_is_too_long_is_refused():
+    model = make_model(2)
+    with pytest.raises(SeqrlError, match="context"):
+        MultiDomainDecoder(model, 3)
