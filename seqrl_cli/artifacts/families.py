@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.multi_task_family import MultiTaskFamily
 from seqrl_cli.artifacts.policy_family import PolicyFamily
 from seqrl_cli.artifacts.sizes import Sizes
 from seqrl_cli.artifacts.token_family import TokenFamily
@@ -80,7 +81,7 @@ class Family(Protocol):
         """See :func:`load_trained`."""
 
 
-FAMILIES: dict[str, Family] = {"planner": TokenFamily(), "policy": PolicyFamily()}
+FAMILIES: dict[str, Family] = {"planner": TokenFamily(), "policy": PolicyFamily(), "multi-task": MultiTaskFamily()}
 """By the name of the kind."""
 
 

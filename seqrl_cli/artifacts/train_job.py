@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from seqrl_cli.config.schema import Config
+from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.training.loop import seconds_per_update
 from seqrl_cli.training.optimizer import trainable_parameters
 from seqrl_cli.training.rng import SeedStream
@@ -40,6 +41,7 @@ class TrainJob:
         trainer: makes the trainer, which makes the updates.
         data: the data that the windows were cut from.
         return_range: worst and best return of the data, for models with a target return; None for others.
+        tasks: facts about the tasks, for models of many tasks.
     """
 
     model: nn.Module
@@ -49,6 +51,7 @@ class TrainJob:
     trainer: TrainerFactory
     data: TrainingData
     return_range: tuple[float, float] | None = None
+    tasks: tuple[TaskRecord, ...] = ()
 
 
 def held_out_generator(config: Config) -> np.random.Generator:

@@ -24,6 +24,40 @@ _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "h5py", "safetensors")
 Status = Literal["running", "interrupted", "finished", "failed"]
 
 
+class TaskRecord(BaseModel):
+    """What a model for many tasks needs to know about one of them, in training and in play.
+
+    Attributes:
+        dataset: id of its dataset, which is also its name.
+        env_id: gymnasium id of its environment.
+        input: which of the model's encoders reads its observations; tasks of one domain share one.
+        body: what is standardised alike: tasks of one body observe the same numbers in the same places.
+        shape: of an observation.
+        action_dim: numbers per action; 1 for a discrete choice.
+        choices: number of discrete choices; None if actions are continuous.
+        action_low: bounds of continuous actions, which the model scales to [-1, 1]; empty for choices.
+        action_high: see ``action_low``.
+        reward_scale: divisor of rewards and returns.
+        best_return: of an episode in the data.
+        worst_return: of an episode in the data.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    env_id: str
+    input: str
+    body: str
+    shape: tuple[int, ...]
+    action_dim: int
+    choices: int | None
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    reward_scale: float
+    best_return: float
+    worst_return: float
+
+
 class RunRecord(BaseModel):
     """The content of run.json.
 
@@ -31,6 +65,8 @@ class RunRecord(BaseModel):
         datasets: ids of the datasets that it was trained on; records of schema 1 name one, ``dataset``.
         tokens_fingerprint: hash of the training data: tokens, or a policy's episodes.
         return_range: worst and best return of a policy's episodes.
+        suite: name of the suite or suites that the datasets came from; None if they were named one by one.
+        tasks: facts about the tasks of a model for many tasks; empty for other models.
         parent: the run that this one was made from.
         online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
@@ -53,6 +89,8 @@ class RunRecord(BaseModel):
     parameters: int
     tokens_fingerprint: str
     return_range: tuple[float, float] | None = None
+    suite: str | None = None
+    tasks: tuple[TaskRecord, ...] = ()
     parent: str | None = None
     online_seed: int | None = None
     created: str
@@ -61,8 +99,8 @@ class RunRecord(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def dataset(self) -> str:
-        """The name of its dataset, or of the mixture of its datasets."""
-        return mixture_name(self.datasets)
+        """The name of its dataset, of its suite, or of the mixture of its datasets."""
+        return self.suite or mixture_name(self.datasets)
 
 
 def now() -> str:

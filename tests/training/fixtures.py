@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.policy_windows import PolicyWindows
+from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.models.gpt.model import GPT
@@ -80,3 +82,14 @@ def tiny_policy_settings(updates: int, **changes) -> PolicyTrainSettings:
     quick = dict(learning_rate=3e-3, warmup_updates=8, temperature_rate=0.02, precision="float32")
     learner = PolicySettings(seed=7, **{**quick, **changes})
     return PolicyTrainSettings(updates, learner, batch_size=16, log_every=3, checkpoint_every=5)
+
+
+def tiny_task(env_id: str, action_dim: int, seed: int = 0) -> TaskData:
+    """Three short episodes of a task that a multi-domain model can learn."""
+    rng = np.random.default_rng(seed)
+    ends = np.isin(np.arange(15), [3, 8, 14])
+    observations = rng.normal(size=(15, 3))
+    actions = np.tanh(np.repeat(observations[:, :1], action_dim, axis=1))
+    episodes = Episodes.from_flags(observations, actions, np.ones(15), np.zeros(15), ends)
+    bound = np.ones(action_dim)
+    return TaskData.of(f"local/{env_id}", env_id, episodes, (-bound, bound))

@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from seqrl_cli.data.task_data import TaskMixture
+from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.training.policy_trainer import PolicyTrainer
+from seqrl_cli.training.rates import RateSchedule
+from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
 from seqrl_cli.training.token_trainer import TokenTrainer
 from seqrl_cli.training.trainer import Trainer
 from tests.contracts.trainer import CHECKS, TrainerCase
@@ -21,6 +25,7 @@ from tests.training.fixtures import (
     tiny_policy,
     tiny_policy_settings,
     tiny_settings,
+    tiny_task,
 )
 
 
@@ -45,11 +50,24 @@ def policy_trainer(arch: str, prefixes: tuple[str, ...]) -> Trainer:
     return PolicyTrainer(policy, policy_windows(), policy_windows(seed=1), tiny_policy_settings(10))
 
 
+def task_trainer(prefixes: tuple[str, ...]) -> Trainer:
+    sizes = {"n_layer": 2, "n_head": 2, "width": 16, "bins": 8, "context": 2, "max_timestep": 10, "choices": 0}
+    generator = torch.Generator().manual_seed(0)
+    model = MultiDomainTransformer(
+        inputs={name: Input((3,), (name,)) for name in ("A-v0", "B-v0")}, **sizes, generator=generator
+    )
+    freeze(model, prefixes)
+    tasks = [tiny_task("A-v0", 1), tiny_task("B-v0", 3)]
+    settings = TaskTrainSettings(10, 0, RateSchedule("cosine", 2, 10), batch_size=6)
+    return TaskTrainer(model, TaskMixture(tasks), TaskMixture([tiny_task("A-v0", 1, seed=1)]), settings)
+
+
 CASES = {
     "gpt": TrainerCase(lambda prefixes: token_trainer(tiny_gpt(), prefixes), "blocks.0."),
     "retnet": TrainerCase(lambda prefixes: token_trainer(tiny_retnet(), prefixes), "blocks.0."),
     "dt": TrainerCase(lambda prefixes: policy_trainer("dt", prefixes), "blocks.0."),
     "odt": TrainerCase(lambda prefixes: policy_trainer("odt", prefixes), "blocks.0."),
+    "mddt": TrainerCase(task_trainer, "blocks.0."),
     "bc": TrainerCase(lambda prefixes: policy_trainer("bc", prefixes), "hidden.0."),
 }
 

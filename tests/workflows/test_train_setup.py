@@ -16,7 +16,7 @@ from seqrl_cli.artifacts.sizes import Sizes
 from seqrl_cli.artifacts.token_family import train_settings
 from seqrl_cli.artifacts.train_job import TrainJob, count_parameters, estimate_seconds, parameters_text
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
-from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.architectures import ARCHITECTURES, names_with
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.data.policy_windows import PolicyWindows
 from seqrl_cli.data.windows import Windows
@@ -32,7 +32,7 @@ from tests.workflows.tiny import ENVIRONMENT, EPISODES, LENGTH, LIMIT, NAME, TIN
 
 CPU = torch.device("cpu")
 PLANNERS = [name for name, one in ARCHITECTURES.items() if one.kind.name == "planner"]
-POLICIES = [name for name in ARCHITECTURES if name not in PLANNERS]
+POLICIES = [name for name in ARCHITECTURES if name in names_with("policy")]
 
 
 def prepare(request: TrainRequest) -> TrainJob:

@@ -150,6 +150,8 @@ class _Training:
             parameters=count_parameters(job.model),
             tokens_fingerprint=job.data.fingerprint,
             return_range=job.return_range,
+            suite=request.dataset.suite,
+            tasks=job.tasks,
             **kept,
         )
         record = records.write_record(folder.record, record)

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.multi_task_family import MultiTaskData
 from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob
 from seqrl_cli.config.owners import has_key
@@ -58,7 +59,9 @@ def warn_before_training(request: TrainRequest, job: TrainJob, console: Console)
     """Warn about what would only show after training: no validation loss, or a configuration that cannot plan."""
     config = request.config
     dataset = request.dataset
-    if (dataset.env_id or config.data.env_id) is None:  # in a dry run, only the configuration may name it yet
+    if (
+        not job.tasks and (dataset.env_id or config.data.env_id) is None
+    ):  # in a dry run, only the configuration may name it yet
         console.warn(
             f"{dataset.id} does not name its environment, so `seqrl plan` cannot play it; "
             f"to name one: seqrl download {dataset.id} data.env_id=ID"
@@ -75,6 +78,13 @@ def warn_before_training(request: TrainRequest, job: TrainJob, console: Console)
 def _warn_of_actions(request: TrainRequest, job: TrainJob, console: Console) -> None:
     """Warn of actions that the environment does not take, and whether the model can predict them."""
     dataset = request.dataset
+    if isinstance(job.data, MultiTaskData):
+        members = zip(dataset.members, job.data.tasks, strict=True)
+        found = ((part, part.describe_misfit(task.episodes, within_bounds=True)) for part, task in members)
+        for part, misfit in found:
+            if misfit is not None:
+                console.warn(f"{part.id}: {misfit}")
+        return
     if dataset.env_id is None or not dataset.exists:
         return
     config = request.config

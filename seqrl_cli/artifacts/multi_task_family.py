@@ -1,0 +1,250 @@
+"""Models for many tasks as a family of architectures: their data, their training and their runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.sizes import Sizes
+from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.trained_run import SavedRun
+from seqrl_cli.config.model_sections import MultiDomainSection
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console
+from seqrl_cli.data.task_data import TaskData, TaskMixture
+from seqrl_cli.data.task_sampler import SamplingRules
+from seqrl_cli.data.windows import split_episodes
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.models.build import load_weights
+from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer
+from seqrl_cli.models.encoders.vector import VectorEncoder
+from seqrl_cli.runs.record import RunRecord, TaskRecord
+from seqrl_cli.training.rates import RateSchedule
+from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+
+_MOST_TIME_EMBEDDINGS = 1000
+
+
+@dataclass(frozen=True)
+class MultiTaskData:
+    """The tasks of a suite or mixture, with their episodes.
+
+    Attributes:
+        tasks: at least one.
+    """
+
+    tasks: tuple[TaskData, ...]
+
+    @property
+    def env_id(self) -> str | None:
+        """The environment, if there is only one task."""
+        return self.tasks[0].facts.env_id if len(self.tasks) == 1 else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the data of all tasks."""
+        lines = (f"{task.facts.dataset} {task.episodes.fingerprint()}\n" for task in self.tasks)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainedMultiTask:
+    """A run's model for many tasks; see :class:`~seqrl_cli.artifacts.trained_run.TrainedRun`."""
+
+    model: MultiDomainTransformer
+    step: int
+    config: Config
+    record: RunRecord
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers per observation and per action of its first task."""
+        first = self.record.tasks[0]
+        return int(np.prod(first.shape)), first.action_dim
+
+    def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
+        """All dimensions are kept."""
+        return None
+
+
+class MultiTaskFamily:
+    """Models for many tasks; see :class:`~seqrl_cli.artifacts.families.Family`."""
+
+    def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> MultiTaskData:
+        """See :meth:`Family.ensure`."""
+        dataset.ensure(config.data, console)
+        return _load(dataset)
+
+    def current(self, dataset: DatasetRef, config: Config, console: Console) -> MultiTaskData | None:
+        """See :meth:`Family.current`."""
+        return _load(dataset) if dataset.exists else None
+
+    def placeholder(self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray) -> None:
+        """See :meth:`Family.placeholder`; the sizes of several datasets are not known beforehand."""
+        return
+
+    def facts(self, data: MultiTaskData | None) -> dict[str, object]:
+        """See :meth:`Family.facts`."""
+        if data is None:
+            return {}
+        domains = sorted({task.facts.input for task in data.tasks})
+        return {"tasks": len(data.tasks), "domains": ", ".join(domains)}
+
+    def data_bytes(self, config: Config, sizes: Sizes) -> int | None:
+        """See :meth:`Family.data_bytes`; episodes are used as they are."""
+        return 0
+
+    def complete(self, config: Config, data: MultiTaskData, source: object) -> Config:
+        """See :meth:`Family.complete`; the record has the tasks' target returns."""
+        return config
+
+    def prepare(self, config: Config, data: MultiTaskData, step_limit: int, device: torch.device) -> TrainJob:
+        """See :meth:`Family.prepare`."""
+        _check_weights(config, data)
+        generator = held_out_generator(config)
+        trained, held_out = [], []
+        for task in data.tasks:
+            used = _best_episodes(task, config.tasks.top_share)
+            parts = split_episodes(len(used), config.train.validation_share, generator)
+            trained.append(task.select(used[parts[0]]))
+            if len(parts[1]):
+                held_out.append(task.select(used[parts[1]]))
+        records = tuple(task.facts for task in data.tasks)
+        longest = max(int(task.episodes.lengths.max()) for task in data.tasks)
+        steps = min(_MOST_TIME_EMBEDDINGS, max(step_limit, longest))
+        model = make_model(config, records, steps, torch.Generator().manual_seed(config.seed))
+        fit_encoders(model, trained)
+        return TrainJob(
+            model.to(device),
+            TaskMixture(trained),
+            TaskMixture(held_out) if held_out else None,
+            train_settings(config),
+            TaskTrainer,
+            data,
+            tasks=records,
+        )
+
+    def load(
+        self,
+        run: SavedRun,
+        device: torch.device,
+        checkpoint: int | None,
+        on_warning: Callable[[str], None] | None,
+    ) -> TrainedMultiTask:
+        """See :meth:`Family.load`."""
+        if not run.record.tasks:
+            message = f"{run.folder.record} does not state the tasks that the model was trained on"
+            raise SeqrlError(message, "train again with --force")
+        step, weights, source = run.weights(checkpoint, on_warning)
+        if "embed_time.weight" not in weights:
+            raise SeqrlError(f"{source} holds weights of another architecture", "train again with --force")
+        model = make_model(run.config, run.record.tasks, len(weights["embed_time.weight"]))
+        load_weights(model, weights, source)
+        return TrainedMultiTask(model.to(device).eval(), step, run.config, run.record)
+
+
+def make_model(
+    config: Config, tasks: tuple[TaskRecord, ...], max_timestep: int, generator: torch.Generator | None = None
+) -> MultiDomainTransformer:
+    """A model for some tasks, with fresh weights.
+
+    Args:
+        config: the run's configuration.
+        tasks: what the model must read and do.
+        max_timestep: number of time embeddings.
+        generator: source of the weights; the global one when None.
+
+    Raises:
+        SeqrlError: the configuration makes no model, or tasks of one input differ in their observations.
+    """
+    section = config.model
+    assert isinstance(section, MultiDomainSection)
+    shapes: dict[str, tuple[int, ...]] = {}
+    bodies: dict[str, set[str]] = defaultdict(set)
+    for task in tasks:
+        shape = shapes.setdefault(task.input, task.shape)
+        bodies[task.input].add(task.body)
+        if shape != task.shape:
+            message = f"{task.dataset} has observations of shape {task.shape}, but others of its domain have {shape}"
+            raise SeqrlError(message, "train on datasets whose observations are alike, or on one of them")
+    return MultiDomainTransformer(
+        inputs={name: Input(shape, tuple(sorted(bodies[name]))) for name, shape in shapes.items()},
+        choices=max((task.choices or 0 for task in tasks), default=0),
+        max_action_dim=max(task.action_dim for task in tasks),
+        max_timestep=max_timestep,
+        generator=generator,
+        **section.arguments(),
+    )
+
+
+def fit_encoders(model: MultiDomainTransformer, tasks: list[TaskData]) -> None:
+    """Set the statistics with which vectors are standardised: those of each body's training data."""
+    for encoder in [one for one in model.encoders.values() if isinstance(one, VectorEncoder)]:
+        for body in encoder.bodies:
+            parts = [task.episodes.observations for task in tasks if task.facts.body == body]
+            count = sum(map(len, parts))
+            mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / count
+            variance = sum(((part - mean) ** 2).sum(axis=0, dtype=np.float64) for part in parts) / count
+            encoder.fit(body, mean, np.sqrt(variance))
+
+
+def train_settings(config: Config) -> TaskTrainSettings:
+    """How a model for many tasks learns."""
+    train, tasks = config.train, config.tasks
+    assert train.updates is not None, "the schema demands a number of updates"
+    return TaskTrainSettings(
+        updates=train.updates,
+        seed=config.seed,
+        schedule=RateSchedule(tasks.curve, tasks.warmup_updates, train.updates, tasks.final_rate),
+        rules=SamplingRules(tasks.mixing, tasks.weights, tasks.sampling),
+        batch_size=train.batch_size,
+        learning_rate=train.learning_rate,
+        optimizer=tasks.optimizer,
+        betas=(train.beta1, train.beta2),
+        weight_decay=train.weight_decay,
+        grad_clip=train.grad_clip,
+        accumulate=tasks.accumulate,
+        label_smoothing=tasks.label_smoothing,
+        augmentation=tasks.augmentation,
+        precision=train.precision,
+        log_every=train.log_every,
+        checkpoint_every=train.checkpoint_every,
+        keep_checkpoints=train.keep_checkpoints,
+    )
+
+
+def _load(dataset: DatasetRef) -> MultiTaskData:
+    """The tasks of a dataset that exists.
+
+    Raises:
+        SeqrlError: a part is damaged, or does not state its environment.
+    """
+    tasks = []
+    for part in dataset.members:
+        episodes = part.load_episodes()
+        bounds = part.action_bounds(episodes) if episodes.spaces.action.is_vector else (np.zeros(0), np.zeros(0))
+        tasks.append(TaskData.of(part.id, part.environment(), episodes, bounds))
+    return MultiTaskData(tuple(tasks))
+
+
+def _best_episodes(task: TaskData, share: float) -> np.ndarray:
+    """Indices of the best episodes that together have ``share`` of a task's steps, in their order."""
+    by_return = np.argsort(-task.episodes.returns, kind="stable")
+    enough = np.searchsorted(np.cumsum(task.episodes.lengths[by_return]), share * task.episodes.transitions) + 1
+    return np.sort(by_return[:enough])
+
+
+def _check_weights(config: Config, data: MultiTaskData) -> None:
+    """Raise UsageError at a weight of a domain that is not among the data."""
+    domains = sorted({task.facts.input for task in data.tasks})
+    for name in config.tasks.weights:
+        if name not in domains:
+            hint = f"this run has {', '.join(domains)}"
+            raise UsageError(f"tasks.weights names {name!r}, but no dataset of the run is of that domain", hint)
