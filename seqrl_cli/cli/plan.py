@@ -35,6 +35,12 @@ Mode = Annotated[
         autocompletion=complete.values_of("model", "mode"),
     ),
 ]
+Tasks = Annotated[
+    str | None,
+    typer.Option(
+        "--tasks", metavar="PATTERNS", help="Tasks of a run of many, such as 'metaworld/*,dmc/*' (default: all)."
+    ),
+]
 Profile = Annotated[bool, typer.Option("--profile", help="Print how the time per step is spent.")]
 
 
@@ -49,6 +55,7 @@ def plan(
     checkpoint: options.Checkpoint = None,
     max_memory: MaxMemory = None,
     mode: Mode = None,
+    tasks: Tasks = None,
     env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     profile: Profile = False,
     device: options.Device = "auto",
@@ -79,7 +86,9 @@ def plan(
         )
         memory = int(max_memory * 2**30) if max_memory else None
         store = options.store(runs_dir)
-        request = PlanRequest(store, run, given, seed, checkpoint, device, threads, memory, mode, force, env_timeout)
+        request = PlanRequest(
+            store, run, given, seed, checkpoint, device, threads, memory, mode, force, env_timeout, tasks
+        )
         if dry_run:
             workflow.dry_run(request, console)
             return

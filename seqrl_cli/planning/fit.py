@@ -21,7 +21,11 @@ def _check_policy(model: Policy, plan: PlanConfig) -> None:
     check_context(model, plan.max_context_transitions)
 
 
-_CHECKS: dict[str, Callable[[Any, PlanConfig], None]] = {"planner": _check_search, "policy": _check_policy}
+_CHECKS: dict[str, Callable[[Any, PlanConfig], None]] = {
+    "planner": _check_search,
+    "policy": _check_policy,
+    "multi-task": _check_policy,
+}
 
 
 def check_plan(model: Any, config: Config) -> None:

@@ -166,7 +166,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
         dataset=plan.dataset,
         arch=plan.arch,
         run=plan.run,
-        settings_label=_settings_label(plan.settings, file.path),
+        settings_label=_settings_label(plan.settings, plan.env_id, file.path),
         score=file.score,
         return_=file.return_,
         steps=file.steps,
@@ -235,12 +235,12 @@ def _original_dataset(path: Path) -> str:
     raise JsonFieldError("no folder above it is named like a dataset, such as hopper-medium-v2")
 
 
-def _settings_label(settings: Mapping[str, Any], path: Path) -> str:
-    """The plan folder's name without the seed: it contains every setting that differs from the default.
+def _settings_label(settings: Mapping[str, Any], env_id: str, path: Path) -> str:
+    """The plan folder's name without task and seed: it contains every setting that differs from the default.
 
     A file that was moved out of ``plans/…`` is labelled by its horizon, beam width and context.
     """
     if path.parent.parent.name == "plans" or not {"horizon", "beam_width"} <= settings.keys():
-        return _SEED_SUFFIX.sub("", path.parent.name)
+        return _SEED_SUFFIX.sub("", path.parent.name).removeprefix(f"{env_id.replace('/', '_')}-")
     context = settings.get("max_context_transitions")
     return f"H{settings['horizon']}-B{settings['beam_width']}" + (f"-ctx{context}" if context is not None else "")

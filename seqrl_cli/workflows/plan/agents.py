@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, cast
 
+from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
 from seqrl_cli.artifacts.policy import TrainedPolicy
 from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun
@@ -17,6 +18,7 @@ from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.console import amount, counted
 from seqrl_cli.errors import UsageError
 from seqrl_cli.models.build import build_decoder, device_of
+from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fastest_linear
 from seqrl_cli.models.device import available_memory
@@ -28,6 +30,8 @@ from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import Agent
 from seqrl_cli.planning.settings import PlanSettings, plan_settings
+from seqrl_cli.planning.task_agent import TaskAgent
+from seqrl_cli.runs.record import TaskRecord
 
 
 class AgentSpec(Protocol):
@@ -126,6 +130,37 @@ class PolicyAgentSpec:
         return {} if in_data is None else {"returns in the data": " to ".join(map(amount, in_data))}
 
 
+@dataclass(frozen=True)
+class TaskAgentSpec:
+    """A model for many tasks, playing one of them."""
+
+    trained: TrainedMultiTask
+    decoder: MultiDomainDecoder
+    task: TaskRecord
+    target_return: float
+
+    def for_task(self, task: TaskRecord, target_return: float) -> TaskAgentSpec:
+        """The same model in another task."""
+        return replace(self, task=task, target_return=target_return)
+
+    @property
+    def engine(self) -> str:
+        """See :class:`AgentSpec`."""
+        return "torch" if fastest_linear(device_of(self.trained.model)) is BatchInvariantLinear else "native"
+
+    def make(self, num_envs: int, profile: Profile) -> Agent:
+        """See :class:`AgentSpec`."""
+        return TaskAgent(self.decoder, self.task, self.target_return, profile)
+
+    def describe(self, num_envs: int) -> str:
+        """See :class:`AgentSpec`."""
+        return f"{_at_once(num_envs)}target return {return_text(round(self.target_return, 1))}"
+
+    def facts(self, num_envs: int) -> dict[str, str]:
+        """See :class:`AgentSpec`."""
+        return {"tasks": ", ".join(task.env_id for task in self.trained.record.tasks)}
+
+
 def _at_once(num_envs: int) -> str:
     return f"{num_envs} at once, " if num_envs > 1 else ""
 
@@ -190,7 +225,16 @@ def _policy(
     return PolicyAgentSpec(trained, plan.target_return, plan.max_context_transitions)
 
 
+def _multi_task(
+    trained: TrainedMultiTask, plan: PlanConfig, options: AgentOptions, on_warning: Callable[[str], None]
+) -> TaskAgentSpec:
+    first = trained.record.tasks[0]
+    decoder = MultiDomainDecoder(trained.model, plan.max_context_transitions, plan.decode)
+    return TaskAgentSpec(trained, decoder, first, first.best_return)
+
+
 _SPECS: dict[str, Callable[[Any, PlanConfig, AgentOptions, Callable[[str], None]], AgentSpec]] = {
     "planner": _beam_search,
     "policy": _policy,
+    "multi-task": _multi_task,
 }

@@ -12,14 +12,12 @@ from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.trust import remember
-from seqrl_cli.errors import CommandInterruptedError, SeqrlError
+from seqrl_cli.errors import CommandInterruptedError
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.planning.episode_files import (
-    DamagedEpisodeError,
     discard_staged,
     episode_path,
     episode_paths,
-    is_whole,
     read_episode,
     replace_episodes,
     write_episode,
@@ -27,37 +25,10 @@ from seqrl_cli.planning.episode_files import (
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
+from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
+from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
-
-
-@dataclass(frozen=True)
-class PlanReport:
-    """Result of ``plan``; scores in percent, None without reference scores."""
-
-    folder: str
-    episodes: int
-    fresh: int
-    mean_return: float
-    standard_error: float
-    mean_score: float | None
-    mean_steps: float
-    seconds: float
-    profile: dict[str, float]
-
-    def text(self, profile: bool = False) -> str:
-        """A few lines for a person."""
-        score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
-        error = f" ± {amount(self.standard_error)}" if self.episodes > 1 else ""
-        played = counted(self.episodes, "episode")
-        line = f"{played}: return {amount(self.mean_return)}{error}{score}, {self.mean_steps:,.0f} steps"
-        lines = [line, self.folder]
-        total = sum(self.profile.values())
-        if profile and total:
-            lines.append("time per step, by part:")
-            lines += [f"  {part:<12} {100 * spent / total:5.1f} %" for part, spent in self.profile.items()]
-        elif profile:
-            lines.append("no episode was played, so there is nothing to profile; --force plays again")
-        return "\n".join(lines)
+from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
 
 
 def run(request: PlanRequest, console: Console) -> PlanReport:
@@ -69,12 +40,14 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     """
     use_threads(request.threads)
     session = open_session(request, console.warn)
+    if session.task:
+        return run_tasks(request, console)
     folder = session.folder
     wanted = session.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder, console):
-        missing = [i for i in range(wanted) if request.force or not _exists(session, i)]
+        missing = [i for i in range(wanted) if request.force or not has_episode(session, i)]
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
@@ -93,6 +66,8 @@ def dry_run(request: PlanRequest, console: Console) -> None:
     """
     use_threads(request.threads)
     session = open_session(request, console.warn)
+    if session.task:
+        return dry_run_tasks(request, console)
     facts = {
         "run": str(session.run.path),
         "checkpoint": session.trained.step,
@@ -104,24 +79,6 @@ def dry_run(request: PlanRequest, console: Console) -> None:
     }
     console.emit(facts)
     console.show_facts(facts)
-
-
-def _exists(session: PlanSession, episode: int) -> bool:
-    """Whether a complete episode of this number exists that was played with this checkpoint.
-
-    Raises:
-        SeqrlError: the episode was played with another checkpoint, or written by a newer seqrl.
-    """
-    path = episode_path(session.folder, episode)
-    try:
-        episode_file = read_episode(path)
-    except DamagedEpisodeError:
-        return False
-    step = episode_file.plan.checkpoint_step
-    if step is not None and step != session.trained.step:
-        message = f"{path} was played with checkpoint {step}, not {session.trained.step}"
-        raise SeqrlError(message, "play again with --force, or name the old checkpoint with --checkpoint")
-    return step is not None and is_whole(episode_file)
 
 
 def _announce(session: PlanSession, missing: list[int], console: Console) -> None:
@@ -152,10 +109,10 @@ def _play(session: PlanSession, episodes: list[int], profile: Profile, console: 
 
             rollout.play(episodes, on_episode, counter.on_step)
     except KeyboardInterrupt as error:
-        kept, hint = _what_is_kept(len(written), len(episodes), replace)
+        kept, hint = what_is_kept(len(written), len(episodes), replace)
         raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
     except EnvironmentFailedError as error:
-        kept, hint = _what_is_kept(len(written), len(episodes), replace)
+        kept, hint = what_is_kept(len(written), len(episodes), replace)
         raise EnvironmentFailedError(error.message, f"{kept}; once that is fixed, {hint}; {error.hint}") from error
     finally:
         vector.close()
@@ -163,14 +120,6 @@ def _play(session: PlanSession, episodes: list[int], profile: Profile, console: 
             discard_staged(session.folder)
     if replace:
         replace_episodes(session.folder)
-
-
-def _what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
-    """Two texts for a plan that was stopped: what was kept, and what the same command does next."""
-    if replace:
-        return "the earlier episodes were kept unchanged", "the same command starts over"
-    kept = f"{written} of {wanted} episodes were finished and kept"
-    return kept, "the same command, without --force, plays the missing ones"
 
 
 @dataclass

@@ -32,6 +32,7 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import AgentOptions, AgentSpec, check_options, make_agent_spec
@@ -54,6 +55,7 @@ class PlanRequest:
         mode: form of a RetNet's retention that encodes the past; None = as it was trained.
         force: replace existing episodes.
         env_timeout: seconds to wait for an environment in a process of its own.
+        tasks: patterns of the tasks to play, joined by commas, for runs of many tasks; None = all.
     """
 
     store: RunStore
@@ -67,6 +69,7 @@ class PlanRequest:
     mode: str | None = None
     force: bool = False
     env_timeout: float = ANSWER_SECONDS
+    tasks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class PlanSession:
         checkpoint: updates of the requested checkpoint; None = the newest.
         env_timeout: seconds to wait for an environment in a process of its own.
         on_warning: called when such a process dies and is started again.
+        task: the task that it plays, for runs of many tasks.
     """
 
     run: RunFolder
@@ -96,6 +100,7 @@ class PlanSession:
     checkpoint: int | None = None
     env_timeout: float = ANSWER_SECONDS
     on_warning: Callable[[str], None] | None = None
+    task: TaskRecord | None = None
 
     @property
     def trained(self) -> TrainedRun:
@@ -105,7 +110,8 @@ class PlanSession:
     @property
     def folder(self) -> Path:
         """The folder of its episodes."""
-        return self.run.plans / plan_name(self.config, self.trained.config.model.arch, self.seed, self.checkpoint)
+        name = plan_name(self.config, self.trained.config.model.arch, self.seed, self.checkpoint)
+        return self.run.plans / (f"{self.task.env_id.replace('/', '_')}-{name}" if self.task else name)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,7 +124,7 @@ class PlanSession:
         """What all episodes of the plan have in common."""
         record = self.trained.record
         return PlanFacts(
-            dataset=record.dataset,
+            dataset=self.task.dataset if self.task else record.dataset,
             env_id=self.env_id,
             run=self.run.path.name,
             arch=record.arch,
@@ -137,6 +143,7 @@ class PlanSession:
             num_envs,
             max_episode_steps=max_steps,
             observation_size=self.observation_size,
+            goals=self.config.goals,
             backend=partial(open_backend, on_warning=self.on_warning, timeout=self.env_timeout),
         )
 
@@ -181,6 +188,21 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
     agent = make_agent_spec(trained, config.plan, options, on_warning)
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
+    if saved.record.tasks:
+        first = saved.record.tasks[0]
+        return PlanSession(
+            saved.folder,
+            agent,
+            config.plan,
+            first.env_id,
+            None,
+            None,
+            request.seed,
+            request.checkpoint,
+            request.env_timeout,
+            on_warning,
+            first,
+        )
     env_id, references = environment_of_run(store, saved.record)
     require_accepted(env_id)
     size = observation_size_of_run(store, trained)

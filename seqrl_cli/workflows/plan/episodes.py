@@ -1,0 +1,33 @@
+"""Which episodes of a plan exist already, and what an interruption leaves."""
+
+from __future__ import annotations
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import DamagedEpisodeError, episode_path, is_whole, read_episode
+from seqrl_cli.workflows.plan.setup import PlanSession
+
+
+def has_episode(session: PlanSession, episode: int) -> bool:
+    """Whether a complete episode of this number exists that was played with this checkpoint.
+
+    Raises:
+        SeqrlError: the episode was played with another checkpoint, or written by a newer seqrl.
+    """
+    path = episode_path(session.folder, episode)
+    try:
+        episode_file = read_episode(path)
+    except DamagedEpisodeError:
+        return False
+    step = episode_file.plan.checkpoint_step
+    if step is not None and step != session.trained.step:
+        message = f"{path} was played with checkpoint {step}, not {session.trained.step}"
+        raise SeqrlError(message, "play again with --force, or name the old checkpoint with --checkpoint")
+    return step is not None and is_whole(episode_file)
+
+
+def what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
+    """Two texts for a plan that was stopped: what was kept, and what the same command does next."""
+    if replace:
+        return "the earlier episodes were kept unchanged", "the same command starts over"
+    kept = f"{written} of {wanted} episodes were finished and kept"
+    return kept, "the same command, without --force, plays the missing ones"

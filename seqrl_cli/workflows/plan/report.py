@@ -1,0 +1,105 @@
+"""What ``seqrl plan`` reports: the episodes of one environment, or those of many tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from seqrl_cli.console import amount, counted
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """Result of ``plan``; scores in percent, None without reference scores."""
+
+    folder: str
+    episodes: int
+    fresh: int
+    mean_return: float
+    standard_error: float
+    mean_score: float | None
+    mean_steps: float
+    seconds: float
+    profile: dict[str, float]
+
+    def text(self, profile: bool = False) -> str:
+        """A few lines for a person."""
+        lines = [self._summary(), self.folder]
+        return "\n".join([*lines, *profile_lines(self.profile)] if profile else lines)
+
+    def _summary(self) -> str:
+        score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
+        error = f" ± {amount(self.standard_error)}" if self.episodes > 1 else ""
+        played = counted(self.episodes, "episode")
+        return f"{played}: return {amount(self.mean_return)}{error}{score}, {self.mean_steps:,.0f} steps"
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The episodes of one task; scores in percent, success as fractions of episodes, None where there is none.
+
+    Attributes:
+        task: its environment.
+        dataset: id of its dataset.
+        folder: of its episodes.
+        episodes: their number.
+        target_return: what the model was asked for.
+        mean_return: mean over episodes.
+        score: normalised return.
+        success: fraction of episodes that were solved at any step.
+        success_at_end: fraction of episodes that were solved at the last step.
+    """
+
+    task: str
+    dataset: str
+    folder: str
+    episodes: int
+    target_return: float
+    mean_return: float
+    score: float | None
+    success: float | None
+    success_at_end: float | None
+
+    def text(self) -> str:
+        """Its numbers, for a person."""
+        parts = [f"return {amount(self.mean_return):>8}"]
+        if self.success is not None and self.success_at_end is not None:
+            parts.append(f"success {100 * self.success:5.1f} %, at the end {100 * self.success_at_end:5.1f} %")
+        if self.score is not None:
+            parts.append(f"score {self.score:5.1f}")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class TasksReport(PlanReport):
+    """Result of ``plan`` for many tasks; returns and steps are means over all episodes.
+
+    Attributes:
+        tasks: one result per task.
+        mean_success: mean over the tasks that report success at any step; None if none does.
+    """
+
+    tasks: tuple[TaskResult, ...] = ()
+    mean_success: float | None = None
+
+    def text(self, profile: bool = False) -> str:
+        """A line per task and one for all."""
+        width = max(len(result.task) for result in self.tasks)
+        lines = [f"{result.task:<{width}}  {result.text()}" for result in self.tasks]
+        means = []
+        if self.mean_success is not None:
+            means.append(f"success {100 * self.mean_success:.1f} %")
+        if self.mean_score is not None:
+            means.append(f"score {self.mean_score:.1f}")
+        played = f"{counted(len(self.tasks), 'task')}, {counted(self.episodes, 'episode')}"
+        lines += [f"{played}: {', '.join(means)}" if means else played, self.folder]
+        return "\n".join([*lines, *profile_lines(self.profile)] if profile else lines)
+
+
+def profile_lines(profile: Mapping[str, float]) -> list[str]:
+    """How the time per step was spent, in lines for a person."""
+    total = sum(profile.values())
+    if not total:
+        return ["no episode was played, so there is nothing to profile; --force plays again"]
+    shares = [f"  {part:<12} {100 * spent / total:5.1f} %" for part, spent in profile.items()]
+    return ["time per step, by part:", *shares]

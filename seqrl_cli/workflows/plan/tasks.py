@@ -1,0 +1,228 @@
+"""``seqrl plan`` of a run for many tasks: all of them, or some, side by side with one model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import cast
+
+import numpy as np
+
+from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
+from seqrl_cli.console import Console, counted
+from seqrl_cli.data.catalogue import scores_of_environment
+from seqrl_cli.envs.scores import percent_score
+from seqrl_cli.errors import CommandInterruptedError, UsageError, nearest
+from seqrl_cli.models.device import use_threads
+from seqrl_cli.planning.episode_files import (
+    EpisodeFile,
+    discard_staged,
+    episode_path,
+    episode_paths,
+    read_episode,
+    replace_episodes,
+    write_episode,
+)
+from seqrl_cli.planning.profile import Profile
+from seqrl_cli.planning.rollout import EpisodeRecord, Rollout, play_together
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.record import TaskRecord
+from seqrl_cli.training.rng import SeedStream
+from seqrl_cli.workflows.plan.agents import TaskAgentSpec
+from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
+from seqrl_cli.workflows.plan.report import TaskResult, TasksReport
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
+
+
+def run_tasks(request: PlanRequest, console: Console) -> TasksReport:
+    """Play the missing episodes of all chosen tasks and summarize all of them.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; finished episodes are kept.
+        SeqrlError: no task matches, an environment's package is missing, or the results cannot be written.
+    """
+    use_threads(request.threads)
+    sessions = open_tasks(request, console)
+    profile = Profile()
+    start = time.perf_counter()
+    with ExitStack() as locks:
+        for session in sessions:
+            locks.enter_context(locked(session.folder, console))
+        missing = [
+            [i for i in range(session.config.episodes) if request.force or not has_episode(session, i)]
+            for session in sessions
+        ]
+        fresh = sum(map(len, missing))
+        if fresh:
+            run = sessions[0].run.path
+            names = sum(1 for numbers in missing if numbers)
+            console.note(f"planning {counted(fresh, 'episode')} of {counted(names, 'task')} with {run}")
+            _play(sessions, missing, profile, console, replace_all=request.force)
+        else:
+            console.note("all episodes exist already; --force plays again")
+        return _report(sessions, fresh, time.perf_counter() - start, profile)
+
+
+def dry_run_tasks(request: PlanRequest, console: Console) -> None:
+    """Print what ``plan`` would do."""
+    sessions = open_tasks(request, console)
+    facts = {
+        "run": str(sessions[0].run.path),
+        "checkpoint": sessions[0].trained.step,
+        "tasks": ", ".join(session.env_id for session in sessions),
+        "to": str(sessions[0].run.plans),
+        "episodes there": sum(len(episode_paths(session.folder)) for session in sessions),
+        **{f"plan.{key}": value for key, value in sessions[0].settings.items()},
+    }
+    console.emit(facts)
+    console.show_facts(facts)
+
+
+def open_tasks(request: PlanRequest, console: Console) -> list[PlanSession]:
+    """One session per chosen task, all with one model.
+
+    Raises:
+        UsageError: no task matches.
+        SeqrlError: there is no such run, or the model cannot hold the plan.
+    """
+    base = open_session(request, console.warn)
+    trained = cast(TrainedMultiTask, base.trained)
+    spec = cast(TaskAgentSpec, base.agent)
+    sessions = []
+    for task in chosen_tasks(trained.record.tasks, request.tasks):
+        sessions.append(
+            replace(
+                base,
+                agent=spec.for_task(task, task.best_return),
+                env_id=task.env_id,
+                references=scores_of_environment(task.env_id),
+                task=task,
+            )
+        )
+    return sessions
+
+
+def chosen_tasks(tasks: Sequence[TaskRecord], patterns: str | None) -> list[TaskRecord]:
+    """The tasks that match one of some patterns; all without patterns.
+
+    Args:
+        tasks: of a run.
+        patterns: joined by commas, each with ``*`` for any text; they are compared with environments and datasets.
+
+    Raises:
+        UsageError: a pattern matches none.
+    """
+    if patterns is None:
+        return list(tasks)
+    chosen: dict[str, TaskRecord] = {}
+    for pattern in patterns.split(","):
+        matching = [task for task in tasks if _matches(task, pattern.strip())]
+        if not matching:
+            names = [task.env_id for task in tasks]
+            close = nearest(pattern, names)
+            known = f"the run has {', '.join(names[:6])}{' …' if len(names) > 6 else ''}"
+            hint = f"did you mean {close!r}?" if close else known
+            raise UsageError(f"no task of the run matches {pattern!r}", hint)
+        chosen |= {task.dataset: task for task in matching}
+    return [task for task in tasks if task.dataset in chosen]
+
+
+def _matches(task: TaskRecord, pattern: str) -> bool:
+    names = (task.env_id, task.dataset, task.dataset.removeprefix("sim/"), task.dataset.rpartition("/")[2])
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
+def _play(
+    sessions: Sequence[PlanSession],
+    missing: Sequence[Sequence[int]],
+    profile: Profile,
+    console: Console,
+    *,
+    replace_all: bool,
+) -> None:
+    """Play the missing episodes of all tasks; with ``replace_all`` they replace the existing ones at the end."""
+    wanted = sum(map(len, missing))
+    written = 0
+    with ExitStack() as open_vectors:
+        pairs = [(session, numbers) for session, numbers in zip(sessions, missing, strict=True) if numbers]
+        rollouts = []
+        for session, numbers in pairs:
+            discard_staged(session.folder)
+            vector = session.make_vector(min(session.config.envs, len(numbers)), session.config.max_steps)
+            open_vectors.callback(vector.close)
+            agent = session.agent.make(len(vector), profile)
+            purpose = [SeedStream.PLAN]
+            rollouts.append(Rollout(agent, vector, seed=session.seed, purpose=purpose, profile=profile))
+        try:
+            with console.progress("planning", "episodes") as update:
+
+                def on_episode(index: int, record: EpisodeRecord) -> None:
+                    nonlocal written
+                    session = pairs[index][0]
+                    session.check_finite(record)
+                    score = percent_score(record.total_reward, session.references)
+                    fraction = None if score is None else score / 100
+                    write_episode(session.folder, session.facts(), record, fraction, staged=replace_all)
+                    written += 1
+                    update(written, wanted)
+
+                play_together(rollouts, [numbers for _, numbers in pairs], on_episode)
+        except KeyboardInterrupt as error:
+            kept, hint = what_is_kept(written, wanted, replace_all)
+            raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
+        finally:
+            if replace_all and written < wanted:
+                for session, _ in pairs:
+                    discard_staged(session.folder)
+    if replace_all:
+        for session, _ in pairs:
+            replace_episodes(session.folder)
+
+
+def _report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile: Profile) -> TasksReport:
+    played = [_read(session) for session in sessions]
+    results = tuple(_result(session, episodes) for session, episodes in zip(sessions, played, strict=True))
+    everything = [episode for episodes in played for episode in episodes]
+    returns = np.array([episode.return_ for episode in everything])
+    return TasksReport(
+        folder=str(sessions[0].run.path),
+        episodes=len(everything),
+        fresh=fresh,
+        mean_return=float(returns.mean()),
+        standard_error=float(returns.std() / np.sqrt(len(returns))),
+        mean_score=_mean([result.score for result in results]),
+        mean_steps=float(np.mean([episode.steps for episode in everything])),
+        seconds=seconds,
+        profile=profile.seconds,
+        tasks=results,
+        mean_success=_mean([result.success for result in results]),
+    )
+
+
+def _read(session: PlanSession) -> list[EpisodeFile]:
+    return [read_episode(episode_path(session.folder, i)) for i in range(session.config.episodes)]
+
+
+def _result(session: PlanSession, episodes: Sequence[EpisodeFile]) -> TaskResult:
+    mean = float(np.mean([episode.return_ for episode in episodes]))
+    spec = cast(TaskAgentSpec, session.agent)
+    return TaskResult(
+        task=session.env_id,
+        dataset=spec.task.dataset,
+        folder=str(session.folder),
+        episodes=len(episodes),
+        target_return=spec.target_return,
+        mean_return=mean,
+        score=percent_score(mean, session.references),
+        success=_mean([episode.success for episode in episodes]),
+        success_at_end=_mean([episode.success_at_end for episode in episodes]),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are not None; None without any."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,102 @@
+"""Runs of many tasks: trained, planned and resumed from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqrl_cli.config.extras import is_installed
+from tests.cli.conftest import Result, invoke
+
+pytestmark = pytest.mark.slow
+
+TINY = ("model.width=16", "model.n_layer=1", "train.updates=4", "train.batch_size=8", "train.checkpoint_every=2")
+MIXTURE = "sim/hopper-medium+sim/walker2d-medium"
+SHORT = ("plan.max_steps=5", "--episodes", "2")
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    return tmp_path / "runs"
+
+
+def train(runs: Path, *words: str) -> Result:
+    return invoke(runs, "train", MIXTURE, "data.transitions=300", "--arch", "mddt", *TINY, *words)
+
+
+def test_tasks_of_other_sizes_are_trained_and_planned_together(runs):
+    assert train(runs).exit_code == 0
+    record = json.loads((runs / "sim/hopper-medium+walker2d-medium/mddt-s42/run.json").read_text())
+    assert [task["env_id"] for task in record["tasks"]] == ["Hopper-v4", "Walker2d-v4"]
+    planned = invoke(runs, "plan", "--json", *SHORT)
+    report = json.loads(planned.stdout)
+    assert [task["task"] for task in report["tasks"]] == ["Hopper-v4", "Walker2d-v4"]
+    assert report["episodes"] == report["fresh"] == 4
+    again = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)
+    assert again["fresh"] == 0 and again["tasks"] == report["tasks"]
+
+
+def test_one_task_is_played_as_it_is_among_others(runs):
+    train(runs)
+    both = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)["tasks"]
+    alone = json.loads(invoke(runs, "plan", "--json", "--force", "--tasks", "Walker*", *SHORT).stdout)["tasks"]
+    assert [task["task"] for task in alone] == ["Walker2d-v4"] and alone[0] == both[1]
+
+
+def test_a_run_is_resumed_with_the_same_bits(runs):
+    train(runs)
+    run = runs / "sim/hopper-medium+walker2d-medium/mddt-s42"
+    expected = (run / "checkpoints/00000004/model.safetensors").read_bytes()
+    train(runs, "--name", "half", "train.updates=2", "tasks.curve=constant", "tasks.warmup_updates=0")
+    whole = train(runs, "--name", "whole", "tasks.curve=constant", "tasks.warmup_updates=0")
+    rest = train(runs, "--name", "half", "tasks.curve=constant", "tasks.warmup_updates=0")
+    assert whole.exit_code == rest.exit_code == 0
+    weights = [
+        (run.parent / name / "checkpoints/00000004/model.safetensors").read_bytes() for name in ("half", "whole")
+    ]
+    assert weights[0] == weights[1] != expected
+
+
+def test_tasks_that_do_not_exist_and_weights_of_no_domain_are_named(runs):
+    wrong = train(runs, "tasks.weights={dmc: 2}")
+    assert wrong.exit_code == 2 and "tasks.weights names 'dmc'" in wrong.stderr
+    train(runs)
+    missing = invoke(runs, "plan", "--tasks", "Hoper-v4")
+    assert missing.exit_code == 2 and "did you mean 'Hopper-v4'?" in missing.stderr
+
+
+def test_discrete_actions_and_images_are_played(runs):
+    assert invoke(runs, "collect", "CartPole-v1", "--policy", "random", "-n", "200").exit_code == 0
+    done = invoke(runs, "train", "collected/cartpole-v1-random", "--arch", "mddt", *TINY)
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)
+    assert report["tasks"][0]["task"] == "CartPole-v1"
+
+
+def test_a_suite_names_its_tasks(runs):
+    listed = invoke(runs, "download", "--list", "metaworld")
+    assert listed.exit_code == 0 and "sim/metaworld/hammer" in listed.stdout
+    wrong = invoke(runs, "train", "mt8+dmc5", "--arch", "mddt")
+    assert wrong.exit_code == 2 and "dmc5" in wrong.stderr
+
+
+@pytest.mark.skipif(not is_installed("metaworld"), reason="metaworld is not installed")
+def test_a_task_of_metaworld_from_collecting_to_a_table(runs):
+    assert invoke(runs, "collect", "metaworld/reach-v3", "--policy", "scripted", "-n", "600").exit_code == 0
+    dataset = "collected/metaworld/reach-v3-scripted"
+    assert invoke(runs, "train", dataset, "--arch", "mddt", *TINY).exit_code == 0
+    report = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)
+    assert 0 <= report["mean_success"] <= 1
+    table = invoke(runs, "table", "--json")
+    assert table.exit_code == 0 and json.loads(table.stdout)["rows"][0]["dataset"] == dataset
+
+
+@pytest.mark.skipif(not is_installed("atari"), reason="ale-py is not installed")
+def test_images_of_a_game(runs):
+    done = invoke(
+        runs, "train", "sim/atari/freeway", "data.transitions=60", "--arch", "mddt", *TINY, "train.batch_size=2"
+    )
+    assert done.exit_code == 0, done.stderr
+    assert invoke(runs, "plan", *SHORT).exit_code == 0
