@@ -6,8 +6,8 @@ from pathlib import Path
 
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec
-from seqrl_cli.data.download.fetch import fetch
-from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, locations
+from seqrl_cli.download.fetch import fetch
+from seqrl_cli.download.mirrors import RemoteFile, is_remote, locations
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.download_hashes import DOWNLOADS_NAME, recorded_hash
 from seqrl_cli.runs.store import RunStore

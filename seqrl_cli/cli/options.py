@@ -150,7 +150,7 @@ def network(mirrors: str, offline: bool) -> NetworkAccess:
         UsageError: a mirror is neither a URL nor a folder.
     """
     from seqrl_cli.data.catalogue import SOURCES
-    from seqrl_cli.data.download.mirrors import parse_mirrors
+    from seqrl_cli.download.mirrors import parse_mirrors
     from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 
     minari = os.environ.get("MINARI_DATASETS_PATH") or str(Path.home() / ".minari" / "datasets")

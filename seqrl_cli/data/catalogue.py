@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from seqrl_cli.config.resources import presets_folder, read_facts
 from seqrl_cli.data.domains import domains, task_of
-from seqrl_cli.data.download.mirrors import RemoteFile
+from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError, unknown
 
 Source = Literal["d4rl", "minari", "sim", "file", "mixture"]

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from seqrl_cli.config.resources import presets_folder, read_facts
-from seqrl_cli.data.download.mirrors import RemoteFile, is_remote, local_folder
+from seqrl_cli.download.mirrors import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.files.regular import open_regular

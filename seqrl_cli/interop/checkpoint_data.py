@@ -1,14 +1,14 @@
 """What the pickles of other projects' checkpoints may name besides NumPy arrays: tensors and the projects' classes.
 
-As in :mod:`~seqrl_cli.data.safe_pickle.vocabulary`, nothing that is named here is imported or called.
+As in :mod:`~seqrl_cli.files.safe_pickle.vocabulary`, nothing that is named here is imported or called.
 """
 
 from __future__ import annotations
 
 import torch
 
-from seqrl_cli.data.safe_pickle.tensors import STORAGES, TENSOR_CALLS
-from seqrl_cli.data.safe_pickle.vocabulary import ARRAY_CALLS, Vocabulary
+from seqrl_cli.files.safe_pickle.tensors import STORAGES, TENSOR_CALLS
+from seqrl_cli.files.safe_pickle.vocabulary import ARRAY_CALLS, Vocabulary
 
 # By NumPy's codes.
 STORAGE_DTYPES = {

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.data.discretizer import Discretizer
-from seqrl_cli.data.safe_pickle.vocabulary import PlainArray, PlainObject
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.vocabulary import PlainArray, PlainObject
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,
     Fields,

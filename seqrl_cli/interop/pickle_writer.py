@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from seqrl_cli.data.safe_pickle.vocabulary import Global
+from seqrl_cli.files.safe_pickle.vocabulary import Global
 
 Plain = None | bool | int | float | str | Global | dict[str, "Plain"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
-from seqrl_cli.data.safe_pickle.tensors import PlainStorage, PlainTensor
-from seqrl_cli.data.safe_pickle.torch_container import MAX_FILE_BYTES, TorchFile, read_torch_file
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
+from seqrl_cli.files.safe_pickle.tensors import PlainStorage, PlainTensor
+from seqrl_cli.files.safe_pickle.torch_container import MAX_FILE_BYTES, TorchFile, read_torch_file
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS, STORAGE_DTYPES
 
 _COMPILED = "_orig_mod."

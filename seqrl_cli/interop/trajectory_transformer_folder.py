@@ -10,10 +10,10 @@ import torch
 
 from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.safe_pickle.read import read_pickle
-from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainObject
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path
+from seqrl_cli.files.safe_pickle.read import read_pickle
+from seqrl_cli.files.safe_pickle.vocabulary import Global, PlainObject
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,
     Fields,

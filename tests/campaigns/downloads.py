@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
-from seqrl_cli.data.download.fetch import fetch
+from seqrl_cli.download.fetch import fetch
 from seqrl_cli.errors import SeqrlError
 from tests.campaigns.common import Trial, main, run_program, verdict
 from tests.data.certificate import HAS_OPENSSL, server_context
@@ -368,7 +368,7 @@ def mirrors(content: bytes, rng: random.Random) -> Iterator[Trial]:
 FETCH = """
 import sys
 from pathlib import Path
-from seqrl_cli.data.download.fetch import fetch
+from seqrl_cli.download.fetch import fetch
 fetch(sys.argv[1], Path(sys.argv[2]), backoff=0.01)
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seqrl_cli.data.download.partial import Partial, Remote
+from seqrl_cli.download.partial import Partial, Remote
 from seqrl_cli.runs.download_hashes import record_hash
 from tests.campaigns.common import Outcome
 from tests.campaigns.forked import command, forked

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqrl_cli.data.download.fetch import fetch, file_sha256
+from seqrl_cli.download.fetch import fetch, file_sha256
 from seqrl_cli.errors import SeqrlError
 from tests.data.server import CONTENT, DIGEST, Manner, Server, serving
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seqrl_cli.data.download.fetch import fetch
+from seqrl_cli.download.fetch import fetch
 from seqrl_cli.errors import SeqrlError
 from tests.data.certificate import HAS_OPENSSL, server_context
 from tests.data.raw_server import raw_server, repeat, reply, send, serve

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqrl_cli.data.download.fetch import fetch, file_sha256
+from seqrl_cli.download.fetch import fetch, file_sha256
 from seqrl_cli.errors import SeqrlError
 from tests.data.server import Manner, Server, serving
 
@@ -118,7 +118,7 @@ def test_a_killed_process_loses_no_byte(servers, tmp_path):
     publisher.manners = [Manner(cut=12_345, stall=True)]
     target = tmp_path / "a.hdf5"
     code = (
-        "import sys; from pathlib import Path; from seqrl_cli.data.download.fetch import fetch; "
+        "import sys; from pathlib import Path; from seqrl_cli.download.fetch import fetch; "
         "fetch(sys.argv[1], Path(sys.argv[2]))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, publisher.url, str(target)])

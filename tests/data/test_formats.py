@@ -19,8 +19,8 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.pickled_episodes import MAX_BYTES
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, recordings, stamp
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
 from tests.data.conftest import ragged
 from tests.data.files import (
     FORMATS,

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from seqrl_cli.data.formats.read import read_dataset
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
 from tests.data.conftest import ragged
 from tests.data.files import assert_equal, each, write_pickle
 
@@ -175,7 +175,7 @@ def test_weights_are_no_episodes(tmp_path):
 
 
 def test_few_bytes_do_not_become_many_objects(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqrl_cli.data.safe_pickle.open_machine.OpenMachine.max_memory", 10**6)
+    monkeypatch.setattr("seqrl_cli.files.safe_pickle.open_machine.OpenMachine.max_memory", 10**6)
     for program in (b"]", b"}", b"(", b")", b"N"):
         (tmp_path / "a.pkl").write_bytes(program * 40_000 + b".")
         with pytest.raises(RefusedFileError, match="more objects than fit in memory"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqrl_cli.data.download.mirrors import RemoteFile, locations, parse_mirrors
+from seqrl_cli.download.mirrors import RemoteFile, locations, parse_mirrors
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 

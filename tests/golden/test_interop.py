@@ -18,8 +18,8 @@ from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
-from seqrl_cli.data.safe_pickle.read import read_pickle
 from seqrl_cli.data.tokens_file import load_tokens
+from seqrl_cli.files.safe_pickle.read import read_pickle
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.faster_trajectory_transformer import read_discretizer
 from seqrl_cli.interop.pickle_writer import dump_object

@@ -11,7 +11,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from seqrl_cli.data.safe_pickle.vocabulary import Global
+from seqrl_cli.files.safe_pickle.vocabulary import Global
 from seqrl_cli.interop.pickle_writer import dump_object
 from tests.interop.spelling import BUILD, END, NEWOBJ, dict_of, name, zip_file
 

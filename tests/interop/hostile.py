@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seqrl_cli.data.safe_pickle.machine import MAX_DEPTH
-from seqrl_cli.data.safe_pickle.read import MAX_INSTRUCTIONS
+from seqrl_cli.files.safe_pickle.machine import MAX_DEPTH
+from seqrl_cli.files.safe_pickle.read import MAX_INSTRUCTIONS
 from tests.interop.spelling import (
     BUILD,
     END,

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
-from seqrl_cli.data.safe_pickle.read import MAX_PICKLE_BYTES, parse_pickle, read_pickle
-from seqrl_cli.data.safe_pickle.vocabulary import Global
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
+from seqrl_cli.files.safe_pickle.read import MAX_PICKLE_BYTES, parse_pickle, read_pickle
+from seqrl_cli.files.safe_pickle.vocabulary import Global
 from seqrl_cli.interop.checkpoint_data import CHECKPOINTS
 from seqrl_cli.interop.pickle_writer import dump_object
 from seqrl_cli.interop.torch_files import read_torch

@@ -10,9 +10,9 @@ import zipfile
 import pytest
 import torch
 
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
-from seqrl_cli.data.safe_pickle.torch_container import MAX_FILE_BYTES
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
+from seqrl_cli.files.safe_pickle.torch_container import MAX_FILE_BYTES
 from seqrl_cli.interop.torch_files import read_state_dict, read_torch
 from tests.interop.spelling import END, dict_of, legacy_file, storage, tensor, text, zip_file
 

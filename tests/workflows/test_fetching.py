@@ -15,11 +15,11 @@ from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
-from seqrl_cli.data.download.fetch import file_sha256
-from seqrl_cli.data.download.mirrors import RemoteFile
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.formats.minari import MinariFacts, write_minari
+from seqrl_cli.download.fetch import file_sha256
+from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 from seqrl_cli.runs.store import RunStore

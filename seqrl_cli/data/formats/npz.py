@@ -1,7 +1,7 @@
 """``.npz`` archives of flat columns under D4RL's names, or of object arrays with one episode per entry.
 
 NumPy would unpickle objects and trust every header. Here an array's header must agree with the bytes that follow, an
-archive must not unpack to far more than its size, and objects are read by :mod:`~seqrl_cli.data.safe_pickle.read`.
+archive must not unpack to far more than its size, and objects are read by :mod:`~seqrl_cli.files.safe_pickle.read`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from seqrl_cli.data.formats.column_names import columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size, read_columns
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.formats.plain_columns import refuse_inert
-from seqrl_cli.data.safe_pickle.read import parse_pickle
-from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, PlainArray
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import NotRegularError, open_regular
+from seqrl_cli.files.safe_pickle.read import parse_pickle
+from seqrl_cli.files.safe_pickle.vocabulary import ARRAYS, PlainArray
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 

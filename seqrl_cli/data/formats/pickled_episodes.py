@@ -1,6 +1,6 @@
 """Pickled lists of episodes, each a dictionary of arrays: the Decision Transformer's datasets, and ``torch.save``'s.
 
-They are read by :mod:`~seqrl_cli.data.safe_pickle.read`, which never imports or calls anything. A column may be an
+They are read by :mod:`~seqrl_cli.files.safe_pickle.read`, which never imports or calls anything. A column may be an
 array, or lists of numbers and arrays; whatever else stands beside the columns is not looked at. A single dictionary
 may contain flat columns, or the episodes.
 """
@@ -18,14 +18,14 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import NAMES, REQUIRED, ColumnNames, plain_name
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.plain_columns import LIST_HINT, Unpacker, kind_of, refuse_inert
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
-from seqrl_cli.data.safe_pickle.read import BoundedFile, parse_pickle
-from seqrl_cli.data.safe_pickle.tensors import RECORDINGS, PlainTensor
-from seqrl_cli.data.safe_pickle.torch_container import LEGACY_START, ZIP_START, read_torch_file
-from seqrl_cli.data.safe_pickle.views import mapping, sequence
-from seqrl_cli.data.safe_pickle.vocabulary import PlainArray, is_shape
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import open_regular
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
+from seqrl_cli.files.safe_pickle.read import BoundedFile, parse_pickle
+from seqrl_cli.files.safe_pickle.tensors import RECORDINGS, PlainTensor
+from seqrl_cli.files.safe_pickle.torch_container import LEGACY_START, ZIP_START, read_torch_file
+from seqrl_cli.files.safe_pickle.views import mapping, sequence
+from seqrl_cli.files.safe_pickle.vocabulary import PlainArray, is_shape
 
 MAX_BYTES = 16 * 2**30
 MAX_INSTRUCTIONS = 20_000_000

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, columns_to_read
 from seqrl_cli.data.formats.columns import check_size
-from seqrl_cli.data.safe_pickle.machine import RefusedFileError
-from seqrl_cli.data.safe_pickle.tensors import STORAGE_ONLY, PlainStorage, PlainTensor
-from seqrl_cli.data.safe_pickle.torch_container import parse_torch_file
-from seqrl_cli.data.safe_pickle.views import is_objects, sequence
-from seqrl_cli.data.safe_pickle.vocabulary import MAX_DIMENSIONS, Global, Inert, PlainArray, is_shape
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import RefusedFileError
+from seqrl_cli.files.safe_pickle.tensors import STORAGE_ONLY, PlainStorage, PlainTensor
+from seqrl_cli.files.safe_pickle.torch_container import parse_torch_file
+from seqrl_cli.files.safe_pickle.views import is_objects, sequence
+from seqrl_cli.files.safe_pickle.vocabulary import MAX_DIMENSIONS, Global, Inert, PlainArray, is_shape
 
 LIST_HINT = "a pickled dataset is a list of episodes, each a dictionary of arrays; " + LAYOUT_HINT
 _NUMBERS = {int, float, bool}

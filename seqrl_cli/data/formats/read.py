@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
 from seqrl_cli.data.formats.episode_ends import settle_dones
@@ -21,6 +20,7 @@ from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.data.formats.reset_rows import settle_reset_rows
+from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.files.regular import open_regular

@@ -10,7 +10,7 @@ from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, amount, byte_size, counted
-from seqrl_cli.data.download.mirrors import locations
+from seqrl_cli.download.mirrors import locations
 from seqrl_cli.envs.trust import remember
 
 

@@ -15,10 +15,10 @@ from seqrl_cli.artifacts.token_model import make_model
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.download.fetch import file_sha256
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.tokens_file import save_tokens
+from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.atomic import write_text_atomic

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from seqrl_cli.config.presets import load_config, read_yaml
-from seqrl_cli.data.download.partial import Partial
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
 from seqrl_cli.data.tokens_file import load_tokens
+from seqrl_cli.download.partial import Partial
 from seqrl_cli.interop.detect import read_checkpoint_folder
 from seqrl_cli.planning.episode_files import is_whole, read_episode, read_states
 from seqrl_cli.reports.results import read_result

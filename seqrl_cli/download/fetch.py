@@ -1,6 +1,6 @@
 """Fetch one file over an unreliable network: from the first place that has it, verified, and complete or not at all.
 
-Received bytes are kept beside the destination (:mod:`seqrl_cli.data.download.partial`), so that a later attempt resumes
+Received bytes are kept beside the destination (:mod:`seqrl_cli.download.partial`), so that a later attempt resumes
 where this one stopped, even in another process or from a mirror.
 """
 
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.data.download.limits import CEILING, LEAST_SPEED, SPEED_SECONDS, DownloadError, Limits
-from seqrl_cli.data.download.partial import Partial
-from seqrl_cli.data.download.transfer import ByteProgress, Transfer
+from seqrl_cli.download.limits import CEILING, LEAST_SPEED, SPEED_SECONDS, DownloadError, Limits
+from seqrl_cli.download.partial import Partial
+from seqrl_cli.download.transfer import ByteProgress, Transfer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path, fsync, make_folder, writing
 from seqrl_cli.files.locks import FileLock

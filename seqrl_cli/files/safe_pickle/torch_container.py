@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from seqrl_cli.data.safe_pickle.machine import PersistentLoad, RefusedFileError
-from seqrl_cli.data.safe_pickle.read import MAX_INSTRUCTIONS, parse_pickle, read_bytes
-from seqrl_cli.data.safe_pickle.tensors import STORAGES, PlainStorage
-from seqrl_cli.data.safe_pickle.vocabulary import Global, Vocabulary, is_count
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.machine import PersistentLoad, RefusedFileError
+from seqrl_cli.files.safe_pickle.read import MAX_INSTRUCTIONS, parse_pickle, read_bytes
+from seqrl_cli.files.safe_pickle.tensors import STORAGES, PlainStorage
+from seqrl_cli.files.safe_pickle.vocabulary import Global, Vocabulary, is_count
 
 MAX_FILE_BYTES = 2**30
 ZIP_START = b"PK\x03\x04"
@@ -30,7 +30,7 @@ class TorchFile:
     """The content of a file.
 
     Attributes:
-        value: plain data, with a :class:`~seqrl_cli.data.safe_pickle.tensors.PlainTensor` for each tensor.
+        value: plain data, with a :class:`~seqrl_cli.files.safe_pickle.tensors.PlainTensor` for each tensor.
         storages: the tensors' numbers as bytes, by the key that the tensors refer to.
     """
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from seqrl_cli.data.download.limits import DownloadError, TransientDownloadError, brief
-from seqrl_cli.data.download.partial import Remote
+from seqrl_cli.download.limits import DownloadError, TransientDownloadError, brief
+from seqrl_cli.download.partial import Remote
 
 _DIGITS = "[0-9]{1,18}"
 

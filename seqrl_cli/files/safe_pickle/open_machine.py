@@ -1,7 +1,7 @@
 """The stack machine for recordings, in which anything may stand beside the numbers.
 
-It executes the instructions of all protocols. As in :mod:`~seqrl_cli.data.safe_pickle.machine`, nothing is imported or
-called: an :class:`~seqrl_cli.data.safe_pickle.vocabulary.Inert` object takes the place of every object that only its
+It executes the instructions of all protocols. As in :mod:`~seqrl_cli.files.safe_pickle.machine`, nothing is imported or
+called: an :class:`~seqrl_cli.files.safe_pickle.vocabulary.Inert` object takes the place of every object that only its
 own code could make. Names that no recording has are refused all the same, so that a user learns what the file is.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqrl_cli.data.safe_pickle.machine import INSTRUCTIONS, Instruction, Machine
-from seqrl_cli.data.safe_pickle.vocabulary import Global, Inert, OtherKey, PlainArray, PlainDtype
+from seqrl_cli.files.safe_pickle.machine import INSTRUCTIONS, Instruction, Machine
+from seqrl_cli.files.safe_pickle.vocabulary import Global, Inert, OtherKey, PlainArray, PlainDtype
 
 MAX_MEMORY = 640 * 2**20
 
@@ -43,7 +43,7 @@ class OpenMachine(Machine):
     Args:
         source: name of the file in errors.
         vocabulary: names that have a replacement.
-        persistent_load: as in :class:`~seqrl_cli.data.safe_pickle.machine.Machine`.
+        persistent_load: as in :class:`~seqrl_cli.files.safe_pickle.machine.Machine`.
     """
 
     costs = _COSTS

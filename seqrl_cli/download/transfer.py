@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from seqrl_cli.data.download.answer import Answer, read_answer
-from seqrl_cli.data.download.connection import RangeError, open_url, reason
-from seqrl_cli.data.download.limits import DownloadError, Limits, Pace, TransientDownloadError
-from seqrl_cli.data.download.partial import Partial, Remote
+from seqrl_cli.download.answer import Answer, read_answer
+from seqrl_cli.download.connection import RangeError, open_url, reason
+from seqrl_cli.download.limits import DownloadError, Limits, Pace, TransientDownloadError
+from seqrl_cli.download.partial import Partial, Remote
 
 ByteProgress = Callable[[int, int | None], None]
 

@@ -1,7 +1,7 @@
 """Read untrusted pickles as plain data: nothing that they name is imported or called.
 
 A pickle is a program for a small stack machine, and Python's machine calls whatever the program names. The machine
-here, :mod:`~seqrl_cli.data.safe_pickle.machine`, does not. Python's ``pickletools`` splits the program into
+here, :mod:`~seqrl_cli.files.safe_pickle.machine`, does not. Python's ``pickletools`` splits the program into
 instructions, which executes nothing and reads no further than the bytes of the file.
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from seqrl_cli.data.safe_pickle.machine import Instruction, Machine, PersistentLoad, RefusedFileError
-from seqrl_cli.data.safe_pickle.open_machine import OpenMachine
-from seqrl_cli.data.safe_pickle.vocabulary import Vocabulary
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files import regular
+from seqrl_cli.files.safe_pickle.machine import Instruction, Machine, PersistentLoad, RefusedFileError
+from seqrl_cli.files.safe_pickle.open_machine import OpenMachine
+from seqrl_cli.files.safe_pickle.vocabulary import Vocabulary
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000

@@ -1,6 +1,6 @@
 """PyTorch's tensors in pickles, as views of stored bytes; PyTorch itself is not needed.
 
-As in :mod:`~seqrl_cli.data.safe_pickle.vocabulary`, nothing that is named here is imported or called.
+As in :mod:`~seqrl_cli.files.safe_pickle.vocabulary`, nothing that is named here is imported or called.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.data.safe_pickle.vocabulary import ARRAYS, Vocabulary, as_bytes, is_count, is_shape, require
+from seqrl_cli.files.safe_pickle.vocabulary import ARRAYS, Vocabulary, as_bytes, is_count, is_shape, require
 
 # NumPy's codes of the numbers in each type of storage; it has none for bfloat16, the upper half of a float32.
 STORAGES = {

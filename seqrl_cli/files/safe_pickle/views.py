@@ -1,6 +1,6 @@
 """How to look at the plain data of an open vocabulary: what counts as a dictionary, as a list, as text.
 
-An :class:`~seqrl_cli.data.safe_pickle.vocabulary.Inert` object counts as the dictionary of its items and attributes,
+An :class:`~seqrl_cli.files.safe_pickle.vocabulary.Inert` object counts as the dictionary of its items and attributes,
 or as the list of its entries, because that is what such classes mean: ``defaultdict``, ``deque``, a dataclass.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqrl_cli.data.safe_pickle.vocabulary import (
+from seqrl_cli.files.safe_pickle.vocabulary import (
     OBJECT_CODES,
     EncodedText,
     Inert,

@@ -1,7 +1,7 @@
 """The stack machine of pickles, without the instructions that could do harm.
 
 It has only the instructions needed for numbers, text, arrays and tensors. It builds numbers, text, tuples, lists,
-dictionaries and the plain objects of :mod:`~seqrl_cli.data.safe_pickle.vocabulary`.
+dictionaries and the plain objects of :mod:`~seqrl_cli.files.safe_pickle.vocabulary`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from seqrl_cli.data.safe_pickle.vocabulary import Global, PlainArray, PlainDtype, PlainObject, Vocabulary
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.safe_pickle.vocabulary import Global, PlainArray, PlainDtype, PlainObject, Vocabulary
 
 MAX_DEPTH = 64
 MAX_KEY = 2**60  # larger numbers can be chosen to have one hash, which makes dictionaries slow

@@ -12,7 +12,7 @@ import urllib.request
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from seqrl_cli.data.download.limits import DownloadError, Pace, TransientDownloadError, brief
+from seqrl_cli.download.limits import DownloadError, Pace, TransientDownloadError, brief
 
 _TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 
