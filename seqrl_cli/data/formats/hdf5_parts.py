@@ -95,7 +95,7 @@ def find_episode_parts(file: h5py.File, source: str, size: int) -> list[Part]:
 
 
 def _groups(parent: h5py.Group, source: str, size: int) -> dict[tuple[str, int], Part]:
-    """The numbered groups, by word and number, of each word that numbers a group with actions."""
+    """The numbered groups, by word and number. Words without a group that has actions are left out."""
     found = {}
     for name in parent:
         numbered = re.fullmatch(r"(.*?)_?(\d{1,9})", name)

@@ -189,7 +189,7 @@ class MultiDomainTransformer(nn.Module):
 
 
 def visible_tokens(time: int, action_dim: int, hide_actions: bool, device: torch.device) -> Tensor:
-    """Which tokens a token may see: those before it; and if actions are hidden, actions of its own step only.
+    """What each token may see: the tokens before it; if actions are hidden, only those actions of its own step.
 
     A reward sees no action then, because what it has seen would show later steps the action.
 
