@@ -77,7 +77,7 @@ def test_commands_that_read_answer_whatever_is_in_a_file(seqrl, runs, tmp_path, 
 def test_one_bad_episode_does_not_hide_the_others(seqrl, plan, tmp_path, what):
     replace_by(plan / "episode-001.json", what)
     result = seqrl("table")
-    words = {"pipe": "it is a pipe, not a file", "device": "there is no file /dev/zero", "nested": "nested too deeply"}
+    words = {"pipe": "it is a pipe, not a file", "device": "it is a device, not a file", "nested": "nested too deeply"}
     assert result.exit_code == 0 and words[what] in result.stderr and "gpt" in result.stdout
 
 

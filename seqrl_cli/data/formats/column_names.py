@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from seqrl_cli.errors import SeqrlError, nearest
 
@@ -80,6 +81,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 REQUIRED = ("observations", "actions", "rewards")
+MAX_NAMES = 1000
+"""A file has far fewer columns; a hostile one has millions of names, and comparing them would take minutes."""
+
 FLAG_ROLES = ("terminals", "timeouts", "dones")
 END_ROLES = (
     "terminals",
@@ -119,8 +123,8 @@ class ColumnNames:
 
     @classmethod
     def of(cls, found: Iterable[str]) -> ColumnNames:
-        """Sort the names of a file's columns."""
-        names = list(found)
+        """Sort the names of a file's columns, the first ``MAX_NAMES`` of them."""
+        names = list(islice(found, MAX_NAMES))
         by_role: dict[str, list[str]] = {}
         for name in names:
             role = _ROLES.get(plain_name(name))
@@ -163,7 +167,7 @@ def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:
     Raises:
         SeqrlError: nothing can be observations, actions or rewards, or nothing tells where episodes end.
     """
-    listed = list(found)
+    listed = list(islice(found, MAX_NAMES))
     names = ColumnNames.of(listed)
     missing = [role for role in REQUIRED if role not in names.by_role]
     known = {name for those in names.by_role.values() for name in those}
