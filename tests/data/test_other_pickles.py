@@ -190,7 +190,7 @@ def test_no_cheap_instruction_takes_long(tmp_path):
         begun = time.process_time()
         with pytest.raises(SeqrlError):
             read_dataset(tmp_path / "a.pkl")
-        assert time.process_time() - begun < 5
+        assert time.process_time() - begun < 15
 
 
 def test_rows_that_are_shared_do_not_grow(tmp_path):

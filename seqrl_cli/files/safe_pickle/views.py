@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.safe_pickle.vocabulary import (
     OBJECT_CODES,
     EncodedText,
@@ -18,11 +19,17 @@ from seqrl_cli.files.safe_pickle.vocabulary import (
     as_bytes,
 )
 
+MAX_ENTRIES = 200_000  # of a dictionary: columns, or episodes by name
+
 _LISTS = {"deque", "set", "frozenset", "list", "tuple", "UserList"}
 
 
 def mapping(value: Any) -> dict[str, Any] | None:
-    """The entries of a kind of dictionary by name; None for any other value. Keys that are not text are numbered."""
+    """The entries of a kind of dictionary by name; None for any other value. Keys that are not text are numbered.
+
+    Raises:
+        SeqrlError: it has too many.
+    """
     if type(value) is dict:
         return _by_name(value)
     if not isinstance(value, Inert) or value.entries is not None:
@@ -64,6 +71,9 @@ def _pairs(items: list[Any] | tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _by_name(value: dict[Any, Any]) -> dict[str, Any]:
+    if len(value) > MAX_ENTRIES:
+        message = f"the pickle contains a dictionary of {len(value):,} entries, more than the {MAX_ENTRIES:,} allowed"
+        raise SeqrlError(message, "save the data as arrays, or as a list of episodes")
     return {_text(key, index): entry for index, (key, entry) in enumerate(value.items())}
 
 
