@@ -82,6 +82,11 @@ class TaskSampler:
             self._domains[task.facts.input].append(index)
         self._sums = [np.cumsum(_episode_weights(task, rules.episodes)) for task in tasks]
 
+    @property
+    def domains_per_update(self) -> int:
+        """How many domains each update has."""
+        return len(self._domains) if self.rules.mixing == "joined" else 1
+
     def next_batches(self, batch_size: int) -> list[tuple[float, list[WindowBatch]]]:
         """The windows of the next update: for each domain in it, the weight of its loss and its batches.
 

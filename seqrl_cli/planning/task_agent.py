@@ -46,8 +46,8 @@ class TaskAgent:
     def reset(self, episode: LiveEpisode) -> None:
         """See :meth:`Agent.reset`."""
         task = self.task
-        bodies = getattr(self.decoder.model.encoders[task.input], "bodies", (task.body,))
-        history = TaskHistory(task.input, task.action_dim, task.choices, bodies.index(task.body))
+        body = int(self.decoder.model.body_numbers(task.input, [task.body]))
+        history = TaskHistory(task.input, task.action_dim, task.choices, body)
         episode.agent_state = _TaskEpisode(task, self.target_return, history)
 
     def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block, joined_parameters
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, PointMass
@@ -30,6 +29,7 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
@@ -212,14 +212,8 @@ class PolicyLearner:
         """
         state = checkpoint.state
         step = checkpoint.step
-        hint = "use the run's own settings, or start over with --force"
-        if state["optimizer"] != self.settings.optimizer:
-            message = f"the checkpoint of step {step} is for {state['optimizer']}, not for {self.settings.optimizer}"
-            raise SeqrlError(message, hint)
-        try:
-            self.model.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            raise SeqrlError(f"the checkpoint of step {step} belongs to another model", hint) from error
+        require_optimizer(self.settings.optimizer, checkpoint)
+        restore_weights(self.model, checkpoint)
         dual = {name: value for name, value in checkpoint.optimizer.items() if name.startswith(TEMPERATURE)}
         own = {name: value for name, value in checkpoint.optimizer.items() if name not in dual}
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, own)
@@ -229,9 +223,7 @@ class PolicyLearner:
         self.step = step
         if self.settings.precision == "auto":
             self.precision = state["precision"]
-        threads = torch.get_num_threads()
-        if on_warning and state["threads"] != threads:
-            on_warning(f"resuming with {threads} threads, but the run used {state['threads']}: last digits may differ")
+        warn_of_threads(state["threads"], on_warning)
 
 
 def _precision(model: Policy, asked: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:

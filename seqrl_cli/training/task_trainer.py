@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from seqrl_cli.data.task_data import TaskMixture
 from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler, WindowBatch
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskWindows
@@ -30,9 +29,8 @@ from seqrl_cli.training.optimizer import (
     trainable_parameters,
 )
 from seqrl_cli.training.rates import RateSchedule
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
-
-_HINT = "use the run's own settings, or start over with --force"
 
 
 @dataclass(frozen=True)
@@ -80,13 +78,6 @@ class TaskTrainSettings:
     validation_batches: int = 4
 
 
-def body_numbers(model: MultiDomainTransformer, name: str, bodies: Sequence[str]) -> Tensor:
-    """The numbers (batch,) of bodies among those of an input, on the model's device."""
-    known = getattr(model.encoders[name], "bodies", None)
-    numbers = [0 if known is None else known.index(body) for body in bodies]
-    return torch.tensor(numbers, device=device_of(model))
-
-
 class TaskTrainer:
     """Trains a model on windows of several tasks.
 
@@ -121,6 +112,7 @@ class TaskTrainer:
         self._optimizer = self._make_optimizer()
         self._metrics = MetricAccumulator(settings.learning_rate)
         self._windows = len(train)
+        self._windows_per_update = settings.batch_size * settings.accumulate * self.sampler.domains_per_update
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         settings = self.settings
@@ -171,7 +163,7 @@ class TaskTrainer:
         rate = self._metrics.measures["learning_rate"][-1]
         interval = self._metrics.close()
         return {
-            "epoch": self.step * self.settings.batch_size / self._windows,
+            "epoch": self.step * self._windows_per_update / self._windows,
             "loss": interval.means["loss"],
             "validation_loss": sum(losses.values()) / len(losses) if losses else None,
             "learning_rate": rate,
@@ -219,7 +211,7 @@ class TaskTrainer:
             actions.long() if is_choice else self.model.tokens.encode(actions),
             to_device(batch.rewards),
             to_device(batch.timesteps),
-            body_numbers(self.model, batch.group[0], batch.bodies),
+            self.model.body_numbers(batch.group[0], batch.bodies),
         )
 
     @torch.no_grad()
@@ -268,13 +260,8 @@ class TaskTrainer:
             SeqrlError: the checkpoint belongs to another model, optimizer or other data.
         """
         state: Mapping[str, Any] = checkpoint.state
-        if state["optimizer"] != self.settings.optimizer:
-            message = f"the checkpoint of step {checkpoint.step} is for {state['optimizer']}, not for "
-            raise SeqrlError(message + self.settings.optimizer, _HINT)
-        try:
-            self.model.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            raise SeqrlError(f"the checkpoint of step {checkpoint.step} belongs to another model", _HINT) from error
+        require_optimizer(self.settings.optimizer, checkpoint)
+        restore_weights(self.model, checkpoint)
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
         self.sampler.restore(state["sampler"])
@@ -282,6 +269,4 @@ class TaskTrainer:
         self.step = checkpoint.step
         if self.settings.precision == "auto":
             self.precision = state["precision"]
-        threads = torch.get_num_threads()
-        if on_warning and state["threads"] != threads:
-            on_warning(f"resuming with {threads} threads, but the run used {state['threads']}: last digits may differ")
+        warn_of_threads(state["threads"], on_warning)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqrl_cli.data.windows import Windows
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.acceleration import autocast, compiled, resolve_precision
@@ -25,6 +24,7 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
+from seqrl_cli.training.restoring import restore_weights, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.schedule import Schedule
@@ -222,11 +222,7 @@ class TokenTrainer:
         """
         state = checkpoint.state
         self.sampler.restore(state["sampler"])
-        try:
-            self.model.load_state_dict(checkpoint.model)
-        except RuntimeError as error:
-            hint = "use the run's own settings, or start over with --force"
-            raise SeqrlError(f"the checkpoint of step {checkpoint.step} belongs to another model", hint) from error
+        restore_weights(self.model, checkpoint)
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
         self.step = checkpoint.step
@@ -234,6 +230,4 @@ class TokenTrainer:
         self._metrics.restore({"loss": state["losses"]} if state["losses"] else {}, state["elapsed"])
         if self.settings.precision == "auto":
             self.precision = state["precision"]
-        threads = torch.get_num_threads()
-        if on_warning and state["threads"] != threads:
-            on_warning(f"resuming with {threads} threads, but the run used {state['threads']}: last digits may differ")
+        warn_of_threads(state["threads"], on_warning)

@@ -14,8 +14,9 @@ and Gato. What is unusual about it:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -160,6 +161,12 @@ class MultiDomainTransformer(nn.Module):
         logits: Tensor = self.head(self.norm(x))
         return logits
 
+    def body_numbers(self, name: str, bodies: Sequence[str]) -> Tensor:
+        """The numbers (bodies,) of bodies among those of an input, on the model's device."""
+        encoder = self.encoders[name]
+        assert isinstance(encoder, VectorEncoder | ImageEncoder)
+        return torch.tensor([encoder.bodies.index(body) for body in bodies], device=self.head.weight.device)
+
     def embed(self, name: str, windows: TaskWindows) -> Tensor:
         """Inputs of the first block, (batch, time, K + 3, width): state, return-to-go, actions, reward."""
         observed = self.encoders[name](windows.observations, windows.bodies)
@@ -188,6 +195,7 @@ class MultiDomainTransformer(nn.Module):
         return torch.tensor(numbers, device=self.embed_kind.weight.device)
 
 
+@lru_cache(maxsize=64)
 def visible_tokens(time: int, action_dim: int, hide_actions: bool, device: torch.device) -> Tensor:
     """What each token may see: the tokens before it; if actions are hidden, only those actions of its own step.
 
@@ -237,4 +245,4 @@ def _encoder(observed: Input, width: int, image_encoder: str) -> VectorEncoder |
     shape = observed.shape
     if len(shape) == 1:
         return VectorEncoder(shape[0], width, observed.bodies)
-    return ImageEncoder(shape, width, NETWORKS[image_encoder](channels_of(shape)))
+    return ImageEncoder(shape, width, observed.bodies, NETWORKS[image_encoder](channels_of(shape)))

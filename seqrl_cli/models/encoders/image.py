@@ -10,16 +10,18 @@ from torch.nn import functional
 
 
 class ImageEncoder(nn.Module):
-    """Scale bytes to [0, 1], apply a convolutional network, and project its features.
+    """Scale bytes to [0, 1], apply a convolutional network, and project its features; bodies make no difference.
 
     Args:
         shape: of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
         width: length of the output.
+        bodies: names of the bodies, which other encoders tell apart.
         network: maps ``(images, channels, height, width)`` to features.
     """
 
-    def __init__(self, shape: Sequence[int], width: int, network: nn.Module) -> None:
+    def __init__(self, shape: Sequence[int], width: int, bodies: Sequence[str], network: nn.Module) -> None:
         super().__init__()
+        self.bodies = tuple(bodies)
         self.shape = tuple(shape)
         self.network = network
         with torch.no_grad():

@@ -41,7 +41,7 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     use_threads(request.threads)
     session = open_session(request, console.warn)
     if session.task:
-        return run_tasks(request, console)
+        return run_tasks(session, request, console)
     folder = session.folder
     wanted = session.config.episodes
     profile = Profile()
@@ -67,7 +67,7 @@ def dry_run(request: PlanRequest, console: Console) -> None:
     use_threads(request.threads)
     session = open_session(request, console.warn)
     if session.task:
-        return dry_run_tasks(request, console)
+        return dry_run_tasks(session, request, console)
     facts = {
         "run": str(session.run.path),
         "checkpoint": session.trained.step,

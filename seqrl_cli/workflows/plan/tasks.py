@@ -11,12 +11,10 @@ from typing import cast
 
 import numpy as np
 
-from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import scores_of_environment
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.errors import CommandInterruptedError, UsageError, nearest
-from seqrl_cli.models.device import use_threads
 from seqrl_cli.planning.episode_files import (
     EpisodeFile,
     discard_staged,
@@ -34,18 +32,22 @@ from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import TaskAgentSpec
 from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
 from seqrl_cli.workflows.plan.report import TaskResult, TasksReport
-from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession
 
 
-def run_tasks(request: PlanRequest, console: Console) -> TasksReport:
+def run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> TasksReport:
     """Play the missing episodes of all chosen tasks and summarize all of them.
+
+    Args:
+        base: the run's session.
+        request: which tasks.
+        console: shows progress.
 
     Raises:
         CommandInterruptedError: Ctrl-C; finished episodes are kept.
         SeqrlError: no task matches, an environment's package is missing, or the results cannot be written.
     """
-    use_threads(request.threads)
-    sessions = open_tasks(request, console)
+    sessions = task_sessions(base, request.tasks)
     profile = Profile()
     start = time.perf_counter()
     with ExitStack() as locks:
@@ -66,9 +68,9 @@ def run_tasks(request: PlanRequest, console: Console) -> TasksReport:
         return _report(sessions, fresh, time.perf_counter() - start, profile)
 
 
-def dry_run_tasks(request: PlanRequest, console: Console) -> None:
-    """Print what ``plan`` would do."""
-    sessions = open_tasks(request, console)
+def dry_run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> None:
+    """Print what ``plan`` would do; arguments as for :func:`run_tasks`."""
+    sessions = task_sessions(base, request.tasks)
     facts = {
         "run": str(sessions[0].run.path),
         "checkpoint": sessions[0].trained.step,
@@ -81,28 +83,19 @@ def dry_run_tasks(request: PlanRequest, console: Console) -> None:
     console.show_facts(facts)
 
 
-def open_tasks(request: PlanRequest, console: Console) -> list[PlanSession]:
-    """One session per chosen task, all with one model.
-
-    Raises:
-        UsageError: no task matches.
-        SeqrlError: there is no such run, or the model cannot hold the plan.
-    """
-    base = open_session(request, console.warn)
-    trained = cast(TrainedMultiTask, base.trained)
+def task_sessions(base: PlanSession, patterns: str | None) -> list[PlanSession]:
+    """One session per chosen task, all with the model of the run's session; raises as :func:`chosen_tasks`."""
     spec = cast(TaskAgentSpec, base.agent)
-    sessions = []
-    for task in chosen_tasks(trained.record.tasks, request.tasks):
-        sessions.append(
-            replace(
-                base,
-                agent=spec.for_task(task, task.best_return),
-                env_id=task.env_id,
-                references=scores_of_environment(task.env_id),
-                task=task,
-            )
+    return [
+        replace(
+            base,
+            agent=spec.for_task(task, task.best_return),
+            env_id=task.env_id,
+            references=scores_of_environment(task.env_id),
+            task=task,
         )
-    return sessions
+        for task in chosen_tasks(base.trained.record.tasks, patterns)
+    ]
 
 
 def chosen_tasks(tasks: Sequence[TaskRecord], patterns: str | None) -> list[TaskRecord]:

@@ -1,0 +1,43 @@
+"""What all trainers do when they resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.training.checkpoints import Checkpoint
+
+RESUME_HINT = "use the run's own settings, or start over with --force"
+
+
+def restore_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into a model.
+
+    Raises:
+        SeqrlError: they belong to another model.
+    """
+    try:
+        model.load_state_dict(checkpoint.model)
+    except RuntimeError as error:
+        raise SeqrlError(f"the checkpoint of step {checkpoint.step} belongs to another model", RESUME_HINT) from error
+
+
+def require_optimizer(name: str, checkpoint: Checkpoint) -> None:
+    """Stop at a checkpoint of another optimizer.
+
+    Raises:
+        SeqrlError: names both.
+    """
+    saved = checkpoint.state["optimizer"]
+    if saved != name:
+        raise SeqrlError(f"the checkpoint of step {checkpoint.step} is for {saved}, not for {name}", RESUME_HINT)
+
+
+def warn_of_threads(saved: int, on_warning: Callable[[str], None] | None) -> None:
+    """Warn if a run resumes with another number of threads than it was saved with."""
+    threads = torch.get_num_threads()
+    if on_warning and saved != threads:
+        on_warning(f"resuming with {threads} threads, but the run used {saved}: last digits may differ")
