@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from seqrl_cli.config.resources import presets_folder, read_facts
 from seqrl_cli.data.domains import domains, task_of
+from seqrl_cli.data.suites import suites
 from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError, unknown
 
@@ -129,7 +130,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
 
     if path.suffix.lower() in FILE_SUFFIXES or path.exists():
         return spec_of_file(dataset_id, path, read_attributes(path))
-    raise unknown("dataset", dataset_id, named, "seqrl download --list")
+    raise unknown("dataset", dataset_id, [*named, *suites()], "seqrl download --list")
 
 
 def spec_of_file(dataset_id: str, path: Path, attributes: Mapping[str, str | int | float | bool]) -> DatasetSpec:

@@ -11,6 +11,8 @@ from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.errors import SeqrlError
 from tests.processes import is_running
 
+pytestmark = pytest.mark.slow
+
 
 def square(number):
     return number * number

@@ -7,6 +7,8 @@ import pytest
 from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke
 from tests.data.files import write_file
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("sim/hopper-random", "data.transitions=400")
 
 

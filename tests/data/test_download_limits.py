@@ -16,6 +16,8 @@ from seqrl_cli.errors import SeqrlError
 from tests.data.certificate import HAS_OPENSSL, server_context
 from tests.data.raw_server import raw_server, repeat, reply, send, serve
 
+pytestmark = pytest.mark.slow
+
 CONTENT = bytes(range(256)) * 400
 OTHER = CONTENT[::-1]
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -16,6 +16,8 @@ from seqrl_cli.download.fetch import fetch, file_sha256
 from seqrl_cli.errors import SeqrlError
 from tests.data.server import Manner, Server, serving
 
+pytestmark = pytest.mark.slow
+
 CONTENT = np.random.default_rng(1).bytes(30_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 STALLING_TRIALS = range(0, 140, 20)  # a stall costs a timeout

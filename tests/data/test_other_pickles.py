@@ -23,6 +23,8 @@ from seqrl_cli.files.safe_pickle.machine import RefusedFileError
 from tests.data.conftest import ragged
 from tests.data.files import assert_equal, each, write_pickle
 
+pytestmark = pytest.mark.slow
+
 EPISODES = [{key: one[key] for key in ("observations", "actions", "rewards", "terminals")} for one in each(ragged(0))]
 
 

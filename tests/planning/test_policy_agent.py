@@ -15,6 +15,8 @@ from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from tests.models.policies import make_policy
 
+pytestmark = pytest.mark.slow
+
 TARGET = 1000.0
 STEPS = 14
 

@@ -11,6 +11,8 @@ from seqrl_cli.render.states import load_body
 from seqrl_cli.render.view import Pose, View, follow
 from tests.render.recorded import FAMILIES, play
 
+pytestmark = pytest.mark.slow
+
 SIZE = 96
 ORIGIN = np.zeros(2)
 

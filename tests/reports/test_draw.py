@@ -14,6 +14,8 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points, plot_panels
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("values", [(0.001, 0.00101), (22.3, 22.6), (-5.0, -5.1), (0.0, 0.0)])
 def test_one_row_keeps_clear_of_the_edges(values):

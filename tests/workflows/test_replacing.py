@@ -29,6 +29,8 @@ from seqrl_cli.workflows.train.run import run as train
 from tests.interop.folders import faster_trajectory_transformer
 from tests.workflows.tiny import NAME, Heard, make_request, swings, tuning
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 
 

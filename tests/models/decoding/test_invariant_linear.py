@@ -10,6 +10,8 @@ from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fas
 from seqrl_cli.models.native import library
 from seqrl_cli.models.native.linear import NativeLinear
 
+pytestmark = pytest.mark.slow
+
 SIZES = [(1, 48), (16, 10), (16, 48), (128, 101), (513, 7), (512, 128), (1000, 60), (512, 1024)]
 
 

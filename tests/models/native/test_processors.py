@@ -11,7 +11,7 @@ from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
 from seqrl_cli.models.native import library
 from tests.contracts.decoder import Reference, check_equals_reference, check_greedy, check_groups_are_independent
 
-pytestmark = pytest.mark.skipif(not library.available(), reason="no C++ compiler")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not library.available(), reason="no C++ compiler")]
 
 PROCESSORS = {"avx512": "-march=native", "avx2": "-march=x86-64-v3", "sse": "-march=x86-64"}
 
