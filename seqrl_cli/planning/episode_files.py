@@ -109,7 +109,7 @@ class EpisodeStates:
         rewards: ``(T,)`` float64.
         qpos: simulator positions before every step and after the last, ``(T + 1, nq)`` float64.
         plan_observations: ``(T, H, observation_dim)`` float64, NaN at steps without a new plan; None without plans.
-        actions: ``(T, action_dim)`` float32; None if the file has none.
+        actions: ``(T, action_dim)`` float32, or choices ``(T,)``; None if the file has none.
     """
 
     rewards: np.ndarray
@@ -267,7 +267,8 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
         rewards = read_numbers(file, "rewards", 1, _MISSING)
         qpos = read_numbers(file, "qpos", 2, _MISSING)
         plans = read_numbers(file, "plan_observations", 3, _MISSING) if "plan_observations" in file else None
-        actions = read_numbers(file, "actions", 2, _MISSING).astype(np.float32) if "actions" in file else None
+        axes = 1 if getattr(file.get("actions"), "ndim", 2) == 1 else 2  # choices have one
+        actions = read_numbers(file, "actions", axes, _MISSING).astype(np.float32) if "actions" in file else None
     steps = len(rewards)
     if not steps or len(qpos) != steps + 1 or (plans is not None and len(plans) != steps):
         raise SeqrlError(f"{path} has {steps} rewards but {len(qpos)} states; it is not complete", _MISSING)

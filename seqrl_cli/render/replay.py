@@ -72,7 +72,7 @@ def replay(
         raise SeqrlError(f"{episode.path} does not state the environment's seed", _HINT)
     if actions is None:
         raise SeqrlError(f"{episode.states_path} has no actions to replay", _HINT)
-    with _drawing(env_id), closing(_make_drawable(env_id)) as env:
+    with _drawing(env_id), closing(_make_drawable(env_id, _goals(episode))) as env:
         dt = 1 / _pictures_per_second(env)
         wanted = set(choose(dt))
         pictures: dict[int, np.ndarray] = {}
@@ -83,18 +83,29 @@ def replay(
                 if progress:
                     progress(len(pictures), len(wanted))
             if step < max(wanted):
-                _check(episode.states_path, step, float(states.rewards[step]), float(env.step(actions[step])[1]))
+                action = int(actions[step]) if actions.ndim == 1 else actions[step]
+                _check(episode.states_path, step, float(states.rewards[step]), float(env.step(action)[1]))
         return Replay(pictures, dt)
 
 
-def _make_drawable(env_id: str) -> Environment:
+def _goals(episode: EpisodeFile) -> str | None:
+    """Which half of the goals the episode drew from; None where the file states neither."""
+    stated = episode.plan.settings.get("goals")
+    return stated if stated in ("seen", "held-out") else None
+
+
+def _make_drawable(env_id: str, goals: str | None) -> Environment:
     """An environment that draws pictures as arrays.
+
+    Args:
+        env_id: gymnasium id.
+        goals: see ``make_env``.
 
     Raises:
         SeqrlError: it draws none, cannot draw on this machine, or cannot be made.
     """
     try:
-        env = make_env(env_id, render_mode="rgb_array")
+        env = make_env(env_id, render_mode="rgb_array", goals=goals)
     except EnvironmentFailedError as error:
         if isinstance(error.__cause__, TypeError) and "render_mode" in str(error.__cause__):
             raise _draws_nothing(env_id) from error

@@ -91,6 +91,8 @@ def test_a_task_of_metaworld_from_collecting_to_a_table(runs):
     assert 0 <= report["mean_success"] <= 1
     table = invoke(runs, "table", "--json")
     assert table.exit_code == 0 and json.loads(table.stdout)["rows"][0]["dataset"] == dataset
+    drawn = invoke(runs, "render", "--every", "3")  # its goal is a held-out one, too
+    assert drawn.exit_code == 0, drawn.stderr
 
 
 @pytest.mark.skipif(not is_installed("atari"), reason="ale-py is not installed")
@@ -100,3 +102,4 @@ def test_images_of_a_game(runs):
     )
     assert done.exit_code == 0, done.stderr
     assert invoke(runs, "plan", *SHORT).exit_code == 0
+    assert invoke(runs, "render").exit_code == 0
