@@ -17,6 +17,8 @@ ASK = """
 import contextlib, io, json, os, sys
 from seqrl_cli.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 def offered(line):
     os.environ.update(COMP_WORDS=line, COMP_CWORD=str(line.count(" ")))
     told = io.StringIO()

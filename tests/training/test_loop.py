@@ -24,6 +24,8 @@ from seqrl_cli.training.loop import fit, seconds_per_update
 from tests.training.fixtures import Recorder, pattern_windows, tiny_gpt, tiny_settings
 from tests.training.resumable import UPDATES, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory) -> Path:

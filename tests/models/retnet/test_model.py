@@ -12,6 +12,8 @@ from seqrl_cli.models.build import build_decoder, build_model, load_weights
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.retnet.model import RetNet, initialize
 
+pytestmark = pytest.mark.slow
+
 SIZES = dict(bins=10, observation_dim=4, action_dim=2, n_layer=2, n_head=2, width=16, value_width=12, ffn_width=20)
 TRANSITION_DIM = 8
 MODES = [("parallel", 1), ("recurrent", 1), ("chunkwise", 1), ("chunkwise", 5), ("chunkwise", 100)]
