@@ -13,11 +13,11 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.render.video import VIEWS
 from seqrl_cli.workflows.report.table import FORMATS
 
+pytestmark = pytest.mark.slow
+
 ASK = """
 import contextlib, io, json, os, sys
 from seqrl_cli.cli.app import app
-
-pytestmark = pytest.mark.slow
 
 def offered(line):
     os.environ.update(COMP_WORDS=line, COMP_CWORD=str(line.count(" ")))

@@ -19,6 +19,7 @@ from seqrl_cli.errors import UsageError
 from seqrl_cli.models.implementation import architecture_of_weights, implementation
 from seqrl_cli.runs.layout import RunFolder
 
+pytestmark = pytest.mark.slow
 RUNS = Path(__file__).parents[1] / "golden/data/runs"
 NEWER = ("mddt",)  # than the version that wrote the stored runs
 DOCS = Path(__file__).parents[2] / "docs"
