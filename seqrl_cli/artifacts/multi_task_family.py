@@ -27,6 +27,7 @@ from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer
 from seqrl_cli.models.encoders.vector import VectorEncoder
 from seqrl_cli.runs.record import RunRecord, TaskRecord
 from seqrl_cli.training.rates import RateSchedule
+from seqrl_cli.training.task_losses import Part
 from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
 
 _MOST_TIME_EMBEDDINGS = 1000
@@ -175,7 +176,11 @@ def make_model(
             message = f"{task.dataset} has observations of shape {task.shape}, but others of its domain have {shape}"
             raise SeqrlError(message, "train on datasets whose observations are alike, or on one of them")
     return MultiDomainTransformer(
-        inputs={name: Input(shape, tuple(sorted(bodies[name]))) for name, shape in shapes.items()},
+        inputs={
+            name: Input(shape, tuple(sorted(bodies[name])), _return_range(tasks, name))
+            for name, shape in shapes.items()
+        },
+        predicts=[part for part in objective_weights(config) if part != "actions"],
         choices=max((task.choices or 0 for task in tasks), default=0),
         max_action_dim=max(task.action_dim for task in tasks),
         max_timestep=max_timestep,
@@ -206,6 +211,7 @@ def train_settings(config: Config) -> TaskTrainSettings:
         rules=SamplingRules(tasks.mixing, tasks.weights, tasks.sampling),
         batch_size=train.batch_size,
         learning_rate=train.learning_rate,
+        weights=objective_weights(config),
         optimizer=tasks.optimizer,
         betas=(train.beta1, train.beta2),
         weight_decay=train.weight_decay,
@@ -213,11 +219,32 @@ def train_settings(config: Config) -> TaskTrainSettings:
         accumulate=tasks.accumulate,
         label_smoothing=tasks.label_smoothing,
         augmentation=tasks.augmentation,
+        patience=tasks.patience,
+        plateau_every=tasks.plateau_every,
         precision=train.precision,
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,
         keep_checkpoints=train.keep_checkpoints,
     )
+
+
+def objective_weights(config: Config) -> dict[Part, float]:
+    """The weights in the loss of what the model learns to predict."""
+    train = config.train
+    weights: dict[Part, float] = {"actions": 1.0, "states": train.state_weight, "returns": train.return_weight}
+    return {part: weight for part, weight in weights.items() if part in train.objective.split("+")}
+
+
+def _return_range(tasks: tuple[TaskRecord, ...], name: str) -> tuple[float, float]:
+    """Lowest and highest return-to-go of an input's tasks, scaled; 0, which is that of a last step, is among them."""
+    scaled = [
+        limit / task.reward_scale
+        for task in tasks
+        if task.input == name
+        for limit in (task.worst_return, task.best_return)
+    ]
+    low, high = min(0.0, *scaled), max(0.0, *scaled)
+    return low, high if high > low else low + 1.0
 
 
 def _load(dataset: DatasetRef) -> MultiTaskData:

@@ -13,9 +13,21 @@ from pydantic import Field, field_validator
 from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.section import Owned, Section
 
+Objective = Literal[
+    "actions",
+    "states",
+    "returns",
+    "actions+states",
+    "actions+returns",
+    "states+returns",
+    "actions+states+returns",
+]
+"""Supervised (actions) and self-supervised pre-training, and both at once."""
+
 _PositiveFloat = Annotated[float, Field(gt=0.0)]
 
 _PLANNER, _RETURNS, _EXPLORES = Owned("planner"), Owned("return-conditioned"), Owned("explores")
+_TASKS = Owned("multi-task")
 
 
 class DataConfig(Section):
@@ -62,6 +74,13 @@ class TrainConfig(Section):
     action_weight: Annotated[float, _PLANNER] = Field(5.0, ge=0.0, description="weight of action tokens in the loss")
     reward_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0, description="weight of reward tokens in the loss")
     value_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0, description="weight of value tokens in the loss")
+    objective: Annotated[Objective, _TASKS] = Field(
+        "actions", description="mddt: what the model learns to predict: actions, next states, returns-to-go"
+    )
+    state_weight: Annotated[_PositiveFloat, _TASKS] = Field(1.0, description="mddt: weight of next states in the loss")
+    return_weight: Annotated[_PositiveFloat, _TASKS] = Field(
+        1.0, description="mddt: weight of returns-to-go in the loss"
+    )
     validation_share: float = Field(0.05, gt=0.0, lt=1.0, description="fraction of episodes held out")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto = bf16 where it is faster")
     compile: bool = Field(False, description="torch.compile the model")
@@ -137,15 +156,21 @@ class TasksConfig(Section):
         "length", description="probability of an episode: by length, equal, by return, or equal among successes"
     )
     top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of each task's steps, best episodes first")
-    optimizer: Literal["adamw", "lamb"] = Field("adamw", description="lamb decays all parameters, adamw only matrices")
-    curve: Literal["constant", "cosine", "restarts", "step", "exponential"] = Field(
-        "cosine", description="learning rate after the warm-up"
+    optimizer: Literal["adamw", "adam", "lamb", "lion"] = Field(
+        "adamw", description="lamb decays all parameters, the others only matrices"
+    )
+    curve: Literal["constant", "cosine", "restarts", "step", "exponential", "plateau"] = Field(
+        "cosine", description="learning rate after the warm-up; plateau drops it when the validation loss stalls"
     )
     warmup_updates: int = Field(100, ge=0, description="updates over which the learning rate rises")
     final_rate: float = Field(0.05, ge=0.0, le=1.0, description="last learning rate, as a fraction of the highest")
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one update")
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0, description="probability that targets give to all tokens alike")
-    augmentation: Literal["none", "crop"] = Field("none", description="of images: shifts by up to four pixels")
+    patience: int = Field(3, ge=0, description="plateau: measurements without improvement before the rate drops")
+    plateau_every: int = Field(200, ge=1, description="plateau: updates between measurements of the validation loss")
+    augmentation: Literal["none", "crop", "rotate", "crop+rotate"] = Field(
+        "none", description="of images: shifts by up to four pixels, turns by up to 30 degrees"
+    )
 
     @field_validator("weights")
     @classmethod

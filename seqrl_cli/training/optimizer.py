@@ -1,14 +1,21 @@
-"""AdamW with two parameter groups, with and without weight decay; and optimizer states by parameter name."""
+"""Optimizers by name, with and without weight decay by parameter; and optimizer states by parameter name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.embedding import PositionHead
+from seqrl_cli.training.lamb import Lamb
+from seqrl_cli.training.lion import Lion
+
+OptimizerName: TypeAlias = Literal["adamw", "adam", "lamb", "lion"]
+"""``lamb`` decays all parameters, the others matrices only; ``adam`` adds the decay to the gradients."""
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -32,13 +39,31 @@ def make_optimizer(
         betas: decay of the first and second moment.
         weight_decay: for the decayed parameters.
     """
+    return torch.optim.AdamW(_groups(model, weight_decay), lr=learning_rate, betas=betas, fused=True)
+
+
+def optimizer_by_name(
+    name: OptimizerName, model: nn.Module, learning_rate: float, betas: tuple[float, float], weight_decay: float
+) -> torch.optim.Optimizer:
+    """An optimizer of a model's trainable parameters; arguments as for ``make_optimizer``."""
+    if name == "lamb":
+        parameters, joined = trainable_parameters(model).values(), joined_parameters(model)
+        return Lamb(parameters, lr=learning_rate, betas=betas, weight_decay=weight_decay, joined=joined)
+    if name == "lion":
+        return Lion(_groups(model, weight_decay), lr=learning_rate, betas=betas)
+    if name == "adam":
+        return torch.optim.Adam(_groups(model, weight_decay), lr=learning_rate, betas=betas, fused=True)
+    return make_optimizer(model, learning_rate, betas, weight_decay)
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The trainable parameters with weight decay, and those without."""
     decayed = decayed_parameters(model)
     parameters = trainable_parameters(model)
-    groups = [
+    return [
         {"params": [p for name, p in parameters.items() if name in decayed], "weight_decay": weight_decay},
         {"params": [p for name, p in parameters.items() if name not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -1,21 +1,24 @@
-"""Learning rates by update: a warm-up, then one of several curves."""
+"""Learning rates by update: a warm-up, then one of several curves, or drops when learning stalls."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-Curve: TypeAlias = Literal["constant", "cosine", "restarts", "step", "exponential"]
-"""After the warm-up: constant; half a cosine; several of them; tenfold drops; exponential decay."""
+Curve: TypeAlias = Literal["constant", "cosine", "restarts", "step", "exponential", "plateau"]
+"""After the warm-up: constant; half a cosine; several of them; tenfold drops; exponential decay; :class:`Plateau`."""
 
 _STEPS = (0.5, 0.75)  # fractions of a run at which the rate drops tenfold
 _RESTARTS = 4
+_DROP = 0.1
+_LEAST_IMPROVEMENT = 1e-4  # relative; all three constants of a plateau are those of PyTorch's ReduceLROnPlateau
 
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """A linear warm-up, then a curve that ends at ``floor`` times the full rate.
+    """A linear warm-up, then a curve that ends at ``floor`` times the full rate; ``plateau`` is constant here.
 
     Attributes:
         curve: its form.
@@ -49,3 +52,36 @@ class RateSchedule:
 
     def _cosine(self, progress: float) -> float:
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class Plateau:
+    """A factor of the learning rate that drops tenfold when a loss has not improved for some measurements.
+
+    Args:
+        patience: measurements in a row without improvement that are tolerated.
+        floor: the smallest factor.
+    """
+
+    def __init__(self, patience: int, floor: float = 0.0) -> None:
+        self.factor = 1.0
+        self._patience = patience
+        self._floor = floor
+        self._best: float | None = None
+        self._worse = 0
+
+    def observe(self, loss: float) -> None:
+        """Take the next measurement of the loss."""
+        if self._best is None or loss < self._best - abs(self._best) * _LEAST_IMPROVEMENT:
+            self._best, self._worse = loss, 0
+            return
+        self._worse += 1
+        if self._worse > self._patience:
+            self.factor, self._worse = max(self._floor, self.factor * _DROP), 0
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`restore` needs, as plain JSON values."""
+        return {"factor": self.factor, "worse": self._worse, "best": self._best}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.factor, self._worse, self._best = state["factor"], state["worse"], state["best"]

@@ -1,7 +1,8 @@
-"""Training of a multi-domain model: cross-entropy of action tokens over windows of several tasks."""
+"""Training of a multi-domain model on windows of several tasks."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,28 +10,28 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from seqrl_cli.data.task_data import TaskMixture
 from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler, WindowBatch
-from seqrl_cli.models.block import joined_parameters
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
-from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskWindows
+from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.training.acceleration import autocast, resolve_precision
-from seqrl_cli.training.augment import Augmentation, augment
+from seqrl_cli.training.augment import Augmentation
 from seqrl_cli.training.checkpoints import Checkpoint
-from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
+    OptimizerName,
     load_optimizer_tensors,
-    make_optimizer,
+    optimizer_by_name,
     optimizer_tensors,
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.rates import RateSchedule
+from seqrl_cli.training.rates import Plateau, RateSchedule
 from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
+from seqrl_cli.training.task_losses import Part, TaskObjective, summed_losses
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,17 @@ class TaskTrainSettings:
         rules: how windows are drawn.
         batch_size: windows per domain and update.
         learning_rate: the full rate.
-        optimizer: ``adamw`` decays matrices only, ``lamb`` all parameters.
+        weights: of what is predicted, in the loss: action tokens, next states and returns-to-go. The model needs a head
+            for each; what is not named is not learned.
+        optimizer: see ``optimizer_by_name``.
         betas: decays of the optimizer's moments.
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
         accumulate: draws per update, whose gradients are averaged.
         label_smoothing: probability that the targets give to all ids alike.
         augmentation: of images.
+        patience: for a schedule that is a plateau, how many measurements without improvement are tolerated.
+        plateau_every: for such a schedule, updates between measurements of the validation loss.
         precision: ``auto`` means bf16 where it is faster.
         log_every: updates between log steps.
         checkpoint_every: updates between checkpoints; each follows a validation.
@@ -64,13 +69,16 @@ class TaskTrainSettings:
     rules: SamplingRules = field(default_factory=SamplingRules)
     batch_size: int = 64
     learning_rate: float = 3e-3
-    optimizer: Literal["adamw", "lamb"] = "adamw"
+    weights: Mapping[Part, float] = field(default_factory=lambda: {"actions": 1.0})
+    optimizer: OptimizerName = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
     grad_clip: float = 1.0
     accumulate: int = 1
     label_smoothing: float = 0.0
     augmentation: Augmentation = "none"
+    patience: int = 3
+    plateau_every: int = 200
     precision: Literal["auto", "float32", "bf16"] = "float32"
     log_every: int = 100
     checkpoint_every: int = 500
@@ -89,6 +97,9 @@ class TaskTrainer:
         train: the tasks with the episodes to train on.
         validation: the same tasks with held-out episodes, or None.
         settings: how to train.
+
+    Raises:
+        SeqrlError: the schedule needs held-out episodes, and there are none.
     """
 
     def __init__(
@@ -106,40 +117,46 @@ class TaskTrainer:
         self._seeds = np.random.SeedSequence(settings.seed).spawn(3)
         torch.manual_seed(int(self._seeds[1].generate_state(1)[0]))
         rng = np.random.default_rng(self._seeds[0])
-        self.sampler = TaskSampler(train.tasks, model.context, settings.rules, rng)
+        self.objective = TaskObjective(dict(settings.weights), settings.label_smoothing, settings.augmentation)
+        self._steps = model.context + self.objective.steps_ahead
+        self.sampler = TaskSampler(train.tasks, self._steps, settings.rules, rng)
         self.validation = validation
         self.trainable_parameters = trainable_parameters(model)
-        self._optimizer = self._make_optimizer()
+        rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
+        self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay)
+        self._plateau = _plateau(settings, validation)
         self._metrics = MetricAccumulator(settings.learning_rate)
         self._windows = len(train)
         self._windows_per_update = settings.batch_size * settings.accumulate * self.sampler.domains_per_update
-
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        settings = self.settings
-        rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
-        if settings.optimizer == "lamb":
-            parameters, joined = self.trainable_parameters.values(), joined_parameters(self.model)
-            return Lamb(parameters, lr=rate, betas=betas, weight_decay=decay, joined=joined)
-        return make_optimizer(self.model, rate, betas, decay)
 
     def update(self) -> None:
         """Make one optimizer step."""
         settings = self.settings
         self.model.train()
-        total = torch.zeros((), device=self.device)
+        totals = {part: torch.zeros((), device=self.device) for part in self.objective.weights}
         for _ in range(settings.accumulate):
             for weight, batches in self.sampler.next_batches(settings.batch_size):
-                loss = weight * self._domain_loss(batches) / settings.accumulate
-                torch.autograd.backward(loss)
-                total += loss.detach()
-                self._metrics.count(sum(int(batch.mask.sum()) * batch.actions.shape[2] for batch in batches))
-        rate = settings.learning_rate * settings.schedule.factor(self.step)
+                losses = {
+                    part: weight * loss / settings.accumulate for part, loss in self._domain_losses(batches).items()
+                }
+                torch.autograd.backward(self._joined(losses))
+                for part, loss in losses.items():
+                    totals[part] += loss.detach()
+                real = sum(int(batch.mask[:, : self.model.context].sum()) * batch.actions.shape[2] for batch in batches)
+                self._metrics.count(real)
+        rate = settings.learning_rate * settings.schedule.factor(self.step) * self._plateau.factor
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.trainable_parameters.values(), settings.grad_clip)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.step += 1
-        self._metrics.note({"loss": total, "learning_rate": torch.tensor(rate, dtype=torch.float64)})
+        parts = {f"loss/{part}": total for part, total in totals.items()} if len(totals) > 1 else {}
+        noted = {"loss": self._joined(totals), "learning_rate": torch.tensor(rate, dtype=torch.float64)}
+        self._metrics.note({**noted, **parts})
+        if settings.schedule.curve == "plateau" and self.step % settings.plateau_every == 0:
+            validated = self._validate()
+            assert validated["validation_loss"] is not None, "the constructor demands held-out episodes"
+            self._plateau.observe(validated["validation_loss"])
 
     def read_losses(self) -> None:
         """Read the losses of the updates made so far from the device.
@@ -159,74 +176,60 @@ class TaskTrainer:
             SeqrlError: a loss since the last log step was not finite.
         """
         self.read_losses()
-        losses = self._validation_losses() if validate and self.validation else {}
+        validated = self._validate() if validate and self.validation else {"validation_loss": None}
         rate = self._metrics.measures["learning_rate"][-1]
         interval = self._metrics.close()
         return {
             "epoch": self.step * self._windows_per_update / self._windows,
             "loss": interval.means["loss"],
-            "validation_loss": sum(losses.values()) / len(losses) if losses else None,
+            "validation_loss": validated.pop("validation_loss"),
             "learning_rate": rate,
             "tokens_per_second": interval.targets_per_second,
             "elapsed": interval.elapsed,
-            **{f"validation_loss/{domain}": loss for domain, loss in losses.items() if len(losses) > 1},
+            **validated,
+            **{name: loss for name, loss in interval.means.items() if name.startswith("loss/")},
         }
 
-    def _domain_loss(self, batches: Sequence[WindowBatch]) -> Tensor:
-        """Mean cross-entropy in nats of the action tokens of a domain's windows."""
-        total, count = torch.zeros((), device=self.device), 0
+    def _domain_losses(self, batches: Sequence[WindowBatch]) -> dict[Part, Tensor]:
+        """The mean loss of each part over a domain's windows."""
+        totals = {part: torch.zeros((), device=self.device) for part in self.objective.weights}
+        counts = dict.fromkeys(self.objective.weights, 0)
         for batch in batches:
             with autocast(self.precision, self.device):
-                summed = self._summed_loss(batch)
-            total = total + summed
-            count += int(batch.mask.sum()) * batch.actions.shape[2]
-        return total / count
+                sums = summed_losses(self.model, batch, self.objective)
+            for part, (summed, count) in sums.items():
+                totals[part] = totals[part] + summed
+                counts[part] += count
+        # there may be no next state at all, if all windows begin at the ends of episodes
+        return {part: total / max(1, counts[part]) for part, total in totals.items()}
 
-    def _summed_loss(self, batch: WindowBatch) -> Tensor:
-        name, _, choices = batch.group
-        tokens = self.model.tokens
-        windows = self._windows_of(batch)
-        real = torch.from_numpy(batch.mask).to(self.device)
-        allowed = tokens.allowed(choices)
-        logits = self.model(name, windows)[..., allowed][real]
-        targets = windows.actions[real] - (allowed.start or 0)
-        smoothing = self.settings.label_smoothing if self.model.training else 0.0
-        return functional.cross_entropy(
-            logits.flatten(0, -2).float(), targets.flatten(), reduction="sum", label_smoothing=smoothing
-        )
-
-    def _windows_of(self, batch: WindowBatch) -> TaskWindows:
-        """The model's inputs on its device, augmented in training."""
-
-        def to_device(array: Any) -> Tensor:
-            return torch.from_numpy(array).to(self.device)
-
-        observations, actions = to_device(batch.observations), to_device(batch.actions)
-        if self.model.training:
-            observations = augment(observations, self.settings.augmentation)
-        is_choice = batch.group[2] is not None
-        return TaskWindows(
-            observations,
-            to_device(batch.returns_to_go),
-            actions.long() if is_choice else self.model.tokens.encode(actions),
-            to_device(batch.rewards),
-            to_device(batch.timesteps),
-            self.model.body_numbers(batch.group[0], batch.bodies),
-        )
+    def _joined(self, losses: Mapping[Part, Tensor]) -> Tensor:
+        """The weighted sum of the parts."""
+        weighted = [self.objective.weights[part] * loss for part, loss in losses.items()]
+        return torch.stack(weighted).sum() if len(weighted) > 1 else weighted[0]
 
     @torch.no_grad()
-    def _validation_losses(self) -> dict[str, float]:
-        """Mean cross-entropy by domain on held-out windows, the same at every validation."""
+    def _validate(self) -> dict[str, float | None]:
+        """The mean loss over domains on held-out windows, the same at every validation; also by domain and by part."""
         self.model.eval()
-        totals: dict[str, list[float]] = {}
+        by_domain: dict[str, list[float]] = defaultdict(list)
+        by_part: dict[str, list[float]] = defaultdict(list)
         for batches in self._validation_batches():
-            totals.setdefault(batches[0].group[0], []).append(float(self._domain_loss(batches)))
-        return {domain: sum(losses) / len(losses) for domain, losses in totals.items()}
+            losses = self._domain_losses(batches)
+            by_domain[batches[0].group[0]].append(float(self._joined(losses)))
+            for part, loss in losses.items():
+                by_part[part].append(float(loss))
+        domains = {domain: _mean(losses) for domain, losses in by_domain.items()}
+        found: dict[str, float | None] = {"validation_loss": _mean(list(domains.values()))}
+        for means in (domains, {part: _mean(losses) for part, losses in by_part.items()}):
+            if len(means) > 1:
+                found |= {f"validation_loss/{name}": loss for name, loss in means.items()}
+        return found
 
     def _validation_batches(self) -> Iterator[list[WindowBatch]]:
         assert self.validation is not None
         rng = np.random.default_rng(self._seeds[2])
-        sampler = TaskSampler(self.validation.tasks, self.model.context, SamplingRules(), rng)
+        sampler = TaskSampler(self.validation.tasks, self._steps, SamplingRules(), rng)
         for _ in range(self.settings.validation_batches):
             yield from (batches for _, batches in sampler.next_batches(self.settings.batch_size))
 
@@ -243,6 +246,7 @@ class TaskTrainer:
             "threads": torch.get_num_threads(),
             "generators": generator_states(self.device),
             "sampler": self.sampler.state(),
+            "plateau": self._plateau.state(),
             "measures": self._metrics.measures,
             "elapsed": self._metrics.elapsed,
         }
@@ -265,8 +269,26 @@ class TaskTrainer:
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
         self.sampler.restore(state["sampler"])
+        if "plateau" in state:  # not in older checkpoints
+            self._plateau.restore(state["plateau"])
         self._metrics.restore(state["measures"], state["elapsed"])
         self.step = checkpoint.step
         if self.settings.precision == "auto":
             self.precision = state["precision"]
         warn_of_threads(state["threads"], on_warning)
+
+
+def _plateau(settings: TaskTrainSettings, validation: TaskMixture | None) -> Plateau:
+    """The plateau of a run; its factor stays 1 unless the schedule is one.
+
+    Raises:
+        SeqrlError: the schedule is one, but no episode is held out.
+    """
+    if settings.schedule.curve == "plateau" and validation is None:
+        message = "tasks.curve=plateau follows the validation loss, but no episode is held out"
+        raise SeqrlError(message, "use a dataset with more episodes, or tasks.curve=cosine")
+    return Plateau(settings.patience, settings.schedule.floor)
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)

@@ -9,12 +9,13 @@ and Gato. What is unusual about it:
 - a batch has tasks with equal observations and equally many action dimensions, so nothing is padded in a step;
 - past actions can be hidden from later steps (``hide_actions``). A model that sees them copies them instead of reading
   the state, since they predict the next action well in the data but not in the loop (de Haan et al. 2019, arXiv
-  1905.11979).
+  1905.11979);
+- it can also predict returns-to-go and next states (``predicts``), each with a head of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +27,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block, initialize_layers
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.decision.action_tokens import ActionTokens, Scale
+from seqrl_cli.models.decision.self_supervised import Prediction, ReturnHead
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.encoders.image import NETWORKS, ImageEncoder, channels_of
 from seqrl_cli.models.encoders.vector import VectorEncoder
@@ -61,10 +63,12 @@ class Input:
     Attributes:
         shape: of an observation.
         bodies: names of the bodies whose vectors are standardised apart; images have one.
+        returns: lowest and highest return-to-go, divided by the domain's reward scale.
     """
 
     shape: tuple[int, ...]
     bodies: tuple[str, ...]
+    returns: tuple[float, float] = (0.0, 1.0)
 
 
 class MultiDomainTransformer(nn.Module):
@@ -80,6 +84,7 @@ class MultiDomainTransformer(nn.Module):
         max_timestep: number of time embeddings; later steps use the last.
         hide_actions: whether a step's actions are hidden from later steps.
         image_encoder: ``impala`` or ``nature``.
+        predicts: what the model predicts besides actions.
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
         width: length of the hidden vectors.
@@ -104,6 +109,7 @@ class MultiDomainTransformer(nn.Module):
         max_timestep: int = 1000,
         hide_actions: bool = True,
         image_encoder: str = "impala",
+        predicts: Collection[Prediction] = (),
         n_layer: int = 2,
         n_head: int = 2,
         width: int = 64,
@@ -135,11 +141,10 @@ class MultiDomainTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, self.tokens.size)
         initialize(self, generator)
+        self._add_heads(inputs, predicts, generator)
 
     def forward(self, name: str, windows: TaskWindows) -> Tensor:
         """The logits of all ids for each number of each action, (batch, time, K, ids).
-
-        A prediction sees what comes before it in the window; so padding belongs after the real steps.
 
         Args:
             name: the input that the observations belong to.
@@ -147,6 +152,13 @@ class MultiDomainTransformer(nn.Module):
 
         Raises:
             SeqrlError: the windows are too long.
+        """
+        return self.action_logits(self.hidden(name, windows))
+
+    def hidden(self, name: str, windows: TaskWindows) -> Tensor:
+        """The last block's output at all tokens, (batch, time, K + 3, width); arguments as for :meth:`forward`.
+
+        A token sees what comes before it in the window; so padding belongs after the real steps.
         """
         batch, time, action_dim = windows.actions.shape
         if time > self.context:
@@ -156,10 +168,67 @@ class MultiDomainTransformer(nn.Module):
         visible = visible_tokens(time, action_dim, self.hide_actions, x.device)
         for block in self.blocks:
             x = block(x, visible)
-        # the tokens at which a_1 … a_K are predicted
-        x = x.unflatten(1, (time, -1))[:, :, BEFORE_ACTIONS - 1 : BEFORE_ACTIONS - 1 + action_dim]
-        logits: Tensor = self.head(self.norm(x))
+        return x.unflatten(1, (time, action_dim + BEFORE_ACTIONS + 1))
+
+    def action_logits(self, hidden: Tensor) -> Tensor:
+        """Logits (batch, time, K, ids) of the actions, given the output of :meth:`hidden`."""
+        # predicted at the return-to-go and at all actions but the last
+        logits: Tensor = self.head(self.norm(hidden[:, :, BEFORE_ACTIONS - 1 : -2]))
         return logits
+
+    def return_logits(self, hidden: Tensor) -> Tensor:
+        """Logits (batch, time, bins) of the returns-to-go, given the output of :meth:`hidden`; see ``return_head``."""
+        assert self.return_head is not None, "the model predicts returns"
+        logits: Tensor = self.return_head(self.norm(hidden[:, :, 0]))
+        return logits
+
+    def next_states(self, name: str, hidden: Tensor) -> Tensor:
+        """What the encoder will make of the next observations, (batch, time, ...), predicted at the last action."""
+        predicted: Tensor = self.state_heads[name](self.norm(hidden[:, :, -2]))
+        return predicted
+
+    def return_distribution(self, name: str, windows: TaskWindows) -> tuple[Tensor, Tensor]:
+        """How likely each return-to-go is at each step, given its state and what came before.
+
+        A planner can sample its target return from the last step's probabilities, for example weighted towards high
+        returns as in the Multi-Game Decision Transformer; in play, ``MultiDomainDecoder.return_distribution`` gives
+        the same. The windows' own returns-to-go of a step do not affect that step's distribution.
+
+        Args:
+            name: the input that the observations belong to.
+            windows: at most ``context`` steps.
+
+        Returns:
+            Probabilities (batch, time, bins), and the return-to-go that each bin stands for, (bins,), which is divided
+            by the domain's reward scale.
+
+        Raises:
+            SeqrlError: the model was trained without returns, or the windows are too long.
+        """
+        head = self.require_return_head()
+        return self.return_logits(self.hidden(name, windows)).softmax(dim=-1), head.centres(name)
+
+    def require_return_head(self) -> ReturnHead:
+        """The head of returns-to-go; raises SeqrlError if the model was trained without it."""
+        if self.return_head is None:
+            hint = "train with train.objective=actions+returns"
+            raise SeqrlError("the model does not predict returns-to-go", hint)
+        return self.return_head
+
+    def _add_heads(
+        self, inputs: Mapping[str, Input], predicts: Collection[Prediction], generator: torch.Generator | None
+    ) -> None:
+        """Add what predicts returns and states, after the rest, whose weights then do not depend on ``predicts``."""
+        width = self.head.in_features
+        ranges = {name: one.returns for name, one in inputs.items()}
+        self.return_head = ReturnHead(ranges, width) if "returns" in predicts else None
+        self.state_heads = nn.ModuleDict()
+        for name, encoder in self.encoders.items() if "states" in predicts else ():
+            assert isinstance(encoder, VectorEncoder | ImageEncoder)
+            self.state_heads[name] = nn.Linear(width, encoder.target_size)
+        for head in (self.return_head, self.state_heads):
+            if head is not None:
+                initialize_layers(head, generator, std=(3 * width) ** -0.5)
 
     def body_numbers(self, name: str, bodies: Sequence[str]) -> Tensor:
         """The numbers (bodies,) of bodies among those of an input, on the model's device."""

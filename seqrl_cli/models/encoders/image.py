@@ -34,6 +34,26 @@ class ImageEncoder(nn.Module):
         projected: Tensor = self.project(self.features(observations.reshape(-1, *self.shape)))
         return projected.view(*leading, -1)
 
+    @property
+    def target_size(self) -> int:
+        """Numbers per prediction of an observation; see :meth:`prediction_error`."""
+        return self.project.out_features
+
+    def prediction_error(self, predicted: Tensor, observations: Tensor, bodies: Tensor) -> Tensor:
+        """One minus the cosine of predicted and true embeddings of images, ``(batch, ...)``.
+
+        No gradient flows into the true embeddings. With that, and a predictor between the two, embeddings do not
+        collapse to one (Chen and He 2021, arXiv 2011.10566; for next states Schwarzer et al. 2021, arXiv 2007.05929).
+
+        Args:
+            predicted: ``(batch, ..., target_size)``.
+            observations: ``(batch, ..., *shape)`` uint8, what is predicted.
+            bodies: ``(batch,)``, without effect.
+        """
+        with torch.no_grad():
+            embedded = self(observations, bodies)
+        return 1 - functional.cosine_similarity(predicted, embedded, dim=-1)
+
     def features(self, images: Tensor) -> Tensor:
         """What is projected, ``(images, features)``, of images ``(images, *shape)`` uint8."""
         scaled = images.float() / 255

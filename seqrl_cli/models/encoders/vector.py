@@ -66,9 +66,7 @@ class VectorEncoder(nn.Module):
         Returns:
             ``(batch, ..., 3 * size)``.
         """
-        shape = (len(bodies), *[1] * (observations.ndim - 2), -1)
-        mean, std, used = (table[bodies].view(shape) for table in (self.mean, self.std, self.used))
-        standardised = ((observations - mean) / std).clamp(-LARGEST, LARGEST) * used
+        standardised, used = self._standardised(observations, bodies)
         logarithms = observations.sign() * (observations.abs() / NEAR_ZERO).log1p() / LOGARITHM_SCALE * used
         return torch.cat([standardised, logarithms, used.expand_as(standardised)], dim=-1)
 
@@ -77,3 +75,29 @@ class VectorEncoder(nn.Module):
         hidden = functional.relu(self.hidden(self.features(observations, bodies)))
         projected: Tensor = self.project(hidden)
         return projected
+
+    @property
+    def target_size(self) -> int:
+        """Numbers per prediction of an observation; see :meth:`prediction_error`."""
+        return self.mean.shape[1]
+
+    def prediction_error(self, predicted: Tensor, observations: Tensor, bodies: Tensor) -> Tensor:
+        """Mean squared errors of predicted vectors over the places that their bodies use.
+
+        Args:
+            predicted: ``(batch, ..., target_size)``, standardised numbers.
+            observations: ``(batch, ..., size)``, what is predicted.
+            bodies: ``(batch,)`` int64, the body of each.
+
+        Returns:
+            ``(batch, ...)``.
+        """
+        standardised, used = self._standardised(observations, bodies)
+        squares = (predicted - standardised).square() * used
+        return squares.sum(dim=-1) / used.sum(dim=-1).clamp(min=1)
+
+    def _standardised(self, observations: Tensor, bodies: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised numbers ``(batch, ..., size)``, and which of them are used, ``(batch, 1 ..., size)``."""
+        shape = (len(bodies), *[1] * (observations.ndim - 2), -1)
+        mean, std, used = (table[bodies].view(shape) for table in (self.mean, self.std, self.used))
+        return ((observations - mean) / std).clamp(-LARGEST, LARGEST) * used, used
