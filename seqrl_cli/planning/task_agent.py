@@ -41,7 +41,7 @@ class TaskAgent:
         self.task = task
         self.target_return = target_return
         self.profile = profile or Profile()
-        self.device = decoder.centres.device
+        self.device = decoder.device
 
     def reset(self, episode: LiveEpisode) -> None:
         """See :meth:`Agent.reset`."""
@@ -79,7 +79,7 @@ class TaskAgent:
 
     def _draws(self, episodes: Sequence[LiveEpisode]) -> list[Tensor] | None:
         """Uniform random numbers from each episode's own generator, if actions are sampled."""
-        if self.decoder.decode != "sample":
+        if self.decoder.choice.decode != "sample":
             return None
         return [
             torch.from_numpy(episode.generator.random(episode.agent_state.task.action_dim)).to(self.device)

@@ -133,7 +133,8 @@ def test_accumulated_batches_are_averaged():
     one = run(trainer_for(optimizer="lion", learning_rate=1.0), 1).model.state_dict()
     apart = trainer_for(optimizer="lion", learning_rate=1.0, accumulate=2)
     batches = [apart.sampler.next_batches(8) for _ in range(2)]
-    apart.sampler.next_batches = lambda size, drawn=iter(batches): next(drawn)
+    again = iter(batches)
+    apart.sampler.next_batches = lambda size: next(again)
     gradients = []
     apart._optimizer.step = lambda: gradients.extend(p.grad.clone() for p in apart.model.parameters())
     apart.update()

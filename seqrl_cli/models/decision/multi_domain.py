@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +27,10 @@ from seqrl_cli.models.block import Block, initialize_layers
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.decision.action_tokens import ActionTokens, Scale
 from seqrl_cli.models.decision.self_supervised import Prediction, ReturnHead
+from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS, visible_tokens
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.encoders.image import NETWORKS, ImageEncoder, channels_of
 from seqrl_cli.models.encoders.vector import VectorEncoder
-
-BEFORE_ACTIONS = 2  # tokens of a step before its actions: state and return-to-go
 
 
 @dataclass(frozen=True)
@@ -262,26 +260,6 @@ class MultiDomainTransformer(nn.Module):
         last = self.embed_kind.num_embeddings - 1
         numbers = [*range(BEFORE_ACTIONS + action_dim), last]
         return torch.tensor(numbers, device=self.embed_kind.weight.device)
-
-
-@lru_cache(maxsize=64)
-def visible_tokens(time: int, action_dim: int, hide_actions: bool, device: torch.device) -> Tensor:
-    """What each token may see: the tokens before it; if actions are hidden, only those actions of its own step.
-
-    A reward sees no action then, because what it has seen would show later steps the action.
-
-    Returns:
-        (time * (K + 3), time * (K + 3)) bool, queries by keys.
-    """
-    length = action_dim + BEFORE_ACTIONS + 1
-    order = torch.arange(time * length, device=device)
-    causal = order[:, None] >= order[None, :]
-    if not hide_actions:
-        return causal
-    step, place = order // length, order % length
-    is_action = (place >= BEFORE_ACTIONS) & (place < BEFORE_ACTIONS + action_dim)
-    of_own_step = (step[:, None] == step[None, :]) & is_action[:, None]
-    return causal & (~is_action[None, :] | of_own_step)
 
 
 def initialize(model: MultiDomainTransformer, generator: torch.Generator | None = None) -> None:

@@ -1,14 +1,14 @@
 """Decoding of the multi-domain Decision Transformer: one action in many episodes of many tasks at once.
 
 A step of play encodes the window once and then adds one token per further action dimension to cached keys and values.
-Episodes whose windows have equally many tokens share all products, whatever their tasks. On a CPU, an episode's result
+Episodes whose windows have equally many steps share all products, whatever their tasks. On a CPU, an episode's result
 does not depend on the other episodes, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,12 +16,22 @@ from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
+from seqrl_cli.models.decision.action_choice import ActionChoice
 from seqrl_cli.models.decision.action_tokens import Decode
 from seqrl_cli.models.decision.decoder import PolicyLayer
-from seqrl_cli.models.decision.multi_domain import BEFORE_ACTIONS, MultiDomainTransformer
-from seqrl_cli.models.decoding.invariant_linear import DecoderLinear, fastest_linear, merged
+from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
+from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS
+from seqrl_cli.models.decoding.invariant_linear import (
+    BatchInvariantLinear,
+    DecoderLinear,
+    MakeLinear,
+    fastest_linear,
+    merged,
+)
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
+
+_LARGE_WEIGHT = 2**20
 
 Cache = list[tuple[Tensor, Tensor]]
 """Keys and values (episodes, heads, tokens, head_dim) of each block."""
@@ -70,9 +80,8 @@ class MultiDomainDecoder:
             raise SeqrlError(message, f"set plan.max_context_transitions to {model.max_context} or less")
         self.model = model
         self.context = context
-        self.decode = decode
         device = model.head.weight.device
-        make = fastest_linear(device)
+        make = _linear_on(device)
         self.blocks = [PolicyLayer(block, make) for block in model.blocks if isinstance(block, Block)]
         self.head, self.embed_return, self.embed_reward = (
             make(*merged(linear)) for linear in (model.head, model.embed_return, model.embed_reward)
@@ -84,7 +93,11 @@ class MultiDomainDecoder:
             self.projects[name] = make(*merged(encoder.project))
             if isinstance(encoder, VectorEncoder):
                 self.hidden[name] = make(*merged(encoder.hidden))
-        self.centres = model.tokens.centres(device)
+        if model.return_head is not None:
+            self.returns = make(*merged(model.return_head.logits))
+        self.choice = ActionChoice(model.tokens, decode, device)
+        self.device = device
+        self._known_kinds: dict[int, Tensor] = {}
 
     @torch.no_grad()
     def decide(
@@ -106,45 +119,92 @@ class MultiDomainDecoder:
             For each episode (K,) float32: numbers in [-1, 1], or the index of a discrete choice.
         """
         self._embed(histories, observations, returns_to_go)
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, history in enumerate(histories):
-            groups[len(history.tokens), history.action_dim].append(index)
         actions: dict[int, Tensor] = {}
-        for rows in groups.values():
+        for rows in _grouped((len(history.tokens), history.action_dim) for history in histories):
             own = None if draws is None else torch.stack([draws[row] for row in rows])
             chosen = self._choose([histories[row] for row in rows], own)
             actions |= dict(zip(rows, chosen, strict=True))
         return [actions[index] for index in range(len(histories))]
 
     @torch.no_grad()
+    def return_distribution(
+        self, histories: Sequence[TaskHistory], observations: Sequence[Tensor]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """How likely each return-to-go is in each episode, before the model is told one.
+
+        A planner can choose a return from it and give it to :meth:`decide`, with the same histories and observations;
+        this method changes no history.
+
+        Args:
+            histories: one per episode.
+            observations: the current one of each episode, ``(*shape,)``.
+
+        Returns:
+            For each episode probabilities (bins,), and the returns-to-go that the bins stand for, (bins,), divided by
+            the domain's reward scale.
+
+        Raises:
+            SeqrlError: the model was trained without returns.
+        """
+        head = self.model.require_return_head()
+        states = [tokens[0] for tokens in self._tokens(histories, observations, torch.zeros(len(histories)))]
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        for rows in _grouped((len(history.tokens), history.action_dim) for history in histories):
+            parts = [token for row in rows for token in (*histories[row].tokens, states[row].unsqueeze(0))]
+            hidden, _ = self._encode(torch.cat(parts).view(len(rows), -1, states[0].shape[-1]), [])
+            weights = self.returns(self.model.norm(hidden)).softmax(dim=-1)
+            found |= {row: (own, head.centres(histories[row].name)) for row, own in zip(rows, weights, strict=True)}
+        return [found[index] for index in range(len(histories))]
+
+    @torch.no_grad()
     def earn(self, histories: Sequence[TaskHistory], rewards: Tensor) -> None:
         """Finish the step of each episode with the reward (episodes,) that its action earned, in the domain's scale."""
-        earned = self.embed_reward(rewards.unsqueeze(-1))
-        for history, reward in zip(histories, earned, strict=True):
-            kinds = self.model.kinds(history.action_dim)
-            when = torch.tensor([history.steps], device=rewards.device)
-            past = [history.current]
-            if not self.model.hide_actions:
-                acted = self.model.embed_action(history.actions)
-                past.append(self.model.place(acted, kinds[BEFORE_ACTIONS:-1], when))
-            past.append(self.model.place(reward.unsqueeze(0), kinds[-1:], when))
-            history.tokens = [*history.tokens, torch.cat(past)][-(self.context - 1) :] if self.context > 1 else []
+        if self.context > 1:
+            for rows in _grouped(0 if self.model.hide_actions else history.action_dim for history in histories):
+                self._remember([histories[row] for row in rows], rewards[rows])
+        for history in histories:
             history.steps += 1
 
+    def _remember(self, histories: Sequence[TaskHistory], rewards: Tensor) -> None:
+        """Add the latest step to windows; if later steps see actions, these have equally many numbers."""
+        now = _steps(histories, rewards.device)
+        past = [torch.stack([history.current for history in histories])]
+        kinds = self._kinds(histories[0].action_dim)
+        if not self.model.hide_actions:
+            acted = self.model.embed_action(torch.stack([history.actions for history in histories]))
+            past.append(self.model.place(acted, kinds[BEFORE_ACTIONS:-1], now))
+        earned = self.embed_reward(rewards.unsqueeze(-1)).unsqueeze(1)
+        past.append(self.model.place(earned, kinds[-1:], now))
+        for history, tokens in zip(histories, torch.cat(past, dim=1), strict=True):
+            history.tokens = [*history.tokens, tokens][-(self.context - 1) :]
+
     def _embed(self, histories: Sequence[TaskHistory], observations: Sequence[Tensor], returns_to_go: Tensor) -> None:
-        """Embed the current state and return-to-go of each episode, those of one input together."""
-        by_name: dict[str, list[int]] = defaultdict(list)
-        for index, history in enumerate(histories):
-            by_name[history.name].append(index)
-        for name, rows in by_name.items():
-            bodies = torch.tensor([histories[row].body for row in rows], device=returns_to_go.device)
-            observed = self._observe(name, [observations[row] for row in rows], bodies)
+        """Embed the current state and return-to-go of each episode."""
+        for history, tokens in zip(histories, self._tokens(histories, observations, returns_to_go), strict=True):
+            history.current = tokens
+
+    def _tokens(
+        self, histories: Sequence[TaskHistory], observations: Sequence[Tensor], returns_to_go: Tensor
+    ) -> list[Tensor]:
+        """The embedded state and return-to-go (2, width) of each episode; those of one input are embedded together."""
+        device = self.device
+        returns_to_go = returns_to_go.to(device)
+        found: dict[int, Tensor] = {}
+        for rows in _grouped(history.name for history in histories):
+            own = [histories[row] for row in rows]
+            bodies = torch.tensor([history.body for history in own], device=device)
+            observed = self._observe(own[0].name, [observations[row] for row in rows], bodies)
             promised = self.embed_return(returns_to_go[rows].unsqueeze(-1))
-            when = torch.tensor([[histories[row].steps] for row in rows], device=promised.device)
-            kinds = torch.arange(BEFORE_ACTIONS, device=promised.device)
-            placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, when)
-            for row, tokens in zip(rows, placed, strict=True):
-                histories[row].current = tokens
+            kinds = self._kinds(1)[:BEFORE_ACTIONS]
+            placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, _steps(own, device))
+            found |= dict(zip(rows, placed, strict=True))
+        return [found[index] for index in range(len(histories))]
+
+    def _kinds(self, action_dim: int) -> Tensor:
+        """The kinds of a step's tokens, made once."""
+        if action_dim not in self._known_kinds:
+            self._known_kinds[action_dim] = self.model.kinds(action_dim)
+        return self._known_kinds[action_dim]
 
     def _observe(self, name: str, observations: list[Tensor], bodies: Tensor) -> Tensor:
         """Embedded observations (episodes, width) of one input."""
@@ -166,41 +226,26 @@ class MultiDomainDecoder:
             histories: of the episodes.
             draws: (episodes, K) uniform random numbers; None unless actions are sampled.
         """
-        first = histories[0]
-        windows = [torch.cat([*history.tokens, history.current]) for history in histories]
-        hidden, cache = self._encode(torch.stack(windows), [])
-        kinds = self.model.kinds(first.action_dim)[BEFORE_ACTIONS:]
-        now = torch.tensor([[history.steps] for history in histories], device=hidden.device)
+        action_dim = histories[0].action_dim
+        parts = [token for history in histories for token in (*history.tokens, history.current)]
+        hidden, cache = self._encode(torch.cat(parts).view(len(histories), -1, parts[0].shape[-1]), [])
+        kinds = self._kinds(action_dim)[BEFORE_ACTIONS:]
+        now = _steps(histories, hidden.device)
+        allowed = self.choice.allowed([history.choices for history in histories])
         ids: list[Tensor] = []
         values: list[Tensor] = []
-        for dimension in range(first.action_dim):
+        for dimension in range(action_dim):
             if ids:
                 token = self.model.embed_action(ids[-1]).unsqueeze(1)
                 placed = self.model.place(token, kinds[dimension - 1 : dimension], now)
                 hidden, cache = self._encode(placed, cache)
             logits = self.head(self.model.norm(hidden))
-            chosen, value = self._pick(logits, histories, None if draws is None else draws[:, dimension])
+            chosen, value = self.choice.pick(logits, allowed, None if draws is None else draws[:, dimension])
             ids.append(chosen)
             values.append(value)
         for history, row in zip(histories, torch.stack(ids, dim=1), strict=True):
             history.actions = row
         return list(torch.stack(values, dim=1))
-
-    def _pick(self, logits: Tensor, histories: Sequence[TaskHistory], draws: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Ids (episodes,), and the numbers or choices that they stand for, given logits (episodes, ids)."""
-        tokens = self.model.tokens
-        forbidden = torch.ones_like(logits, dtype=torch.bool)
-        for row, history in enumerate(histories):
-            forbidden[row, tokens.allowed(history.choices)] = False
-        weights = logits.masked_fill(forbidden, -torch.inf).softmax(dim=-1)
-        ids = weights.argmax(dim=-1) if draws is None else _sample(weights, draws)
-        discrete = torch.tensor([history.choices is not None for history in histories], device=logits.device)
-        values = torch.where(discrete, ids.float(), self.centres[(ids - tokens.choices).clamp(min=0)])
-        if self.decode == "mean":
-            means = (weights[:, tokens.choices :] * self.centres).sum(dim=-1)
-            values = torch.where(discrete, values, means)
-            ids = torch.where(discrete, ids, tokens.encode(means))
-        return ids, values
 
     def _encode(self, x: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """The last block's output at the last token, and the keys and values of all tokens so far by block.
@@ -224,8 +269,20 @@ class MultiDomainDecoder:
         return x[:, -1], grown
 
 
-def _sample(weights: Tensor, draws: Tensor) -> Tensor:
-    """Ids (episodes,) drawn with probabilities ``weights`` (episodes, ids), by inverting their sums at ``draws``."""
-    sums = weights.double().cumsum(dim=-1)
-    ids = (sums < draws.double().unsqueeze(-1) * sums[:, -1:]).sum(dim=-1)
-    return ids.clamp(max=weights.shape[-1] - 1)
+def _steps(histories: Sequence[TaskHistory], device: torch.device) -> Tensor:
+    """Finished steps of episodes, (episodes, 1)."""
+    return torch.tensor([[history.steps] for history in histories], device=device)
+
+
+def _grouped(keys: Iterable[Hashable]) -> list[list[int]]:
+    """The places of equal keys, in the order of their first ones."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        groups[key].append(place)
+    return list(groups.values())
+
+
+def _linear_on(device: torch.device) -> MakeLinear:
+    """The faster kind of layer by its size: the C++ one loses to PyTorch's where its weights exceed the cache."""
+    fastest = fastest_linear(device)
+    return lambda weight, bias: (BatchInvariantLinear if weight.numel() >= _LARGE_WEIGHT else fastest)(weight, bias)

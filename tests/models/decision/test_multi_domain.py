@@ -8,8 +8,9 @@ import torch
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.action_tokens import ActionTokens
-from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows, visible_tokens
+from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows
 from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder, TaskHistory
+from seqrl_cli.models.decision.step_tokens import visible_tokens
 
 CHOICES = 5
 EPISODES = (("vector", 3, None, 0), ("vector", 2, None, 1), ("image", 1, CHOICES, 0), ("vector", 3, None, 1))
@@ -17,7 +18,7 @@ SHAPES = {"vector": (7,), "image": (12, 12)}
 INPUTS = {"vector": Input((7,), ("one", "other")), "image": Input((12, 12), ("all",))}
 
 
-def make_model(context: int, *, hide_actions: bool = True, scale: str = "linear") -> MultiDomainTransformer:
+def make_model(context: int, *, hide_actions: bool = True, scale: str = "linear", **changes) -> MultiDomainTransformer:
     model = MultiDomainTransformer(
         inputs=INPUTS,
         context=context,
@@ -28,6 +29,7 @@ def make_model(context: int, *, hide_actions: bool = True, scale: str = "linear"
         hide_actions=hide_actions,
         width=32,
         n_layer=3,
+        **changes,
         generator=torch.Generator().manual_seed(0),
     ).eval()
     model.encoders["vector"].fit("other", np.full(7, 0.3), np.linspace(0, 2, 7))
@@ -192,3 +194,34 @@ def test_a_window_that_is_too_long_is_refused():
     model = make_model(2)
     with pytest.raises(SeqrlError, match="context"):
         MultiDomainDecoder(model, 3)
+
+
+@pytest.mark.parametrize("hide_actions", [True, False])
+def test_play_sees_the_same_distribution_of_returns_as_the_plain_form(hide_actions):
+    model = make_model(2, hide_actions=hide_actions, predicts=("returns", "states"))
+    playing = Playing(model, 2, "mean")
+    sources = generators()
+    for step in range(4):
+        observations = [observation(episode[0], torch.Generator().manual_seed(7)) for episode in EPISODES]
+        found = playing.decoder.return_distribution(playing.histories, observations)
+        for index, (weights, returns) in enumerate(found):
+            history = playing.histories[index]
+            now = (observations[index], torch.tensor(9.0), torch.zeros(history.action_dim, dtype=torch.int64))
+            window = [*playing.log[index], (*now, torch.tensor(3.0))][-2:]
+            columns = [torch.stack(column)[None] for column in zip(*window, strict=True)]
+            times = torch.arange(step + 1)[-2:][None]
+            with torch.no_grad():
+                expected, centres = model.return_distribution(
+                    history.name, TaskWindows(*columns, times, torch.tensor([history.body]))
+                )
+            torch.testing.assert_close(weights, expected[0, -1], atol=1e-5, rtol=0)
+            assert torch.equal(returns, centres)
+        playing.step(sources)
+
+
+def test_large_layers_are_played_independently_of_the_batch():
+    model = MultiDomainTransformer(inputs=INPUTS, choices=CHOICES, max_action_dim=3, width=512, n_layer=1, context=2)
+    together, alone = (Playing(model.eval(), 2, "mean", EPISODES[:count]) for count in (2, 1))
+    for _ in range(2):
+        first = together.step(generators(2))[0]
+        assert torch.equal(first, alone.step(generators(1))[0])
