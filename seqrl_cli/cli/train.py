@@ -34,6 +34,17 @@ Updates = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows per batch (default: from the preset).")
 ]
+EvalEvery = Annotated[
+    int | None,
+    typer.Option("--eval-every", metavar="N", min=1, help="Play episodes after every N updates (default: never)."),
+]
+EvalEpisodes = Annotated[
+    int | None, typer.Option("--eval-episodes", metavar="N", min=1, help="Episodes per evaluation and task.")
+]
+EvalTasks = Annotated[
+    str | None,
+    typer.Option("--eval-tasks", metavar="PATTERNS", help="Tasks to evaluate, such as 'metaworld/*' (default: all)."),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
@@ -47,6 +58,9 @@ def train(
     seed: options.Seed = None,
     updates: Updates = None,
     batch_size: BatchSize = None,
+    eval_every: EvalEvery = None,
+    eval_episodes: EvalEpisodes = None,
+    eval_tasks: EvalTasks = None,
     size: options.SizeName = None,
     preset: options.Preset = None,
     config_file: ConfigFile = None,
@@ -71,7 +85,8 @@ def train(
 
         dataset, overrides = options.split_arguments(arguments, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
-        given = options.configuration(overrides, seed=seed, **daily)
+        evaluated = {"train__eval_every": eval_every, "train__eval_episodes": eval_episodes}
+        given = options.configuration(overrides, seed=seed, **daily, **evaluated, train__eval_tasks=eval_tasks)
         dataset_ref, config = dataset_config(
             options.store(runs_dir, options.network(mirrors, offline)),
             dataset,

@@ -111,6 +111,9 @@ BOOKKEEPING = (
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
+    "train.eval_every",
+    "train.eval_episodes",
+    "train.eval_tasks",
     "online.eval_every",
     "online.checkpoint_every",
 )

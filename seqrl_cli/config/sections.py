@@ -87,6 +87,11 @@ class TrainConfig(Section):
     log_every: int = Field(100, ge=1, description="updates between lines of metrics.jsonl")
     checkpoint_every: int = Field(1000, ge=1, description="updates between checkpoints and validations")
     keep_checkpoints: int = Field(3, ge=1, description="number of newest checkpoints to keep")
+    eval_every: int | None = Field(None, ge=1, description="updates between evaluations; null = never evaluate")
+    eval_episodes: int = Field(5, ge=1, description="episodes per evaluation, and per task")
+    eval_tasks: Annotated[str | None, _TASKS] = Field(
+        None, description="mddt: tasks to evaluate, such as metaworld/*,dmc/*; null = all"
+    )
 
 
 class PolicyConfig(Section):

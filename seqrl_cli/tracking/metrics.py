@@ -106,6 +106,20 @@ class OnlineLine(LogLine):
         return int(self.number("env_steps"))
 
 
+class EvaluationLine(LogLine):
+    """An evaluation in the middle of training; its step counts the updates of the model that played.
+
+    Every line has ``evaluation_episodes`` and ``evaluation_seconds``; none has ``loss`` or ``iteration``. The names:
+        evaluation_episodes: episodes played, of all tasks.
+        evaluation_seconds: wall time.
+        evaluation_return: mean return; with several tasks the mean of their means, as in all that follow.
+        evaluation_score: the same as a normalized score in percent, over the tasks with reference scores.
+        evaluation_success: fraction of episodes that were solved at any step, over the tasks that report success.
+        evaluation_success_at_end: fraction that were solved at the last step.
+        evaluation_return/TASK …: the same of one task, named by its environment, where there are several.
+    """
+
+
 def append_line(path: Path, step: int, values: Values) -> None:
     """Append one line to the file, which is created when absent.
 
@@ -135,6 +149,16 @@ def read_online_lines(path: Path) -> list[OnlineLine]:
     """
     lines = [OnlineLine(line.step, line.values) for line in _read(path)]
     return [line for line in lines if _has(line, "iteration", "env_steps", "elapsed")]
+
+
+def read_evaluation_lines(path: Path) -> list[EvaluationLine]:
+    """The evaluations in the middle of training, in the file's order. Other lines are left out.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    lines = [EvaluationLine(line.step, line.values) for line in _read(path)]
+    return [line for line in lines if _has(line, "evaluation_episodes") and not _has(line, "iteration")]
 
 
 def rewind(path: Path, step: int) -> None:

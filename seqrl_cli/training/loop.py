@@ -14,6 +14,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.tracking.sinks import Sink, send, started
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, tidy, write_checkpoint
+from seqrl_cli.training.evaluation import Evaluation
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
 from seqrl_cli.training.token_trainer import TokenTrainer
@@ -47,6 +48,7 @@ def fit(
     on_progress: Callable[[int, int], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    evaluation: Evaluation | None = None,
 ) -> FitOutcome:
     """Train ``model`` in place until ``settings.updates``, from the newest checkpoint if there is one.
 
@@ -64,6 +66,8 @@ def fit(
         on_progress: called with (updates made, all updates) after each update.
         on_warning: called for damaged checkpoints and a changed number of threads.
         should_stop: called after each update; true saves and returns.
+        evaluation: plays the model from time to time, which changes nothing that is learned. One that was interrupted,
+            or that its checkpoint outlived, is made up for when the run resumes.
 
     Raises:
         SeqrlError: there is no training window, a loss is not finite, the disk is full, or checkpoints do not fit.
@@ -73,7 +77,7 @@ def fit(
         job = trainer(model, train, validation, settings)
         first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning)
         with started(sinks, first_step):
-            stop = False
+            stop = _evaluate(evaluation, model, first_step, sinks, interrupted, again=True)
             while job.step < settings.updates and not stop:
                 job.update()
                 stop = interrupted() or (should_stop is not None and should_stop())
@@ -82,9 +86,43 @@ def fit(
                     send(sinks, job.step, job.measure(validate=save))
                 if checkpoints and (save or stop):
                     write_checkpoint(checkpoints, job.checkpoint(), settings.keep_checkpoints)
+                if not stop and _evaluate(evaluation, model, job.step, sinks, interrupted):
+                    stop = True
+                    if checkpoints and not save:
+                        write_checkpoint(checkpoints, job.checkpoint(), settings.keep_checkpoints)
                 if on_progress:
                     on_progress(job.step, settings.updates)
     return FitOutcome(first_step, job.step, job.step < settings.updates)
+
+
+def _evaluate(
+    evaluation: Evaluation | None,
+    model: nn.Module,
+    step: int,
+    sinks: Sequence[Sink],
+    interrupted: Callable[[], bool],
+    *,
+    again: bool = False,
+) -> bool:
+    """Evaluate a model if it is time to, and log the result.
+
+    Args:
+        evaluation: when and how; None for never.
+        model: as it is after ``step`` updates.
+        step: updates made.
+        sinks: receive the numbers.
+        interrupted: whether to stop.
+        again: whether the run resumes here, so that the evaluation may have been logged already.
+
+    Returns:
+        Whether it was interrupted; then nothing is logged.
+    """
+    if evaluation is None or not evaluation.is_due(step) or (again and evaluation.is_done(step)):
+        return False
+    values = evaluation.run(model, interrupted)
+    if values is not None:
+        send(sinks, step, values)
+    return values is None
 
 
 def _require_windows(train: Sized) -> None:

@@ -18,6 +18,7 @@ from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES, saved_steps
+from seqrl_cli.workflows.train.evaluation import check_evaluations
 from seqrl_cli.workflows.train.resume import check_resumable
 from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 
@@ -57,6 +58,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
     else:
         job = family.prepare(config, usable, dataset.step_limit, device)
         warn_before_training(request, job, console)
+        check_evaluations(config, job)
         facts |= _effort(request, job)
         new_data = 0 if data else family.data_bytes(config, sizes)
         needed = total_bytes([_checkpoint_bytes(job, config), new_data, missing_dataset_bytes(dataset, sizes)])

@@ -23,6 +23,7 @@ from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.workflows.train.dry_run import dry_run
+from seqrl_cli.workflows.train.evaluation import check_evaluations, evaluations
 from seqrl_cli.workflows.train.resume import check_resumable
 from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 
@@ -72,6 +73,7 @@ def run(request: TrainRequest, console: Console) -> TrainReport:
         job = family.prepare(request.config, data, request.dataset.step_limit, device)
         training = _Training(request, job, device, threads, console)
         warn_before_training(request, job, console)
+        check_evaluations(request.config, job)
         training.announce()
         started = training.replace_existing() if request.force and holds_run(folder) else None
         return training.finish(training.write_start(folder), started)
@@ -203,20 +205,24 @@ class _Training:
 
         def on_log(step: int, values: Values) -> None:
             nonlocal loss
-            loss = f"loss {TrainingLine(step, values).loss:.3f}"
+            if "loss" in values:  # not an evaluation
+                loss = f"loss {TrainingLine(step, values).loss:.3f}"
 
-        return fit(
-            self.job.model,
-            self.job.train,
-            self.job.validation,
-            self.job.settings,
-            trainer=self.job.trainer,
-            checkpoints=folder.checkpoints,
-            sinks=[JsonlSink(folder.metrics), CallbackSink(on_log)],
-            on_progress=lambda done, total: update(done, total, loss),
-            on_warning=self.console.warn,
-            should_stop=should_stop,
-        )
+        request, job = self.request, self.job
+        with evaluations(folder, request.config, job, request.dataset.store, self.console) as evaluation:
+            return fit(
+                job.model,
+                job.train,
+                job.validation,
+                job.settings,
+                trainer=job.trainer,
+                checkpoints=folder.checkpoints,
+                sinks=[JsonlSink(folder.metrics), CallbackSink(on_log)],
+                on_progress=lambda done, total: update(done, total, loss),
+                on_warning=self.console.warn,
+                should_stop=should_stop,
+                evaluation=evaluation,
+            )
 
 
 def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:

@@ -1,0 +1,131 @@
+"""Evaluations in the middle of training change nothing, and are neither lost nor repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from seqrl_cli.tracking.metrics import read_evaluation_lines, read_training_lines
+from seqrl_cli.tracking.sinks import JsonlSink
+from seqrl_cli.training.checkpoints import newest_checkpoint
+from seqrl_cli.training.evaluation import Evaluation
+from seqrl_cli.training.loop import FitOutcome, fit
+from tests.contracts.trainer import same_tensors
+from tests.training.fixtures import pattern_windows, tiny_gpt, tiny_settings
+
+pytestmark = pytest.mark.slow
+
+UPDATES, EVERY = 12, 4  # checkpoints after 5, 10 and 12
+
+
+class KilledError(Exception):
+    """Ends a run at some moment."""
+
+
+class Evaluator:
+    """Plays with random numbers and the weights; ends the run before or in the N-th evaluation."""
+
+    def __init__(self, killed_at: int | None = None, stopped_at: int | None = None) -> None:
+        self.calls = 0
+        self.killed_at = killed_at
+        self.stopped_at = stopped_at
+
+    def __call__(self, model: nn.Module, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        self.calls += 1
+        torch.rand(self.calls)
+        if self.calls == self.killed_at:
+            raise KilledError
+        if self.calls == self.stopped_at:
+            return None
+        assert not model.training
+        weight = next(model.parameters()).detach().double().sum()
+        return {"evaluation_episodes": 1, "evaluation_return": float(weight), "evaluation_seconds": 0.1}
+
+
+def train(folder: Path, evaluator: Evaluator | None, killed_after: int | None = None) -> FitOutcome:
+    def on_progress(step: int, total: int) -> None:
+        if step == killed_after:
+            raise KilledError
+
+    metrics = folder / "metrics.jsonl"
+
+    def is_done(step: int) -> bool:
+        return any(line.step == step for line in read_evaluation_lines(metrics))
+
+    return fit(
+        tiny_gpt(),
+        pattern_windows(),
+        pattern_windows(episodes=2, length=9),
+        tiny_settings(UPDATES),
+        checkpoints=folder / "checkpoints",
+        sinks=[JsonlSink(metrics)],
+        on_progress=on_progress,
+        evaluation=None if evaluator is None else Evaluation(EVERY, evaluator, is_done),
+    )
+
+
+def evaluations(folder: Path) -> list[tuple[int, float | None]]:
+    return [(line.step, line.get("evaluation_return")) for line in read_evaluation_lines(folder / "metrics.jsonl")]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    found = newest_checkpoint(folder / "checkpoints")
+    assert found is not None and found.step == UPDATES
+    return found.model
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    train(folder, Evaluator())
+    return folder
+
+
+def test_training_is_the_same_with_evaluations_and_without(whole, tmp_path):
+    train(tmp_path, None)
+    assert same_tensors(weights(whole), weights(tmp_path))
+    assert [step for step, _ in evaluations(whole)] == [4, 8, 12]
+    lines = [
+        [(line.step, line.loss) for line in read_training_lines(run / "metrics.jsonl")] for run in (whole, tmp_path)
+    ]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize("killed_after", [4, 7, 8, 10, 12])
+def test_a_run_killed_after_an_update_evaluates_as_if_it_had_not_been(whole, tmp_path, killed_after):
+    with pytest.raises(KilledError):
+        train(tmp_path, Evaluator(), killed_after)
+    train(tmp_path, Evaluator())
+    assert evaluations(tmp_path) == evaluations(whole)
+    assert same_tensors(weights(tmp_path), weights(whole))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_evaluation_that_was_killed_is_made_up_for(whole, tmp_path, number):
+    with pytest.raises(KilledError):
+        train(tmp_path, Evaluator(killed_at=number))
+    train(tmp_path, Evaluator())
+    assert evaluations(tmp_path) == evaluations(whole)
+    assert same_tensors(weights(tmp_path), weights(whole))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_ctrl_c_in_an_evaluation_saves_and_the_run_repeats_it(whole, tmp_path, number):
+    outcome = train(tmp_path, Evaluator(stopped_at=number))
+    assert outcome.step == EVERY * number and outcome.interrupted == (outcome.step < UPDATES)
+    assert len(evaluations(tmp_path)) == number - 1
+    resumed = Evaluator()
+    assert train(tmp_path, resumed).first_step == outcome.step
+    assert resumed.calls == 4 - number
+    assert evaluations(tmp_path) == evaluations(whole)
+    assert same_tensors(weights(tmp_path), weights(whole))
+
+
+def test_a_finished_run_is_evaluated_once(whole):
+    again = Evaluator()
+    train(whole, again)
+    assert again.calls == 0
