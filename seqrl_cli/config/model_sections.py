@@ -158,13 +158,14 @@ class BehaviourCloningSection(PolicySection):
         return {"n_layer": self.n_layer, "width": self.width, "dropout": self.residual_dropout}
 
 
-# Layers, heads and width of the sizes that L2M names (arXiv 2306.14884, appendix).
+# Layers, heads and width of the sizes that L2M's release names, where several exist the one with heads of 64 numbers.
 SIZES = {
     "tiny": (1, 2, 128),
     "small": (3, 4, 256),
     "medium": (4, 8, 512),
     "mediumplus": (6, 12, 768),
     "large": (8, 12, 768),
+    "larger": (6, 16, 1024),
     "largeplus": (8, 16, 1024),
     "huge": (10, 20, 1280),
     "hugeplus": (24, 16, 1024),
