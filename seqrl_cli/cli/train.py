@@ -34,6 +34,14 @@ Updates = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", min=1, help="Windows per batch (default: from the preset).")
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="mddt: memory for the data, such as 2GiB; more is read from the disk (default: half of what is free).",
+    ),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
@@ -51,6 +59,7 @@ def train(
     preset: options.Preset = None,
     config_file: ConfigFile = None,
     name: Name = None,
+    max_memory: MaxMemory = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     mirrors: options.Mirrors = "",
@@ -71,7 +80,8 @@ def train(
 
         dataset, overrides = options.split_arguments(arguments, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
-        given = options.configuration(overrides, seed=seed, **daily)
+        memory = options.memory(max_memory)
+        given = options.configuration(overrides, seed=seed, tasks__max_memory=memory, **daily)
         dataset_ref, config = dataset_config(
             options.store(runs_dir, options.network(mirrors, offline)),
             dataset,

@@ -106,6 +106,7 @@ BOOKKEEPING = (
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
+    "tasks.max_memory",
     "online.eval_every",
     "online.checkpoint_every",
 )

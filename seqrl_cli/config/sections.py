@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from seqrl_cli.config.limits import MAX_SEED
+from seqrl_cli.config.limits import MAX_SEED, memory_bytes
 from seqrl_cli.config.section import Owned, Section
 
 _PositiveFloat = Annotated[float, Field(gt=0.0)]
@@ -146,6 +146,14 @@ class TasksConfig(Section):
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one update")
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0, description="probability that targets give to all tokens alike")
     augmentation: Literal["none", "crop"] = Field("none", description="of images: shifts by up to four pixels")
+    max_memory: int | None = Field(
+        None, ge=1, description="most memory for the data, for example 2GiB; null = half of what is free"
+    )
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _memory_has_a_unit(cls, value: object) -> object:
+        return memory_bytes(value) if isinstance(value, str) else value
 
     @field_validator("weights")
     @classmethod
