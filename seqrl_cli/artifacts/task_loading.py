@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.data.task_memory import MemoryNeed, MemoryPlan, plan_memory
-from seqrl_cli.files.mapped import PageLimit, release
+from seqrl_cli.files.mapped import PageLimit
 from seqrl_cli.models.device import available_memory
 
 
@@ -50,21 +50,19 @@ def load_tasks(dataset: DatasetRef, settings: TasksConfig) -> MultiTaskData:
     sizes = [part.stored_size() for part in dataset.members]
     limit = settings.max_memory or available_memory(torch.device("cpu")) // 2
     memory = plan_memory([MemoryNeed(size.transitions, size.wide_bytes) for size in sizes], limit)
+    pages = PageLimit(memory.pages)
     tasks = [
-        _load(part, memory.pages if is_mapped else None)
+        _load(part, pages if is_mapped else None)
         for part, is_mapped in zip(dataset.members, memory.is_mapped, strict=True)
     ]
     return MultiTaskData(tuple(tasks), memory)
 
 
-def _load(part: DatasetRef, page_bytes: int | None) -> TaskData:
-    """One task; mapped if ``page_bytes`` says how much memory the pages that are read may take."""
-    episodes = part.load_episodes(mapped=page_bytes is not None)
+def _load(part: DatasetRef, pages: PageLimit | None) -> TaskData:
+    """One task; mapped if there is a limit for its pages."""
+    episodes = part.load_episodes(mapped=pages is not None)
     bounds = part.action_bounds(episodes) if episodes.spaces.action.is_vector else (np.zeros(0), np.zeros(0))
     task = TaskData.of(part.id, part.environment(), episodes, bounds)
-    if page_bytes is None:
-        return task
-    wide = (episodes.observations, episodes.actions)
-    for array in wide:
-        release(array)
-    return replace(task, pages=PageLimit(wide, page_bytes))
+    if pages is not None:
+        pages.watch(episodes.observations, episodes.actions)
+    return replace(task, pages=pages)

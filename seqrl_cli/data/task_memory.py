@@ -11,8 +11,8 @@ from seqrl_cli.errors import SeqrlError
 BYTES_PER_STEP = 11
 """What a task always holds in memory per step: reward and return-to-go, three flags."""
 
-LEAST_PAGES = 2**20
-"""Bytes for the pages of a mapped task, at least."""
+LEAST_PAGES = 2**24
+"""Bytes for the pages of all mapped tasks, at least."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class MemoryPlan:
         is_mapped: by task, whether its observations and actions stay on the disk.
         held: bytes of arrays in memory.
         total: bytes that the data would take if all were in memory.
-        pages: bytes for the pages of each mapped task; 0 if there is none.
+        pages: bytes for the pages of mapped tasks; 0 if there is none.
     """
 
     limit: int
@@ -62,7 +62,7 @@ class MemoryPlan:
         mapped = sum(self.is_mapped)
         if not mapped:
             return f"{byte_size(self.held)} for the data, which are all in memory"
-        pages = f"{byte_size(self.held)}, and up to {byte_size(mapped * self.pages)} of pages"
+        pages = f"{byte_size(self.held)}, and up to {byte_size(self.pages)} of pages"
         tasks = counted(len(self.is_mapped), "task")
         return f"{pages}, of {byte_size(self.total)} of data; {mapped} of {tasks} read from the disk"
 
@@ -81,9 +81,9 @@ def plan_memory(needs: Sequence[MemoryNeed], limit: int) -> MemoryPlan:
     if loaded <= limit:
         return MemoryPlan(limit, (False,) * len(needs), loaded, loaded, 0)
     held = sum(need.mapped for need in needs)
-    free = limit - held - LEAST_PAGES * len(needs)
+    least = held + LEAST_PAGES
+    free = limit - least
     if free < 0:
-        least = held + LEAST_PAGES * len(needs)
         message = f"the data need {byte_size(least)} of memory even from the disk, but tasks.max_memory is"
         raise SeqrlError(
             f"{message} {byte_size(limit)}", f"use --max-memory {least / 2**30 + 0.1:.1f}GiB, or fewer tasks"
@@ -95,4 +95,4 @@ def plan_memory(needs: Sequence[MemoryNeed], limit: int) -> MemoryPlan:
         is_mapped[index] = False
         free -= needs[index].wide_bytes
         held += needs[index].wide_bytes
-    return MemoryPlan(limit, tuple(is_mapped), held, loaded, LEAST_PAGES + free // sum(is_mapped))
+    return MemoryPlan(limit, tuple(is_mapped), held, loaded, LEAST_PAGES + free)

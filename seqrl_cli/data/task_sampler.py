@@ -214,8 +214,7 @@ def _cut_from(task: TaskData, starts: NDArray[np.int64], context: int) -> tuple[
     observations = task.stored.observations[stored_rows]
     actions = task.stored.actions[stored_rows]
     if task.pages is not None:
-        task.pages.count(len(starts), observations.nbytes // len(starts))
-        task.pages.count(len(starts), actions.nbytes // len(starts))
+        task.pages.check()
     return (
         observations,
         task.returns_to_go[rows],

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from seqrl_cli.errors import SeqrlError
 
 BLOCK_BYTES = 8 * 2**20
 _PAGE = mmap.ALLOCATIONGRANULARITY
-_FAULT_BYTES = 2**16  # of cached pages that Linux maps along with the one that is read
+_CHECKS_WITHOUT_COUNT = 16  # reads after which pages are given back where nobody counts them
 
 
 class Mapper:
@@ -92,25 +92,43 @@ def _copy_on_disk(stored: h5py.Dataset, dtype: np.dtype[Any], width: int | None)
 
 
 class PageLimit:
-    """Limits how much memory the pages of mapped arrays take, by releasing all of them when it may be reached.
+    """Limits how much memory the pages of mapped arrays take, by giving all of them back when they take more.
+
+    How many pages come with one that is read is the system's choice, so they are counted rather than computed.
 
     Args:
-        arrays: mapped ones.
-        limit: bytes.
+        limit: bytes, which the pages of one read may exceed.
     """
 
-    def __init__(self, arrays: Sequence[NDArray[Any]], limit: int) -> None:
-        self._arrays = arrays
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._touched = 0
+        self._arrays: list[NDArray[Any]] = []
+        self._before = _file_pages()
+        self._checks = 0
 
-    def count(self, reads: int, size: int) -> None:
-        """Take note that ``size`` bytes were read at each of some places."""
-        self._touched += reads * (size + _FAULT_BYTES)
-        if self._touched > self._limit:
-            self._touched = 0
-            for array in self._arrays:
-                release(array)
+    def watch(self, *arrays: NDArray[Any]) -> None:
+        """Give the pages of these arrays back, too."""
+        self._arrays += arrays
+
+    def check(self) -> None:
+        """Give all pages back if they take more than the limit; to be called after each read."""
+        self._checks += 1
+        is_known = self._before is not None
+        if is_known and (_file_pages() or 0) - (self._before or 0) <= self._limit:
+            return
+        if not is_known and self._checks % _CHECKS_WITHOUT_COUNT:
+            return
+        for array in self._arrays:
+            release(array)
+        self._before = _file_pages()
+
+
+def _file_pages() -> int | None:
+    """Bytes of the pages of files that the process has in memory; None where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[2]) * mmap.PAGESIZE
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def row_ranges(array: Any, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:

@@ -34,7 +34,9 @@ def recorded(seed: int, *, images: bool = False) -> Episodes:
 def task(env_id: str, episodes: Episodes) -> TaskData:
     found = TaskData.of(f"local/{env_id}", env_id, episodes, (-np.ones(2), np.ones(2)))
     is_mapped = mapping_of(episodes.observations) is not None
-    return replace(found, pages=PageLimit((episodes.observations,), 100_000)) if is_mapped else found
+    pages = PageLimit(0)
+    pages.watch(episodes.observations, episodes.actions)
+    return replace(found, pages=pages) if is_mapped else found
 
 
 def part_of(one: TaskData) -> TaskData:
@@ -116,11 +118,13 @@ def test_the_size_is_known_before_the_data_are_read(tmp_path):
 def test_small_tasks_are_loaded_and_large_ones_stay_on_the_disk():
     needs = [MemoryNeed(1000, size * LEAST_PAGES) for size in (9, 1, 5, 2)]
     assert not any(plan_memory(needs, 100 * LEAST_PAGES).is_mapped)
-    plan = plan_memory(needs, 4 * 1000 * BYTES_PER_STEP + 8 * LEAST_PAGES)
+    plan = plan_memory(needs, 4 * 1000 * BYTES_PER_STEP + 5 * LEAST_PAGES)
     assert plan.is_mapped == (True, False, True, False)
-    assert plan.held + sum(plan.is_mapped) * plan.pages <= plan.limit
+    assert plan.held + plan.pages == plan.limit
     assert "2 of 4 tasks read from the disk" in plan.text
-    with pytest.raises(SeqrlError, match=r"need 4\.2 MB of memory even from the disk, but tasks.max_memory is 1\.0 MB"):
+    with pytest.raises(
+        SeqrlError, match=r"need 16\.8 MB of memory even from the disk, but tasks.max_memory is 16\.8 MB"
+    ):
         plan_memory(needs, LEAST_PAGES)
 
 
