@@ -95,7 +95,7 @@ class DatasetRef:
         """The keys of ``data.`` that it was made with: size and seed of a simulated one, the meaning of a file."""
         if self.facts is None or self.spec.source not in ("sim", "file"):
             return {}
-        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows")
+        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows", "skip_damaged")
         return {key: self.facts.attributes[key] for key in keys if key in self.facts.attributes}
 
     def environment(self) -> str:

@@ -188,6 +188,7 @@ def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: b
         step_limit=limit,
         dones=data.dones if data else None,
         reset_rows=data.reset_rows if data else None,
+        skip_damaged=bool(data and data.skip_damaged),
     )
 
 

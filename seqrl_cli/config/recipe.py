@@ -23,6 +23,7 @@ NUMBERS: dict[str, Any] = {
     "data.env_id": None,
     "data.dones": None,
     "data.reset_rows": None,
+    "data.skip_damaged": None,
     "data.transitions": None,
     "data.seed": None,
     "data.bins": 100,

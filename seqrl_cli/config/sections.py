@@ -29,6 +29,9 @@ class DataConfig(Section):
     reset_rows: bool | None = Field(
         None, description="whether the first row of a file's episodes is the reset, as in Dreamer's; null = by the data"
     )
+    skip_damaged: bool | None = Field(
+        None, description="leave out files of a folder that cannot be read; null = refuse the folder"
+    )
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="seed of a simulated dataset; null = 0, or the existing one's"

@@ -26,6 +26,8 @@ from seqrl_cli.files.regular import check_size as check_size
 
 DEFAULT_EPISODE_STEPS = 1000
 
+_JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows do
+
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
 _CHOICE_HINT = "discrete actions are numbered from 0"
@@ -46,6 +48,7 @@ class ReadOptions:
         step_limit: the step limit of the environment, which replaces ``default_steps``; None if unknown.
         dones: what ``dones`` marks; None leaves it to the data.
         reset_rows: whether the first row of every episode is its reset; None leaves it to the data.
+        skip_damaged: leave out the files of a folder that cannot be read, and warn of them; otherwise they are errors.
         mapper: maps observations and actions, which then stay on the disk; None reads them into memory.
         log: where the decisions are recorded.
     """
@@ -57,6 +60,7 @@ class ReadOptions:
     step_limit: int | None = None
     dones: DonesMeaning | None = None
     reset_rows: bool | None = None
+    skip_damaged: bool = False
     mapper: Mapper | None = field(default=None, compare=False)
     log: ReadingLog = field(default_factory=ReadingLog, compare=False)
 
@@ -175,12 +179,20 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
     Raises:
         SeqrlError: the sizes of a recording differ from those of the first.
     """
-    named = list(parts)
-    first, whole = named[0]
-    for name, part in named:
-        if not whole.spaces.fits(part.spaces):  # a recording may lack some of the discrete actions
-            part.spaces.require_fit(name, whole.spaces, first, "join only recordings of the same environment")
-    return whole if len(named) == 1 else Episodes.concatenate([part for _, part in named])
+    waiting: list[Episodes] = []
+    joined: list[Episodes] = []
+    first: tuple[str, Episodes] | None = None
+    for name, part in parts:
+        first = first or (name, part)
+        if not first[1].spaces.fits(part.spaces):  # a recording may lack some of the discrete actions
+            hint = "join only recordings of the same environment"
+            part.spaces.require_fit(name, first[1].spaces, first[0], hint)
+        waiting.append(part)
+        if len(waiting) == _JOINED_AT_ONCE:
+            joined.append(Episodes.concatenate(waiting))
+            waiting = []
+    joined += waiting
+    return joined[0] if len(joined) == 1 else Episodes.concatenate(joined)
 
 
 @dataclass(frozen=True)
