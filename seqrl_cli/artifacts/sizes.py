@@ -98,6 +98,8 @@ def _sum(parts: list[Sizes]) -> Sizes:
 
 def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
     spec = dataset.spec
+    if spec.transitions is not None:
+        return spec.transitions
     if task := task_of(spec.env_id if spec.source == "sim" else None):
         return data.transitions or task.transitions
     if spec.source == "sim" and spec.family and spec.quality:

@@ -1,4 +1,4 @@
-"""The forms in which the data of multi-domain Decision Transformers are published, on small files of exactly these forms."""
+"""The forms in which the data of multi-domain Decision Transformers are published, on small files of just these."""
 
 from __future__ import annotations
 
