@@ -20,7 +20,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
-from seqrl_cli.data.formats.d4rl import read_d4rl
+from seqrl_cli.data.formats.d4rl import StoredSize, read_d4rl, stored_size
 from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.envs.fit import LoadedDataset, describe_misfit, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
@@ -95,7 +95,7 @@ class DatasetRef:
         """The keys of ``data.`` that it was made with: size and seed of a simulated one, the meaning of a file."""
         if self.facts is None or self.spec.source not in ("sim", "file"):
             return {}
-        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows")
+        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows", "skip_damaged")
         return {key: self.facts.attributes[key] for key in keys if key in self.facts.attributes}
 
     def environment(self) -> str:
@@ -173,19 +173,28 @@ class DatasetRef:
             return None
         return describe_misfit(episodes.actions, self.action_bounds(episodes), self.env_id, within_bounds=within_bounds)
 
-    def load_episodes(self, *, whole: bool = False) -> Episodes:
+    def load_episodes(self, *, whole: bool = False, mapped: bool = False) -> Episodes:
         """The episodes of an existing dataset, with their spaces.
 
         Args:
             whole: keep all observation dimensions, even if its environment has fewer.
+            mapped: leave observations and actions on the disk, and read them as they are indexed.
 
         Raises:
             SeqrlError: the file is damaged or not in D4RL's layout.
         """
         limit = self.spec.max_episode_steps if self.spec.source == "d4rl" else None
         size = None if whole else self.spec.observation_size
-        episodes = read_d4rl(self.folder.dataset, size, limit)
+        episodes = read_d4rl(self.folder.dataset, size, limit, mapped=mapped)
         return replace(episodes, declared=self.file.read().spaces_of(episodes.spaces, size))
+
+    def stored_size(self) -> StoredSize:
+        """How large an existing dataset is, without reading its episodes.
+
+        Raises:
+            SeqrlError: the file is damaged or not in D4RL's layout.
+        """
+        return stored_size(self.folder.dataset, self.spec.observation_size)
 
     def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
         """The episodes with NaN and infinities, which every other reader refuses, and what is known about them.

@@ -39,7 +39,7 @@ def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mappin
 
 def told_about_file(data: DataConfig) -> dict[str, str | bool]:
     """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
-    told = {"dones": data.dones, "reset_rows": data.reset_rows}
+    told = {"dones": data.dones, "reset_rows": data.reset_rows, "skip_damaged": data.skip_damaged}
     return {key: value for key, value in told.items() if value is not None}
 
 

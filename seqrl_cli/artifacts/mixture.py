@@ -126,8 +126,8 @@ class DatasetMixture(DatasetRef):
         """Most steps of an episode in the environments of the parts."""
         return max(part.step_limit for part in self.parts)
 
-    def load_episodes(self, *, whole: bool = False) -> Episodes:
-        """The episodes of all parts, in order.
+    def load_episodes(self, *, whole: bool = False, mapped: bool = False) -> Episodes:
+        """The episodes of all parts, in order; in memory, since several files cannot be mapped as one array.
 
         Raises:
             SizeMismatchError: two parts have different observations or actions.

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.sizes import Sizes
+from seqrl_cli.artifacts.task_loading import MultiTaskData, load_tasks
 from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import MultiDomainSection
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.task_data import TaskData, TaskMixture
+from seqrl_cli.data.task_data import TaskData, TaskMixture, mean_and_deviation
 from seqrl_cli.data.task_sampler import SamplingRules
 from seqrl_cli.data.windows import split_episodes
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -31,28 +30,6 @@ from seqrl_cli.training.task_losses import Part
 from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
 
 _MOST_TIME_EMBEDDINGS = 1000
-
-
-@dataclass(frozen=True)
-class MultiTaskData:
-    """The tasks of a suite or mixture, with their episodes.
-
-    Attributes:
-        tasks: at least one.
-    """
-
-    tasks: tuple[TaskData, ...]
-
-    @property
-    def env_id(self) -> str | None:
-        """The environment, if there is only one task."""
-        return self.tasks[0].facts.env_id if len(self.tasks) == 1 else None
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the data of all tasks."""
-        lines = (f"{task.facts.dataset} {task.episodes.fingerprint()}\n" for task in self.tasks)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -81,11 +58,11 @@ class MultiTaskFamily:
     def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> MultiTaskData:
         """See :meth:`Family.ensure`."""
         dataset.ensure(config.data, console)
-        return _load(dataset)
+        return load_tasks(dataset, config.tasks)
 
     def current(self, dataset: DatasetRef, config: Config, console: Console) -> MultiTaskData | None:
         """See :meth:`Family.current`."""
-        return _load(dataset) if dataset.exists else None
+        return load_tasks(dataset, config.tasks) if dataset.exists else None
 
     def placeholder(self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray) -> None:
         """See :meth:`Family.placeholder`; the sizes of several datasets are not known beforehand."""
@@ -96,7 +73,7 @@ class MultiTaskFamily:
         if data is None:
             return {}
         domains = sorted({task.facts.input for task in data.tasks})
-        return {"tasks": len(data.tasks), "domains": ", ".join(domains)}
+        return {"tasks": len(data.tasks), "domains": ", ".join(domains), "memory": data.memory.text}
 
     def data_bytes(self, config: Config, sizes: Sizes) -> int | None:
         """See :meth:`Family.data_bytes`; episodes are used as they are."""
@@ -118,7 +95,7 @@ class MultiTaskFamily:
             if len(parts[1]):
                 held_out.append(task.select(used[parts[1]]))
         records = tuple(task.facts for task in data.tasks)
-        longest = max(int(task.episodes.lengths.max()) for task in data.tasks)
+        longest = max(int(task.lengths.max()) for task in data.tasks)
         steps = min(_MOST_TIME_EMBEDDINGS, max(step_limit, longest))
         model = make_model(config, records, steps, torch.Generator().manual_seed(config.seed))
         fit_encoders(model, trained)
@@ -193,11 +170,8 @@ def fit_encoders(model: MultiDomainTransformer, tasks: list[TaskData]) -> None:
     """Set the statistics with which vectors are standardised: those of each body's training data."""
     for encoder in [one for one in model.encoders.values() if isinstance(one, VectorEncoder)]:
         for body in encoder.bodies:
-            parts = [task.episodes.observations for task in tasks if task.facts.body == body]
-            count = sum(map(len, parts))
-            mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / count
-            variance = sum(((part - mean) ** 2).sum(axis=0, dtype=np.float64) for part in parts) / count
-            encoder.fit(body, mean, np.sqrt(variance))
+            mean, deviation = mean_and_deviation([task for task in tasks if task.facts.body == body])
+            encoder.fit(body, mean, deviation)
 
 
 def train_settings(config: Config) -> TaskTrainSettings:
@@ -247,24 +221,10 @@ def _return_range(tasks: tuple[TaskRecord, ...], name: str) -> tuple[float, floa
     return low, high if high > low else low + 1.0
 
 
-def _load(dataset: DatasetRef) -> MultiTaskData:
-    """The tasks of a dataset that exists.
-
-    Raises:
-        SeqrlError: a part is damaged, or does not state its environment.
-    """
-    tasks = []
-    for part in dataset.members:
-        episodes = part.load_episodes()
-        bounds = part.action_bounds(episodes) if episodes.spaces.action.is_vector else (np.zeros(0), np.zeros(0))
-        tasks.append(TaskData.of(part.id, part.environment(), episodes, bounds))
-    return MultiTaskData(tuple(tasks))
-
-
 def _best_episodes(task: TaskData, share: float) -> np.ndarray:
     """Indices of the best episodes that together have ``share`` of a task's steps, in their order."""
-    by_return = np.argsort(-task.episodes.returns, kind="stable")
-    enough = np.searchsorted(np.cumsum(task.episodes.lengths[by_return]), share * task.episodes.transitions) + 1
+    by_return = np.argsort(-task.returns, kind="stable")
+    enough = np.searchsorted(np.cumsum(task.lengths[by_return]), share * task.transitions) + 1
     return np.sort(by_return[:enough])
 
 

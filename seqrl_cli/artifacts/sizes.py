@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
@@ -78,14 +79,14 @@ def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> S
     spec = dataset.spec
     if dataset.exists:
         dataset.check(data)
-        episodes = dataset.load_vectors()
-    elif spec.source == "file":
+        stored = dataset.stored_size()
+        return Sizes(stored.transitions, math.prod(stored.shape), stored.action_dim, counted=True)
+    if spec.source == "file":
         episodes, _ = load_source(spec, dataset.folder, data, console, dataset.store)
-    else:
-        refuse_other_environment(spec, data.env_id)
-        observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
-        return Sizes(_expected_transitions(dataset, data), observation_dim, action_dim, counted=False)
-    return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
+        return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
+    refuse_other_environment(spec, data.env_id)
+    observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
+    return Sizes(_expected_transitions(dataset, data), observation_dim, action_dim, counted=False)
 
 
 def _sum(parts: list[Sizes]) -> Sizes:
@@ -97,6 +98,8 @@ def _sum(parts: list[Sizes]) -> Sizes:
 
 def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
     spec = dataset.spec
+    if spec.transitions is not None:
+        return spec.transitions
     if task := task_of(spec.env_id if spec.source == "sim" else None):
         return data.transitions or task.transitions
     if spec.source == "sim" and spec.family and spec.quality:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
 from seqrl_cli.download.mirrors import RemoteFile
-from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment
+from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment, laid_out
 from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.runs.download_hashes import record_hash
@@ -60,6 +61,8 @@ def load_source(
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
     else:
+        if spec.about is not None:
+            console.note(f"{spec.id}: {spec.about}")
         episodes, facts = _download(spec, folder, console, store)
         if doubt := single_steps(episodes):
             console.warn(f"{spec.id}: {doubt}")
@@ -100,12 +103,15 @@ def _download(spec: DatasetSpec, folder: DatasetFolder, console: Console, store:
     try:
         source = raw if spec.source == "minari" else _place(raw, spec, spec.files[0])
         steps = spec.episode_steps or DEFAULT_EPISODE_STEPS
-        episodes = read_dataset(source, ReadOptions(max_episode_steps=spec.max_episode_steps, default_steps=steps))
+        # L2M's marks tell where an episode ends, and not why; most are time limits, which the lengths tell.
+        marks = ReadOptions(step_limit=steps, dones="ends") if spec.source == "l2m" else ReadOptions()
+        episodes = read_dataset(source, replace(marks, max_episode_steps=spec.max_episode_steps, default_steps=steps))
         if spec.source == "minari":
             stated = read_attributes(source)
             _check_id(spec, stated.get("minari_id"))
             facts = {**stated, **facts}
         if spec.env_id is not None and spaces is not None:
+            episodes = laid_out(episodes, spec.env_id, spaces)
             hint = "the file is not the dataset that it should be"
             episodes.spaces.first_observations(spec.observation_size).require_fit(spec.id, spaces, spec.env_id, hint)
     except SeqrlError:
@@ -142,7 +148,8 @@ def _check_id(spec: DatasetSpec, stated: object) -> None:
 def _known_spaces(spec: DatasetSpec) -> Spaces | None:
     """Observations and actions of a dataset's environment; None where it is not known or not installed."""
     if spec.env_id is None or (spec.extra and not is_installed(spec.extra)):
-        return None
+        task = task_of(spec.env_id)
+        return task.spaces if task else None
     return environment_spaces(spec.env_id, spec.observation_size)
 
 
@@ -188,6 +195,7 @@ def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: b
         step_limit=limit,
         dones=data.dones if data else None,
         reset_rows=data.reset_rows if data else None,
+        skip_damaged=bool(data and data.skip_damaged),
     )
 
 

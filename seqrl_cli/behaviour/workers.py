@@ -39,21 +39,21 @@ class OrderedMap(Protocol):
 
 @contextmanager
 def worker_map(workers: int) -> Iterator[OrderedMap]:
-    """A map over new processes with one BLAS thread each; with one worker, the built-in map in this process.
+    """A map over new processes with one BLAS thread each; with one worker, or in one, the built-in map.
 
     The processes end immediately when the block ends, and by themselves if this process is killed.
 
     Raises:
         DeadWorkerError: a process died.
     """
-    if workers == 1:
+    if workers == 1 or multiprocessing.current_process().daemon:  # a worker cannot have workers of its own
         yield map
         return
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(workers)]
     processes = [context.Process(target=_serve, args=(theirs,), daemon=True) for _, theirs in pipes]
     try:
-        with _one_thread_each(), stops_held_back():
+        with one_thread_each(), stops_held_back():
             for process in processes:
                 process.start()
         for _, theirs in pipes:
@@ -109,11 +109,16 @@ class _PipeMap:
 
 def _serve(connection: Connection) -> None:
     """Run tasks in a worker until its parent ends it or dies."""
-    leave_stops_to_parent()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    live_as_worker()
     while True:
         function, task = connection.recv()
         connection.send(_outcome(function, task))
+
+
+def live_as_worker() -> None:
+    """Leave Ctrl-C and its like to the parent process, and end when it ends."""
+    leave_stops_to_parent()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
@@ -150,8 +155,11 @@ def _death_reported() -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """BLAS reads its thread count when it is loaded, so a process must start with it in its environment."""
+def one_thread_each() -> Iterator[None]:
+    """Let processes that are started in the block have one thread each.
+
+    BLAS reads its thread count when it is loaded, so a process must start with it in its environment.
+    """
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:

@@ -15,6 +15,10 @@ def download(
     arguments: options.DatasetArguments = None,
     list_all: Annotated[bool, typer.Option("--list", help="List all known datasets and checkpoints.")] = False,
     seed: options.Seed = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", min=1, help="Datasets of a suite at once (default: cores)."),
+    ] = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -23,7 +27,7 @@ def download(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Get a dataset: simulate it, fetch it, or copy your own data. Also fetches published checkpoints.
+    """Get a dataset or a suite: simulate it, fetch it, or copy your own data. Also fetches published checkpoints.
 
     sim/… datasets are simulated on this machine in MuJoCo, without a network. Names of D4RL and Minari are fetched. The
     path of an HDF5, .npz or pickle file, or of a folder, is checked and copied. pretrained/… is fetched and imported as
@@ -50,7 +54,7 @@ def download(
                 print_report(console, pretrained.run(checkpoint, console))
             return
         dataset, config = dataset_config(store, name, overrides=options.configuration(overrides, data__seed=seed))
-        request = workflow.DownloadRequest(dataset, config, force)
+        request = workflow.DownloadRequest(dataset, config, force, jobs)
         if dry_run:
             workflow.dry_run(request, console)
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqrl_cli.cli import complete
-from seqrl_cli.config.limits import MAX_SEED
+from seqrl_cli.config.limits import MAX_SEED, memory_bytes
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,6 +141,21 @@ def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
     keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
     return {**parse_overrides(overrides, keys), **given}
+
+
+def memory(text: str | None) -> int | None:
+    """Bytes of a value of --max-memory; None if it is not given.
+
+    Raises:
+        UsageError: it is no amount of memory.
+    """
+    try:
+        size = None if text is None else memory_bytes(text)
+    except ValueError as error:
+        raise UsageError(f"--max-memory is {text!r}, but {error}", "for example --max-memory 2GiB") from error
+    if size == 0:
+        raise UsageError("--max-memory is 0", "for example --max-memory 2GiB")
+    return size
 
 
 def network(mirrors: str, offline: bool) -> NetworkAccess:

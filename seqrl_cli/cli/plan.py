@@ -22,9 +22,9 @@ Seed = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of environments and samples.")
 ]
 MaxMemory = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        "--max-memory", metavar="GIB", min=0.001, help="Memory limit for planning (default: half of the free memory)."
+        "--max-memory", metavar="SIZE", help="Memory for planning, such as 2GiB (default: half of the free memory)."
     ),
 ]
 Mode = Annotated[
@@ -84,7 +84,7 @@ def plan(
             plan__envs=envs,
             plan__target_return=target_return,
         )
-        memory = int(max_memory * 2**30) if max_memory else None
+        memory = options.memory(max_memory)
         store = options.store(runs_dir)
         request = PlanRequest(
             store, run, given, seed, checkpoint, device, threads, memory, mode, force, env_timeout, tasks

@@ -45,6 +45,14 @@ EvalTasks = Annotated[
     str | None,
     typer.Option("--eval-tasks", metavar="PATTERNS", help="Tasks to evaluate, such as 'metaworld/*' (default: all)."),
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="mddt: memory for the data, such as 2GiB; more is read from the disk (default: half of what is free).",
+    ),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
@@ -65,6 +73,7 @@ def train(
     preset: options.Preset = None,
     config_file: ConfigFile = None,
     name: Name = None,
+    max_memory: MaxMemory = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     mirrors: options.Mirrors = "",
@@ -86,7 +95,8 @@ def train(
         dataset, overrides = options.split_arguments(arguments, "dataset")
         daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
         evaluated = {"train__eval_every": eval_every, "train__eval_episodes": eval_episodes}
-        given = options.configuration(overrides, seed=seed, **daily, **evaluated, train__eval_tasks=eval_tasks)
+        daily |= {**evaluated, "train__eval_tasks": eval_tasks, "tasks__max_memory": options.memory(max_memory)}
+        given = options.configuration(overrides, seed=seed, **daily)
         dataset_ref, config = dataset_config(
             options.store(runs_dir, options.network(mirrors, offline)),
             dataset,

@@ -23,6 +23,7 @@ NUMBERS: dict[str, Any] = {
     "data.env_id": None,
     "data.dones": None,
     "data.reset_rows": None,
+    "data.skip_damaged": None,
     "data.transitions": None,
     "data.seed": None,
     "data.bins": 100,
@@ -114,6 +115,7 @@ BOOKKEEPING = (
     "train.eval_every",
     "train.eval_episodes",
     "train.eval_tasks",
+    "tasks.max_memory",
     "online.eval_every",
     "online.checkpoint_every",
 )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from seqrl_cli.config.limits import MAX_SEED
+from seqrl_cli.config.limits import MAX_SEED, memory_bytes
 from seqrl_cli.config.section import Owned, Section
 
 Objective = Literal[
@@ -40,6 +40,9 @@ class DataConfig(Section):
     )
     reset_rows: bool | None = Field(
         None, description="whether the first row of a file's episodes is the reset, as in Dreamer's; null = by the data"
+    )
+    skip_damaged: bool | None = Field(
+        None, description="leave out files of a folder that cannot be read; null = refuse the folder"
     )
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
     seed: int | None = Field(
@@ -176,6 +179,14 @@ class TasksConfig(Section):
     augmentation: Literal["none", "crop", "rotate", "crop+rotate"] = Field(
         "none", description="of images: shifts by up to four pixels, turns by up to 30 degrees"
     )
+    max_memory: int | None = Field(
+        None, ge=1, description="most memory for the data, for example 2GiB; null = half of what is free"
+    )
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _memory_has_a_unit(cls, value: object) -> object:
+        return memory_bytes(value) if isinstance(value, str) else value
 
     @field_validator("weights")
     @classmethod

@@ -18,11 +18,11 @@ from seqrl_cli.config.resources import presets_folder, read_facts
 from seqrl_cli.data.domains import domains, task_of
 from seqrl_cli.data.suites import suites
 from seqrl_cli.download.mirrors import RemoteFile
-from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.errors import SeqrlError, UsageError, unknown
 
-Source = Literal["d4rl", "minari", "sim", "file", "mixture"]
+Source = Literal["d4rl", "minari", "l2m", "sim", "file", "mixture"]
 
-SOURCES = ("d4rl", "minari", "pretrained")
+SOURCES = ("d4rl", "minari", "l2m", "pretrained")
 QUALITIES = ("random", "medium", "medium-replay", "medium-expert", "expert")
 EPISODE_STEPS = 1000
 
@@ -35,7 +35,7 @@ class DatasetSpec:
 
     Attributes:
         id: what the user types.
-        source: ``d4rl`` and ``minari`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own file,
+        source: ``d4rl``, ``minari`` and ``l2m`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own file,
             ``mixture`` joins other datasets.
         family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``; None for other robots and for files.
         quality: one of ``QUALITIES`` if there is a family, else None.
@@ -49,6 +49,8 @@ class DatasetSpec:
         episode_steps: length of an episode in a file without timeouts; None = the reader's default.
         licence: licence of the data; None if not stated.
         extra: the extra that installs the environment; None if no extra is needed.
+        transitions: how many steps it has, where its publisher says so.
+        about: what a user should know before comparing with it.
     """
 
     id: str
@@ -65,6 +67,8 @@ class DatasetSpec:
     episode_steps: int | None = None
     licence: str | None = None
     extra: str | None = None
+    transitions: int | None = None
+    about: str | None = None
 
     @property
     def url(self) -> str | None:
@@ -80,6 +84,9 @@ class DatasetSpec:
     @property
     def stand_in(self) -> str | None:
         """Id of the simulated dataset most like a downloaded one: same robot, nearest quality; None if there's none."""
+        if self.source == "l2m":
+            task = task_of(self.env_id)
+            return f"sim/{task.domain}/{task.name}" if task else None
         if self.source == "sim" or self.family is None:
             return None
         nearest = {"full-replay": "medium-replay", "random-expert": "medium-expert", "simple": "medium"}
@@ -89,10 +96,11 @@ class DatasetSpec:
 
 @cache
 def named_datasets() -> dict[str, DatasetSpec]:
-    """Every dataset with a name, by id: the simulated ones, then D4RL's, then Minari's."""
+    """Every dataset with a name, by id: the simulated ones, then D4RL's, Minari's and L2M's."""
     folder = presets_folder() / "datasets"
     simulated = (*_simulated(read_facts(folder / "simulated.yaml")), *_simulated_tasks())
     downloaded = (*_d4rl(read_facts(folder / "d4rl.yaml")), *_minari(read_facts(folder / "minari.yaml")))
+    downloaded = (*downloaded, *_l2m(read_facts(folder / "l2m.yaml")))
     return {spec.id: spec for spec in (*simulated, *downloaded)}
 
 
@@ -130,7 +138,23 @@ def resolve(dataset_id: str) -> DatasetSpec:
 
     if path.suffix.lower() in FILE_SUFFIXES or path.exists():
         return spec_of_file(dataset_id, path, read_attributes(path))
+    if published := published_elsewhere().get(dataset_id):
+        raise UsageError(*published)
     raise unknown("dataset", dataset_id, [*named, *suites()], "seqrl download --list")
+
+
+@cache
+def published_elsewhere() -> dict[str, tuple[str, str]]:
+    """Data that is published in forms which are not fetched, by name: where it is, and what makes it readable."""
+    found = {}
+    for group in read_facts(presets_folder() / "datasets" / "elsewhere.yaml")["groups"]:
+        names = group.get("tasks") or [name.rpartition("/")[2] for name in suites()[group["suite"]].datasets]
+        for task in names:
+            known = domains()["atari"].tasks.get(task)
+            words = {"task": task, "task_with_hyphens": task.replace("_", "-"), "environment": known and known.env_id}
+            name, form, how = (group[key].format(**words) for key in ("name", "form", "how"))
+            found[name] = (f"{name} is published at {group['address']} as {form}, which seqrl does not fetch", how)
+    return found
 
 
 def spec_of_file(dataset_id: str, path: Path, attributes: Mapping[str, str | int | float | bool]) -> DatasetSpec:
@@ -217,6 +241,29 @@ def _minari(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
                 for part in ("main_data.hdf5", "metadata.json")
             )
             yield DatasetSpec(f"minari/{name}", "minari", files=files, **_shared(group))
+
+
+def _l2m(facts: dict[str, Any]) -> Iterator[DatasetSpec]:
+    for group in facts["groups"]:
+        domain = domains()[group["domain"]]
+        for name in group.get("tasks", domain.tasks):
+            task = domain.tasks[name]
+            words = {"task": name, "task_with_underscores": name.replace("-", "_")}
+            path = group["path"].format(**words)
+            lowest, highest = task.references or (None, None)
+            yield DatasetSpec(
+                group["name"].format(**words),
+                "l2m",
+                env_id=task.env_id,
+                files=(RemoteFile(f"{group['base']}/{path}", path),),
+                reference_min=lowest,
+                reference_max=highest,
+                episode_steps=task.episode_steps,
+                licence=facts["licence"],
+                extra=domain.extra,
+                transitions=group["transitions"],
+                about=group["about"],
+            )
 
 
 def _shared(group: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqrl_cli.data.spaces import Spaces, space_of_rows
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.mapped import release, row_ranges
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ class Episodes:
         for name in ("observations", "actions", "rewards", "terminals", "offsets"):
             array = getattr(self, name)
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
+            for start, stop in row_ranges(array):
+                digest.update(np.ascontiguousarray(array[start:stop]).data)
+                release(array)
         return digest.hexdigest()
 
     def first_observations(self, count: int | None) -> Episodes:

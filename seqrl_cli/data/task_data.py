@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.files.mapped import PageLimit, release, row_ranges
 from seqrl_cli.runs.record import TaskRecord
 
 REWARD_SCALES = {"metaworld": 200.0, "dmc": 100.0, "atari": 20.0, "procgen": 10.0}
@@ -23,15 +24,19 @@ _OTHER_SCALE = 1000.0  # of Gym-MuJoCo's returns, as in the Decision Transformer
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task with its episodes.
+    """A task with its episodes, or with some of them.
 
     Attributes:
         facts: what the model needs to know about it.
-        episodes: the data.
+        stored: the data; observations and actions may be mapped from the disk.
+        chosen: (episodes,) indices of the stored episodes that belong to this part, in order; None: all.
+        pages: limits the memory of mapped observations and actions; None if all are in memory.
     """
 
     facts: TaskRecord
-    episodes: Episodes
+    stored: Episodes
+    chosen: NDArray[np.int64] | None = None
+    pages: PageLimit | None = None
 
     @classmethod
     def of(
@@ -67,20 +72,45 @@ class TaskData:
         return cls(facts, episodes)
 
     @cached_property
-    def returns_to_go(self) -> NDArray[np.float32]:
-        """The sum of rewards from each row to the end of its episode, scaled, (transitions,)."""
-        rewards = self.episodes.rewards.astype(np.float64)
-        sums = np.concatenate([[0.0], np.cumsum(rewards)])
-        ends = sums[np.repeat(self.episodes.offsets[1:], self.episodes.lengths)]
-        scaled: NDArray[np.float32] = ((ends - sums[:-1]) / self.facts.reward_scale).astype(np.float32)
-        return scaled
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each episode, (episodes,)."""
+        return self._of_chosen(self.stored.lengths)
 
     @cached_property
-    def timesteps(self) -> NDArray[np.int64]:
-        """Steps since the start of the episode, (transitions,)."""
-        starts = np.repeat(self.episodes.offsets[:-1], self.episodes.lengths)
-        steps: NDArray[np.int64] = np.arange(self.episodes.transitions) - starts
-        return steps
+    def offsets(self) -> NDArray[np.int64]:
+        """Where episodes begin among the rows of this part, and the number of its rows, (episodes + 1,)."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    @cached_property
+    def shifts(self) -> NDArray[np.int64]:
+        """How many rows each episode lies further behind in the stored data than in this part, (episodes,)."""
+        return self._of_chosen(self.stored.offsets[:-1]) - self.offsets[:-1]
+
+    @property
+    def transitions(self) -> int:
+        """Number of rows."""
+        return int(self.offsets[-1])
+
+    @cached_property
+    def returns(self) -> NDArray[np.float64]:
+        """Undiscounted return of each episode, (episodes,)."""
+        return self._of_chosen(self.stored.returns)
+
+    @cached_property
+    def solved(self) -> NDArray[np.bool_] | None:
+        """Whether the task is solved after any step of an episode, (episodes,); None where nothing states it."""
+        if self.stored.successes is None:
+            return None
+        return self._of_chosen(np.logical_or.reduceat(self.stored.successes, self.stored.offsets[:-1]))
+
+    @cached_property
+    def returns_to_go(self) -> NDArray[np.float32]:
+        """The sum of rewards from each row to the end of its episode, scaled, (transitions,)."""
+        rewards = self.stored.rewards[self._stored_rows(0, self.transitions)].astype(np.float64)
+        sums = np.concatenate([[0.0], np.cumsum(rewards)])
+        ends = sums[np.repeat(self.offsets[1:], self.lengths)]
+        scaled: NDArray[np.float32] = ((ends - sums[:-1]) / self.facts.reward_scale).astype(np.float32)
+        return scaled
 
     @property
     def group(self) -> tuple[str, int, int | None]:
@@ -88,8 +118,25 @@ class TaskData:
         return self.facts.input, self.facts.action_dim, self.facts.choices
 
     def select(self, indices: NDArray[np.int64]) -> TaskData:
-        """The task with some of its episodes; its facts stay those of all."""
-        return TaskData(self.facts, self.episodes.select(indices))
+        """The task with some of its episodes; its facts stay those of all, and nothing is copied."""
+        return replace(self, chosen=self._of_chosen(np.arange(len(self.stored)))[indices])
+
+    def observation_blocks(self) -> Iterator[NDArray[Any]]:
+        """The observations (rows, *shape) in order, a few megabytes at a time."""
+        for start, stop in row_ranges(self.stored.observations):
+            rows = self._stored_rows(start, min(stop, self.transitions))
+            if len(rows):
+                yield self.stored.observations[rows]
+                release(self.stored.observations)
+
+    def _of_chosen(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the stored episodes, for those of this part."""
+        return values if self.chosen is None else values[self.chosen]
+
+    def _stored_rows(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Where the rows from ``start`` to before ``stop`` lie in the stored data."""
+        rows = np.arange(start, stop)
+        return rows + self.shifts[np.searchsorted(self.offsets, rows, side="right") - 1]
 
 
 class TaskMixture(Sequence[TaskData]):
@@ -104,8 +151,28 @@ class TaskMixture(Sequence[TaskData]):
 
     def __len__(self) -> int:
         """Number of windows: one starts at each transition."""
-        return sum(task.episodes.transitions for task in self.tasks)
+        return sum(task.transitions for task in self.tasks)
 
     def __getitem__(self, index: Any) -> Any:
         """A task."""
         return self.tasks[index]
+
+
+def mean_and_deviation(tasks: Sequence[TaskData]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each number of the observations of some tasks, (observation_dim,) each.
+
+    Args:
+        tasks: at least one; their observations are vectors of one size.
+    """
+    count = sum(task.transitions for task in tasks)
+    mean = sum(_column_sums(task, lambda block: block) for task in tasks) / count
+    variance = sum(_column_sums(task, lambda block: (block - mean) ** 2) for task in tasks) / count
+    return mean, np.sqrt(variance)
+
+
+def _column_sums(task: TaskData, of: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.float64]:
+    """The sums over all rows, added in the order of the rows, however they are cut into blocks."""
+    total: NDArray[np.float64] = np.zeros((0, *task.facts.shape))
+    for block in task.observation_blocks():
+        total = np.concatenate([total, of(block)]).sum(axis=0, keepdims=True, dtype=np.float64)
+    return total[0]

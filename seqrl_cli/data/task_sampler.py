@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.task_data import TaskData
+from seqrl_cli.files.mapped import expect_random_reads, read_soon
 
 Group: TypeAlias = tuple[str, int, int | None]
 
@@ -61,8 +62,25 @@ class SamplingRules:
     episodes: EpisodeRule = "length"
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """Windows that are drawn and not read yet.
+
+    Attributes:
+        before: position in the stream before they were drawn.
+        batch_size: windows per domain.
+        domains: for each domain, the weight of its loss, and the tasks by index with the first rows of their windows.
+    """
+
+    before: Mapping[str, Any]
+    batch_size: int
+    domains: list[tuple[float, list[tuple[int, NDArray[np.int64]]]]]
+
+
 class TaskSampler:
     """Draws batches of windows.
+
+    It is one draw ahead of what it returns, so that the disk can read what comes next while the model computes.
 
     Args:
         tasks: the data, at least one task.
@@ -77,9 +95,11 @@ class TaskSampler:
         self.rules = rules
         self._rng = rng
         self._drawn = 0  # updates
+        self._next: _Draw | None = None
         self._domains: dict[str, list[int]] = defaultdict(list)
         for index, task in enumerate(tasks):
             self._domains[task.facts.input].append(index)
+            expect_random_reads(task.stored.observations)
         self._sums = [np.cumsum(_episode_weights(task, rules.episodes)) for task in tasks]
 
     @property
@@ -93,18 +113,24 @@ class TaskSampler:
         Args:
             batch_size: windows per domain.
         """
-        chosen = self._next_domains()
-        self._drawn += 1
-        return [(weight, self._draw(self._domains[domain], batch_size)) for domain, weight in chosen]
+        if self._next is None or self._next.batch_size != batch_size:
+            self.restore(self.state())
+            self._next = self._draw(batch_size)
+        current, self._next = self._next, self._draw(batch_size)
+        return [(weight, self._read(parts)) for weight, parts in current.domains]
 
     def state(self) -> dict[str, Any]:
         """The position in the stream, as plain JSON values."""
-        return {"rng": self._rng.bit_generator.state, "drawn": self._drawn}
+        return dict(self._next.before) if self._next else self._position()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
         self._rng.bit_generator.state = state["rng"]
         self._drawn = state["drawn"]
+        self._next = None
+
+    def _position(self) -> dict[str, Any]:
+        return {"rng": self._rng.bit_generator.state, "drawn": self._drawn}
 
     def _next_domains(self) -> list[tuple[str, float]]:
         names = list(self._domains)
@@ -116,25 +142,52 @@ class TaskSampler:
             return [(names[turn], float(weights[turn]))]
         return [(names[self._rng.choice(len(names), p=weights / weights.sum())], 1.0)]
 
-    def _draw(self, indices: Sequence[int], count: int) -> list[WindowBatch]:
-        """Windows of some tasks, by group."""
+    def _draw(self, batch_size: int) -> _Draw:
+        """Draw the windows of an update, and let the disk start to read those that are mapped."""
+        before = self._position()
+        chosen = self._next_domains()
+        self._drawn += 1
+        domains = [(weight, self._draw_starts(self._domains[domain], batch_size)) for domain, weight in chosen]
+        for index, starts in (part for _, parts in domains for part in parts):
+            read_windows_soon(self.tasks[index], starts, self.context)
+        return _Draw(before, batch_size, domains)
+
+    def _draw_starts(self, indices: Sequence[int], count: int) -> list[tuple[int, NDArray[np.int64]]]:
+        """Windows of some tasks: tasks by index, with the first rows of their windows."""
         chosen = self._rng.integers(len(indices), size=count)
-        parts: dict[Group, list[tuple[TaskData, NDArray[np.int64]]]] = defaultdict(list)
-        for place, index in enumerate(indices):
-            wanted = int((chosen == place).sum())
-            if wanted:
-                task = self.tasks[index]
-                parts[task.group].append((task, self._starts(index, wanted)))
-        return [cut_windows(group, members, self.context) for group, members in parts.items()]
+        counts = [int((chosen == place).sum()) for place in range(len(indices))]
+        return [(index, self._starts(index, wanted)) for index, wanted in zip(indices, counts, strict=True) if wanted]
 
     def _starts(self, index: int, count: int) -> NDArray[np.int64]:
         """First rows (count,) of windows in a task."""
-        offsets = self.tasks[index].episodes.offsets
+        offsets = self.tasks[index].offsets
         sums = self._sums[index]
         episodes = np.searchsorted(sums, self._rng.random(count) * sums[-1], side="right")
         lengths = offsets[episodes + 1] - offsets[episodes]
         starts: NDArray[np.int64] = offsets[episodes] + self._rng.integers(lengths)
         return starts
+
+    def _read(self, parts: Sequence[tuple[int, NDArray[np.int64]]]) -> list[WindowBatch]:
+        """Windows of some tasks, by group."""
+        members: dict[Group, list[tuple[TaskData, NDArray[np.int64]]]] = defaultdict(list)
+        for index, starts in parts:
+            task = self.tasks[index]
+            members[task.group].append((task, starts))
+        return [cut_windows(group, found, self.context) for group, found in members.items()]
+
+
+def read_windows_soon(task: TaskData, starts: NDArray[np.int64], context: int) -> None:
+    """Let the disk start to read some windows of a task, if it is mapped.
+
+    Args:
+        task: the data.
+        starts: (windows,) first rows.
+        context: steps of a window.
+    """
+    if task.pages is not None:
+        rows = starts + task.shifts[np.searchsorted(task.offsets, starts, side="right") - 1]
+        for array in (task.stored.observations, task.stored.actions):
+            read_soon(array, rows, context)
 
 
 def cut_windows(group: Group, members: Sequence[tuple[TaskData, NDArray[np.int64]]], context: int) -> WindowBatch:
@@ -145,26 +198,31 @@ def cut_windows(group: Group, members: Sequence[tuple[TaskData, NDArray[np.int64
         members: tasks, each with the first rows of its windows.
         context: steps of a window.
     """
-    columns: list[list[NDArray[Any]]] = [[] for _ in range(6)]
-    for task, starts in members:
-        episodes = task.episodes
-        ends = episodes.offsets[np.searchsorted(episodes.offsets, starts, side="right")]
-        rows = starts[:, None] + np.arange(context)
-        real = rows < ends[:, None]
-        rows = np.minimum(rows, ends[:, None] - 1)
-        found = (
-            episodes.observations[rows],
-            task.returns_to_go[rows],
-            scaled_actions(task, episodes.actions[rows]),
-            (episodes.rewards[rows] / task.facts.reward_scale).astype(np.float32),
-            task.timesteps[rows],
-            real,
-        )
-        for column, values in zip(columns, found, strict=True):
-            column.append(values)
+    parts = [_cut_from(task, starts, context) for task, starts in members]
     bodies = tuple(task.facts.body for task, starts in members for _ in starts)
-    observations, returns, actions, rewards, timesteps, mask = (np.concatenate(column) for column in columns)
+    observations, returns, actions, rewards, timesteps, mask = map(np.concatenate, zip(*parts, strict=True))
     return WindowBatch(group, observations, returns, actions, rewards, timesteps, mask, bodies)
+
+
+def _cut_from(task: TaskData, starts: NDArray[np.int64], context: int) -> tuple[NDArray[Any], ...]:
+    """The columns of a batch, in their order, for windows of one task."""
+    episodes = np.searchsorted(task.offsets, starts, side="right") - 1
+    firsts, ends = task.offsets[episodes][:, None], task.offsets[episodes + 1][:, None]
+    wanted = starts[:, None] + np.arange(context)
+    rows = np.minimum(wanted, ends - 1)
+    stored_rows = rows + task.shifts[episodes][:, None]
+    observations = task.stored.observations[stored_rows]
+    actions = task.stored.actions[stored_rows]
+    if task.pages is not None:
+        task.pages.check()
+    return (
+        observations,
+        task.returns_to_go[rows],
+        scaled_actions(task, actions),
+        (task.stored.rewards[stored_rows] / task.facts.reward_scale).astype(np.float32),
+        rows - firsts,
+        wanted < ends,
+    )
 
 
 def scaled_actions(task: TaskData, actions: NDArray[Any]) -> NDArray[np.float32]:
@@ -178,14 +236,11 @@ def scaled_actions(task: TaskData, actions: NDArray[Any]) -> NDArray[np.float32]
 
 def _episode_weights(task: TaskData, rule: EpisodeRule) -> NDArray[np.float64]:
     """Weights (episodes,), not all 0."""
-    episodes = task.episodes
     if rule == "length":
-        return episodes.lengths.astype(np.float64)
+        return task.lengths.astype(np.float64)
     if rule == "return":
-        above: NDArray[np.float64] = episodes.returns - episodes.returns.min()
+        above: NDArray[np.float64] = task.returns - task.returns.min()
         return above + max(float(above.max()) * 0.01, 1e-9)  # the worst episode stays possible
-    if rule == "success" and episodes.successes is not None:
-        solved = np.logical_or.reduceat(episodes.successes, episodes.offsets[:-1])
-        if solved.any():
-            return solved.astype(np.float64)
-    return np.ones(len(episodes))
+    if rule == "success" and task.solved is not None and task.solved.any():
+        return task.solved.astype(np.float64)
+    return np.ones(len(task.lengths))

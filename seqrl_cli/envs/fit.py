@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds
@@ -40,11 +41,42 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
         episodes = episodes.first_observations(size)
         facts["observation_slice"] = size
     theirs = environment_spaces(env_id, size)
+    episodes = laid_out(episodes, env_id, theirs)
     episodes.spaces.require_fit(name, theirs, env_id, "name the environment that the data is from: data.env_id=…")
     references = scores_of_environment(env_id)
     if references:
         facts |= {"reference_min": references[0], "reference_max": references[1]}
     return replace(episodes, declared=episodes.spaces.with_bounds_of(theirs)), facts
+
+
+def laid_out(episodes: Episodes, env_id: str, theirs: Spaces) -> Episodes:
+    """The episodes with their observations in the environment's layout, where another form of it is recognised.
+
+    Images of one channel are published as ``(1, height, width)``, and the Control Suite's observations without the
+    places of those that a task does not have.
+
+    Args:
+        episodes: the data.
+        env_id: gymnasium id of their environment.
+        theirs: its spaces.
+
+    Returns:
+        Episodes that may still not fit the environment.
+
+    Raises:
+        SeqrlError: the Control Suite, which knows the layout, cannot be loaded.
+    """
+    shape, wanted = episodes.observations.shape[1:], theirs.observation.shape
+    if shape == wanted:
+        return episodes
+    if len(shape) > 1 and [size for size in shape if size > 1] == [size for size in wanted if size > 1]:
+        return replace(episodes, observations=episodes.observations.reshape(-1, *wanted), declared=None)
+    task = task_of(env_id)
+    if task is None or task.domain != "dmc" or len(shape) != 1:
+        return episodes
+    from seqrl_cli.envs.domains.dmc import lay_out
+
+    return replace(episodes, observations=lay_out(task.name, episodes.observations), declared=None)
 
 
 def environment_spaces(env_id: str, observation_size: int | None = None) -> Spaces:

@@ -25,11 +25,11 @@ def test_windows_are_the_rows_of_their_episode_and_then_padding():
     task = make_task("Some-v0", [4, 2, 5])
     batch = cut_windows(task.group, [(task, np.array([1, 3, 4, 10]))], 3)
     assert batch.mask.tolist() == [[True] * 3, [True, False, False], [True, True, False], [True, False, False]]
-    assert np.array_equal(batch.observations[0], task.episodes.observations[1:4])
+    assert np.array_equal(batch.observations[0], task.stored.observations[1:4])
     assert batch.timesteps[0].tolist() == [1, 2, 3] and batch.timesteps[2, :2].tolist() == [0, 1]
-    expected = task.episodes.rewards[1:4].sum() / task.facts.reward_scale
+    expected = task.stored.rewards[1:4].sum() / task.facts.reward_scale
     assert batch.returns_to_go[0, 0] == pytest.approx(expected, rel=1e-5)
-    assert np.allclose(batch.actions[0], task.episodes.actions[1:4] / 2)  # the bounds are -2 and 2
+    assert np.allclose(batch.actions[0], task.stored.actions[1:4] / 2)  # the bounds are -2 and 2
 
 
 def test_all_domains_are_in_a_joined_update_and_take_turns_in_an_alternating_one():
@@ -68,8 +68,8 @@ def test_rules_choose_episodes(rule):
     successes = np.zeros(100, bool)
     successes[0] = True
     episodes = Episodes(
-        *(task.episodes.observations, task.episodes.actions, rewards, task.episodes.terminals, task.episodes.timeouts),
-        task.episodes.offsets,
+        *(task.stored.observations, task.stored.actions, rewards, task.stored.terminals, task.stored.timeouts),
+        task.stored.offsets,
         successes=successes,
     )
     sampler = TaskSampler([TaskData(task.facts, episodes)], 1, SamplingRules(episodes=rule), np.random.default_rng(0))

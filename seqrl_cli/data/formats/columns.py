@@ -21,9 +21,12 @@ from seqrl_cli.data.formats.end_columns import EndColumns
 from seqrl_cli.data.formats.episode_ends import DonesMeaning, FoundEnds, combine, jumps, overlong
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.mapped import Mapper, release, row_ranges
 from seqrl_cli.files.regular import check_size as check_size
 
 DEFAULT_EPISODE_STEPS = 1000
+
+_JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows do
 
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
@@ -45,6 +48,8 @@ class ReadOptions:
         step_limit: the step limit of the environment, which replaces ``default_steps``; None if unknown.
         dones: what ``dones`` marks; None leaves it to the data.
         reset_rows: whether the first row of every episode is its reset; None leaves it to the data.
+        skip_damaged: leave out the files of a folder that cannot be read, and warn of them; otherwise they are errors.
+        mapper: maps observations and actions, which then stay on the disk; None reads them into memory.
         log: where the decisions are recorded.
     """
 
@@ -55,6 +60,8 @@ class ReadOptions:
     step_limit: int | None = None
     dones: DonesMeaning | None = None
     reset_rows: bool | None = None
+    skip_damaged: bool = False
+    mapper: Mapper | None = field(default=None, compare=False)
     log: ReadingLog = field(default_factory=ReadingLog, compare=False)
 
 
@@ -74,7 +81,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         SeqrlError: a column has the wrong shape or values, or there are no rows.
     """
     names = ColumnNames.of(columns)
-    table = _Table(columns, source, options.finite)
+    table = _Table(columns, source, options.finite, options.mapper)
     observations = table.observations(_chosen(names, "observations", options.log), options.observation_slice)
     if not len(observations):
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
@@ -172,12 +179,20 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
     Raises:
         SeqrlError: the sizes of a recording differ from those of the first.
     """
-    named = list(parts)
-    first, whole = named[0]
-    for name, part in named:
-        if not whole.spaces.fits(part.spaces):  # a recording may lack some of the discrete actions
-            part.spaces.require_fit(name, whole.spaces, first, "join only recordings of the same environment")
-    return whole if len(named) == 1 else Episodes.concatenate([part for _, part in named])
+    waiting: list[Episodes] = []
+    joined: list[Episodes] = []
+    first: tuple[str, Episodes] | None = None
+    for name, part in parts:
+        first = first or (name, part)
+        if not first[1].spaces.fits(part.spaces):  # a recording may lack some of the discrete actions
+            hint = "join only recordings of the same environment"
+            part.spaces.require_fit(name, first[1].spaces, first[0], hint)
+        waiting.append(part)
+        if len(waiting) == _JOINED_AT_ONCE:
+            joined.append(Episodes.concatenate(waiting))
+            waiting = []
+    joined += waiting
+    return joined[0] if len(joined) == 1 else Episodes.concatenate(joined)
 
 
 @dataclass(frozen=True)
@@ -187,12 +202,13 @@ class _Table:
     columns: Mapping[str, Column]
     source: str
     finite: bool
+    mapper: Mapper | None = None
 
     def observations(self, name: str, size: int | None) -> NDArray[Any]:
         """Vectors ``(n, size)``, or images ``(n, height, width[, channels])`` uint8."""
         column = self._numbers(name)
         is_image = column.dtype == np.uint8 and column.ndim in (3, 4) and 0 not in column.shape[1:]
-        return np.asarray(column[:]) if is_image else self.vectors(name, size)
+        return self._read(column, np.uint8) if is_image else self.vectors(name, size)
 
     def vectors(self, name: str, size: int | None = None) -> NDArray[np.float32]:
         """An array ``(n, size)``, converted while it is read, so that float64 data is never entirely in memory."""
@@ -202,14 +218,14 @@ class _Table:
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one vector per row", hint)
         if size is not None and size > column.shape[1]:
             raise SeqrlError(f"{self.source}: {name} has {column.shape[1]} columns, not {size} or more", FILE_HINT)
-        return self._finite(_as_float32(column)[:, :size], name)
+        return self._finite(self._read(column, np.float32, size), name)
 
     def actions(self, name: str) -> NDArray[Any]:
         """Vectors ``(n, size)``, or discrete choices ``(n,)``, which are whole numbers from 0."""
         column = self._numbers(name)
         if column.ndim != 1 or column.dtype.kind not in "iu":
             return self.vectors(name)
-        choices = np.asarray(column[:], np.int64)
+        choices = self._read(column, np.int64)
         if (choices < 0).any():
             row = int((choices < 0).argmax())
             raise SeqrlError(f"{self.source}: {name} contains the choice {choices[row]} at row {row}", _CHOICE_HINT)
@@ -222,6 +238,15 @@ class _Table:
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one number per row", LAYOUT_HINT)
         return self._finite(_as_float32(column)[:].reshape(len(column)), name)
 
+    def _read(self, column: Column, dtype: type[Any], size: int | None = None) -> NDArray[Any]:
+        """The column in memory or mapped, as another type; numbers beyond its range become infinite."""
+        if self.mapper is not None and isinstance(column, h5py.Dataset) and column.size:
+            return self.mapper.array(column, np.dtype(dtype), size)
+        rows = slice(None) if size is None else (slice(None), slice(size))
+        if dtype is np.float32:
+            return np.asarray(_as_float32(column)[rows])
+        return np.asarray(column[rows], dtype)
+
     def _numbers(self, name: str) -> Column:
         column = self.columns[name]
         if column.dtype.kind not in "biuf":
@@ -230,13 +255,13 @@ class _Table:
 
     def _finite(self, values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """The values, all finite unless the options allow others."""
-        if not self.finite:
-            return values
-        bad = ~np.isfinite(values)
-        if bad.any():
-            place = np.unravel_index(int(bad.argmax()), values.shape)
-            where = f"row {place[0]}" + (f", column {place[1]}" if values.ndim == 2 else "")
-            raise SeqrlError(f"{self.source}: {name} is {values[place]} at {where}", _REPAIR_HINT)
+        for start, stop in row_ranges(values) if self.finite else ():
+            bad = ~np.isfinite(values[start:stop])
+            if bad.any():
+                place = np.unravel_index(int(bad.argmax()) + start * (bad.size // len(bad)), values.shape)
+                where = f"row {place[0]}" + (f", column {place[1]}" if values.ndim == 2 else "")
+                raise SeqrlError(f"{self.source}: {name} is {values[place]} at {where}", _REPAIR_HINT)
+            release(values)
         return values
 
 

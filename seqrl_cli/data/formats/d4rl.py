@@ -6,8 +6,9 @@ episodes are in :mod:`~seqrl_cli.data.formats.episode_ends`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -19,22 +20,27 @@ from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, column
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, read_columns
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes, write_hdf5
+from seqrl_cli.files.mapped import Mapper
 
 _INFOS = ("infos", "info", "env_infos")
 
 
-def read_d4rl(path: Path, observation_slice: int | None = None, max_episode_steps: int | None = None) -> Episodes:
+def read_d4rl(
+    path: Path, observation_slice: int | None = None, max_episode_steps: int | None = None, *, mapped: bool = False
+) -> Episodes:
     """Read a dataset.
 
     Args:
         path: the HDF5 file.
         observation_slice: number of leading observation dimensions to keep; None keeps all.
         max_episode_steps: longest possible episode; None trusts the file's timeouts.
+        mapped: whether observations and actions stay on the disk, and are read as they are indexed.
 
     Raises:
         SeqrlError: the file is missing, damaged or not in D4RL's layout, or contains values that are not finite.
     """
-    return read_hdf5(path, ReadOptions(observation_slice, max_episode_steps, reset_rows=False))
+    mapper = Mapper() if mapped else None
+    return read_hdf5(path, ReadOptions(observation_slice, max_episode_steps, reset_rows=False, mapper=mapper))
 
 
 def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
@@ -48,6 +54,42 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
         episodes = read_columns(columns, str(path), options)
         return replace(episodes, successes=_successes(file, len(episodes.rewards)))
+
+
+@dataclass(frozen=True)
+class StoredSize:
+    """How large the columns of a dataset file are.
+
+    Attributes:
+        transitions: rows.
+        shape: of an observation as it is read.
+        action_dim: numbers per action; 1 if actions are discrete.
+        wide_bytes: of observations and actions once they are read.
+    """
+
+    transitions: int
+    shape: tuple[int, ...]
+    action_dim: int
+    wide_bytes: int
+
+
+def stored_size(path: Path, observation_slice: int | None = None) -> StoredSize:
+    """How large a dataset is, by the header of its file.
+
+    Raises:
+        SeqrlError: the file is missing, damaged or not in D4RL's layout.
+    """
+    with open_hdf5(path, FILE_HINT) as file:
+        columns = _columns(file, str(path))
+        names = ColumnNames.of(columns)
+        observations, actions = (columns[names.first(role) or ""] for role in ("observations", "actions"))
+        shape: tuple[int, ...] = tuple(observations.shape[1:])
+        if len(shape) == 1 and observation_slice is not None:
+            shape = (min(observation_slice, shape[0]),)
+        action_dim = math.prod(actions.shape[1:])
+        per_action = 8 if actions.ndim == 1 and actions.dtype.kind in "iu" else 4 * action_dim
+        row = math.prod(shape) * (4 if len(shape) == 1 else 1) + per_action
+        return StoredSize(len(observations), shape, action_dim, len(observations) * row)
 
 
 def _successes(file: h5py.File, rows: int) -> NDArray[np.bool_] | None:

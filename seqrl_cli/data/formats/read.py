@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes
+from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions
 from seqrl_cli.data.formats.episode_ends import settle_dones
+from seqrl_cli.data.formats.episode_files import read_episode_files
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import data_files, data_folder
 from seqrl_cli.data.formats.named import is_torch_archive, refuse_named_file, refuse_named_folder
@@ -143,4 +144,4 @@ def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
         refuse_named_folder(folder)
         raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
-    return join_episodes((str(file), _read(file, whole)) for file in files)
+    return read_episode_files(folder, files, whole, lambda file: _read(file, whole))

@@ -69,7 +69,7 @@ class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self._name = f"dmc/{task}"
         self._env, specs = _load(task, self._name)
-        self._places = [(kind, self._place(kind, spec.shape)) for kind, spec in specs.items()]
+        self._places = [(kind, _place(self._name, kind, spec.shape)) for kind, spec in specs.items()]
         action = self._env.action_spec()
         if not (action.minimum.min() >= -1.0 and action.maximum.max() <= 1.0):
             raise UnsupportedSpacesError(f"the actions of {self._name} have no bounds", "choose another task")
@@ -103,21 +103,48 @@ class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Free the simulation."""
         self._env.close()
 
-    def _place(self, kind: str, shape: tuple[int, ...]) -> slice:
-        """Where an observation goes in the layout."""
-        size = int(np.prod(shape, dtype=int))
-        if size > LAYOUT.get(kind, 0):
-            room = f"room for {LAYOUT[kind]}" if kind in LAYOUT else "no place"
-            message = f"{self._name} observes {size} numbers of {kind}, for which the layout has {room}"
-            raise UnsupportedSpacesError(message, "choose another task: seqrl download --list dmc")
-        return slice(STARTS[kind], STARTS[kind] + size)
-
     def _vector(self, observation: dict[str, Any]) -> np.ndarray:
         vector = np.zeros(SIZE)
         for kind, place in self._places:
             value = observation[kind]
             vector[place] = value if value.ndim < 2 else value.ravel()
         return vector
+
+
+def lay_out(task: str, rows: np.ndarray) -> np.ndarray:
+    """Observations of a task that stand one after the other, in their places of the layout.
+
+    Args:
+        task: the suite's domain and task.
+        rows: (n, size) all observations of a step in the order in which the suite lists them.
+
+    Returns:
+        (n, 204) of the same type, or ``rows`` themselves if they have another size than the task's observations.
+
+    Raises:
+        UnsupportedSpacesError: an observation has no place in the layout.
+        SeqrlError: the task cannot be made with the installed versions.
+    """
+    name = f"dmc/{task}"
+    env, specs = _load(task, name)
+    env.close()
+    places = [_place(name, kind, spec.shape) for kind, spec in specs.items()]
+    targets = np.concatenate([np.arange(place.start, place.stop) for place in places])
+    if len(targets) != rows.shape[1]:
+        return rows
+    laid_out = np.zeros((len(rows), SIZE), rows.dtype)
+    laid_out[:, targets] = rows
+    return laid_out
+
+
+def _place(name: str, kind: str, shape: tuple[int, ...]) -> slice:
+    """Where an observation of an environment goes in the layout."""
+    size = int(np.prod(shape, dtype=int))
+    if size > LAYOUT.get(kind, 0):
+        room = f"room for {LAYOUT[kind]}" if kind in LAYOUT else "no place"
+        message = f"{name} observes {size} numbers of {kind}, for which the layout has {room}"
+        raise UnsupportedSpacesError(message, "choose another task: seqrl download --list dmc")
+    return slice(STARTS[kind], STARTS[kind] + size)
 
 
 def _load(task: str, name: str) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, amount, byte_size, counted
 from seqrl_cli.download.mirrors import locations
 from seqrl_cli.envs.trust import remember
+from seqrl_cli.workflows.data.download_many import SuiteReport, make_all
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class DownloadRequest:
         dataset: the dataset to fetch, simulate or copy.
         config: its configuration; only the section ``data`` matters.
         force: replace a dataset that exists.
+        jobs: how many datasets of several to make at once; None: one per core.
     """
 
     dataset: DatasetRef
     config: Config
     force: bool = False
+    jobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,15 @@ class DatasetReport:
         return f"{self.dataset}: {size}, mean return {amount(self.mean_return)}{score}\n{self.path}"
 
 
-def run(request: DownloadRequest, console: Console) -> DatasetReport:
-    """Make sure that ``dataset.h5`` exists, and summarize it.
+def run(request: DownloadRequest, console: Console) -> DatasetReport | SuiteReport:
+    """Make sure that ``dataset.h5`` exists, or those of several datasets, and summarize it.
 
     Raises:
-        SeqrlError: as :meth:`DatasetRef.ensure`.
+        SeqrlError: as :meth:`DatasetRef.ensure` and :func:`make_all`.
     """
     dataset = request.dataset
+    if isinstance(dataset, DatasetMixture):
+        return make_all(dataset, request.config.data, console, force=request.force, jobs=request.jobs)
     fresh = dataset.ensure(request.config.data, console, force=request.force)
     remember(request.config.data.env_id)
     if not fresh:

@@ -16,6 +16,7 @@ _ORIGINS = {
     "sim": "simulated here, without a network",
     "d4rl": "fetched from Berkeley",
     "minari": "fetched from Hugging Face",
+    "l2m": "fetched from Hugging Face",
 }
 
 

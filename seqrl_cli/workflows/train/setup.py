@@ -8,8 +8,8 @@ from typing import Any
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import family_of
-from seqrl_cli.artifacts.multi_task_family import MultiTaskData
 from seqrl_cli.artifacts.policy_data import PolicyData
+from seqrl_cli.artifacts.task_loading import MultiTaskData
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
@@ -80,7 +80,7 @@ def _warn_of_actions(request: TrainRequest, job: TrainJob, console: Console) -> 
     dataset = request.dataset
     if isinstance(job.data, MultiTaskData):
         members = zip(dataset.members, job.data.tasks, strict=True)
-        found = ((part, part.describe_misfit(task.episodes, within_bounds=True)) for part, task in members)
+        found = ((part, part.describe_misfit(task.stored, within_bounds=True)) for part, task in members)
         for part, misfit in found:
             if misfit is not None:
                 console.warn(f"{part.id}: {misfit}")
