@@ -132,14 +132,14 @@ class PolicyAgentSpec:
 
 @dataclass(frozen=True)
 class TaskAgentSpec:
-    """A model for many tasks, playing one of them."""
+    """A model for many tasks, playing one of them; without a target return, the model infers one at each step."""
 
     trained: TrainedMultiTask
     decoder: MultiDomainDecoder
     task: TaskRecord
-    target_return: float
+    target_return: float | None
 
-    def for_task(self, task: TaskRecord, target_return: float) -> TaskAgentSpec:
+    def for_task(self, task: TaskRecord, target_return: float | None) -> TaskAgentSpec:
         """The same model in another task."""
         return replace(self, task=task, target_return=target_return)
 
@@ -154,6 +154,8 @@ class TaskAgentSpec:
 
     def describe(self, num_envs: int) -> str:
         """See :class:`AgentSpec`."""
+        if self.target_return is None:
+            return f"{_at_once(num_envs)}target returns inferred"
         return f"{_at_once(num_envs)}target return {return_text(round(self.target_return, 1))}"
 
     def facts(self, num_envs: int) -> dict[str, str]:
