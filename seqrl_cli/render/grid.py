@@ -82,8 +82,9 @@ def _tile(episode: EpisodeFile, size: int, view: str, frames: int) -> list[np.nd
     successes = read_array(episode.path, "successes")
     solved = np.zeros(total, bool) if successes is None else np.cumsum(successes > 0) > 0
     bordered = (_bordered(pictures[step], bool(step and solved[step - 1])) for step in steps)
+    title = episode.plan.env_id.rpartition("/")[2]  # a tile has no room for the domain
     notes = ([f"step {step}, return {round(float(states.rewards[:step].sum()))}"] for step in steps)
-    return [compose([picture], [episode.plan.env_id], [lines]) for picture, lines in zip(bordered, notes, strict=True)]
+    return [compose([picture], [title], [lines]) for picture, lines in zip(bordered, notes, strict=True)]
 
 
 def _from_states(

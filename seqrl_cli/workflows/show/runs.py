@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqrl_cli.config.presets import read_yaml
-from seqrl_cli.console import Console, amount
+from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
@@ -83,7 +83,7 @@ def _shown_record(record: RunRecord) -> dict[str, Any]:
 
 def _task_line(task: TaskRecord) -> str:
     """What a run knows of a task, in a few words."""
-    acts = f"{task.choices} choices" if task.choices is not None else f"{task.action_dim} numbers"
+    acts = f"{task.choices} choices" if task.choices is not None else counted(task.action_dim, "number")
     mean = "" if task.mean_return is None else f", mean {amount(task.mean_return)}"
     returns = f"{amount(task.worst_return)} to {amount(task.best_return)}{mean}"
     return f"{'×'.join(map(str, task.shape))} in, {acts} out; returns in the data {returns}"

@@ -36,7 +36,7 @@ def _show_task(store: RunStore, task: Task, console: Console) -> None:
         "environment": task.env_id,
         "domain": task.domain,
         "observation": _shape(task),
-        "action": f"{task.action_dim} numbers" if task.choices is None else f"{task.choices} choices",
+        "action": counted(task.action_dim or 0, "number") if task.choices is None else f"{task.choices} choices",
         "steps per episode": task.episode_steps,
         "scores": domain.scale or _SUCCESS_SCALE,
         "return of a random policy": task.random_return,
