@@ -18,13 +18,14 @@ from seqrl_cli.artifacts.sources import (
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
+from seqrl_cli.data.domains import is_scaled_by_data
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import StoredSize, read_d4rl, stored_size
 from seqrl_cli.data.formats.read import read_attributes, read_dataset
 from seqrl_cli.envs.fit import LoadedDataset, describe_misfit, fit_environment
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
-from seqrl_cli.envs.scores import percent_score
+from seqrl_cli.envs.scores import percent_score, references_of_data
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.layout import DatasetFolder
@@ -112,7 +113,13 @@ class DatasetRef:
 
     @property
     def reference_scores(self) -> tuple[float, float] | None:
-        """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known."""
+        """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known.
+
+        Where a domain's scores are those of its data, the dataset's mean return scores 1.
+        """
+        stated = self.facts.attributes.get("mean_return") if self.facts else None
+        if is_scaled_by_data(self.env_id) and isinstance(stated, float):
+            return references_of_data(self.env_id, stated)
         if self.spec.reference_min is not None and self.spec.reference_max is not None:
             return self.spec.reference_min, self.spec.reference_max
         facts = self.facts

@@ -27,7 +27,23 @@ ViewName = Annotated[
         autocompletion=complete.one_of("auto", "mujoco", "software"),
     ),
 ]
-PanelSize = Annotated[int, typer.Option("--size", metavar="N", min=64, max=2048, help="Side of a panel in pixels.")]
+PanelSize = Annotated[
+    int | None,
+    typer.Option(
+        "--size", metavar="N", min=64, max=2048, help="Side of a panel in pixels (default: 300, in a grid 160)."
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="PATTERNS",
+        help="Tasks of a run of many, such as 'dmc/*': one video each.",
+    ),
+]
+Grid = Annotated[
+    bool, typer.Option("--grid", help="Tasks of a run of many side by side in one video (default: all planned ones).")
+]
 Every = Annotated[
     int | None,
     typer.Option(
@@ -41,8 +57,10 @@ def render(
     episode: Episode = None,
     output: Output = None,
     view: ViewName = "auto",
-    size: PanelSize = 300,
+    size: PanelSize = None,
     every: Every = None,
+    task: Task = None,
+    grid: Grid = False,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -56,7 +74,7 @@ def render(
 
         run, overrides = options.split_arguments(arguments, "run")
         options.refuse_overrides(overrides, "render")
-        request = workflow.RenderRequest(RunStore(runs_dir), run, episode, output, view, size, every, force)
+        request = workflow.RenderRequest(RunStore(runs_dir), run, episode, output, view, size, every, force, task, grid)
         if dry_run:
             workflow.dry_run(request, console)
         else:

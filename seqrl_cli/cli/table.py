@@ -28,6 +28,14 @@ Style = Annotated[
         autocompletion=complete.one_of("terminal", "markdown", "latex", "csv"),
     ),
 ]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="method (joins seeds), run (keeps runs apart), task or domain.",
+        autocompletion=complete.one_of("method", "run", "task", "domain"),
+    ),
+]
 Published = Annotated[bool, typer.Option("--published", help="Add the papers' results.")]
 Output = Annotated[
     Path | None,
@@ -38,7 +46,7 @@ Output = Annotated[
 def table(
     sources: Sources = None,
     style: Style = "terminal",
-    by: options.By = "method",
+    by: By = "method",
     published: Published = False,
     output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -48,7 +56,8 @@ def table(
 ) -> None:
     """Compare plans: score, return and intervals, beside the dataset's own returns and a random policy's.
 
-    Also reads the rollout.json files of the original projects.
+    Also reads the rollout.json files of the original projects. By task and by domain it adds success and means over
+    tasks.
     """
     with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore

@@ -96,6 +96,13 @@ class PlanConfig(SearchConfig):
     target_return: Annotated[float | None, Owned("return-conditioned"), InName("RTG", always=True)] = Field(
         None, description="dt, odt: target return; null = the dataset's best"
     )
+    targets: Annotated[Literal["data", "paper", "infer"], Owned("multi-task"), InName("")] = Field(
+        "data",
+        description="mddt: target returns: the best of each task's data, a paper's, or inferred at each step",
+    )
+    target_multiple: Annotated[float, Owned("multi-task"), InName("x")] = Field(
+        1.0, gt=0.0, description="mddt: factor of the target returns of data and paper"
+    )
     decode: Annotated[Literal["mean", "argmax", "sample"], Owned("multi-task"), InName("")] = Field(
         "mean", description="mddt: an action is the mean over its bins, the likeliest bin, or a sampled one"
     )

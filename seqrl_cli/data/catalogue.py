@@ -35,8 +35,8 @@ class DatasetSpec:
 
     Attributes:
         id: what the user types.
-        source: ``d4rl``, ``minari`` and ``l2m`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own file,
-            ``mixture`` joins other datasets.
+        source: ``d4rl``, ``minari`` and ``l2m`` are downloaded, ``sim`` is simulated here, ``file`` is the user's own
+            file, ``mixture`` joins other datasets.
         family: ``hopper``, ``halfcheetah``, ``walker2d`` or ``ant``; None for other robots and for files.
         quality: one of ``QUALITIES`` if there is a family, else None.
         env_id: gymnasium id of the environment to evaluate in; None if a file does not state it.

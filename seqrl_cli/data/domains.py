@@ -35,6 +35,8 @@ class Task:
         episode_steps: most steps of an episode.
         transitions: usual size of a simulated dataset.
         references: returns that score 0 and 100; None if its domain counts successes instead, or if they are unknown.
+        random_return: mean return of a random policy; None if its domain counts successes instead, or if it is unknown.
+        paper_target: the return that a paper asks a model for; None if none does.
     """
 
     domain: str
@@ -47,6 +49,8 @@ class Task:
     episode_steps: int
     transitions: int
     references: tuple[float, float] | None = None
+    random_return: float | None = None
+    paper_target: float | None = None
 
     @property
     def body(self) -> str:
@@ -78,12 +82,16 @@ class Domain:
         extra: the extra that installs its package.
         entry: its environment below ``seqrl_cli.envs.domains``, as ``module:class``.
         tasks: by name.
+        scale: what its scores mean; None if it counts successes instead.
+        scaled_by_data: whether the mean return of a run's own data scores 100.
     """
 
     name: str
     extra: str
     entry: str
     tasks: Mapping[str, Task]
+    scale: str | None = None
+    scaled_by_data: bool = False
 
     def task(self, name: str) -> Task:
         """A task by name.
@@ -113,16 +121,30 @@ def task_of(env_id: object) -> Task | None:
     return tasks_by_environment().get(env_id) if isinstance(env_id, str) else None
 
 
+def domain_of(env_id: str) -> Domain | None:
+    """The domain that an environment belongs to, if any."""
+    task = task_of(env_id)
+    return domains()[task.domain] if task else None
+
+
+def is_scaled_by_data(env_id: object) -> bool:
+    """Whether the mean return of the data scores 100 in an environment."""
+    task = task_of(env_id)
+    return task is not None and domains()[task.domain].scaled_by_data
+
+
 def _domain(name: str, facts: Mapping[str, Any]) -> Domain:
     listed = facts["tasks"]
     about = listed if isinstance(listed, dict) else dict.fromkeys(listed, {})
     tasks = {task: _task(name, task, {**facts, **own}) for task, own in about.items()}
-    return Domain(name, facts["extra"], facts["entry"], tasks)
+    return Domain(name, facts["extra"], facts["entry"], tasks, facts.get("scale"), facts.get("scaled_by_data", False))
 
 
 def _task(domain: str, name: str, facts: Mapping[str, Any]) -> Task:
     camel_case = "".join(part.capitalize() for part in name.split("_"))
     scores = facts.get("scores")
+    random = scores[0] if scores else facts.get("random")
+    target = facts.get("paper_targets", {}).get(name)
     return Task(
         domain,
         name,
@@ -134,4 +156,6 @@ def _task(domain: str, name: str, facts: Mapping[str, Any]) -> Task:
         facts["steps"],
         facts["transitions"],
         (float(scores[0]), float(scores[1])) if scores else None,
+        None if random is None else float(random),
+        None if target is None else float(target),
     )

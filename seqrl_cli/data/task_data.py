@@ -68,6 +68,7 @@ class TaskData:
             reward_scale=REWARD_SCALES[task.domain] if task else _OTHER_SCALE,
             best_return=float(returns.max()),
             worst_return=float(returns.min()),
+            mean_return=float(returns.mean(dtype=np.float64)),
         )
         return cls(facts, episodes)
 

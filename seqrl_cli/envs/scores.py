@@ -1,10 +1,13 @@
-"""D4RL's normalised score."""
+"""Normalised scores: D4RL's, and those of the domains of many tasks."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
 import numpy as np
+
+from seqrl_cli.data.catalogue import scores_of_environment
+from seqrl_cli.data.domains import is_scaled_by_data, task_of
 
 Returns = TypeVar("Returns", float, np.ndarray)
 
@@ -25,3 +28,21 @@ def normalized_score(return_: Returns, minimum: float, maximum: float) -> Return
 def percent_score(return_: float, references: tuple[float, float] | None) -> float | None:
     """A normalised score in percent, or None without reference scores."""
     return None if references is None else 100 * normalized_score(return_, *references)
+
+
+def references_of_data(env_id: str | None, mean_return: float | None) -> tuple[float, float] | None:
+    """The returns that score 0 and 1 for models trained on some data; None if unknown, or if successes count instead.
+
+    The data-normalised score is ``(x - random) / (mean of the data - random)`` (L2M, arXiv 2306.14884, section 4). Data
+    that are no better than random make no such score.
+
+    Args:
+        env_id: gymnasium id of the data's environment.
+        mean_return: of the data's episodes; None if unknown, so that the mean of the published data takes its place.
+    """
+    task = task_of(env_id)
+    if task is None or not is_scaled_by_data(env_id) or mean_return is None:
+        return scores_of_environment(env_id)
+    if task.random_return is None or mean_return <= task.random_return:
+        return None
+    return task.random_return, mean_return

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder, TaskHistory
+from seqrl_cli.planning.inferred_return import expert_return
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import LiveEpisode
 from seqrl_cli.runs.record import TaskRecord
@@ -20,8 +22,18 @@ class _TaskEpisode:
     """What an agent keeps of an episode."""
 
     task: TaskRecord
-    target_return: float
+    target_return: float | None
     history: TaskHistory
+
+
+@runtime_checkable
+class PredictsReturns(Protocol):
+    """A decoder whose model predicts returns-to-go."""
+
+    def return_distribution(
+        self, histories: Sequence[TaskHistory], observations: Sequence[Tensor]
+    ) -> Sequence[tuple[Tensor, Tensor]]:
+        """For each episode the probabilities (bins,) of returns-to-go, and these scaled returns (bins,)."""
 
 
 class TaskAgent:
@@ -30,12 +42,13 @@ class TaskAgent:
     Args:
         decoder: of the model that all tasks share.
         task: which task.
-        target_return: return-to-go at the start of an episode; it decreases by each reward and never rises above.
+        target_return: return-to-go at the start of an episode; it decreases by each reward and never rises above. None
+            to infer it at each step, which needs a model that predicts returns.
         profile: adds up the time spent in each part.
     """
 
     def __init__(
-        self, decoder: MultiDomainDecoder, task: TaskRecord, target_return: float, profile: Profile | None = None
+        self, decoder: MultiDomainDecoder, task: TaskRecord, target_return: float | None, profile: Profile | None = None
     ) -> None:
         self.decoder = decoder
         self.task = task
@@ -60,12 +73,15 @@ class TaskAgent:
         with self.profile.measure("decode"):
             self._earn(episodes)
             observations = [torch.from_numpy(episode.observations[-1]).to(self.device) for episode in episodes]
+            histories = [state.history for state in states]
+            inferred = self._inferred(episodes, histories, observations)
             left = [
-                min(state.target_return - episode.total_reward, state.target_return) / state.task.reward_scale
+                _left(state.task, state.target_return, episode.total_reward)
+                if state.target_return is not None
+                else inferred[id(episode)]
                 for state, episode in zip(states, episodes, strict=True)
             ]
             returns_to_go = torch.tensor(left, dtype=torch.float32, device=self.device)
-            histories = [state.history for state in states]
             actions = self.decoder.decide(histories, observations, returns_to_go, self._draws(episodes))
         return [_unscaled(state.task, action.cpu().numpy()) for state, action in zip(states, actions, strict=True)]
 
@@ -77,6 +93,21 @@ class TaskAgent:
             rewards = torch.tensor(scaled, dtype=torch.float32, device=self.device)
             self.decoder.earn([episode.agent_state.history for episode in played], rewards)
 
+    def _inferred(
+        self, episodes: Sequence[LiveEpisode], histories: Sequence[TaskHistory], observations: Sequence[Tensor]
+    ) -> dict[int, float]:
+        """The scaled returns-to-go of the episodes without a target return, by the identity of the episode."""
+        rows = [row for row, episode in enumerate(episodes) if episode.agent_state.target_return is None]
+        if not rows:
+            return {}
+        assert isinstance(self.decoder, PredictsReturns)
+        found = self.decoder.return_distribution([histories[row] for row in rows], [observations[row] for row in rows])
+        inferred = {}
+        for row, (weights, returns) in zip(rows, found, strict=True):
+            draw = episodes[row].generator.random()
+            inferred[id(episodes[row])] = expert_return(weights.cpu().numpy(), returns.cpu().numpy(), draw)
+        return inferred
+
     def _draws(self, episodes: Sequence[LiveEpisode]) -> list[Tensor] | None:
         """Uniform random numbers from each episode's own generator, if actions are sampled."""
         if self.decoder.choice.decode != "sample":
@@ -85,6 +116,11 @@ class TaskAgent:
             torch.from_numpy(episode.generator.random(episode.agent_state.task.action_dim)).to(self.device)
             for episode in episodes
         ]
+
+
+def _left(task: TaskRecord, target_return: float, earned: float) -> float:
+    """The scaled return that is left of a target, at most the target."""
+    return min(target_return - earned, target_return) / task.reward_scale
 
 
 def _unscaled(task: TaskRecord, action: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.make import Environment, make_env
 from seqrl_cli.envs.registry import needed_extra
@@ -79,7 +80,7 @@ def replay(
         env.reset(seed=seed)
         for step in range(max(wanted) + 1):
             if step in wanted:
-                pictures[step] = _square(_picture(env, env_id), size)
+                pictures[step] = _fitted(_picture(env, env_id), env_id, size)
                 if progress:
                     progress(len(pictures), len(wanted))
             if step < max(wanted):
@@ -174,6 +175,27 @@ def _check(path: Path, step: int, then: float, reward: float) -> None:
     if abs(reward - then) > _TOLERANCE * (1 + abs(then)):
         message = f"{path} cannot be replayed: step {step} earned {then:.4g} then and {reward:.4g} now"
         raise SeqrlError(message, "if another version of the simulator recorded it, plan again: seqrl plan")
+
+
+def _fitted(picture: np.ndarray, env_id: str, size: int) -> np.ndarray:
+    """A picture as a square of ``size`` pixels: the whole of a game, the middle of a scene."""
+    task = task_of(env_id)
+    return enlarge(picture, size) if task and len(task.shape) > 1 else _square(picture, size)
+
+
+def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
+    """A small picture as large as fits in a square of ``size`` pixels, on black, with its pixels as sharp squares.
+
+    Pixels become equally large where the square has room for whole multiples; a larger picture is reduced smoothly.
+    """
+    height, width = picture.shape[:2]
+    factor = size / max(height, width)
+    factor = float(int(factor)) if factor >= 1 else factor
+    shape = (max(1, round(width * factor)), max(1, round(height * factor)))
+    sampling = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+    square = Image.new("RGB", (size, size))
+    square.paste(Image.fromarray(picture).resize(shape, sampling), ((size - shape[0]) // 2, (size - shape[1]) // 2))
+    return np.asarray(square)
 
 
 def _square(picture: np.ndarray, size: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from seqrl_cli.render.view import Camera, Pose, View, follow
 
 VIEWS = ("auto", "mujoco", "software")
 FRAMES_PER_SECOND = 25
+PANEL_SIZE = 300
 GIF_FRAMES = 250
 
 
@@ -96,7 +97,7 @@ def render_episode(
     output: Path,
     *,
     view: str = "auto",
-    size: int = 300,
+    size: int = PANEL_SIZE,
     every: int | None = None,
     max_frames: int | None = None,
     speed: float = 1.0,

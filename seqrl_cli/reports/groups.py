@@ -27,14 +27,31 @@ def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dic
     """
     assert by in ("method", "run")
     kinds: dict[tuple[str, str], dict[Any, list[EpisodeResult]]] = defaultdict(lambda: defaultdict(list))
-    for episode in episodes:
-        label = episode.method if by == "method" else episode.run_method
+    for label, episode in _labelled(episodes, by):
         kinds[episode.dataset, label][episode.recipe, episode.iterations].append(episode)
     groups: dict[tuple[str, str], list[EpisodeResult]] = {}
     for (dataset, label), alike in kinds.items():
         labels = [label] if len(alike) == 1 else _kind_labels(list(alike.values()))
         groups |= {(dataset, own): group for own, group in zip(labels, alike.values(), strict=True)}
     return groups
+
+
+def _labelled(episodes: Iterable[EpisodeResult], by: str) -> list[tuple[str, EpisodeResult]]:
+    """Each episode with its label, which names the training data where one task is played after different ones.
+
+    Models trained on different suites are no seeds of one method, even if a task of both has the same data.
+    """
+    labels = [(episode.method if by == "method" else episode.run_method, episode) for episode in episodes]
+    data: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for label, episode in labels:
+        data[episode.dataset, label].add(episode.trained_on)
+    ambiguous = {key for key, names in data.items() if len(names - {None}) > 1}
+    return [
+        (f"{label} after {episode.trained_on}", episode)
+        if (episode.dataset, label) in ambiguous and episode.trained_on
+        else (label, episode)
+        for label, episode in labels
+    ]
 
 
 def _kind_labels(kinds: Sequence[Sequence[EpisodeResult]]) -> list[str]:

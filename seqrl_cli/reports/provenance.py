@@ -27,12 +27,14 @@ class RunProvenance:
         online_lines: its logged iterations of online fine-tuning; empty for a run that was trained from scratch.
         recipe: hash of its configuration; None if that is missing or cannot be read.
         newest_step: updates of its newest checkpoint; None if there is none.
+        trained_on: its dataset, suite or mixture; None if the run's record is missing.
     """
 
     seed: int | None = None
     online_lines: Sequence[OnlineLine] = ()
     recipe: str | None = None
     newest_step: int | None = None
+    trained_on: str | None = None
 
     def episode_recipe(self, stated: str | None, step: object) -> str | None:
         """The recipe of an episode whose file states ``stated`` and whose checkpoint has ``step`` updates.
@@ -67,7 +69,7 @@ def read_provenance(folder: Path | None) -> RunProvenance:
     except SeqrlError:
         return RunProvenance()
     newest_step = max(saved_steps(run.checkpoints), default=None)
-    return RunProvenance(record.seed, online_lines, recipe_of_run(run, record), newest_step)
+    return RunProvenance(record.seed, online_lines, recipe_of_run(run, record), newest_step, record.dataset)
 
 
 def recipe_of_run(run: RunFolder, record: RunRecord) -> str | None:

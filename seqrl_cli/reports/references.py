@@ -8,6 +8,7 @@ import numpy as np
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.behaviour.library import list_families, load_behaviour
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.reports.statistics import summarize
 from seqrl_cli.reports.table.build import ReferenceRow
@@ -42,7 +43,7 @@ def _behaviour(dataset: DatasetRef) -> ReferenceRow:
 
 
 def _random_policy(dataset: DatasetRef) -> list[ReferenceRow]:
-    """The random policy's return, as measured for the shipped random dataset of the same environment."""
+    """The random policy's return: of the shipped random dataset of the environment, or as its domain states it."""
     env_id = dataset.env_id
     for family in list_families():
         behaviour = load_behaviour(family)
@@ -52,4 +53,8 @@ def _random_policy(dataset: DatasetRef) -> list[ReferenceRow]:
             score = None if percent is None else percent / 100
             episodes = round(random["transitions"] / random["mean_length"])
             return [ReferenceRow(dataset.id, "random policy", random["mean_return"], score, episodes)]
-    return []
+    task = task_of(env_id)
+    if task is None or task.random_return is None:
+        return []
+    percent = dataset.percent_score(task.random_return)
+    return [ReferenceRow(dataset.id, "random policy", task.random_return, None if percent is None else percent / 100)]

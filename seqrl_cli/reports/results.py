@@ -45,6 +45,8 @@ class EpisodeResult:
         iterations: of online fine-tuning behind the model; None when unknown or without fine-tuning.
         online_steps: environment steps explored in these iterations.
         cut_at: ``plan.max_steps`` if it ended the episode before the environment's own limit; else None.
+        success, success_at_end: whether the task was solved at any step, and at the last; None if not reported.
+        trained_on: the dataset, suite or mixture that the model was trained on; None if its run is missing.
     """
 
     dataset: str
@@ -66,6 +68,14 @@ class EpisodeResult:
     iterations: int | None = None
     online_steps: int | None = None
     cut_at: int | None = None
+    success: bool | None = None
+    success_at_end: bool | None = None
+    trained_on: str | None = None
+
+    @property
+    def task(self) -> str:
+        """The environment, or the dataset where the file does not state it."""
+        return self.env_id or self.dataset
 
     @property
     def replicate(self) -> str:
@@ -182,6 +192,9 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
         iterations=iterations,
         online_steps=online_steps,
         cut_at=_cut_at(file),
+        success=file.success,
+        success_at_end=file.success_at_end,
+        trained_on=provenance.trained_on,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,51 @@ def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Gener
         mean_interval=_interval(groups, np.mean, rng),
         iqm_interval=_interval(groups, interquartile_mean, rng),
     )
+
+
+def summarize_tasks(tasks: Sequence[Mapping[str, Sequence[float]]], rng: np.random.Generator) -> Summary:
+    """Summarize results in several tasks, each the mean of one seed's episodes in one task.
+
+    The mean is that of the tasks' means, and the interquartile mean that of the middle half of all seeds in all tasks.
+    Intervals resample seeds within each task, which stays as it is (Agarwal et al., section 4.2), and then each seed's
+    episodes. If all tasks have the same seeds, seeds are drawn for all tasks together, since one model plays them all.
+
+    Args:
+        tasks: per task, the values of each seed's episodes, at least one.
+        rng: draws the resamples.
+    """
+    means = np.array([np.mean(values) for task in tasks for values in task.values()])
+    weights = np.concatenate([np.full(len(task), 1 / len(task) / len(tasks)) for task in tasks])
+
+    def mean(entries: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.asarray(np.average(entries, axis=axis, weights=weights))
+
+    center, iqm = float(mean(means)), float(interquartile_mean(means))
+    if all(len(task) == 1 and len(values) == 1 for task in tasks for values in task.values()):
+        return Summary(len(means), center, None, iqm, None, None)
+    resamples = _resample_tasks(tasks, rng)
+    ends = [np.percentile(statistic(resamples), [2.5, 97.5]).tolist() for statistic in (mean, interquartile_mean)]
+    return Summary(len(means), center, None, iqm, (ends[0][0], ends[0][1]), (ends[1][0], ends[1][1]))
+
+
+def _resample_tasks(tasks: Sequence[Mapping[str, Sequence[float]]], rng: np.random.Generator) -> np.ndarray:
+    """Means of resampled seeds and episodes, (resamples, seeds of all tasks)."""
+    together = len({frozenset(task) for task in tasks}) == 1
+    seeds = rng.integers(len(tasks[0]), size=(RESAMPLES, len(tasks[0])))
+    columns = []
+    for task in tasks:
+        chosen = seeds if together else rng.integers(len(task), size=(RESAMPLES, len(task)))
+        columns.append(_resample_episodes([np.asarray(task[name], np.float64) for name in sorted(task)], chosen, rng))
+    return np.concatenate(columns, axis=1)
+
+
+def _resample_episodes(seeds: list[np.ndarray], chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The mean of resampled episodes of each chosen seed, as ``chosen`` (resamples, seeds)."""
+    drawn = np.stack(
+        [values[rng.integers(len(values), size=(*chosen.shape, len(values)))].mean(-1) for values in seeds]
+    )
+    resampled: np.ndarray = np.take_along_axis(drawn, chosen[None], axis=0)[0]
+    return resampled
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float] | None:

@@ -40,6 +40,7 @@ class TaskRecord(BaseModel):
         reward_scale: divisor of rewards and returns.
         best_return: of an episode in the data.
         worst_return: of an episode in the data.
+        mean_return: of the episodes in the data; None in records of earlier versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class TaskRecord(BaseModel):
     reward_scale: float
     best_return: float
     worst_return: float
+    mean_return: float | None = None
 
 
 class RunRecord(BaseModel):

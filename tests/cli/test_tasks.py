@@ -67,6 +67,60 @@ def test_tasks_that_do_not_exist_and_weights_of_no_domain_are_named(runs):
     assert missing.exit_code == 2 and "did you mean 'Hopper-v4'?" in missing.stderr
 
 
+def test_tasks_are_compared_drawn_and_plotted(runs):
+    train(runs)
+    assert invoke(runs, "plan", *SHORT).exit_code == 0
+    assert invoke(runs, "plan", "plan.decode=argmax", "plan.target_multiple=2", *SHORT).exit_code == 0
+    rows = json.loads(invoke(runs, "table", "--by", "task", "--json").stdout)["rows"]
+    methods = ["mddt ctx1-steps5", "mddt ctx1-x2.0-argmax-steps5"]
+    assert sorted({row["method"] for row in rows}) == methods
+    assert [row["name"] for row in rows] == ["Hopper-v4"] * 2 + ["Walker2d-v4"] * 2 + [""] * 2
+    by_domain = json.loads(invoke(runs, "table", "--by", "domain", "--json").stdout)["rows"]
+    assert [(row["name"], row["tasks"]) for row in by_domain] == [("gymnasium", 2)] * 2
+    plotted = invoke(runs, "plot", "--kind", "score", "--json")
+    (panel,) = json.loads(plotted.stdout)["panels"]
+    assert [small["title"] for small in panel["small"]] == ["Hopper-v4", "Walker2d-v4"]
+    look = ("--view", "software", "--size", "64")
+    drawn = json.loads(invoke(runs, "render", "--task", "*", "--json", *look).stdout)
+    assert len(drawn["videos"]) == 2
+    grid = json.loads(invoke(runs, "render", "--grid", "--json", *look).stdout)
+    assert grid["path"].endswith("grid-of-2.gif") and grid["frames"] == 60
+
+
+def test_wrong_tasks_targets_and_groupings_are_named(runs):
+    train(runs)
+    nothing = invoke(runs, "render", "--grid")
+    assert nothing.exit_code == 1 and "has no planned episode of Hopper-v4" in nothing.stderr
+    wrong = invoke(runs, "render", "--task", "Hoper-v4")
+    assert wrong.exit_code == 2 and "did you mean 'Hopper-v4'?" in wrong.stderr
+    paper = invoke(runs, "plan", "plan.targets=paper", *SHORT)
+    assert paper.exit_code == 1 and "no paper states a target return for Hopper-v4" in paper.stderr
+    inferred = invoke(runs, "plan", "plan.targets=infer", *SHORT)
+    assert inferred.exit_code == 1 and "needs a model that predicts returns-to-go" in inferred.stderr
+    published = invoke(runs, "table", "--by", "task", "--published")
+    assert published.exit_code == 2 and "published results are by dataset" in published.stderr
+    assert invoke(runs, "table", "--by", "taks").exit_code == 2
+
+
+def test_options_for_tasks_are_refused_by_other_runs(runs):
+    tiny = ("model.width=16", "model.n_layer=1", "train.updates=1", "train.batch_size=8")
+    assert invoke(runs, "train", "sim/hopper-medium", "data.transitions=300", "--arch", "bc", *tiny).exit_code == 0
+    planned = invoke(runs, "plan", "--tasks", "Hopper-v4", *SHORT)
+    assert planned.exit_code == 2 and "--tasks is for runs of many tasks" in planned.stderr
+    drawn = invoke(runs, "render", "--task", "Hopper-v4")
+    assert drawn.exit_code == 2 and "--task is for runs of many tasks" in drawn.stderr
+
+
+def test_tasks_domains_and_suites_are_described(runs):
+    task = json.loads(invoke(runs, "info", "metaworld/hammer-v3", "--json").stdout)
+    assert task["dataset"] == "sim/metaworld/hammer" and "cw10" in task["suites"]
+    assert json.loads(invoke(runs, "info", "procgen", "--json").stdout)["tasks"] == 16
+    suite = json.loads(invoke(runs, "info", "dmc4", "--json").stdout)
+    assert suite["datasets"] == 4 and suite["domains"] == {"dmc": 4} and suite["here"] == []
+    shown = invoke(runs, "presets", "show", "mt8+dmc4", "--arch", "mddt", "--json")
+    assert json.loads(shown.stdout)["dataset"] == "mt8+dmc4"
+
+
 def test_discrete_actions_and_images_are_played(runs):
     assert invoke(runs, "collect", "CartPole-v1", "--policy", "random", "-n", "200").exit_code == 0
     done = invoke(runs, "train", "collected/cartpole-v1-random", "--arch", "mddt", *TINY)

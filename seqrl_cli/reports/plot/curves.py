@@ -68,6 +68,7 @@ class Panel:
         series: its lines; empty if it has ``dots``.
         dots: its rows of points along the x axis; empty if it has ``series``.
         logarithmic: whether both axes are, for lines over powers of two.
+        small: panels of one task each, drawn small in a grid instead of ``series`` or ``dots``.
     """
 
     kind: str
@@ -77,11 +78,13 @@ class Panel:
     series: tuple[Series, ...] = ()
     dots: tuple[PointsRow, ...] = ()
     logarithmic: bool = False
+    small: tuple[Panel, ...] = ()
 
     @property
     def labels(self) -> list[str]:
-        """The names of all lines and rows."""
-        return [each.label for each in self.series] + [each.label for each in self.dots]
+        """The names of all lines and rows, each once."""
+        own = [each.label for each in self.series] + [each.label for each in self.dots]
+        return list(dict.fromkeys([*own, *(label for panel in self.small for label in panel.labels)]))
 
 
 @dataclass(frozen=True)

@@ -16,25 +16,29 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import Formatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
-from seqrl_cli.console.text import printable
 from seqrl_cli.files.atomic import write_bytes_atomic
 from seqrl_cli.files.regular import open_regular
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
+from seqrl_cli.reports.plot.small_panels import draw_grid, grid_height
+from seqrl_cli.reports.plot.style import (
+    COLOURS,
+    FRAME_HEIGHT,
+    INK,
+    LABEL_HEIGHT,
+    SOFT_INK,
+    TickLabels,
+    line_style,
+    number_text,
+    plain,
+)
 
-# Okabe and Ito, "Color Universal Design": distinct under any common colour blindness; without yellow, bad on white
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4D4D4D")
-DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 PANEL_WIDTH = 6.6  # inches, as all sizes here
 PANEL_HEIGHT = 4.0
 ROW_HEIGHT = 0.42  # of a row of points
-LABEL_HEIGHT = 0.21  # of a line's name
-FRAME_HEIGHT = 1.0  # of what is above and below the axes
-INK = "#333333"
-SOFT_INK = "#5B5B5B"
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -68,26 +72,40 @@ def _fingerprint(panels: Sequence[Panel]) -> str:
 
 
 def plot_panels(panels: Sequence[Panel], output: Path) -> None:
-    """Draw panels side by side, at most two per row, and write them atomically.
+    """Draw panels side by side, at most two per row, then those of small panels, and write them atomically.
 
     Args:
         panels: what to draw.
         output: a file with an extension in ``FIGURE_FORMATS``.
     """
-    columns = min(2, len(panels))
-    height = max(_height(panel) for panel in panels)
-    rows = math.ceil(len(panels) / columns)
-    with _figure(output, columns * PANEL_WIDTH, height * rows, _fingerprint(panels)) as figure:
-        parts = figure.subfigures(rows, columns, squeeze=False)
-        for part, panel in zip(parts.flat, panels, strict=False):
-            axes = part.subplots()  # in a subfigure of its own, so that long names do not narrow other panels
-            # aligned with the panel rather than the axes, which long names push to the right
-            part.suptitle(_plain(panel.title), x=0.03, ha="left", fontsize=11, fontweight="bold")
-            axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-            if panel.dots:
-                _draw_points(axes, panel.dots)
-            else:
-                _draw_lines(axes, panel, name_height=LABEL_HEIGHT / (height - FRAME_HEIGHT))
+    large = [panel for panel in panels if not panel.small]
+    grids = [panel for panel in panels if panel.small]
+    columns = 2 if grids else min(2, len(large))
+    height = max((_height(panel) for panel in large), default=0.0)
+    rows = math.ceil(len(large) / max(columns, 1))
+    heights = [height] * rows + [grid_height(panel) for panel in grids]
+    with _figure(output, columns * PANEL_WIDTH, sum(heights), _fingerprint(panels)) as figure:
+        if not grids:
+            _draw_large(figure.subfigures(rows, columns, squeeze=False), large, height)
+            return
+        bands = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for row in range(rows):
+            _draw_large(bands[row].subfigures(1, columns, squeeze=False), large[row * columns :][:columns], height)
+        for band, panel in zip(bands[rows:], grids, strict=True):
+            draw_grid(band, panel)
+
+
+def _draw_large(parts: Any, panels: Sequence[Panel], height: float) -> None:
+    """Draw panels of full size, each in a subfigure of its own, so that long names do not narrow other panels."""
+    for part, panel in zip(parts.flat, panels, strict=False):
+        axes = part.subplots()
+        # aligned with the panel rather than the axes, which long names push to the right
+        part.suptitle(plain(panel.title), x=0.03, ha="left", fontsize=11, fontweight="bold")
+        axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
+        if panel.dots:
+            _draw_points(axes, panel.dots)
+        else:
+            _draw_lines(axes, panel, name_height=LABEL_HEIGHT / (height - FRAME_HEIGHT))
 
 
 @contextmanager
@@ -112,7 +130,7 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
     for each in series:
-        colour, dash = _line_style(each)
+        colour, dash = line_style(each)
         marker = "o" if len(each.x) <= 12 and not each.faint else None
         thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
         axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
@@ -120,13 +138,13 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     axes.set_ylim(_limits(axes, series))
     for each in series:
         if each.low is not None and each.high is not None and not each.faint:
-            axes.fill_between(each.x, each.low, each.high, color=_line_style(each)[0], alpha=0.13, linewidth=0)
+            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(_TickLabels())
+        axis.set_major_formatter(TickLabels())
         axis.set_minor_formatter(NullFormatter())
     _name_ends(axes, [each for each in series if not each.faint], name_height)
 
@@ -160,12 +178,6 @@ def _decades(axes: Axes) -> float:
     return math.log10(high / low)
 
 
-def _line_style(series: Series) -> tuple[str, Any]:
-    """Colour and dashes; if there are more models than colours, dashes distinguish them."""
-    rounds, colour = divmod(series.colour, len(COLOURS))
-    return COLOURS[colour], DASHES[(series.dash + rounds) % len(DASHES)]
-
-
 def _name_ends(axes: Axes, series: Sequence[Series], name_height: float) -> None:
     """Write each line's name on the right at the height of its end, moved so that names do not overlap."""
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -173,11 +185,11 @@ def _name_ends(axes: Axes, series: Sequence[Series], name_height: float) -> None
     scaled = {label: float(to_axes.transform(end)[1]) for label, end in ends.items() if end is not None}
     order = sorted(scaled, key=lambda label: scaled[label])
     heights = _spread_out([scaled[label] for label in order], name_height)
-    styles = {each.label: _line_style(each) for each in series}
+    styles = {each.label: line_style(each) for each in series}
     for label, height in zip(order, heights, strict=True):
         colour, dash = styles[label]
         axes.plot([1.01, 1.06], [height, height], color=colour, linestyle=dash, transform=axes.transAxes, clip_on=False)
-        axes.text(1.07, height, _plain(label), color=colour, fontsize=9, va="center", transform=axes.transAxes)
+        axes.text(1.07, height, plain(label), color=colour, fontsize=9, va="center", transform=axes.transAxes)
 
 
 def _spread_out(heights: Sequence[float], distance: float) -> list[float]:
@@ -206,9 +218,9 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
             axes.plot(row.interval, [y, y], color=colour, linewidth=2.4, solid_capstyle="round")
         axes.plot(row.mean, y, "D", color=colour, markersize=7, markeredgecolor="white")
         axes.annotate(
-            _number(row.mean), (row.mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
+            number_text(row.mean), (row.mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
         )
-    axes.set_yticks(range(len(rows)), [_plain(row.label) for row in rows])
+    axes.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
@@ -217,37 +229,10 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
     margin = 0.06 * (high - low) or 0.5
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(_TickLabels())
-
-
-def _plain(name: str) -> str:
-    """A name on one line, without control characters, which SVG cannot contain."""
-    return printable(" ".join(name.split()))
+    axes.xaxis.set_major_formatter(TickLabels())
 
 
 def _height(panel: Panel) -> float:
     """The height in inches that a panel needs for all of its names."""
     named = len(panel.dots) or sum(not each.faint for each in panel.series)
     return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
-
-
-class _TickLabels(Formatter):
-    """Numbers as brief as possible, with more digits only if neighbouring ticks would read alike."""
-
-    def __call__(self, value: float, position: int | None = None) -> str:
-        return _number(value)
-
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
-        labels = [_number(value) for value in values]
-        for digits in range(4, 10):
-            if len(set(labels)) == len(labels):
-                break
-            labels = [_number(value, digits) for value in values]
-        return labels
-
-
-def _number(value: float, digits: int = 3) -> str:
-    """A number as briefly as possible, for example 1,200 or 3.5 or 0.021, with ``digits`` significant digits."""
-    if value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:,.{digits - 3}f}" if abs(value) >= 100 else f"{value:.{digits}g}"

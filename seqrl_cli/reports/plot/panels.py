@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,10 +12,9 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.planning.episode_files import read_array
-from seqrl_cli.reports.groups import drop_repeats, natural_order, summarize_episodes
-from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series, mean_of_running_sums
+from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.online_panels import online_loss, online_panels
+from seqrl_cli.reports.plot.plan_panels import read_plans, reward_panels, score_panels
 from seqrl_cli.reports.plot.run_curves import (
     Curve,
     PlottedRun,
@@ -26,7 +24,6 @@ from seqrl_cli.reports.plot.run_curves import (
     legend_label,
     mean_of_seeds,
 )
-from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.tracking.metrics import read_training_lines
 
 _HORIZON = re.compile(r"^H(\d+)-?")
@@ -93,69 +90,11 @@ def _held_out_loss(run: PlottedRun) -> Curve:
     return [(line.step, loss) for line in lines if (loss := line.get("validation_loss")) is not None]
 
 
-@dataclass(frozen=True)
-class _Plans:
-    """Episodes of one method with one setting.
-
-    Attributes:
-        label: method and setting.
-        first: one of the runs.
-        dash: index of the setting among those of the method.
-        episodes: of all runs, without repeats of one seed.
-    """
-
-    label: str
-    first: PlottedRun
-    dash: int
-    episodes: list[EpisodeResult]
-
-
-def _plans(runs: Sequence[PlottedRun]) -> list[_Plans]:
-    found = []
-    for group in group_by_method(runs):
-        by_setting: dict[str, list[EpisodeResult]] = defaultdict(list)
-        for run in group:
-            for episode in run.episodes:
-                by_setting[episode.settings_label].append(episode)
-        for dash, setting in enumerate(sorted(by_setting, key=natural_order)):
-            episodes, _ = drop_repeats(sorted(by_setting[setting], key=lambda episode: episode.path))
-            found.append(_Plans(f"{group[0].method} {setting}".strip(), group[0], dash, episodes))
-    return found
-
-
-def _reward(runs: Sequence[PlottedRun]) -> list[Panel]:
-    """The return so far in planned episodes."""
-    series = []
-    for plans in _plans(runs):
-        arrays = (read_array(episode.path, "rewards") for episode in plans.episodes)
-        rewards = [array for array in arrays if array is not None]
-        if rewards:
-            series.append(as_series(mean_of_running_sums(rewards), plans.label, [plans.first], dash=plans.dash))
-    title = "Reward of planned episodes" + band_note(series, "episodes")
-    return [Panel("reward", title, "environment step", "return so far", tuple(series))] if series else []
-
-
-def _score(runs: Sequence[PlottedRun]) -> list[Panel]:
-    """Scores of planned episodes, or returns if some have no score, with bootstrap intervals as in tables."""
-    found = _plans(runs)
-    if not found:
-        return []
-    scored = all(episode.score is not None for plans in found for episode in plans.episodes)
-    rows = []
-    for plans in found:
-        scores = [100.0 * episode.score for episode in plans.episodes if episode.score is not None]
-        values = scores if scored else [episode.return_ for episode in plans.episodes]
-        summary = summarize_episodes(values, plans.episodes)
-        rows.append(PointsRow(plans.label, tuple(values), summary.mean, summary.mean_interval, plans.first.colour))
-    unit = "normalized score (%)" if scored else "return"
-    return [Panel("score", "Planned episodes: each, mean and 95 % interval", unit, "", dots=tuple(rows))]
-
-
 def _time(runs: Sequence[PlottedRun]) -> list[Panel]:
     """Seconds per planned step: over the horizon if there are several, else one row per setting."""
     rows = []
     lines: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
-    for plans in _plans(runs):
+    for plans in read_plans(runs):
         known = (episode.seconds_per_step for episode in plans.episodes)
         seconds = [each for each in known if each is not None]
         if not seconds:
@@ -178,8 +117,8 @@ def _time(runs: Sequence[PlottedRun]) -> list[Panel]:
 _BUILDERS: dict[str, Callable[[Sequence[PlottedRun]], list[Panel]]] = {
     "loss": _losses,
     "online": online_panels,
-    "reward": _reward,
-    "score": _score,
+    "reward": reward_panels,
+    "score": score_panels,
     "time": _time,
 }
 KINDS = tuple(_BUILDERS)

@@ -16,7 +16,7 @@ from seqrl_cli.config.owners import has_key, owners
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.console import amount, counted
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
 from seqrl_cli.models.decoding.interface import Decoder
@@ -132,14 +132,14 @@ class PolicyAgentSpec:
 
 @dataclass(frozen=True)
 class TaskAgentSpec:
-    """A model for many tasks, playing one of them."""
+    """A model for many tasks, playing one of them; without a target return, the model infers one at each step."""
 
     trained: TrainedMultiTask
     decoder: MultiDomainDecoder
     task: TaskRecord
-    target_return: float
+    target_return: float | None
 
-    def for_task(self, task: TaskRecord, target_return: float) -> TaskAgentSpec:
+    def for_task(self, task: TaskRecord, target_return: float | None) -> TaskAgentSpec:
         """The same model in another task."""
         return replace(self, task=task, target_return=target_return)
 
@@ -154,6 +154,8 @@ class TaskAgentSpec:
 
     def describe(self, num_envs: int) -> str:
         """See :class:`AgentSpec`."""
+        if self.target_return is None:
+            return f"{_at_once(num_envs)}target returns inferred"
         return f"{_at_once(num_envs)}target return {return_text(round(self.target_return, 1))}"
 
     def facts(self, num_envs: int) -> dict[str, str]:
@@ -228,6 +230,9 @@ def _policy(
 def _multi_task(
     trained: TrainedMultiTask, plan: PlanConfig, options: AgentOptions, on_warning: Callable[[str], None]
 ) -> TaskAgentSpec:
+    if plan.targets == "infer" and getattr(trained.model, "return_head", None) is None:
+        message = "plan.targets=infer needs a model that predicts returns-to-go, but this one predicts actions alone"
+        raise SeqrlError(message, "train one with train.objective=actions+returns, or use plan.targets=data")
     first = trained.record.tasks[0]
     decoder = MultiDomainDecoder(trained.model, plan.max_context_transitions, plan.decode)
     return TaskAgentSpec(trained, decoder, first, first.best_return)

@@ -43,7 +43,7 @@ class TaskResult:
         dataset: id of its dataset.
         folder: of its episodes.
         episodes: their number.
-        target_return: what the model was asked for.
+        target_return: what the model was asked for; None if it inferred that itself.
         mean_return: mean over episodes.
         score: normalised return.
         success: fraction of episodes that were solved at any step.
@@ -54,7 +54,7 @@ class TaskResult:
     dataset: str
     folder: str
     episodes: int
-    target_return: float
+    target_return: float | None
     mean_return: float
     score: float | None
     success: float | None

@@ -25,6 +25,7 @@ from seqrl_cli.planning.episode_files import (
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.task_choice import require_tasks
 from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
 from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
@@ -42,6 +43,8 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     session = open_session(request, console.warn)
     if session.task:
         return run_tasks(session, request, console)
+    if request.tasks is not None:
+        require_tasks((), str(session.run.path), "--tasks")
     folder = session.folder
     wanted = session.config.episodes
     profile = Profile()
@@ -68,6 +71,8 @@ def dry_run(request: PlanRequest, console: Console) -> None:
     session = open_session(request, console.warn)
     if session.task:
         return dry_run_tasks(session, request, console)
+    if request.tasks is not None:
+        require_tasks((), str(session.run.path), "--tasks")
     facts = {
         "run": str(session.run.path),
         "checkpoint": session.trained.step,

@@ -6,17 +6,16 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import cast
 
 import numpy as np
 
 from seqrl_cli.console import Console, counted
-from seqrl_cli.data.catalogue import scores_of_environment
-from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.errors import CommandInterruptedError, UsageError, nearest
+from seqrl_cli.envs.scores import percent_score, references_of_data
+from seqrl_cli.errors import CommandInterruptedError
 from seqrl_cli.planning.episode_files import (
     EpisodeFile,
+    PlanFacts,
     discard_staged,
     episode_path,
     episode_paths,
@@ -27,12 +26,13 @@ from seqrl_cli.planning.episode_files import (
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout, play_together
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.record import TaskRecord
+from seqrl_cli.runs.task_choice import chosen_tasks
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import TaskAgentSpec
 from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
 from seqrl_cli.workflows.plan.report import TaskResult, TasksReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession
+from seqrl_cli.workflows.plan.targets import target_returns
 
 
 def run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> TasksReport:
@@ -84,48 +84,24 @@ def dry_run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> 
 
 
 def task_sessions(base: PlanSession, patterns: str | None) -> list[PlanSession]:
-    """One session per chosen task, all with the model of the run's session; raises as :func:`chosen_tasks`."""
+    """One session per chosen task, all with the model of the run's session.
+
+    Raises:
+        UsageError: a pattern matches no task.
+        SeqrlError: a task has no target return.
+    """
     spec = cast(TaskAgentSpec, base.agent)
+    tasks = chosen_tasks(base.trained.record.tasks, patterns)
     return [
         replace(
             base,
-            agent=spec.for_task(task, task.best_return),
+            agent=spec.for_task(task, target),
             env_id=task.env_id,
-            references=scores_of_environment(task.env_id),
+            references=references_of_data(task.env_id, task.mean_return),
             task=task,
         )
-        for task in chosen_tasks(base.trained.record.tasks, patterns)
+        for task, target in zip(tasks, target_returns(tasks, base.config), strict=True)
     ]
-
-
-def chosen_tasks(tasks: Sequence[TaskRecord], patterns: str | None) -> list[TaskRecord]:
-    """The tasks that match one of some patterns; all without patterns.
-
-    Args:
-        tasks: of a run.
-        patterns: joined by commas, each with ``*`` for any text; they are compared with environments and datasets.
-
-    Raises:
-        UsageError: a pattern matches none.
-    """
-    if patterns is None:
-        return list(tasks)
-    chosen: dict[str, TaskRecord] = {}
-    for pattern in patterns.split(","):
-        matching = [task for task in tasks if _matches(task, pattern.strip())]
-        if not matching:
-            names = [task.env_id for task in tasks]
-            close = nearest(pattern, names)
-            known = f"the run has {', '.join(names[:6])}{' …' if len(names) > 6 else ''}"
-            hint = f"did you mean {close!r}?" if close else known
-            raise UsageError(f"no task of the run matches {pattern!r}", hint)
-        chosen |= {task.dataset: task for task in matching}
-    return [task for task in tasks if task.dataset in chosen]
-
-
-def _matches(task: TaskRecord, pattern: str) -> bool:
-    names = (task.env_id, task.dataset, task.dataset.removeprefix("sim/"), task.dataset.rpartition("/")[2])
-    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _play(
@@ -158,7 +134,7 @@ def _play(
                     session.check_finite(record)
                     score = percent_score(record.total_reward, session.references)
                     fraction = None if score is None else score / 100
-                    write_episode(session.folder, session.facts(), record, fraction, staged=replace_all)
+                    write_episode(session.folder, _facts(session), record, fraction, staged=replace_all)
                     written += 1
                     update(written, wanted)
 
@@ -173,6 +149,13 @@ def _play(
     if replace_all:
         for session, _ in pairs:
             replace_episodes(session.folder)
+
+
+def _facts(session: PlanSession) -> PlanFacts:
+    """What the episodes of a task share, with the return that the model was asked for."""
+    facts = session.facts()
+    target = cast(TaskAgentSpec, session.agent).target_return
+    return replace(facts, settings={**facts.settings, "target_return": target})
 
 
 def _report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile: Profile) -> TasksReport:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console as RichConsole
 
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
-from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.reports.references import reference_notes, reference_rows
 from seqrl_cli.reports.results import EpisodeResult, read_results
-from seqrl_cli.reports.table.build import ResultsTable, build_table
+from seqrl_cli.reports.table.build import build_table
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
+from seqrl_cli.reports.table.task_formats import print_task_table, task_csv, task_latex, task_markdown, task_records
+from seqrl_cli.reports.table.tasks import build_task_table
 from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.store import RunStore
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
+BY_TASK = ("task", "domain")
+GROUPINGS = ("method", "run", *BY_TASK)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class TableRequest:
         format: one of ``FORMATS``.
         published: add the papers' results.
         output: file to write; None = stdout.
-        by: ``method`` joins the seeds of one architecture and setting, ``run`` keeps them apart.
+        by: ``method`` joins the seeds of one architecture and setting, ``run`` keeps them apart; ``task`` and
+            ``domain`` summarize runs of many tasks.
     """
 
     store: RunStore
@@ -67,10 +75,14 @@ def run(request: TableRequest, console: Console) -> TableReport:
     """
     if request.format not in FORMATS:
         raise unknown("format", request.format, FORMATS)
-    if request.by not in ("method", "run"):
-        raise unknown("grouping", request.by, ("method", "run"))
+    if request.by not in GROUPINGS:
+        raise unknown("grouping", request.by, GROUPINGS)
+    if request.by in BY_TASK and request.published:
+        raise UsageError(f"published results are by dataset, not by {request.by}", "leave out --published or --by")
     store = request.store
     episodes = _read_episodes(request, console)
+    if request.by in BY_TASK:
+        return _by_task(episodes, request, console)
     names = sorted({episode.dataset for episode in episodes})
     datasets = [dataset for name in names if (dataset := find_stored(store, name))]
     report = build_table(
@@ -80,8 +92,16 @@ def run(request: TableRequest, console: Console) -> TableReport:
         published=load_published(presets_folder() / "published") if request.published else (),
         notes=[note for dataset in datasets for note in reference_notes(dataset)],
     )
-    _print_or_write(report, request, console)
+    writers = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
+    _print_or_write(request, console, partial(print_table, report), lambda style: writers[style](report))
     return TableReport(to_rows(report), report.notes, str(request.output) if request.output else None)
+
+
+def _by_task(episodes: Sequence[EpisodeResult], request: TableRequest, console: Console) -> TableReport:
+    table = build_task_table(episodes, request.by)
+    writers = {"markdown": task_markdown, "csv": task_csv, "latex": task_latex}
+    _print_or_write(request, console, partial(print_task_table, table), lambda style: writers[style](table))
+    return TableReport(task_records(table), table.notes, str(request.output) if request.output else None)
 
 
 def dry_run(request: TableRequest, console: Console) -> TableReport:
@@ -114,17 +134,25 @@ def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) ->
     return folder or store.find(str(source), on_warning).path
 
 
-def _print_or_write(report: ResultsTable, request: TableRequest, console: Console) -> None:
+def _print_or_write(
+    request: TableRequest, console: Console, show: Callable[[RichConsole], None], text: Callable[[str], str]
+) -> None:
+    """Print a table, or write it to the requested file.
+
+    Args:
+        request: format and file.
+        console: prints.
+        show: prints it on a terminal.
+        text: the table in one of the other formats.
+    """
     if request.format == "terminal" and request.output is None:
-        console.show_with(lambda rich: print_table(report, rich))
+        console.show_with(show)
         return
-    writers = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
     style = request.format
     if style == "terminal":  # the extension of the file decides
         style = {".csv": "csv", ".tex": "latex"}.get(request.output.suffix if request.output else "", "markdown")
-    text = writers[style](report)
     if request.output is None:
-        console.show(text.rstrip("\n"))
+        console.show(text(style).rstrip("\n"))
         return
-    write_text_atomic(request.output, text)
+    write_text_atomic(request.output, text(style))
     console.note(f"wrote {request.output}")

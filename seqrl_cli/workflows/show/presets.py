@@ -9,6 +9,7 @@ from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
+from seqrl_cli.data.suites import suites
 
 _SIZE_OF = {"paper": "D4RL's names", "laptop": "sim/…, minari/…, files"}
 
@@ -37,12 +38,13 @@ def show_presets(arch: str, size: str | None, console: Console) -> None:
 
 
 def show_preset(name: str, arch: str, size: str | None, console: Console) -> None:
-    """Print a preset with every key, or, for a dataset id, the configuration that training on it would use."""
+    """Print a preset with every key, or, for a dataset or suite, the configuration that training on it would use."""
     overrides = {"model.arch": arch}
     if name in preset_names(arch):
         config = resolve_config(name, size=size or "paper", preset=name, overrides=overrides)
     else:
-        config = resolve_config(resolve(name).id, size=size, overrides=overrides)
+        dataset = name if all(part in suites() for part in name.split("+")) else resolve(name).id
+        config = resolve_config(dataset, size=size, overrides=overrides)
     console.emit(config.model_dump())
     console.show(dump_config(config).rstrip())
 

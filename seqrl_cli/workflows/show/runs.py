@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqrl_cli.config.presets import read_yaml
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
-from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.record import RunRecord, TaskRecord, read_record
 from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lines, read_training_lines
@@ -32,7 +32,8 @@ def show_runs(store: RunStore, console: Console) -> None:
         cells = [[store.name_of(f.path), "yes" if f.tokens.exists() else "no", _size(f)] for f in folders]
         console.show_rows(["dataset", "tokens", "MB"], cells)
     if rows:
-        header = ["run", "status", "updates", "loss", "plans", "updated"]
+        tasks = ["tasks"] if any(row["tasks"] for row in rows) else []
+        header = ["run", *tasks, "status", "updates", "loss", "plans", "updated"]
         console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
 
 
@@ -50,7 +51,7 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
     console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
-    shown = {"run": record.model_dump(), "last metrics": last, "plans": plans, "config": config}
+    shown = {"run": _shown_record(record), "last metrics": last, "plans": plans, "config": config}
     console.show(f"{store.name_of(folder.path)}  ({folder.path})")
     console.show(dump_yaml(shown).rstrip())
 
@@ -62,6 +63,7 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
+        "tasks": len(record.tasks) or None,
         "status": status_of(folder, record),
         "updates": lines[-1].step if lines else None,
         "validation loss": round(held_out[-1], 4) if held_out else None,
@@ -69,6 +71,22 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
+
+
+def _shown_record(record: RunRecord) -> dict[str, Any]:
+    """The record for a person: a line per task in place of all of its facts."""
+    values = record.model_dump()
+    if record.tasks:
+        values["tasks"] = {task.env_id: _task_line(task) for task in record.tasks}
+    return values
+
+
+def _task_line(task: TaskRecord) -> str:
+    """What a run knows of a task, in a few words."""
+    acts = f"{task.choices} choices" if task.choices is not None else counted(task.action_dim, "number")
+    mean = "" if task.mean_return is None else f", mean {amount(task.mean_return)}"
+    returns = f"{amount(task.worst_return)} to {amount(task.best_return)}{mean}"
+    return f"{'×'.join(map(str, task.shape))} in, {acts} out; returns in the data {returns}"
 
 
 def _size(folder: DatasetFolder) -> float:
