@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seqrl_cli.data.spaces import Spaces, space_of_rows
+from seqrl_cli.data.space import space_of_rows
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.errors import SeqrlError
 
 

@@ -10,7 +10,8 @@ import gymnasium
 from gymnasium.wrappers import FlattenObservation, TimeLimit
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, Space, Spaces, UnsupportedSpacesError
+from seqrl_cli.data.space import BoxSpace, DiscreteSpace, Space
+from seqrl_cli.data.spaces import Spaces, UnsupportedSpacesError
 from seqrl_cli.envs.guard import Environment as Environment
 from seqrl_cli.envs.guard import EnvironmentFailedError, GuardedEnv, check_spaces, naming_failures
 from seqrl_cli.envs.missing import explained, import_module_of
@@ -118,7 +119,8 @@ def recordable_spaces(env: Environment) -> Spaces:
     """
     spaces = spaces_of(env)
     observation, action = spaces.observation, spaces.action
-    is_image = isinstance(observation, BoxSpace) and observation.dtype == "uint8" and len(observation.shape) in (2, 3)
-    if not ((observation.is_vector or is_image) and (action.is_vector or isinstance(action, DiscreteSpace))):
+    if not (
+        (observation.is_vector or observation.is_image) and (action.is_vector or isinstance(action, DiscreteSpace))
+    ):
         raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
     return spaces

@@ -11,7 +11,8 @@ from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.cli.app import app
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
-from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, UnsupportedSpacesError
+from seqrl_cli.data.space import BoxSpace, DiscreteSpace
+from seqrl_cli.data.spaces import UnsupportedSpacesError
 from seqrl_cli.runs.store import RunStore
 
 NAME = "collected/cartpole-v1-random"

@@ -108,7 +108,7 @@ def test_the_target_is_minus_the_action_dimensions_by_default():
     """A temperature that is above its target falls, one that is below rises."""
     entropy = torch.tensor(-ACTION_DIM + 0.01)
     for offset, rises in ((0.0, False), (-0.02, True)):
-        dual = DualTemperature(SETTINGS, ACTION_DIM, torch.device("cpu"))
+        dual = DualTemperature(SETTINGS, -float(ACTION_DIM), torch.device("cpu"))
         dual.update(entropy + offset)
         assert (dual.value.item() > 0.1) is rises
 
@@ -171,7 +171,7 @@ def test_checkpoints_of_others_are_refused():
 def test_the_temperatures_moments_go_to_its_device_and_adams_step_stays():
     """A checkpoint is read to the CPU, whatever the model is on; ``meta`` stands in for a GPU."""
     scalar = torch.tensor(1.0)
-    there = DualTemperature(SETTINGS, ACTION_DIM, torch.device("meta"))
+    there = DualTemperature(SETTINGS, -float(ACTION_DIM), torch.device("meta"))
     there.load({"log": scalar, "step": scalar, "exp_avg": scalar, "exp_avg_sq": scalar})
     devices = {name: tensor.device.type for name, tensor in there.tensors().items()}
     assert devices == {"log": "meta", "step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
