@@ -6,11 +6,13 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.data.states import with_all_states
 from seqrl_cli.envs.limits import ActionBounds
 from seqrl_cli.envs.make import make_env, spaces_of
 
@@ -40,11 +42,23 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
         episodes = episodes.first_observations(size)
         facts["observation_slice"] = size
     theirs = environment_spaces(env_id, size)
+    if has_states(env_id):
+        episodes = with_all_states(episodes, theirs.observation.size)
     episodes.spaces.require_fit(name, theirs, env_id, "name the environment that the data is from: data.env_id=…")
     references = scores_of_environment(env_id)
     if references:
         facts |= {"reference_min": references[0], "reference_max": references[1]}
     return replace(episodes, declared=episodes.spaces.with_bounds_of(theirs)), facts
+
+
+def has_states(env_id: str) -> bool:
+    """Whether an environment's observation is one of a number of states.
+
+    Raises:
+        SeqrlError: there is no such environment, or it is not installed.
+    """
+    with closing(make_env(env_id)) as env:
+        return isinstance(env.unwrapped.observation_space, gymnasium.spaces.Discrete)
 
 
 def environment_spaces(env_id: str, observation_size: int | None = None) -> Spaces:

@@ -20,6 +20,15 @@ from seqrl_cli.envs.trust import require_accepted
 
 VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
 
+_FLATTENED = (
+    gymnasium.spaces.Dict,
+    gymnasium.spaces.Discrete,
+    gymnasium.spaces.MultiBinary,
+    gymnasium.spaces.MultiDiscrete,
+    gymnasium.spaces.Tuple,
+)
+"""Kinds of observations that become one vector."""
+
 register_d4rl()
 register_domains()
 
@@ -35,7 +44,8 @@ def make_env(
 
     D4RL's data was recorded in MuJoCo environments that no longer exist. ``Hopper-v4`` and the like have the same
     robots, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
-    dictionaries, as in gymnasium-robotics, become one vector in the order of their keys.
+    dictionaries, as in gymnasium-robotics, become one vector in the order of their keys. One of a number of states, as
+    in Taxi, becomes a vector that is 1 at the state and 0 elsewhere.
 
     Args:
         env_id: gymnasium id, for example ``Hopper-v4``.
@@ -64,7 +74,7 @@ def make_env(
             check_spaces(env)
             if env.spec is None or env.spec.max_episode_steps is None:
                 env = TimeLimit(env, EPISODE_STEPS)
-            if isinstance(env.observation_space, gymnasium.spaces.Dict):
+            if isinstance(env.observation_space, _FLATTENED):
                 env = FlattenObservation(env)
             return GuardedEnv(env, env_id)
     except EnvironmentFailedError as failure:
