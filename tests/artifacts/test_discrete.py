@@ -28,7 +28,7 @@ def invoke(*arguments: str):
     return CliRunner().invoke(app, [*arguments, "--runs-dir", "runs"])
 
 
-TINY = ("train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "model.n_layer=1", "model.width=16")
+TINY = ("train.updates=4", "train.batch_size=8", "train.checkpoint_every=2", "model.n_layer=1", "model.width=24")
 SEARCH = ("plan.horizon=2", "plan.beam_width=4", "plan.max_context_transitions=2")
 
 
@@ -106,6 +106,18 @@ def test_images_are_learnt_and_played_by_policies_and_refused_by_planners(folder
         result = invoke("train", name, "--arch", arch, *TINY)
         refusal = f"the observations of {name} are images, which a gpt or a retnet does not read"
         assert result.exit_code == 1 and refusal in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ["metaworld/reach-v3", "dmc/cartpole-balance", "procgen/coinrun"])
+def test_every_domain_is_fine_tuned_online(folder, env_id):
+    if not is_installed(env_id.partition("/")[0]):
+        pytest.skip("its package is not installed")
+    assert invoke("collect", env_id, "--transitions", "40", "--name", "a").exit_code == 0
+    windows = ("model.sequence_length=2", "plan.max_context_transitions=2", "model.image_encoder=nature")
+    report("train", "a", "--arch", "odt", *TINY, *windows)
+    tuning = ("online.iterations=1", "online.envs=1", "online.updates=1", "online.eval_episodes=1")
+    assert report("finetune-online", "a/odt-s42", *tuning, "online.max_steps=4")["env_steps"] == 4
 
 
 def vectors() -> Episodes:

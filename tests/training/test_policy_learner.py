@@ -190,7 +190,7 @@ def test_choices_are_learnt_by_their_likelihood(arch):
     assert first["nll" if arch == "odt" else "loss"].item() == pytest.approx(expected, rel=1e-5)
     for _ in range(40):
         last = learner.update(batch)
-    assert last["loss"] < 0.5 * first["loss"]
+    assert last["loss"] < 0.7 * first["loss"]
 
 
 def test_the_entropy_of_choices_stays_above_a_quarter_of_that_of_uniform_ones():
