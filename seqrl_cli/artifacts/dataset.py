@@ -176,7 +176,7 @@ class DatasetRef:
             episodes: the dataset's episodes.
             within_bounds: whether they are for a model that predicts no action outside the bounds.
         """
-        if self.env_id is None or not episodes.spaces.are_vectors:
+        if self.env_id is None or not episodes.spaces.action.is_vector:
             return None
         return describe_misfit(episodes.actions, self.action_bounds(episodes), self.env_id, within_bounds=within_bounds)
 
@@ -245,14 +245,28 @@ class DatasetRef:
         return str(self.readable_path or self.folder.dataset)
 
     def load_vectors(self) -> Episodes:
-        """As :meth:`load_episodes`, for the models, which take vectors of numbers only.
+        """As :meth:`load_episodes`, for what takes only vectors of numbers.
 
         Raises:
-            UnsupportedSpacesError: actions are discrete.
+            UnsupportedSpacesError: observations are images, or actions are discrete.
             SeqrlError: the file is damaged or not in D4RL's layout.
         """
         episodes = self.load_episodes()
         episodes.spaces.require_vectors(self.id, NO_VECTORS_HINT)
+        return episodes
+
+    def load_readable(self, *, images: bool) -> Episodes:
+        """As :meth:`load_episodes`, for models.
+
+        Args:
+            images: whether the models read images.
+
+        Raises:
+            UnsupportedSpacesError: no model, or none of these, reads such observations or predicts such actions.
+            SeqrlError: the file is damaged or not in D4RL's layout.
+        """
+        episodes = self.load_episodes()
+        episodes.spaces.require_readable(self.id, images=images)
         return episodes
 
     def ensure(self, data: DataConfig, console: Console, *, force: bool = False) -> bool:

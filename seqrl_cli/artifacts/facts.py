@@ -17,7 +17,8 @@ import numpy as np
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
-from seqrl_cli.data.spaces import BoxSpace, Spaces
+from seqrl_cli.data.space import BoxSpace
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.limits import ActionBounds, environment_limits
 from seqrl_cli.envs.trust import remember
 from seqrl_cli.files.hdf5 import Scalar
@@ -136,7 +137,7 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
         "spaces": stored_spaces(episodes, limits.spaces if limits else None).to_json(),
         "episodes_sha256": episodes.fingerprint(),
     }
-    if episodes.spaces.are_vectors:
+    if episodes.spaces.action.is_vector:
         low, high = finite_bounds(episodes.actions, limits.action_bounds if limits else None)
         found["action_low"] = json.dumps([float(number) for number in low])
         found["action_high"] = json.dumps([float(number) for number in high])

@@ -17,6 +17,7 @@ from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import MultiDomainSection
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.task_data import TaskData, TaskMixture, mean_and_deviation
 from seqrl_cli.data.task_sampler import SamplingRules
 from seqrl_cli.data.windows import split_episodes
@@ -42,10 +43,10 @@ class TrainedMultiTask:
     record: RunRecord
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers per observation and per action of its first task."""
+    def spaces(self) -> Spaces:
+        """The observations that it reads and the actions that it chooses in its first task."""
         first = self.record.tasks[0]
-        return int(np.prod(first.shape)), first.action_dim
+        return Spaces.of_shapes(first.shape, first.action_dim, first.choices)
 
     def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
         """All dimensions are kept."""

@@ -16,6 +16,8 @@ from seqrl_cli.config.model_sections import PAPERS_RETURN_SCALE, PolicySection
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.return_scale import return_scale
+from seqrl_cli.data.space import DiscreteSpace
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.terminals import is_locomotion
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import load_weights
@@ -42,9 +44,10 @@ class TrainedPolicy:
     record: RunRecord
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers per observation and per action."""
-        return self.model.observation_dim, self.model.action_dim
+    def spaces(self) -> Spaces:
+        """The observations that it reads and the actions that it chooses."""
+        form = self.model.normalizer
+        return Spaces.of_shapes(form.observation_shape, form.action_dim, form.action_dim if form.discrete else None)
 
     def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
         """How many dimensions of longer observations are kept; only the dataset records it."""
@@ -104,7 +107,13 @@ def make_policy(config: Config, data: PolicyData, step_limit: int) -> Policy:
     Raises:
         SeqrlError: the configuration makes no model.
     """
-    sizes = {"observation_dim": data.episodes.observation_dim, "action_dim": data.episodes.action_dim}
+    spaces = data.episodes.spaces
+    discrete = isinstance(spaces.action, DiscreteSpace)
+    sizes: dict[str, Any] = {
+        "observation_shape": spaces.observation.shape,
+        "action_dim": spaces.action.n if isinstance(spaces.action, DiscreteSpace) else spaces.action.size,
+        "discrete": discrete,
+    }
     if config.policy.time_embedding:
         sizes["max_timestep"] = max(step_limit, data.longest)
     return _build(config, sizes, torch.Generator().manual_seed(config.seed))

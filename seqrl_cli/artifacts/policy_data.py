@@ -20,12 +20,13 @@ class PolicyData:
     Attributes:
         episodes: the data.
         env_id: gymnasium id of its environment; None if unknown.
-        action_bounds: (low, high) of the actions, (action_dim,) each: the environment's box, or the range of the data.
+        action_bounds: (low, high) of the actions, (action_dim,) each: the environment's box, or the range of the data;
+            None if actions are discrete.
     """
 
     episodes: Episodes
     env_id: str | None
-    action_bounds: ActionBounds
+    action_bounds: ActionBounds | None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -53,16 +54,13 @@ def ensure_policy_data(dataset: DatasetRef, data: DataConfig, console: Console) 
     """The episodes of a dataset, which is made if it is missing.
 
     Raises:
-        SeqrlError: the dataset cannot be made, or its environment's actions are not a box.
+        SeqrlError: the dataset cannot be made, or no model reads its observations or predicts its actions.
     """
     dataset.ensure(data, console)
-    return policy_data(dataset, dataset.load_vectors())
+    return policy_data(dataset, dataset.load_readable(images=True))
 
 
 def policy_data(dataset: DatasetRef, episodes: Episodes) -> PolicyData:
-    """A dataset's episodes with the bounds of their actions.
-
-    Raises:
-        SeqrlError: the environment's actions are not a box.
-    """
-    return PolicyData(episodes, dataset.env_id, dataset.action_bounds(episodes))
+    """A dataset's episodes with the bounds of their actions."""
+    bounds = dataset.action_bounds(episodes) if episodes.spaces.action.is_vector else None
+    return PolicyData(episodes, dataset.env_id, bounds)

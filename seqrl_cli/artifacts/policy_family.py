@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,18 +34,22 @@ class PolicyFamily:
         """See :meth:`Family.current`."""
         if not dataset.exists:
             return None
-        return policy_data(dataset, dataset.load_vectors())
+        return policy_data(dataset, dataset.load_readable(images=True))
 
     def placeholder(self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray) -> PolicyData | None:
         """See :meth:`Family.placeholder`."""
-        if sizes.observation_dim is None or sizes.action_dim is None:
+        if sizes.spaces is None:
             return None
-        transitions = offsets[-1]
+        sizes.spaces.require_readable(dataset.id, images=True)
+        transitions = int(offsets[-1])
+        observations, actions = (
+            np.zeros((transitions, *space.shape), space.stored_dtype)  # zeros take no memory until they are written
+            for space in (sizes.spaces.observation, sizes.spaces.action)
+        )
         ends = np.isin(np.arange(transitions), offsets[1:] - 1)
-        blank = np.zeros((transitions, sizes.observation_dim + sizes.action_dim + 1), np.float32)
-        observations, actions, rewards = np.split(blank, [sizes.observation_dim, blank.shape[1] - 1], axis=1)
         never = np.zeros_like(ends)
-        return policy_data(dataset, Episodes.from_flags(observations, actions, rewards[:, 0], never, ends))
+        blank = Episodes.from_flags(observations, actions, np.zeros(transitions), never, ends)
+        return policy_data(dataset, replace(blank, declared=sizes.spaces))
 
     def facts(self, data: PolicyData | None) -> dict[str, object]:
         """See :meth:`Family.facts`."""
@@ -64,8 +69,10 @@ class PolicyFamily:
         parts = split_episodes(len(used), config.train.validation_share, held_out_generator(config))
         trained, held_out = ([used[index] for index in part] for part in parts)
         policy = make_policy(config, data, step_limit)
-        low, high = data.action_bounds
-        policy.normalizer.fit(np.concatenate([one.observations for one in trained]), low, high)
+        if not policy.normalizer.reads_images:
+            policy.normalizer.fit_observations(np.concatenate([one.observations for one in trained]))
+        if data.action_bounds is not None:
+            policy.normalizer.fit_actions(*data.action_bounds)
         train = PolicyWindows(trained, policy.context)
         validation = PolicyWindows(held_out, policy.context) if held_out else None
         settings = policy_train_settings(config)

@@ -14,6 +14,7 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import token_dtype
 from seqrl_cli.data.domains import task_of
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError
 
@@ -23,6 +24,8 @@ ASSUMED_TRANSITIONS = 1_000_000
 _D4RL_REPLAY = {"hopper": 402_000, "halfcheetah": 202_000, "walker2d": 302_000, "ant": 302_000}
 _D4RL_USUAL = {"medium-expert": 2_000_000}
 
+_READ_BYTES = 2**30  # of episodes that are read for their spaces; larger ones are taken for vectors
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -30,21 +33,18 @@ class Sizes:
 
     Attributes:
         transitions: rows; None if unknown until the dataset exists.
-        observation_dim, action_dim: None likewise.
+        spaces: observations and actions; None likewise.
         counted: whether the numbers were counted in the data rather than estimated.
     """
 
     transitions: int | None
-    observation_dim: int | None
-    action_dim: int | None
+    spaces: Spaces | None
     counted: bool
 
     @property
     def dims(self) -> int | None:
         """Tokens per transition: observation, action, reward, value."""
-        if self.observation_dim is None or self.action_dim is None:
-            return None
-        return self.observation_dim + self.action_dim + 2
+        return None if self.spaces is None else sum(self.spaces.sizes) + 2
 
     @property
     def text(self) -> str:
@@ -54,10 +54,10 @@ class Sizes:
         return f"{self.transitions:,}" + ("" if self.counted else " (expected)")
 
     def dataset_bytes(self) -> int | None:
-        """Size of ``dataset.h5``: float32 arrays and two flags, not compressed."""
-        if self.transitions is None or self.dims is None:
+        """Size of ``dataset.h5``: its arrays and two flags, not compressed."""
+        if self.transitions is None or self.spaces is None:
             return None
-        return self.transitions * (4 * (self.dims - 1) + 2)
+        return self.transitions * (self.spaces.stored_bytes + 4 + 2)
 
     def tokens_bytes(self, bins: int) -> int | None:
         """Size of ``tokens.h5``: one small integer per number, and the bin edges."""
@@ -80,20 +80,23 @@ def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> S
     if dataset.exists:
         dataset.check(data)
         stored = dataset.stored_size()
-        return Sizes(stored.transitions, math.prod(stored.shape), stored.action_dim, counted=True)
-    if spec.source == "file":
+        if stored.wide_bytes > _READ_BYTES:
+            return Sizes(stored.transitions, Spaces.of_vectors(math.prod(stored.shape), stored.action_dim), True)
+        episodes = dataset.load_episodes()
+    elif spec.source == "file":
         episodes, _ = load_source(spec, dataset.folder, data, console, dataset.store)
-        return Sizes(episodes.transitions, episodes.observation_dim, episodes.action_dim, counted=True)
-    refuse_other_environment(spec, data.env_id)
-    observation_dim, action_dim = sizes_if_known(spec.env_id, spec.observation_size)
-    return Sizes(_expected_transitions(dataset, data), observation_dim, action_dim, counted=False)
+    else:
+        refuse_other_environment(spec, data.env_id)
+        spaces = spaces_if_known(spec.env_id, spec.observation_size)
+        return Sizes(_expected_transitions(dataset, data), spaces, counted=False)
+    return Sizes(episodes.transitions, episodes.spaces, counted=True)
 
 
 def _sum(parts: list[Sizes]) -> Sizes:
-    """The size of several datasets together, whose observations and actions have the sizes of the first."""
+    """The size of several datasets together, whose observations and actions are those of the first."""
     transitions = [one.transitions for one in parts if one.transitions is not None]
     total = sum(transitions) if len(transitions) == len(parts) else None
-    return Sizes(total, parts[0].observation_dim, parts[0].action_dim, all(one.counted for one in parts))
+    return Sizes(total, parts[0].spaces, all(one.counted for one in parts))
 
 
 def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
@@ -111,14 +114,14 @@ def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
     return _D4RL_USUAL.get(spec.quality or "", ASSUMED_TRANSITIONS)
 
 
-def sizes_if_known(env_id: str | None, observation_size: int | None = None) -> tuple[int | None, int | None]:
-    """Numbers per observation and action of an environment; None if none is named or it cannot be made here.
+def spaces_if_known(env_id: str | None, observation_size: int | None = None) -> Spaces | None:
+    """The spaces of an environment; None if none is named or it cannot be made here.
 
     Args:
         env_id: gymnasium id.
         observation_size: how many leading numbers of observations count; None = all.
     """
     try:
-        return environment_spaces(env_id, observation_size).sizes if env_id else (None, None)
+        return environment_spaces(env_id, observation_size) if env_id else None
     except SeqrlError:
-        return None, None
+        return None

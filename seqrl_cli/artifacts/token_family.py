@@ -17,6 +17,7 @@ from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
+from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
@@ -38,16 +39,19 @@ class TokenFamily:
         self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray
     ) -> TokenizedDataset | None:
         """See :meth:`Family.placeholder`."""
-        if sizes.observation_dim is None or sizes.action_dim is None or sizes.dims is None:
+        if sizes.spaces is None or sizes.dims is None:
             return None
+        sizes.spaces.require_readable(dataset.id, images=False)
+        action = sizes.spaces.action
         bins = config.data.bins
         return TokenizedDataset(
             tokens=np.zeros((offsets[-1], sizes.dims), token_dtype(bins)),
             offsets=offsets,
             returns=np.zeros(len(offsets) - 1),
             discretizer=Discretizer(np.zeros((bins + 1, sizes.dims)), config.data.discretizer),
-            observation_dim=sizes.observation_dim,
-            action_dim=sizes.action_dim,
+            observation_dim=sizes.spaces.observation.size,
+            action_dim=action.size,
+            choices=action.n if isinstance(action, DiscreteSpace) else None,
             discount=config.data.discount,
             termination_penalty=None,
             dataset_id=dataset.id,

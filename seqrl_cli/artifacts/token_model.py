@@ -10,6 +10,7 @@ import torch
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.schema import Config
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.tokens_file import load_tokens
 from seqrl_cli.errors import SeqrlError
@@ -37,9 +38,9 @@ class TrainedModel:
     record: RunRecord
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers per observation and per action."""
-        return self.tokens.observation_dim, self.tokens.action_dim
+    def spaces(self) -> Spaces:
+        """The observations that it reads and the actions that it chooses."""
+        return Spaces.of_shapes((self.tokens.observation_dim,), self.tokens.action_dim, self.tokens.choices)
 
     def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
         """How many dimensions of longer observations are kept, as the tokens record it."""

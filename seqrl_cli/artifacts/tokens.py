@@ -34,7 +34,7 @@ def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, fo
         stopped = when_interrupted(
             f"interrupted; no tokens of {dataset.id} were written", "the same command starts over"
         )
-        episodes = dataset.load_vectors()
+        episodes = dataset.load_readable(images=False)
         rule = terminal_rule(episodes, data.termination_penalty, dataset.env_id)
         _announce(dataset, rule, console)
         with stopped, console.progress(f"discretizing {dataset.id}", "dimensions") as update:
@@ -78,7 +78,7 @@ def _warn_of_old_penalty(dataset: DatasetRef, data: DataConfig, tokens: Tokenize
         return
     if is_locomotion(dataset.env_id):
         return
-    rule = terminal_rule(dataset.load_vectors(), tokens.termination_penalty, dataset.env_id)
+    rule = terminal_rule(dataset.load_readable(images=False), tokens.termination_penalty, dataset.env_id)
     if rule.loses is not None:
         console.warn(
             f"in {dataset.folder.tokens}, {tokens.termination_penalty:g} takes the place of the rewards at "
@@ -110,7 +110,7 @@ def current_tokens(
         return tokens
     # The dataset is another one, or was made again after its tokens, perhaps with the same content.
     content = fingerprint(
-        dataset.load_vectors(),
+        dataset.load_readable(images=False),
         bins=tokens.bins,
         strategy=tokens.discretizer.strategy,
         discount=tokens.discount,

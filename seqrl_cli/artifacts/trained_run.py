@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -82,8 +83,8 @@ class TrainedRun(Protocol):
         """The run's record."""
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Numbers per observation and per action."""
+    def spaces(self) -> Spaces:
+        """The observations that it reads and the actions that it chooses."""
 
     def observation_size(self, of_dataset: Callable[[], int | None]) -> int | None:
         """How many dimensions of a longer observation the data keep; None for all.

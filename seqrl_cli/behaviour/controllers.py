@@ -1,6 +1,7 @@
-"""Written controllers for tasks of the DeepMind Control Suite: linear feedback, energy pumping and Jacobian control.
+"""Written controllers for tasks of the DeepMind Control Suite and for ``CartPole-v1``.
 
-Each maps an observation in the layout of :mod:`seqrl_cli.envs.domains.dmc` to an action, which is clipped afterwards.
+Those of the suite use linear feedback, energy pumping and Jacobian control. Each maps an observation in the layout of
+:mod:`seqrl_cli.envs.domains.dmc` to an action, which is clipped afterwards. That of ``CartPole-v1`` chooses a side.
 """
 
 from __future__ import annotations
@@ -66,3 +67,13 @@ CONTROLLERS: dict[str, Controller] = {
     "dmc/reacher-hard": reach_target,
 }
 """By environment."""
+
+
+def push_under_pole(observation: NDArray[np.float64]) -> int:
+    """Push the cart of ``CartPole-v1`` (0 left, 1 right) under its falling pole, and back to the middle."""
+    x, x_speed, angle, angle_speed = observation
+    return int(angle + 0.5 * angle_speed + 0.02 * x + 0.1 * x_speed > 0)
+
+
+CHOOSERS: dict[str, tuple[Callable[[NDArray[np.float64]], int], int]] = {"CartPole-v1": (push_under_pole, 2)}
+"""By environment: what chooses among discrete actions, and their number."""

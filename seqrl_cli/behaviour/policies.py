@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.envs.make import make_env, recordable_spaces
 
 

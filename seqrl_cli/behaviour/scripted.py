@@ -1,4 +1,4 @@
-"""Scripted policies of the domains: Meta-World's own, written controllers, and repeated actions in two games."""
+"""Scripted policies: Meta-World's own, written controllers, and repeated actions in two games."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.behaviour.collect import Part, collect
-from seqrl_cli.behaviour.controllers import CONTROLLERS
+from seqrl_cli.behaviour.controllers import CHOOSERS, CONTROLLERS
 from seqrl_cli.behaviour.policies import Policy, PolicyFactory, uniform_factory
 from seqrl_cli.behaviour.qualities import Collected, describe
 from seqrl_cli.data.domains import Task, task_of
@@ -60,6 +60,30 @@ class RepeatedAction:
         """The index of an action ``()``."""
         return np.asarray(self.other if rng.random() < self.probability else self.usual)
 
+
+@dataclass(frozen=True)
+class NoisyChoice:
+    """A scripted policy of discrete actions that sometimes acts at random.
+
+    Attributes:
+        choose: the scripted action for an observation.
+        choices: number of actions.
+        probability: of a random action in each step.
+    """
+
+    choose: Callable[[np.ndarray], int]
+    choices: int
+    probability: float
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The index of an action ``()`` for one observation."""
+        if rng.random() < self.probability:
+            return np.asarray(rng.integers(self.choices))
+        return np.asarray(self.choose(observation))
+
+
+RANDOM_SHARES = (0.0, 0.4, 0.8)
+"""Probabilities of a random action in the equal parts of a dataset of discrete actions."""
 
 _UP, _DOWN = 2, 5  # Atari's
 _RIGHT, _RIGHT_JUMP = 7, 8  # ProcGen's
@@ -119,14 +143,15 @@ def policy_text(env_id: str) -> str:
 def has_scripted_policy(env_id: str) -> bool:
     """Whether a scripted policy ships for an environment."""
     task = task_of(env_id)
-    return task is not None and (task.domain == "metaworld" or env_id in CONTROLLERS or env_id in _REPEATED)
+    written = env_id in CONTROLLERS or env_id in _REPEATED or env_id in CHOOSERS
+    return written or (task is not None and task.domain == "metaworld")
 
 
 def scripted_parts(env_id: str) -> list[Part]:
     """Scripted policies with increasing noise, in equal shares; of environments without one, the random policy.
 
     Args:
-        env_id: of a task in a domain.
+        env_id: the environment.
     """
     factories = _factories(env_id)
     return [Part(factory, 1 / len(factories)) for factory in factories]
@@ -138,6 +163,8 @@ def _factories(env_id: str) -> list[PolicyFactory]:
         return [partial(_metaworld_policy, task, noise) for noise in NOISES]
     if env_id in CONTROLLERS:
         return [partial(NoisyPolicy, CONTROLLERS[env_id], noise) for noise in NOISES]
+    if env_id in CHOOSERS:
+        return [partial(NoisyChoice, *CHOOSERS[env_id], probability) for probability in RANDOM_SHARES]
     if env_id in _REPEATED:
         return [partial(_same, policy) for policy in _REPEATED[env_id]]
     return [uniform_factory(env_id)]

@@ -88,7 +88,7 @@ class Architecture:
 
 
 _CROSS_ENTROPY = "cross-entropy (nats per token)"
-_SQUARED_ERROR = "squared error of actions"
+_SQUARED_ERROR = "squared error of actions, or cross-entropy of choices (nats)"
 
 _ENTRIES = (
     Architecture(

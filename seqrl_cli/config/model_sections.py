@@ -84,7 +84,13 @@ class TokenModelSection(AttentionSection):
         return self.model_dump(exclude={"arch", "sequence_length"})
 
 
-class PolicySection(ModelSection, ABC):
+class ImageReaderSection(ModelSection):
+    """Models that read vectors and images."""
+
+    image_encoder: Literal["impala", "nature"] = Field("impala", description="network that reads images")
+
+
+class PolicySection(ImageReaderSection, ABC):
     """Models that predict actions."""
 
     @abstractmethod
@@ -155,7 +161,8 @@ class BehaviourCloningSection(PolicySection):
 
     def arguments(self, policy: PolicyConfig) -> dict[str, Any]:
         """See :meth:`PolicySection.arguments`."""
-        return {"n_layer": self.n_layer, "width": self.width, "dropout": self.residual_dropout}
+        sizes = {"n_layer": self.n_layer, "width": self.width, "dropout": self.residual_dropout}
+        return {**sizes, "image_encoder": self.image_encoder}
 
 
 # Layers, heads and width of the sizes that L2M's release names, where several exist the one with heads of 64 numbers.
@@ -172,7 +179,7 @@ SIZES = {
 }
 
 
-class MultiDomainSection(AttentionSection):
+class MultiDomainSection(AttentionSection, ImageReaderSection):
     """The multi-domain Decision Transformer."""
 
     arch: Literal["mddt"] = "mddt"
@@ -182,7 +189,6 @@ class MultiDomainSection(AttentionSection):
     bins: int = Field(64, ge=2, le=4096, description="mddt: bins per action dimension")
     scale: Literal["linear", "mu-law"] = Field("linear", description="mddt: bins of equal width, or finer near 0")
     hide_actions: bool = Field(True, description="mddt: hide past actions, which the model would copy")
-    image_encoder: Literal["impala", "nature"] = Field("impala", description="mddt: network that reads images")
 
     @model_validator(mode="before")
     @classmethod

@@ -116,7 +116,11 @@ class PolicyConfig(Section):
         1, ge=1, description="odt: samples per step for the entropy estimate (k)"
     )
     target_entropy: Annotated[float | None, _EXPLORES] = Field(
-        None, description="odt: lower bound of the entropy; null = minus the number of action dimensions"
+        None,
+        description=(
+            "odt: lower bound of the entropy; null = minus the number of action dimensions, or a quarter of the "
+            "entropy of uniform choices"
+        ),
     )
     initial_temperature: Annotated[float, _EXPLORES] = Field(
         0.1, gt=0.0, description="odt: weight of the entropy at the start"
@@ -143,7 +147,11 @@ class OnlineConfig(Section):
     capacity: int = Field(1000, ge=1, description="trajectories in the replay buffer, which starts with the best")
     exploration_return: float | None = Field(None, description="target return when exploring; null = from the ratio")
     exploration_ratio: float = Field(2.0, gt=0.0, description="the same as a multiple of the evaluations' target")
-    noise: float = Field(1.0, ge=0.0, description="standard deviation when exploring, as a multiple of the policy's")
+    noise: float = Field(
+        1.0,
+        ge=0.0,
+        description="standard deviation when exploring, as a multiple of the policy's; temperature of choices",
+    )
     learning_rate: float | None = Field(None, gt=0.0, description="learning rate; null = the pretraining's")
     eval_every: int = Field(10, ge=1, description="iterations between evaluations")
     eval_episodes: int = Field(10, ge=1, description="episodes per evaluation, by the policy's mode")

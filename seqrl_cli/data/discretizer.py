@@ -8,11 +8,14 @@ Two strategies, each by the rule of the project that introduced it, so that toke
 
 In both, the token is the index of the largest edge not above the value, clipped to ``[0, bins - 1]``, and decodes to
 the middle of its bin. Token ``bins`` is free for "the episode has ended".
+
+A dimension of discrete choices has a bin of width 1 around each choice, in both strategies, so that the token of a
+choice is the choice itself and decodes to it exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -65,7 +68,11 @@ class Discretizer:
 
     @classmethod
     def fit_columns(
-        cls, columns: Iterable[NDArray[np.floating]], bins: int, strategy: Strategy = "quantile"
+        cls,
+        columns: Iterable[NDArray[Any]],
+        bins: int,
+        strategy: Strategy = "quantile",
+        choices: Mapping[int, int] | None = None,
     ) -> Discretizer:
         """Place the edges by data that comes one dimension at a time.
 
@@ -73,6 +80,7 @@ class Discretizer:
             columns: one array ``(count,)`` per dimension.
             bins: bins per dimension.
             strategy: ``quantile`` or ``uniform``.
+            choices: the number of choices of each discrete dimension, at most ``bins``.
 
         Raises:
             SeqrlError: unknown strategy, fewer than one bin, no rows, or values that are not finite.
@@ -82,7 +90,11 @@ class Discretizer:
         if bins < 1:
             raise SeqrlError(f"a dimension cannot have {bins} bins", "use 2 or more; the papers use 100")
         place = _quantile_edges if strategy == "quantile" else _uniform_edges
-        edges = [place(_finite(column, dim), bins) for dim, column in enumerate(columns)]
+        discrete = choices or {}
+        edges = [
+            _choice_edges(discrete[dim], bins) if dim in discrete else place(_finite(column, dim), bins)
+            for dim, column in enumerate(columns)
+        ]
         return cls(np.stack(edges, axis=1), strategy)
 
     def encode(self, rows: ArrayLike, start: int = 0) -> NDArray[np.unsignedinteger]:
@@ -152,6 +164,12 @@ def _quantile_edges(column: NDArray[np.floating], bins: int) -> NDArray[np.float
     edges = np.full(bins + 1, ordered[-1], dtype=np.float64)
     edges[: len(picked)] = picked
     return edges
+
+
+def _choice_edges(choices: int, bins: int) -> NDArray[np.float64]:
+    """``bins + 1`` edges with the choices halfway between them; the bins that are left are empty."""
+    assert choices <= bins
+    return np.minimum(np.arange(bins + 1), choices) - 0.5
 
 
 def _uniform_edges(column: NDArray[np.floating], bins: int) -> NDArray[np.float64]:

@@ -64,7 +64,8 @@ class Task:
     def spaces(self) -> Spaces:
         """What it observes and which actions it takes."""
         # Shell completion lists tasks through this module and must not wait for NumPy.
-        from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, Spaces
+        from seqrl_cli.data.space import BoxSpace, DiscreteSpace
+        from seqrl_cli.data.spaces import Spaces
 
         is_image = len(self.shape) > 1
         observation = BoxSpace.bounded(self.shape, "uint8", 0, 255) if is_image else BoxSpace(self.shape)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seqrl_cli.data.spaces import Spaces, space_of_rows
+from seqrl_cli.data.space import space_of_rows
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.mapped import release, row_ranges
 
@@ -26,7 +27,8 @@ class Episodes:
     only the step limit or the end of the recording did.
 
     Attributes:
-        observations: ``(transitions, observation_dim)`` float32, or images ``(transitions, *shape)`` uint8.
+        observations: ``(transitions, observation_dim)`` float32, or images ``(transitions, *shape)`` uint8; while a
+            file is read also states ``(transitions,)`` int64, see :mod:`~seqrl_cli.data.states`.
         actions: ``(transitions, action_dim)`` float32, or discrete choices ``(transitions,)`` int64.
         rewards: ``(transitions,)`` float32.
         terminals: ``(transitions,)`` bool.
@@ -65,7 +67,8 @@ class Episodes:
         timeout.
 
         Args:
-            observations: ``(transitions, *shape)``; uint8 images keep their type, all else becomes float32.
+            observations: ``(transitions, *shape)``; uint8 images keep their type, whole numbers ``(transitions,)`` are
+                states, all else becomes float32.
             actions: ``(transitions, action_dim)``, or whole numbers ``(transitions,)``, which are discrete choices.
             rewards: ``(transitions,)``.
             terminals: ``(transitions,)``, zero or one.
@@ -189,6 +192,8 @@ class Episodes:
 
 
 def _as_observations(values: NDArray[Any]) -> NDArray[Any]:
+    if values.ndim == 1 and values.dtype.kind in "iu":
+        return np.ascontiguousarray(values, dtype=np.int64)
     is_image = values.ndim > 2 and values.dtype == np.uint8
     return np.ascontiguousarray(values, dtype=np.uint8 if is_image else np.float32)
 

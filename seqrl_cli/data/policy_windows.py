@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,14 +22,14 @@ class Trajectory:
     """One episode of T steps, as played.
 
     Attributes:
-        observations: ``(T, observation_dim)`` float32, before each action.
-        actions: ``(T, action_dim)`` float32.
+        observations: ``(T, observation_dim)`` float32, or images ``(T, *shape)`` uint8, before each action.
+        actions: ``(T, action_dim)`` float32, or choices ``(T,)`` int64.
         rewards: ``(T,)`` float32.
         terminated: whether the environment ended it, rather than the step limit.
     """
 
-    observations: NDArray[np.float32]
-    actions: NDArray[np.float32]
+    observations: NDArray[Any]
+    actions: NDArray[Any]
     rewards: NDArray[np.float32]
     terminated: bool = False
 
@@ -52,15 +53,15 @@ class PolicyBatch:
     """Windows of K steps, filled with zeros past a trajectory's end, where ``mask`` is false.
 
     Attributes:
-        observations: ``(batch, K, observation_dim)`` float32.
-        actions: ``(batch, K, action_dim)`` float32.
+        observations: ``(batch, K, observation_dim)`` float32, or images ``(batch, K, *shape)`` uint8.
+        actions: ``(batch, K, action_dim)`` float32, or choices ``(batch, K)`` int64.
         returns_to_go: ``(batch, K)`` float32, undiscounted and unscaled.
         timesteps: ``(batch, K)`` int64, the step in the trajectory.
         mask: ``(batch, K)`` bool, real steps first, then padding; every window has at least one real step.
     """
 
-    observations: NDArray[np.float32]
-    actions: NDArray[np.float32]
+    observations: NDArray[Any]
+    actions: NDArray[Any]
     returns_to_go: NDArray[np.float32]
     timesteps: NDArray[np.int64]
     mask: NDArray[np.bool_]
@@ -120,8 +121,10 @@ def cut_windows(trajectories: Sequence[Trajectory], starts: ArrayLike, context: 
     """
     first = np.asarray(starts, dtype=np.int64)
     batch = len(trajectories)
-    observations = np.zeros((batch, context, trajectories[0].observations.shape[1]), np.float32)
-    actions = np.zeros((batch, context, trajectories[0].actions.shape[1]), np.float32)
+    observations, actions = (
+        np.zeros((batch, context, *rows.shape[1:]), rows.dtype)
+        for rows in (trajectories[0].observations, trajectories[0].actions)
+    )
     returns_to_go = np.zeros((batch, context), np.float32)
     lengths = np.minimum(np.array([len(one) for one in trajectories]) - first, context)
     for row, (one, start, length) in enumerate(zip(trajectories, first.tolist(), lengths.tolist(), strict=True)):

@@ -7,6 +7,7 @@ of a step is the discounted sum of the rewards that follow it in its episode, wi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,14 +56,14 @@ def discounted_values(rewards: NDArray[np.float64], offsets: NDArray[np.int64], 
 
 def transition_columns(
     episodes: Episodes, discount: float, termination_penalty: float | None
-) -> Iterator[NDArray[np.floating]]:
+) -> Iterator[NDArray[Any]]:
     """The columns ``[observation, action, reward, value]``, one at a time, so that they are never joined in memory.
 
     Yields:
         ``observation_dim + action_dim + 2`` arrays of shape ``(transitions,)``.
     """
     yield from episodes.observations.T
-    yield from episodes.actions.T
+    yield from episodes.actions.reshape(episodes.transitions, -1).T  # choices have no axis of their own
     rewards = penalised_rewards(episodes, termination_penalty)
     yield rewards
     yield discounted_values(rewards, episodes.offsets, discount)

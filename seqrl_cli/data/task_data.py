@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.files.mapped import PageLimit, release, row_ranges
 from seqrl_cli.runs.record import TaskRecord
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.discretizer import Discretizer, Strategy, token_dtype
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.targets import transition_columns
+from seqrl_cli.errors import SeqrlError
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class TokenizedDataset:
         fingerprint: hash of the data and of the settings above, see :func:`fingerprint`.
         episodes_sha256: hash of all the dataset's arrays, as stored in the dataset; None if it stores none.
         terminal_rewards: what became of the rewards at terminals, and why; None without terminals, or if unknown.
+        choices: number of discrete actions, whose tokens are the choices themselves; None if actions are continuous.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -50,6 +53,7 @@ class TokenizedDataset:
     fingerprint: str
     episodes_sha256: str | None = None
     terminal_rewards: str | None = None
+    choices: int | None = None
 
     @property
     def dims(self) -> int:
@@ -65,9 +69,16 @@ class TokenizedDataset:
 def fingerprint(
     episodes: Episodes, *, bins: int, strategy: Strategy, discount: float, termination_penalty: float | None
 ) -> str:
-    """Hash of the data and of the settings that decide the tokens."""
+    """Hash of the data and of the settings that decide the tokens; the number of choices is one of them."""
     settings = {"bins": bins, "strategy": strategy, "discount": discount, "termination_penalty": termination_penalty}
-    return episodes.fingerprint(settings)
+    choices = choices_of(episodes)
+    return episodes.fingerprint(settings if choices is None else {**settings, "choices": choices})
+
+
+def choices_of(episodes: Episodes) -> int | None:
+    """The number of discrete actions; None if actions are continuous."""
+    action = episodes.spaces.action
+    return action.n if isinstance(action, DiscreteSpace) else None
 
 
 def tokenize(
@@ -100,9 +111,15 @@ def tokenize(
         progress: called with (dimensions done, all dimensions) after each dimension.
 
     Raises:
-        SeqrlError: unknown strategy, fewer than one bin, or values that are not finite.
+        SeqrlError: unknown strategy, fewer than one bin, fewer bins than choices, or values that are not finite.
     """
-    discretizer = Discretizer.fit_columns(transition_columns(episodes, discount, termination_penalty), bins, strategy)
+    choices = choices_of(episodes)
+    if choices is not None and choices > bins:
+        message = f"{dataset_id} has {choices} discrete actions, each of which needs a bin, but data.bins = {bins}"
+        raise SeqrlError(message, f"use data.bins={choices} or more")
+    columns = transition_columns(episodes, discount, termination_penalty)
+    discrete = {} if choices is None else {episodes.observation_dim: choices}
+    discretizer = Discretizer.fit_columns(columns, bins, strategy, discrete)
     tokens = _encode(episodes, discretizer, discount, termination_penalty, progress)
     digest = fingerprint(
         episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
@@ -122,6 +139,7 @@ def tokenize(
         fingerprint=digest,
         episodes_sha256=episodes_sha256,
         terminal_rewards=terminal_rewards,
+        choices=choices,
     )
 
 

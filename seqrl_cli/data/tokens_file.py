@@ -61,6 +61,7 @@ def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
         "fingerprint": dataset.fingerprint,
         "episodes_sha256": dataset.episodes_sha256,
         "terminal_rewards": dataset.terminal_rewards,
+        "choices": dataset.choices,
     }
     with write_hdf5(path) as file:
         write_array(file, "tokens", dataset.tokens)
@@ -111,6 +112,7 @@ def load_tokens(path: Path) -> TokenizedDataset:
         fingerprint=required("fingerprint", str),
         episodes_sha256=optional("episodes_sha256", str),
         terminal_rewards=optional("terminal_rewards", str),
+        choices=optional("choices", int),
     )
     _check_consistency(path, dataset)
     return dataset
@@ -176,6 +178,7 @@ def _check_consistency(path: Path, dataset: TokenizedDataset) -> None:
         and offsets[-1] == len(tokens)
         and bool((np.diff(offsets) > 0).all())
         and int(tokens.max(initial=0)) < dataset.bins
+        and (dataset.choices is None or (dataset.action_dim == 1 and 1 <= dataset.choices <= dataset.bins))
     )
     if not is_consistent:
         raise SeqrlError(f"{path} is inconsistent: its arrays do not fit together", _REMAKE_HINT)

@@ -6,12 +6,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.data.states import with_all_states
 from seqrl_cli.envs.limits import ActionBounds
 from seqrl_cli.envs.make import make_env, spaces_of
 
@@ -41,6 +43,8 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
         episodes = episodes.first_observations(size)
         facts["observation_slice"] = size
     theirs = environment_spaces(env_id, size)
+    if has_states(env_id):
+        episodes = with_all_states(episodes, theirs.observation.size)
     episodes = laid_out(episodes, env_id, theirs)
     episodes.spaces.require_fit(name, theirs, env_id, "name the environment that the data is from: data.env_id=…")
     references = scores_of_environment(env_id)
@@ -77,6 +81,16 @@ def laid_out(episodes: Episodes, env_id: str, theirs: Spaces) -> Episodes:
     from seqrl_cli.envs.domains.dmc import lay_out
 
     return replace(episodes, observations=lay_out(task.name, episodes.observations), declared=None)
+
+
+def has_states(env_id: str) -> bool:
+    """Whether an environment's observation is one of a number of states.
+
+    Raises:
+        SeqrlError: there is no such environment, or it is not installed.
+    """
+    with closing(make_env(env_id)) as env:
+        return isinstance(env.unwrapped.observation_space, gymnasium.spaces.Discrete)
 
 
 def environment_spaces(env_id: str, observation_size: int | None = None) -> Spaces:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.spaces import BoxSpace, Spaces
+from seqrl_cli.data.space import BoxSpace
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.make import episode_limit, make_env, spaces_of
 from seqrl_cli.envs.registry import needed_extra, require, robotics_steps
 from seqrl_cli.errors import SeqrlError

@@ -10,7 +10,8 @@ import gymnasium
 from gymnasium.wrappers import FlattenObservation, TimeLimit
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, Space, Spaces, UnsupportedSpacesError
+from seqrl_cli.data.space import BoxSpace, DiscreteSpace, Space
+from seqrl_cli.data.spaces import Spaces, UnsupportedSpacesError
 from seqrl_cli.envs.guard import Environment as Environment
 from seqrl_cli.envs.guard import EnvironmentFailedError, GuardedEnv, check_spaces, naming_failures
 from seqrl_cli.envs.missing import explained, import_module_of
@@ -18,6 +19,15 @@ from seqrl_cli.envs.registry import has_goals, register_d4rl, register_domains, 
 from seqrl_cli.envs.trust import require_accepted
 
 VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
+
+_FLATTENED = (
+    gymnasium.spaces.Dict,
+    gymnasium.spaces.Discrete,
+    gymnasium.spaces.MultiBinary,
+    gymnasium.spaces.MultiDiscrete,
+    gymnasium.spaces.Tuple,
+)
+"""Kinds of observations that become one vector."""
 
 register_d4rl()
 register_domains()
@@ -34,7 +44,8 @@ def make_env(
 
     D4RL's data was recorded in MuJoCo environments that no longer exist. ``Hopper-v4`` and the like have the same
     robots, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
-    dictionaries, as in gymnasium-robotics, become one vector in the order of their keys.
+    dictionaries, as in gymnasium-robotics, become one vector in the order of their keys. One of a number of states, as
+    in Taxi, becomes a vector that is 1 at the state and 0 elsewhere.
 
     Args:
         env_id: gymnasium id, for example ``Hopper-v4``.
@@ -63,7 +74,7 @@ def make_env(
             check_spaces(env)
             if env.spec is None or env.spec.max_episode_steps is None:
                 env = TimeLimit(env, EPISODE_STEPS)
-            if isinstance(env.observation_space, gymnasium.spaces.Dict):
+            if isinstance(env.observation_space, _FLATTENED):
                 env = FlattenObservation(env)
             return GuardedEnv(env, env_id)
     except EnvironmentFailedError as failure:
@@ -118,7 +129,8 @@ def recordable_spaces(env: Environment) -> Spaces:
     """
     spaces = spaces_of(env)
     observation, action = spaces.observation, spaces.action
-    is_image = isinstance(observation, BoxSpace) and observation.dtype == "uint8" and len(observation.shape) in (2, 3)
-    if not ((observation.is_vector or is_image) and (action.is_vector or isinstance(action, DiscreteSpace))):
+    if not (
+        (observation.is_vector or observation.is_image) and (action.is_vector or isinstance(action, DiscreteSpace))
+    ):
         raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
     return spaces

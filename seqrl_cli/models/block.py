@@ -181,3 +181,18 @@ def initialize_layers(model: nn.Module, generator: torch.Generator | None, std: 
             nn.init.ones_(module.weight)
         if isinstance(module, nn.Linear | nn.LayerNorm):
             nn.init.zeros_(module.bias)
+
+
+def initialize_uniformly(model: nn.Module, generator: torch.Generator | None) -> None:
+    """Draw weights and biases of linear and convolutional layers uniformly within 1/sqrt(inputs).
+
+    Args:
+        model: overwritten, module by module, in order.
+        generator: source of the weights; the global one when None.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            assert module.bias is not None
+            bound = module.weight[0].numel() ** -0.5
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(module.bias, -bound, bound, generator=generator)

@@ -118,7 +118,12 @@ class Beams:
 
 @torch.inference_mode()
 def beam_plan(
-    decoder: Decoder, readout: ValueReadout, context: Tensor, settings: PlanSettings, noise: UniformNoise
+    decoder: Decoder,
+    readout: ValueReadout,
+    context: Tensor,
+    settings: PlanSettings,
+    noise: UniformNoise,
+    choices: int | None = None,
 ) -> Tensor:
     """Find the best continuation of each episode.
 
@@ -131,6 +136,8 @@ def beam_plan(
             number of transitions.
         settings: the search.
         noise: the random numbers.
+        choices: number of discrete actions, the first tokens, of which alone actions are sampled; None if actions are
+            continuous.
 
     Returns:
         (episodes, horizon, transition_dim) int64; a plan's first transition contains the current observation.
@@ -140,7 +147,8 @@ def beam_plan(
     for t in range(settings.horizon):
         beams.expand(settings.n_expand)
         for uniforms in noise.actions[:, t].unbind(1):
-            beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_act, cdf=settings.cdf_act))
+            logits = beams.logits[:, :choices]
+            beams.append(sample(logits, uniforms.flatten(), k=settings.k_act, cdf=settings.cdf_act))
         beams.set_reward(t, readout(beams.logits, REWARD))
         beams.append(greedy_token(beams.logits))
         beams.set_reward(t + 1, readout(beams.logits, VALUE))

@@ -47,6 +47,7 @@ class BeamAgent:
     Args:
         decoder: the model.
         discretizer: how transitions become tokens.
+        choices: number of discrete actions; None if actions are continuous.
         settings: the search.
         episodes: the most episodes that run side by side.
         profile: adds up the time spent in each part.
@@ -64,6 +65,7 @@ class BeamAgent:
         settings: PlanSettings,
         *,
         episodes: int,
+        choices: int | None = None,
         profile: Profile | None = None,
         max_memory: int | None = None,
         make_graph_decoder: Callable[[], Decoder] | None = None,
@@ -73,7 +75,10 @@ class BeamAgent:
         self.discretizer = discretizer
         self.settings = settings
         self.readout = ValueReadout(discretizer.midpoints, settings.percentile, decoder.device)
-        self._graphed = GraphedPlanner(make_graph_decoder, self.readout, settings) if make_graph_decoder else None
+        self.choices = choices
+        self._graphed = (
+            GraphedPlanner(make_graph_decoder, self.readout, settings, choices) if make_graph_decoder else None
+        )
         self.batch = episodes_that_fit(decoder, settings, episodes, max_memory)
         start = decoder.observation_dim
         self._action = slice(start, start + decoder.action_dim)  # the action's dimensions in a transition
@@ -111,7 +116,7 @@ class BeamAgent:
     def _append_transition(self, episode: LiveEpisode) -> None:
         """Append the latest transition; its value is unknown, so it gets the highest bin, as in the original."""
         observation, action = episode.observations[-2], episode.actions[-1]
-        transition = np.concatenate([observation, action, [episode.rewards[-1], np.inf]])
+        transition = np.concatenate([observation, np.atleast_1d(action), [episode.rewards[-1], np.inf]])
         episode.agent_state.tokens.append(self.discretizer.encode(transition))
 
     def _plan(self, episodes: list[LiveEpisode]) -> None:
@@ -128,7 +133,7 @@ class BeamAgent:
                     with self.profile.measure("decode"):  # the parts of a graph cannot be timed
                         plans = self._graphed(context, noise).cpu()
                 else:
-                    plans = beam_plan(decoder, self.readout, context, self.settings, noise).cpu()
+                    plans = beam_plan(decoder, self.readout, context, self.settings, noise, self.choices).cpu()
                 for state, plan in zip(states, plans.numpy(), strict=True):
                     state.pending = plan
 
@@ -172,4 +177,4 @@ class BeamAgent:
         state.plans.append(state.pending if self._plans_now(episode) else None)
         planned = self.discretizer.decode(state.pending[0, self._action], start=self._action.start)
         state.pending = state.pending[1:]
-        return planned
+        return planned if self.choices is None else np.asarray(planned[0], np.int64)

@@ -40,15 +40,23 @@ class GraphedPlanner:
             decoder, whose memory nothing else moves.
         readout: turns predicted distributions over rewards and values into numbers.
         settings: the search.
+        choices: number of discrete actions; None if actions are continuous.
 
     Raises:
         SeqrlError: a plan cannot be captured, or the graph gives another plan.
     """
 
-    def __init__(self, make_decoder: Callable[[], Decoder], readout: ValueReadout, settings: PlanSettings) -> None:
+    def __init__(
+        self,
+        make_decoder: Callable[[], Decoder],
+        readout: ValueReadout,
+        settings: PlanSettings,
+        choices: int | None = None,
+    ) -> None:
         self._make_decoder = make_decoder
         self._readout = readout
         self._settings = settings
+        self._choices = choices
         self._graphs: dict[torch.Size, _PlanGraph] = {}
 
     def __call__(self, context: Tensor, noise: UniformNoise) -> Tensor:
@@ -70,12 +78,12 @@ class GraphedPlanner:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            expected = beam_plan(decoder, self._readout, context, self._settings, noise)  # allocates what graphs use
+            expected = self._plan(decoder, context, noise)  # allocates what graphs use
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                plan = beam_plan(decoder, self._readout, context, self._settings, noise)
+                plan = self._plan(decoder, context, noise)
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             raise SeqrlError(f"a plan cannot be captured as a CUDA graph: {reason}", "use plan.engine=torch") from error
@@ -83,3 +91,6 @@ class GraphedPlanner:
         if not torch.equal(plan, expected):
             raise SeqrlError("a plan captured as a CUDA graph differs from the plan itself", "use plan.engine=torch")
         return _PlanGraph(graph, context, noise, plan, decoder)
+
+    def _plan(self, decoder: Decoder, context: Tensor, noise: UniformNoise) -> Tensor:
+        return beam_plan(decoder, self._readout, context, self._settings, noise, self._choices)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from seqrl_cli.models.decision.action_distribution import draw_noise
 from seqrl_cli.models.decision.build import build_policy_decoder
 from seqrl_cli.models.decision.decoder import History, Policy
 from seqrl_cli.planning.profile import Profile
@@ -22,7 +23,8 @@ class PolicyAgent:
             algorithm 1).
         context: number of steps that the policy sees.
         stochastic: sample actions, with noise from each episode's own generator, instead of taking the mode.
-        noise: factor of a sample's distance from the mean; 1 samples from the policy itself.
+        noise: factor of a sample's distance from the mean, or temperature of a sampled choice; 1 samples from the
+            policy itself.
         profile: adds up the time spent in each part.
 
     Raises:
@@ -58,7 +60,8 @@ class PolicyAgent:
     def decide(self, episodes: Sequence[LiveEpisode]) -> Sequence[np.ndarray]:
         """See :meth:`Agent.decide`."""
         observations = self._tensor([episode.observations[-1] for episode in episodes])
-        no_action = np.zeros(len(self.normalizer.action_low), np.float32)
+        form = self.normalizer
+        no_action = np.zeros((), np.int64) if form.discrete else np.zeros(form.action_dim, np.float32)
         actions = self._tensor([episode.actions[-1] if episode.actions else no_action for episode in episodes])
         returns_to_go = self._tensor([np.float32(self.target_return - episode.total_reward) for episode in episodes])
         with self.profile.measure("decode"):
@@ -69,9 +72,9 @@ class PolicyAgent:
         return list(decided)
 
     def _noise(self, episodes: Sequence[LiveEpisode]) -> torch.Tensor:
-        """Standard normal noise, (episodes, action_dim)."""
-        size = len(self.normalizer.action_low)
-        return self._tensor([episode.generator.standard_normal(size, dtype=np.float32) for episode in episodes])
+        """Noise for a sample of each episode's actions, (episodes, action_dim)."""
+        form = self.normalizer
+        return self._tensor([draw_noise(one.generator, form.action_dim, discrete=form.discrete) for one in episodes])
 
     def _tensor(self, rows: Sequence[np.ndarray | np.float32]) -> torch.Tensor:
         return torch.from_numpy(np.stack(rows)).to(self.device)

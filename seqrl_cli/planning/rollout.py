@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from seqrl_cli.data.spaces import BoxSpace
+from seqrl_cli.data.space import BoxSpace
 from seqrl_cli.envs.vector.vector import SeededVectorEnv, SimulatorState
 from seqrl_cli.planning.profile import Profile
 

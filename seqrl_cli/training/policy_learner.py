@@ -1,7 +1,7 @@
 """Gradient steps on a policy, offline and online.
 
-Deterministic policies minimise a squared error; stochastic ones maximise the likelihood under an entropy constraint,
-whose multiplier is the temperature.
+Deterministic policies minimise a squared error, or the cross-entropy of choices; stochastic ones maximise the
+likelihood under an entropy constraint, whose multiplier is the temperature.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ CPU_STEPS = 64 * 20
 """Steps per forward pass on a CPU. At the paper's width the activations of more steps are so large that the allocator
 returns them to the system after each operation; requesting them again takes a fifth of the time.
 """
+CPU_IMAGES = 128
+"""Images per forward pass on a CPU: the features of one take several megabytes."""
 BF16_WIDTH = 128  # on a CPU, the casts of narrower transformers cost more than the products gain
 
 
@@ -53,7 +55,7 @@ class PolicySettings:
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
         entropy_samples: samples per step (k) for the entropy of a squashed Gaussian.
-        target_entropy: lower bound of the entropy; None means minus the number of action dimensions.
+        target_entropy: lower bound of the entropy; None means :func:`usual_target_entropy`.
         initial_temperature: temperature at the first update.
         temperature_rate: learning rate of the temperature's logarithm.
         precision: ``auto`` means bf16 where it is faster.
@@ -105,7 +107,7 @@ class PolicyLearner:
         else:
             self._optimizer = make_optimizer(model, rate, betas, decay)
         self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
-        self._dual = DualTemperature(settings, model.action_dim, self.device) if model.stochastic else None
+        self._dual = DualTemperature(settings, usual_target_entropy(model), self.device) if model.stochastic else None
 
     def update(self, batch: PolicyBatch) -> dict[str, Tensor]:
         """Make one optimizer step on a batch, and one step of the temperature.
@@ -128,20 +130,22 @@ class PolicyLearner:
 
     @torch.no_grad()
     def validation_loss(self, batches: Iterator[PolicyBatch]) -> float:
-        """Mean negative log-likelihood, or squared error, of the actions of all real steps, without dropout."""
+        """Mean negative log-likelihood or squared error of the actions of all real steps, without dropout."""
         self.model.eval()
         total = 0.0
         steps = 0
         for batch in batches:
-            distribution, actions, real = self._apply(batch)
-            total += float((self._distance(distribution, actions) * real).sum())
+            size = self._part_size(batch) if self.model.normalizer.reads_images else len(batch)
+            for start in range(0, len(batch), size):
+                distribution, actions, real = self._apply(batch.part(slice(start, start + size)))
+                total += float((self._distance(distribution, actions) * real).sum())
             steps += int(batch.mask.sum())
         return total / steps
 
     def _accumulate(self, batch: PolicyBatch) -> dict[str, Tensor]:
         """Accumulate the gradients of a batch's loss, part by part; returns the sums of what ``_measure`` returns."""
         real = int(batch.mask.sum())
-        size = max(1, CPU_STEPS // batch.mask.shape[1]) if self.device.type == "cpu" else len(batch)
+        size = self._part_size(batch)
         totals: dict[str, Tensor] = {}
         for start in range(0, len(batch), size):
             measures = self._measure(batch.part(slice(start, start + size)), real)
@@ -151,6 +155,13 @@ class PolicyLearner:
         if self._dual:
             totals["temperature"] = self._dual.value
         return totals
+
+    def _part_size(self, batch: PolicyBatch) -> int:
+        """Windows per forward pass."""
+        if self.device.type != "cpu":
+            return len(batch)
+        steps = CPU_IMAGES if self.model.normalizer.reads_images else CPU_STEPS
+        return max(1, steps // batch.mask.shape[1])
 
     def _measure(self, batch: PolicyBatch, real_steps: int) -> dict[str, Tensor]:
         """The loss (Zheng et al. 2022, equation 6, with a fixed temperature) and its terms.
@@ -162,9 +173,9 @@ class PolicyLearner:
         distribution, actions, real = self._apply(batch)
         weight = real / real_steps
         distance = (self._distance(distribution, actions) * weight).sum()
-        if isinstance(distribution, PointMass):
+        if self._dual is None:
             return {"loss": distance}
-        assert self._dual is not None
+        assert not isinstance(distribution, PointMass)
         noise = torch.randn(self.settings.entropy_samples, *actions.shape, device=self.device)
         entropy = (distribution.entropy(noise) * weight).sum()
         return {"loss": distance - self._dual.value * entropy, "nll": distance, "entropy": entropy}
@@ -234,14 +245,26 @@ def _precision(model: Policy, asked: Literal["auto", "float32", "bf16"], device:
     return resolve_precision(asked, device)
 
 
+CHOICES_ENTROPY = 0.25
+"""Lower bound of the entropy of choices, as a fraction of that of uniform choices. It is lower than the 0.98 of
+discrete soft actor-critic (Christodoulou 2019, arXiv 1910.07207), because the policy also imitates its data."""
+
+
+def usual_target_entropy(model: Policy) -> float:
+    """The lower bound of a policy's entropy: minus the number of action dimensions, or a fraction of the choices'."""
+    if model.normalizer.discrete:
+        return CHOICES_ENTROPY * math.log(model.action_dim)
+    return -float(model.action_dim)
+
+
 class DualTemperature:
     """The multiplier of the constraint that the entropy stays above its target; its logarithm is optimised.
 
     It rises while the entropy is below the target and falls while it is above (Zheng et al. 2022, equation 8).
     """
 
-    def __init__(self, settings: PolicySettings, action_dim: int, device: torch.device) -> None:
-        self.target = -float(action_dim) if settings.target_entropy is None else settings.target_entropy
+    def __init__(self, settings: PolicySettings, usual_target: float, device: torch.device) -> None:
+        self.target = usual_target if settings.target_entropy is None else settings.target_entropy
         initial = math.log(settings.initial_temperature)
         self._log = torch.tensor(initial, device=device, requires_grad=True)
         self._optimizer = torch.optim.Adam([self._log], lr=settings.temperature_rate, betas=(0.9, 0.999))

@@ -85,7 +85,7 @@ def some_windows() -> PolicyWindows:
 def our_model(size: Size) -> DecisionTransformer:
     """Ours with random weights."""
     return DecisionTransformer(
-        observation_dim=OBSERVATION_DIM,
+        observation_shape=(OBSERVATION_DIM,),
         action_dim=ACTION_DIM,
         context=CONTEXT,
         width=size.width,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from seqrl_cli.models.decision.action_distribution import draw_noise
 from seqrl_cli.models.decision.build import Policy, build_policy_decoder
 from seqrl_cli.models.decision.decoder import History
 
@@ -15,7 +17,7 @@ EPISODES, STEPS = 5, 9
 
 @dataclass(frozen=True)
 class Recording:
-    """Made-up episodes: observations (episodes, steps, dim), actions likewise, returns-to-go (episodes, steps)."""
+    """Made-up episodes: observations (episodes, steps, *shape), actions likewise, returns-to-go (episodes, steps)."""
 
     observations: Tensor
     actions: Tensor
@@ -24,8 +26,16 @@ class Recording:
 
 def make_recording(policy: Policy, low: float = -2.0, high: float = 1.0) -> Recording:
     generator = torch.Generator().manual_seed(3)
-    observations = torch.randn(EPISODES, STEPS, policy.observation_dim, generator=generator)
-    actions = low + (high - low) * torch.rand(EPISODES, STEPS, policy.action_dim, generator=generator)
+    form = policy.normalizer
+    if form.reads_images:
+        size = (EPISODES, STEPS, *form.observation_shape)
+        observations = torch.randint(256, size, generator=generator, dtype=torch.uint8)
+    else:
+        observations = torch.randn(EPISODES, STEPS, *form.observation_shape, generator=generator)
+    if form.discrete:
+        actions = torch.randint(policy.action_dim, (EPISODES, STEPS), generator=generator)
+    else:
+        actions = low + (high - low) * torch.rand(EPISODES, STEPS, policy.action_dim, generator=generator)
     return Recording(observations, actions, 100 * torch.rand(EPISODES, STEPS, generator=generator))
 
 
@@ -79,17 +89,22 @@ def check_episodes_may_be_at_different_steps(policy: Policy, context: int) -> No
             assert torch.equal(mode[row], together[episode, at[row]])
 
 
-def check_actions_lie_inside_the_box(policy: Policy, context: int) -> None:
-    """The mode and samples of a policy that is squashed into the box."""
+def check_actions_are_those_of_the_environment(policy: Policy, context: int) -> None:
+    """The mode and samples lie inside the box of a policy that is squashed into it, or are choices."""
     recording = make_recording(policy)
     decoder, histories = build_policy_decoder(policy, context), [History() for _ in range(EPISODES)]
-    observations = 100 * recording.observations[:, 0]
+    form = policy.normalizer
+    observations = recording.observations[:, 0] if form.reads_images else 100 * recording.observations[:, 0]
     found = decoder.decide(histories, observations, recording.actions[:, 0], recording.returns_to_go[:, 0])
-    noise = 3 * torch.randn(found.mode.shape, generator=torch.Generator().manual_seed(0))
-    for actions in (found.mode, found.sample(noise)):
-        executed = policy.normalizer.denormalize_action(actions)
-        low, high = policy.normalizer.action_low, policy.normalizer.action_high
-        assert (executed >= low - 1e-5).all() and (executed <= high + 1e-5).all()
+    rng = np.random.default_rng(0)
+    noise = np.stack([draw_noise(rng, policy.action_dim, discrete=form.discrete) for _ in range(EPISODES)])
+    for actions in (found.mode, found.sample(3 * torch.from_numpy(noise))):
+        executed = form.denormalize_action(actions)
+        if form.discrete:
+            assert executed.shape == (EPISODES,) and executed.dtype == torch.int64
+            assert torch.equal(form.normalize_action(executed), actions)
+        else:
+            assert (executed >= form.action_low - 1e-5).all() and (executed <= form.action_high + 1e-5).all()
 
 
 def check_the_mode_draws_nothing(policy: Policy, context: int) -> None:
@@ -104,6 +119,6 @@ CHECKS = [
     check_batched_equals_one_by_one,
     check_decoding_equals_the_forward_pass_of_the_window,
     check_episodes_may_be_at_different_steps,
-    check_actions_lie_inside_the_box,
+    check_actions_are_those_of_the_environment,
     check_the_mode_draws_nothing,
 ]

@@ -11,6 +11,8 @@ import numpy as np
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.minari import MinariFacts, write_minari
+from seqrl_cli.data.space import BoxSpace
+from seqrl_cli.data.spaces import Spaces
 
 
 def raw_arrays(count: int = 10, **changes) -> dict[str, np.ndarray]:
@@ -132,10 +134,8 @@ FORMATS = {
 }
 
 
-BOUND = np.ones(2, np.float32)
-
-
-FACTS = MinariFacts("test/ragged-v0", None, -BOUND, BOUND, {"ref_min_score": -1.0, "ref_max_score": 2.5})
+SPACES = Spaces(BoxSpace((3,)), BoxSpace((2,), low=(-1,), high=(1,)))
+FACTS = MinariFacts("test/ragged-v0", None, SPACES, {"ref_min_score": -1.0, "ref_max_score": 2.5})
 
 
 def written(folder: Path, episodes: Episodes, facts: MinariFacts = FACTS) -> Path:

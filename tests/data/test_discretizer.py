@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqrl_cli.data.discretizer import token_dtype
+from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.errors import SeqrlError, UsageError
 from tests.reference import expectation, fit_rows
 
@@ -155,3 +155,16 @@ def test_no_rows_no_bins_and_unknown_strategies_are_errors():
     with pytest.raises(UsageError, match="unknown strategy 'quantil'") as error:
         fit_rows(rows(5), 10, "quantil")
     assert "quantile" in error.value.hint
+
+
+@pytest.mark.parametrize("bins", [5, 100])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_choice_is_its_own_token_however_rare(strategy, bins):
+    choices = np.array([0] * 500 + [1, 2, 4] + [0] * 100)
+    columns = [np.linspace(0, 1, len(choices)), choices]
+    discretizer = Discretizer.fit_columns(columns, bins, strategy, {1: 5})
+    every = np.arange(5)
+    assert discretizer.encode_column(every, 1).tolist() == every.tolist()
+    assert discretizer.decode(every[:, None], start=1)[:, 0].tolist() == every.tolist()
+    plain = Discretizer.fit_columns(columns[:1], bins, strategy)
+    assert np.array_equal(discretizer.edges[:, :1], plain.edges)

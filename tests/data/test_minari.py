@@ -15,6 +15,8 @@ from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.minari import MinariFacts
 from seqrl_cli.data.formats.minari_metadata import MAIN, METADATA
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
+from seqrl_cli.data.space import BoxSpace
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.errors import SeqrlError
 from tests.data.conftest import ragged
 from tests.data.files import FACTS, assert_equal, written
@@ -56,8 +58,8 @@ def minari(tmp_path, monkeypatch):
 def test_its_own_loader_opens_what_is_written(minari, tmp_path):
     episodes = ragged(3, observation_dim=11, action_dim=3)
     spec = gymnasium.spec("Hopper-v5").to_json()
-    bound = np.ones(3, np.float32)
-    written(tmp_path, episodes, MinariFacts("test/hopper-v0", spec, -bound, bound, FACTS.others))
+    spaces = Spaces(BoxSpace((11,)), BoxSpace((3,), low=(-1,), high=(1,)))
+    written(tmp_path, episodes, MinariFacts("test/hopper-v0", spec, spaces, FACTS.others))
     loaded = minari.load_dataset("test/hopper-v0")
     assert list(minari.list_local_datasets()) == ["test/hopper-v0"]
     assert (loaded.total_episodes, loaded.total_steps) == (len(episodes), episodes.transitions)
@@ -180,8 +182,11 @@ DISCRETE = json.dumps({"type": "Discrete", "n": 3, "start": 0, "dtype": "int64"}
 BAD = {
     "arrow": (spoil_metadata(data_format="arrow"), "is stored as 'arrow'"),
     "fewer than told": (spoil_metadata(total_episodes=99), "episodes, but its metadata states 99"),
-    "discrete": (spoil_metadata(action_space=DISCRETE), "actions are of kind 'Discrete', not vectors"),
-    "images": (replaced("observations", np.zeros((5, 8, 8, 3), np.uint8)), "contain uint8 of shape"),
+    "discrete": (
+        spoil_metadata(action_space=DISCRETE),
+        "actions contain float32 of shape .*, not one whole",
+    ),
+    "images": (replaced("observations", np.zeros((5, 8, 8, 3), np.uint8)), "has 5 observations and|shape .8, 8, 3"),
     "no rewards": (spoil_file(lambda file: file["episode_1"].pop("rewards")), "episode_1 has no rewards"),
     "no episodes": (spoil_file(lambda file: [file.pop(name) for name in list(file)]), "contains 0 episodes"),
     "observations missing": (replaced("observations", np.zeros((1, 3))), "has 1 observations and"),
@@ -196,6 +201,40 @@ BAD = {
         "truncated",
     ),
 }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_choices_states_and_images_of_its_own_writer(minari, tmp_path):
+    rng = np.random.default_rng(0)
+    spaces = {
+        "states": gymnasium.spaces.Discrete(7),
+        "images": gymnasium.spaces.Box(0, 255, (5, 6, 3), np.uint8),
+    }
+    for name, space in spaces.items():
+        made = []
+        for index in range(2):
+            seen = rng.integers(7 if name == "states" else 256, size=(5, *space.shape)).astype(space.dtype)
+            flags = {"terminations": [False] * 3 + [True], "truncations": [False] * 4}
+            actions = rng.integers(3, size=4)
+            made.append(
+                minari.data_collector.EpisodeBuffer(
+                    id=index, observations=seen, actions=actions, rewards=[1.0] * 4, infos={}, **flags
+                )
+            )
+        minari.create_dataset_from_buffers(
+            f"{name}-v0", made, observation_space=space, action_space=gymnasium.spaces.Discrete(3)
+        )
+        episodes = read_dataset(tmp_path / f"{name}-v0")
+        assert episodes.actions.tolist() == [*made[0].actions, *made[1].actions] and episodes.actions.ndim == 1
+        seen = made[0].observations[:4]
+        if name == "states":
+            assert np.array_equal(episodes.observations[:4], np.eye(7, dtype=np.float32)[seen])
+        else:
+            assert episodes.observations.dtype == np.uint8 and np.array_equal(episodes.observations[:4], seen)
+        facts = MinariFacts(f"again/{name}-v0", None, episodes.spaces, {})
+        assert_equal(read_dataset(written(tmp_path, episodes, facts)), exclusive(episodes))
+        loaded = minari.load_dataset(f"again/{name}-v0")
+        assert loaded.action_space == gymnasium.spaces.Discrete(int(episodes.actions.max()) + 1)
 
 
 @pytest.mark.parametrize("what", BAD)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.spaces import BoxSpace, DiscreteSpace, SizeMismatchError, Spaces, UnsupportedSpacesError
+from seqrl_cli.data.space import BoxSpace, DiscreteSpace
+from seqrl_cli.data.spaces import SizeMismatchError, Spaces, UnsupportedSpacesError
 
 VECTORS = Spaces.of_vectors(11, 3)
 BOUNDED = BoxSpace.bounded((3,), "float64", [-1, -math.inf, 0.1], [1, 2, math.inf])
@@ -56,20 +57,39 @@ def test_a_mismatch_names_both():
         IMAGES.require_fit("one", VECTORS, "other", "…")
 
 
-def test_models_take_vectors_only():
+CHOICES = Spaces(BoxSpace((4,)), DiscreteSpace(2))
+SCREENS = Spaces(IMAGES.observation, BOUNDED)
+FLOAT_IMAGES = Spaces(BoxSpace((8, 8, 3)), BOUNDED)
+
+
+def test_what_takes_only_vectors_says_what_it_got():
     assert VECTORS.require_vectors("data", "…") == (11, 3)
-    for spaces, message in [
-        (
-            Spaces(BoxSpace((4,)), DiscreteSpace(2)),
-            r"the actions of data are discrete \(2 choices\), but",
-        ),
-        (
-            Spaces(IMAGES.observation, BOUNDED),
-            r"data has observations of shape \(8, 8, 3\) \(uint8\) .* dt, odt",
-        ),
-    ]:
-        with pytest.raises(UnsupportedSpacesError, match=message):
-            spaces.require_vectors("data", "…")
+    with pytest.raises(UnsupportedSpacesError, match=r"^the actions of data are discrete \(2 choices\), not vectors"):
+        CHOICES.require_vectors("data", "…")
+    with pytest.raises(UnsupportedSpacesError, match=r"^data has observations of shape \(8, 8, 3\) \(uint8\) .*, not"):
+        SCREENS.require_vectors("data", "…")
+
+
+def test_policies_read_images_and_planners_say_that_they_do_not():
+    for spaces in (VECTORS, CHOICES):
+        spaces.require_readable("data", images=False)
+    for spaces in (VECTORS, CHOICES, SCREENS, IMAGES):
+        spaces.require_readable("data", images=True)
+    with pytest.raises(UnsupportedSpacesError) as caught:
+        IMAGES.require_readable("data", images=False)
+    assert str(caught.value) == "the observations of data are images, which a gpt or a retnet does not read"
+    assert caught.value.hint == "for images choose another --arch: dt, odt, bc or mddt"
+    for images in (True, False):
+        with pytest.raises(UnsupportedSpacesError, match=r"shape \(8, 8, 3\) \(float32\) .* images of bytes"):
+            FLOAT_IMAGES.require_readable("data", images=images)
+
+
+def test_choices_are_as_many_in_one_as_in_the_other():
+    more = Spaces(BoxSpace((4,)), DiscreteSpace(3))
+    CHOICES.require_fit("data", more, "environment", "…")  # data may lack one
+    for pair in [(CHOICES, more), (more, CHOICES)]:
+        with pytest.raises(SizeMismatchError, match="discrete choices"):
+            pair[0].require_alike("one", pair[1], "other", "…")
 
 
 def test_episodes_keep_images_and_choices():

@@ -14,7 +14,7 @@ from seqrl_cli.behaviour.scripted import collect_task, has_scripted_policy, scri
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.data.domains import domains, task_of, tasks_by_environment
 from seqrl_cli.data.formats.d4rl import read_d4rl, write_d4rl
-from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.envs.domains.dmc import LAYOUT, SIZE, STARTS
 from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.make import make_env, spaces_of

@@ -29,7 +29,7 @@ CONTEXT = 5
 def small_learner() -> PolicyLearner:
     """A tiny odt that was "pretrained" for a hundred updates already."""
     generator = torch.Generator().manual_seed(0)
-    sizes = dict(observation_dim=SIZES[0], action_dim=SIZES[1], context=CONTEXT, n_layer=1, n_head=2, width=16)
+    sizes = dict(observation_shape=(SIZES[0],), action_dim=SIZES[1], context=CONTEXT, n_layer=1, n_head=2, width=16)
     model = DecisionTransformer(**sizes, generator=generator)
     learner = PolicyLearner(model, PolicySettings(seed=1, learning_rate=1e-2, warmup_updates=110, precision="float32"))
     learner.step = 100

@@ -6,6 +6,7 @@ import pytest
 from seqrl_cli.data.formats.d4rl import read_attributes, read_d4rl
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.online.buffer_files import BufferFolder
+from tests.models.policies import make_choices
 from tests.online.trajectories import trajectory
 
 
@@ -65,3 +66,12 @@ def test_only_what_a_checkpoint_needs_is_kept(folder):
     (folder.path / ".00000004-left.tmp.h5").write_bytes(b"torn")
     folder.keep_only(files[2:])
     assert sorted(path.name for path in folder.path.iterdir()) == ["00000002.h5", "00000003.h5"]
+
+
+@pytest.mark.parametrize("shape", [(4,), (6, 5), (6, 5, 3)])
+def test_choices_and_images_are_read_as_they_were_appended(folder, shape):
+    made = make_choices(shape=shape)
+    read = folder.read(folder.append(0, made))
+    assert all(same(*pair) for pair in zip(read, made, strict=True))
+    for name in ("observations", "actions"):
+        assert {getattr(one, name).dtype for one in read} == {getattr(one, name).dtype for one in made}

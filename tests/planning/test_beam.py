@@ -59,3 +59,14 @@ def test_equals_naive_planning(gpt_decoder, model, case, transitions):
             model, midpoints, context.tolist(), settings, actions.double().numpy(), observations.double().numpy()
         )
         np.testing.assert_array_equal(plan.numpy(), expected)
+
+
+@pytest.mark.parametrize("cdf", [None, 0.5])
+def test_only_existing_choices_are_sampled(gpt_decoder, model, cdf):
+    settings = PlanSettings(horizon=4, beam_width=16, max_context_transitions=3, cdf_act=cdf)
+    decoder = gpt_decoder(model, settings.model_window)
+    noise = draw_noise([np.random.default_rng(0)], settings, decoder)
+    readout = ValueReadout(np.zeros((BINS, TRANSITION_DIM)), "mean", decoder.device)
+    context = torch.zeros(1, model.observation_dim, dtype=torch.int64)
+    free, held = (beam_plan(decoder, readout, context, settings, noise, choices)[..., 3:5] for choices in (None, 2))
+    assert free.max() >= 2 and held.max() < 2

@@ -29,7 +29,7 @@ def linear(request, monkeypatch):
 
 
 def policy_of(arch: str, **changes):
-    return make_policy(arch, seed=2, observation_dim=11, action_dim=3, **({} if arch == "bc" else changes))
+    return make_policy(arch, seed=2, observation_shape=(11,), action_dim=3, **({} if arch == "bc" else changes))
 
 
 def play(policy, slots: int, episodes: list[int], *, context: int = 3, **how) -> list[EpisodeRecord]:

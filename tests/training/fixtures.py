@@ -16,7 +16,7 @@ from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainSettings
 from seqrl_cli.training.schedule import scaled_schedule
 from seqrl_cli.training.token_trainer import TrainSettings
-from tests.models.policies import CONTEXT, make_policy, make_trajectories
+from tests.models.policies import CONTEXT, make_choices, make_policy, make_trajectories
 
 BINS, OBSERVATION_DIM, ACTION_DIM, SEQUENCE_LENGTH = 8, 3, 2, 4
 TRANSITION_DIM = OBSERVATION_DIM + ACTION_DIM + 2
@@ -73,8 +73,13 @@ def policy_windows(count: int = 6, seed: int = 0) -> PolicyWindows:
     return PolicyWindows(make_trajectories(count, seed), CONTEXT)
 
 
-def tiny_policy(arch: str, seed: int = 0) -> Policy:
-    return make_policy(arch, seed)
+def choice_windows(count: int = 6, seed: int = 0, shape: tuple[int, ...] = (4,)) -> PolicyWindows:
+    """Windows of discrete actions; observations are vectors or images."""
+    return PolicyWindows(make_choices(count, seed, shape), CONTEXT)
+
+
+def tiny_policy(arch: str, seed: int = 0, **form) -> Policy:
+    return make_policy(arch, seed, **form)
 
 
 def tiny_policy_settings(updates: int, **changes) -> PolicyTrainSettings:

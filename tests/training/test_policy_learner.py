@@ -14,8 +14,8 @@ from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.training import policy_learner
-from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings
-from tests.models.policies import ACTION_DIM, CONTEXT, make_batch, make_policy, tensors
+from seqrl_cli.training.policy_learner import DualTemperature, PolicyLearner, PolicySettings, usual_target_entropy
+from tests.models.policies import ACTION_DIM, CHOICES, CONTEXT, make_batch, make_choices, make_policy, tensors
 
 SETTINGS = PolicySettings(seed=3, learning_rate=3e-3, warmup_updates=4, precision="float32")
 
@@ -108,7 +108,7 @@ def test_the_target_is_minus_the_action_dimensions_by_default():
     """A temperature that is above its target falls, one that is below rises."""
     entropy = torch.tensor(-ACTION_DIM + 0.01)
     for offset, rises in ((0.0, False), (-0.02, True)):
-        dual = DualTemperature(SETTINGS, ACTION_DIM, torch.device("cpu"))
+        dual = DualTemperature(SETTINGS, -float(ACTION_DIM), torch.device("cpu"))
         dual.update(entropy + offset)
         assert (dual.value.item() > 0.1) is rises
 
@@ -171,7 +171,29 @@ def test_checkpoints_of_others_are_refused():
 def test_the_temperatures_moments_go_to_its_device_and_adams_step_stays():
     """A checkpoint is read to the CPU, whatever the model is on; ``meta`` stands in for a GPU."""
     scalar = torch.tensor(1.0)
-    there = DualTemperature(SETTINGS, ACTION_DIM, torch.device("meta"))
+    there = DualTemperature(SETTINGS, -float(ACTION_DIM), torch.device("meta"))
     there.load({"log": scalar, "step": scalar, "exp_avg": scalar, "exp_avg_sq": scalar})
     devices = {name: tensor.device.type for name, tensor in there.tensors().items()}
     assert devices == {"log": "meta", "step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
+
+
+@pytest.mark.parametrize("arch", names_with("policy"))
+def test_choices_are_learnt_by_their_likelihood(arch):
+    policy = without_dropout(make_policy(arch, action_dim=CHOICES, discrete=True))
+    learner = PolicyLearner(policy, replace(SETTINGS, learning_rate=0.01))
+    batch = make_batch(trajectories=make_choices())
+    likelihood = policy(*tensors(batch)).logits.log_softmax(-1)
+    expected = -np.mean(
+        [likelihood[row, step, batch.actions[row, step]].item() for row, step in np.argwhere(batch.mask)]
+    )
+    first = learner.update(batch)
+    assert first["nll" if arch == "odt" else "loss"].item() == pytest.approx(expected, rel=1e-5)
+    for _ in range(40):
+        last = learner.update(batch)
+    assert last["loss"] < 0.7 * first["loss"]
+
+
+def test_the_entropy_of_choices_stays_above_a_quarter_of_that_of_uniform_ones():
+    choices = make_policy("odt", action_dim=CHOICES, discrete=True)
+    assert usual_target_entropy(choices) == pytest.approx(0.25 * math.log(CHOICES))
+    assert usual_target_entropy(make_policy("odt")) == -ACTION_DIM

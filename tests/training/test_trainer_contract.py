@@ -15,10 +15,12 @@ from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
 from seqrl_cli.training.token_trainer import TokenTrainer
 from seqrl_cli.training.trainer import Trainer
 from tests.contracts.trainer import CHECKS, TrainerCase
+from tests.models.policies import CHOICES, IMAGE
 from tests.training.fixtures import (
     ACTION_DIM,
     BINS,
     OBSERVATION_DIM,
+    choice_windows,
     pattern_windows,
     policy_windows,
     tiny_gpt,
@@ -50,6 +52,13 @@ def policy_trainer(arch: str, prefixes: tuple[str, ...]) -> Trainer:
     return PolicyTrainer(policy, policy_windows(), policy_windows(seed=1), tiny_policy_settings(10))
 
 
+def choice_trainer(arch: str, shape: tuple[int, ...], prefixes: tuple[str, ...]) -> Trainer:
+    policy = tiny_policy(arch, observation_shape=shape, action_dim=CHOICES, discrete=True)
+    freeze(policy, prefixes)
+    windows = (choice_windows(seed=seed, shape=shape) for seed in (0, 1))
+    return PolicyTrainer(policy, *windows, tiny_policy_settings(10))
+
+
 def task_trainer(prefixes: tuple[str, ...]) -> Trainer:
     sizes = {"n_layer": 2, "n_head": 2, "width": 16, "bins": 8, "context": 2, "max_timestep": 10, "choices": 0}
     generator = torch.Generator().manual_seed(0)
@@ -69,6 +78,9 @@ CASES = {
     "odt": TrainerCase(lambda prefixes: policy_trainer("odt", prefixes), "blocks.0."),
     "mddt": TrainerCase(task_trainer, "blocks.0."),
     "bc": TrainerCase(lambda prefixes: policy_trainer("bc", prefixes), "hidden.0."),
+    "dt of choices": TrainerCase(lambda prefixes: choice_trainer("dt", (4,), prefixes), "blocks.0."),
+    "odt of images": TrainerCase(lambda prefixes: choice_trainer("odt", IMAGE, prefixes), "embed_observation."),
+    "bc of images": TrainerCase(lambda prefixes: choice_trainer("bc", (*IMAGE, 3), prefixes), "encoder."),
 }
 
 

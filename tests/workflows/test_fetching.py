@@ -138,8 +138,7 @@ def test_offline_says_what_stands_in(tmp_path, name, stand_in):
 def mirrored_minari(tmp_path, stated: str) -> DatasetRef:
     """``minari/mujoco/hopper/medium-v0`` from a mirror, where it states an id."""
     folder = tmp_path / "root" / "mujoco" / "hopper" / "medium-v0"
-    bounds = np.ones(3, np.float32)
-    write_minari(folder, data(), MinariFacts(stated, None, -bounds, bounds, {}))
+    write_minari(folder, data(), MinariFacts(stated, None, data().spaces, {}))
     network = NetworkAccess((Mirror(str(tmp_path / "root"), "minari"),), offline=True)
     return locate(RunStore(tmp_path / "runs", network), "minari/mujoco/hopper/medium-v0")
 

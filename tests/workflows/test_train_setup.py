@@ -19,6 +19,7 @@ from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES, names_with
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.data.policy_windows import PolicyWindows
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.windows import Windows
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
 from seqrl_cli.runs.record import read_record, write_record
@@ -143,7 +144,7 @@ def test_a_policy_learns_as_configured(made_store):
 def test_a_placeholder_makes_the_same_model(made_store, arch):
     request = make_request(made_store, arch)
     offsets = np.arange(0, EPISODES * LENGTH + 1, LENGTH)
-    sizes = Sizes(EPISODES * LENGTH, 3, 1, counted=True)
+    sizes = Sizes(EPISODES * LENGTH, Spaces.of_vectors(3, 1), counted=True)
     family = family_of(arch)
     placeholder = family.placeholder(request.dataset, request.config, sizes, offsets)
     config = request.config.model_copy(
@@ -151,7 +152,7 @@ def test_a_placeholder_makes_the_same_model(made_store, arch):
     )  # nothing is pinned to data without meaning
     job, real = family.prepare(config, placeholder, LIMIT, CPU), prepare(request)
     assert count_parameters(job.model) == count_parameters(real.model) and len(job.train) == len(real.train)
-    assert family.placeholder(request.dataset, request.config, Sizes(100, None, None, counted=True), offsets) is None
+    assert family.placeholder(request.dataset, request.config, Sizes(100, None, counted=True), offsets) is None
 
 
 def test_current_data_are_none_before_there_is_a_dataset(tmp_path, made_store):
@@ -174,7 +175,7 @@ def test_what_is_left_takes_time(made_store):
 def test_a_run_is_loaded_with_its_newest_or_a_named_checkpoint(made_store, arch):
     run = made_store.dataset(NAME).run(f"{arch}-s42")
     newest, first = load_trained(run, CPU), load_trained(SavedRun.read(run), CPU, 1)
-    assert (newest.step, first.step) == (2, 1) and newest.sizes == (3, 1)
+    assert (newest.step, first.step) == (2, 1) and newest.spaces == Spaces.of_vectors(3, 1)
     assert newest.record.arch == arch == newest.config.model.arch and not newest.model.training
     with pytest.raises(SeqrlError, match="has no checkpoint 9") as caught:
         load_trained(run, CPU, 9)

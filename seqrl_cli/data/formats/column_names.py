@@ -19,7 +19,7 @@ LAYOUT_HINT = (
     "a dataset contains float arrays observations (n, O), actions (n, A), rewards (n,) "
     "and flags terminals (n,), timeouts (n,)"
 )
-IMAGE_HINT = "observations and actions are flat vectors here; images would need an encoder first"
+IMAGE_HINT = "observations are vectors, or images of bytes (uint8); actions are vectors, or whole numbers from 0"
 _IMAGES = ("image", "images", "pixels", "rgb", "frames")
 
 NAMES: dict[str, tuple[str, ...]] = {

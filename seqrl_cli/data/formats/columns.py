@@ -146,10 +146,11 @@ def _with_resets(
     found: FoundEnds, table: _Table, name: str, observations: NDArray[np.float32], log: ReadingLog
 ) -> FoundEnds:
     """The ends and, as timeouts, the unmarked rows after which the recording goes on from another state."""
-    following = table.observations(name, observations.shape[1])
+    size = observations.shape[1] if observations.ndim == 2 else None
+    following = table.observations(name, size)
     if following.shape != observations.shape:
         raise SeqrlError(f"{table.source}: {name} is {following.shape}, not {observations.shape}", LAYOUT_HINT)
-    reset = jumps(observations, following)
+    reset = jumps(*(rows.reshape(len(rows), -1) for rows in (observations, following)))
     terminals = found.terminals
     if found.open_dones and _marks_first_rows(terminals, reset):
         log.remark("dones marks the first row of an episode")
@@ -205,8 +206,13 @@ class _Table:
     mapper: Mapper | None = None
 
     def observations(self, name: str, size: int | None) -> NDArray[Any]:
-        """Vectors ``(n, size)``, or images ``(n, height, width[, channels])`` uint8."""
+        """Vectors ``(n, size)``, or images ``(n, height, width[, channels])`` uint8.
+
+        Whole numbers ``(n,)`` are states, see :mod:`~seqrl_cli.data.states`.
+        """
         column = self._numbers(name)
+        if column.ndim == 1 and column.dtype.kind in "iu":
+            return np.asarray(column[:], np.int64)
         is_image = column.dtype == np.uint8 and column.ndim in (3, 4) and 0 not in column.shape[1:]
         return self._read(column, np.uint8) if is_image else self.vectors(name, size)
 
@@ -221,11 +227,11 @@ class _Table:
         return self._finite(self._read(column, np.float32, size), name)
 
     def actions(self, name: str) -> NDArray[Any]:
-        """Vectors ``(n, size)``, or discrete choices ``(n,)``, which are whole numbers from 0."""
+        """Vectors ``(n, size)``, or discrete choices ``(n,)``, possibly stored as ``(n, 1)``: whole numbers from 0."""
         column = self._numbers(name)
-        if column.ndim != 1 or column.dtype.kind not in "iu":
+        if (column.ndim != 1 and column.shape[1:] != (1,)) or column.dtype.kind not in "iu":
             return self.vectors(name)
-        choices = self._read(column, np.int64)
+        choices = self._read(column, np.int64).reshape(-1)
         if (choices < 0).any():
             row = int((choices < 0).argmax())
             raise SeqrlError(f"{self.source}: {name} contains the choice {choices[row]} at row {row}", _CHOICE_HINT)

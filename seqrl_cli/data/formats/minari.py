@@ -34,6 +34,9 @@ from seqrl_cli.data.formats.minari_metadata import (
     read_space,
     require_data,
 )
+from seqrl_cli.data.space import DiscreteSpace, Space
+from seqrl_cli.data.spaces import Spaces
+from seqrl_cli.data.states import state_vectors
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5, write_hdf5
@@ -106,14 +109,13 @@ class MinariFacts:
     Attributes:
         dataset_id: namespace and name, ending in a version: ``sim/hopper-medium-v0``.
         env_spec: gymnasium's JSON of the environment's specification; None if unknown.
-        action_low, action_high: ``(action_dim,)`` bounds.
+        spaces: observations and actions.
         others: further metadata, such as ``ref_min_score``.
     """
 
     dataset_id: str
     env_spec: str | None
-    action_low: NDArray[np.float32]
-    action_high: NDArray[np.float32]
+    spaces: Spaces
     others: Mapping[str, Any]
 
 
@@ -134,7 +136,6 @@ def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
     with write_hdf5(place / MAIN, track_order=True) as file:
         for index in range(len(episodes)):
             _write_episode(file.create_group(f"episode_{index}"), episodes, index)
-    bound = np.full(episodes.observation_dim, np.inf, np.float32)
     metadata: dict[str, Any] = {
         **{name: value for name, value in facts.others.items() if value is not None},
         "dataset_id": facts.dataset_id,
@@ -143,8 +144,8 @@ def write_minari(folder: Path, episodes: Episodes, facts: MinariFacts) -> None:
         "total_episodes": len(episodes),
         "total_steps": episodes.transitions,
         "dataset_size": round((place / MAIN).stat().st_size / 1e6, 1),
-        "observation_space": _box(-bound, bound),
-        "action_space": _box(facts.action_low, facts.action_high),
+        "observation_space": _written(facts.spaces.observation),
+        "action_space": _written(facts.spaces.action),
         "description": " ".join(filter(None, [facts.others.get("description"), _LAST_OBSERVATION])),
     }
     if facts.env_spec is not None:
@@ -169,9 +170,13 @@ def _write_episode(group: h5py.Group, episodes: Episodes, index: int) -> None:
     group.attrs["total_steps"] = len(seen)
 
 
-def _box(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
-    shape = {"type": "Box", "dtype": "float32", "shape": list(low.shape)}
-    return json.dumps({**shape, "low": low.tolist(), "high": high.tolist()})
+def _written(space: Space) -> str:
+    """A space as Minari writes it."""
+    if isinstance(space, DiscreteSpace):
+        return json.dumps({"type": "Discrete", "dtype": space.dtype, "start": 0, "n": space.n})
+    low, high = (bound.astype(space.stored_dtype).tolist() for bound in space.bounds)
+    shape = {"type": "Box", "dtype": space.stored_dtype, "shape": list(space.shape)}
+    return json.dumps({**shape, "low": low, "high": high})
 
 
 def _leaves(space: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -213,8 +218,8 @@ def _episodes(
         if missing:
             raise SeqrlError(f"{source} has no {', '.join(missing)}", FILE_HINT)
         columns: dict[str, Column] = {key: group[theirs][()] for key, theirs in _COLUMNS.items()}
-        columns["actions"] = _flat(group["actions"], spaces["action"], f"{source}: actions")
-        seen = _flat(group["observations"], spaces["observation"], f"{source}: observations")
+        columns["actions"] = _actions(group["actions"], spaces["action"], f"{source}: actions")
+        seen = _observations(group["observations"], spaces["observation"], f"{source}: observations")
         steps = len(columns["rewards"])
         if len(seen) not in (steps, steps + 1):
             message = f"{source} has {len(seen)} observations and {steps} rewards, not the same number or one more"
@@ -223,8 +228,29 @@ def _episodes(
         yield source, read_columns(columns, source, whole)
 
 
+def _actions(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
+    """Vectors ``(n, size)``, or discrete choices ``(n,)``, which Minari's reader of columns checks."""
+    if space.get("type") != "Discrete" or not isinstance(node, h5py.Dataset):
+        return _flat(node, space, what)
+    return _whole_numbers(node, space, what)
+
+
+def _observations(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
+    """Vectors ``(n, size)``, or images of bytes ``(n, *shape)``."""
+    is_image = isinstance(node, h5py.Dataset) and node.dtype == np.uint8 and node.ndim in (3, 4)
+    return np.asarray(node[()]) if is_image else _flat(node, space, what)
+
+
+def _whole_numbers(node: h5py.Dataset, space: Mapping[str, Any], what: str) -> NDArray[np.int64]:
+    """Choices or states ``(n,)``, counted from 0."""
+    if node.size != len(node) or node.dtype.kind not in "iu":
+        raise SeqrlError(f"{what} contain {node.dtype} of shape {node.shape}, not one whole number per row", FILE_HINT)
+    start = space.get("start", 0)
+    return np.asarray(node[()], np.int64).reshape(-1) - (start if isinstance(start, int) else 0)
+
+
 def _flat(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
-    """One vector per row, ``(n, size)``, from an array or a group of arrays.
+    """One vector per row, ``(n, size)``, from an array or a group of arrays; states become vectors.
 
     Raises:
         SeqrlError: it contains something other than vectors.
@@ -235,6 +261,9 @@ def _flat(node: Any, space: Mapping[str, Any], what: str) -> NDArray[Any]:
         if not flat or len({len(part) for part in flat}) != 1:
             raise SeqrlError(f"{what} has parts of different lengths, or none", FILE_HINT)
         return np.concatenate(flat, axis=1)
+    count = space.get("n")
+    if kind == "Discrete" and isinstance(node, h5py.Dataset) and isinstance(count, int):
+        return state_vectors(_whole_numbers(node, space, what), count, what)
     if kind != "Box" or not isinstance(node, h5py.Dataset):
         hint = "seqrl needs vectors of numbers: a Box with one axis, or a Dict of them"
         raise SeqrlError(f"{what} are of kind {kind!r:.40}, not vectors", hint)

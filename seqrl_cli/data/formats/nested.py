@@ -133,18 +133,12 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
         is_terminal = _ends_in_terminal(part, rewards, options)
         columns: dict[str, Column] = {
             "observations": observations[:steps],
-            "actions": _choices(actions) if part.kind == "d3rlpy" else actions,
+            "actions": actions,
             "rewards": rewards,
             "terminals": is_last & is_terminal,
             "timeouts": is_last & (not is_terminal),
         }
         yield part.source, read_columns(columns, part.source, options)
-
-
-def _choices(actions: NDArray[Any]) -> NDArray[Any]:
-    """Discrete actions, which d3rlpy stores as ``(n, 1)``, as ``(n,)``; others unchanged."""
-    is_choice = actions.dtype.kind in "iu" and actions.shape[1:] == (1,)
-    return actions.reshape(len(actions)) if is_choice else actions
 
 
 def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -> bool:

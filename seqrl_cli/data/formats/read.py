@@ -21,6 +21,7 @@ from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.data.formats.reset_rows import settle_reset_rows
+from seqrl_cli.data.states import with_state_vectors
 from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
@@ -55,7 +56,7 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
     episodes = settle_reset_rows(
         episodes, options.log, has_reset_rows=options.reset_rows, strict=options.finite, source=str(path)
     )
-    return settle_dones(
+    episodes = settle_dones(
         episodes,
         options.log,
         limit=options.step_limit,
@@ -63,6 +64,7 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
         strict=options.finite,
         source=str(path),
     )
+    return with_state_vectors(episodes, str(path))
 
 
 def _read(path: Path, options: ReadOptions) -> Episodes:

@@ -1,6 +1,7 @@
-"""A policy's distribution of actions: a point mass, a Gaussian, or a Gaussian squashed into the box.
+"""A policy's distribution of actions: a point mass, a Gaussian, a Gaussian squashed into the box, or choices.
 
-All numbers are in units of the action box scaled to [-1, 1].
+Continuous actions are in units of the action box scaled to [-1, 1]; a choice is a vector that is 1 at the choice and 0
+elsewhere. Samples are made of given noise, which each distribution draws from an episode's own generator.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -119,4 +121,48 @@ class SquashedGaussian:
         return Gaussian(self.mean, self.log_std).entropy(noise) + log_slope.mean(dim=0).sum(dim=-1)
 
 
-ActionDistribution = PointMass | Gaussian | SquashedGaussian
+@dataclass(frozen=True)
+class Categorical:
+    """One of several choices.
+
+    Attributes:
+        logits: (..., choices) float32, log probabilities up to a constant.
+    """
+
+    logits: Tensor
+
+    @property
+    def mode(self) -> Tensor:
+        """The most likely choices, (..., choices), the first among equals."""
+        return self._at(self.logits)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Choices (..., choices) from ``noise`` of that shape, drawn from the standard Gumbel distribution.
+
+        The largest sum of a logit and such a number is a sample (Gumbel 1954). Noise that is multiplied by a factor
+        samples at that temperature; none gives the mode.
+        """
+        return self._at(self.logits + noise)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log probability of choices (..., choices), as (...)."""
+        return (functional.log_softmax(self.logits, dim=-1) * actions).sum(dim=-1)
+
+    def entropy(self, noise: Tensor) -> Tensor:
+        """Entropy, as (...); exact, so ``noise`` is ignored."""
+        log_probabilities = functional.log_softmax(self.logits, dim=-1)
+        return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
+
+    def _at(self, scores: Tensor) -> Tensor:
+        """1 at the highest score and 0 elsewhere."""
+        return functional.one_hot(scores.argmax(dim=-1), self.logits.shape[-1]).float()
+
+
+ActionDistribution = PointMass | Gaussian | SquashedGaussian | Categorical
+
+
+def draw_noise(generator: np.random.Generator, action_dim: int, *, discrete: bool) -> np.ndarray:
+    """The noise of one sample, (action_dim,) float32: normal for numbers, Gumbel's for choices."""
+    if discrete:
+        return generator.gumbel(size=action_dim).astype(np.float32)
+    return generator.standard_normal(action_dim, dtype=np.float32)

@@ -5,13 +5,18 @@ What is unusual about it: it has the Decision Transformer's interface, but reads
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from seqrl_cli.models.block import initialize_uniformly
 from seqrl_cli.models.checks import require_fractions, require_positive
-from seqrl_cli.models.decision.action_distribution import PointMass
+from seqrl_cli.models.decision.action_distribution import ActionDistribution, Categorical, PointMass
 from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
+from seqrl_cli.models.encoders.image import image_encoder_of
 
 
 class BehaviourCloning(nn.Module):
@@ -21,8 +26,10 @@ class BehaviourCloning(nn.Module):
     returns (Chen et al. 2021, appendix A.2).
 
     Args:
-        observation_dim: numbers per observation.
-        action_dim: numbers per action.
+        observation_shape: of one observation; one axis for a vector, two or three for an image of bytes.
+        action_dim: numbers per action, or choices if ``discrete``.
+        discrete: whether an action is one of ``action_dim`` choices; the model predicts their probabilities.
+        image_encoder: ``impala`` or ``nature``, the network that reads images, before the hidden layers.
         n_layer: hidden layers.
         width: numbers per hidden layer.
         dropout: fraction of hidden numbers dropped in training.
@@ -39,20 +46,23 @@ class BehaviourCloning(nn.Module):
     def __init__(
         self,
         *,
-        observation_dim: int,
+        observation_shape: Sequence[int],
         action_dim: int,
+        discrete: bool = False,
+        image_encoder: str = "impala",
         n_layer: int = 3,
         width: int = 256,
         dropout: float = 0.1,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        require_positive(observation_dim=observation_dim, action_dim=action_dim, n_layer=n_layer, width=width)
+        require_positive(observation_size=min(observation_shape), action_dim=action_dim, n_layer=n_layer, width=width)
         require_fractions(dropout=dropout)
-        self.observation_dim = observation_dim
         self.action_dim = action_dim
-        self.normalizer = Normalizer(observation_dim, action_dim)
-        sizes = [observation_dim, *[width] * n_layer]
+        self.normalizer = Normalizer(observation_shape, action_dim, discrete=discrete)
+        reads_images = self.normalizer.reads_images
+        self.encoder = image_encoder_of(observation_shape, width, image_encoder) if reads_images else None
+        sizes = [width if reads_images else observation_shape[0], *[width] * n_layer]
         hidden = [
             nn.Sequential(nn.Linear(size, following), nn.ReLU(), Dropout(dropout))
             for size, following in zip(sizes[:-1], sizes[1:], strict=True)
@@ -61,10 +71,19 @@ class BehaviourCloning(nn.Module):
         self.head = nn.Linear(width, action_dim)
         initialize(self, generator)
 
-    def forward(self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor) -> PointMass:
-        """Actions (batch, time, action_dim), scaled to [-1, 1], from ``observations`` alone."""
-        hidden = self.hidden(self.normalizer.normalize_observation(observations))
-        return PointMass(torch.tanh(self.head(hidden).float()))
+    def forward(
+        self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor
+    ) -> ActionDistribution:
+        """The actions at each step (batch, time), as the normalizer gives them, from ``observations`` alone."""
+        x = self.normalizer.normalize_observation(observations)
+        if self.encoder is not None:
+            x = functional.relu(self.encoder(x))
+        return self.read(self.head(self.hidden(x)))
+
+    def read(self, head: Tensor) -> ActionDistribution:
+        """The distribution with the head's outputs (..., action_dim) as parameters."""
+        numbers = head.float()  # squashing and probabilities need full precision
+        return Categorical(numbers) if self.normalizer.discrete else PointMass(torch.tanh(numbers))
 
 
 def initialize(model: BehaviourCloning, generator: torch.Generator | None = None) -> None:
@@ -74,8 +93,4 @@ def initialize(model: BehaviourCloning, generator: torch.Generator | None = None
         model: overwritten.
         generator: source of the weights; the global one when None.
     """
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            bound = module.in_features**-0.5
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+    initialize_uniformly(model, generator)

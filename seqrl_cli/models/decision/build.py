@@ -45,7 +45,7 @@ def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:
     return found.decoder(policy, context)
 
 
-def policy_sizes(arch: str, state: Mapping[str, Tensor], source: object) -> dict[str, int]:
+def policy_sizes(arch: str, state: Mapping[str, Tensor], source: object) -> dict[str, Any]:
     """The arguments of ``build_policy`` that depend on the data, inferred from the weights.
 
     Raises:
@@ -53,9 +53,13 @@ def policy_sizes(arch: str, state: Mapping[str, Tensor], source: object) -> dict
     """
     if not implementation(arch).owns(state):
         raise foreign_weights(arch, state, source)
-    sizes = {
-        "observation_dim": len(state["normalizer.observation_mean"]),
-        "action_dim": len(state["normalizer.action_low"]),
+    image_shape = state.get("normalizer.image_shape")
+    shape = state["normalizer.observation_mean"].shape if image_shape is None else image_shape.tolist()
+    choices = state.get("normalizer.choices")
+    sizes: dict[str, Any] = {
+        "observation_shape": tuple(shape),
+        "action_dim": len(state["normalizer.action_low"] if choices is None else choices),
+        "discrete": choices is not None,
     }
     if "embed_time.weight" in state:
         sizes["max_timestep"] = len(state["embed_time.weight"])

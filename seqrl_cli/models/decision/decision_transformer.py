@@ -12,15 +12,18 @@ What is unusual about it:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.block import Block, initialize_layers
+from seqrl_cli.models.block import Block, initialize_layers, initialize_uniformly
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.decision.action_distribution import (
     ActionDistribution,
+    Categorical,
     Gaussian,
     PointMass,
     SquashedGaussian,
@@ -28,6 +31,7 @@ from seqrl_cli.models.decision.action_distribution import (
 )
 from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
+from seqrl_cli.models.encoders.image import image_encoder_of
 
 TOKENS_PER_STEP = 3  # return-to-go, observation and action
 
@@ -36,10 +40,13 @@ class DecisionTransformer(nn.Module):
     """A transformer over steps ``[return-to-go, observation, action]`` that predicts each action at its observation.
 
     Args:
-        observation_dim: numbers per observation.
-        action_dim: numbers per action.
+        observation_shape: of one observation; one axis for a vector, two or three for an image of bytes.
+        action_dim: numbers per action, or choices if ``discrete``.
+        discrete: whether an action is one of ``action_dim`` choices; the model predicts their probabilities.
+        image_encoder: ``impala`` or ``nature``, the network that reads images.
         context: most steps in an input (K).
-        stochastic: predict a Gaussian per dimension, whose standard deviation depends on the state, instead of a point.
+        stochastic: predict a Gaussian per dimension, whose standard deviation depends on the state, instead of a point;
+            for choices, whether they are learnt under an entropy constraint and sampled in exploration.
         squash: whether tanh squashes the Gaussian into the box; a point is always squashed.
         max_timestep: number of time embeddings, one per step of an episode; None for no time embedding.
         return_scale: factor of returns-to-go.
@@ -58,8 +65,10 @@ class DecisionTransformer(nn.Module):
     def __init__(
         self,
         *,
-        observation_dim: int,
+        observation_shape: Sequence[int],
         action_dim: int,
+        discrete: bool = False,
+        image_encoder: str = "impala",
         context: int = 20,
         stochastic: bool = True,
         squash: bool = True,
@@ -74,20 +83,23 @@ class DecisionTransformer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        require_positive(observation_dim=observation_dim, action_dim=action_dim, context=context)
+        require_positive(observation_size=min(observation_shape), action_dim=action_dim, context=context)
         require_positive(n_layer=n_layer, n_head=n_head, width=width)
         require_dropouts(embedding_dropout, residual_dropout, attention_dropout)
         require_divisible(n_head, width=width)
-        self.observation_dim = observation_dim
         self.action_dim = action_dim
         self.context = self.max_context = context
         self.stochastic = stochastic
         self.squash = squash
         self.return_scale = return_scale
 
-        self.normalizer = Normalizer(observation_dim, action_dim)
+        self.normalizer = Normalizer(observation_shape, action_dim, discrete=discrete)
         self.embed_return = nn.Linear(1, width)
-        self.embed_observation = nn.Linear(observation_dim, width)
+        self.embed_observation = (
+            image_encoder_of(observation_shape, width, image_encoder)
+            if self.normalizer.reads_images
+            else nn.Linear(observation_shape[0], width)
+        )
         self.embed_action = nn.Linear(action_dim, width)
         self.embed_time = None if max_timestep is None else nn.Embedding(max_timestep, width)
         self.norm_embedding = nn.LayerNorm(width)
@@ -95,7 +107,7 @@ class DecisionTransformer(nn.Module):
         sizes = (width, n_head, residual_dropout, attention_dropout)
         self.blocks = nn.ModuleList(Block(*sizes, functional.relu) for _ in range(n_layer))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 2 * action_dim if stochastic else action_dim)
+        self.head = nn.Linear(width, 2 * action_dim if stochastic and not discrete else action_dim)
         visible = torch.ones(TOKENS_PER_STEP * context - 1, TOKENS_PER_STEP * context - 1, dtype=torch.bool).tril()
         self.visible: Tensor
         self.register_buffer("visible", visible, persistent=False)
@@ -104,13 +116,13 @@ class DecisionTransformer(nn.Module):
     def forward(
         self, observations: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor
     ) -> ActionDistribution:
-        """The action distribution at each step, in units of the action box scaled to [-1, 1].
+        """The action distribution at each step, of actions as the normalizer gives them.
 
         A step sees the steps before it and itself without its action; so padding belongs after the real steps.
 
         Args:
-            observations: (batch, time, observation_dim), time <= context.
-            actions: (batch, time, action_dim); the last one is ignored.
+            observations: (batch, time, *observation_shape), time <= context.
+            actions: (batch, time, action_dim), or choices (batch, time) int64; the last one is ignored.
             returns_to_go: (batch, time), undiscounted and unscaled.
             timesteps: (batch, time) int64, steps since the start of the episode.
         """
@@ -146,6 +158,8 @@ class DecisionTransformer(nn.Module):
     def read(self, head: Tensor) -> ActionDistribution:
         """The distribution with the head's outputs (..., outputs) as parameters."""
         numbers = head.float()  # squashing and densities need full precision
+        if self.normalizer.discrete:
+            return Categorical(numbers)
         if not self.stochastic:
             return PointMass(torch.tanh(numbers))
         mean, raw = numbers.chunk(2, dim=-1)
@@ -158,7 +172,7 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
 
     ====================================  =============================================
     blocks, time embedding                normal, deviation 0.02; biases zero
-    embeddings of numbers                 uniform within 1/sqrt(inputs), biases too
+    embeddings of numbers and images      uniform within 1/sqrt(inputs), biases too
     head                                  orthogonal, mean and deviation each; bias zero
     scales of norms                       one
     ====================================  =============================================
@@ -172,8 +186,6 @@ def initialize(model: DecisionTransformer, generator: torch.Generator | None = N
     """
     initialize_layers(model, generator)
     for embedding in (model.embed_return, model.embed_observation, model.embed_action):
-        bound = embedding.in_features**-0.5
-        nn.init.uniform_(embedding.weight, -bound, bound, generator=generator)
-        nn.init.uniform_(embedding.bias, -bound, bound, generator=generator)
+        initialize_uniformly(embedding, generator)
     for rows in model.head.weight.data.split(model.action_dim):  # those of the mean and of the standard deviation
         nn.init.orthogonal_(rows, generator=generator)

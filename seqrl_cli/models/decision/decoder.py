@@ -7,7 +7,7 @@ On a CPU, an episode's result does not depend on the other episodes, bit for bit
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,13 +17,14 @@ from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
-from seqrl_cli.models.decision.action_distribution import ActionDistribution, PointMass
+from seqrl_cli.models.decision.action_distribution import ActionDistribution
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decision_transformer import TOKENS_PER_STEP, DecisionTransformer
 from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
+from seqrl_cli.models.encoders.image import ImageEncoder
 
 Policy = DecisionTransformer | BehaviourCloning
-"""A model that maps windows of steps to a distribution of actions at each step, in units of the action box."""
+"""A model that maps windows of steps to a distribution of actions at each step, as its normalizer gives them."""
 
 
 @dataclass
@@ -47,12 +48,13 @@ class PolicyDecoder(Protocol):
     def decide(
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> ActionDistribution:
-        """The distribution of the next actions, (episodes, action_dim), in units of the action box scaled to [-1, 1].
+        """The distribution of the next actions, (episodes, action_dim), as the policy's normalizer gives them.
 
         Args:
             histories: one per episode, new ones for its first step; updated in place.
-            observations: (episodes, observation_dim), the current observations.
-            actions: (episodes, action_dim), the previous actions, as executed; ignored in an episode's first step.
+            observations: (episodes, *observation_shape), the current observations.
+            actions: (episodes, action_dim), or choices (episodes,) int64: the previous actions, as executed; ignored in
+                an episode's first step.
             returns_to_go: (episodes,), the current returns-to-go.
         """
 
@@ -68,12 +70,32 @@ def check_context(policy: Policy, context: int) -> None:
         raise SeqrlError(message, f"set plan.max_context_transitions to {policy.max_context} or less")
 
 
+class ImageLayer:
+    """Encodes the images of episodes.
+
+    On a CPU it reads them one by one, since a convolution's rounding depends on the number of images.
+    """
+
+    def __init__(self, encoder: ImageEncoder, make: MakeLinear) -> None:
+        self.encoder = encoder
+        self.project = make(*merged(encoder.project))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (episodes, *shape) uint8 -> (episodes, width)."""
+        batches = images.split(1) if images.is_cpu else [images]
+        features = [self.encoder.features(batch) for batch in batches]
+        projected: Tensor = self.project(torch.cat(features))
+        return projected
+
+
 class CloningDecoder:
     """Decodes behaviour cloning, which reads only the current observation."""
 
     def __init__(self, policy: BehaviourCloning) -> None:
         self.normalizer = policy.normalizer
-        make = fastest_linear(self.normalizer.action_low.device)
+        self.read = policy.read
+        make = fastest_linear(policy.head.weight.device)
+        self.encoder = None if policy.encoder is None else ImageLayer(policy.encoder, make)
         hidden = [layer for layer in policy.hidden if isinstance(layer, nn.Sequential)]
         self.layers = [make(*merged(linear)) for linear, *_ in hidden]
         self.head = make(*merged(policy.head))
@@ -84,9 +106,11 @@ class CloningDecoder:
     ) -> ActionDistribution:
         """See :meth:`PolicyDecoder.decide`."""
         x = self.normalizer.normalize_observation(observations)
+        if self.encoder is not None:
+            x = functional.relu(self.encoder(x))
         for layer in self.layers:
             x = layer.relu(x)
-        return PointMass(torch.tanh(self.head(x)))
+        return self.read(self.head(x))
 
 
 class TransformerDecoder:
@@ -108,15 +132,18 @@ class TransformerDecoder:
         check_context(policy, context)
         self.policy = policy
         self.context = context
-        device = policy.normalizer.action_low.device
+        device = policy.head.weight.device
         longest = TOKENS_PER_STEP * context
         self.outputs = len(merged_weight(policy.head))
         self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
         make = fastest_linear(device)
         self.blocks = [PolicyLayer(block, make) for block in policy.blocks if isinstance(block, Block)]
-        self.embed_return, self.embed_observation, self.embed_action, self.head = (
-            make(*merged(linear))
-            for linear in (policy.embed_return, policy.embed_observation, policy.embed_action, policy.head)
+        self.embed_return, self.embed_action, self.head = (
+            make(*merged(linear)) for linear in (policy.embed_return, policy.embed_action, policy.head)
+        )
+        embedding = policy.embed_observation
+        self.embed_observation: Callable[[Tensor], Tensor] = (
+            ImageLayer(embedding, make) if isinstance(embedding, ImageEncoder) else make(*merged(embedding))
         )
 
     @torch.no_grad()
@@ -127,7 +154,7 @@ class TransformerDecoder:
         groups: dict[int, list[int]] = defaultdict(list)
         for index, history in enumerate(histories):
             groups[min(history.steps, self.context)].append(index)
-        numbers = observations.new_empty(len(histories), self.outputs)
+        numbers = returns_to_go.new_empty(len(histories), self.outputs)
         embedded = self._embed(histories, observations, actions, returns_to_go)
         for rows in groups.values():
             hidden = self._advance([histories[row] for row in rows], embedded[rows])

@@ -30,21 +30,23 @@ def _is_single_task(state: State) -> bool:
     return "embed_return.weight" in state and "embed_kind.weight" not in state
 
 
-def _is_stochastic(state: State) -> bool:
-    """Whether the head of a Decision Transformer also predicts standard deviations."""
-    return len(state["head.bias"]) == 2 * state["embed_action.weight"].shape[1]
+def _has_stochastic_form(state: State, *, stochastic: bool) -> bool:
+    """Whether the head of a Decision Transformer predicts what a dt's or an odt's does; choices look alike in both."""
+    if "normalizer.choices" in state:
+        return True
+    return (len(state["head.bias"]) == 2 * state["embed_action.weight"].shape[1]) is stochastic
 
 
 DT = PolicyImplementation(
     model=DecisionTransformer,
     make=partial(DecisionTransformer, stochastic=False),
-    owns=lambda state: _is_single_task(state) and not _is_stochastic(state),
+    owns=lambda state: _is_single_task(state) and _has_stochastic_form(state, stochastic=False),
     decoder=TransformerDecoder,
 )
 ODT = PolicyImplementation(
     model=DecisionTransformer,
     make=partial(DecisionTransformer, stochastic=True),
-    owns=lambda state: _is_single_task(state) and _is_stochastic(state),
+    owns=lambda state: _is_single_task(state) and _has_stochastic_form(state, stochastic=True),
     decoder=TransformerDecoder,
 )
 BC = PolicyImplementation(

@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
             features = network(torch.zeros(1, channels_of(shape), *shape[:2])).flatten(1).shape[1]
         self.project = nn.Linear(features, width)
 
-    def forward(self, observations: Tensor, bodies: Tensor) -> Tensor:
+    def forward(self, observations: Tensor, bodies: Tensor | None = None) -> Tensor:
         """``(batch, ..., *shape)`` uint8 -> ``(batch, ..., width)``; images have no bodies."""
         leading = observations.shape[: observations.ndim - len(self.shape)]
         projected: Tensor = self.project(self.features(observations.reshape(-1, *self.shape)))
@@ -106,3 +106,14 @@ def nature(channels: int) -> nn.Module:
 
 NETWORKS = {"impala": impala, "nature": nature}
 """Convolutional networks by name; each takes the number of channels."""
+
+
+def image_encoder_of(shape: Sequence[int], width: int, network: str) -> ImageEncoder:
+    """The encoder of one task's images.
+
+    Args:
+        shape: of one image: ``(height, width)`` for grey, ``(height, width, channels)`` for colour.
+        width: length of the output.
+        network: a name of ``NETWORKS``.
+    """
+    return ImageEncoder(shape, width, (), NETWORKS[network](channels_of(shape)))

@@ -15,7 +15,7 @@ import numpy as np
 from seqrl_cli.artifacts.disk import disk_text
 from seqrl_cli.artifacts.facts import write_dataset
 from seqrl_cli.artifacts.locate import locate
-from seqrl_cli.artifacts.sizes import Sizes, sizes_if_known
+from seqrl_cli.artifacts.sizes import Sizes, spaces_if_known
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.behaviour.policies import uniform_factory
@@ -145,7 +145,7 @@ def dry_run(request: CollectRequest, console: Console) -> None:
     accept(request.env_id, [Path.cwd()])
     _make_player(request, console.warn)
     folder = request.store.dataset(request.dataset)
-    sizes = Sizes(request.transitions, *sizes_if_known(request.env_id), counted=True)
+    sizes = Sizes(request.transitions, spaces_if_known(request.env_id), counted=True)
     facts = {
         "dataset": request.dataset,
         "environment": request.env_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.formats.minari import ID_PATTERN, MinariFacts, write_minari
 from seqrl_cli.data.formats.minari_metadata import METADATA
 from seqrl_cli.data.formats.read import read_dataset
+from seqrl_cli.data.space import BoxSpace, Space
+from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.guard import naming_failures
-from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.make import make_env, spaces_of
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 
@@ -78,7 +81,7 @@ def run(request: DatasetExportRequest, console: Console) -> DatasetExportReport:
     target = Path(planned.path)
     minari_id = planned.minari_id
     written = target / "data" / METADATA if minari_id else target
-    episodes = dataset.load_vectors() if minari_id else dataset.load_episodes(whole=True)
+    episodes = dataset.load_episodes(whole=not minari_id)
     if not request.force and written.exists():
         if not _contains(target, episodes):
             message = f"{target} does not contain the present data of {dataset.id}"
@@ -151,25 +154,33 @@ def _minari_facts(dataset: DatasetRef, minari_id: str, episodes: Episodes, conso
         "description": f"{dataset.id}, written by seqrl {__version__}.",
     }
     env_id = dataset.env_id
-    try:
-        low, high, env_spec = _environment(env_id) if env_id else _without_environment(episodes)
-    except SeqrlError as error:
-        console.warn(f"{error.message}; {minari_id} is written without its environment")
-        low, high, env_spec = _without_environment(episodes)
-    return MinariFacts(minari_id, env_spec, low, high, metadata)
+    env_spec = None
+    action: Space | None = None
+    if env_id:
+        try:
+            action, env_spec = _environment(env_id)
+        except SeqrlError as error:
+            console.warn(f"{error.message}; {minari_id} is written without its environment")
+    return MinariFacts(minari_id, env_spec, _declared(episodes, action), metadata)
 
 
-def _environment(env_id: str) -> tuple[np.ndarray, np.ndarray, str]:
-    env = make_env(env_id)
-    space = env.action_space
-    env.close()
-    assert isinstance(space, gymnasium.spaces.Box)
+def _environment(env_id: str) -> tuple[Space, str]:
+    """An environment's actions, and gymnasium's description of it."""
+    with closing(make_env(env_id)) as env:
+        action = spaces_of(env).action
     with naming_failures(env_id, "when it was described"):
-        described = gymnasium.spec(env_id.rpartition(":")[2]).to_json()
-    return space.low.astype(np.float32), space.high.astype(np.float32), described
+        return action, gymnasium.spec(env_id.rpartition(":")[2]).to_json()
 
 
-def _without_environment(episodes: Episodes) -> tuple[np.ndarray, np.ndarray, None]:
-    """Bounds that contain all actions in the data, and at least [-1, 1]."""
-    low, high = episodes.actions.min(axis=0), episodes.actions.max(axis=0)
-    return np.minimum(low, -1).astype(np.float32), np.maximum(high, 1).astype(np.float32), None
+def _declared(episodes: Episodes, action: Space | None) -> Spaces:
+    """The spaces to write: vectors without bounds, and the environment's actions, or those that the data show.
+
+    The bounds of continuous actions contain all actions in the data then, and at least [-1, 1].
+    """
+    observation = episodes.spaces.observation
+    if observation.is_vector:
+        observation = BoxSpace(observation.shape)
+    if action is None and isinstance(episodes.spaces.action, BoxSpace):
+        low, high = episodes.actions.min(axis=0), episodes.actions.max(axis=0)
+        action = BoxSpace.bounded(low.shape, "float32", np.minimum(low, -1), np.maximum(high, 1))
+    return Spaces(observation, action or episodes.spaces.action)

@@ -45,7 +45,7 @@ def dry_run(request: FinetuneRequest, console: Console) -> None:
 
 
 def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
-    """Bytes of the buffer on disk if each episode lasts to the step limit: float32 arrays and two flags per step.
+    """Bytes of the buffer on disk if each episode lasts to the step limit: its arrays and two flags per step.
 
     A buffer file is kept while a kept checkpoint needs any part of it. So the disk holds, beside the capacity, one
     outdated file (the first file is the largest) and the episodes added since the oldest checkpoint.
@@ -53,5 +53,4 @@ def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
     online = job.config.online
     since_oldest = job.config.train.keep_checkpoints * online.checkpoint_every * online.envs
     trajectories = online.capacity + max(online.capacity, online.envs) + since_oldest
-    floats_per_step = sum(environment.spaces.sizes) + 1
-    return trajectories * environment.max_episode_steps * (4 * floats_per_step + 2)
+    return trajectories * environment.max_episode_steps * (environment.spaces.stored_bytes + 4 + 2)

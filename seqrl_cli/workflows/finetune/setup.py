@@ -16,7 +16,7 @@ from seqrl_cli.artifacts.policy_family import policy_settings
 from seqrl_cli.artifacts.run_environment import observation_size_of_run
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.data.spaces import SizeMismatchError, Spaces
+from seqrl_cli.data.spaces import SizeMismatchError
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -97,10 +97,9 @@ def make_vector(
         observation_size=observation_size_of_run(store, trained),
         backend=partial(SubprocessBackend, on_warning=console.warn, timeout=job.env_timeout),
     )
-    expected = Spaces.of_vectors(trained.model.observation_dim, trained.model.action_dim)
     hint = "name the right environment: seqrl download FILE data.env_id=… --force"
     try:
-        vector.spaces.require_fit(job.env_id, expected, str(job.parent.path), hint)
+        vector.spaces.require_alike(job.env_id, trained.spaces, str(job.parent.path), hint)
     except SizeMismatchError:
         vector.close()
         raise
@@ -119,7 +118,7 @@ def make_context(
     capacity = job.config.online.capacity
     warn_of_settings(job, console.warn)
     learner = _make_learner(job, policy, console.warn)
-    offline = best_trajectories(_read_offline(store, job, policy, console), capacity) if job.from_parent else []
+    offline = best_trajectories(_read_offline(store, job, trained, console), capacity) if job.from_parent else []
     explore, evaluate = _make_collectors(job, policy, environments, console.warn)
     return FinetuneContext(
         learner=learner,
@@ -196,7 +195,7 @@ def _make_collectors(
     return explore, evaluate
 
 
-def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Console) -> list[Trajectory]:
+def _read_offline(store: RunStore, job: FinetuneJob, trained: TrainedPolicy, console: Console) -> list[Trajectory]:
     """The dataset's trajectories; the dataset is fetched or made again if it is gone.
 
     Raises:
@@ -204,10 +203,9 @@ def _read_offline(store: RunStore, job: FinetuneJob, policy: Policy, console: Co
     """
     dataset = locate(store, job.record.dataset)
     dataset.ensure(job.config.data, console)
-    episodes = dataset.load_vectors()
-    expected = Spaces.of_vectors(policy.observation_dim, policy.action_dim)
+    episodes = dataset.load_readable(images=True)
     hint = f"train again on the present data: seqrl train {dataset.id} --arch odt --force"
-    episodes.spaces.require_fit(dataset.id, expected, str(job.parent.path), hint)
+    episodes.spaces.require_fit(dataset.id, trained.spaces, str(job.parent.path), hint)
     return trajectories_of(episodes)
 
 

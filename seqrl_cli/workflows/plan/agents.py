@@ -79,6 +79,7 @@ class BeamSearchSpec:
             self.trained.tokens.discretizer,
             self.settings,
             episodes=num_envs,
+            choices=self.trained.tokens.choices,
             profile=profile,
             max_memory=self.max_memory,
             make_graph_decoder=self.make_graph_decoder,

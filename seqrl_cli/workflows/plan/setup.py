@@ -19,7 +19,6 @@ from seqrl_cli.config.plan_names import plan_name
 from seqrl_cli.config.presets import refuse_foreign_keys, validate
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.envs.vector.choice import open_backend
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
@@ -164,8 +163,7 @@ class PlanSession:
             SeqrlError: the environment has other sizes than the model, or one plan exceeds the memory limit.
         """
         hint = "name the right environment: seqrl download FILE data.env_id=… --force"
-        expected = Spaces.of_vectors(*self.trained.sizes)
-        vector.spaces.require_fit(self.env_id, expected, self.trained.record.dataset, hint)
+        vector.spaces.require_alike(self.env_id, self.trained.spaces, self.trained.record.dataset, hint)
         agent = self.agent.make(len(vector), profile)
         return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 

@@ -91,7 +91,7 @@ def _warn_of_actions(request: TrainRequest, job: TrainJob, console: Console) -> 
     bounded = isinstance(job.data, PolicyData) and (
         not has_key(config.model.arch, "policy.stochastic_tanh") or config.policy.stochastic_tanh
     )
-    episodes = job.data.episodes if isinstance(job.data, PolicyData) else dataset.load_vectors()
+    episodes = job.data.episodes if isinstance(job.data, PolicyData) else dataset.load_episodes()
     misfit = dataset.describe_misfit(episodes, within_bounds=bounded)
     if misfit is not None:
         console.warn(f"{dataset.id}: {misfit}")

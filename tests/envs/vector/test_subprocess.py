@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from seqrl_cli.data.spaces import DiscreteSpace, Space
+from seqrl_cli.data.space import DiscreteSpace, Space
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector import child as child_process

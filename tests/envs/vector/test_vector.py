@@ -5,7 +5,7 @@ import pytest
 from seqrl_cli.behaviour.collect import Part, collect
 from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.spaces import DiscreteSpace
+from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.vector import SeededVectorEnv

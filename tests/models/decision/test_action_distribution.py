@@ -2,16 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Independent, Normal, TanhTransform, TransformedDistribution
+from torch.nn import functional
 
 from seqrl_cli.models.decision.action_distribution import (
     LARGEST_ACTION,
+    Categorical,
     Gaussian,
     PointMass,
     SquashedGaussian,
     bounded_log_std,
+    draw_noise,
 )
 
 
@@ -87,3 +91,24 @@ def test_modes_and_a_point():
     point = PointMass(torch.tensor([[0.5, -0.5]]))
     assert torch.equal(point.sample(torch.randn(1, 2)), point.mode)
     assert point.squared_error(torch.tensor([[0.0, 0.5]])).tolist() == [0.625]
+
+
+def test_choices_equal_torch_distributions():
+    logits = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0))
+    chosen = torch.randint(3, (5, 7), generator=torch.Generator().manual_seed(1))
+    expected = torch.distributions.Categorical(logits=logits)
+    found = Categorical(logits)
+    torch.testing.assert_close(found.log_prob(functional.one_hot(chosen, 3).float()), expected.log_prob(chosen))
+    torch.testing.assert_close(found.entropy(torch.empty(0)), expected.entropy())
+    assert torch.equal(found.mode, functional.one_hot(logits.argmax(-1), 3).float())
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_choices_are_sampled_at_the_temperature_of_their_noise(temperature):
+    logits = torch.tensor([1.0, 0.0, -1.0])
+    rng = np.random.default_rng(0)
+    noise = np.stack([draw_noise(rng, 3, discrete=True) for _ in range(20_000)])
+    found = Categorical(logits.expand(20_000, -1)).sample(temperature * torch.from_numpy(noise))
+    assert (found.sum(-1) == 1).all()
+    torch.testing.assert_close(found.mean(0), (logits / temperature).softmax(-1), atol=0.015, rtol=0)
+    assert torch.equal(Categorical(logits).sample(torch.zeros(3)), Categorical(logits).mode)

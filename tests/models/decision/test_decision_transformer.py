@@ -90,7 +90,7 @@ def test_shorter_windows_are_the_beginnings_of_longer_ones():
 def test_a_fresh_model_tells_returns_apart_and_is_the_same_for_a_seed():
     one, two = (
         build_policy(
-            "odt", observation_dim=4, action_dim=2, width=32, n_layer=1, generator=torch.Generator().manual_seed(3)
+            "odt", observation_shape=(4,), action_dim=2, width=32, n_layer=1, generator=torch.Generator().manual_seed(3)
         ).eval()
         for _ in range(2)
     )
@@ -127,7 +127,8 @@ def test_units_stand_still_where_the_data_do():
     policy = make_policy("dt")
     observations = np.random.default_rng(0).normal(size=(100, OBSERVATION_DIM))
     observations[:, 1] = 3.0
-    policy.normalizer.fit(observations, [-1.0, -2.0], [1.0, 4.0])
+    policy.normalizer.fit_observations(observations)
+    policy.normalizer.fit_actions([-1.0, -2.0], [1.0, 4.0])
     standard = policy.normalizer.normalize_observation(torch.from_numpy(observations).float())
     torch.testing.assert_close(standard.std(dim=0, correction=0), torch.tensor([1.0, 0.0, 1.0, 1.0]))
     assert policy.normalizer.normalize_observation(torch.full((OBSERVATION_DIM,), 3.1))[1].item() == pytest.approx(
@@ -138,7 +139,7 @@ def test_units_stand_still_where_the_data_do():
 
 def test_bad_arguments_and_foreign_weights():
     with pytest.raises(SeqrlError, match="width 30 is not divisible by n_head 4"):
-        build_policy("dt", observation_dim=3, action_dim=1, width=30)
+        build_policy("dt", observation_shape=(3,), action_dim=1, width=30)
     with pytest.raises(SeqrlError, match="unknown policy 'odd'"):
         build_policy("odd")
     policy = make_policy("odt")
