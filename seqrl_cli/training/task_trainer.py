@@ -19,6 +19,7 @@ from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskW
 from seqrl_cli.training.acceleration import autocast, resolve_precision
 from seqrl_cli.training.augment import Augmentation, augment
 from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.guide import Guide
 from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
@@ -89,6 +90,7 @@ class TaskTrainer:
         train: the tasks with the episodes to train on.
         validation: the same tasks with held-out episodes, or None.
         settings: how to train.
+        guide: chooses adapters and adds losses; None for neither.
     """
 
     def __init__(
@@ -97,9 +99,11 @@ class TaskTrainer:
         train: TaskMixture,
         validation: TaskMixture | None,
         settings: TaskTrainSettings,
+        guide: Guide | None = None,
     ) -> None:
         self.model = model
         self.settings = settings
+        self.guide = guide
         self.step = 0
         self.device = device_of(model)
         self.precision = resolve_precision(settings.precision, self.device)
@@ -133,6 +137,8 @@ class TaskTrainer:
                 torch.autograd.backward(loss)
                 total += loss.detach()
                 self._metrics.count(sum(int(batch.mask.sum()) * batch.actions.shape[2] for batch in batches))
+        if self.guide and (added := self.guide.added_loss()) is not None:
+            torch.autograd.backward(added)
         rate = settings.learning_rate * settings.schedule.factor(self.step)
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.trainable_parameters.values(), settings.grad_clip)
@@ -186,6 +192,8 @@ class TaskTrainer:
         name, _, choices = batch.group
         tokens = self.model.tokens
         windows = self._windows_of(batch)
+        if self.guide:
+            self.guide.before_windows(name, windows, self.model.training)
         real = torch.from_numpy(batch.mask).to(self.device)
         allowed = tokens.allowed(choices)
         logits = self.model(name, windows)[..., allowed][real]
