@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.dropout import Dropout, keep_mask, keep_scale
+from seqrl_cli.models.parts import Part
 
 
 class Block(nn.Module):
@@ -54,6 +55,12 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
         self.dropout = Dropout(residual_dropout)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts of the block by name."""
+        own = {name: Part(name) for name in ("query", "key", "value", "projection")}
+        return {**own, "feed-forward": Part("mlp_in"), "feed-forward-output": Part("mlp_in")}
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
         """Transform ``x`` (batch, time, width); ``visible`` (time, time) is true where a query may see a key."""

@@ -20,7 +20,15 @@ from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, PointMass
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decision_transformer import TOKENS_PER_STEP, DecisionTransformer
-from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
+from seqrl_cli.models.decoding.invariant_linear import (
+    DecoderLinear,
+    MakeLinear,
+    fastest_linear,
+    joined,
+    merged,
+    merged_weight,
+)
+from seqrl_cli.models.decoding.routed_linear import EpisodeAdapters, RoutedLinear, routed
 
 Policy = DecisionTransformer | BehaviourCloning
 """A model that maps windows of steps to a distribution of actions at each step, in units of the action box."""
@@ -195,17 +203,24 @@ class TransformerDecoder:
 
 
 class PolicyLayer:
-    """A transformer block whose linear layers process the rows of all episodes together."""
+    """A transformer block whose linear layers process the rows of all episodes together.
 
-    def __init__(self, block: Block, make: MakeLinear) -> None:
+    Args:
+        block: its weights are copied.
+        make: makes linear layers.
+        episodes: which adapters the episodes use; None if all use the one that the block uses now.
+    """
+
+    def __init__(self, block: Block, make: MakeLinear, episodes: EpisodeAdapters | None = None) -> None:
+        def linear(*layers: nn.Module) -> DecoderLinear | RoutedLinear:
+            return make(*joined(*layers)) if episodes is None else routed(make, episodes, *layers)
+
         self.n_head = block.n_head
         self.norm_attention = block.norm_attention
         self.norm_mlp = block.norm_mlp
-        self.query = make(*merged(block.query))
-        self.key_value = make(*joined(block.key, block.value))
-        self.projection, self.mlp_in, self.mlp_out = (
-            make(*merged(linear)) for linear in (block.projection, block.mlp_in, block.mlp_out)
-        )
+        self.query = linear(block.query)
+        self.key_value = linear(block.key, block.value)
+        self.projection, self.mlp_in, self.mlp_out = map(linear, (block.projection, block.mlp_in, block.mlp_out))
 
     def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (episodes, heads, tokens, head_dim) of normed inputs (episodes, tokens, width)."""

@@ -20,6 +20,7 @@ from seqrl_cli.models.decision.action_tokens import Decode
 from seqrl_cli.models.decision.decoder import PolicyLayer
 from seqrl_cli.models.decision.multi_domain import BEFORE_ACTIONS, MultiDomainTransformer
 from seqrl_cli.models.decoding.invariant_linear import DecoderLinear, fastest_linear, merged
+from seqrl_cli.models.decoding.routed_linear import EpisodeAdapters, routed
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
 
@@ -40,6 +41,8 @@ class TaskHistory:
         tokens: (tokens, width) per finished step in the window, inputs of the first block.
         actions: ids (K,) of the latest action.
         current: (2, width), state and return-to-go of the step that is being decided.
+        adapter: number of the adapter that decides; -1 for none; None for the one that the model used when the
+            decoder was made.
     """
 
     name: str
@@ -50,6 +53,7 @@ class TaskHistory:
     tokens: list[Tensor] = field(default_factory=list)
     actions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     current: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
+    adapter: int | None = None
 
 
 class MultiDomainDecoder:
@@ -73,9 +77,11 @@ class MultiDomainDecoder:
         self.decode = decode
         device = model.head.weight.device
         make = fastest_linear(device)
-        self.blocks = [PolicyLayer(block, make) for block in model.blocks if isinstance(block, Block)]
-        self.head, self.embed_return, self.embed_reward = (
-            make(*merged(linear)) for linear in (model.head, model.embed_return, model.embed_reward)
+        self.adapters = EpisodeAdapters()
+        self.blocks = [PolicyLayer(block, make, self.adapters) for block in model.blocks if isinstance(block, Block)]
+        self.head = routed(make, self.adapters, model.head)
+        self.embed_return, self.embed_reward = (
+            make(*merged(linear)) for linear in (model.embed_return, model.embed_reward)
         )
         self.projects: dict[str, DecoderLinear] = {}
         self.hidden: dict[str, DecoderLinear] = {}
@@ -111,6 +117,7 @@ class MultiDomainDecoder:
             groups[len(history.tokens), history.action_dim].append(index)
         actions: dict[int, Tensor] = {}
         for rows in groups.values():
+            rows.sort(key=lambda row: self.adapters.number(histories[row].adapter))
             own = None if draws is None else torch.stack([draws[row] for row in rows])
             chosen = self._choose([histories[row] for row in rows], own)
             actions |= dict(zip(rows, chosen, strict=True))
@@ -167,6 +174,7 @@ class MultiDomainDecoder:
             draws: (episodes, K) uniform random numbers; None unless actions are sampled.
         """
         first = histories[0]
+        self.adapters.use([self.adapters.number(history.adapter) for history in histories])
         windows = [torch.cat([*history.tokens, history.current]) for history in histories]
         hidden, cache = self._encode(torch.stack(windows), [])
         kinds = self.model.kinds(first.action_dim)[BEFORE_ACTIONS:]

@@ -1,0 +1,36 @@
+"""Adapters in a decoder: one member at one linear layer, its weights copied for rows without gradients."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from seqrl_cli.models.decoding.invariant_linear import MakeLinear
+
+
+class LowRankRows:
+    """LoRA of some rows.
+
+    Args:
+        down: (rank, inputs).
+        up: (outputs, rank), scaled.
+        columns: of the layer's outputs that are changed.
+        make: makes the products.
+        on_outputs: the outputs of the layer whose multiples are added; None if multiples of its inputs are.
+    """
+
+    changes_inputs = False
+
+    def __init__(self, down: Tensor, up: Tensor, columns: slice, make: MakeLinear, on_outputs: bool = False) -> None:
+        self.down = make(down, None)
+        self.up = make(up, None)
+        self.columns = columns
+        self.on_outputs = on_outputs
+
+    def before(self, x: Tensor) -> Tensor:
+        """The inputs, unchanged."""
+        return x
+
+    def after(self, x: Tensor, y: Tensor) -> None:
+        """Add the product to the columns of ``y`` (rows, outputs)."""
+        changed = y[:, self.columns]
+        y[:, self.columns] = self.up.add_residual(changed, self.down(changed if self.on_outputs else x))
