@@ -80,11 +80,11 @@ class MultiTaskFamily:
     def ensure(self, dataset: DatasetRef, config: Config, console: Console) -> MultiTaskData:
         """See :meth:`Family.ensure`."""
         dataset.ensure(config.data, console)
-        return _load(dataset)
+        return load_tasks(dataset)
 
     def current(self, dataset: DatasetRef, config: Config, console: Console) -> MultiTaskData | None:
         """See :meth:`Family.current`."""
-        return _load(dataset) if dataset.exists else None
+        return load_tasks(dataset) if dataset.exists else None
 
     def placeholder(self, dataset: DatasetRef, config: Config, sizes: Sizes, offsets: np.ndarray) -> None:
         """See :meth:`Family.placeholder`; the sizes of several datasets are not known beforehand."""
@@ -220,7 +220,7 @@ def train_settings(config: Config) -> TaskTrainSettings:
     )
 
 
-def _load(dataset: DatasetRef) -> MultiTaskData:
+def load_tasks(dataset: DatasetRef) -> MultiTaskData:
     """The tasks of a dataset that exists.
 
     Raises:

@@ -154,9 +154,11 @@ class Contrast:
 
 
 def window_queries(model: MultiDomainTransformer, name: str, windows: TaskWindows) -> Tensor:
-    """The mean (batch, width) of the embedded states in each window, in which padding repeats the last state."""
+    """The mean (batch, width) of the embedded states in each window, without padding, which repeats a time step."""
     with torch.no_grad():
         observed = model.encoders[name](windows.observations, windows.bodies)
         kinds = torch.zeros(1, dtype=torch.int64, device=observed.device)
-        placed = model.place(observed.unsqueeze(2), kinds, windows.timesteps.unsqueeze(2))
-        return placed.squeeze(2).mean(dim=1)
+        placed = model.place(observed.unsqueeze(2), kinds, windows.timesteps.unsqueeze(2)).squeeze(2)
+        first = torch.ones_like(windows.timesteps[:, :1])
+        real = torch.cat([first, windows.timesteps.diff(dim=1).clamp(0, 1)], dim=1).unsqueeze(-1).to(placed)
+        return (placed * real).sum(dim=1) / real.sum(dim=1)

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.continual.statistics import TaskStatistics
-from seqrl_cli.models.adapters.selection import NONE
 
 
 @dataclass(frozen=True)

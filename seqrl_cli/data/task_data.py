@@ -91,6 +91,12 @@ class TaskData:
         """The task with some of its episodes; its facts stay those of all."""
         return TaskData(self.facts, self.episodes.select(indices))
 
+    def some_episodes(self, transitions: int, rng: np.random.Generator) -> TaskData:
+        """The task with random whole episodes, the fewest with at least ``transitions`` together, or all of them."""
+        order = rng.permutation(len(self.episodes))
+        enough = int(np.searchsorted(np.cumsum(self.episodes.lengths[order]), transitions)) + 1
+        return self.select(np.sort(order[:enough]))
+
 
 class TaskMixture(Sequence[TaskData]):
     """The tasks of a run; its length is the number of its windows.

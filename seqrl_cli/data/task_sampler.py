@@ -53,12 +53,14 @@ class SamplingRules:
     Attributes:
         mixing: which domains an update has.
         weights: of domains, 1 where nothing is stated.
-        episodes: probability of an episode within its task. Tasks of a domain are equally likely.
+        episodes: probability of an episode within its task.
+        tasks: probabilities of the tasks of a domain, by dataset, relative to each other; empty if they are equal.
     """
 
     mixing: Mixing = "joined"
     weights: Mapping[str, float] = field(default_factory=dict)
     episodes: EpisodeRule = "length"
+    tasks: Mapping[str, float] = field(default_factory=dict)
 
 
 class TaskSampler:
@@ -118,7 +120,7 @@ class TaskSampler:
 
     def _draw(self, indices: Sequence[int], count: int) -> list[WindowBatch]:
         """Windows of some tasks, by group."""
-        chosen = self._rng.integers(len(indices), size=count)
+        chosen = self._choose_tasks(indices, count)
         parts: dict[Group, list[tuple[TaskData, NDArray[np.int64]]]] = defaultdict(list)
         for place, index in enumerate(indices):
             wanted = int((chosen == place).sum())
@@ -126,6 +128,13 @@ class TaskSampler:
                 task = self.tasks[index]
                 parts[task.group].append((task, self._starts(index, wanted)))
         return [cut_windows(group, members, self.context) for group, members in parts.items()]
+
+    def _choose_tasks(self, indices: Sequence[int], count: int) -> NDArray[np.int64]:
+        """Places (count,) in ``indices`` of the tasks to draw from."""
+        if not self.rules.tasks:
+            return self._rng.integers(len(indices), size=count)
+        weights = np.array([self.rules.tasks[self.tasks[index].facts.dataset] for index in indices])
+        return self._rng.choice(len(indices), size=count, p=weights / weights.sum())
 
     def _starts(self, index: int, count: int) -> NDArray[np.int64]:
         """First rows (count,) of windows in a task."""

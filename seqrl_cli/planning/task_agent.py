@@ -47,7 +47,7 @@ class TaskAgent:
         """See :meth:`Agent.reset`."""
         task = self.task
         body = int(self.decoder.model.body_numbers(task.input, [task.body]))
-        history = TaskHistory(task.input, task.action_dim, task.choices, body)
+        history = TaskHistory(task.input, task.action_dim, task.choices, body, task=task.dataset)
         episode.agent_state = _TaskEpisode(task, self.target_return, history)
 
     def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:

@@ -16,4 +16,4 @@ class Guide(Protocol):
         """Called before the model sees windows of the input ``name``, in training and in validation."""
 
     def added_loss(self) -> Tensor | None:
-        """Added to the loss of each update, once its windows have passed the model; None for nothing."""
+        """Added to the loss of the windows that have just passed the model in training; None for nothing."""

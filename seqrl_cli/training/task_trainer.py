@@ -134,11 +134,11 @@ class TaskTrainer:
         for _ in range(settings.accumulate):
             for weight, batches in self.sampler.next_batches(settings.batch_size):
                 loss = weight * self._domain_loss(batches) / settings.accumulate
+                if self.guide and (added := self.guide.added_loss()) is not None:
+                    loss = loss + added / settings.accumulate
                 torch.autograd.backward(loss)
                 total += loss.detach()
                 self._metrics.count(sum(int(batch.mask.sum()) * batch.actions.shape[2] for batch in batches))
-        if self.guide and (added := self.guide.added_loss()) is not None:
-            torch.autograd.backward(added)
         rate = settings.learning_rate * settings.schedule.factor(self.step)
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.trainable_parameters.values(), settings.grad_clip)

@@ -8,7 +8,7 @@ does not depend on the other episodes, bit for bit.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -43,6 +43,10 @@ class TaskHistory:
         current: (2, width), state and return-to-go of the step that is being decided.
         adapter: number of the adapter that decides; -1 for none; None for the one that the model used when the
             decoder was made.
+        task: dataset of the task that it plays, for those who choose an adapter by it.
+        observed: (width,), the encoder's output for the current observation.
+        evidence: what those who choose an adapter remember of earlier steps.
+        chosen: adapters of all steps so far, where they are chosen.
     """
 
     name: str
@@ -54,6 +58,10 @@ class TaskHistory:
     actions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     current: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
     adapter: int | None = None
+    task: str = ""
+    observed: Tensor = field(default_factory=lambda: torch.zeros(0))
+    evidence: Tensor | None = None
+    chosen: list[int] = field(default_factory=list)
 
 
 class MultiDomainDecoder:
@@ -63,18 +71,26 @@ class MultiDomainDecoder:
         model: on its device; its weights are copied.
         context: steps of the window, the current one included.
         decode: how a continuous number is chosen.
+        choose: sets the adapters of episodes whose current states are embedded; None leaves them as they are.
 
     Raises:
         SeqrlError: the model was made for fewer steps.
     """
 
-    def __init__(self, model: MultiDomainTransformer, context: int, decode: Decode = "mean") -> None:
+    def __init__(
+        self,
+        model: MultiDomainTransformer,
+        context: int,
+        decode: Decode = "mean",
+        choose: Callable[[Sequence[TaskHistory]], None] | None = None,
+    ) -> None:
         if not 1 <= context <= model.max_context:
             message = f"a context of {context} steps was requested, but the model sees 1 to {model.max_context}"
             raise SeqrlError(message, f"set plan.max_context_transitions to {model.max_context} or less")
         self.model = model
         self.context = context
         self.decode = decode
+        self.choose = choose
         device = model.head.weight.device
         make = fastest_linear(device)
         self.adapters = EpisodeAdapters()
@@ -112,6 +128,11 @@ class MultiDomainDecoder:
             For each episode (K,) float32: numbers in [-1, 1], or the index of a discrete choice.
         """
         self._embed(histories, observations, returns_to_go)
+        if self.choose:
+            self.choose(histories)
+            for history in histories:
+                assert history.adapter is not None
+                history.chosen.append(history.adapter)
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, history in enumerate(histories):
             groups[len(history.tokens), history.action_dim].append(index)
@@ -150,7 +171,8 @@ class MultiDomainDecoder:
             when = torch.tensor([[histories[row].steps] for row in rows], device=promised.device)
             kinds = torch.arange(BEFORE_ACTIONS, device=promised.device)
             placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, when)
-            for row, tokens in zip(rows, placed, strict=True):
+            for row, features, tokens in zip(rows, observed, placed, strict=True):
+                histories[row].observed = features
                 histories[row].current = tokens
 
     def _observe(self, name: str, observations: list[Tensor], bodies: Tensor) -> Tensor:
