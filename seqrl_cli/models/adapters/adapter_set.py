@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,28 +13,11 @@ from seqrl_cli.models.adapters.linear import AdaptedLinear, Pool
 from seqrl_cli.models.adapters.make import make_adapter
 from seqrl_cli.models.adapters.prefixes import PrefixPool
 from seqrl_cli.models.adapters.selection import Current, selection
+from seqrl_cli.models.adapters.share import Share
 from seqrl_cli.models.adapters.specs import LinearSpec, PrefixSpec, PromptSpec, Spec, TokenSpec
 from seqrl_cli.models.adapters.targets import Site, find_sites
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.episode_adapters import PREFIXES
-
-
-@dataclass(frozen=True)
-class Share:
-    """How much of a model one member trains.
-
-    Attributes:
-        trainable: numbers of one member.
-        total: numbers of the model, and of one member.
-    """
-
-    trainable: int
-    total: int
-
-    @property
-    def fraction(self) -> float:
-        """Trainable numbers per number."""
-        return self.trainable / self.total
 
 
 class AdapterSet:
@@ -203,6 +185,13 @@ def attach(model: nn.Module, spec: Spec, pool: int = 1, generator: torch.Generat
     for member in range(pool):
         adapters.reset(member, generator)
     return adapters
+
+
+def base_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of a model without those of its adapters, under the names they have without."""
+    adapted = [name for name, module in model.named_modules() if isinstance(module, AdaptedLinear)]
+    foreign = (*(f"{name}.adapters." for name in adapted), f"{PREFIXES}.")
+    return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(foreign)}
 
 
 def _linear(model: nn.Module, site: Site) -> nn.Linear:

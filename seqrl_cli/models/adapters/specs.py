@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.checks import require_fractions
@@ -107,8 +108,10 @@ class PrefixSpec:
     blocks: Literal["all", "first"] = "all"
 
     def __post_init__(self) -> None:
-        """Check the number; raises SeqrlError."""
+        """Check the settings; raises SeqrlError."""
         _require_length(self.length)
+        if self.blocks not in ("all", "first"):
+            raise SeqrlError(f"a prefix cannot be in the blocks {self.blocks!r:.40}", "choose all or first")
 
 
 LinearSpec = LoRASpec | IA3Spec | HoulsbySpec
@@ -118,6 +121,47 @@ TokenSpec = PromptSpec | PrefixSpec
 """Adapters that every token of a sequence attends to."""
 
 Spec = LinearSpec | TokenSpec
+
+
+SPECS: dict[str, type[Spec]] = {spec.kind: spec for spec in (LoRASpec, IA3Spec, HoulsbySpec, PromptSpec, PrefixSpec)}
+"""By kind."""
+
+
+def spec_settings(spec: Spec) -> dict[str, Any]:
+    """A spec as JSON: its kind and its settings."""
+    return {"kind": spec.kind, **asdict(spec)}
+
+
+def spec_from(settings: Mapping[str, Any], source: object) -> Spec:
+    """The spec that :func:`spec_settings` gave.
+
+    Args:
+        settings: possibly foreign.
+        source: where they come from, for errors.
+
+    Raises:
+        SeqrlError: they describe no adapter.
+    """
+    rest = dict(settings)
+    kind = rest.pop("kind", None)
+    if kind not in SPECS:
+        raise SeqrlError(f"{source} names the adapter {str(kind)[:40]!r}", f"known are {', '.join(SPECS)}")
+    expected = {field.name: field.default for field in fields(SPECS[kind])}
+    for name, value in rest.items():
+        if name not in expected or not _fits(value, expected[name]):
+            message = f"{source} gives a {kind} adapter the setting {name}={value!r:.60}"
+            raise SeqrlError(message, "save the adapter again")
+    make: Callable[..., Spec] = SPECS[kind]
+    return make(**{name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()})
+
+
+def _fits(value: object, default: object) -> bool:
+    """Whether a value from JSON has the type of a setting's default."""
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return type(value) is type(default)
 
 
 def _require_length(length: int) -> None:
