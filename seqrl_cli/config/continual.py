@@ -32,6 +32,7 @@ class ContinualConfig(Section):
     )
     pool: int = Field(30, ge=1, description="l2m: number of adapters with a key each")
     pull: float = Field(0.5, ge=0.0, description="l2m: weight of the loss that pulls a chosen key to its windows")
+    prompt_length: int = Field(5, ge=1, description="l2p: keys and values that a prefix adds to each block")
     head: Literal["frozen", "shared"] = Field(
         "frozen", description="hide-lora: the action head of adapted steps is the backbone's, or learns with all tasks"
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.continual.inference import TaskInference
-from seqrl_cli.continual.keys import Keys
+from seqrl_cli.models.adapters.keyed_pool import KeyedPool
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.decision.multi_domain_decoder import TaskHistory
 
@@ -76,19 +76,26 @@ class InferredTask:
 
 
 class NearestKey:
-    """The adapter whose key is nearest to the window's states, as in L2M.
+    """The adapters whose keys are nearest to the window's states, as in L2M.
 
     Args:
-        keys: one per adapter.
+        keys: one per adapter, in evaluation mode.
+        allowed: (members,) bool by dataset, those that a task may use; None if all tasks may use all.
     """
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: KeyedPool, allowed: Mapping[str, Tensor] | None = None) -> None:
         self.keys = keys
+        self.allowed = allowed
 
     def choose(self, histories: Sequence[TaskHistory]) -> None:
         """See :class:`Chooser`."""
         for history in histories:
-            history.adapter = self.keys.nearest(query_of(history))
+            if self.allowed is not None and history.task not in self.allowed:
+                history.adapter = NONE
+                continue
+            own = None if self.allowed is None else self.allowed[history.task]
+            chosen = self.keys.choose(query_of(history).unsqueeze(0), own)[0]
+            history.adapter = int(chosen) if chosen.ndim == 0 else tuple(chosen.tolist())
 
 
 def query_of(history: TaskHistory) -> Tensor:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.continual.anchors import Anchor
-from seqrl_cli.continual.keys import Keys
 from seqrl_cli.models.adapters import AdapterSet
+from seqrl_cli.models.adapters.keyed_pool import KeyedPool
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskWindows
 
 
@@ -43,32 +43,37 @@ class KeyedAdapters:
         adapters: as many as keys.
         keys: learn with the adapters.
         weight: of the pull.
-        penalise_used: whether keys that earlier tasks used count less; not in the first task.
+        allowed: (members,) bool, those that the task may use; None for all.
     """
 
     def __init__(
-        self, model: MultiDomainTransformer, adapters: AdapterSet, keys: Keys, weight: float, penalise_used: bool
+        self,
+        model: MultiDomainTransformer,
+        adapters: AdapterSet,
+        keys: KeyedPool,
+        weight: float,
+        allowed: Tensor | None = None,
     ) -> None:
         self.model = model
         self.adapters = adapters
         self.keys = keys
         self.weight = weight
-        self.penalise_used = penalise_used
-        self._similarities: list[Tensor] = []
+        self.allowed = allowed
+        self._pulls: list[Tensor] = []
 
     def before_windows(self, name: str, windows: TaskWindows, training: bool) -> None:
         """See :class:`~seqrl_cli.training.guide.Guide`."""
         queries = window_queries(self.model, name, windows)
-        chosen = self.keys.choose(queries, self.penalise_used and training)
+        chosen = self.keys.choose(queries, self.allowed)
         if training:
             self.keys.count(chosen)
-            self._similarities.append(self.keys.similarities(queries)[torch.arange(len(chosen)), chosen])
+            self._pulls.append(self.keys.pull(queries, chosen))
         self.adapters.select(chosen)
 
     def added_loss(self) -> Tensor | None:
         """Minus the weighted mean cosine of windows and their keys."""
-        similarity = torch.cat(self._similarities).mean()
-        self._similarities.clear()
+        similarity = torch.stack(self._pulls).mean()
+        self._pulls.clear()
         return -self.weight * similarity
 
 

@@ -14,13 +14,13 @@ from seqrl_cli.continual.anchors import Anchor
 from seqrl_cli.continual.choosers import Chooser, FixedChoice, InferredTask, NearestKey, TrueTask
 from seqrl_cli.continual.guides import Anchored, Contrast, KeyedAdapters, OneAdapter
 from seqrl_cli.continual.inference import Known, TaskInference, train_head
-from seqrl_cli.continual.keys import Keys
 from seqrl_cli.continual.methods import Method
 from seqrl_cli.continual.protection import action_features, importance, state_features
 from seqrl_cli.continual.statistics import TaskStatistics
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.adapters import AdapterSet, LoRASpec, Spec, attach
+from seqrl_cli.models.adapters import AdapterSet, IA3Spec, LoRASpec, PrefixSpec, Spec, attach
+from seqrl_cli.models.adapters.keyed_pool import KeyedPool
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.runs.record import TaskRecord
@@ -60,9 +60,10 @@ class Learner:
         self.actions: list[ActionStatistics] = []
         generator = torch.Generator().manual_seed(settings.seed)
         self.adapters = self._attach(generator) if method.adapts else None
-        self.keys: Keys | None = None
+        self.keys: KeyedPool | None = None
         if method.members == "pool":
-            self.keys = Keys(settings.pool, model.head.in_features, generator).to(model.head.weight.device)
+            self.keys = KeyedPool(settings.pool, model.head.in_features, method.top_k, generator)
+            self.keys.to(model.head.weight.device)
             model.add_module("keys", self.keys)
 
     def _attach(self, generator: torch.Generator) -> AdapterSet:
@@ -80,8 +81,10 @@ class Learner:
         if self.adapters is None:
             return self._anchored() if self.method.penalty else None
         if self.keys is not None:
-            self.keys.begin_task()
-            return KeyedAdapters(self.model, self.adapters, self.keys, self.settings.pull, penalise_used=task > 0)
+            if task > 0:
+                self.keys.begin_task()
+            allowed = self._own_members(task) if self.settings.task_id == "oracle" else None
+            return KeyedAdapters(self.model, self.adapters, self.keys, self.settings.pull, allowed)
         member = task if self.method.members == "per-task" else 0
         if self.method.members == "per-task" and task > 0:
             self.adapters.copy_member(task - 1, task)
@@ -192,8 +195,15 @@ class Learner:
             return self._inferring()
         if choice == "keys":
             assert self.keys is not None
-            return NearestKey(self.keys)
+            own = {task.dataset: self._own_members(number) for number, task in enumerate(self.tasks)}
+            return NearestKey(self.keys, own if told else None)
         return FixedChoice(NONE if choice == "none" else 0)
+
+    def _own_members(self, task: int) -> torch.Tensor:
+        """A task's part (members,) bool of the pool, where the task is told (L2M-oracle)."""
+        each = self.settings.pool // len(self.tasks)
+        members = torch.arange(self.settings.pool, device=self.model.head.weight.device)
+        return (members >= task * each) & (members < (task + 1) * each)
 
     def _inferring(self) -> Chooser:
         known = [one for one in self.known if one.member != NONE or self.settings.none_of_these]
@@ -211,5 +221,8 @@ def adapter_spec(method: Method, settings: ContinualConfig) -> Spec:
     Raises:
         SeqrlError: the settings make none.
     """
-    assert method.learns == "lora"
-    return LoRASpec(settings.rank, settings.alpha, settings.dropout, settings.targets)
+    if method.learns == "lora":
+        return LoRASpec(settings.rank, settings.alpha, settings.dropout, settings.targets)
+    if method.learns == "ia3":
+        return IA3Spec()
+    return PrefixSpec(settings.prompt_length)

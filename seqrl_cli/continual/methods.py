@@ -28,6 +28,7 @@ class Method:
         separate: whether the penalty has an anchor per earlier task rather than one for all.
         penalty_weight: used unless the user sets another.
         replays: whether windows of earlier tasks are mixed in.
+        top_k: adapters of a pool per window.
         joint: whether all tasks are learned at once, as an upper bound.
     """
 
@@ -42,6 +43,7 @@ class Method:
     penalty_weight: float = 0.0
     replays: bool = False
     joint: bool = False
+    top_k: int = 1
 
     @property
     def adapts(self) -> bool:
@@ -78,7 +80,7 @@ _ENTRIES = (
     Method("ia3-per-task", "an IA3 per task, and play is told the task", "ia3", "per-task", "task", _IA3_RATE),
     Method("l2m", "a pool of LoRAs with keys", "lora", "pool", "keys", _LORA_RATE),
     Method("l2m-ia3", "a pool of IA3s with keys", "ia3", "pool", "keys", _IA3_RATE),
-    Method("l2p", "a pool of prefixes with keys", "prefix", "pool", "keys", _IA3_RATE),
+    Method("l2p", "a pool of prefixes with keys", "prefix", "pool", "keys", _IA3_RATE, top_k=5),
     Method("hide-lora", "a LoRA per task, and play infers the task", "lora", "per-task", "inferred", _LORA_RATE),
     Method("hide-ia3", "an IA3 per task, and play infers the task", "ia3", "per-task", "inferred", _IA3_RATE),
     Method("joint", "all weights learn all tasks at once: the upper bound", "all", joint=True),

@@ -28,7 +28,7 @@ class LearnedAgent(TaskAgent):
     """Plays one task; its decoder chooses an adapter before each action.
 
     Attributes:
-        choices: the adapters of all steps of each finished episode.
+        choices: the adapters of all steps of each finished episode; of several prompts, the nearest.
     """
 
     def __init__(self, decoder: MultiDomainDecoder, task: TaskRecord) -> None:
@@ -37,7 +37,8 @@ class LearnedAgent(TaskAgent):
 
     def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:
         """Called at the end of an episode; see :meth:`Agent.plans`."""
-        self.choices.append(episode.agent_state.history.chosen)
+        chosen = episode.agent_state.history.chosen
+        self.choices.append([one if isinstance(one, int) else one[0] for one in chosen])
         return {}
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-PARTS = ("query", "key", "value", "projection", "feed-forward", "feed-forward-output")
-"""``feed-forward`` is the first layer of the feed-forward half, ``feed-forward-output`` what comes out of it."""
+PARTS = ("query", "key", "value", "projection", "feed-forward", "feed-forward-output", "activations")
+"""``feed-forward`` is the first layer of the feed-forward half, ``feed-forward-output`` what comes out of it, and
+``activations`` what goes into the last one."""
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.adapters.linear import AdaptedLinear, Adapter, Current
-from seqrl_cli.models.adapters.low_rank import LowRank
-from seqrl_cli.models.adapters.selection import selection
-from seqrl_cli.models.adapters.specs import Spec
+from seqrl_cli.models.adapters.linear import AdaptedLinear, Pool
+from seqrl_cli.models.adapters.make import make_adapter
+from seqrl_cli.models.adapters.prefixes import PrefixPool
+from seqrl_cli.models.adapters.selection import Current, selection
+from seqrl_cli.models.adapters.share import Share
+from seqrl_cli.models.adapters.specs import LinearSpec, PrefixSpec, PromptSpec, Spec, TokenSpec
 from seqrl_cli.models.adapters.targets import Site, find_sites
-
-
-@dataclass(frozen=True)
-class Share:
-    """How much of a model one member trains.
-
-    Attributes:
-        trainable: numbers of one member.
-        total: numbers of the model, and of one member.
-    """
-
-    trainable: int
-    total: int
-
-    @property
-    def fraction(self) -> float:
-        """Trainable numbers per number."""
-        return self.trainable / self.total
+from seqrl_cli.models.block import Block
+from seqrl_cli.models.decoding.episode_adapters import PREFIXES
 
 
 class AdapterSet:
@@ -52,16 +38,39 @@ class AdapterSet:
         self.current = Current()
         self.base_size = sum(parameter.numel() for parameter in model.parameters())
         self.layers: dict[str, AdaptedLinear] = {}
-        sites = find_sites(model, spec.targets)
-        made = [_make(spec, _linear(model, site), site, pool) for site in sites]  # fails before the model changes
-        model.requires_grad_(False)
-        for site, adapter in zip(sites, made, strict=True):
+        self.prefixes: PrefixPool | None = None
+        self._hooks: list[RemovableHandle] = []
+        if isinstance(spec, PromptSpec | PrefixSpec):
+            self._attach_prefixes(spec)
+        else:
+            self._attach_layers(spec)
+
+    def _attach_layers(self, spec: LinearSpec) -> None:
+        """Put adapters around linear layers."""
+        found = [(site, _linear(self.model, site)) for site in find_sites(self.model, spec.targets)]
+        made = [make_adapter(spec, layer, site, self.pool) for site, layer in found]  # fails before the model changes
+        self.model.requires_grad_(False)
+        for (site, layer), adapter in zip(found, made, strict=True):
             if site.layer not in self.layers:
-                layer = _linear(model, site)
-                self.layers[site.layer] = AdaptedLinear(layer, self.current, pool)
-                _put(model, site.layer, self.layers[site.layer])
-                adapter.to(layer.weight.device, layer.weight.dtype)
-            self.layers[site.layer].adapters[site.target.rpartition(".")[2]] = adapter
+                self.layers[site.layer] = AdaptedLinear(layer, self.current, self.pool)
+                _put(self.model, site.layer, self.layers[site.layer])
+            own = self.layers[site.layer].adapters
+            own[site.target.rpartition(".")[2]] = adapter.to(layer.weight.device, layer.weight.dtype)
+
+    def _attach_prefixes(self, spec: TokenSpec) -> None:
+        """Put keys and values before those of the blocks, whenever the model is called."""
+        blocks = [block for block in self.model.modules() if isinstance(block, Block)]
+        if not getattr(self.model, "takes_prompts", False):
+            message = f"a {type(self.model).__name__} cannot be adapted by a {spec.kind}"
+            raise SeqrlError(message, "choose lora or ia3, or a dt, odt or mddt")
+        self.model.requires_grad_(False)
+        self.prefixes = prefixes = PrefixPool(spec, blocks, self.current, self.pool)
+        weight = blocks[0].query.weight
+        self.model.add_module(PREFIXES, prefixes.to(weight.device, weight.dtype))
+        self._hooks = [
+            self.model.register_forward_pre_hook(lambda *_: prefixes.install()),
+            self.model.register_forward_hook(lambda *_: prefixes.clear(), always_call=True),
+        ]
 
     def reset(self, member: int, generator: torch.Generator | None = None) -> None:
         """Initialise a member such that it changes nothing."""
@@ -72,8 +81,9 @@ class AdapterSet:
         """Choose what the model's next passes use.
 
         Args:
-            choice: a member for the whole batch; (batch,) int64 for a member per sample, where -1 is none; or None for
-                no adapter, which makes the model the base model, bit for bit.
+            choice: a member for the whole batch; (batch,) int64 for a member per sample, where -1 is none; (batch, k)
+                for prompts and prefixes of k members one after the other; or None for no adapter, which makes the
+                model the base model, bit for bit.
         """
         self.current.selection = selection(choice, self.pool)
 
@@ -124,7 +134,14 @@ class AdapterSet:
 
     @torch.no_grad()
     def merge(self, member: int) -> None:
-        """Put a member into the model's own weights, and remove all adapters."""
+        """Put a member into the model's own weights, and remove all adapters.
+
+        Raises:
+            SeqrlError: no linear layer is equivalent to such an adapter.
+        """
+        if not self.spec.mergeable:
+            message = f"a {self.spec.kind} adapter cannot be merged into a model's weights"
+            raise SeqrlError(message, "use it unmerged, or choose lora or ia3")
         for layer in self.layers.values():
             weight, bias = layer.merged(member)
             layer.weight.copy_(weight)
@@ -137,8 +154,14 @@ class AdapterSet:
         self.select(None)
         for name, layer in self.layers.items():
             _put(self.model, name, layer.plain())
+        for hook in self._hooks:
+            hook.remove()
+        if self.prefixes is not None:
+            delattr(self.model, PREFIXES)
 
-    def _adapters(self) -> Iterator[tuple[str, Adapter]]:
+    def _adapters(self) -> Iterator[tuple[str, Pool]]:
+        if self.prefixes is not None:
+            yield "prefixes", self.prefixes.source
         for name, layer in self.layers.items():
             for target, adapter in layer.named_adapters().items():
                 yield f"{name}.{target}", adapter
@@ -164,16 +187,11 @@ def attach(model: nn.Module, spec: Spec, pool: int = 1, generator: torch.Generat
     return adapters
 
 
-def _make(spec: Spec, layer: nn.Linear, site: Site, pool: int) -> LowRank:
-    """The adapters of all members at one place."""
-    on_outputs = site.target == "feed-forward-output"
-    inputs = layer.out_features if on_outputs else layer.in_features
-    largest = min(inputs, site.span[1] - site.span[0])
-    if spec.rank > largest:
-        message = f"an adapter of rank {spec.rank} is larger than {site.layer}, whose rank is at most {largest}"
-        raise SeqrlError(message, f"choose a rank of {largest} or less")
-    scale = spec.alpha / spec.rank
-    return LowRank(inputs, site.span, layer.out_features, spec.rank, scale, spec.dropout, pool, on_outputs)
+def base_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of a model without those of its adapters, under the names they have without."""
+    adapted = [name for name, module in model.named_modules() if isinstance(module, AdaptedLinear)]
+    foreign = (*(f"{name}.adapters." for name in adapted), f"{PREFIXES}.")
+    return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(foreign)}
 
 
 def _linear(model: nn.Module, site: Site) -> nn.Linear:

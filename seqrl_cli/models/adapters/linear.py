@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.models.adapters.selection import Selection
+from seqrl_cli.models.adapters.selection import Current, Selection
 from seqrl_cli.models.decoding.invariant_linear import MakeLinear
 from seqrl_cli.models.decoding.routed_linear import RowAdapter
 
 
-class Adapter(Protocol):
-    """Changes the inputs or the outputs of a linear layer, for the members of a pool.
+class Pool(Protocol):
+    """Parameters of the members of a pool.
 
     Attributes:
         tensors: names of its ``nn.ParameterList``, each with one parameter per member.
@@ -24,7 +23,11 @@ class Adapter(Protocol):
     tensors: Sequence[str]
 
     def reset(self, member: int, generator: torch.Generator | None) -> None:
-        """Initialise a member such that it changes nothing."""
+        """Initialise a member."""
+
+
+class Adapter(Pool, Protocol):
+    """Changes the inputs or the outputs of a linear layer; a new member changes nothing."""
 
     def before(self, x: Tensor, selected: Selection) -> Tensor:
         """The changed inputs (batch, ..., inputs)."""
@@ -37,13 +40,6 @@ class Adapter(Protocol):
 
     def rows(self, member: int, make: MakeLinear, first: int) -> RowAdapter:
         """A member for a decoder, in which the layer's outputs begin at ``first``."""
-
-
-@dataclass
-class Current:
-    """What all adapted layers of a model use now; None for no adapter."""
-
-    selection: Selection | None = None
 
 
 class AdaptedLinear(nn.Linear):
@@ -117,8 +113,4 @@ class AdaptedLinear(nn.Linear):
 
     def selected_member(self) -> int | None:
         """The member that is in use for every sample; None for none."""
-        selected = self.current.selection
-        if selected is None:
-            return None
-        assert selected.slots is None, "one member must be selected for all samples"
-        return selected.members[0]
+        return self.current.only_member()

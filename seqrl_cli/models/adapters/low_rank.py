@@ -65,10 +65,10 @@ class LowRank(nn.Module):
 
     def after(self, x: Tensor, y: Tensor, selected: Selection) -> Tensor:
         """The adapted outputs (batch, ..., outputs), given the layer's inputs and outputs."""
-        hidden = functional.linear(self.dropout(y if self.on_outputs else x), _joined(self.down, selected.members, 0))
+        hidden = functional.linear(self.dropout(y if self.on_outputs else x), joined(self.down, selected.members, 0))
         if selected.slots is not None:
             hidden = hidden * per_sample(selected.chosen(self.rank), hidden)
-        added = functional.linear(hidden, _joined(self.up, selected.members, 1)) * self.scale
+        added = functional.linear(hidden, joined(self.up, selected.members, 1)) * self.scale
         return y + (functional.pad(added, self.padding) if any(self.padding) else added)
 
     def merged(self, weight: Tensor, bias: Tensor | None, member: int) -> tuple[Tensor, Tensor | None]:
@@ -85,6 +85,7 @@ class LowRank(nn.Module):
         return LowRankRows(self.down[member], self.scale * self.up[member], columns, make, self.on_outputs)
 
 
-def _joined(matrices: nn.ParameterList, members: Sequence[int], dim: int) -> Tensor:
+def joined(matrices: nn.ParameterList, members: Sequence[int], dim: int) -> Tensor:
+    """The matrices of some members side by side."""
     chosen = [matrices[member] for member in members]
     return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim)

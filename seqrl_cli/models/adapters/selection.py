@@ -20,8 +20,8 @@ class Selection:
 
     Attributes:
         members: numbers of the members in use, increasing.
-        slots: (batch,) int64, 1 + the index of the sample's member in ``members``, and 0 for none; None if the
-            whole batch uses the only member.
+        slots: (batch,) int64, 1 + the index of the sample's member in ``members``, and 0 for none; (batch, k) if
+            samples use several; None if the whole batch uses the only member.
     """
 
     members: tuple[int, ...]
@@ -29,16 +29,31 @@ class Selection:
 
     def chosen(self, width: int) -> Tensor:
         """(batch, members * width) zeros and ones: ``width`` ones in a sample's row, at its member."""
-        assert self.slots is not None
+        assert self.slots is not None and self.slots.dim() == 1, "one member per sample"
         numbers = torch.arange(1, len(self.members) + 1, device=self.slots.device)
         return (self.slots.unsqueeze(1) == numbers).repeat_interleave(width, dim=1)
+
+
+@dataclass
+class Current:
+    """What all adapters of a model use now; None for no adapter."""
+
+    selection: Selection | None = None
+
+    def only_member(self) -> int | None:
+        """The member that is in use for every sample; None for none."""
+        if self.selection is None:
+            return None
+        assert self.selection.slots is None, "one member must be selected for all samples"
+        return self.selection.members[0]
 
 
 def selection(choice: int | Tensor | None, pool: int) -> Selection | None:
     """The selection that a choice stands for; None where no sample uses a member.
 
     Args:
-        choice: one member for the whole batch, or (batch,) members, -1 for none; None for none at all.
+        choice: one member for the whole batch, (batch,) members, -1 for none, or (batch, k); None for
+            none at all.
         pool: number of members.
     """
     if choice is None or (isinstance(choice, int) and choice == NONE):

@@ -92,6 +92,8 @@ class MultiDomainTransformer(nn.Module):
         SeqrlError: the arguments make no model.
     """
 
+    takes_prompts = True
+
     def __init__(
         self,
         *,

@@ -13,19 +13,18 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision.action_tokens import Decode
 from seqrl_cli.models.decision.decoder import PolicyLayer
 from seqrl_cli.models.decision.multi_domain import BEFORE_ACTIONS, MultiDomainTransformer
+from seqrl_cli.models.decoding.episode_adapters import EpisodeAdapters, KeysValues, Members
 from seqrl_cli.models.decoding.invariant_linear import DecoderLinear, fastest_linear, merged
-from seqrl_cli.models.decoding.routed_linear import EpisodeAdapters, routed
+from seqrl_cli.models.decoding.routed_linear import routed
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
-
-Cache = list[tuple[Tensor, Tensor]]
-"""Keys and values (episodes, heads, tokens, head_dim) of each block."""
 
 
 @dataclass
@@ -41,8 +40,8 @@ class TaskHistory:
         tokens: (tokens, width) per finished step in the window, inputs of the first block.
         actions: ids (K,) of the latest action.
         current: (2, width), state and return-to-go of the step that is being decided.
-        adapter: number of the adapter that decides; -1 for none; None for the one that the model used when the
-            decoder was made.
+        adapter: number of the adapter that decides, or of several prompts; -1 for none; None for the one that the
+            model used when the decoder was made.
         task: dataset of the task that it plays, for those who choose an adapter by it.
         observed: (width,), the encoder's output for the current observation.
         evidence: what those who choose an adapter remember of earlier steps.
@@ -57,11 +56,11 @@ class TaskHistory:
     tokens: list[Tensor] = field(default_factory=list)
     actions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     current: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
-    adapter: int | None = None
+    adapter: int | Members | None = None
     task: str = ""
     observed: Tensor = field(default_factory=lambda: torch.zeros(0))
     evidence: Tensor | None = None
-    chosen: list[int] = field(default_factory=list)
+    chosen: list[int | Members] = field(default_factory=list)
 
 
 class MultiDomainDecoder:
@@ -93,7 +92,7 @@ class MultiDomainDecoder:
         self.choose = choose
         device = model.head.weight.device
         make = fastest_linear(device)
-        self.adapters = EpisodeAdapters()
+        self.adapters = EpisodeAdapters(model)
         self.blocks = [PolicyLayer(block, make, self.adapters) for block in model.blocks if isinstance(block, Block)]
         self.head = routed(make, self.adapters, model.head)
         self.embed_return, self.embed_reward = (
@@ -133,12 +132,15 @@ class MultiDomainDecoder:
             for history in histories:
                 assert history.adapter is not None
                 history.chosen.append(history.adapter)
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        members = [self.adapters.members(history.adapter) for history in histories]
+        groups: dict[tuple[int, int, bool], list[int]] = defaultdict(list)
         for index, history in enumerate(histories):
-            groups[len(history.tokens), history.action_dim].append(index)
+            prefixed = self.adapters.prefixed(members[index])
+            groups[len(history.tokens), history.action_dim, prefixed].append(index)
         actions: dict[int, Tensor] = {}
         for rows in groups.values():
-            rows.sort(key=lambda row: self.adapters.number(histories[row].adapter))
+            rows.sort(key=lambda row: members[row])
+            self.adapters.use([members[row] for row in rows])
             own = None if draws is None else torch.stack([draws[row] for row in rows])
             chosen = self._choose([histories[row] for row in rows], own)
             actions |= dict(zip(rows, chosen, strict=True))
@@ -196,9 +198,9 @@ class MultiDomainDecoder:
             draws: (episodes, K) uniform random numbers; None unless actions are sampled.
         """
         first = histories[0]
-        self.adapters.use([self.adapters.number(history.adapter) for history in histories])
         windows = [torch.cat([*history.tokens, history.current]) for history in histories]
-        hidden, cache = self._encode(torch.stack(windows), [])
+        prefixes = self.adapters.prefixes([self.adapters.members(history.adapter) for history in histories])
+        hidden, cache = self._encode(torch.stack(windows), prefixes)
         kinds = self.model.kinds(first.action_dim)[BEFORE_ACTIONS:]
         now = torch.tensor([[history.steps] for history in histories], device=hidden.device)
         ids: list[Tensor] = []
@@ -232,16 +234,16 @@ class MultiDomainDecoder:
             ids = torch.where(discrete, ids, tokens.encode(means))
         return ids, values
 
-    def _encode(self, x: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def _encode(self, x: Tensor, cache: KeysValues) -> tuple[Tensor, KeysValues]:
         """The last block's output at the last token, and the keys and values of all tokens so far by block.
 
         Args:
-            x: (episodes, new tokens, width); a single one if there is a cache.
-            cache: of the tokens before.
+            x: (episodes, new tokens, width); a single one if tokens came before.
+            cache: of the tokens before, or of prefixes.
         """
         length = x.shape[1]
         hidden = torch.full((length, length), -torch.inf, device=x.device).triu(1) if length > 1 else None
-        grown: Cache = []
+        grown: KeysValues = []
         for number, block in enumerate(self.blocks):
             normed = block.norm_attention(x)
             key, value = block.keys_and_values(normed)
@@ -250,7 +252,8 @@ class MultiDomainDecoder:
             grown.append((key, value))
             if number == len(self.blocks) - 1:  # only the last token predicts
                 x, normed, hidden = x[:, -1:], normed[:, -1:], None
-            x = block(x, normed, key, value, hidden)
+            before = key.shape[2] - length
+            x = block(x, normed, key, value, functional.pad(hidden, (before, 0)) if hidden is not None else None)
         return x[:, -1], grown
 
 

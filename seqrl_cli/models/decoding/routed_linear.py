@@ -7,12 +7,12 @@ rows without an adapter are computed as if the decoder had none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from seqrl_cli.models.decoding.episode_adapters import EpisodeAdapters
 from seqrl_cli.models.decoding.invariant_linear import DecoderLinear, MakeLinear, merged
 
 
@@ -40,40 +40,6 @@ class Adaptable(Protocol):
 
     def row_adapters(self, make: MakeLinear, first: int) -> dict[int, list[RowAdapter]]:
         """The adapters of each member, for outputs of which the layer's own begin at ``first``."""
-
-
-class EpisodeAdapters:
-    """Which episodes of a batch use which member of a pool; what all layers of a decoder look up.
-
-    Attributes:
-        default: the member of episodes that name none; None for no adapter.
-    """
-
-    def __init__(self) -> None:
-        self.default: int | None = None
-        self._runs: list[tuple[int, int, int]] = []
-        self._episodes = 0
-
-    def number(self, member: int | None) -> int:
-        """The member that an episode uses, -1 for no adapter, given what it names; None for the default."""
-        default = -1 if self.default is None else self.default
-        return default if member is None else member
-
-    def use(self, members: Sequence[int]) -> None:
-        """Say which member each episode of the next passes uses, -1 for none; equal ones must be neighbours."""
-        self._episodes = len(members)
-        self._runs = []
-        start = 0
-        for member, run in groupby(members):
-            end = start + len(list(run))
-            if member >= 0:
-                self._runs.append((member, start, end))
-            start = end
-
-    def rows(self, count: int) -> list[tuple[int, slice]]:
-        """The members in use and their rows, of ``count`` rows that belong to the episodes in equal shares."""
-        each = count // self._episodes if self._episodes else 0
-        return [(member, slice(start * each, end * each)) for member, start, end in self._runs]
 
 
 class RoutedLinear:
@@ -136,7 +102,7 @@ def routed(make: MakeLinear, episodes: EpisodeAdapters, *layers: nn.Module) -> D
     for layer in layers:
         weight, bias = layer.base_weights() if isinstance(layer, Adaptable) else merged(layer)
         if isinstance(layer, Adaptable):
-            episodes.default = layer.selected_member()
+            episodes.set_default(layer.selected_member())
             for member, own in layer.row_adapters(make, first).items():
                 adapters.setdefault(member, []).extend(own)
         weights.append(weight)

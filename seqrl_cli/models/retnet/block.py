@@ -88,8 +88,9 @@ class RetentionBlock(nn.Module):
         ends = list(accumulate(self.sizes, initial=0))
         spans = zip(("query", "key", "value"), pairwise(ends), strict=False)
         own = {name: Part("qkvg", span) for name, span in spans}
-        others = {"projection": "projection", "feed-forward": "mlp_in", "feed-forward-output": "mlp_in"}
-        return own | {name: Part(layer) for name, layer in others.items()}
+        first, last = Part("mlp_in"), Part("mlp_out")
+        own |= {"projection": Part("projection"), "activations": last}
+        return own | {"feed-forward": first, "feed-forward-output": first}
 
     def forward(
         self, x: Tensor, factors: PositionFactors, state: Tensor | None, mode: str, chunk_size: int
