@@ -19,7 +19,7 @@ ROOMS = [
     {"cli", "api"},
     {"workflows"},
     {"reports", "render", "interop"},
-    {"online"},
+    {"online", "continual"},
     {"planning"},
     {"artifacts"},
     {"training"},

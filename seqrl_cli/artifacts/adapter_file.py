@@ -83,7 +83,7 @@ class SavedAdapter:
 
 def base_hash(model: nn.Module) -> str:
     """The hash of a model's own weights and buffers, whether it has adapters or not."""
-    return _hash(base_weights(model))
+    return tensors_hash(base_weights(model))
 
 
 def write_adapter(path: Path, adapters: AdapterSet, base: BaseModel, extra: Mapping[str, Tensor] | None = None) -> None:
@@ -105,7 +105,7 @@ def write_adapter(path: Path, adapters: AdapterSet, base: BaseModel, extra: Mapp
         "spec": spec_settings(adapters.spec),
         "pool": adapters.pool,
         "base": asdict(base),
-        "tensors_sha256": _hash(tensors),
+        "tensors_sha256": tensors_hash(tensors),
     }
     write_bytes_atomic(path, save(tensors, {_KEY: json.dumps(facts)}))
 
@@ -130,7 +130,7 @@ def read_adapter(path: Path) -> SavedAdapter:
         raise SeqrlError(f"{path} contains no adapter of seqrl", hint)
     if (version := _entry(path, facts, "schema_version", int)) > SCHEMA_VERSION:
         raise SeqrlError(f"{path} has schema version {version}, newer than {SCHEMA_VERSION}", "upgrade seqrl")
-    if _entry(path, facts, "tensors_sha256", str) != _hash(tensors):
+    if _entry(path, facts, "tensors_sha256", str) != tensors_hash(tensors):
         raise _damaged(path, "does not match its own hash")
     base = _entry(path, facts, "base", dict)
     return SavedAdapter(
@@ -143,13 +143,13 @@ def read_adapter(path: Path) -> SavedAdapter:
     )
 
 
-def _hash(tensors: Mapping[str, Tensor]) -> str:
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
     """A hash of names, types, shapes and numbers, whatever their order and device."""
     known = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        known.update(tensor.flatten().view(torch.uint8).numpy())
+        known.update(tensor.flatten().view(torch.uint8).numpy().data)
     return known.hexdigest()
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 
 from seqrl_cli.continual.choosers import Chooser
+from seqrl_cli.continual.run_files import TaskScore
 from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
@@ -18,7 +19,6 @@ from seqrl_cli.models.decision.multi_domain_decoder import Decode, MultiDomainDe
 from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout, play_together
 from seqrl_cli.planning.task_agent import TaskAgent
 from seqrl_cli.runs.record import TaskRecord
-from seqrl_cli.runs.stages import TaskScore
 
 PURPOSE = 7
 """Random numbers of these episodes' agents, apart from those of ``seqrl plan``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ def importance(
     def losses() -> Iterator[Callable[[], Tensor]]:
         for row in range(count):
             one = TaskWindows(**{key: value[row : row + 1] for key, value in vars(windows).items()})
-            yield lambda one=one, row=row: _loss(model, name, one, real[row : row + 1], task.facts.choices)
+            yield partial(_loss, model, name, one, real[row : row + 1], task.facts.choices)
 
     return fisher_information(parameters, losses())
 

@@ -14,13 +14,13 @@ from seqrl_cli.continual.guides import Contrast
 from seqrl_cli.continual.learned import learned_tensors, restore_learned
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.play import play_tasks
+from seqrl_cli.continual.run_files import Evaluation, StageFolder, write_evaluation
 from seqrl_cli.continual.tensor_file import read_tensors, write_tensors
 from seqrl_cli.data.task_data import TaskData, TaskMixture
 from seqrl_cli.data.task_sampler import SamplingRules
 from seqrl_cli.data.windows import split_episodes
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.record import TaskRecord
-from seqrl_cli.runs.stages import Evaluation, StageFolder, write_evaluation
 from seqrl_cli.tracking.sinks import JsonlSink, Sink
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.rates import RateSchedule
@@ -105,6 +105,8 @@ def evaluate_stage(
     """Play all tasks and write ``evaluation.json``."""
     started = time.perf_counter()
     settings = learner.settings
+    if learner.adapters:
+        learner.adapters.select(None)  # the chooser says which
     members = {task.dataset: number for number, task in enumerate(learner.tasks)}
     scores = play_tasks(
         learner.model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from seqrl_cli.artifacts.adapter_file import tensors_hash
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_bytes_atomic
 from seqrl_cli.files.regular import read_bytes
@@ -19,7 +19,7 @@ from seqrl_cli.training.checkpoints import MAX_TENSOR_BYTES
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a safetensors file whose metadata has the hash of its tensors."""
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes_atomic(path, save(dense, {"sha256": tensors_sha256(dense)}))
+    write_bytes_atomic(path, save(dense, {"sha256": tensors_hash(dense)}))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -35,16 +35,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             stated = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError, ValueError) as error:
         raise SeqrlError(f"{path} is missing or damaged", hint) from error
-    if stated != tensors_sha256(tensors):
+    if stated != tensors_hash(tensors):
         raise SeqrlError(f"{path} is damaged: its tensors do not match their hash", hint)
     return tensors
-
-
-def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
-    """A hash of names, types, shapes and bits."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqrl_cli.continual.metrics import ContinualScores, continual_scores
-from seqrl_cli.runs.stages import ContinualFolder, ContinualRecord, Evaluation, read_evaluation, success_matrix
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, Evaluation, read_evaluation, success_matrix
 
 
 @dataclass(frozen=True)

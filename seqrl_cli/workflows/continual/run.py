@@ -11,6 +11,7 @@ from seqrl_cli.console import Console, counted
 from seqrl_cli.continual.learned import learned_tensors
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.play import open_tasks
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, StageFolder, write_record
 from seqrl_cli.continual.stage import Arena, evaluate_stage, learn_stage, restore_stage
 from seqrl_cli.continual.tensor_file import write_tensors
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
@@ -18,7 +19,6 @@ from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.runs.lock import locked
-from seqrl_cli.runs.stages import ContinualFolder, ContinualRecord, StageFolder, write_record
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
 from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, resolve
 
@@ -86,7 +86,6 @@ def _learn_all(job: ContinualJob, stages: list[StageFolder], console: Console) -
                 _evaluate(learner, stage, arena, console)
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
     return write_record(job.folder, record.model_copy(update={"status": "finished"}))
-
 
 
 def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int, console: Console) -> None:

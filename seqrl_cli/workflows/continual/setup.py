@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from pydantic import ValidationError
 
+from seqrl_cli.artifacts.adapter_file import base_hash
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.locate import find_stored, locate
@@ -20,14 +21,13 @@ from seqrl_cli.config.overrides import hint_of, sentence
 from seqrl_cli.console import Console
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.methods import Method, method_named
-from seqrl_cli.continual.tensor_file import tensors_sha256
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.record import TaskRecord, now
-from seqrl_cli.runs.stages import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.runs.store import RunStore
 
 
@@ -119,7 +119,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
         suite=dataset.suite or dataset.id,
         tasks=tuple(task.facts for task in data),
         base=request.store.name_of(saved.folder.path),
-        base_sha256=tensors_sha256(base.model.state_dict()),
+        base_sha256=base_hash(base.model),
         base_tasks=saved.record.tasks,
         settings=settings,
         status="running",
@@ -142,9 +142,9 @@ def check_task(model: MultiDomainTransformer, task: TaskRecord, run: str) -> Non
     if task.input not in model.encoders:
         known = ", ".join(model.encoders)
         raise SeqrlError(f"{task.dataset} is of the domain {task.input}, but {run} reads {known}", hint)
-    encoder = model.encoders[task.input]
-    if task.body not in encoder.bodies:
-        known = ", ".join(encoder.bodies)
+    bodies = model.bodies(task.input)
+    if task.body not in bodies:
+        known = ", ".join(bodies)
         raise SeqrlError(f"{task.dataset} observes {task.body}, but {run} knows {known}", hint)
     if task.choices is None and task.action_dim > model.max_action_dim:
         numbers = f"{task.action_dim} numbers per action, but {run} predicts {model.max_action_dim} at most"

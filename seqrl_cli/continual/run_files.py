@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import SeqrlError
@@ -26,6 +26,8 @@ from seqrl_cli.files.json_text import read_json
 from seqrl_cli.runs.record import Status, TaskRecord, now, refuse_newer_schema, versions
 
 SCHEMA_VERSION = 1
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class TaskScore(BaseModel):
@@ -166,7 +168,7 @@ def write_record(folder: ContinualFolder, record: ContinualRecord) -> ContinualR
 
 def read_record(folder: ContinualFolder) -> ContinualRecord:
     """Read continual.json; raises SeqrlError if it is missing, damaged or of a newer schema."""
-    return ContinualRecord.model_validate(_read(folder.record, "continual run"))
+    return _read(folder.record, ContinualRecord)
 
 
 def write_evaluation(stage: StageFolder, evaluation: Evaluation) -> None:
@@ -176,7 +178,7 @@ def write_evaluation(stage: StageFolder, evaluation: Evaluation) -> None:
 
 def read_evaluation(stage: StageFolder) -> Evaluation:
     """Read what was measured after a stage; raises SeqrlError if it is missing or damaged."""
-    return Evaluation.model_validate(_read(stage.evaluation, "evaluation"))
+    return _read(stage.evaluation, Evaluation)
 
 
 def success_matrix(evaluations: list[Evaluation], *, at_end: bool = False) -> NDArray[np.float64]:
@@ -189,15 +191,14 @@ def success_matrix(evaluations: list[Evaluation], *, at_end: bool = False) -> ND
     return np.array([[value(score) for score in one.tasks] for one in evaluations])
 
 
-def _read(path: Path, what: str) -> dict[str, Any]:
-    """The checked values of a JSON file."""
-    models = {"continual run": ContinualRecord, "evaluation": Evaluation}
+def _read(path: Path, model: type[Content]) -> Content:
+    """A JSON file's checked content."""
     hint = "`seqrl continual` with --force starts over"
     try:
         values = read_json(path)
         refuse_newer_schema(path, values, SCHEMA_VERSION)
-        return models[what].model_validate(values).model_dump()
+        return model.model_validate(values)
     except FileNotFoundError as error:
-        raise SeqrlError(f"{path.parent} is not a finished {what}: it has no {path.name}", hint) from error
-    except (OSError, ValueError, ValidationError) as error:
+        raise SeqrlError(f"there is no {path}: nothing was measured or learned there", hint) from error
+    except (OSError, ValueError) as error:  # not JSON, or not of this form
         raise SeqrlError(f"{path} is damaged", hint) from error
