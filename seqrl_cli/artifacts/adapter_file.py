@@ -149,7 +149,7 @@ def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         known.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        known.update(tensor.flatten().view(torch.uint8).numpy().data)
+        known.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return known.hexdigest()
 
 

@@ -89,7 +89,7 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
         self.dropout = Dropout(residual_dropout)
-        self.prefix: Prefix | None = None
+        self.prefix: Callable[[], Prefix | None] | None = None  # asked in each pass
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -138,8 +138,8 @@ class Block(nn.Module):
 
     def _attention(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
         """What queries (batch, heads, queries, head_dim) gather, heads concatenated: (batch, queries, width)."""
-        if self.prefix is not None:
-            key, value, visible = self.prefix.before(key, value, visible)
+        if self.prefix is not None and (prefix := self.prefix()) is not None:
+            key, value, visible = prefix.before(key, value, visible)
         dropout = self.attention_dropout if self.training else 0.0
         return masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.adapters.linear import AdaptedLinear, Pool
@@ -39,7 +38,6 @@ class AdapterSet:
         self.base_size = sum(parameter.numel() for parameter in model.parameters())
         self.layers: dict[str, AdaptedLinear] = {}
         self.prefixes: PrefixPool | None = None
-        self._hooks: list[RemovableHandle] = []
         if isinstance(spec, PromptSpec | PrefixSpec):
             self._attach_prefixes(spec)
         else:
@@ -58,7 +56,7 @@ class AdapterSet:
             own[site.target.rpartition(".")[2]] = adapter.to(layer.weight.device, layer.weight.dtype)
 
     def _attach_prefixes(self, spec: TokenSpec) -> None:
-        """Put keys and values before those of the blocks, whenever the model is called."""
+        """Put keys and values before those of the blocks."""
         blocks = [block for block in self.model.modules() if isinstance(block, Block)]
         if not getattr(self.model, "takes_prompts", False):
             message = f"a {type(self.model).__name__} cannot be adapted by a {spec.kind}"
@@ -67,10 +65,7 @@ class AdapterSet:
         self.prefixes = prefixes = PrefixPool(spec, blocks, self.current, self.pool)
         weight = blocks[0].query.weight
         self.model.add_module(PREFIXES, prefixes.to(weight.device, weight.dtype))
-        self._hooks = [
-            self.model.register_forward_pre_hook(lambda *_: prefixes.install()),
-            self.model.register_forward_hook(lambda *_: prefixes.clear(), always_call=True),
-        ]
+        prefixes.install()
 
     def reset(self, member: int, generator: torch.Generator | None = None) -> None:
         """Initialise a member such that it changes nothing."""
@@ -154,9 +149,8 @@ class AdapterSet:
         self.select(None)
         for name, layer in self.layers.items():
             _put(self.model, name, layer.plain())
-        for hook in self._hooks:
-            hook.remove()
         if self.prefixes is not None:
+            self.prefixes.remove()
             delattr(self.model, PREFIXES)
 
     def _adapters(self) -> Iterator[tuple[str, Pool]]:

@@ -7,6 +7,7 @@ They are computed once per pass, and a prompt becomes a prefix.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from seqrl_cli.models.adapters.selection import Current, Selection
 from seqrl_cli.models.adapters.specs import PrefixSpec, PromptSpec, TokenSpec
 from seqrl_cli.models.block import Block, Prefix
+from seqrl_cli.models.decoding.episode_adapters import KeysValues
 
 
 class Prompts(nn.Module):
@@ -35,7 +37,7 @@ class Prompts(nn.Module):
         """Draw a member uniformly from [-1, 1], like the normed embeddings beside it in size."""
         nn.init.uniform_(self.tokens[member], -1, 1, generator=generator)
 
-    def keys_values(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> list[tuple[Tensor, Tensor]]:
+    def keys_values(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> KeysValues:
         """Keys and values (rows, heads, tokens, head_dim) of each block, for rows of members one after the other."""
         x = torch.stack([torch.cat([self.tokens[member] for member in row]) for row in members])
         causal = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
@@ -81,7 +83,7 @@ class Prefixes(nn.Module):
             else:
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
-    def keys_values(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> list[tuple[Tensor, Tensor]]:
+    def keys_values(self, blocks: Sequence[Block], members: Sequence[Sequence[int]]) -> KeysValues:
         """Keys and values (rows, heads, tokens, head_dim) of each block, for rows of members one after the other."""
         tables = [torch.cat([self._table(member) for member in row], dim=2) for row in members]
         found = torch.stack(tables, dim=2).unflatten(-1, (self.n_head, -1)).transpose(3, 4)
@@ -115,17 +117,16 @@ class PrefixPool(nn.Module):
         )
         self._blocks = tuple(blocks)  # a list would make them sub-modules
         self._current = current
+        self._computing = False
+        self._found: list[Prefix] = []
 
     def install(self) -> None:
-        """Give each block its keys and values for the next pass."""
-        self.clear()
-        selected = self._current.selection
-        if selected is not None:
-            for block, prefix in zip(self._blocks, self._prefixes(selected), strict=True):
-                block.prefix = prefix
+        """Make all blocks ask for their keys and values."""
+        for number, block in enumerate(self._blocks):
+            block.prefix = partial(self._prefix, number)
 
-    def clear(self) -> None:
-        """Take all keys and values away."""
+    def remove(self) -> None:
+        """Make no block ask any more."""
         for block in self._blocks:
             block.prefix = None
 
@@ -134,18 +135,35 @@ class PrefixPool(nn.Module):
         return self._current.only_member()
 
     @torch.no_grad()
-    def keys_values(self, members: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
+    def keys_values(self, members: tuple[int, ...]) -> KeysValues:
         """Keys and values (heads, tokens, head_dim) of each block, of some members one after the other."""
-        return [(key[0], value[0]) for key, value in self.source.keys_values(self._blocks, [members])]
+        return [(key[0], value[0]) for key, value in self._keys_values([members])]
+
+    def _prefix(self, number: int) -> Prefix | None:
+        """What a block's tokens see in this pass, which begins when the first block asks."""
+        selected = self._current.selection
+        if selected is None or self._computing:
+            return None
+        if number == 0:
+            self._found = self._prefixes(selected)
+        return self._found[number]
+
+    def _keys_values(self, members: Sequence[Sequence[int]]) -> KeysValues:
+        """Keys and values of each block for rows of members; the blocks may be computed with, and see none."""
+        self._computing = True
+        try:
+            return self.source.keys_values(self._blocks, members)
+        finally:
+            self._computing = False
 
     def _prefixes(self, selected: Selection) -> list[Prefix]:
         if selected.slots is None:
-            return [Prefix(*pair) for pair in self.source.keys_values(self._blocks, [selected.members])]
+            return [Prefix(*pair) for pair in self._keys_values([selected.members])]
         slots = selected.slots if selected.slots.dim() == 2 else selected.slots.unsqueeze(1)
         shown = (slots > 0).all(dim=1)
         distinct, rows = slots.unique(dim=0, return_inverse=True)
         # A sample without a member is given some other's, which it does not see.
         members = [[selected.members[max(slot, 1) - 1] for slot in row] for row in distinct.tolist()]
         hidden = None if bool(shown.all()) else ~shown
-        found = self.source.keys_values(self._blocks, members)
+        found = self._keys_values(members)
         return [Prefix(key[rows], value[rows], hidden) for key, value in found]
