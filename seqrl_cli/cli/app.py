@@ -9,6 +9,7 @@ import typer
 from seqrl_cli import __version__
 from seqrl_cli.cli import (
     collect,
+    continual,
     demo,
     discretize,
     download,
@@ -44,6 +45,7 @@ app.command(rich_help_panel=CHAIN)(discretize.discretize)
 app.command(rich_help_panel=CHAIN)(train.train)
 app.command(rich_help_panel=CHAIN)(plan.plan)
 app.command(rich_help_panel=CHAIN)(finetune_online.finetune_online)
+app.command(rich_help_panel=CHAIN)(continual.continual)
 app.command(rich_help_panel=CHAIN)(render.render)
 app.command(rich_help_panel=CHAIN)(table.table)
 app.command(rich_help_panel=HELPERS)(plot.plot)

@@ -24,6 +24,13 @@ def architectures() -> list[str]:
     return list(ARCHITECTURES)
 
 
+def methods() -> list[str]:
+    """Values of --method."""
+    from seqrl_cli.continual.methods import METHODS
+
+    return list(METHODS)
+
+
 def values_of(section: str, key: str) -> Completion:
     """A completion that offers the values of a configuration key."""
 

@@ -14,6 +14,8 @@ from seqrl_cli.config.limits import MAX_SEED, memory_bytes
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from seqrl_cli.runs.mirrors import NetworkAccess
     from seqrl_cli.runs.store import RunStore
 
@@ -120,12 +122,46 @@ def split_arguments(arguments: list[str] | None, kind: str) -> tuple[str | None,
     Raises:
         UsageError: more than one dataset or run.
     """
-    given = arguments or []
-    overrides = [argument for argument in given if re.match(r"[\w.]*=", argument)]  # a path may contain "=" later
-    subjects = [argument for argument in given if argument not in overrides]
+    subjects, overrides = split_subjects(arguments)
     if len(subjects) > 1:
         raise UsageError(f"one {kind} at a time, not {' and '.join(subjects)}", "configuration is written key=value")
     return (subjects[0] if subjects else None), overrides
+
+
+def split_subjects(arguments: list[str] | None) -> tuple[list[str], list[str]]:
+    """Split positional arguments into subjects, such as runs and datasets, and the ``key=value`` arguments."""
+    given = arguments or []
+    overrides = [argument for argument in given if re.match(r"[\w.]*=", argument)]  # a path may contain "=" later
+    return [argument for argument in given if argument not in overrides], overrides
+
+
+def run_and_suite(subjects: list[str]) -> tuple[str | None, str]:
+    """A run, if it is named, and the tasks to learn.
+
+    Raises:
+        UsageError: no tasks are named, or more than these two.
+    """
+    hint = "for example: seqrl continual mddt-s42 cw3"
+    if not subjects:
+        raise UsageError("no tasks given", hint)
+    if len(subjects) > 2:
+        raise UsageError(f"one run and one suite, not {' and '.join(subjects)}", "tasks are joined by +")
+    return (subjects[0] if len(subjects) == 2 else None), subjects[-1]
+
+
+def settings_below(section: str, model: type[BaseModel], overrides: list[str], **options: Any) -> dict[str, Any]:
+    """Dotted keys below one section from ``key=value`` arguments and options; options take precedence.
+
+    Args:
+        section: before the dot.
+        model: has the section's keys.
+        overrides: ``key=value`` arguments.
+        **options: values by key; None = not given.
+    """
+    from seqrl_cli.config.overrides import parse_overrides
+
+    given = {f"{section}.{key}": value for key, value in options.items() if value is not None}
+    return {**parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields]), **given}
 
 
 def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:

@@ -139,6 +139,12 @@ class TaskData:
         rows = np.arange(start, stop)
         return rows + self.shifts[np.searchsorted(self.offsets, rows, side="right") - 1]
 
+    def some_episodes(self, transitions: int, rng: np.random.Generator) -> TaskData:
+        """The task with random whole episodes, the fewest with at least ``transitions`` together, or all of them."""
+        order = rng.permutation(len(self.episodes))
+        enough = int(np.searchsorted(np.cumsum(self.episodes.lengths[order]), transitions)) + 1
+        return self.select(np.sort(order[:enough]))
+
 
 class TaskMixture(Sequence[TaskData]):
     """The tasks of a run; its length is the number of its windows.

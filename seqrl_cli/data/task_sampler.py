@@ -54,12 +54,14 @@ class SamplingRules:
     Attributes:
         mixing: which domains an update has.
         weights: of domains, 1 where nothing is stated.
-        episodes: probability of an episode within its task. Tasks of a domain are equally likely.
+        episodes: probability of an episode within its task.
+        tasks: probabilities of the tasks of a domain, by dataset, relative to each other; empty if they are equal.
     """
 
     mixing: Mixing = "joined"
     weights: Mapping[str, float] = field(default_factory=dict)
     episodes: EpisodeRule = "length"
+    tasks: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,16 @@ class TaskSampler:
 
     def _draw_starts(self, indices: Sequence[int], count: int) -> list[tuple[int, NDArray[np.int64]]]:
         """Windows of some tasks: tasks by index, with the first rows of their windows."""
-        chosen = self._rng.integers(len(indices), size=count)
+        chosen = self._choose_tasks(indices, count)
         counts = [int((chosen == place).sum()) for place in range(len(indices))]
         return [(index, self._starts(index, wanted)) for index, wanted in zip(indices, counts, strict=True) if wanted]
+
+    def _choose_tasks(self, indices: Sequence[int], count: int) -> NDArray[np.int64]:
+        """Places (count,) in ``indices`` of the tasks to draw from."""
+        if not self.rules.tasks:
+            return self._rng.integers(len(indices), size=count)
+        weights = np.array([self.rules.tasks[self.tasks[index].facts.dataset] for index in indices])
+        return self._rng.choice(len(indices), size=count, p=weights / weights.sum())
 
     def _starts(self, index: int, count: int) -> NDArray[np.int64]:
         """First rows (count,) of windows in a task."""

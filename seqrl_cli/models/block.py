@@ -6,19 +6,54 @@ What is unusual about it:
   originals (:func:`initialize_layers`, :func:`joined_parameters`);
 - on a CPU, attention with dropout is computed operation by operation, which is faster than PyTorch's fused kernel
   (:func:`masked_attention`);
-- the last block can compute some positions only (:meth:`Block.forward_rows`).
+- the last block can compute some positions only (:meth:`Block.forward_rows`);
+- an adapter can put keys and values before a block's own (:class:`Prefix`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.dropout import Dropout, keep_mask, keep_scale
+from seqrl_cli.models.parts import Part
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values that all tokens of a sequence see.
+
+    Attributes:
+        key: (batch or 1, heads, length, head_dim).
+        value: of the same shape.
+        hidden: (batch,) bool, the sequences that do not see them; None if all do.
+    """
+
+    key: Tensor
+    value: Tensor
+    hidden: Tensor | None = None
+
+    def before(self, key: Tensor, value: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys and values (batch, heads, length + time, head_dim), and which each query may see.
+
+        Args:
+            key: (batch, heads, time, head_dim).
+            value: of the same shape.
+            visible: (queries, time) bool.
+        """
+        batch, length, (queries, time) = len(key), self.key.shape[2], visible.shape
+        key = torch.cat([self.key.expand(batch, -1, -1, -1), key], dim=2)
+        value = torch.cat([self.value.expand(batch, -1, -1, -1), value], dim=2)
+        if self.hidden is None:
+            return key, value, functional.pad(visible, (length, 0), value=True)
+        own = visible.expand(batch, 1, queries, time)
+        seen = ~self.hidden.view(batch, 1, 1, 1).expand(batch, 1, queries, length)
+        return key, value, torch.cat([seen, own], dim=3)
 
 
 class Block(nn.Module):
@@ -54,6 +89,14 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
         self.dropout = Dropout(residual_dropout)
+        self.prefix: Callable[[], Prefix | None] | None = None  # asked in each pass
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts of the block by name."""
+        own = {name: Part(name) for name in ("query", "key", "value", "projection")}
+        first, last = Part("mlp_in"), Part("mlp_out")
+        return {**own, "feed-forward": first, "feed-forward-output": first, "activations": last}
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
         """Transform ``x`` (batch, time, width); ``visible`` (time, time) is true where a query may see a key."""
@@ -67,9 +110,7 @@ class Block(nn.Module):
 
     def attend(self, x: Tensor, visible: Tensor) -> Tensor:
         """Masked attention over normed inputs (batch, time, width), heads concatenated but not yet projected."""
-        query, key, value = self.split_heads(x)
-        dropout = self.attention_dropout if self.training else 0.0
-        return masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
+        return self._attention(*self.split_heads(x), visible)
 
     def mlp(self, x: Tensor) -> Tensor:
         """The feed-forward half on normed inputs (batch, time, width)."""
@@ -92,10 +133,15 @@ class Block(nn.Module):
         query = self._heads(self.query(normed[:, rows]))
         key = self._heads(self.key(normed))
         value = self._heads(self.value(normed))
-        dropout = self.attention_dropout if self.training else 0.0
-        attended = masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
-        x = x + self.dropout(self.projection(attended))
+        x = x + self.dropout(self.projection(self._attention(query, key, value, visible)))
         return x + self.dropout(self.mlp(self.norm_mlp(x)))
+
+    def _attention(self, query: Tensor, key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
+        """What queries (batch, heads, queries, head_dim) gather, heads concatenated: (batch, queries, width)."""
+        if self.prefix is not None and (prefix := self.prefix()) is not None:
+            key, value, visible = prefix.before(key, value, visible)
+        dropout = self.attention_dropout if self.training else 0.0
+        return masked_attention(query, key, value, visible, dropout).transpose(1, 2).flatten(2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, time, width) -> (batch, heads, time, head_dim)."""
@@ -114,7 +160,7 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tensor,
         query: (batch, heads, queries, head_dim).
         key: (batch, heads, keys, head_dim).
         value: (batch, heads, keys, head_dim).
-        visible: (queries, keys) bool, at least one key per query.
+        visible: (queries, keys) or (batch, 1, queries, keys) bool, at least one key per query.
         dropout: fraction of attention weights to drop.
 
     Returns:
@@ -133,7 +179,8 @@ def _explicit_attention(query: Tensor, key: Tensor, value: Tensor, visible: Tens
     batch, heads, queries, head_dim = query.shape
     query, key, value = (part.flatten(0, 1) for part in (query, key, value))
     bias = torch.zeros(visible.shape, dtype=query.dtype).masked_fill_(~visible, -math.inf)
-    scores = torch.baddbmm(bias.unsqueeze(0), query, key.transpose(1, 2), alpha=head_dim**-0.5)
+    bias = bias.unsqueeze(0) if bias.dim() == 2 else bias.expand(-1, heads, -1, -1).flatten(0, 1)
+    scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=head_dim**-0.5)
     weights = torch.softmax(scores, dim=-1)
     if dropout > 0:
         # scale the values, which are fewer, instead of the kept weights

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder, TaskHistory
+from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
+from seqrl_cli.models.decision.task_history import TaskHistory
 from seqrl_cli.planning.inferred_return import expert_return
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import LiveEpisode
@@ -60,7 +61,7 @@ class TaskAgent:
         """See :meth:`Agent.reset`."""
         task = self.task
         body = int(self.decoder.model.body_numbers(task.input, [task.body]))
-        history = TaskHistory(task.input, task.action_dim, task.choices, body)
+        history = TaskHistory(task.input, task.action_dim, task.choices, body, task=task.dataset)
         episode.agent_state = _TaskEpisode(task, self.target_return, history)
 
     def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:

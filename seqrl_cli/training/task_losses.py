@@ -17,6 +17,7 @@ from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskW
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
 from seqrl_cli.training.augment import Augmentation, augment
+from seqrl_cli.training.guide import Guide
 
 Part: TypeAlias = Literal["actions", "states", "returns"]
 """What is predicted: action tokens, next states (as the encoder reads them), or returns-to-go (as bins)."""
@@ -45,13 +46,16 @@ class TaskObjective:
         return 1 if "states" in self.weights else 0
 
 
-def summed_losses(model: MultiDomainTransformer, batch: WindowBatch, objective: TaskObjective) -> Sums:
+def summed_losses(
+    model: MultiDomainTransformer, batch: WindowBatch, objective: TaskObjective, guide: Guide | None = None
+) -> Sums:
     """The losses of windows, each summed over its predictions.
 
     Args:
         model: its mode decides whether targets are smoothed and images augmented.
         batch: windows of the model's context and ``steps_ahead`` more.
         objective: what to predict.
+        guide: told of the windows before the model sees them.
     """
     device = model.head.weight.device
     observations = torch.from_numpy(batch.observations).to(device)
@@ -60,6 +64,8 @@ def summed_losses(model: MultiDomainTransformer, batch: WindowBatch, objective: 
     seen = batch.mask.shape[1] - objective.steps_ahead
     windows = _windows(model, batch, observations, seen)
     real = torch.from_numpy(batch.mask[:, :seen]).to(device)
+    if guide:
+        guide.before_windows(batch.group[0], windows, model.training)
     hidden = model.hidden(batch.group[0], windows)
     sums: Sums = {}
     if "actions" in objective.weights:

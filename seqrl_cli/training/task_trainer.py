@@ -19,6 +19,7 @@ from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.training.acceleration import autocast, resolve_precision
 from seqrl_cli.training.augment import Augmentation
 from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.guide import Guide
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
     OptimizerName,
@@ -97,6 +98,7 @@ class TaskTrainer:
         train: the tasks with the episodes to train on.
         validation: the same tasks with held-out episodes, or None.
         settings: how to train.
+        guide: chooses adapters and adds losses; None for neither.
 
     Raises:
         SeqrlError: the schedule needs held-out episodes, and there are none.
@@ -108,9 +110,11 @@ class TaskTrainer:
         train: TaskMixture,
         validation: TaskMixture | None,
         settings: TaskTrainSettings,
+        guide: Guide | None = None,
     ) -> None:
         self.model = model
         self.settings = settings
+        self.guide = guide
         self.step = 0
         self.device = device_of(model)
         self.precision = resolve_precision(settings.precision, self.device)
@@ -139,7 +143,10 @@ class TaskTrainer:
                 losses = {
                     part: weight * loss / settings.accumulate for part, loss in self._domain_losses(batches).items()
                 }
-                torch.autograd.backward(self._joined(losses))
+                joined = self._joined(losses)
+                if self.guide and (added := self.guide.added_loss()) is not None:
+                    joined = joined + added / settings.accumulate
+                torch.autograd.backward(joined)
                 for part, loss in losses.items():
                     totals[part] += loss.detach()
                 real = sum(int(batch.mask[:, : self.model.context].sum()) * batch.actions.shape[2] for batch in batches)
@@ -196,7 +203,7 @@ class TaskTrainer:
         counts = dict.fromkeys(self.objective.weights, 0)
         for batch in batches:
             with autocast(self.precision, self.device):
-                sums = summed_losses(self.model, batch, self.objective)
+                sums = summed_losses(self.model, batch, self.objective, self.guide)
             for part, (summed, count) in sums.items():
                 totals[part] = totals[part] + summed
                 counts[part] += count

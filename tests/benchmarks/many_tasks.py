@@ -22,7 +22,8 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.task_data import TaskData, TaskMixture
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows
-from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder, TaskHistory
+from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
+from seqrl_cli.models.decision.task_history import TaskHistory
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings

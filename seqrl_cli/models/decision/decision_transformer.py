@@ -62,6 +62,8 @@ class DecisionTransformer(nn.Module):
         SeqrlError: the arguments make no model.
     """
 
+    takes_prompts = True
+
     def __init__(
         self,
         *,

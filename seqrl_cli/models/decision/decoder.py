@@ -20,7 +20,16 @@ from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision.action_distribution import ActionDistribution
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decision_transformer import TOKENS_PER_STEP, DecisionTransformer
-from seqrl_cli.models.decoding.invariant_linear import MakeLinear, fastest_linear, joined, merged, merged_weight
+from seqrl_cli.models.decoding.episode_adapters import EpisodeAdapters, KeysValues, Members
+from seqrl_cli.models.decoding.invariant_linear import (
+    DecoderLinear,
+    MakeLinear,
+    fastest_linear,
+    joined,
+    merged,
+    merged_weight,
+)
+from seqrl_cli.models.decoding.routed_linear import RoutedLinear, routed
 from seqrl_cli.models.encoders.image import ImageEncoder
 
 Policy = DecisionTransformer | BehaviourCloning
@@ -35,11 +44,16 @@ class History:
         steps: steps of the episode so far.
         tokens: (tokens, width), inputs of the first block, for the steps in the window.
         cache: keys and values (heads, tokens, head_dim) of each block, while the window holds the whole episode.
+        adapter: number of the adapter that decides, or of several prompts; -1 for none; None for the one that the
+            policy used when the decoder was made.
+        encoded_by: the adapters with which ``cache`` was made.
     """
 
     steps: int = 0
     tokens: Tensor | None = None
-    cache: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    cache: KeysValues = field(default_factory=list)
+    adapter: int | Members | None = None
+    encoded_by: Members = ()
 
 
 class PolicyDecoder(Protocol):
@@ -137,9 +151,11 @@ class TransformerDecoder:
         self.outputs = len(merged_weight(policy.head))
         self.hidden = torch.full((longest, longest), -torch.inf, device=device).triu(1)
         make = fastest_linear(device)
-        self.blocks = [PolicyLayer(block, make) for block in policy.blocks if isinstance(block, Block)]
-        self.embed_return, self.embed_action, self.head = (
-            make(*merged(linear)) for linear in (policy.embed_return, policy.embed_action, policy.head)
+        self.adapters = EpisodeAdapters(policy)
+        self.blocks = [PolicyLayer(block, make, self.adapters) for block in policy.blocks if isinstance(block, Block)]
+        self.head = routed(make, self.adapters, policy.head)
+        self.embed_return, self.embed_action = (
+            make(*merged(linear)) for linear in (policy.embed_return, policy.embed_action)
         )
         embedding = policy.embed_observation
         self.embed_observation: Callable[[Tensor], Tensor] = (
@@ -151,13 +167,19 @@ class TransformerDecoder:
         self, histories: Sequence[History], observations: Tensor, actions: Tensor, returns_to_go: Tensor
     ) -> ActionDistribution:
         """See :meth:`PolicyDecoder.decide`."""
-        groups: dict[int, list[int]] = defaultdict(list)
+        members = [self.adapters.members(history.adapter) for history in histories]
+        groups: dict[tuple[int, bool, bool], list[int]] = defaultdict(list)
         for index, history in enumerate(histories):
-            groups[min(history.steps, self.context)].append(index)
+            seen = min(history.steps, self.context)
+            cached = 0 < seen < self.context and history.encoded_by == members[index]
+            groups[seen, cached, self.adapters.prefixed(members[index])].append(index)
         numbers = returns_to_go.new_empty(len(histories), self.outputs)
         embedded = self._embed(histories, observations, actions, returns_to_go)
-        for rows in groups.values():
-            hidden = self._advance([histories[row] for row in rows], embedded[rows])
+        for (_, cached, _), rows in groups.items():
+            rows.sort(key=lambda row: members[row])
+            used = [members[row] for row in rows]
+            self.adapters.use(used)
+            hidden = self._advance([histories[row] for row in rows], embedded[rows], used, cached)
             numbers[rows] = self.head(self.policy.norm(hidden))
         return self.policy.read(numbers)
 
@@ -179,8 +201,15 @@ class TransformerDecoder:
         normed: Tensor = self.policy.norm_embedding(tokens)
         return normed
 
-    def _advance(self, histories: list[History], embedded: Tensor) -> Tensor:
-        """Advance episodes that see the same number of steps; returns the last block's output at the observations."""
+    def _advance(self, histories: list[History], embedded: Tensor, members: list[Members], cached: bool) -> Tensor:
+        """Advance episodes that see the same number of steps; returns the last block's output at the observations.
+
+        Args:
+            histories: of the episodes.
+            embedded: (episodes, 3, width), previous action, return-to-go and observation.
+            members: the adapters that each episode uses.
+            cached: whether keys and values of the tokens before are cached.
+        """
         first = histories[0].tokens is None
         new = embedded[:, 1:] if first else embedded
         if first:
@@ -188,51 +217,62 @@ class TransformerDecoder:
         else:
             before = torch.stack([history.tokens for history in histories if history.tokens is not None])
             tokens = torch.cat([before, new], dim=1)[:, -(TOKENS_PER_STEP * self.context - 1) :]
-        slides = histories[0].steps >= self.context
-        kept = [] if slides else [history.cache for history in histories]
-        hidden, cache = self._encode(tokens if slides else new, kept)
+        if cached:
+            kept = [history.cache for history in histories]
+            hidden, cache = self._encode(new, kept, tokens.shape[1] - new.shape[1])
+        else:
+            hidden, cache = self._encode(tokens, [self.adapters.prefix(one) for one in members], 0)
         fills = histories[0].steps + 1 < self.context
         for row, history in enumerate(histories):
             history.steps += 1
             history.tokens = tokens[row]
             history.cache = [(key[row], value[row]) for key, value in cache] if fills else []
+            history.encoded_by = members[row]
         return hidden
 
-    def _encode(self, x: Tensor, kept: list[list[tuple[Tensor, Tensor]]]) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    def _encode(self, x: Tensor, kept: list[KeysValues], seen: int) -> tuple[Tensor, KeysValues]:
         """The last block's output at the last token, and each block's keys and values of all tokens so far.
 
         Args:
             x: (episodes, new tokens, width).
-            kept: each episode's cached keys and values, by block; empty if there are none.
+            kept: each episode's cached keys and values, and those of its prefix, by block; empty if there are none.
+            seen: earlier tokens whose keys and values are cached.
         """
         cache = []
-        past = kept[0][0][0].shape[1] if kept and kept[0] else 0
-        hidden: Tensor | None = self.hidden[past:, : past + x.shape[1]][: x.shape[1]]
+        hidden: Tensor | None = self.hidden[seen:, : seen + x.shape[1]][: x.shape[1]]
         for number, block in enumerate(self.blocks):
             normed = block.norm_attention(x)
             key, value = block.keys_and_values(normed)
-            if past:
+            if kept[0]:
                 key = torch.cat([torch.stack([blocks[number][0] for blocks in kept]), key], dim=2)
                 value = torch.cat([torch.stack([blocks[number][1] for blocks in kept]), value], dim=2)
             cache.append((key, value))
             if number == len(self.blocks) - 1:  # only the last token predicts the action
                 x, normed, hidden = x[:, -1:], normed[:, -1:], None
-            x = block(x, normed, key, value, hidden)
+            prefixed = key.shape[2] - seen - len(hidden) if hidden is not None else 0
+            x = block(x, normed, key, value, hidden if hidden is None else functional.pad(hidden, (prefixed, 0)))
         return x[:, 0], cache
 
 
 class PolicyLayer:
-    """A transformer block whose linear layers process the rows of all episodes together."""
+    """A transformer block whose linear layers process the rows of all episodes together.
 
-    def __init__(self, block: Block, make: MakeLinear) -> None:
+    Args:
+        block: its weights are copied.
+        make: makes linear layers.
+        episodes: which adapters the episodes use; None if all use the one that the block uses now.
+    """
+
+    def __init__(self, block: Block, make: MakeLinear, episodes: EpisodeAdapters | None = None) -> None:
+        def linear(*layers: nn.Module) -> DecoderLinear | RoutedLinear:
+            return make(*joined(*layers)) if episodes is None else routed(make, episodes, *layers)
+
         self.n_head = block.n_head
         self.norm_attention = block.norm_attention
         self.norm_mlp = block.norm_mlp
-        self.query = make(*merged(block.query))
-        self.key_value = make(*joined(block.key, block.value))
-        self.projection, self.mlp_in, self.mlp_out = (
-            make(*merged(linear)) for linear in (block.projection, block.mlp_in, block.mlp_out)
-        )
+        self.query = linear(block.query)
+        self.key_value = linear(block.key, block.value)
+        self.projection, self.mlp_in, self.mlp_out = map(linear, (block.projection, block.mlp_in, block.mlp_out))
 
     def keys_and_values(self, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (episodes, heads, tokens, head_dim) of normed inputs (episodes, tokens, width)."""

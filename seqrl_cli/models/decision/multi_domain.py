@@ -95,6 +95,8 @@ class MultiDomainTransformer(nn.Module):
         SeqrlError: the arguments make no model.
     """
 
+    takes_prompts = True
+
     def __init__(
         self,
         *,
@@ -230,9 +232,14 @@ class MultiDomainTransformer(nn.Module):
 
     def body_numbers(self, name: str, bodies: Sequence[str]) -> Tensor:
         """The numbers (bodies,) of bodies among those of an input, on the model's device."""
+        known = self.bodies(name)
+        return torch.tensor([known.index(body) for body in bodies], device=self.head.weight.device)
+
+    def bodies(self, name: str) -> tuple[str, ...]:
+        """The names of an input's bodies."""
         encoder = self.encoders[name]
         assert isinstance(encoder, VectorEncoder | ImageEncoder)
-        return torch.tensor([encoder.bodies.index(body) for body in bodies], device=self.head.weight.device)
+        return encoder.bodies
 
     def embed(self, name: str, windows: TaskWindows) -> Tensor:
         """Inputs of the first block, (batch, time, K + 3, width): state, return-to-go, actions, reward."""

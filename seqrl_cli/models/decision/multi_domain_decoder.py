@@ -8,11 +8,11 @@ does not depend on the other episodes, bit for bit.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
@@ -21,6 +21,8 @@ from seqrl_cli.models.decision.action_tokens import Decode
 from seqrl_cli.models.decision.decoder import PolicyLayer
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS
+from seqrl_cli.models.decision.task_history import TaskHistory
+from seqrl_cli.models.decoding.episode_adapters import EpisodeAdapters, KeysValues, Members
 from seqrl_cli.models.decoding.invariant_linear import (
     BatchInvariantLinear,
     DecoderLinear,
@@ -28,38 +30,11 @@ from seqrl_cli.models.decoding.invariant_linear import (
     fastest_linear,
     merged,
 )
+from seqrl_cli.models.decoding.routed_linear import routed
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
 
 _LARGE_WEIGHT = 2**20
-
-Cache = list[tuple[Tensor, Tensor]]
-"""Keys and values (episodes, heads, tokens, head_dim) of each block."""
-
-
-@dataclass
-class TaskHistory:
-    """The part of one episode that the model sees.
-
-    Attributes:
-        name: the input that its observations belong to.
-        action_dim: numbers per action (K); 1 for a discrete choice.
-        choices: number of discrete choices; None if actions are continuous.
-        body: number of its body among those of the input.
-        steps: finished steps of the episode.
-        tokens: (tokens, width) per finished step in the window, inputs of the first block.
-        actions: ids (K,) of the latest action.
-        current: (2, width), state and return-to-go of the step that is being decided.
-    """
-
-    name: str
-    action_dim: int
-    choices: int | None = None
-    body: int = 0
-    steps: int = 0
-    tokens: list[Tensor] = field(default_factory=list)
-    actions: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
-    current: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
 
 class MultiDomainDecoder:
@@ -69,22 +44,32 @@ class MultiDomainDecoder:
         model: on its device; its weights are copied.
         context: steps of the window, the current one included.
         decode: how a continuous number is chosen.
+        choose: sets the adapters of episodes whose current states are embedded; None leaves them as they are.
 
     Raises:
         SeqrlError: the model was made for fewer steps.
     """
 
-    def __init__(self, model: MultiDomainTransformer, context: int, decode: Decode = "mean") -> None:
+    def __init__(
+        self,
+        model: MultiDomainTransformer,
+        context: int,
+        decode: Decode = "mean",
+        choose: Callable[[Sequence[TaskHistory]], None] | None = None,
+    ) -> None:
         if not 1 <= context <= model.max_context:
             message = f"a context of {context} steps was requested, but the model sees 1 to {model.max_context}"
             raise SeqrlError(message, f"set plan.max_context_transitions to {model.max_context} or less")
         self.model = model
         self.context = context
+        self.choose = choose
         device = model.head.weight.device
         make = _linear_on(device)
-        self.blocks = [PolicyLayer(block, make) for block in model.blocks if isinstance(block, Block)]
-        self.head, self.embed_return, self.embed_reward = (
-            make(*merged(linear)) for linear in (model.head, model.embed_return, model.embed_reward)
+        self.adapters = EpisodeAdapters(model)
+        self.blocks = [PolicyLayer(block, make, self.adapters) for block in model.blocks if isinstance(block, Block)]
+        self.head = routed(make, self.adapters, model.head)
+        self.embed_return, self.embed_reward = (
+            make(*merged(linear)) for linear in (model.embed_return, model.embed_reward)
         )
         self.projects: dict[str, DecoderLinear] = {}
         self.hidden: dict[str, DecoderLinear] = {}
@@ -119,8 +104,10 @@ class MultiDomainDecoder:
             For each episode (K,) float32: numbers in [-1, 1], or the index of a discrete choice.
         """
         self._embed(histories, observations, returns_to_go)
+        self._choose_adapters(histories)
+        members = [self.adapters.members(history.adapter) for history in histories]
         actions: dict[int, Tensor] = {}
-        for rows in _grouped((len(history.tokens), history.action_dim) for history in histories):
+        for rows in self._groups(histories, members):
             own = None if draws is None else torch.stack([draws[row] for row in rows])
             chosen = self._choose([histories[row] for row in rows], own)
             actions |= dict(zip(rows, chosen, strict=True))
@@ -149,9 +136,11 @@ class MultiDomainDecoder:
         head = self.model.require_return_head()
         states = [tokens[0] for tokens in self._tokens(histories, observations, torch.zeros(len(histories)))]
         found: dict[int, tuple[Tensor, Tensor]] = {}
-        for rows in _grouped((len(history.tokens), history.action_dim) for history in histories):
+        members = [self.adapters.members(history.adapter) for history in histories]
+        for rows in self._groups(histories, members):
             parts = [token for row in rows for token in (*histories[row].tokens, states[row].unsqueeze(0))]
-            hidden, _ = self._encode(torch.cat(parts).view(len(rows), -1, states[0].shape[-1]), [])
+            prefixes = self.adapters.prefixes([members[row] for row in rows])
+            hidden, _ = self._encode(torch.cat(parts).view(len(rows), -1, states[0].shape[-1]), prefixes)
             weights = self.returns(self.model.norm(hidden)).softmax(dim=-1)
             found |= {row: (own, head.centres(histories[row].name)) for row, own in zip(rows, weights, strict=True)}
         return [found[index] for index in range(len(histories))]
@@ -198,7 +187,27 @@ class MultiDomainDecoder:
             kinds = self._kinds(1)[:BEFORE_ACTIONS]
             placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, _steps(own, device))
             found |= dict(zip(rows, placed, strict=True))
+            for history, features in zip(own, observed, strict=True):
+                history.observed = features
         return [found[index] for index in range(len(histories))]
+
+    def _groups(self, histories: Sequence[TaskHistory], members: Sequence[Members]) -> Iterator[list[int]]:
+        """Places of episodes that share all products, whose adapters are in use until the next group."""
+        for rows in _grouped(
+            (len(history.tokens), history.action_dim, self.adapters.prefixed(own))
+            for history, own in zip(histories, members, strict=True)
+        ):
+            rows.sort(key=lambda row: members[row])
+            self.adapters.use([members[row] for row in rows])
+            yield rows
+
+    def _choose_adapters(self, histories: Sequence[TaskHistory]) -> None:
+        """Let the adapters of the current steps be chosen."""
+        if self.choose:
+            self.choose(histories)
+            for history in histories:
+                assert history.adapter is not None
+                history.chosen.append(history.adapter)
 
     def _kinds(self, action_dim: int) -> Tensor:
         """The kinds of a step's tokens, made once."""
@@ -228,7 +237,8 @@ class MultiDomainDecoder:
         """
         action_dim = histories[0].action_dim
         parts = [token for history in histories for token in (*history.tokens, history.current)]
-        hidden, cache = self._encode(torch.cat(parts).view(len(histories), -1, parts[0].shape[-1]), [])
+        prefixes = self.adapters.prefixes([self.adapters.members(history.adapter) for history in histories])
+        hidden, cache = self._encode(torch.cat(parts).view(len(histories), -1, parts[0].shape[-1]), prefixes)
         kinds = self._kinds(action_dim)[BEFORE_ACTIONS:]
         now = _steps(histories, hidden.device)
         allowed = self.choice.allowed([history.choices for history in histories])
@@ -247,16 +257,16 @@ class MultiDomainDecoder:
             history.actions = row
         return list(torch.stack(values, dim=1))
 
-    def _encode(self, x: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def _encode(self, x: Tensor, cache: KeysValues) -> tuple[Tensor, KeysValues]:
         """The last block's output at the last token, and the keys and values of all tokens so far by block.
 
         Args:
-            x: (episodes, new tokens, width); a single one if there is a cache.
-            cache: of the tokens before.
+            x: (episodes, new tokens, width); a single one if tokens came before.
+            cache: of the tokens before, or of prefixes.
         """
         length = x.shape[1]
         hidden = torch.full((length, length), -torch.inf, device=x.device).triu(1) if length > 1 else None
-        grown: Cache = []
+        grown: KeysValues = []
         for number, block in enumerate(self.blocks):
             normed = block.norm_attention(x)
             key, value = block.keys_and_values(normed)
@@ -265,7 +275,8 @@ class MultiDomainDecoder:
             grown.append((key, value))
             if number == len(self.blocks) - 1:  # only the last token predicts
                 x, normed, hidden = x[:, -1:], normed[:, -1:], None
-            x = block(x, normed, key, value, hidden)
+            before = key.shape[2] - length
+            x = block(x, normed, key, value, functional.pad(hidden, (before, 0)) if hidden is not None else None)
         return x[:, -1], grown
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from seqrl_cli.models.dropout import Dropout
+from seqrl_cli.models.parts import Part
 from seqrl_cli.models.retnet.retention import head_decays, pair_angles, retain, rotary_phases, rotate, rotate_state
 
 NORM_EPS = 1e-6
@@ -79,6 +81,16 @@ class RetentionBlock(nn.Module):
         self.mlp_out = nn.Linear(ffn_width, width, bias=False)
         self.dropout = Dropout(residual_dropout)
         self.retention_dropout = Dropout(attention_dropout)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts of the block by name; the gated feed-forward half has two layers in one at its beginning."""
+        ends = list(accumulate(self.sizes, initial=0))
+        spans = zip(("query", "key", "value"), pairwise(ends), strict=False)
+        own = {name: Part("qkvg", span) for name, span in spans}
+        first, last = Part("mlp_in"), Part("mlp_out")
+        own |= {"projection": Part("projection"), "activations": last}
+        return own | {"feed-forward": first, "feed-forward-output": first}
 
     def forward(
         self, x: Tensor, factors: PositionFactors, state: Tensor | None, mode: str, chunk_size: int

@@ -9,8 +9,9 @@ import torch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.action_tokens import ActionTokens
 from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows
-from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder, TaskHistory
+from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
 from seqrl_cli.models.decision.step_tokens import visible_tokens
+from seqrl_cli.models.decision.task_history import TaskHistory
 
 CHOICES = 5
 EPISODES = (("vector", 3, None, 0), ("vector", 2, None, 1), ("image", 1, CHOICES, 0), ("vector", 3, None, 1))

@@ -11,7 +11,7 @@ from seqrl_cli.models.decision.build import build_policy_decoder
 from seqrl_cli.models.decision.decoder import History
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
-from tests.models.adapters import LowRank, adapt
+from tests.models.adapters.low_rank import LowRank, adapt
 from tests.models.policies import make_batch, make_policy, tensors
 
 SIZES = {"bins": 10, "observation_dim": 3, "action_dim": 2, "n_layer": 2, "n_head": 2, "width": 16}

@@ -1,0 +1,104 @@
+"""How play chooses an adapter for each step: not at all, by the true task, by inferring the task, or by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from seqrl_cli.continual.inference import TaskInference
+from seqrl_cli.models.adapters.keyed_pool import KeyedPool
+from seqrl_cli.models.adapters.selection import NONE
+from seqrl_cli.models.decision.task_history import TaskHistory
+
+
+class Chooser(Protocol):
+    """Sets the adapter of each episode's current step, whose state the decoder has embedded."""
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """Set ``adapter`` of each history; it must not depend on the other histories."""
+
+
+class FixedChoice:
+    """The same adapter in every step.
+
+    Args:
+        member: its number; ``NONE`` for no adapter.
+    """
+
+    def __init__(self, member: int) -> None:
+        self.member = member
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """See :class:`Chooser`."""
+        for history in histories:
+            history.adapter = self.member
+
+
+class TrueTask:
+    """The adapter of the task that an episode plays; none for tasks that have none.
+
+    Args:
+        members: numbers of adapters by dataset.
+    """
+
+    def __init__(self, members: Mapping[str, int]) -> None:
+        self.members = members
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """See :class:`Chooser`."""
+        for history in histories:
+            history.adapter = self.members.get(history.task, NONE)
+
+
+class InferredTask:
+    """The adapter of the most likely task.
+
+    Args:
+        inference: gives the log probabilities of the tasks.
+        accumulate: whether the evidence of all steps of an episode counts, or only the latest step's.
+    """
+
+    def __init__(self, inference: TaskInference, accumulate: bool) -> None:
+        self.inference = inference
+        self.accumulate = accumulate
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """See :class:`Chooser`."""
+        for history in histories:
+            evidence = self.inference.evidence(history.name, history.observed)
+            if self.accumulate and history.evidence is not None:
+                evidence = evidence + history.evidence
+            history.evidence = evidence
+            history.adapter = self.inference.member(int(evidence.argmax()))
+
+
+class NearestKey:
+    """The adapters whose keys are nearest to the window's states, as in L2M.
+
+    Args:
+        keys: one per adapter, in evaluation mode.
+        allowed: (members,) bool by dataset, those that a task may use; None if all tasks may use all.
+    """
+
+    def __init__(self, keys: KeyedPool, allowed: Mapping[str, Tensor] | None = None) -> None:
+        self.keys = keys
+        self.allowed = allowed
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """See :class:`Chooser`."""
+        for history in histories:
+            if self.allowed is not None and history.task not in self.allowed:
+                history.adapter = NONE
+                continue
+            own = None if self.allowed is None else self.allowed[history.task]
+            chosen = self.keys.choose(query_of(history).unsqueeze(0), own)[0]
+            history.adapter = int(chosen) if chosen.ndim == 0 else tuple(chosen.tolist())
+
+
+def query_of(history: TaskHistory) -> Tensor:
+    """The mean (width,) of the embedded states in an episode's window."""
+    states = [step[0] for step in (*history.tokens, history.current)]
+    return torch.stack(states).mean(dim=0)

@@ -1,0 +1,70 @@
+"""What learning one task after the other is judged by, from the success after each task on each task.
+
+Definitions with equations and sources are in ``docs/continual.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ContinualScores:
+    """Numbers of one run, in the unit of the success matrix.
+
+    Attributes:
+        average: mean over tasks after the last one.
+        forgetting: mean over earlier tasks of success right after learning a task minus success at the end, as in L2M
+            (arXiv 2306.14884) and in Continual World (arXiv 2105.10919).
+        largest_forgetting: the same from the best success at any time since, as in Chaudhry et al. 2018 and HiDe.
+        backward_transfer: mean over earlier tasks of success at the end minus success right after learning.
+        forward_transfer: mean over later tasks of success just before learning a task minus the backbone's.
+        learned: mean over tasks of success right after learning.
+        retention: success on the pretraining's tasks at the end; None if it was not measured.
+        retention_before: the backbone's success there.
+    """
+
+    average: float
+    forgetting: float
+    largest_forgetting: float
+    backward_transfer: float
+    forward_transfer: float
+    learned: float
+    retention: float | None = None
+    retention_before: float | None = None
+
+
+def continual_scores(
+    matrix: NDArray[np.float64], retention: float | None = None, retention_before: float | None = None
+) -> ContinualScores:
+    """Summarise a success matrix.
+
+    Args:
+        matrix: (tasks + 1, tasks), success on each task before learning anything and after each task.
+        retention: see :class:`ContinualScores`.
+        retention_before: see :class:`ContinualScores`.
+    """
+    before, after = matrix[0], matrix[1:]
+    tasks = len(after)
+    learned, end = after.diagonal(), after[-1]
+    earlier = slice(0, tasks - 1)
+    best = np.array([after[task:, task].max() for task in range(tasks)])
+    just_before = np.array([matrix[task, task] for task in range(tasks)])
+    return ContinualScores(
+        average=float(end.mean()),
+        forgetting=_mean((learned - end)[earlier]),
+        largest_forgetting=_mean((best - end)[earlier]),
+        backward_transfer=_mean((end - learned)[earlier]),
+        forward_transfer=_mean((just_before - before)[1:]),
+        learned=float(learned.mean()),
+        retention=retention,
+        retention_before=retention_before,
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """The mean; 0 without values, since one task alone forgets nothing."""
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,165 @@
+"""One stage of a continual run: learn a task, keep what it needs, evaluate; each part is done once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.continual.guides import Contrast
+from seqrl_cli.continual.learned import learned_tensors, restore_learned
+from seqrl_cli.continual.learner import Learner
+from seqrl_cli.continual.play import play_tasks
+from seqrl_cli.continual.run_files import Evaluation, StageFolder, write_evaluation
+from seqrl_cli.continual.tensor_file import read_tensors, write_tensors
+from seqrl_cli.data.task_data import TaskData, TaskMixture
+from seqrl_cli.data.task_sampler import SamplingRules
+from seqrl_cli.data.windows import split_episodes
+from seqrl_cli.envs.vector.vector import SeededVectorEnv
+from seqrl_cli.runs.record import TaskRecord
+from seqrl_cli.tracking.sinks import JsonlSink, Sink
+from seqrl_cli.training.loop import FitOutcome, fit
+from seqrl_cli.training.rates import RateSchedule
+from seqrl_cli.training.rng import SeedStream
+from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+
+HELD_OUT = 0.1
+"""Fraction of a task's episodes that validation uses."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Tasks with their environments, open for the whole run.
+
+    Attributes:
+        tasks: of the suite.
+        vectors: their environments.
+        pretraining: tasks of the backbone.
+        pretraining_vectors: their environments.
+    """
+
+    tasks: Sequence[TaskRecord]
+    vectors: Sequence[SeededVectorEnv]
+    pretraining: Sequence[TaskRecord]
+    pretraining_vectors: Sequence[SeededVectorEnv]
+
+
+def learn_stage(
+    learner: Learner,
+    stage: StageFolder,
+    task: int,
+    data: Sequence[TaskData],
+    *,
+    sinks: Sequence[Sink] = (),
+    on_progress: Callable[[int, int], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> FitOutcome:
+    """Learn one task, or all at once, and write ``learned.safetensors``; resumes at the newest checkpoint.
+
+    Args:
+        learner: as the stage before left it.
+        stage: where to.
+        task: number of the task, from 0.
+        data: of the task; of all tasks for a joint method.
+        sinks: receive the log steps, besides ``metrics.jsonl``.
+        on_progress: called with (updates made, all updates).
+        on_warning: see :func:`~seqrl_cli.training.loop.fit`.
+    """
+    settings = stage_settings(learner.settings, learner.method.learning_rate, task, len(data))
+    train, held_out = _split(data, learner.settings.seed, task)
+    if learner.earlier:
+        settings = replace(settings, rules=_replaying(learner, train))
+        train = [*train, *learner.earlier]
+    guide = learner.begin(task)
+    outcome = fit(
+        learner.model,
+        TaskMixture(train),
+        TaskMixture(held_out) if held_out else None,
+        settings,
+        trainer=partial(TaskTrainer, guide=guide),
+        checkpoints=stage.checkpoints,
+        sinks=[JsonlSink(stage.metrics), *sinks],
+        on_progress=on_progress,
+        on_warning=on_warning,
+    )
+    if isinstance(guide, Contrast):
+        guide.close()
+    if not outcome.interrupted:
+        learner.finish(task, data[0])
+        write_tensors(stage.learned, learned_tensors(learner))
+    return outcome
+
+
+def restore_stage(learner: Learner, stage: StageFolder) -> None:
+    """Bring a learner to the end of a stage that was learned."""
+    restore_learned(learner, read_tensors(stage.learned), stage.learned)
+
+
+def evaluate_stage(
+    learner: Learner, stage: StageFolder, arena: Arena, on_step: Callable[[int, int], None] | None = None
+) -> Evaluation:
+    """Play all tasks and write ``evaluation.json``."""
+    started = time.perf_counter()
+    settings = learner.settings
+    if learner.adapters:
+        learner.adapters.select(None)  # the chooser says which
+    members = {task.dataset: number for number, task in enumerate(learner.tasks)}
+    scores = play_tasks(
+        learner.model,
+        learner.chooser(),
+        [*arena.tasks, *arena.pretraining],
+        [*arena.vectors, *arena.pretraining_vectors],
+        context=learner.model.context,
+        decode=settings.decode,
+        seed=settings.seed,
+        members=members if learner.method.members == "per-task" else {},
+        on_step=on_step,
+    )
+    count = len(arena.tasks)
+    evaluation = Evaluation(
+        tasks=tuple(scores[:count]), pretraining=tuple(scores[count:]), seconds=time.perf_counter() - started
+    )
+    write_evaluation(stage, evaluation)
+    return evaluation
+
+
+def stage_settings(settings: ContinualConfig, usual_rate: float, task: int, tasks: int) -> TaskTrainSettings:
+    """How one stage trains; a stage of several tasks has as many updates as they would have one by one."""
+    updates = settings.updates * tasks
+    return TaskTrainSettings(
+        updates=updates,
+        seed=int(np.random.SeedSequence([settings.seed, task]).generate_state(1)[0]),
+        schedule=RateSchedule("cosine", min(settings.warmup_updates, updates - 1), updates, 0.05),
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate or usual_rate,
+        weight_decay=settings.weight_decay,
+        grad_clip=settings.grad_clip,
+        log_every=settings.log_every,
+        checkpoint_every=settings.checkpoint_every,
+        keep_checkpoints=1,
+    )
+
+
+def _replaying(learner: Learner, train: Sequence[TaskData]) -> SamplingRules:
+    """Rules by which a fraction of the windows are of earlier tasks, all of them alike."""
+    share = learner.settings.replay_share
+    weights = {task.facts.dataset: (1 - share) / len(train) for task in train}
+    return SamplingRules(
+        tasks={**weights, **{one.facts.dataset: share / len(learner.earlier) for one in learner.earlier}}
+    )
+
+
+def _split(data: Sequence[TaskData], seed: int, task: int) -> tuple[list[TaskData], list[TaskData]]:
+    """The episodes to train on, and those that are held out."""
+    rng = np.random.default_rng([seed, SeedStream.HELD_OUT, task])
+    train, held_out = [], []
+    for one in data:
+        parts = split_episodes(len(one.episodes), HELD_OUT, rng)
+        train.append(one.select(parts[0]))
+        if len(parts[1]):
+            held_out.append(one.select(parts[1]))
+    return train, held_out

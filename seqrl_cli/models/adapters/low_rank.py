@@ -1,0 +1,91 @@
+"""The low-rank matrices of LoRA at one linear layer, for all members of a pool."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqrl_cli.models.adapters.row_adapters import LowRankRows
+from seqrl_cli.models.adapters.selection import Selection, per_sample
+from seqrl_cli.models.decoding.invariant_linear import MakeLinear
+from seqrl_cli.models.dropout import Dropout
+
+
+class LowRank(nn.Module):
+    """Adds ``scale * B A x`` to some outputs of a linear layer.
+
+    Samples with different members share both products: the matrices of all members in use lie side by side, and what
+    a sample does not use is multiplied by zero in between. That is faster than one small product per sample.
+
+    Args:
+        inputs: of the products, the layer's or (``on_outputs``) its outputs.
+        span: first and last (exclusive) output that is changed.
+        outputs: of the layer.
+        rank: of each product.
+        scale: of what is added.
+        dropout: fraction of the inputs dropped in training.
+        pool: number of members.
+        on_outputs: multiply the layer's outputs instead of its inputs.
+    """
+
+    tensors = ("down", "up")
+
+    def __init__(
+        self,
+        inputs: int,
+        span: tuple[int, int],
+        outputs: int,
+        rank: int,
+        scale: float,
+        dropout: float,
+        pool: int,
+        on_outputs: bool = False,
+    ) -> None:
+        super().__init__()
+        self.rank = rank
+        self.scale = scale
+        self.padding = (span[0], outputs - span[1])
+        self.on_outputs = on_outputs
+        self.dropout = Dropout(dropout)
+        self.down = nn.ParameterList(torch.empty(rank, inputs) for _ in range(pool))
+        self.up = nn.ParameterList(torch.empty(span[1] - span[0], rank) for _ in range(pool))
+
+    def reset(self, member: int, generator: torch.Generator | None) -> None:
+        """Draw ``A`` uniformly within 1/sqrt(inputs), and set ``B`` to zero, so that nothing is added at first."""
+        nn.init.kaiming_uniform_(self.down[member], a=math.sqrt(5), generator=generator)
+        nn.init.zeros_(self.up[member])
+
+    def before(self, x: Tensor, selected: Selection) -> Tensor:
+        """The layer's inputs, unchanged."""
+        return x
+
+    def after(self, x: Tensor, y: Tensor, selected: Selection) -> Tensor:
+        """The adapted outputs (batch, ..., outputs), given the layer's inputs and outputs."""
+        hidden = functional.linear(self.dropout(y if self.on_outputs else x), joined(self.down, selected.members, 0))
+        if selected.slots is not None:
+            hidden = hidden * per_sample(selected.chosen(self.rank), hidden)
+        added = functional.linear(hidden, joined(self.up, selected.members, 1)) * self.scale
+        return y + (functional.pad(added, self.padding) if any(self.padding) else added)
+
+    def merged(self, weight: Tensor, bias: Tensor | None, member: int) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the linear layer that is equivalent to the adapted one."""
+        product = functional.pad(self.scale * self.up[member] @ self.down[member], (0, 0, *self.padding))
+        if not self.on_outputs:
+            return weight + product, bias
+        return weight + product @ weight, None if bias is None else bias + product @ bias
+
+    def rows(self, member: int, make: MakeLinear, first: int) -> LowRankRows:
+        """A member for a decoder, in which the layer's outputs begin at ``first``."""
+        start = first + self.padding[0]
+        columns = slice(start, start + len(self.up[member]))
+        return LowRankRows(self.down[member], self.scale * self.up[member], columns, make, self.on_outputs)
+
+
+def joined(matrices: nn.ParameterList, members: Sequence[int], dim: int) -> Tensor:
+    """The matrices of some members side by side."""
+    chosen = [matrices[member] for member in members]
+    return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim)

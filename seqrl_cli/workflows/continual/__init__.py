@@ -1,0 +1,1 @@
+"""``seqrl continual``: learn the tasks of a suite one after the other from a trained model."""

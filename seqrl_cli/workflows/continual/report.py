@@ -1,0 +1,112 @@
+"""What ``seqrl continual`` reports: success after each task on each task, and what it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqrl_cli.continual.metrics import ContinualScores, continual_scores
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, Evaluation, read_evaluation, success_matrix
+
+
+@dataclass(frozen=True)
+class ContinualReport:
+    """Result of ``continual``.
+
+    Attributes:
+        run: its folder.
+        method: see :mod:`seqrl_cli.continual.methods`.
+        tasks: datasets in the order of learning.
+        matrix: success on each task (column) before learning and after each task (row).
+        scores: by success at any step of an episode.
+        scores_at_end: by success at the last step.
+        inference: fraction of steps after the last task with the right adapter; None if none is chosen.
+        trainable: numbers that learn per task.
+        parameters: numbers of the backbone.
+        fresh: stages that were learned or evaluated by this command.
+    """
+
+    run: str
+    method: str
+    tasks: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+    scores: ContinualScores
+    scores_at_end: ContinualScores
+    inference: float | None
+    trainable: int
+    parameters: int
+    fresh: int
+
+    def text(self) -> str:
+        """The matrix and the scores, for a person."""
+        names = [task.rpartition("/")[2] for task in self.tasks]
+        rows = ["before", *(f"after {name}" for name in (names if len(self.matrix) > 2 else ["all"]))]
+        width = max(map(len, rows))
+        head = " " * width + "".join(f"  {name}" for name in names)
+        lines = [head]
+        for row, values in zip(rows, self.matrix, strict=True):
+            cells = (f"  {_cell(value):>{len(name)}}" for value, name in zip(values, names, strict=True))
+            lines.append(f"{row:<{width}}{''.join(cells)}")
+        return "\n".join([*lines, "", *self._summary(), self.run])
+
+    def _summary(self) -> list[str]:
+        scores = self.scores
+        lines = [f"{self.method}: average {_cell(scores.average)}, forgetting {_cell(scores.forgetting)}"]
+        if scores.retention is not None and scores.retention_before is not None:
+            kept = f"{_cell(scores.retention)}, {_cell(scores.retention_before)} before"
+            lines.append(f"tasks of the pretraining: {kept}")
+        if self.inference is not None:
+            lines.append(f"steps with the right adapter: {self.inference:.1%}")
+        share = self.trainable / self.parameters
+        return [*lines, f"{self.trainable:,} numbers learn per task, {share:.1%} of the backbone's {self.parameters:,}"]
+
+
+def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) -> ContinualReport:
+    """The report of a finished run.
+
+    Args:
+        folder: of the run.
+        record: of the run.
+        fresh: stages that were learned or evaluated by this command.
+    """
+    evaluations = [read_evaluation(stage) for stage in folder.stages(record)]
+    last = evaluations[-1]
+    inferred = [score.inferred for score in last.tasks if score.inferred is not None]
+    return ContinualReport(
+        run=str(folder.path),
+        method=record.settings.method,
+        tasks=tuple(task.dataset for task in record.tasks),
+        matrix=tuple(tuple(row) for row in success_matrix(evaluations).tolist()),
+        scores=scores_of(evaluations, at_end=False),
+        scores_at_end=scores_of(evaluations, at_end=True),
+        inference=float(np.mean(inferred)) if inferred else None,
+        trainable=record.trainable,
+        parameters=record.parameters,
+        fresh=fresh,
+    )
+
+
+def scores_of(evaluations: Sequence[Evaluation], *, at_end: bool) -> ContinualScores:
+    """The scores of a run's evaluations.
+
+    Args:
+        evaluations: before learning and after each stage.
+        at_end: whether success counts at the last step only, as in L2M.
+    """
+    retention = [_retained(one, at_end=at_end) for one in (evaluations[0], evaluations[-1])]
+    matrix = success_matrix(list(evaluations), at_end=at_end)
+    return continual_scores(matrix, retention_before=retention[0], retention=retention[1])
+
+
+def _retained(evaluation: Evaluation, *, at_end: bool) -> float | None:
+    """Mean success on the pretraining's tasks; None where it was not measured."""
+    values = [score.success_at_end if at_end else score.success for score in evaluation.pretraining]
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _cell(value: float) -> str:
+    """Success as a fraction; returns of environments without success as whole numbers."""
+    return f"{value:.2f}" if abs(value) <= 1 else f"{value:,.0f}"

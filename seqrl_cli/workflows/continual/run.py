@@ -1,0 +1,166 @@
+"""``seqrl continual``: learn and evaluate one task after the other; each part that exists is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from seqrl_cli.artifacts.multi_task_family import load_tasks
+from seqrl_cli.console import Console, counted
+from seqrl_cli.continual.learned import learned_tensors
+from seqrl_cli.continual.learner import Learner
+from seqrl_cli.continual.play import open_tasks
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, StageFolder, write_record
+from seqrl_cli.continual.stage import Arena, evaluate_stage, learn_stage, restore_stage
+from seqrl_cli.continual.tensor_file import write_tensors
+from seqrl_cli.errors import CommandInterruptedError, SeqrlError
+from seqrl_cli.files.atomic import make_folder
+from seqrl_cli.models.adapters.selection import NONE
+from seqrl_cli.models.device import use_threads
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.workflows.continual.report import ContinualReport, make_report
+from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, resolve
+
+__all__ = ["ContinualReport", "ContinualRequest", "dry_run", "run"]
+
+
+def run(request: ContinualRequest, console: Console) -> ContinualReport:
+    """Learn the suite's tasks in order, and play all of them after each.
+
+    Args:
+        request: what to do.
+        console: shows progress.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; the same command resumes.
+        SeqrlError: the run, the suite and the method do not fit, or a stage is damaged.
+    """
+    use_threads(request.threads)
+    job = resolve(request, console)
+    with locked(job.folder.path, console):
+        if request.force:
+            _start_over(job.folder)
+        stages = job.folder.stages(job.record)
+        _check_order(stages)
+        fresh = sum(not stage.evaluation.exists() for stage in stages)
+        if not fresh:
+            console.note(f"{job.folder.path} is finished; --force starts over")
+            return make_report(job.folder, job.record, 0)
+        record = _learn_all(job, stages, console)
+        return make_report(job.folder, record, fresh)
+
+
+def dry_run(request: ContinualRequest, console: Console) -> None:
+    """Print what ``continual`` would do."""
+    job = resolve(request, console)
+    learner = job.learner()
+    learner.begin(0)
+    stages = job.folder.stages(job.record)
+    facts = {
+        "base": job.record.base,
+        "suite": job.record.suite,
+        "tasks": ", ".join(task.dataset for task in job.record.tasks),
+        "method": f"{job.method.name}: {job.method.summary}",
+        "to": str(job.folder.path),
+        "stages done": sum(stage.evaluation.exists() for stage in stages),
+        "parameters": job.record.parameters,
+        "learning per task": learner.trainable,
+        **{f"continual.{key}": value for key, value in job.settings.model_dump().items()},
+    }
+    console.emit(facts)
+    console.show_facts(facts)
+
+
+def _learn_all(job: ContinualJob, stages: list[StageFolder], console: Console) -> ContinualRecord:
+    """Learn and evaluate all stages; returns the record of the finished run."""
+    learner = job.learner()
+    learner.begin(0)
+    record = job.record.model_copy(update={"trainable": learner.trainable, "status": "running"})
+    write_record(job.folder, record)
+    with _arena(job) as arena, _interruptible(job):
+        for number, stage in enumerate(stages):
+            make_folder(stage.path)
+            _learn(job, learner, stage, number, console)
+            if not stage.evaluation.exists():
+                _evaluate(learner, stage, arena, console)
+            shutil.rmtree(stage.checkpoints, ignore_errors=True)
+    return write_record(job.folder, record.model_copy(update={"status": "finished"}))
+
+
+def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int, console: Console) -> None:
+    """Learn a stage's task, or bring the learner to where the stage has been."""
+    if stage.learned.exists():
+        restore_stage(learner, stage)
+        return
+    if number == 0:
+        _know_pretraining(job, learner, console)
+        write_tensors(stage.learned, learned_tensors(learner))
+        return
+    data = job.data if job.method.joint else job.data[number - 1 : number]
+    console.note(f"{stage.path.name}: {counted(learner.settings.updates, 'update')} of {job.method.name}")
+    with console.progress(f"learning {stage.path.name}", "updates") as update:
+        outcome = learn_stage(learner, stage, number - 1, data, on_progress=update, on_warning=console.warn)
+    if outcome.interrupted:
+        done = f"update {outcome.step:,} of {stage.path.name}"
+        raise CommandInterruptedError(f"interrupted at {done}; a checkpoint was saved", "the same command resumes")
+
+
+def _evaluate(learner: Learner, stage: StageFolder, arena: Arena, console: Console) -> None:
+    """Play all tasks after a stage."""
+    total = sum(map(len, (*arena.vectors, *arena.pretraining_vectors)))
+    with console.progress(f"playing after {stage.path.name}", "episodes") as update:
+        evaluate_stage(learner, stage, arena, lambda _, finished: update(finished, total))
+
+
+def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> None:
+    """Measure what protects and recognises the tasks of the pretraining, if their data are here."""
+    if not (job.method.choice == "inferred" or job.method.penalty or job.method.replays):
+        return
+    if job.base_data is None:
+        console.warn(f"the data of {job.record.base} are not in the run directory, so its own tasks are not protected")
+        return
+    learner.model.eval()
+    for task in load_tasks(job.base_data).tasks:
+        learner.know_pretraining(task, NONE)
+
+
+@contextmanager
+def _arena(job: ContinualJob) -> Iterator[Arena]:
+    """All environments of the run."""
+    own = {task.dataset for task in job.record.tasks}
+    others = [task for task in job.record.base_tasks if task.dataset not in own]
+    if not job.settings.retention_episodes:
+        others = []
+    with (
+        open_tasks(job.record.tasks, job.settings.episodes) as vectors,
+        open_tasks(others, max(1, job.settings.retention_episodes)) as pretraining,
+    ):
+        yield Arena(job.record.tasks, vectors, others, pretraining)
+
+
+@contextmanager
+def _interruptible(job: ContinualJob) -> Iterator[None]:
+    """Record how the run ended if it did not end well."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise CommandInterruptedError("interrupted; finished stages are kept", "the same command resumes") from error
+
+
+def _start_over(folder: ContinualFolder) -> None:
+    shutil.rmtree(folder.path / "stages", ignore_errors=True)
+    folder.record.unlink(missing_ok=True)
+
+
+def _check_order(stages: list[StageFolder]) -> None:
+    """Stop at a stage that is missing although a later one exists.
+
+    Raises:
+        SeqrlError: there is one.
+    """
+    there = [stage.learned.exists() for stage in stages]
+    if False in there and True in there[there.index(False) :]:
+        missing = stages[there.index(False)]
+        message = f"{missing.path} is missing or unfinished, but later stages were learned from it"
+        raise SeqrlError(message, "copy it back, or start over with --force")
