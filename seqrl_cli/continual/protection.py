@@ -51,9 +51,9 @@ def draw_windows(
 @torch.no_grad()
 def state_features(model: MultiDomainTransformer, task: TaskData, rng: np.random.Generator) -> Tensor:
     """What the frozen encoder makes of a task's states, (rows, width) on the CPU; of all episodes and times alike."""
-    count = task.episodes.transitions
+    count = task.transitions
     rows = np.sort(rng.choice(count, min(MOST_ROWS, count), replace=False))
-    observations = torch.from_numpy(np.ascontiguousarray(task.episodes.observations[rows])).to(model.head.weight.device)
+    observations = torch.from_numpy(np.ascontiguousarray(task.states(rows))).to(model.head.weight.device)
     bodies = model.body_numbers(task.facts.input, [task.facts.body]).expand(len(rows))
     parts = zip(observations.split(512), bodies.split(512), strict=True)
     encoder = model.encoders[task.facts.input]
@@ -67,7 +67,7 @@ def action_features(model: MultiDomainTransformer, task: TaskData, rng: np.rando
     Returns:
         Features (rows, K, width) and ids (rows, K) of the last real step of each window, on the CPU.
     """
-    name, windows, real = draw_windows(model, task, min(MOST_ROWS, task.episodes.transitions), rng)
+    name, windows, real = draw_windows(model, task, min(MOST_ROWS, task.transitions), rng)
     last = real.sum(dim=1) - 1
     rows = torch.arange(len(last), device=last.device)
     with keeping_features(model) as kept:

@@ -158,7 +158,7 @@ def _split(data: Sequence[TaskData], seed: int, task: int) -> tuple[list[TaskDat
     rng = np.random.default_rng([seed, SeedStream.HELD_OUT, task])
     train, held_out = [], []
     for one in data:
-        parts = split_episodes(len(one.episodes), HELD_OUT, rng)
+        parts = split_episodes(len(one.lengths), HELD_OUT, rng)
         train.append(one.select(parts[0]))
         if len(parts[1]):
             held_out.append(one.select(parts[1]))

@@ -139,10 +139,18 @@ class TaskData:
         rows = np.arange(start, stop)
         return rows + self.shifts[np.searchsorted(self.offsets, rows, side="right") - 1]
 
+    def states(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """The observations (rows, *shape) at some rows of this part, which increase."""
+        found: NDArray[Any] = self.stored.observations[
+            rows + self.shifts[np.searchsorted(self.offsets, rows, side="right") - 1]
+        ]
+        release(self.stored.observations)
+        return found
+
     def some_episodes(self, transitions: int, rng: np.random.Generator) -> TaskData:
         """The task with random whole episodes, the fewest with at least ``transitions`` together, or all of them."""
-        order = rng.permutation(len(self.episodes))
-        enough = int(np.searchsorted(np.cumsum(self.episodes.lengths[order]), transitions)) + 1
+        order = rng.permutation(len(self.lengths))
+        enough = int(np.searchsorted(np.cumsum(self.lengths[order]), transitions)) + 1
         return self.select(np.sort(order[:enough]))
 
 
@@ -172,9 +180,17 @@ def mean_and_deviation(tasks: Sequence[TaskData]) -> tuple[NDArray[np.float64], 
         tasks: at least one; their observations are vectors of one size.
     """
     count = sum(task.transitions for task in tasks)
-    mean = sum(_column_sums(task, lambda block: block) for task in tasks) / count
-    variance = sum(_column_sums(task, lambda block: (block - mean) ** 2) for task in tasks) / count
+    mean = _sums(tasks, lambda block: block) / count
+    variance = _sums(tasks, lambda block: (block - mean) ** 2) / count
     return mean, np.sqrt(variance)
+
+
+def _sums(tasks: Sequence[TaskData], of: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.float64]:
+    """The sums over all rows of some tasks, task by task."""
+    total = np.zeros(tasks[0].facts.shape)
+    for task in tasks:
+        total = total + _column_sums(task, of)
+    return total
 
 
 def _column_sums(task: TaskData, of: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.float64]:
@@ -182,4 +198,5 @@ def _column_sums(task: TaskData, of: Callable[[NDArray[Any]], NDArray[Any]]) -> 
     total: NDArray[np.float64] = np.zeros((0, *task.facts.shape))
     for block in task.observation_blocks():
         total = np.concatenate([total, of(block)]).sum(axis=0, keepdims=True, dtype=np.float64)
-    return total[0]
+    found: NDArray[np.float64] = total[0]
+    return found

@@ -150,7 +150,7 @@ def _with_resets(
     following = table.observations(name, size)
     if following.shape != observations.shape:
         raise SeqrlError(f"{table.source}: {name} is {following.shape}, not {observations.shape}", LAYOUT_HINT)
-    reset = jumps(*(rows.reshape(len(rows), -1) for rows in (observations, following)))
+    reset = jumps(observations.reshape(len(observations), -1), following.reshape(len(following), -1))
     terminals = found.terminals
     if found.open_dones and _marks_first_rows(terminals, reset):
         log.remark("dones marks the first row of an episode")

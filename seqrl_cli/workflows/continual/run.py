@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from seqrl_cli.artifacts.multi_task_family import load_tasks
+from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.console import Console, counted
 from seqrl_cli.continual.learned import learned_tensors
 from seqrl_cli.continual.learner import Learner
@@ -121,7 +121,7 @@ def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> 
         console.warn(f"the data of {job.record.base} are not in the run directory, so its own tasks are not protected")
         return
     learner.model.eval()
-    for task in load_tasks(job.base_data).tasks:
+    for task in load_tasks(job.base_data, job.base.config.tasks).tasks:
         learner.know_pretraining(task, NONE)
 
 

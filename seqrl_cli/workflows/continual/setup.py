@@ -13,7 +13,8 @@ from seqrl_cli.artifacts.adapter_file import base_hash
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.locate import find_stored, locate
-from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask, load_tasks
+from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
+from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
@@ -110,7 +111,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
     base = cast(TrainedMultiTask, load_trained(saved, device, on_warning=console.warn))
     warn_unfinished(saved.folder, saved.record, base.step, console.warn)
     dataset.ensure(saved.config.data, console)
-    data = load_tasks(dataset).tasks
+    data = load_tasks(dataset, saved.config.tasks).tasks
     for task in data:
         check_task(base.model, task.facts, str(saved.folder.path))
     name = check_name("run", request.name or f"{settings.method}-s{settings.seed}")
