@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seqrl_cli.artifacts.dataset_settings import check_made_with, refuse_other_environment
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
+from seqrl_cli.artifacts.old_reading import is_old, read_anew
 from seqrl_cli.artifacts.sources import (
     file_options,
     load_source,
@@ -291,6 +292,9 @@ class DatasetRef:
                     write_dataset(path, episodes, {**attributes, "dataset_id": self.id})
                     remove_download(self.folder)
                     return True
+        if is_old(self.file.read()):
+            with locked(self.folder.path, console, FOREVER):
+                read_anew(self.id, self.spec, self.file, self.store, console)
         new = self.check(data)
         if new:
             episodes, attributes = new

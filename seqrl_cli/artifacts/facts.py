@@ -7,6 +7,7 @@ made, so that packages installed later do not change what is trained.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,6 +145,19 @@ def write_dataset(path: Path, episodes: Episodes, attributes: Mapping[str, Any])
     write_d4rl(path, episodes, {**attributes, **found})
     if isinstance(env_id, str):
         remember(env_id)
+
+
+def state_also(file: DatasetFile, episodes: Episodes, **facts: Scalar) -> None:
+    """Store further facts of a ``dataset.h5``, whose content, other facts and time of change remain.
+
+    Args:
+        file: the dataset.
+        episodes: what it contains.
+        facts: by name.
+    """
+    changed = file.path.stat().st_mtime_ns
+    write_d4rl(file.path, episodes, {**file.read().attributes, **facts})
+    os.utime(file.path, ns=(changed, changed))  # tokens older than their dataset would be compared with it
 
 
 def stored_spaces(episodes: Episodes, environment: Spaces | None) -> Spaces:

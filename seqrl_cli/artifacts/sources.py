@@ -25,7 +25,7 @@ from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
 from seqrl_cli.data.formats.episode_ends import cut_again
-from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset, stamp
+from seqrl_cli.data.formats.read import READING_RULES, content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
@@ -170,7 +170,7 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
     env_id = data.env_id or spec.env_id
     options = file_options(spec, data)
     with _unchanged(path):
-        facts: dict[str, Any] = {**read_attributes(path), "source": "file"}
+        facts: dict[str, Any] = {**read_attributes(path), "source": "file", "reading_rules": READING_RULES}
         episodes = read_dataset(path, options)
         facts |= {"path": path_text(path), "sha256": content_sha256(path)}  # last, since hashing a huge file is slow
     if env_id is not None:

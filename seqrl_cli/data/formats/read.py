@@ -37,6 +37,11 @@ _READERS = {
     ".pth": read_pickled_episodes,
 }
 FILE_SUFFIXES = tuple(_READERS)
+READING_RULES = 2
+"""Version of the rules by which files of users' own become episodes: what marks an end, and what is cut.
+
+It grows when the same file would become other episodes. Datasets of before it was stored state none.
+"""
 _SIGNATURES = {b"\x89HDF": ".hdf5", b"PK\x03\x04": ".npz", b"\x80": ".pkl"}
 _FORMATS_HINT = f"seqrl reads files that end in {', '.join(_READERS)}, and folders of them"
 
