@@ -73,16 +73,22 @@ def _announce(dataset: DatasetRef, rule: TerminalRule, console: Console) -> None
 
 
 def _warn_of_old_penalty(dataset: DatasetRef, data: DataConfig, tokens: TokenizedDataset, console: Console) -> None:
-    """Warn of tokens of earlier versions in which a penalty replaced rewards that would now be kept."""
+    """Warn of tokens of earlier versions in which a penalty replaced rewards that would now be kept.
+
+    Runs that were trained on them need them as they are.
+    """
     if data.termination_penalty != "auto" or tokens.terminal_rewards is not None or tokens.termination_penalty is None:
         return
     if is_locomotion(dataset.env_id):
         return
-    rule = terminal_rule(dataset.load_readable(images=False), tokens.termination_penalty, dataset.env_id)
-    if rule.loses is not None:
+    episodes = dataset.load_readable(images=False)
+    rule = terminal_rule(episodes, "auto", dataset.env_id)
+    if rule.terminals and rule.penalty is None:
+        loses = terminal_rule(episodes, tokens.termination_penalty, dataset.env_id).loses
+        rewards = f"the rewards at {counted(rule.terminals, 'terminal')}{f', {loses}' if loses else ''}"
         console.warn(
-            f"in {dataset.folder.tokens}, {tokens.termination_penalty:g} takes the place of the rewards at "
-            f"{counted(rule.terminals, 'terminal')}, {rule.loses}; `seqrl discretize {dataset.id} --force` keeps them"
+            f"in the old {dataset.folder.tokens}, {tokens.termination_penalty:g} takes the place of {rewards}; its runs "
+            f"go on with that, and for new ones `seqrl discretize {dataset.id} --force` keeps them"
         )
 
 

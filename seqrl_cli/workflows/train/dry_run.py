@@ -19,7 +19,7 @@ from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES, saved_steps
 from seqrl_cli.workflows.train.evaluation import check_evaluations
-from seqrl_cli.workflows.train.resume import check_resumable
+from seqrl_cli.workflows.train.resume import check_resumable, with_own_penalty
 from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 
 
@@ -30,7 +30,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
     is made and checked as in the real run.
     """
     dataset = request.dataset
-    config = request.config
+    config = request.config if request.force else with_own_penalty(request.run, request.config)
     run = request.run
     family = family_of(config.model.arch)
     device = choose_device(request.device)

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from seqrl_cli.artifacts.run_conflict import OTHER_NAME_HINT, changed_keys, conflict_of_settings
 from seqrl_cli.artifacts.train_job import TrainingData
 from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import counted
-from seqrl_cli.errors import RunConflictError
+from seqrl_cli.console import Console, counted
+from seqrl_cli.data.terminals import is_locomotion
+from seqrl_cli.data.tokens import TokenizedDataset
+from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
+
+
+def with_own_penalty(run: RunFolder, requested: Config) -> Config:
+    """The requested configuration; where it leaves the penalty at terminals open, with that of the run to resume.
+
+    Earlier versions replaced the reward at every terminal by -100, and what ``auto`` means now may be something else.
+    """
+    key = "data.termination_penalty"
+    if requested.data.termination_penalty != "auto" or not has_key(requested.model.arch, key):
+        return requested
+    with suppress(SeqrlError):  # a damaged run is reported when it is resumed
+        own = load_config(run.config).data.termination_penalty if run.config.exists() else "auto"
+        if own != "auto":
+            known = requested.data.model_copy(update={"termination_penalty": own})
+            return requested.model_copy(update={"data": known})
+    return requested
+
+
+def say_old_penalty(run: RunFolder, data: TrainingData, console: Console) -> None:
+    """Say that a run goes on with a penalty that an earlier version chose for all terminals, also for goals."""
+    if not isinstance(data, TokenizedDataset) or data.terminal_rewards is not None or is_locomotion(data.env_id):
+        return
+    if data.termination_penalty is not None:
+        console.note(
+            f"{run.path} goes on with its old tokens, in which {data.termination_penalty:g} replaces the reward at "
+            f"every terminal; `seqrl discretize {data.dataset_id} --force` keeps the rewards, for new runs"
+        )
 
 
 def check_resumable(run: RunFolder, requested: Config, data: TrainingData) -> tuple[RunRecord, bool]:

@@ -24,7 +24,7 @@ from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.workflows.train.dry_run import dry_run
 from seqrl_cli.workflows.train.evaluation import check_evaluations, evaluations
-from seqrl_cli.workflows.train.resume import check_resumable
+from seqrl_cli.workflows.train.resume import check_resumable, say_old_penalty, with_own_penalty
 from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 
 __all__ = ["TrainReport", "TrainRequest", "dry_run", "run"]
@@ -61,11 +61,13 @@ def run(request: TrainRequest, console: Console) -> TrainReport:
     threads = use_threads(request.threads)
     folder = request.run
     family = family_of(request.config.model.arch)
-    data = family.ensure(request.dataset, request.config, console)
-    request = replace(request, config=complete_config(request.dataset, request.config, data))
+    config = request.config if request.force else with_own_penalty(folder, request.config)
+    data = family.ensure(request.dataset, config, console)
+    request = replace(request, config=complete_config(request.dataset, config, data))
     with locked(folder.path, console):
         finish_replacement(folder)
         if folder.record.exists() and not request.force:
+            say_old_penalty(folder, data, console)
             record, is_longer = check_resumable(folder, request.config, data)
             if record.status == "finished" and not is_longer:
                 console.note(f"{folder.path} is already trained; --force trains it again")
