@@ -77,7 +77,7 @@ def _simulate(spec: DatasetSpec, data: DataConfig, console: Console) -> LoadedDa
     with stopped, console.progress(f"simulating {spec.id}", "steps") as update:
         size, seed = data.transitions, data.seed or 0
         if task := task_of(spec.env_id):
-            collected = collect_task(task, transitions=size, seed=seed, progress=update)
+            collected = collect_task(task, transitions=size, seed=seed, progress=update, on_warning=console.warn)
         else:
             assert spec.family is not None and spec.quality is not None
             collected = collect_quality(spec.family, spec.quality, transitions=size, seed=seed, progress=update)

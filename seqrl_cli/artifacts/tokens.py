@@ -87,8 +87,8 @@ def _warn_of_old_penalty(dataset: DatasetRef, data: DataConfig, tokens: Tokenize
         loses = terminal_rule(episodes, tokens.termination_penalty, dataset.env_id).loses
         rewards = f"the rewards at {counted(rule.terminals, 'terminal')}{f', {loses}' if loses else ''}"
         console.warn(
-            f"in the old {dataset.folder.tokens}, {tokens.termination_penalty:g} takes the place of {rewards}; its runs "
-            f"go on with that, and for new ones `seqrl discretize {dataset.id} --force` keeps them"
+            f"in the old {dataset.folder.tokens}, {tokens.termination_penalty:g} takes the place of {rewards}; its "
+            f"runs go on with that, and for new ones `seqrl discretize {dataset.id} --force` keeps them"
         )
 
 

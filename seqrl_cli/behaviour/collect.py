@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seqrl_cli.behaviour.policies import Policy, PolicyFactory
-from seqrl_cli.behaviour.workers import DeadWorkerError, OrderedMap, worker_map
+from seqrl_cli.behaviour.workers import OrderedMap, Watch, still_alive, worker_map
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import Environment, environment_name, make_env, recordable_spaces
+from seqrl_cli.envs.make import Environment, environment_name, make_env
+from seqrl_cli.envs.probe import has_run_here, recordable_spaces
 from seqrl_cli.envs.trust import accept
+from seqrl_cli.envs.vector.choice import is_proven
+from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import SeqrlError
 
 _CHUNK_STEPS = 1000
@@ -45,6 +48,8 @@ def collect(
     *,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
+    timeout: float = ANSWER_SECONDS,
 ) -> Episodes:
     """Play policies one after the other until there are exactly ``transitions`` rows.
 
@@ -56,21 +61,26 @@ def collect(
         parts: policies and their shares, which sum to one.
         transitions: rows of the dataset.
         seed: equal seeds give equal bytes on the same machine.
-        workers: processes; by default one per core that this process may use. One worker plays in this process.
+        workers: processes; by default one per core that this process may use. One worker plays in this process if the
+            environment is known not to end it.
         progress: called with (rows so far, total rows).
+        on_warning: called when a worker died and is started again.
+        timeout: seconds to wait for an environment's answer; without effect in this process.
 
     Raises:
-        SeqrlError: ``transitions`` is below 1, the environment is unsuitable, or a worker died.
+        SeqrlError: ``transitions`` is below 1, the environment is unsuitable, hangs, or killed two workers.
     """
     if transitions < 1:
         raise SeqrlError(f"a dataset needs at least one transition, not {transitions}", "ask for 100000, for example")
     assert abs(sum(part.share for part in parts) - 1) < 1e-9
-    with closing(make_env(env_id)) as env:
-        recordable_spaces(env)
+    recordable_spaces(env_id)
     ends = np.round(np.cumsum([part.share for part in parts]) * transitions).astype(int)
     collected: list[Episodes] = []
     rows = 0
-    with closed_worker_envs(), worker_map(workers or available_cores()) as ordered_map:
+    workers = workers or available_cores()
+    plays_here = workers == 1 and (is_proven(env_id) or has_run_here(env_id))
+    watch = None if plays_here else Watch(f"a process that played {env_id}", timeout, on_warning)
+    with closed_worker_envs(), worker_map(workers, watch) as ordered_map:
         for index, (part, end) in enumerate(zip(parts, ends, strict=True)):
             with closing(_chunks(ordered_map, env_id, part, (seed, index))) as chunks:
                 while rows < end:
@@ -92,6 +102,7 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
     successes: list[bool] = []
     terminated = truncated = False
     while not (terminated or truncated):
+        still_alive()
         action = policy.act(observation, rng)
         following, reward, terminated, truncated, info = env.step(action)
         rows.append((observation, action, float(reward)))
@@ -136,11 +147,7 @@ def closed_worker_envs() -> Iterator[None]:
 def _chunks(ordered_map: OrderedMap, env_id: str, part: Part, key: tuple[int, ...]) -> Generator[Episodes, None, None]:
     """An endless stream of episodes of one part, in a fixed order."""
     tasks = (_Chunk(env_id, part.make_policy, (*key, number)) for number in itertools.count())
-    try:
-        yield from ordered_map(_play_chunk, tasks)
-    except DeadWorkerError as error:
-        message = f"a process that played {env_id} died: the environment crashed, or was out of memory"
-        raise SeqrlError(message, "fewer --workers need less memory; the environment may print why it ends") from error
+    yield from ordered_map(_play_chunk, tasks)
 
 
 def _play_chunk(chunk: _Chunk) -> Episodes:
@@ -148,6 +155,7 @@ def _play_chunk(chunk: _Chunk) -> Episodes:
     episodes: list[Episodes] = []
     while sum(episode.transitions for episode in episodes) < _CHUNK_STEPS:
         rng = np.random.default_rng([*chunk.key, len(episodes)])
+        still_alive()
         episodes.append(play_episode(env, chunk.make_policy(), rng))
     return Episodes.concatenate(episodes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -11,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from seqrl_cli.data.space import DiscreteSpace
-from seqrl_cli.envs.make import make_env, recordable_spaces
+from seqrl_cli.envs.probe import recordable_spaces
 
 
 class Policy(Protocol):
@@ -113,8 +112,7 @@ def uniform_factory(env_id: str) -> PolicyFactory:
     Raises:
         SeqrlError: the environment does not exist, or its observations or actions are of another kind.
     """
-    with closing(make_env(env_id)) as env:
-        space = recordable_spaces(env).action
+    space = recordable_spaces(env_id).action
     if isinstance(space, DiscreteSpace):
         return partial(RandomChoicePolicy, space.n)
     low, high = (bound.astype(np.float64) for bound in space.bounds)

@@ -14,7 +14,7 @@ from seqrl_cli.behaviour.library import Behaviour, load_behaviour
 from seqrl_cli.behaviour.policies import PolicyFactory, linear_factory, uniform_factory
 from seqrl_cli.data.catalogue import QUALITIES, resolve
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import episode_limit
+from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import unknown
 
@@ -132,7 +132,7 @@ def describe(
         "mujoco_version": version("mujoco"),
         "gymnasium_version": version("gymnasium"),
     }
-    if (limit := episode_limit(env_id)) is not None:
+    if (limit := known_step_limit(env_id)) is not None:
         attributes["max_episode_steps"] = limit
     if reference_min is not None and reference_max is not None:
         score = normalized_score(float(returns.mean()), reference_min, reference_max)

@@ -101,6 +101,7 @@ def collect_task(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Collected:
     """Collect ``sim/<domain>/<task>``: by the scripted policy with noise, or by random actions where there is none.
 
@@ -110,13 +111,14 @@ def collect_task(
         seed: seed of the collection, see :func:`~seqrl_cli.behaviour.collect.collect`.
         workers: number of processes.
         progress: called with (rows so far, total rows).
+        on_warning: called when a worker died and is started again.
 
     Raises:
         SeqrlError: the domain's package is not installed, or a worker died.
     """
     parts = scripted_parts(task.env_id)
     rows = transitions or task.transitions
-    episodes = collect(task.env_id, parts, rows, seed, workers=workers, progress=progress)
+    episodes = collect(task.env_id, parts, rows, seed, workers=workers, progress=progress, on_warning=on_warning)
     lowest, highest = task.references or (None, None)
     attributes: dict[str, str | int | float] = {
         "source": "seqrl",

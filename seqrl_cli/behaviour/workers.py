@@ -7,15 +7,19 @@ Ctrl-C, and dropping an endless stream of tasks at any time. One pipe per proces
 from __future__ import annotations
 
 import itertools
+import math
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
+from seqrl_cli.envs.vector.child import ProcessDiedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.stops import leave_stops_to_parent, stops_held_back
 
@@ -23,11 +27,28 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _RESULTS_AHEAD = 4
+_BEAT = 1.0  # seconds between signs of life
+_LAST_MOMENTS = 5.0  # seconds for a dead process to leave its exit code
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class DeadWorkerError(SeqrlError):
-    """A worker process died in a task."""
+    """A worker process died in a task, and again when it was started again, or hung."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What to do about a worker process that dies or hangs.
+
+    Attributes:
+        name: what it is called in messages.
+        patience: seconds without a sign of life after which it is ended.
+        on_warning: called when one has died and is started again.
+    """
+
+    name: str = "a worker process"
+    patience: float = math.inf
+    on_warning: Callable[[str], None] | None = None
 
 
 class OrderedMap(Protocol):
@@ -38,78 +59,182 @@ class OrderedMap(Protocol):
 
 
 @contextmanager
-def worker_map(workers: int) -> Iterator[OrderedMap]:
-    """A map over new processes with one BLAS thread each; with one worker, or in one, the built-in map.
+def worker_map(workers: int, watch: Watch | None = None) -> Iterator[OrderedMap]:
+    """A map over new processes with one BLAS thread each.
 
-    The processes end immediately when the block ends, and by themselves if this process is killed.
+    A process that dies is started again, and so is its task, once. The processes end immediately when the block ends,
+    and by themselves if this process is killed.
+
+    Args:
+        workers: number of processes; with one and without ``watch``, the built-in map in this process is used.
+        watch: what to do about a process that dies or hangs.
 
     Raises:
-        DeadWorkerError: a process died.
+        DeadWorkerError: a task killed two processes, or gave no sign of life in time.
     """
-    if workers == 1 or multiprocessing.current_process().daemon:  # a worker cannot have workers of its own
+    is_worker = multiprocessing.current_process().daemon  # which cannot have workers of its own
+    if is_worker or (workers == 1 and watch is None):
         yield map
         return
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(workers)]
-    processes = [context.Process(target=_serve, args=(theirs,), daemon=True) for _, theirs in pipes]
+    crew: list[_Worker] = []
     try:
-        with one_thread_each(), stops_held_back():
-            for process in processes:
-                process.start()
-        for _, theirs in pipes:
-            theirs.close()
-        yield _PipeMap([ours for ours, _ in pipes])
+        for _ in range(workers):
+            crew.append(_Worker())
+        yield _PipeMap(crew, watch or Watch())
     finally:
-        for process in processes:
-            if process.pid is not None:
-                process.kill()
-                process.join()
+        for worker in crew:
+            worker.end()
+
+
+class _Worker:
+    """A process and the pipe to it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        with one_thread_each(), stops_held_back():
+            self.process.start()
+        theirs.close()
+        self.heard = time.monotonic()
+        self.index: int | None = None  # of its task; None while it has none, or one whose result nobody wants
+        self.task: tuple[Callable[[Any], Any], Any] | None = None
+        self.tries = 0
+
+    def begin(self, index: int | None, task: tuple[Callable[[Any], Any], Any], tries: int = 1) -> None:
+        """Send it a task."""
+        self.index, self.task, self.tries, self.heard = index, task, tries, time.monotonic()
+        with suppress(OSError):  # it has died, which the next look at it tells
+            self.connection.send(task)
+
+    def receive(self) -> Callable[[], Any] | None:
+        """The outcome of its task, or None if it only tells that it is alive.
+
+        Raises:
+            EOFError: it has died.
+        """
+        if not self.connection.poll():  # the process has ended, and some other one that it started holds the pipe
+            raise EOFError
+        try:
+            outcome: Callable[[], Any] | None = self.connection.recv()
+        except OSError as error:
+            raise EOFError from error
+        self.heard = time.monotonic()
+        return outcome
+
+    def end(self) -> int:
+        """End the process, if it has not ended; its exit code."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        assert self.process.exitcode is not None
+        return self.process.exitcode
 
 
 class _PipeMap:
     """Gives each idle process the next task; results of a dropped stream are received later and discarded."""
 
-    def __init__(self, connections: list[Connection]) -> None:
-        self._idle = connections
-        self._dropped: set[Connection] = set()
-        self._window = _RESULTS_AHEAD * len(connections)
+    def __init__(self, crew: list[_Worker], watch: Watch) -> None:
+        self._crew = crew
+        self._watch = watch
+        self._window = _RESULTS_AHEAD * len(crew)
 
     def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
         remaining = enumerate(tasks)
-        running: dict[Connection, int] = {}
         done: dict[int, Callable[[], Result]] = {}
         try:
             for due in itertools.count():
                 while due not in done:
-                    room = min(len(self._idle), self._window - len(done) - len(running))
-                    for index, task in itertools.islice(remaining, room):
-                        connection = self._idle.pop()
-                        running[connection] = index
-                        with _death_reported():
-                            connection.send((function, task))
-                    if not running and self._idle:
+                    self._give(function, remaining, len(done))
+                    is_running = any(worker.index is not None for worker in self._crew)
+                    if not is_running and any(worker.task is None for worker in self._crew):
                         return
-                    self._receive(running, done)
+                    self._receive(done)
                 yield done.pop(due)()
         finally:
-            self._dropped.update(running)
+            for worker in self._crew:
+                worker.index = None
 
-    def _receive(self, running: dict[Connection, int], done: dict[int, Callable[[], Any]]) -> None:
-        """Wait until at least one process has finished a task, and store its result."""
-        for connection in wait([*running, *self._dropped]):
-            connection = cast(Connection, connection)
-            index = running.pop(connection, None)
-            self._dropped.discard(connection)
-            with _death_reported():
-                outcome = connection.recv()
-            self._idle.append(connection)
-            if index is not None:
-                done[index] = outcome
+    def _give(self, function: Callable[[Any], Any], remaining: Iterator[tuple[int, Any]], done: int) -> None:
+        """Begin as many tasks as there are idle processes and places for results."""
+        idle = [worker for worker in self._crew if worker.task is None]
+        running = sum(worker.index is not None for worker in self._crew)
+        for index, task in itertools.islice(remaining, max(0, min(len(idle), self._window - done - running))):
+            idle.pop().begin(index, (function, task))
+
+    def _receive(self, done: dict[int, Callable[[], Any]]) -> None:
+        """Wait until a process has finished a task, died or hung; store what it finished."""
+        busy = [worker for worker in self._crew if worker.task is not None]
+        ready = wait([source for one in busy for source in (one.connection, one.process.sentinel)], _BEAT)
+        for worker in busy:
+            if worker.connection in ready or worker.process.sentinel in ready:
+                self._hear(worker, done)
+            elif time.monotonic() - worker.heard > self._watch.patience + _BEAT:
+                worker.end()
+                message = f"{self._watch.name} gave no sign of life for {self._watch.patience:g} seconds, and was ended"
+                raise DeadWorkerError(message, "--env-timeout waits longer")
+
+    def _hear(self, worker: _Worker, done: dict[int, Callable[[], Any]]) -> None:
+        try:
+            outcome = worker.receive()
+        except EOFError:
+            self._replace(worker)
+            return
+        if outcome is None:
+            return
+        if worker.index is not None:
+            done[worker.index] = outcome
+        worker.index = worker.task = None
+
+    def _replace(self, dead: _Worker) -> None:
+        """Start a process in place of a dead one, with its task, unless nobody wants the result.
+
+        Raises:
+            DeadWorkerError: the task has killed two processes.
+        """
+        dead.process.join(_LAST_MOMENTS)
+        death = ProcessDiedError(dead.end())
+        what = f"{self._watch.name} {death.how}"
+        is_wanted = dead.index is not None
+        if is_wanted and dead.tries > 1:
+            hint = "fewer --workers need less memory" if death.killed else death.hint
+            raise DeadWorkerError(f"{what}, and so did the next one", hint)
+        if is_wanted and self._watch.on_warning:
+            self._watch.on_warning(f"{what}: it is started again")
+        new = _Worker()
+        self._crew[self._crew.index(dead)] = new
+        if is_wanted and dead.task is not None:
+            new.begin(dead.index, dead.task, dead.tries + 1)
+
+
+class _Pulse:
+    """Tells the parent now and then that a task makes progress."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._due = 0.0
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self._connection.send(None)
+            self._due = now + _BEAT
+
+
+_pulse: _Pulse | None = None
+
+
+def still_alive() -> None:
+    """Tell that a task makes progress, so that its process is not taken for one that hangs; free of cost elsewhere."""
+    if _pulse is not None:
+        _pulse.beat()
 
 
 def _serve(connection: Connection) -> None:
     """Run tasks in a worker until its parent ends it or dies."""
+    global _pulse
     live_as_worker()
+    _pulse = _Pulse(connection)
     while True:
         function, task = connection.recv()
         connection.send(_outcome(function, task))
@@ -142,16 +267,6 @@ def _give(result: Any) -> Any:
 
 def _throw(error: Exception) -> Any:
     raise error
-
-
-@contextmanager
-def _death_reported() -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, ConnectionError) as error:
-        raise DeadWorkerError(
-            "a worker process died while working", "the machine may have run out of memory; retry with fewer --workers"
-        ) from error
 
 
 @contextmanager

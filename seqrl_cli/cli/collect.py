@@ -39,6 +39,7 @@ def collect(
     name: Name = None,
     seed: options.Seed = None,
     workers: Workers = None,
+    env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -54,7 +55,7 @@ def collect(
         from seqrl_cli.workflows.data import collect as workflow
 
         store = RunStore(runs_dir)
-        request = workflow.CollectRequest(store, env, policy, transitions, seed or 0, name, workers, force)
+        request = workflow.CollectRequest(store, env, policy, transitions, seed or 0, name, workers, force, env_timeout)
         if dry_run:
             workflow.dry_run(request, console)
         else:

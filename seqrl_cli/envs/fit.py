@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.states import with_all_states
 from seqrl_cli.envs.limits import ActionBounds
-from seqrl_cli.envs.make import make_env, spaces_of
+from seqrl_cli.envs.probe import layout_of
 
 LoadedDataset = tuple[Episodes, dict[str, Any]]
 """Episodes, and the attributes to store with them."""
@@ -99,8 +98,7 @@ def environment_spaces(env_id: str, observation_size: int | None = None) -> Spac
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
     """
-    with closing(make_env(env_id)) as env:
-        return spaces_of(env).first_observations(observation_size)
+    return layout_of(env_id).spaces.first_observations(observation_size)
 
 
 _TOLERANCE = 1e-5  # of the box's width: rounding in float32, which is no action outside

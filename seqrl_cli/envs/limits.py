@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.data.space import BoxSpace
-from seqrl_cli.data.spaces import Spaces
-from seqrl_cli.envs.make import episode_limit, make_env, spaces_of
+from seqrl_cli.data.spaces import Spaces, UnsupportedSpacesError
+from seqrl_cli.envs.make import episode_limit
+from seqrl_cli.envs.probe import layout_of, seen_step_limit
 from seqrl_cli.envs.registry import needed_extra, require, robotics_steps
 from seqrl_cli.errors import SeqrlError
 
@@ -46,22 +46,20 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
         UnsupportedSpacesError: its spaces are neither boxes nor choices.
     """
     try:
-        env = make_env(env_id)
+        layout = layout_of(env_id)
+    except UnsupportedSpacesError:
+        raise
     except SeqrlError:
         unit = np.ones(action_dim)
         return EnvironmentLimits(known_step_limit(env_id), (-unit, unit) if needed_extra(env_id) else None)
-    try:
-        limit = env.spec.max_episode_steps if env.spec else None
-        spaces = spaces_of(env)
-        bounds = spaces.action.bounds if isinstance(spaces.action, BoxSpace) else None
-        return EnvironmentLimits(limit or EPISODE_STEPS, bounds, spaces)
-    finally:
-        env.close()
+    action = layout.spaces.action
+    bounds = action.bounds if isinstance(action, BoxSpace) else None
+    return EnvironmentLimits(layout.max_episode_steps, bounds, layout.spaces)
 
 
 def known_step_limit(env_id: str) -> int | None:
     """The step limit of an environment, which need not be installed; None if unknown."""
-    return episode_limit(env_id) or robotics_steps().get(env_id)
+    return episode_limit(env_id) or seen_step_limit(env_id) or robotics_steps().get(env_id)
 
 
 def own_step_limit(env_id: str) -> int | None:
@@ -72,10 +70,8 @@ def own_step_limit(env_id: str) -> int | None:
     Raises:
         SeqrlError: an environment of a module cannot be made.
     """
-    module, _, name = env_id.rpartition(":")
-    if module:
-        make_env(env_id).close()
-    else:
-        with contextlib.suppress(SeqrlError):
-            require(env_id)
-    return known_step_limit(name)
+    if ":" in env_id:
+        return layout_of(env_id).registered_steps
+    with contextlib.suppress(SeqrlError):
+        require(env_id)
+    return known_step_limit(env_id)

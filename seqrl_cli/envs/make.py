@@ -117,20 +117,3 @@ def space_sizes(env: Environment) -> tuple[int, int]:
         UnsupportedSpacesError: they are not, for example because actions are discrete.
     """
     return spaces_of(env).require_vectors(environment_name(env), VECTORS_HINT)
-
-
-def recordable_spaces(env: Environment) -> Spaces:
-    """The spaces of an environment whose episodes fit in a dataset file.
-
-    Observations are vectors or images of bytes; actions are vectors or discrete.
-
-    Raises:
-        UnsupportedSpacesError: observations or actions are of another kind.
-    """
-    spaces = spaces_of(env)
-    observation, action = spaces.observation, spaces.action
-    if not (
-        (observation.is_vector or observation.is_image) and (action.is_vector or isinstance(action, DiscreteSpace))
-    ):
-        raise UnsupportedSpacesError(f"{environment_name(env)} has {spaces.text}, not vectors", VECTORS_HINT)
-    return spaces

@@ -103,5 +103,5 @@ class Crashing(LinearPolicy):
 @pytest.mark.slow
 def test_the_environment_of_a_process_that_dies_is_named():
     parts = [Part(partial(Crashing, np.zeros((3, 11)), np.zeros(3)), 1.0)]
-    with pytest.raises(SeqrlError, match=r"a process that played Hopper-v4 died"):
+    with pytest.raises(SeqrlError, match="a process that played Hopper-v4 ended with exit code 1, and so did the next"):
         collect("Hopper-v4", parts, 100, 0, workers=2)

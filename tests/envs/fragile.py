@@ -68,7 +68,7 @@ def folder() -> Path:
 
 
 def plot_mischief(what: str, *, step: int, reset: int = 1, once: bool = True) -> None:
-    """Arrange for what shall happen; ``reset`` counts those in all processes, from 1."""
+    """Arrange for what shall happen; ``reset`` counts those in all processes, from 1; both are 0 when it is made."""
     (folder() / "resets").unlink(missing_ok=True)
     (folder() / "mischief.json").write_text(json.dumps(dict(what=what, step=step, reset=reset, once=once)))
 
@@ -82,6 +82,10 @@ class Fragile(gymnasium.Env):
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self):
+        self.steps = 0
+        self.misbehave()
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -103,7 +107,8 @@ class Fragile(gymnasium.Env):
         if not path.exists():
             return
         plot = json.loads(path.read_text())
-        if self.steps == plot["step"] and (folder() / "resets").stat().st_size >= plot["reset"]:
+        resets = folder() / "resets"
+        if self.steps == plot["step"] and (resets.stat().st_size if resets.exists() else 0) >= plot["reset"]:
             if plot["once"]:
                 mend()
             WHATS[plot["what"]]()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
-from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, read_columns
+from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size
+from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes, write_hdf5
 from seqrl_cli.files.mapped import Mapper
@@ -52,7 +53,7 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
     with open_hdf5(path, FILE_HINT) as file:
         columns = _columns(file, str(path))
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
-        episodes = read_columns(columns, str(path), options)
+        episodes = read_table(columns, str(path), options)
         return replace(episodes, successes=_successes(file, len(episodes.rewards)))
 
 

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import columns_to_read
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size, read_columns
+from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.formats.plain_columns import refuse_inert
+from seqrl_cli.data.formats.stacked import is_of_imitation, read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import NotRegularError, open_regular
 from seqrl_cli.files.safe_pickle.read import parse_pickle
@@ -52,9 +53,12 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
                 names = columns_to_read(members, str(path))
-                wanted = {name: members[name] for name in (*names.needed, *names.possible)}
+                indices = ("indices",) if is_of_imitation(members) else ()
+                wanted = {name: members[name] for name in (*names.needed, *names.possible, *indices)}
                 check_size(sum(info.file_size for info in wanted.values()), size, str(path))
-                columns = {name: _member(archive, members[name], f"{path}, {name}") for name in names.needed}
+                columns = {
+                    name: _member(archive, members[name], f"{path}, {name}") for name in (*names.needed, *indices)
+                }
                 is_by_episode = any(isinstance(column, list) for column in columns.values())
                 columns |= _possible(archive, {name: members[name] for name in names.possible}, path, is_by_episode)
     except FileNotFoundError as error:
@@ -63,7 +67,7 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
     if not objects:
-        return read_columns(columns, str(path), options)
+        return read_table(columns, str(path), options)
     if len(objects) < len(columns):
         plain = next(name for name in columns if name not in objects)
         raise SeqrlError(

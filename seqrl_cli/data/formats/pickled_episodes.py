@@ -18,6 +18,8 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import NAMES, REQUIRED, ColumnNames, plain_name
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.plain_columns import LIST_HINT, Unpacker, kind_of, refuse_inert
+from seqrl_cli.data.formats.stacked import read_table
+from seqrl_cli.data.formats.steps import by_column, is_step
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import open_regular
 from seqrl_cli.files.safe_pickle.machine import RefusedFileError
@@ -88,12 +90,14 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
         if items is None:
             refuse_inert(value, source, "episodes")
     if items is None and columns is not None:
-        return read_columns(unpack.columns(columns, source), source, options)
+        return read_table(unpack.columns(columns, source), source, options)
     if items is None:
         refuse_inert(value, source, "episodes")
         raise SeqrlError(f"{source} contains {kind_of(value)}, not a list of episodes", LIST_HINT)
     if not items:
         raise SeqrlError(f"{source} contains no episodes", FILE_HINT)
+    if is_step(items[0]):
+        return read_columns(unpack.columns(by_column(items, source), source), source, options)
     whole = replace(options, default_steps=None)
     return join_episodes(_each(items, source, unpack, whole))
 
@@ -144,7 +148,8 @@ def _size(value: Any) -> int:
 def _each(items: Sequence[Any], source: str, unpack: Unpacker, options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
     for index, item in enumerate(items):
         name = f"{source}, episode {index}"
-        found = mapping(item)
+        steps = sequence(item)
+        found = by_column(steps, name) if steps and is_step(steps[0]) else mapping(item)
         if found is None:
             refuse_inert(item, name, "an episode")
             raise SeqrlError(f"{name} is {kind_of(item)}, not a dictionary of arrays", LIST_HINT)

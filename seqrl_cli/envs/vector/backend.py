@@ -21,6 +21,7 @@ class EnvSpec:
         max_episode_steps: step limit; None = that of ``make_env``.
         observation_size: number of leading observation dimensions to keep; None = all.
         goals: ``seen`` or ``held-out``, for environments whose goals are split; None = their default.
+        render_mode: gymnasium render mode, for environments that shall draw.
     """
 
     env_id: str
@@ -28,6 +29,7 @@ class EnvSpec:
     max_episode_steps: int | None = None
     observation_size: int | None = None
     goals: str | None = None
+    render_mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,14 @@ class EnvLayout:
         spaces: observations and actions.
         max_episode_steps: the step limit.
         nq, nv: sizes of MuJoCo's positions and velocities; 0 in any other simulator.
+        registered_steps: the step limit that the environment was registered with; None if it has none.
     """
 
     spaces: Spaces
     max_episode_steps: int
     nq: int
     nv: int
+    registered_steps: int | None = None
 
     @classmethod
     def from_json(cls, text: bytes) -> EnvLayout:
@@ -53,7 +57,8 @@ class EnvLayout:
 
     def to_json(self) -> bytes:
         """The layout for another process."""
-        numbers = {"max_episode_steps": self.max_episode_steps, "nq": self.nq, "nv": self.nv}
+        names = ("max_episode_steps", "nq", "nv", "registered_steps")
+        numbers = {name: getattr(self, name) for name in names}
         return json.dumps({"spaces": self.spaces.to_json(), **numbers}).encode()
 
     @property

@@ -28,6 +28,7 @@ class ProcessDiedError(Exception):
     Attributes:
         how: ``died of signal 6 (SIGABRT)``, ``ended with exit code 3``.
         hint: what the user can try.
+        killed: whether something ended it, which is most often for lack of memory.
     """
 
     def __init__(self, code: int) -> None:
@@ -36,8 +37,10 @@ class ProcessDiedError(Exception):
         else:
             names = {each.value: each.name for each in signal.Signals}
             self.how = f"died of signal {-code} ({names.get(-code, 'unnamed')})"
-        killed = self.how.endswith("(SIGKILL)")  # a signal that Windows does not have
-        self.hint = "fewer environments need less memory" if killed else "PYTHONFAULTHANDLER=1 shows where in its code"
+        self.killed = self.how.endswith("(SIGKILL)")  # a signal that Windows does not have
+        self.hint = (
+            "fewer environments need less memory" if self.killed else "PYTHONFAULTHANDLER=1 shows where in its code"
+        )
 
 
 class NoAnswerError(Exception):

@@ -27,7 +27,10 @@ def open_backend(spec: EnvSpec, on_warning: Callable[[str], None] | None, timeou
     Raises:
         SeqrlError: the environments cannot be made.
     """
-    known = gymnasium.registry.get(spec.env_id)
-    if known is not None and str(known.entry_point).startswith(_PROVEN):
-        return InProcessBackend(spec)
-    return SubprocessBackend(spec, on_warning, timeout)
+    return InProcessBackend(spec) if is_proven(spec.env_id) else SubprocessBackend(spec, on_warning, timeout)
+
+
+def is_proven(env_id: str) -> bool:
+    """Whether an environment is one of gymnasium's own that neither hang nor end their process."""
+    known = gymnasium.registry.get(env_id)
+    return known is not None and str(known.entry_point).startswith(_PROVEN)

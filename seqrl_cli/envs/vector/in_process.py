@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from seqrl_cli.envs.guard import naming_failures
-from seqrl_cli.envs.make import Environment, make_env, spaces_of
+from seqrl_cli.envs.make import Environment, episode_limit, make_env, spaces_of
 from seqrl_cli.envs.simulator import MujocoEnv
 from seqrl_cli.envs.vector.backend import EnvLayout, EnvSpec, forget_step
 
@@ -30,7 +30,7 @@ class InProcessBackend:
         try:
             for _ in range(spec.num_envs):
                 self._envs.append(self._make(spec))
-            self.layout = _layout(self._envs[0])
+            self.layout = _layout(self._envs[0], spec.env_id)
         except BaseException:  # half a vector is of no use
             self.close()
             raise
@@ -72,7 +72,9 @@ class InProcessBackend:
 
     def _make(self, spec: EnvSpec) -> Environment:
         """One environment, its observations cut."""
-        env = make_env(spec.env_id, max_episode_steps=spec.max_episode_steps, goals=spec.goals)
+        env = make_env(
+            spec.env_id, render_mode=spec.render_mode, max_episode_steps=spec.max_episode_steps, goals=spec.goals
+        )
         try:
             return _cut(env, spec.observation_size)
         except BaseException:
@@ -96,8 +98,8 @@ def _cut(env: Environment, size: int | None) -> Environment:
     return gymnasium.wrappers.TransformObservation(env, lambda observation: observation[:size], cut_space)
 
 
-def _layout(env: Environment) -> EnvLayout:
+def _layout(env: Environment, env_id: str) -> EnvLayout:
     simulation = env.unwrapped
     nq, nv = (simulation.model.nq, simulation.model.nv) if isinstance(simulation, MujocoEnv) else (0, 0)
     assert env.spec is not None and env.spec.max_episode_steps is not None, "make_env sets a limit"
-    return EnvLayout(spaces_of(env), env.spec.max_episode_steps, nq, nv)
+    return EnvLayout(spaces_of(env), env.spec.max_episode_steps, nq, nv, episode_limit(env_id))

@@ -23,6 +23,10 @@ ANSWER_SECONDS = 300.0  # to make, reset or step all environments
 _SHOWN = ("observation", "qpos", "qvel")
 
 
+class EnvironmentDiedError(EnvironmentFailedError):
+    """The process of an environment died, or gave no answer in time."""
+
+
 @dataclass
 class _Episode:
     """An episode in progress: everything that it follows from."""
@@ -42,19 +46,25 @@ class SubprocessBackend:
         spec: which environments.
         on_warning: called when a process dies.
         timeout: seconds to wait for an answer; without effect on Windows.
+        wait_hint: what the user can do where an answer takes longer.
 
     Raises:
-        EnvironmentFailedError: one broke when it was made.
+        EnvironmentFailedError: one broke when it was made; :class:`EnvironmentDiedError` if its process died or hung.
         SeqrlError: there is no such environment, or its observations or actions are neither boxes nor choices.
     """
 
     def __init__(
-        self, spec: EnvSpec, on_warning: Callable[[str], None] | None = None, timeout: float = ANSWER_SECONDS
+        self,
+        spec: EnvSpec,
+        on_warning: Callable[[str], None] | None = None,
+        timeout: float = ANSWER_SECONDS,
+        wait_hint: str = "--env-timeout waits longer",
     ) -> None:
         require_accepted(spec.env_id)
         self._spec = spec
         self._on_warning = on_warning
         self._timeout = timeout
+        self._wait_hint = wait_hint
         self._child: Child | None = None
         self._under_way: dict[int, _Episode] = {}
         self.layout = self._insist(lambda: "when it was made", lambda child: child.layout)
@@ -100,7 +110,8 @@ class SubprocessBackend:
         """Ask the process, or a new one in its place; a request that kills two in a row would kill any.
 
         Raises:
-            EnvironmentFailedError: it broke, gave no answer in time, or killed two processes.
+            EnvironmentFailedError: it broke.
+            EnvironmentDiedError: it gave no answer in time, or killed two processes.
         """
         for is_last in (False, True):
             try:
@@ -111,13 +122,13 @@ class SubprocessBackend:
                 self._child = None
                 what = f"the process of environment {self._spec.env_id} {death.how} {when()}"
                 if is_last:
-                    raise EnvironmentFailedError(f"{what}, and so did the next one", death.hint) from None
+                    raise EnvironmentDiedError(f"{what}, and so did the next one", death.hint) from None
                 if self._on_warning:
                     self._on_warning(f"{what}: it is started again")
             except NoAnswerError:
                 self._child = None
                 message = f"environment {self._spec.env_id} gave no answer for {self._timeout:g} seconds {when()}"
-                raise EnvironmentFailedError(f"{message}, and was ended", "--env-timeout waits longer") from None
+                raise EnvironmentDiedError(f"{message}, and was ended", self._wait_hint) from None
         raise AssertionError("the loop returns or raises")
 
     def _in_step(self, indices: list[int]) -> str:

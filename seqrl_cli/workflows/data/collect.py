@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +25,9 @@ from seqrl_cli.behaviour.scripted import has_scripted_policy, scripted_parts
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.probe import layout_of
 from seqrl_cli.envs.trust import accept
+from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
@@ -54,6 +55,7 @@ class CollectRequest:
         name: dataset id; None = ``collected/<env>-<policy>``, with ``-`` for what a name cannot have.
         workers: processes; None = one per core.
         force: replace a dataset that exists.
+        env_timeout: seconds to wait for an environment in a process of its own.
     """
 
     store: RunStore
@@ -64,6 +66,7 @@ class CollectRequest:
     name: str | None = None
     workers: int | None = None
     force: bool = False
+    env_timeout: float = ANSWER_SECONDS
 
     @property
     def family(self) -> str | None:
@@ -171,15 +174,29 @@ def _make_player(
     """
     policy = request.policy_name
     if policy in (*SHIPPED, SCRIPTED, "random"):
-        make_env(request.env_id).close()
-        parts = _parts(request, policy)
-        size, seed, workers = request.transitions, request.seed, request.workers
-        return lambda progress: collect(request.env_id, parts, size, seed, workers=workers, progress=progress)
-    session = open_session(PlanRequest(request.store, policy, seed=request.seed), on_warning)
+        layout_of(request.env_id)
+        return partial(_play_parts, request, _parts(request, policy), on_warning)
+    plan = PlanRequest(request.store, policy, seed=request.seed, env_timeout=request.env_timeout)
+    session = open_session(plan, on_warning)
     if session.env_id != request.env_id:
         message = f"{session.run.path} plans in {session.env_id}, not in {request.env_id}"
         raise SeqrlError(message, f"seqrl collect {session.env_id} --policy {policy}")
     return partial(_play_run, session, request)
+
+
+def _play_parts(
+    request: CollectRequest, parts: Sequence[Part], on_warning: Callable[[str], None], progress: Callable[..., None]
+) -> Episodes:
+    return collect(
+        request.env_id,
+        parts,
+        request.transitions,
+        request.seed,
+        workers=request.workers,
+        progress=progress,
+        on_warning=on_warning,
+        timeout=request.env_timeout,
+    )
 
 
 def _parts(request: CollectRequest, policy: str) -> list[Part]:

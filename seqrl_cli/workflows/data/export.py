@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,7 +23,8 @@ from seqrl_cli.data.formats.read import read_dataset
 from seqrl_cli.data.space import BoxSpace, Space
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.guard import naming_failures
-from seqrl_cli.envs.make import make_env, spaces_of
+from seqrl_cli.envs.missing import import_module_of
+from seqrl_cli.envs.probe import layout_of
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 
@@ -166,10 +166,10 @@ def _minari_facts(dataset: DatasetRef, minari_id: str, episodes: Episodes, conso
 
 def _environment(env_id: str) -> tuple[Space, str]:
     """An environment's actions, and gymnasium's description of it."""
-    with closing(make_env(env_id)) as env:
-        action = spaces_of(env).action
+    action = layout_of(env_id).spaces.action
+    name = import_module_of(env_id)
     with naming_failures(env_id, "when it was described"):
-        return action, gymnasium.spec(env_id.rpartition(":")[2]).to_json()
+        return action, gymnasium.spec(name).to_json()
 
 
 def _declared(episodes: Episodes, action: Space | None) -> Spaces:
