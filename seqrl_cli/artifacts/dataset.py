@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seqrl_cli.artifacts.dataset_settings import check_made_with, refuse_other_environment
+from seqrl_cli.artifacts.dataset_settings import (
+    check_made_with,
+    refuse_other_environment,
+)
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.old_reading import is_old, read_anew
+from seqrl_cli.artifacts.references import own_references, references_of, take_references
 from seqrl_cli.artifacts.sources import (
     file_options,
     load_source,
@@ -18,7 +22,7 @@ from seqrl_cli.artifacts.sources import (
 )
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
-from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec, scores_of_environment
+from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec
 from seqrl_cli.data.domains import is_scaled_by_data
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
@@ -121,12 +125,7 @@ class DatasetRef:
         stated = self.facts.attributes.get("mean_return") if self.facts else None
         if is_scaled_by_data(self.env_id) and isinstance(stated, float):
             return references_of_data(self.env_id, stated)
-        if self.spec.reference_min is not None and self.spec.reference_max is not None:
-            return self.spec.reference_min, self.spec.reference_max
-        facts = self.facts
-        if facts is None:
-            return None
-        return facts.reference_scores or scores_of_environment(facts.env_id)
+        return references_of(self.spec, self.facts)
 
     def percent_score(self, return_: float) -> float | None:
         """A normalised score in percent, or None without reference scores."""
@@ -203,6 +202,10 @@ class DatasetRef:
             SeqrlError: the file is damaged or not in D4RL's layout.
         """
         return stored_size(self.folder.dataset, self.spec.observation_size)
+
+    def load_whole(self) -> Episodes:
+        """As :meth:`load_episodes`, with all observation dimensions."""
+        return self.load_episodes(whole=True)
 
     def inspect(self, console: Console) -> tuple[Episodes, dict[str, Scalar]]:
         """The episodes with NaN and infinities, which every other reader refuses, and what is known about them.
@@ -296,6 +299,7 @@ class DatasetRef:
             with locked(self.folder.path, console, FOREVER):
                 read_anew(self.id, self.spec, self.file, self.store, console)
         new = self.check(data)
+        take_references(self.spec, self.file, data, self.load_whole, console)
         if new:
             episodes, attributes = new
             write_dataset(path, episodes, attributes)
@@ -320,4 +324,5 @@ class DatasetRef:
             refuse_other_environment(self.spec, data.env_id)
         path = self.folder.dataset
         episodes, facts = fit_environment(read_d4rl(path), data.env_id, str(path))
-        return recut(episodes, {**self.file.read().attributes, **facts}, data.env_id)
+        stated = self.file.read().attributes
+        return recut(episodes, {**stated, **facts, **own_references(stated, self.env_id)}, data.env_id)

@@ -108,6 +108,8 @@ SEEDS = ("seed", "online.seed")
 BOOKKEEPING = (
     "size",
     "preset",
+    "data.reference_min",
+    "data.reference_max",
     "train.compile",
     "train.log_every",
     "train.checkpoint_every",

@@ -44,6 +44,14 @@ class DataConfig(Section):
     skip_damaged: bool | None = Field(
         None, description="leave out files of a folder that cannot be read; null = refuse the folder"
     )
+    reference_min: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="return that scores 0, for a file of your own; null = by file or environment",
+    )
+    reference_max: float | None = Field(
+        None, allow_inf_nan=False, description="return that scores 100; goes with reference_min"
+    )
     transitions: int | None = Field(None, ge=1, description="size of a simulated dataset; null = its usual size")
     seed: int | None = Field(
         None, ge=0, le=MAX_SEED, description="seed of a simulated dataset; null = 0, or the existing one's"

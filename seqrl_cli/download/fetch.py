@@ -142,6 +142,7 @@ class _Download:
         if not os.access(source, os.R_OK):
             raise DownloadError("it may not be read")
         before = source.stat()
+        self.limits.check_room(before.st_size, self.destination.parent)
         with atomic_path(self.destination) as temporary:
             shutil.copyfile(source, temporary)
             after = source.stat()

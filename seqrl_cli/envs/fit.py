@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.states import with_all_states
 from seqrl_cli.envs.limits import ActionBounds
-from seqrl_cli.envs.probe import layout_of
+from seqrl_cli.envs.make import make_env
+from seqrl_cli.envs.probe import layout_of, require_survivable
 
 LoadedDataset = tuple[Episodes, dict[str, Any]]
 """Episodes, and the attributes to store with them."""
@@ -88,6 +90,7 @@ def has_states(env_id: str) -> bool:
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
     """
+    require_survivable(env_id)
     with closing(make_env(env_id)) as env:
         return isinstance(env.unwrapped.observation_space, gymnasium.spaces.Discrete)
 

@@ -2,7 +2,7 @@
 
 A file from elsewhere can take its arrays from other files of whoever reads it: by external storage, by a link to
 another file, by a virtual dataset. Only arrays that are in the file itself are read here, by whatever name they are
-asked for.
+asked for; links within the file are followed.
 
 libhdf5 may crash the process when a write fails, because the disk is full or a network drive is gone. So it writes to
 memory, and Python writes the bytes to the disk. That takes as much memory again as the file has bytes.
@@ -29,6 +29,7 @@ Scalar = str | int | float | bool
 # h5py raises any of these for damage, depending on its place in the file.
 _H5PY_ERRORS = (OSError, RuntimeError, KeyError, TypeError, ValueError)
 _OF_A_WRITER = (errno.EAGAIN, errno.EACCES)
+_MAX_HOPS = 8
 _ELSEWHERE_HINT = "copy the arrays themselves into one file, for example with h5repack or h5py"
 
 
@@ -36,35 +37,68 @@ class _Inside:
     """Part of a file, in which every name leads to something in the file itself."""
 
     def __getitem__(self, name: Any) -> Any:
-        self._refuse_links(name)
-        return _inside(super().__getitem__(name))  # type: ignore[misc]
+        return _inside(super().__getitem__(self._hard_path(name) or name))  # type: ignore[misc]
 
     def get(self, name: Any, default: Any = None, *arguments: Any, **options: Any) -> Any:
-        if name not in self:
+        path = self._hard_path(name)
+        if path is None:
             return default
-        self._refuse_links(name)
-        found = super().get(name, default, *arguments, **options)  # type: ignore[misc]
+        found = super().get(path, default, *arguments, **options)  # type: ignore[misc]
         return _inside(found) if isinstance(found, h5py.HLObject) else found
 
     def __contains__(self, name: Any) -> bool:
-        """Whether there is something of this name; a link counts, although it is not followed."""
-        here = self.id  # type: ignore[attr-defined]
-        *parents, last = _steps(name) or [b"."]
-        for path in parents:
-            if not here.links.exists(path):
-                return False
-            if here.links.get_info(path).type != h5py.h5l.TYPE_HARD:
-                return True
-            if h5py.h5o.get_info(here, path).type != h5py.h5o.TYPE_GROUP:
-                return False
-        return bool(last == b"." or here.links.exists(last))
+        """Whether there is something of this name; a link that is not followed counts."""
+        try:
+            return self._hard_path(name) is not None
+        except SeqrlError:
+            return True
 
-    def _refuse_links(self, name: Any) -> None:
-        links = self.id.links  # type: ignore[attr-defined]
-        for path in _steps(name) if name in self else ():
-            if links.get_info(path).type != h5py.h5l.TYPE_HARD:
-                file = self.file.filename  # type: ignore[attr-defined]
-                raise SeqrlError(f"{file}: {name} is a link, and links are not followed", _ELSEWHERE_HINT)
+    def _hard_path(self, name: Any) -> Any:
+        """The path in the file, without links, of what a name leads to; None if there is nothing.
+
+        Anything but text, such as a reference, is returned as it is: it can only refer to the file itself.
+
+        Raises:
+            SeqrlError: a link on the way leads out of the file, to nothing, or to ever more links.
+        """
+        if not isinstance(name, str):
+            return name
+        own: str | None = self.name  # type: ignore[attr-defined]
+        if own is None:
+            raise self._refused(name, "in a group that has no path")
+        links = self.file.id.links  # type: ignore[attr-defined]
+        done = [] if name.startswith("/") else _parts(own)
+        waiting, hops = _parts(name), 0
+        while waiting:
+            path = "/".join([*done, waiting[0]]).encode("utf-8", "surrogateescape")
+            if not self._is_group(done) or not links.exists(path):
+                if hops:
+                    raise self._refused(name, "a link that leads nowhere")
+                return None
+            kind = links.get_info(path).type
+            if kind == h5py.h5l.TYPE_HARD:
+                done.append(waiting.pop(0))
+                continue
+            hops += 1
+            if kind != h5py.h5l.TYPE_SOFT:
+                raise self._refused(name, "a link to another file, and such links are not followed")
+            if hops > _MAX_HOPS:
+                raise self._refused(name, f"more than {_MAX_HOPS} links in a row")
+            target = links.get_val(path).decode("utf-8", "surrogateescape")
+            done = [] if target.startswith("/") else done
+            waiting[:1] = _parts(target)
+        return f"/{'/'.join(done)}"
+
+    def _is_group(self, parts: list[str]) -> bool:
+        """Whether a path without links, which exists, leads to a group."""
+        if not parts:
+            return True
+        path = "/".join(parts).encode("utf-8", "surrogateescape")
+        return bool(h5py.h5o.get_info(self.file.id, path).type == h5py.h5o.TYPE_GROUP)  # type: ignore[attr-defined]
+
+    def _refused(self, name: str, what: str) -> SeqrlError:
+        file = self.file.filename  # type: ignore[attr-defined]
+        return SeqrlError(f"{file}: {name} is {what}", _ELSEWHERE_HINT)
 
 
 class _InsideFile(_Inside, h5py.File):  # type: ignore[misc]
@@ -75,10 +109,9 @@ class _InsideGroup(_Inside, h5py.Group):  # type: ignore[misc]
     pass
 
 
-def _steps(name: Any) -> list[bytes]:
-    """``obs/robot`` → ``obs``, ``obs/robot``; for anything but text, such as a reference, nothing."""
-    parts = [part for part in name.split("/") if part not in ("", ".")] if isinstance(name, str) else []
-    return ["/".join(parts[: end + 1]).encode() for end in range(len(parts))]
+def _parts(path: str) -> list[str]:
+    """``/obs//robot`` → ``obs``, ``robot``."""
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def _inside(found: Any) -> Any:

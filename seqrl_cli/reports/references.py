@@ -8,6 +8,7 @@ import numpy as np
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.behaviour.library import list_families, load_behaviour
+from seqrl_cli.data.catalogue import scores_of_environment
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.reports.statistics import summarize
@@ -22,11 +23,32 @@ def reference_rows(dataset: DatasetRef) -> list[ReferenceRow]:
 
 
 def reference_notes(dataset: DatasetRef) -> list[str]:
-    """The assumption behind the score of a user's own file."""
-    env_id = dataset.env_id
-    if dataset.facts is None or dataset.facts.source != "file" or dataset.reference_scores is None:
+    """What scores of a dataset mean: their scale, and the assumption behind that of a user's own file."""
+    env_id, references = dataset.env_id, dataset.reference_scores
+    if references is None:
+        return []
+    if is_own_scale(dataset):
+        return [f"{dataset.id}: {scale_of_scores(dataset)}"]
+    if dataset.facts is None or dataset.facts.source != "file":
         return []
     return [f"{dataset.id}: its behaviour is scored by the rewards in the file, as if they were those of {env_id}"]
+
+
+def is_own_scale(dataset: DatasetRef) -> bool:
+    """Whether scores are by returns that the dataset's file or its user states, or by those of a domain."""
+    references = dataset.reference_scores
+    is_of_domain = task_of(dataset.env_id) is not None
+    return references is not None and (is_of_domain or references != scores_of_environment(dataset.env_id))
+
+
+def scale_of_scores(dataset: DatasetRef) -> str:
+    """What scores of 0 and 100 stand for, as half a sentence; the dataset has reference scores."""
+    references = dataset.reference_scores
+    assert references is not None
+    if not is_own_scale(dataset):
+        return f"0 is a random policy in {dataset.env_id}, 100 D4RL's reference policy"
+    whose = f"the references of {dataset.env_id}" if task_of(dataset.env_id) else "its own references"
+    return f"0 is a return of {references[0]:g}, 100 one of {references[1]:g}, {whose}"
 
 
 def _behaviour(dataset: DatasetRef) -> ReferenceRow:

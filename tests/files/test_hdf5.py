@@ -25,7 +25,14 @@ def elsewhere(tmp_path):
         file["group/deep"] = np.arange(4.0)
         file["soft"] = h5py.SoftLink("/plain")
         file["softgroup"] = h5py.SoftLink("/group")
+        file["group/relative"] = h5py.SoftLink("deep")
+        file["chain"] = h5py.SoftLink("softgroup/relative")
         file["lost"] = h5py.SoftLink("/nothing")
+        file["through"] = h5py.SoftLink("/plain/deep")
+        file["loop"] = h5py.SoftLink("/loop")
+        file["ring"], file["gnir"] = h5py.SoftLink("/gnir"), h5py.SoftLink("/ring")
+        file["longer"] = h5py.SoftLink("/longer/x")
+        file["out"] = h5py.SoftLink("/external-pipe")
         for name, target in {"file": "other.h5", "pipe": "pipe", "device": "/dev/zero"}.items():
             file[f"external-{name}"] = h5py.ExternalLink(target, "/x")
             file.create_dataset(f"stored-{name}", (10,), "f8", external=[(str(tmp_path / target), 0, 80)])
@@ -38,9 +45,9 @@ def elsewhere(tmp_path):
 WAYS = [f"{way}-{to}" for way in ("external", "stored", "virtual") for to in ("file", "pipe", "device")]
 
 
-@pytest.mark.parametrize("name", ["soft", "softgroup/deep", "lost", *WAYS])
+@pytest.mark.parametrize("name", ["lost", "lost/x", "through", "loop", "ring", "longer", "out", *WAYS])
 def test_arrays_elsewhere_are_refused(elsewhere, name):
-    words = "links are not followed|from other files"
+    words = "links are not followed|from other files|leads nowhere|more than 8 links"
     for look in (lambda file: file[name], lambda file: file.get(name), lambda file: file["/"][name]):
         with pytest.raises(SeqrlError, match=words), open_hdf5(elsewhere, "") as file:
             assert name in file
@@ -53,6 +60,15 @@ def test_arrays_inside_are_read_beside_them(elsewhere):
         assert read_all(file["group/deep"]).tolist() == read_all(file["group"]["deep"]).tolist() == [0, 1, 2, 3]
         assert "nothing" not in file and "group/nothing" not in file and "plain/x" not in file
         assert file.get("nothing") is None and isinstance(file["group"], h5py.Group)
+
+
+def test_links_inside_the_file_are_followed(elsewhere):
+    with open_hdf5(elsewhere, "") as file:
+        for name in ("soft", "/soft"):
+            assert name in file and read_numbers(file, name, 1, "").tolist() == [0, 1, 2]
+        for array in (file["softgroup/deep"], file["softgroup"]["relative"], file["chain"], file["/"].get("chain")):
+            assert read_all(array).tolist() == [0, 1, 2, 3]
+        assert "softgroup/nothing" not in file["group"] and "soft/x" not in file["group"]
 
 
 def test_a_shape_without_data_is_refused(tmp_path):

@@ -18,12 +18,12 @@ from seqrl_cli.reports.table.deltas import DELTA_NOTE, DeltaRow, delta_rows
 from seqrl_cli.reports.table.published import PublishedMethod, published_notes
 
 SCORE_NOTE = (
-    "score: 0 is a random policy, 100 D4RL's reference policy; "
+    "score: 0 is a random policy, 100 the reference policy; "
     "95 % interval: bootstrap of the mean, over seeds and their episodes"
 )
 RETURN_NOTE = (
-    "without reference scores, ±, the 95 % interval and IQM are those of the return; the attributes reference_min and "
-    "reference_max of a data file give scores"
+    "without reference scores, ±, the 95 % interval and IQM are those of the return; data.reference_min and "
+    "data.reference_max give a data file scores"
 )
 CUT_NOTE = (
     "cut after N steps: plan.max_steps ended these episodes, so their returns and scores do not compare with those of "

@@ -82,8 +82,9 @@ def dry_run(request: PlanRequest, console: Console) -> None:
         **session.agent.facts(session.config.envs),
         **{f"plan.{key}": value for key, value in session.settings.items()},
     }
-    console.emit(facts)
-    console.show_facts(facts)
+    at_terminals = session.terminal_rewards
+    console.emit({**facts, "terminal_rewards": at_terminals})
+    console.show_facts({**facts, **({"rewards at terminals": at_terminals} if at_terminals else {})})
 
 
 def _announce(session: PlanSession, missing: list[int], console: Console) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run, observation_size_of_run
+from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.owners import without_foreign_keys
@@ -118,6 +119,16 @@ class PlanSession:
         arch = self.trained.config.model.arch
         plan: dict[str, Any] = without_foreign_keys({"plan": self.config.model_dump()}, arch)["plan"]
         return plan
+
+    @property
+    def terminal_rewards(self) -> str | None:
+        """What became of the rewards at terminals in the data that the model learned; None where it is not known."""
+        if not isinstance(self.trained, TrainedModel):
+            return None
+        tokens = self.trained.tokens
+        if tokens.terminal_rewards is None and tokens.termination_penalty is not None:  # of an earlier version
+            return f"replaced by {tokens.termination_penalty:g}"
+        return tokens.terminal_rewards
 
     def facts(self) -> PlanFacts:
         """What all episodes of the plan have in common."""

@@ -13,6 +13,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.tokens_file import stated_terminal_rewards
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
+from seqrl_cli.reports.references import is_own_scale, scale_of_scores
 from seqrl_cli.runs.store import RunStore
 
 
@@ -48,7 +49,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
 
 def _score(percent: float, ref: DatasetRef, stated: Mapping[str, Any]) -> str:
     """The score of the mean return, with its scale, and a caveat for a user's own file, whose rewards are unchecked."""
-    scale = f"0 is a random policy in {ref.env_id}, 100 D4RL's reference policy"
-    is_own_file = stated.get("source", "file") == "file"
+    scale = scale_of_scores(ref)
+    is_own_file = stated.get("source", "file") == "file" and not is_own_scale(ref)
     caveat = "; if the file has the rewards of that environment" if is_own_file else ""
     return f"{percent:.1f} ({scale}{caveat})"
