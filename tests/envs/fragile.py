@@ -83,7 +83,7 @@ class Fragile(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
-    def __init__(self):
+    def __init__(self, render_mode=None):
         self.steps = 0
         self.misbehave()
 
