@@ -65,6 +65,13 @@ def ignore_stops() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def pass_over_stops() -> None:
+    """From now on the result is out, and a stop may no longer change the exit code; for a program that heeds stops."""
+    for number in STOPS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def _heeded() -> list[signal.Signals]:
     return [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
 

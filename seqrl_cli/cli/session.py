@@ -14,6 +14,7 @@ import typer
 from seqrl_cli.cli.machine import machine_fault
 from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.stops import pass_over_stops
 
 
 class Report(Protocol):
@@ -36,6 +37,7 @@ def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Cons
     debug = bool(os.environ.get("SEQRL_DEBUG"))
     try:
         yield console
+        pass_over_stops()
     except SeqrlError as error:
         if debug:
             raise

@@ -94,3 +94,19 @@ def test_a_container_in_which_it_is_the_first_process(runs):
     (first,) = descendants(process.pid)
     os.kill(first, signal.SIGTERM)
     assert_saved(process, run)
+
+
+AFTERWARDS = """
+import os, signal
+from seqrl_cli.cli.session import command_session
+from seqrl_cli.stops import interrupt_on_stops
+interrupt_on_stops()
+with command_session() as console:
+    console.show("the result")
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_stop_after_the_result_changes_no_exit_code():
+    done = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the result\n", "")
