@@ -84,7 +84,7 @@ def uninstall(monkeypatch) -> None:
     def missing(env_id, **_):
         raise SeqrlError(f"there is no environment {env_id!r} here", "install it")
 
-    monkeypatch.setattr(limits, "make_env", missing)
+    monkeypatch.setattr(limits, "layout_of", missing)
     monkeypatch.setattr(limits, "episode_limit", lambda env_id: None)
 
 
