@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.disk import disk_text
+from seqrl_cli.artifacts.making import make_all
 from seqrl_cli.artifacts.mixture import DatasetMixture
 from seqrl_cli.artifacts.sizes import estimate_sizes
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, amount, byte_size, counted
 from seqrl_cli.download.mirrors import locations
 from seqrl_cli.envs.trust import remember
-from seqrl_cli.workflows.data.download_many import SuiteReport, make_all
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,42 @@ class DownloadRequest:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """Result of ``download`` and ``collect``; ``score`` is normalised, in percent."""
+    """Result of ``download`` and ``collect``.
+
+    Attributes:
+        dataset: its id.
+        path: its file, or those of several datasets.
+        fresh: whether anything was made now.
+        episodes: None for several datasets.
+        transitions: of all datasets.
+        mean_return: None for several datasets.
+        score: normalised, in percent; None if unknown.
+        datasets: transitions by id, for several datasets.
+        new: which of these were made now.
+    """
 
     dataset: str
     path: str
     fresh: bool
-    episodes: int
+    episodes: int | None
     transitions: int
-    mean_return: float
+    mean_return: float | None
     score: float | None
+    datasets: Mapping[str, int] = field(default_factory=dict)
+    new: Sequence[str] = ()
 
     def text(self) -> str:
-        """Two lines for a person."""
+        """Two lines for a person, or one per dataset."""
+        if self.episodes is None or self.mean_return is None:
+            count = f"{counted(len(self.datasets), 'dataset')}, {len(self.new)} of them new"
+            lines = (f"  {name}: {counted(rows, 'transition')}" for name, rows in self.datasets.items())
+            return "\n".join((f"{self.dataset}: {count}, {counted(self.transitions, 'transition')}", *lines))
         score = f", score {self.score:.1f}" if self.score is not None else ""
         size = f"{counted(self.transitions, 'transition')} in {counted(self.episodes, 'episode')}"
         return f"{self.dataset}: {size}, mean return {amount(self.mean_return)}{score}\n{self.path}"
 
 
-def run(request: DownloadRequest, console: Console) -> DatasetReport | SuiteReport:
+def run(request: DownloadRequest, console: Console) -> DatasetReport:
     """Make sure that ``dataset.h5`` exists, or those of several datasets, and summarize it.
 
     Raises:
@@ -59,7 +78,9 @@ def run(request: DownloadRequest, console: Console) -> DatasetReport | SuiteRepo
     """
     dataset = request.dataset
     if isinstance(dataset, DatasetMixture):
-        return make_all(dataset, request.config.data, console, force=request.force, jobs=request.jobs)
+        made = make_all(dataset, request.config.data, console, force=request.force, jobs=request.jobs)
+        rows = {part.id: part.stored_size().transitions for part in dataset.members}
+        return DatasetReport(dataset.id, dataset.target, bool(made), None, sum(rows.values()), None, None, rows, made)
     fresh = dataset.ensure(request.config.data, console, force=request.force)
     remember(request.config.data.env_id)
     if not fresh:

@@ -21,10 +21,10 @@ def test_all_members_are_made_in_parallel_and_kept_by_the_next_command(tmp_path)
     first = invoke(runs, "download", "sim/hopper-random+sim/walker2d-random", SMALL, "--jobs", "2", "--json")
     assert first.exit_code == 0, first.stderr
     report = json.loads(first.stdout)
-    assert report["fresh"] == 2 and report["datasets"] == {"sim/hopper-random": 300, "sim/walker2d-random": 300}
+    assert len(report["new"]) == 2 and report["datasets"] == {"sim/hopper-random": 300, "sim/walker2d-random": 300}
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("dataset.h5")}
     again = json.loads(invoke(runs, "download", "sim/hopper-random+sim/walker2d-random", "--json").stdout)
-    assert again["fresh"] == 0 and before == {path: path.stat().st_mtime_ns for path in before}
+    assert again["new"] == [] and not again["fresh"] and before == {path: path.stat().st_mtime_ns for path in before}
 
 
 def test_members_are_those_that_are_made_alone(tmp_path):
@@ -57,5 +57,5 @@ def test_an_interrupted_suite_is_continued(tmp_path):
     kept = (runs / GOOD / "dataset.h5").stat().st_mtime_ns
     assert not (runs / "sim/hopper-expert/dataset.h5").exists()
     rest = invoke(runs, "download", names, "data.transitions=3000", "--json")
-    assert rest.exit_code == 0 and json.loads(rest.stdout)["fresh"] == 2, rest.stderr
+    assert rest.exit_code == 0 and len(json.loads(rest.stdout)["new"]) == 2, rest.stderr
     assert (runs / GOOD / "dataset.h5").stat().st_mtime_ns == kept

@@ -1,4 +1,4 @@
-"""``seqrl download`` of a suite, or of several datasets: each is made in a process of its own, some at once.
+"""Making several datasets, as a suite names them: each is made in a process of its own, some at once.
 
 What one process does not get done does no harm to the others. A process that is ended loses nothing that was kept: a
 download goes on where it stopped, and datasets are written completely or not at all.
@@ -10,7 +10,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
@@ -19,7 +19,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.behaviour.workers import live_as_worker, one_thread_each
 from seqrl_cli.config.sections import DataConfig
-from seqrl_cli.console import Console, Progress, counted
+from seqrl_cli.console import Console, Progress
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.stops import stops_held_back
 
@@ -27,25 +27,9 @@ _REPORT_SECONDS = 0.2
 _NAMES_SHOWN = 3
 
 
-@dataclass(frozen=True)
-class SuiteReport:
-    """Result of ``download`` for several datasets."""
-
-    dataset: str
-    fresh: int
-    transitions: int
-    datasets: dict[str, int] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """A line for a person, and one per dataset."""
-        made = f"{counted(len(self.datasets), 'dataset')}, {self.fresh} of them new, {self.transitions:,} transitions"
-        lines = (f"  {name}: {counted(rows, 'transition')}" for name, rows in self.datasets.items())
-        return "\n".join((f"{self.dataset}: {made}", *lines))
-
-
 def make_all(
     dataset: DatasetRef, data: DataConfig, console: Console, *, force: bool = False, jobs: int | None = None
-) -> SuiteReport:
+) -> list[str]:
     """Make the members of a dataset that are missing, some at once.
 
     Args:
@@ -54,6 +38,9 @@ def make_all(
         console: shows one bar for all of them.
         force: make those that exist again.
         jobs: how many at once; None: one per core.
+
+    Returns:
+        The ids of those that were made now.
 
     Raises:
         CommandInterruptedError: Ctrl-C.
@@ -72,8 +59,7 @@ def make_all(
         failures = _make(missing, data, console, dataset.id, force=force, jobs=jobs or available_cores())
     if failures:
         raise _failed(dataset, failures)
-    sizes = {part.id: part.stored_size().transitions for part in members}
-    return SuiteReport(dataset.id, len(missing), sum(sizes.values()), sizes)
+    return [part.id for part in missing]
 
 
 def _failed(dataset: DatasetRef, failures: dict[str, SeqrlError]) -> SeqrlError:
