@@ -8,6 +8,7 @@
 ``software_view``  a view without OpenGL, in NumPy
 ``replay``         pictures by replaying the actions in the environment, where states cannot be drawn
 ``compose``        one frame: panels, titles, notes
+``grid``           several episodes in one video, as tiles
 ``encode``         frames to GIF or MP4
 =================  ==================================================================================================
 """

@@ -7,16 +7,30 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from seqrl_cli.data.domains import NAMES, domain_of
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
 
 _SEED_IN_NAME = re.compile(r"-s\d+(?=-|$)")
+_OTHER_DOMAIN = "gymnasium"
 _MAX_LISTED = 3  # seeds that a label lists one by one
 
 
 def natural_order(text: str) -> list[tuple[bool, int, str]]:
     """A sort key that puts H5 before H15."""
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
+
+
+def domain_name(task: str) -> str:
+    """The domain of an environment; ``gymnasium`` for those of no domain."""
+    domain = domain_of(task)
+    return domain.name if domain else _OTHER_DOMAIN
+
+
+def task_order(task: str) -> tuple[int, list[tuple[bool, int, str]]]:
+    """A sort key: tasks by domain, in the order of the domains, then by name."""
+    name = task.partition("/")[0]
+    return NAMES.index(name) if name in NAMES else len(NAMES), natural_order(task)
 
 
 def group_episodes(episodes: Iterable[EpisodeResult], by: str = "method") -> dict[tuple[str, str], list[EpisodeResult]]:

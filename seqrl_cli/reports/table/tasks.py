@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqrl_cli.data.domains import domain_of
-from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order
+from seqrl_cli.reports.groups import domain_name, drop_repeats, group_episodes, natural_order, task_order
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize, summarize_tasks
 
-OTHER_DOMAIN = "gymnasium"
-_ORDER = ("metaworld", "dmc", "atari", "procgen")
 _SUCCESS_NOTE = "success: episodes solved at any step; at end: those solved at their last step"
 _INTERVAL_NOTE = (
     "intervals of 95 %: bootstrap over seeds and their episodes; means of several tasks keep the tasks as they are"
@@ -94,18 +92,6 @@ def build_task_table(episodes: Sequence[EpisodeResult], by: str) -> TaskTable:
         rows += _joined("all", groups, lambda task: "")
     rows.sort(key=lambda row: (row.kind == "all", task_order(row.name), natural_order(row.method)))
     return TaskTable(by, tuple(rows), (*_notes(episodes, rows), *repeats))
-
-
-def domain_name(task: str) -> str:
-    """The domain of an environment; ``gymnasium`` for those of no domain."""
-    domain = domain_of(task)
-    return domain.name if domain else OTHER_DOMAIN
-
-
-def task_order(task: str) -> tuple[int, list[tuple[bool, int, str]]]:
-    """A sort key: tasks by domain, in the order of the domains, then by name."""
-    name = task.partition("/")[0]
-    return _ORDER.index(name) if name in _ORDER else len(_ORDER), natural_order(task)
 
 
 def _by_task_and_method(
