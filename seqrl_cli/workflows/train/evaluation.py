@@ -21,7 +21,6 @@ from seqrl_cli.artifacts.trained_run import TrainedRun
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.planning.profile import Profile
@@ -138,9 +137,8 @@ class _Player:
         vector = session.make_vector(min(plan.envs, self.config.train.eval_episodes), plan.max_steps)
         self.opened.callback(vector.close)
         if session.task is None:
-            expected = Spaces.of_vectors(*session.trained.sizes)
             hint = "train without --eval-every"
-            vector.spaces.require_fit(session.env_id, expected, session.trained.record.dataset, hint)
+            vector.spaces.require_alike(session.env_id, session.trained.spaces, session.trained.record.dataset, hint)
         return vector
 
 
