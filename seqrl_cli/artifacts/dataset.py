@@ -37,8 +37,6 @@ from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.lock import FOREVER, locked
 from seqrl_cli.runs.store import RunStore
 
-NO_VECTORS_HINT = "choose a dataset of continuous control, for example sim/hopper-medium"
-
 
 @dataclass(frozen=True)
 class DatasetRef:
@@ -247,17 +245,6 @@ class DatasetRef:
     def location(self) -> str:
         """The file or files that hold its episodes, as text."""
         return str(self.readable_path or self.folder.dataset)
-
-    def load_vectors(self) -> Episodes:
-        """As :meth:`load_episodes`, for what takes only vectors of numbers.
-
-        Raises:
-            UnsupportedSpacesError: observations are images, or actions are discrete.
-            SeqrlError: the file is damaged or not in D4RL's layout.
-        """
-        episodes = self.load_episodes()
-        episodes.spaces.require_vectors(self.id, NO_VECTORS_HINT)
-        return episodes
 
     def load_readable(self, *, images: bool) -> Episodes:
         """As :meth:`load_episodes`, for models.

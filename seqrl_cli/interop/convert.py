@@ -51,7 +51,7 @@ def _fit_discretizer(checkpoint: ForeignCheckpoint, dataset: DatasetRef) -> Disc
     if not dataset.exists:
         message = f"{folder} contains no bin edges, and {dataset.id}, from which they are computed, is missing"
         raise SeqrlError(message, f"seqrl download {dataset.id}; or name another dataset with --dataset")
-    episodes = _without_last_row(dataset.load_vectors())
+    episodes = _without_last_row(dataset.load_readable(images=False))
     expected = Spaces.of_vectors(checkpoint.observation_dim, checkpoint.action_dim)
     hint = "name a dataset of the model's environment with --dataset"
     expected.require_fit(str(folder), episodes.spaces, dataset.id, hint)

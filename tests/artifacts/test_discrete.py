@@ -17,7 +17,6 @@ from seqrl_cli.config.extras import is_installed
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from seqrl_cli.data.space import BoxSpace, DiscreteSpace
-from seqrl_cli.data.spaces import UnsupportedSpacesError
 from seqrl_cli.planning.episode_files import episode_path, read_array
 from seqrl_cli.runs.store import RunStore
 
@@ -51,8 +50,6 @@ def test_discrete_actions_are_collected_learnt_and_played(folder):
     episodes = ref.load_episodes()
     assert episodes.spaces.action == DiscreteSpace(2) and set(episodes.actions) == {0, 1}
     assert episodes.spaces.observation.bounds[1][0] == np.float32(4.8)
-    with pytest.raises(UnsupportedSpacesError):
-        ref.load_vectors()
     assert "observation 4, action 1" in invoke("info", NAME).stdout
     for arch in (*names_with("planner"), *names_with("policy")):
         report("train", NAME, "--arch", arch, "--dry-run", *TINY)

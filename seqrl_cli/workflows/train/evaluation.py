@@ -137,9 +137,8 @@ class _Player:
         vector = session.make_vector(min(plan.envs, self.config.train.eval_episodes), plan.max_steps)
         self.opened.callback(vector.close)
         if session.task is None:
-            expected = session.trained.spaces
             hint = "train without --eval-every"
-            vector.spaces.require_alike(session.env_id, expected, session.trained.record.dataset, hint)
+            vector.spaces.require_alike(session.env_id, session.trained.spaces, session.trained.record.dataset, hint)
         return vector
 
 
