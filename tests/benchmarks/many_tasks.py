@@ -127,22 +127,33 @@ def bare_step(env_id: str) -> tuple[Callable[[], object], Callable[[Any], object
         env = suite.load(*task.split("-", 1))
         return env.reset, env.step
     if domain == "atari":
-        import ale_py
-        import gymnasium
+        from PIL import Image
 
-        gymnasium.register_envs(ale_py)
-        raw = gymnasium.make(f"ALE/{task}-v5", frameskip=1, repeat_action_probability=0.0, full_action_space=True)
-        env = gymnasium.wrappers.AtariPreprocessing(raw, frame_skip=4)
-        return env.reset, env.step
+        from seqrl_cli.envs.domains.atari import AtariEnv
+
+        # ALE's own wrapper needs OpenCV; this is its work without our checks: four frames, and the grey, small picture
+        game = AtariEnv(task.lower())
+        ale, legal, frames = game._ale, game._actions, np.zeros((2, 210, 160), np.uint8)
+
+        def play(action: Any) -> object:
+            for frame in range(4):
+                ale.act(legal[int(action)])
+                if frame >= 2:
+                    ale.getScreenGrayscale(frames[frame - 2])
+            ale.game_over()
+            whole = Image.fromarray(np.maximum(frames[0], frames[1]))
+            return np.asarray(whole.resize((84, 84), Image.Resampling.BOX))
+
+        return game.reset, play
     from procgen import ProcgenGym3Env
 
-    game = ProcgenGym3Env(num=1, env_name=task, distribution_mode="easy", rand_seed=0, num_levels=0)
+    level = ProcgenGym3Env(num=1, env_name=task, distribution_mode="easy", rand_seed=0, num_levels=0)
 
     def step(action: Any) -> object:
-        game.act(np.array([action], np.int32))
-        return game.observe()
+        level.act(np.array([action], np.int32))
+        return level.observe()
 
-    return game.observe, step
+    return level.observe, step
 
 
 def stepping(env_id: str, rounds: int) -> Row:

@@ -190,9 +190,7 @@ class MultiDomainTransformer(nn.Module):
     def return_distribution(self, name: str, windows: TaskWindows) -> tuple[Tensor, Tensor]:
         """How likely each return-to-go is at each step, given its state and what came before.
 
-        A planner can sample its target return from the last step's probabilities, for example weighted towards high
-        returns as in the Multi-Game Decision Transformer; in play, ``MultiDomainDecoder.return_distribution`` gives
-        the same. The windows' own returns-to-go of a step do not affect that step's distribution.
+        A step's own return-to-go has no effect on it. ``MultiDomainDecoder.return_distribution`` gives it in play.
 
         Args:
             name: the input that the observations belong to.

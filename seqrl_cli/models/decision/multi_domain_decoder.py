@@ -20,7 +20,7 @@ from seqrl_cli.models.decision.action_choice import ActionChoice
 from seqrl_cli.models.decision.action_tokens import Decode
 from seqrl_cli.models.decision.decoder import PolicyLayer
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
-from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS
+from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS, hidden_tokens
 from seqrl_cli.models.decision.task_history import TaskHistory
 from seqrl_cli.models.decoding.episode_adapters import EpisodeAdapters, KeysValues, Members
 from seqrl_cli.models.decoding.invariant_linear import (
@@ -239,17 +239,18 @@ class MultiDomainDecoder:
         parts = [token for history in histories for token in (*history.tokens, history.current)]
         prefixes = self.adapters.prefixes([self.adapters.members(history.adapter) for history in histories])
         hidden, cache = self._encode(torch.cat(parts).view(len(histories), -1, parts[0].shape[-1]), prefixes)
-        kinds = self._kinds(action_dim)[BEFORE_ACTIONS:]
-        now = _steps(histories, hidden.device)
+        model = self.model
+        kinds = model.embed_kind(self._kinds(action_dim)[BEFORE_ACTIONS:])
+        times = model.embed_time(_steps(histories, hidden.device).clamp(max=model.embed_time.num_embeddings - 1))
         allowed = self.choice.allowed([history.choices for history in histories])
         ids: list[Tensor] = []
         values: list[Tensor] = []
         for dimension in range(action_dim):
             if ids:
-                token = self.model.embed_action(ids[-1]).unsqueeze(1)
-                placed = self.model.place(token, kinds[dimension - 1 : dimension], now)
+                token = model.embed_action(ids[-1]).unsqueeze(1)  # placed as by the model, with fewer operations
+                placed = model.norm_embedding(token + kinds[dimension - 1] + times)
                 hidden, cache = self._encode(placed, cache)
-            logits = self.head(self.model.norm(hidden))
+            logits = self.head(model.norm(hidden))
             chosen, value = self.choice.pick(logits, allowed, None if draws is None else draws[:, dimension])
             ids.append(chosen)
             values.append(value)
@@ -265,7 +266,7 @@ class MultiDomainDecoder:
             cache: of the tokens before, or of prefixes.
         """
         length = x.shape[1]
-        hidden = torch.full((length, length), -torch.inf, device=x.device).triu(1) if length > 1 else None
+        hidden = hidden_tokens(length, x.device) if length > 1 else None
         grown: KeysValues = []
         for number, block in enumerate(self.blocks):
             normed = block.norm_attention(x)

@@ -28,3 +28,9 @@ def visible_tokens(time: int, action_dim: int, hide_actions: bool, device: torch
     is_action = (place >= BEFORE_ACTIONS) & (place < BEFORE_ACTIONS + action_dim)
     of_own_step = (step[:, None] == step[None, :]) & is_action[:, None]
     return causal & (~is_action[None, :] | of_own_step)
+
+
+@lru_cache(maxsize=64)
+def hidden_tokens(length: int, device: torch.device) -> Tensor:
+    """What is added to attention, (length, length): minus infinity at later tokens."""
+    return torch.full((length, length), -torch.inf, device=device).triu(1)
