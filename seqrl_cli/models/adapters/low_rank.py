@@ -78,6 +78,10 @@ class LowRank(nn.Module):
             return weight + product, bias
         return weight + product @ weight, None if bias is None else bias + product @ bias
 
+    def matrices(self, member: int) -> tuple[Tensor, Tensor]:
+        """A member's ``A`` (rank, inputs) and ``B`` (outputs, rank); zeros stand for outputs that stay as they are."""
+        return self.down[member].detach(), functional.pad(self.up[member].detach(), (0, 0, *self.padding))
+
     def rows(self, member: int, make: MakeLinear, first: int) -> LowRankRows:
         """A member for a decoder, in which the layer's outputs begin at ``first``."""
         start = first + self.padding[0]
