@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, write_json_atomic
-from seqrl_cli.files.json_fields import count_field, number_field, read_object
+from seqrl_cli.files.json_fields import JsonFieldError, count_field, number_field, read_object
 from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.models.adapters import AdapterSet, LoRASpec, attach
 from seqrl_cli.models.adapters.low_rank import LowRank
@@ -112,16 +112,19 @@ def attach_peft_folder(folder: Path, model: nn.Module) -> AdapterSet:
 
 def _read(folder: Path) -> tuple[LoRASpec, dict[str, tuple[Tensor, Tensor]]]:
     """What a folder contains: settings, and the two matrices of each layer."""
-    config = read_object(folder / CONFIG_FILE)
+    try:
+        config = read_object(folder / CONFIG_FILE)
+        rank, alpha = count_field(config, "r"), number_field(config, "lora_alpha")
+        dropout = number_field(config, "lora_dropout") if "lora_dropout" in config else 0.0
+    except JsonFieldError as error:
+        raise SeqrlError(f"{folder / CONFIG_FILE} describes no adapter: {error}", "copy the folder again") from error
     kind = str(config.get("peft_type"))[:40]
     odd = [key for key in _UNSUPPORTED if config.get(key)]
     if kind != "LORA" or odd or config.get("bias", "none") != "none":
         what = f"{', '.join(odd) or 'bias'} set" if kind == "LORA" else f"the adapter {kind}"
         raise SeqrlError(f"{folder} has {what}, which seqrl cannot read", "import a plain LoRA")
-    rank, alpha = count_field(config, "r"), number_field(config, "lora_alpha")
     matrices = _matrices(folder)
     scale = math.sqrt(max(rank, 1)) if config.get("use_rslora") else 1.0
-    dropout = number_field(config, "lora_dropout") if "lora_dropout" in config else 0.0
     return LoRASpec(rank, alpha * scale, dropout, tuple(matrices)), matrices
 
 

@@ -63,7 +63,7 @@ def test_what_peft_does_not_have_is_not_exported(tmp_path, spec):
         ({"use_dora": True}, "has use_dora set"),
         ({"bias": "all"}, "has bias set"),
         ({"r": 3}, "of the shapes"),
-        ({"r": "2"}, "r"),
+        ({"r": "2"}, "its r is missing or not a whole number"),
     ],
 )
 def test_an_adapter_that_cannot_be_read_is_refused(tmp_path, changes, words):
@@ -76,7 +76,7 @@ def test_an_adapter_that_cannot_be_read_is_refused(tmp_path, changes, words):
 
 def test_an_adapter_of_another_model_is_refused(tmp_path):
     write_peft_folder(tmp_path, adapted("dt", SPEC)[0], 0, "base")
-    with pytest.raises(SeqrlError, match=r"adapts blocks.0.\w+, a layer that this model does not have"):
+    with pytest.raises(SeqrlError, match="a layer that this model does not have|of the shapes"):
         attach_peft_folder(tmp_path, make("retnet")[0])
     tensors = load_file(tmp_path / WEIGHTS)
     save_file(dict(list(tensors.items())[1:]), tmp_path / WEIGHTS)

@@ -110,7 +110,31 @@ class MultiDomainDecoder:
         Returns:
             For each episode (K,) float32: numbers in [-1, 1], or the index of a discrete choice.
         """
-        self._embed(histories, observations, returns_to_go)
+        self.observe(histories, observations, returns_to_go)
+        return self.choose(histories, draws)
+
+    @torch.no_grad()
+    def observe(self, histories: Sequence[TaskHistory], observations: Sequence[Tensor], returns_to_go: Tensor) -> None:
+        """Embed the current state and return-to-go of each episode; arguments as for :meth:`decide`.
+
+        Between this and :meth:`choose`, an episode's adapter can be chosen by what it observes.
+        """
+        by_name: dict[str, list[int]] = defaultdict(list)
+        for index, history in enumerate(histories):
+            by_name[history.name].append(index)
+        for name, rows in by_name.items():
+            bodies = torch.tensor([histories[row].body for row in rows], device=returns_to_go.device)
+            observed = self._observe(name, [observations[row] for row in rows], bodies)
+            promised = self.embed_return(returns_to_go[rows].unsqueeze(-1))
+            when = torch.tensor([[histories[row].steps] for row in rows], device=promised.device)
+            kinds = torch.arange(BEFORE_ACTIONS, device=promised.device)
+            placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, when)
+            for row, tokens in zip(rows, placed, strict=True):
+                histories[row].current = tokens
+
+    @torch.no_grad()
+    def choose(self, histories: Sequence[TaskHistory], draws: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Choose the next action of each episode after :meth:`observe`; arguments as for :meth:`decide`."""
         members = [self.adapters.members(history.adapter) for history in histories]
         groups: dict[tuple[int, int, bool], list[int]] = defaultdict(list)
         for index, history in enumerate(histories):
@@ -140,20 +164,31 @@ class MultiDomainDecoder:
             history.tokens = [*history.tokens, torch.cat(past)][-(self.context - 1) :] if self.context > 1 else []
             history.steps += 1
 
-    def _embed(self, histories: Sequence[TaskHistory], observations: Sequence[Tensor], returns_to_go: Tensor) -> None:
-        """Embed the current state and return-to-go of each episode, those of one input together."""
-        by_name: dict[str, list[int]] = defaultdict(list)
-        for index, history in enumerate(histories):
-            by_name[history.name].append(index)
-        for name, rows in by_name.items():
-            bodies = torch.tensor([histories[row].body for row in rows], device=returns_to_go.device)
-            observed = self._observe(name, [observations[row] for row in rows], bodies)
-            promised = self.embed_return(returns_to_go[rows].unsqueeze(-1))
-            when = torch.tensor([[histories[row].steps] for row in rows], device=promised.device)
-            kinds = torch.arange(BEFORE_ACTIONS, device=promised.device)
-            placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, when)
-            for row, tokens in zip(rows, placed, strict=True):
-                histories[row].current = tokens
+    @torch.no_grad()
+    def queries(self, histories: Sequence[TaskHistory]) -> Tensor:
+        """The mean embedded state of each window after :meth:`observe`, (episodes, width), for a pool of keys."""
+        windows = [[tokens[0] for tokens in (*history.tokens, history.current)] for history in histories]
+        return torch.stack([torch.stack(states).mean(dim=0) for states in windows])
+
+    @torch.no_grad()
+    def features(self, histories: Sequence[TaskHistory]) -> Tensor:
+        """What the base model makes of each current state, after its last norm and without adapters.
+
+        A classifier of tasks reads it, after :meth:`observe` and before an adapter is chosen.
+
+        Returns:
+            (episodes, width).
+        """
+        windows = [torch.cat([*history.tokens, history.current[:1]]) for history in histories]
+        groups: dict[int, list[int]] = defaultdict(list)
+        for index, window in enumerate(windows):
+            groups[len(window)].append(index)
+        found = torch.empty(len(windows), windows[0].shape[1], device=windows[0].device)
+        for rows in groups.values():
+            self.adapters.use([()] * len(rows))
+            hidden, _ = self._encode(torch.stack([windows[row] for row in rows]), [])
+            found[rows] = self.model.norm(hidden)
+        return found
 
     def _observe(self, name: str, observations: list[Tensor], bodies: Tensor) -> Tensor:
         """Embedded observations (episodes, width) of one input."""

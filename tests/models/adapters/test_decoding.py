@@ -84,6 +84,31 @@ def test_episodes_without_an_adapter_are_decided_by_the_base_model(spec, nothing
             assert index == 2 or torch.equal(action, expected[index])
 
 
+@every_kind
+@torch.no_grad()
+def test_adapters_are_chosen_by_what_an_episode_observes(spec):
+    """Queries and features are those of the base model, whatever decided so far, and choosing is half of deciding."""
+    playing, adapters = play(spec, MEMBERS, context=3, default=1)
+    sources = generators()
+    for _ in range(3):
+        playing.step(sources)
+    model, decoder = playing.model, playing.decoder
+    observations = [playing.log[index][-1][0] for index in range(len(MEMBERS))]
+    decoder.observe(playing.histories, observations, torch.zeros(len(MEMBERS)))
+    queries, features = decoder.queries(playing.histories), decoder.features(playing.histories)
+    adapters.select(None)
+    for index, history in enumerate(playing.histories):
+        x = torch.cat([*history.tokens, history.current[:1]])[None]
+        states = [tokens[0] for tokens in (*history.tokens, history.current)]
+        torch.testing.assert_close(queries[index], torch.stack(states).mean(0))
+        for block in model.blocks:
+            x = block(x, torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril())
+        torch.testing.assert_close(features[index], model.norm(x)[0, -1], rtol=1e-4, atol=1e-4)
+    chosen = decoder.choose(playing.histories)
+    again = decoder.decide(playing.histories, observations, torch.zeros(len(MEMBERS)))
+    assert all(torch.equal(one, other) for one, other in zip(chosen, again, strict=True))
+
+
 class PlayingPolicy:
     """Episodes of a dt or odt, with all that the plain form needs."""
 
