@@ -32,7 +32,7 @@ class LowRank(nn.Module):
         on_outputs: multiply the layer's outputs instead of its inputs.
     """
 
-    tensors = ("down", "up")
+    tensors: Sequence[str] = ("down", "up")
 
     def __init__(
         self,
