@@ -23,6 +23,7 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _MAX_BYTES = 1 << 36
+_MAX_NAME = 1000
 _UNSUPPORTED = ("use_dora", "modules_to_save", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
 
 
@@ -79,6 +80,19 @@ def _config(spec: LoRASpec, ranks: dict[str, int], base: str) -> dict[str, Any]:
         "inference_mode": True,
         "task_type": None,
     }
+
+
+def named_base(folder: Path) -> str | None:
+    """The base model that a folder names; None if it names none.
+
+    Raises:
+        SeqrlError: the folder's configuration cannot be read.
+    """
+    try:
+        named = read_object(folder / CONFIG_FILE).get("base_model_name_or_path")
+    except JsonFieldError as error:
+        raise SeqrlError(f"{folder / CONFIG_FILE} describes no adapter: {error}", "copy the folder again") from error
+    return named[:_MAX_NAME] if isinstance(named, str) and named else None
 
 
 def attach_peft_folder(folder: Path, model: nn.Module) -> AdapterSet:
