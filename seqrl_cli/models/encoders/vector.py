@@ -28,25 +28,28 @@ class VectorEncoder(nn.Module):
     network far outside of what it was trained on.
 
     The network reads each number on a logarithmic scale around 0, too: distances to a target matter most where they are
-    small, and there they are small beside their standard deviation.
+    small, and there they are small beside their standard deviation. With ``periodic`` it reads the sine and the cosine
+    of each number as well: many numbers are angles, and a controller multiplies by their sines.
 
     Args:
         size: numbers per vector.
         width: length of the output.
         bodies: names of the bodies.
+        periodic: whether the network reads sines and cosines.
     """
 
     mean: Tensor
     std: Tensor
     used: Tensor
 
-    def __init__(self, size: int, width: int, bodies: Sequence[str]) -> None:
+    def __init__(self, size: int, width: int, bodies: Sequence[str], periodic: bool = False) -> None:
         super().__init__()
         self.bodies = tuple(bodies)
+        self.periodic = periodic
         self.register_buffer("mean", torch.zeros(len(bodies), size))
         self.register_buffer("std", torch.ones(len(bodies), size))
         self.register_buffer("used", torch.ones(len(bodies), size))
-        self.hidden = nn.Linear(3 * size, 2 * width)
+        self.hidden = nn.Linear((5 if periodic else 3) * size, 2 * width)
         self.project = nn.Linear(2 * width, width)
 
     def fit(self, body: str, mean: np.ndarray, std: np.ndarray) -> None:
@@ -57,18 +60,21 @@ class VectorEncoder(nn.Module):
         self.used[row] = torch.from_numpy((std > 0).astype(np.float32))
 
     def features(self, observations: Tensor, bodies: Tensor) -> Tensor:
-        """What the network reads: standardised numbers, their signed logarithms, and which of them are used.
+        """What the network reads: standardised numbers, their signed logarithms, and which of them are used, and more.
 
         Args:
             observations: ``(batch, ..., size)``.
             bodies: ``(batch,)`` int64, the body of each.
 
         Returns:
-            ``(batch, ..., 3 * size)``.
+            ``(batch, ..., 3 * size)``, with sines and cosines ``(batch, ..., 5 * size)``.
         """
         standardised, used = self._standardised(observations, bodies)
         logarithms = observations.sign() * (observations.abs() / NEAR_ZERO).log1p() / LOGARITHM_SCALE * used
-        return torch.cat([standardised, logarithms, used.expand_as(standardised)], dim=-1)
+        features = [standardised, logarithms, used.expand_as(standardised)]
+        if self.periodic:
+            features += [observations.sin() * used, observations.cos() * used]
+        return torch.cat(features, dim=-1)
 
     def forward(self, observations: Tensor, bodies: Tensor) -> Tensor:
         """``(batch, ..., size)`` float32 -> ``(batch, ..., width)``; arguments as for :meth:`features`."""
