@@ -172,8 +172,8 @@ class TasksConfig(Section):
 
     OWNER = "multi-task"
 
-    mixing: Literal["joined", "alternating", "weighted"] = Field(
-        "joined", description="domains of an update: all, one after the other, or one drawn by weight"
+    mixing: Literal["joined", "alternating", "weighted", "sized"] = Field(
+        "joined", description="domains of an update: all, one after the other, or one drawn by weight, or also by size"
     )
     weights: dict[str, float] = Field({}, description="weights of domains, for example {dmc: 2}; 1 where not given")
     sampling: Literal["length", "uniform", "return", "success"] = Field(

@@ -15,8 +15,8 @@ from seqrl_cli.files.mapped import expect_random_reads, read_soon
 
 Group: TypeAlias = tuple[str, int, int | None]
 
-Mixing: TypeAlias = Literal["joined", "alternating", "weighted"]
-"""Domains of an update: a batch of each, one after the other, or one drawn by weight."""
+Mixing: TypeAlias = Literal["joined", "alternating", "weighted", "sized"]
+"""Domains of an update: a batch of each, one after the other, or one drawn by weight, or by its transitions as well."""
 
 EpisodeRule: TypeAlias = Literal["length", "uniform", "return", "success"]
 """Probability of an episode within its task: by its length, equal, by its return, or equal among successes."""
@@ -145,6 +145,8 @@ class TaskSampler:
         if self.rules.mixing == "alternating":
             turn = self._drawn % len(names)
             return [(names[turn], float(weights[turn]))]
+        if self.rules.mixing == "sized":
+            weights = weights * [sum(self.tasks[index].transitions for index in self._domains[name]) for name in names]
         return [(names[self._rng.choice(len(names), p=weights / weights.sum())], 1.0)]
 
     def _draw(self, batch_size: int) -> _Draw:
