@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.continual.action_replay import ActionStatistics, adapt_head
 from seqrl_cli.continual.anchors import Anchor
 from seqrl_cli.continual.choosers import Chooser, FixedChoice, InferredTask, NearestKey, TrueTask
@@ -38,6 +39,7 @@ class Learner:
         method: what learns, and how.
         settings: the numbers.
         tasks: to learn, in order.
+        recipe: how the pretraining drew and weighted windows, which goes on.
 
     Raises:
         SeqrlError: the adapters do not fit the model, or there are fewer than tasks.
@@ -49,8 +51,10 @@ class Learner:
         method: Method,
         settings: ContinualConfig,
         tasks: Sequence[TaskRecord],
+        recipe: TasksConfig,
     ) -> None:
         self.model = model
+        self.recipe = recipe
         self.method = method
         self.settings = settings
         self.tasks = tuple(tasks)
