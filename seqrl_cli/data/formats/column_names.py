@@ -115,9 +115,7 @@ _HINTS = re.compile(
     r"|final|absorb|discount|continu|boundar|step_?type"
 )
 # More such parts, for files without a column that is known to tell of ends: other columns have these names, too.
-_WEAK_HINTS = re.compile(
-    r"(^|_)e(nd_)?o(f_)?e($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)"
-)
+_WEAK_HINTS = re.compile(r"(^|_)eo[eft]($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)")
 
 
 @dataclass(frozen=True)
