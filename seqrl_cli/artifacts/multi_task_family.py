@@ -28,7 +28,8 @@ from seqrl_cli.models.encoders.vector import VectorEncoder
 from seqrl_cli.runs.record import RunRecord, TaskRecord
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.task_losses import Part
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 
 _MOST_TIME_EMBEDDINGS = 1000
 

@@ -25,7 +25,8 @@ from seqrl_cli.tracking.sinks import JsonlSink, Sink
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import SeedStream
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 
 HELD_OUT = 0.1
 """Fraction of a task's episodes that validation uses."""

@@ -26,7 +26,8 @@ from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
 from seqrl_cli.models.decision.task_history import TaskHistory
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import preserve_rng_state
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 
 EPISODES, OBSERVATION_DIM, ACTION_DIM = 50, 39, 4
 LAPTOP = (2, 2, 64)
