@@ -51,6 +51,8 @@ class VectorEncoder(nn.Module):
         self.register_buffer("used", torch.ones(len(bodies), size))
         self.hidden = nn.Linear((5 if periodic else 3) * size, 2 * width)
         self.project = nn.Linear(2 * width, width)
+        self._columns: Tensor | None = None
+        self.register_load_state_dict_post_hook(lambda encoder, _: encoder._forget_columns())
 
     def fit(self, body: str, mean: np.ndarray, std: np.ndarray) -> None:
         """Set the statistics of a body's data, ``(size,)`` each."""
@@ -58,18 +60,23 @@ class VectorEncoder(nn.Module):
         self.mean[row] = torch.from_numpy(np.asarray(mean, np.float32))
         self.std[row] = torch.from_numpy(np.maximum(std, SMALLEST_STD).astype(np.float32))
         self.used[row] = torch.from_numpy((std > 0).astype(np.float32))
+        self._forget_columns()
 
     def features(self, observations: Tensor, bodies: Tensor) -> Tensor:
         """What the network reads: standardised numbers, their signed logarithms, and which of them are used, and more.
+
+        Only places that some body uses are read, since the others are 0.
 
         Args:
             observations: ``(batch, ..., size)``.
             bodies: ``(batch,)`` int64, the body of each.
 
         Returns:
-            ``(batch, ..., 3 * size)``, with sines and cosines ``(batch, ..., 5 * size)``.
+            ``(batch, ..., 3 * places)``, with sines and cosines ``(batch, ..., 5 * places)``.
         """
+        places = self._places()
         standardised, used = self._standardised(observations, bodies)
+        observations, standardised, used = observations[..., places], standardised[..., places], used[..., places]
         logarithms = observations.sign() * (observations.abs() / NEAR_ZERO).log1p() / LOGARITHM_SCALE * used
         features = [standardised, logarithms, used.expand_as(standardised)]
         if self.periodic:
@@ -78,9 +85,25 @@ class VectorEncoder(nn.Module):
 
     def forward(self, observations: Tensor, bodies: Tensor) -> Tensor:
         """``(batch, ..., size)`` float32 -> ``(batch, ..., width)``; arguments as for :meth:`features`."""
-        hidden = functional.relu(self.hidden(self.features(observations, bodies)))
+        hidden = functional.relu(functional.linear(self.features(observations, bodies), *self.hidden_layer()))
         projected: Tensor = self.project(hidden)
         return projected
+
+    def hidden_layer(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the hidden layer, for the columns of :meth:`features`."""
+        places = self._places()
+        size = self.mean.shape[1]
+        columns = torch.cat([places + part * size for part in range(self.hidden.in_features // size)])
+        return self.hidden.weight[:, columns], self.hidden.bias
+
+    def _places(self) -> Tensor:
+        """The places that some body uses, increasing."""
+        if self._columns is None or self._columns.device != self.used.device:
+            self._columns = self.used.any(dim=0).nonzero().squeeze(1)
+        return self._columns
+
+    def _forget_columns(self) -> None:
+        self._columns = None
 
     @property
     def target_size(self) -> int:
