@@ -201,7 +201,7 @@ def inspect_user_file(
     options = file_options(spec, finite=False)
     episodes = read_dataset(path, options)
     say_how_it_was_read(episodes, options, str(path), env_id, console)
-    return episodes, options.log.facts
+    return episodes, {**options.log.facts}
 
 
 def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: bool = True) -> ReadOptions:
