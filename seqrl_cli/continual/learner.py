@@ -135,13 +135,27 @@ class Learner:
         count = sum(one.numel() for one in self.model.parameters() if one.requires_grad)
         return count // self.settings.pool if self.method.members == "pool" else count
 
+    @property
+    def right_members(self) -> dict[str, int] | None:
+        """The adapter that play should infer for each task, by dataset; None for methods that infer no task."""
+        if self.method.choice != "inferred" or self.settings.task_id == "oracle":
+            return None
+        return {task.dataset: number for number, task in enumerate(self.tasks)}
+
     def know_pretraining(self, data: TaskData, member: int) -> None:
-        """Protect and recognise a task that the backbone was trained on; before the first task."""
+        """Protect and recognise a task that the backbone was trained on; before the first task.
+
+        A task that is also to be learned is not recognised, since its own adapter should act in it.
+        """
         self.protect(data, stage=0)
-        if self.method.choice == "inferred":
+        if self.method.choice == "inferred" and all(task.dataset != data.facts.dataset for task in self.tasks):
             self.recognise(data, member, stage=0)
+        self.remember(data, stage=0)
+
+    def remember(self, data: TaskData, stage: int) -> None:
+        """Keep some episodes of a task, the same ones each time, if the method replays."""
         if self.method.replays:
-            rng = self._generator(0, _REPLAY, len(self.earlier))
+            rng = self._generator(stage, _REPLAY, len(self.earlier))
             self.earlier.append(data.some_episodes(self.settings.replay_transitions, rng))
 
     def protect(self, data: TaskData, stage: int) -> None:
@@ -169,8 +183,7 @@ class Learner:
         if self.method.choice == "inferred":
             self.recognise(data, task, stage)
             self._replay_actions(task, data, stage)
-        if self.method.replays:
-            self.earlier.append(data.some_episodes(self.settings.replay_transitions, self._generator(stage, _REPLAY)))
+        self.remember(data, stage)
 
     def _replay_actions(self, task: int, data: TaskData, stage: int) -> None:
         """Keep statistics of what predicts a task's actions; a head that learns adapts to all tasks so far."""

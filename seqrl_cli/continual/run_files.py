@@ -40,7 +40,8 @@ class TaskScore(BaseModel):
         mean_return: mean over episodes.
         success: fraction of episodes that were solved at any step; None if the environment does not report it.
         success_at_end: the same at the last step.
-        inferred: fraction of steps with the task's own adapter, or none for tasks without one; None if none is chosen.
+        inferred: fraction of steps with the task's own adapter, or none for tasks without one; None if the method does
+            not infer tasks.
         inferred_first: the same over first steps.
         inferred_episodes: the same over last steps, after an episode's whole evidence.
         used: fraction of steps by adapter; ``-1`` is none.
@@ -87,6 +88,8 @@ class ContinualRecord(BaseModel):
         base_sha256: hash of the weights that learning started from.
         base_tasks: of the pretraining.
         settings: see :class:`~seqrl_cli.config.continual.ContinualConfig`.
+        device: that computed it.
+        threads: CPU threads; sums depend on their number.
         trainable: numbers that learn in a task.
         parameters: numbers of the backbone.
     """
@@ -103,6 +106,8 @@ class ContinualRecord(BaseModel):
     status: Status
     argv: list[str]
     versions: dict[str, str]
+    device: str = ""
+    threads: int = 0
     trainable: int
     parameters: int
     created: str

@@ -75,28 +75,39 @@ def learn_stage(
         settings = replace(settings, rules=replace(settings.rules, tasks=_replayed(learner, train)))
         train = [*train, *learner.earlier]
     guide = learner.begin(task)
-    outcome = fit(
-        learner.model,
-        TaskMixture(train),
-        TaskMixture(held_out) if held_out else None,
-        settings,
-        trainer=partial(TaskTrainer, guide=guide),
-        checkpoints=stage.checkpoints,
-        sinks=[JsonlSink(stage.metrics), *sinks],
-        on_progress=on_progress,
-        on_warning=on_warning,
-    )
-    if isinstance(guide, Contrast):
-        guide.close()
+    try:
+        outcome = fit(
+            learner.model,
+            TaskMixture(train),
+            TaskMixture(held_out) if held_out else None,
+            settings,
+            trainer=partial(TaskTrainer, guide=guide),
+            checkpoints=stage.checkpoints,
+            sinks=[JsonlSink(stage.metrics), *sinks],
+            on_progress=on_progress,
+            on_warning=on_warning,
+        )
+    finally:
+        if isinstance(guide, Contrast):
+            guide.close()
     if not outcome.interrupted:
         learner.finish(task, data[0])
         write_tensors(stage.learned, learned_tensors(learner))
     return outcome
 
 
-def restore_stage(learner: Learner, stage: StageFolder) -> None:
-    """Bring a learner to the end of a stage that was learned."""
+def restore_stage(learner: Learner, stage: StageFolder, task: int, data: Sequence[TaskData]) -> None:
+    """Bring a learner to the end of a stage that was learned.
+
+    Args:
+        learner: as the stage before left it.
+        stage: that was learned.
+        task: number of the task, from 0; -1 for the stage before the first task.
+        data: of the task, or of the pretraining's tasks; used by methods that replay.
+    """
     restore_learned(learner, read_tensors(stage.learned), stage.learned)
+    for one in data:
+        learner.remember(one, task + 1)
 
 
 def evaluate_stage(
@@ -107,7 +118,6 @@ def evaluate_stage(
     settings = learner.settings
     if learner.adapters:
         learner.adapters.select(None)  # the chooser says which
-    members = {task.dataset: number for number, task in enumerate(learner.tasks)}
     scores = play_tasks(
         learner.model,
         learner.chooser(),
@@ -116,7 +126,7 @@ def evaluate_stage(
         context=learner.model.context,
         decode=settings.decode,
         seed=settings.seed,
-        members=members if learner.method.members == "per-task" else {},
+        members=learner.right_members,
         on_step=on_step,
     )
     count = len(arena.tasks)

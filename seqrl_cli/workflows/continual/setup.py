@@ -137,6 +137,16 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
     return ContinualJob(folder, record, base, base_data, dataset, method, device, data)
 
 
+def missing_data(request: ContinualRequest) -> tuple[str, ...]:
+    """Datasets of the suite that are not in the run directory.
+
+    Raises:
+        UsageError: an unknown method, suite or key, or a bad value.
+    """
+    method_named(_settings(request.settings).method)
+    return tuple(part.id for part in locate(request.store, request.suite).members if not part.exists)
+
+
 def check_task(model: MultiDomainTransformer, task: TaskRecord, run: str) -> None:
     """Raise SeqrlError if a model cannot read or do a task."""
     hint = "continue from a run that was trained on tasks of this kind"
