@@ -63,7 +63,9 @@ def open_tasks(
     with ExitStack() as stack:
         vectors = []
         for task in tasks:
-            vectors.append(SeededVectorEnv(task.env_id, episodes, max_steps, goals=None, backend=backend))
+            vectors.append(
+                SeededVectorEnv(task.env_id, episodes, max_episode_steps=max_steps, goals=None, backend=backend)
+            )
             stack.callback(vectors[-1].close)
         yield vectors
 
