@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from seqrl_cli.models.adapters.adapter_set import base_weights
 
 from seqrl_cli.continual.anchors import fisher_information
 from seqrl_cli.continual.learned import learned_tensors, restore_learned
@@ -17,6 +16,7 @@ from seqrl_cli.continual.protection import action_features, draw_windows, import
 from seqrl_cli.continual.run_files import ContinualFolder
 from seqrl_cli.continual.stage import learn_stage
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.adapters.adapter_set import base_weights
 from seqrl_cli.models.adapters.selection import NONE
 from tests.continual.models import learner_for, tiny_model, tiny_tasks
 
