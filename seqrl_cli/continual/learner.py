@@ -42,7 +42,7 @@ class Learner:
         recipe: how the pretraining drew and weighted windows, which goes on.
 
     Raises:
-        SeqrlError: the adapters do not fit the model, or there are fewer than tasks.
+        SeqrlError: the adapters do not fit the model.
     """
 
     def __init__(
@@ -72,9 +72,6 @@ class Learner:
 
     def _attach(self, generator: torch.Generator) -> AdapterSet:
         members = {"one": 1, "per-task": len(self.tasks), "pool": self.settings.pool}[self.method.members]
-        if members < len(self.tasks) and self.method.members == "pool":
-            message = f"a pool of {members} adapters is smaller than the suite's {len(self.tasks)} tasks"
-            raise SeqrlError(message, f"use continual.pool={3 * len(self.tasks)}")
         return attach(self.model, adapter_spec(self.method, self.settings), members, generator)
 
     def begin(self, task: int) -> Guide | None:
@@ -230,6 +227,19 @@ class Learner:
         if self.settings.inference == "head":
             head = train_head(known, torch.Generator().manual_seed(self._seed(_INFERENCE)))
         return InferredTask(TaskInference(known, head), self.settings.evidence == "episode")
+
+
+def check_pool(method: Method, settings: ContinualConfig, tasks: int) -> None:
+    """Raise SeqrlError if a pool has too few adapters for some tasks."""
+    if method.members != "pool":
+        return
+    each = method.top_k if settings.task_id == "oracle" else 1
+    least = max(each * tasks, method.top_k)
+    if settings.pool < least:
+        needs = f"{method.name} needs {least} for {tasks} tasks"
+        raise SeqrlError(
+            f"a pool of {settings.pool} adapters is too small: {needs}", f"use continual.pool={max(3 * tasks, least)}"
+        )
 
 
 def adapter_spec(method: Method, settings: ContinualConfig) -> Spec:

@@ -20,7 +20,7 @@ from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.overrides import hint_of, sentence
 from seqrl_cli.console import Console
-from seqrl_cli.continual.learner import Learner
+from seqrl_cli.continual.learner import Learner, check_pool
 from seqrl_cli.continual.methods import Method, method_named
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.data.task_data import TaskData
@@ -114,6 +114,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
     data = load_tasks(dataset, saved.config.tasks).tasks
     for task in data:
         check_task(base.model, task.facts, str(saved.folder.path))
+    check_pool(method, settings, len(data))
     name = check_name("run", request.name or f"{settings.method}-s{settings.seed}")
     folder = ContinualFolder(dataset.folder.path / name)
     record = ContinualRecord(
