@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.continual.action_replay import ActionStatistics, adapt_head
 from seqrl_cli.continual.anchors import Anchor
 from seqrl_cli.continual.choosers import Chooser, FixedChoice, InferredTask, NearestKey, TrueTask
@@ -38,6 +39,7 @@ class Learner:
         method: what learns, and how.
         settings: the numbers.
         tasks: to learn, in order.
+        recipe: how the pretraining drew and weighted windows, which goes on.
 
     Raises:
         SeqrlError: the adapters do not fit the model.
@@ -49,8 +51,10 @@ class Learner:
         method: Method,
         settings: ContinualConfig,
         tasks: Sequence[TaskRecord],
+        recipe: TasksConfig,
     ) -> None:
         self.model = model
+        self.recipe = recipe
         self.method = method
         self.settings = settings
         self.tasks = tuple(tasks)
@@ -146,8 +150,12 @@ class Learner:
         self.remember(data, stage=0)
 
     def remember(self, data: TaskData, stage: int) -> None:
-        """Keep some episodes of a task, the same ones each time, if the method replays."""
-        if self.method.replays:
+        """Keep some episodes of a task, the same ones each time, if the method replays.
+
+        A task of the pretraining that is also to be learned is kept once, after it was learned.
+        """
+        again = stage == 0 and any(task.dataset == data.facts.dataset for task in self.tasks)
+        if self.method.replays and not again:
             rng = self._generator(stage, _REPLAY, len(self.earlier))
             self.earlier.append(data.some_episodes(self.settings.replay_transitions, rng))
 

@@ -64,7 +64,7 @@ def open_tasks(
         vectors = []
         for task in tasks:
             vectors.append(
-                SeededVectorEnv(task.env_id, episodes, max_episode_steps=max_steps, goals=None, backend=backend)
+                SeededVectorEnv(task.env_id, episodes, max_episode_steps=max_steps, goals="held-out", backend=backend)
             )
             stack.callback(vectors[-1].close)
         yield vectors

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.continual.guides import Contrast
 from seqrl_cli.continual.learned import learned_tensors, restore_learned
 from seqrl_cli.continual.learner import Learner
@@ -25,7 +24,8 @@ from seqrl_cli.tracking.sinks import JsonlSink, Sink
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import SeedStream
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 
 HELD_OUT = 0.1
 """Fraction of a task's episodes that validation uses."""
@@ -69,10 +69,10 @@ def learn_stage(
         on_progress: called with (updates made, all updates).
         on_warning: see :func:`~seqrl_cli.training.loop.fit`.
     """
-    settings = stage_settings(learner.settings, learner.method.learning_rate, task, len(data))
+    settings = stage_settings(learner, task, len(data))
     train, held_out = _split(data, learner.settings.seed, task)
     if learner.earlier:
-        settings = replace(settings, rules=_replaying(learner, train))
+        settings = replace(settings, rules=_replaying(learner, train, settings.rules))
         train = [*train, *learner.earlier]
     guide = learner.begin(task)
     try:
@@ -137,15 +137,18 @@ def evaluate_stage(
     return evaluation
 
 
-def stage_settings(settings: ContinualConfig, usual_rate: float, task: int, tasks: int) -> TaskTrainSettings:
+def stage_settings(learner: Learner, task: int, tasks: int) -> TaskTrainSettings:
     """How one stage trains; a stage of several tasks has as many updates as they would have one by one."""
+    settings, recipe = learner.settings, learner.recipe
     updates = settings.updates * tasks
     return TaskTrainSettings(
         updates=updates,
         seed=int(np.random.SeedSequence([settings.seed, task]).generate_state(1)[0]),
         schedule=RateSchedule("cosine", min(settings.warmup_updates, updates - 1), updates, 0.05),
         batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate or usual_rate,
+        rules=SamplingRules(early_starts=recipe.early_starts),
+        mean_weight=recipe.mean_weight,
+        learning_rate=settings.learning_rate or learner.method.learning_rate,
         weight_decay=settings.weight_decay,
         grad_clip=settings.grad_clip,
         log_every=settings.log_every,
@@ -154,13 +157,18 @@ def stage_settings(settings: ContinualConfig, usual_rate: float, task: int, task
     )
 
 
-def _replaying(learner: Learner, train: Sequence[TaskData]) -> SamplingRules:
-    """Rules by which a fraction of the windows are of earlier tasks, all of them alike."""
+def _replaying(learner: Learner, train: Sequence[TaskData], rules: SamplingRules) -> SamplingRules:
+    """Rules by which a fraction of the windows are of earlier tasks, all of them alike, whatever their domains."""
     share = learner.settings.replay_share
-    weights = {task.facts.dataset: (1 - share) / len(train) for task in train}
-    return SamplingRules(
-        tasks={**weights, **{one.facts.dataset: share / len(learner.earlier) for one in learner.earlier}}
-    )
+    present = {task.facts.dataset: (1 - share) / len(train) for task in train}
+    earlier = {task.facts.dataset: share / len(learner.earlier) for task in learner.earlier}
+    tasks = {**present, **earlier}
+    domains: dict[str, float] = {}
+    for task in (*train, *learner.earlier):
+        domains[task.domain] = domains.get(task.domain, 0.0) + tasks[task.facts.dataset]
+    if len(domains) == 1:
+        return replace(rules, tasks=tasks)
+    return replace(rules, tasks=tasks, mixing="weighted", weights=domains)
 
 
 def _split(data: Sequence[TaskData], seed: int, task: int) -> tuple[list[TaskData], list[TaskData]]:

@@ -63,6 +63,7 @@ def dry_run(request: ContinualRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it learns.
     """
+    facts: dict[str, object]
     if missing := missing_data(request):
         facts = {"suite": request.suite, "made first": ", ".join(missing), "all else": "known once the data are here"}
         console.emit(facts)

@@ -89,7 +89,7 @@ class ContinualJob:
 
     def learner(self) -> Learner:
         """A fresh learner; changes the pretrained model."""
-        return Learner(self.base.model, self.method, self.settings, self.record.tasks)
+        return Learner(self.base.model, self.method, self.settings, self.record.tasks, self.base.config.tasks)
 
 
 def resolve(request: ContinualRequest, console: Console) -> ContinualJob:

@@ -9,7 +9,7 @@ from seqrl_cli.models.adapters import HoulsbySpec, IA3Spec, LoRASpec, PrefixSpec
 from seqrl_cli.models.decision.build import build_policy_decoder
 from seqrl_cli.models.decision.decoder import History
 from tests.models.adapters.adapted import shake
-from tests.models.decision.test_multi_domain import EPISODES, Playing, generators, make_model
+from tests.models.decision.multi_domain_play import EPISODES, Playing, generators, make_model
 from tests.models.policies import ACTION_DIM, OBSERVATION_DIM, make_policy
 
 pytestmark = pytest.mark.slow
