@@ -165,7 +165,7 @@ def _replaying(learner: Learner, train: Sequence[TaskData], rules: SamplingRules
     tasks = {**present, **earlier}
     domains: dict[str, float] = {}
     for task in (*train, *learner.earlier):
-        domains[task.domain] = domains.get(task.domain, 0.0) + tasks[task.facts.dataset]
+        domains[task.facts.input] = domains.get(task.facts.input, 0.0) + tasks[task.facts.dataset]
     if len(domains) == 1:
         return replace(rules, tasks=tasks)
     return replace(rules, tasks=tasks, mixing="weighted", weights=domains)
