@@ -150,8 +150,12 @@ class Learner:
         self.remember(data, stage=0)
 
     def remember(self, data: TaskData, stage: int) -> None:
-        """Keep some episodes of a task, the same ones each time, if the method replays."""
-        if self.method.replays:
+        """Keep some episodes of a task, the same ones each time, if the method replays.
+
+        A task of the pretraining that is also to be learned is kept once, after it was learned.
+        """
+        again = stage == 0 and any(task.dataset == data.facts.dataset for task in self.tasks)
+        if self.method.replays and not again:
             rng = self._generator(stage, _REPLAY, len(self.earlier))
             self.earlier.append(data.some_episodes(self.settings.replay_transitions, rng))
 

@@ -72,7 +72,7 @@ def learn_stage(
     settings = stage_settings(learner, task, len(data))
     train, held_out = _split(data, learner.settings.seed, task)
     if learner.earlier:
-        settings = replace(settings, rules=replace(settings.rules, tasks=_replayed(learner, train)))
+        settings = replace(settings, rules=_replaying(learner, train, settings.rules))
         train = [*train, *learner.earlier]
     guide = learner.begin(task)
     try:
@@ -157,12 +157,18 @@ def stage_settings(learner: Learner, task: int, tasks: int) -> TaskTrainSettings
     )
 
 
-def _replayed(learner: Learner, train: Sequence[TaskData]) -> dict[str, float]:
-    """Probabilities of tasks, by which a fraction of the windows are of earlier tasks, all of them alike."""
+def _replaying(learner: Learner, train: Sequence[TaskData], rules: SamplingRules) -> SamplingRules:
+    """Rules by which a fraction of the windows are of earlier tasks, all of them alike, whatever their domains."""
     share = learner.settings.replay_share
     present = {task.facts.dataset: (1 - share) / len(train) for task in train}
     earlier = {task.facts.dataset: share / len(learner.earlier) for task in learner.earlier}
-    return {**present, **earlier}
+    tasks = {**present, **earlier}
+    domains: dict[str, float] = {}
+    for task in (*train, *learner.earlier):
+        domains[task.facts.input] = domains.get(task.facts.input, 0.0) + tasks[task.facts.dataset]
+    if len(domains) == 1:
+        return replace(rules, tasks=tasks)
+    return replace(rules, tasks=tasks, mixing="weighted", weights=domains)
 
 
 def _split(data: Sequence[TaskData], seed: int, task: int) -> tuple[list[TaskData], list[TaskData]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.methods import METHODS
 from seqrl_cli.data.task_data import TaskData
@@ -37,4 +38,4 @@ def learner_for(method: str, **settings: object) -> Learner:
     sizes = {"updates": 4, "batch_size": 8, "rank": 2, "pool": 4, "prompt_length": 2, "fisher_windows": 5}
     config = ContinualConfig.model_validate({"method": method, **sizes, **settings})
     model = tiny_model().eval()
-    return Learner(model, METHODS[method], config, [task.facts for task in tiny_tasks()])
+    return Learner(model, METHODS[method], config, [task.facts for task in tiny_tasks()], TasksConfig())

@@ -7,7 +7,7 @@ import pytest
 
 from seqrl_cli.continual.metrics import continual_scores
 from seqrl_cli.continual.run_files import Evaluation, TaskScore, success_matrix
-from seqrl_cli.workflows.continual.report import scores_of
+from seqrl_cli.continual.run_scores import scores_of
 
 
 def test_three_tasks_by_hand():

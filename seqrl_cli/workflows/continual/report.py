@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from seqrl_cli.console import byte_size
-from seqrl_cli.continual.metrics import ContinualScores, continual_scores
-from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, Evaluation, read_evaluation, success_matrix
+from seqrl_cli.continual.metrics import ContinualScores
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_evaluation, success_matrix
+from seqrl_cli.continual.run_scores import mean_of_known, scores_of
 
 
 @dataclass(frozen=True)
@@ -93,37 +91,14 @@ def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) ->
         matrix=tuple(tuple(row) for row in success_matrix(evaluations).tolist()),
         scores=scores_of(evaluations, at_end=False),
         scores_at_end=scores_of(evaluations, at_end=True),
-        inference=_mean([score.inferred for score in last]),
-        inference_first=_mean([score.inferred_first for score in last]),
-        inference_episodes=_mean([score.inferred_episodes for score in last]),
+        inference=mean_of_known([score.inferred for score in last]),
+        inference_first=mean_of_known([score.inferred_first for score in last]),
+        inference_episodes=mean_of_known([score.inferred_episodes for score in last]),
         trainable=record.trainable,
         parameters=record.parameters,
         stored=stages[-1].learned.stat().st_size,
         fresh=fresh,
     )
-
-
-def scores_of(evaluations: Sequence[Evaluation], *, at_end: bool) -> ContinualScores:
-    """The scores of a run's evaluations.
-
-    Args:
-        evaluations: before learning and after each stage.
-        at_end: whether success counts at the last step only, as in L2M.
-    """
-    retention = [_retained(one, at_end=at_end) for one in (evaluations[0], evaluations[-1])]
-    matrix = success_matrix(list(evaluations), at_end=at_end)
-    return continual_scores(matrix, retention_before=retention[0], retention=retention[1])
-
-
-def _retained(evaluation: Evaluation, *, at_end: bool) -> float | None:
-    """Mean success on the pretraining's tasks; None where it was not measured."""
-    return _mean([score.success_at_end if at_end else score.success for score in evaluation.pretraining])
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of the values that are known; None if there is none."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _cell(value: float) -> str:
