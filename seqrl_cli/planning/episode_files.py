@@ -43,7 +43,9 @@ class PlanFacts:
         run: name of the trained model.
         arch: its architecture.
         checkpoint_step: updates of the checkpoint that was used; None when unknown.
-        parent: the run that this one was fine-tuned from; None when it was trained from scratch.
+        parent: the run that this one was fine-tuned from, by name if that was online, else by its folder below the run
+            directory; None when it was trained from scratch.
+        learned: what learned when it was fine-tuned offline, such as ``lora``; None for other runs.
         recipe: hash of the model's training configuration without its seed; None when unknown.
         settings: the plan's settings by key, without those that do not affect episodes.
         engine: the implementation that ran the model; None when unknown.
@@ -56,6 +58,7 @@ class PlanFacts:
     arch: str
     checkpoint_step: int | None = None
     parent: str | None = None
+    learned: str | None = None
     recipe: str | None = None
     settings: Mapping[str, Any]
     engine: str | None = None
@@ -229,6 +232,7 @@ def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:
         **{key: text_field(values, key) for key in ("dataset", "env_id", "run", "arch")},
         checkpoint_step=_if_known(values, "checkpoint_step", count_field),
         parent=_if_known(values, "parent", text_field),
+        learned=_if_known(values, "learned", text_field),
         recipe=_if_known(values, "recipe", text_field),
         settings=values["settings"],
         engine=_if_known(values, "engine", text_field),
