@@ -157,7 +157,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 
 WORKFLOWS = PACKAGE / "workflows"
-# The demo runs the other verbs. To collect with a trained run is to plan with it, to evaluate it in training as well, and
+# The demo runs the other verbs. To collect with a trained run, or to evaluate it in training, is to plan with it; and
 # to fine-tune one is to train it.
 VERBS_WITH_OTHERS = {
     "finetune": {"train"},
