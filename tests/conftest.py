@@ -73,7 +73,7 @@ def gpt_decoder(request):
     """Each of the classes that decode a GPT; the compiled one where there is a compiler."""
     from seqrl_cli.models.gpt.decoder import GPTDecoder
     from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
-    from seqrl_cli.models.native.library import available
+    from seqrl_cli.native.library import available
 
     if request.param == "torch":
         return GPTDecoder

@@ -35,7 +35,7 @@ def test_wheel_in_a_fresh_environment_has_the_presets(tmp_path, monkeypatch):
     where = subprocess.run([str(python), "-c", program], check=True, capture_output=True, text=True, cwd=tmp_path)
     assert where.stdout.startswith(str(fresh))
     assert (packages / "seqrl_cli" / "presets" / "behaviour" / "hopper.yaml").is_file()
-    native = {path.name: path.read_bytes() for path in (ROOT / "seqrl_cli/models/native").glob("*.[ch]*")}
+    native = {path.name: path.read_bytes() for path in (ROOT / "seqrl_cli/native").glob("*.[ch]*")}
     assert {"gpt.cpp", "linear.cpp", "simd.h"} <= native.keys()
     for name, content in native.items():
-        assert (packages / "seqrl_cli/models/native" / name).read_bytes() == content
+        assert (packages / "seqrl_cli/native" / name).read_bytes() == content

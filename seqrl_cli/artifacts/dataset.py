@@ -6,31 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seqrl_cli.artifacts.dataset_settings import (
-    check_made_with,
-    refuse_other_environment,
-)
+from seqrl_cli.artifacts.dataset_settings import check_made_with, made_with, refuse_other_environment
 from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, finite_bounds, write_dataset
 from seqrl_cli.artifacts.old_reading import is_old, read_anew
-from seqrl_cli.artifacts.references import own_references, references_of, take_references
-from seqrl_cli.artifacts.sources import (
-    file_options,
-    load_source,
-    recut,
-    remove_download,
-    say_how_it_was_read,
-)
+from seqrl_cli.artifacts.other_environment import in_environment
+from seqrl_cli.artifacts.references import references_of, take_references
+from seqrl_cli.artifacts.sources import inspect_user_file, load_source, remove_download
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec
-from seqrl_cli.data.domains import is_scaled_by_data
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import StoredSize, read_d4rl, stored_size
 from seqrl_cli.data.formats.read import read_attributes, read_dataset
-from seqrl_cli.envs.fit import LoadedDataset, describe_misfit, fit_environment
+from seqrl_cli.envs.fit import LoadedDataset, describe_misfit
 from seqrl_cli.envs.limits import ActionBounds, environment_limits, known_step_limit
-from seqrl_cli.envs.scores import percent_score, references_of_data
+from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.layout import DatasetFolder
@@ -97,10 +88,7 @@ class DatasetRef:
     @property
     def own_settings(self) -> dict[str, Scalar]:
         """The keys of ``data.`` that it was made with: size and seed of a simulated one, the meaning of a file."""
-        if self.facts is None or self.spec.source not in ("sim", "file"):
-            return {}
-        keys = ("transitions", "seed") if self.spec.source == "sim" else ("dones", "reset_rows", "skip_damaged")
-        return {key: self.facts.attributes[key] for key in keys if key in self.facts.attributes}
+        return made_with(self.spec, self.facts.attributes) if self.facts else {}
 
     def environment(self) -> str:
         """The gymnasium id to evaluate the dataset's models in.
@@ -116,13 +104,7 @@ class DatasetRef:
 
     @property
     def reference_scores(self) -> tuple[float, float] | None:
-        """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known.
-
-        Where a domain's scores are those of its data, the dataset's mean return scores 1.
-        """
-        stated = self.facts.attributes.get("mean_return") if self.facts else None
-        if is_scaled_by_data(self.env_id) and isinstance(stated, float):
-            return references_of_data(self.env_id, stated)
+        """The returns that score 0 and 1: see :func:`references_of`."""
         return references_of(self.spec, self.facts)
 
     def percent_score(self, return_: float) -> float | None:
@@ -219,10 +201,8 @@ class DatasetRef:
         if self.exists:
             options = ReadOptions(self.spec.observation_size, finite=False, reset_rows=False)
             return read_dataset(path, options), dict(self.stated)
-        options = file_options(self.spec, finite=False)
-        episodes = read_dataset(path, options)
-        say_how_it_was_read(episodes, options, str(path), self.env_id, console)
-        return episodes, {**self.stated, **options.log.facts}
+        episodes, facts = inspect_user_file(self.spec, path, self.env_id, console)
+        return episodes, {**self.stated, **facts}
 
     @property
     def readable_path(self) -> Path | None:
@@ -309,7 +289,4 @@ class DatasetRef:
             return None
         if self.spec.source != "file":
             refuse_other_environment(self.spec, data.env_id)
-        path = self.folder.dataset
-        episodes, facts = fit_environment(read_d4rl(path), data.env_id, str(path))
-        stated = self.file.read().attributes
-        return recut(episodes, {**stated, **facts, **own_references(stated, self.env_id)}, data.env_id)
+        return in_environment(self.folder.dataset, self.file.read().attributes, self.env_id, data.env_id)

@@ -9,6 +9,7 @@ from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.formats.read import content_sha256
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.hdf5 import Scalar
 
 
 def refuse_other_environment(spec: DatasetSpec, env_id: str | None) -> None:
@@ -41,6 +42,12 @@ def told_about_file(data: DataConfig) -> dict[str, str | bool]:
     """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
     told = {"dones": data.dones, "reset_rows": data.reset_rows, "skip_damaged": data.skip_damaged}
     return {key: value for key, value in told.items() if value is not None}
+
+
+def made_with(spec: DatasetSpec, stated: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """The keys of ``data.`` that a dataset was made with: size and seed of a simulated one, the meaning of a file."""
+    keys = {"sim": ("transitions", "seed"), "file": ("dones", "reset_rows", "skip_damaged")}.get(spec.source, ())
+    return {key: stated[key] for key in keys if key in stated}
 
 
 def check_made_with(spec: DatasetSpec, path: Path, stated: Mapping[str, object], data: DataConfig) -> None:

@@ -29,7 +29,8 @@ from seqrl_cli.models.encoders.vector import VectorEncoder
 from seqrl_cli.runs.record import RunRecord, TaskRecord
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.task_losses import Part
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 
 _MOST_TIME_EMBEDDINGS = 1000
 
@@ -217,7 +218,7 @@ def train_settings(config: Config) -> TaskTrainSettings:
         updates=train.updates,
         seed=config.seed,
         schedule=RateSchedule(tasks.curve, tasks.warmup_updates, train.updates, tasks.final_rate),
-        rules=SamplingRules(tasks.mixing, tasks.weights, tasks.sampling),
+        rules=SamplingRules(tasks.mixing, tasks.weights, tasks.sampling, early_starts=tasks.early_starts),
         batch_size=train.batch_size,
         learning_rate=train.learning_rate,
         weights=objective_weights(config),
@@ -227,6 +228,7 @@ def train_settings(config: Config) -> TaskTrainSettings:
         grad_clip=train.grad_clip,
         accumulate=tasks.accumulate,
         label_smoothing=tasks.label_smoothing,
+        mean_weight=tasks.mean_weight,
         augmentation=tasks.augmentation,
         patience=tasks.patience,
         plateau_every=tasks.plateau_every,

@@ -8,12 +8,21 @@ from seqrl_cli.artifacts.facts import DatasetFacts, DatasetFile, state_also
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import DatasetSpec, scores_of_environment
+from seqrl_cli.data.domains import is_scaled_by_data
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.scores import references_of_data
 from seqrl_cli.errors import UsageError
 
 
 def references_of(spec: DatasetSpec, facts: DatasetFacts | None) -> tuple[float, float] | None:
-    """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known."""
+    """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known.
+
+    Where a domain's scores are those of its data, the dataset's mean return scores 1.
+    """
+    env_id = (facts.env_id if facts is not None else None) or spec.env_id
+    mean_return = facts.attributes.get("mean_return") if facts is not None else None
+    if is_scaled_by_data(env_id) and isinstance(mean_return, float):
+        return references_of_data(env_id, mean_return)
     stated = facts.reference_scores if facts is not None else None
     if stated is not None and spec.source == "file":
         return stated

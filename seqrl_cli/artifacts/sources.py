@@ -25,7 +25,6 @@ from seqrl_cli.data.catalogue import DatasetSpec
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import DEFAULT_EPISODE_STEPS, ReadOptions
-from seqrl_cli.data.formats.episode_ends import cut_again
 from seqrl_cli.data.formats.read import READING_RULES, content_sha256, read_attributes, read_dataset, stamp
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
@@ -34,6 +33,7 @@ from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment, laid_out
 from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.errors import SeqrlError, when_interrupted
+from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.runs.download_hashes import record_hash
 from seqrl_cli.runs.layout import DatasetFolder
 from seqrl_cli.runs.store import RunStore
@@ -184,6 +184,26 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
     return episodes, {**facts, **options.log.facts, **told_about_file(data)}
 
 
+def inspect_user_file(
+    spec: DatasetSpec, path: Path, env_id: str | None, console: Console
+) -> tuple[Episodes, dict[str, Scalar]]:
+    """The episodes of a user's file with NaN and infinities, and what its columns were taken for, which it says.
+
+    Args:
+        spec: the dataset.
+        path: its file.
+        env_id: gymnasium id of its environment, if it states one.
+        console: gets one note and the warnings.
+
+    Raises:
+        SeqrlError: the file is damaged.
+    """
+    options = file_options(spec, finite=False)
+    episodes = read_dataset(path, options)
+    say_how_it_was_read(episodes, options, str(path), env_id, console)
+    return episodes, {**options.log.facts}
+
+
 def file_options(spec: DatasetSpec, data: DataConfig | None = None, *, finite: bool = True) -> ReadOptions:
     """How to read a user's file: with the step limit that it states, else its environment's.
 
@@ -232,23 +252,6 @@ def _about_cuts(log: ReadingLog, environment: str, *, is_known: bool) -> list[st
     if is_known:
         return [f"no column tells of step limits{cut}, as {environment} does"] if cut else []
     return [f"no column tells of step limits{cut}; data.env_id=ID names an environment, whose limit is then used"]
-
-
-def recut(episodes: Episodes, facts: dict[str, Any], env_id: str) -> LoadedDataset:
-    """Cut episodes whose ends were not marked by the limit of an environment that is named later.
-
-    Args:
-        episodes: of an existing dataset.
-        facts: its attributes.
-        env_id: gymnasium id of the environment.
-
-    Returns:
-        The episodes, and the attributes to store with them.
-    """
-    limit = own_step_limit(env_id)
-    if limit is None or "cut_after" not in facts:
-        return episodes, facts
-    return cut_again(episodes, limit), {**facts, "cut_after": limit}
 
 
 def path_text(path: Path) -> str:

@@ -56,6 +56,7 @@ class ContinualConfig(Section):
     )
     episodes: int = Field(5, ge=1, description="evaluation episodes per task and stage")
     retention_episodes: int = Field(2, ge=0, description="evaluation episodes per task of the pretraining")
+    max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's, or 1000")
     decode: Literal["mean", "argmax", "sample"] = Field("mean", description="how a continuous number is chosen in play")
     checkpoint_every: int = Field(200, ge=1, description="updates between checkpoints")
     log_every: int = Field(50, ge=1, description="updates between lines of metrics.jsonl")

@@ -189,6 +189,7 @@ class MultiDomainSection(AttentionSection, ImageReaderSection):
     bins: int = Field(64, ge=2, le=4096, description="mddt: bins per action dimension")
     scale: Literal["linear", "mu-law"] = Field("linear", description="mddt: bins of equal width, or finer near 0")
     hide_actions: bool = Field(True, description="mddt: hide past actions, which the model would copy")
+    periodic: bool = Field(False, description="mddt: read sines and cosines of observed numbers, which may be angles")
 
     @model_validator(mode="before")
     @classmethod

@@ -172,12 +172,15 @@ class TasksConfig(Section):
 
     OWNER = "multi-task"
 
-    mixing: Literal["joined", "alternating", "weighted"] = Field(
-        "joined", description="domains of an update: all, one after the other, or one drawn by weight"
+    mixing: Literal["joined", "alternating", "weighted", "sized"] = Field(
+        "joined", description="domains of an update: all, one after the other, or one drawn by weight, or also by size"
     )
     weights: dict[str, float] = Field({}, description="weights of domains, for example {dmc: 2}; 1 where not given")
     sampling: Literal["length", "uniform", "return", "success"] = Field(
         "length", description="probability of an episode: by length, equal, by return, or equal among successes"
+    )
+    early_starts: float = Field(
+        0.0, ge=0.0, le=1.0, description="fraction of windows that start early in an episode, on a logarithmic scale"
     )
     top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of each task's steps, best episodes first")
     optimizer: Literal["adamw", "adam", "lamb", "lion"] = Field(
@@ -190,6 +193,9 @@ class TasksConfig(Section):
     final_rate: float = Field(0.05, ge=0.0, le=1.0, description="last learning rate, as a fraction of the highest")
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one update")
     label_smoothing: float = Field(0.0, ge=0.0, lt=1.0, description="probability that targets give to all tokens alike")
+    mean_weight: float = Field(
+        0.0, ge=0.0, description="weight of the squared error of the mean over bins, for plan.decode=mean"
+    )
     patience: int = Field(3, ge=0, description="plateau: measurements without improvement before the rate drops")
     plateau_every: int = Field(200, ge=1, description="plateau: updates between measurements of the validation loss")
     augmentation: Literal["none", "crop", "rotate", "crop+rotate"] = Field(

@@ -14,6 +14,9 @@ from seqrl_cli.continual.inference import Known
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.statistics import TaskStatistics
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.models.adapters.keyed_pool import KeyedPool
+
+_HINT = "start over with --force"
 
 
 def learned_tensors(learner: Learner) -> dict[str, Tensor]:
@@ -52,11 +55,15 @@ def restore_learned(learner: Learner, tensors: Mapping[str, Tensor], source: obj
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
+    expected = {name.split(".")[0] for name in learned_tensors(learner)} & {"model", "adapters", "keys"}
+    found = {part for part, own in parts.items() if own} & {"model", "adapters", "keys"}
+    if found != expected:
+        raise SeqrlError(f"{source} was written by another method than {learner.method.name}", _HINT)
     _restore_model(learner, parts["model"], source)
     if learner.adapters is not None:
         learner.adapters.load_state_dict(parts["adapters"])
     if learner.keys is not None:
-        learner.keys.load_state_dict(parts["keys"])
+        _restore_keys(learner.keys, parts["keys"], source)
     learner.known = [_known(name, own) for name, own in _numbered(parts["known"], 3)]
     learner.anchors = [Anchor.from_tensors(own) for _, own in _numbered(parts["anchor"], 1)]
     learner.actions = [ActionStatistics.from_tensors(own) for _, own in _numbered(parts["actions"], 1)]
@@ -67,8 +74,15 @@ def _restore_model(learner: Learner, weights: Mapping[str, Tensor], source: obje
     own = dict(learner.model.named_parameters())
     for name, weight in weights.items():
         if name not in own or own[name].shape != weight.shape:
-            raise SeqrlError(f"{source} holds the weight {name} of another model", "start over with --force")
+            raise SeqrlError(f"{source} contains the weight {name} of another model", _HINT)
         own[name].copy_(weight)
+
+
+def _restore_keys(keys: KeyedPool, tensors: Mapping[str, Tensor], source: object) -> None:
+    own = keys.state_dict()
+    if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
+        raise SeqrlError(f"{source} contains the keys of another pool", _HINT)
+    keys.load_state_dict(tensors)
 
 
 def _numbered(tensors: Mapping[str, Tensor], depth: int) -> list[tuple[str, dict[str, Tensor]]]:

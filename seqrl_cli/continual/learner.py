@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.continual.action_replay import ActionStatistics, adapt_head
 from seqrl_cli.continual.anchors import Anchor
 from seqrl_cli.continual.choosers import Chooser, FixedChoice, InferredTask, NearestKey, TrueTask
@@ -38,9 +39,10 @@ class Learner:
         method: what learns, and how.
         settings: the numbers.
         tasks: to learn, in order.
+        recipe: how the pretraining drew and weighted windows, which goes on.
 
     Raises:
-        SeqrlError: the adapters do not fit the model, or there are fewer than tasks.
+        SeqrlError: the adapters do not fit the model.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Learner:
         method: Method,
         settings: ContinualConfig,
         tasks: Sequence[TaskRecord],
+        recipe: TasksConfig,
     ) -> None:
         self.model = model
+        self.recipe = recipe
         self.method = method
         self.settings = settings
         self.tasks = tuple(tasks)
@@ -68,9 +72,6 @@ class Learner:
 
     def _attach(self, generator: torch.Generator) -> AdapterSet:
         members = {"one": 1, "per-task": len(self.tasks), "pool": self.settings.pool}[self.method.members]
-        if members < len(self.tasks) and self.method.members == "pool":
-            message = f"a pool of {members} adapters is smaller than the suite's {len(self.tasks)} tasks"
-            raise SeqrlError(message, f"use continual.pool={3 * len(self.tasks)}")
         return attach(self.model, adapter_spec(self.method, self.settings), members, generator)
 
     def begin(self, task: int) -> Guide | None:
@@ -131,13 +132,31 @@ class Learner:
         count = sum(one.numel() for one in self.model.parameters() if one.requires_grad)
         return count // self.settings.pool if self.method.members == "pool" else count
 
+    @property
+    def right_members(self) -> dict[str, int] | None:
+        """The adapter that play should infer for each task, by dataset; None for methods that infer no task."""
+        if self.method.choice != "inferred" or self.settings.task_id == "oracle":
+            return None
+        return {task.dataset: number for number, task in enumerate(self.tasks)}
+
     def know_pretraining(self, data: TaskData, member: int) -> None:
-        """Protect and recognise a task that the backbone was trained on; before the first task."""
+        """Protect and recognise a task that the backbone was trained on; before the first task.
+
+        A task that is also to be learned is not recognised, since its own adapter should act in it.
+        """
         self.protect(data, stage=0)
-        if self.method.choice == "inferred":
+        if self.method.choice == "inferred" and all(task.dataset != data.facts.dataset for task in self.tasks):
             self.recognise(data, member, stage=0)
-        if self.method.replays:
-            rng = self._generator(0, _REPLAY, len(self.earlier))
+        self.remember(data, stage=0)
+
+    def remember(self, data: TaskData, stage: int) -> None:
+        """Keep some episodes of a task, the same ones each time, if the method replays.
+
+        A task of the pretraining that is also to be learned is kept once, after it was learned.
+        """
+        again = stage == 0 and any(task.dataset == data.facts.dataset for task in self.tasks)
+        if self.method.replays and not again:
+            rng = self._generator(stage, _REPLAY, len(self.earlier))
             self.earlier.append(data.some_episodes(self.settings.replay_transitions, rng))
 
     def protect(self, data: TaskData, stage: int) -> None:
@@ -165,8 +184,7 @@ class Learner:
         if self.method.choice == "inferred":
             self.recognise(data, task, stage)
             self._replay_actions(task, data, stage)
-        if self.method.replays:
-            self.earlier.append(data.some_episodes(self.settings.replay_transitions, self._generator(stage, _REPLAY)))
+        self.remember(data, stage)
 
     def _replay_actions(self, task: int, data: TaskData, stage: int) -> None:
         """Keep statistics of what predicts a task's actions; a head that learns adapts to all tasks so far."""
@@ -213,6 +231,19 @@ class Learner:
         if self.settings.inference == "head":
             head = train_head(known, torch.Generator().manual_seed(self._seed(_INFERENCE)))
         return InferredTask(TaskInference(known, head), self.settings.evidence == "episode")
+
+
+def check_pool(method: Method, settings: ContinualConfig, tasks: int) -> None:
+    """Raise SeqrlError if a pool has too few adapters for some tasks."""
+    if method.members != "pool":
+        return
+    each = method.top_k if settings.task_id == "oracle" else 1
+    least = max(each * tasks, method.top_k)
+    if settings.pool < least:
+        needs = f"{method.name} needs {least} for {tasks} tasks"
+        raise SeqrlError(
+            f"a pool of {settings.pool} adapters is too small: {needs}", f"use continual.pool={max(3 * tasks, least)}"
+        )
 
 
 def adapter_spec(method: Method, settings: ContinualConfig) -> Spec:

@@ -17,6 +17,7 @@ class ContinualScores:
 
     Attributes:
         average: mean over tasks after the last one.
+        area: the same mean after each task, averaged over tasks learned: the area under the curve.
         forgetting: mean over earlier tasks of success right after learning a task minus success at the end, as in L2M
             (arXiv 2306.14884) and in Continual World (arXiv 2105.10919).
         largest_forgetting: the same from the best success at any time since, as in Chaudhry et al. 2018 and HiDe.
@@ -28,6 +29,7 @@ class ContinualScores:
     """
 
     average: float
+    area: float
     forgetting: float
     largest_forgetting: float
     backward_transfer: float
@@ -43,18 +45,22 @@ def continual_scores(
     """Summarise a success matrix.
 
     Args:
-        matrix: (tasks + 1, tasks), success on each task before learning anything and after each task.
+        matrix: (tasks + 1, tasks), success on each task before learning anything and after each task; or (2, tasks),
+            before and after all tasks were learned at once, when nothing is earlier or later.
         retention: see :class:`ContinualScores`.
         retention_before: see :class:`ContinualScores`.
     """
-    before, after = matrix[0], matrix[1:]
-    tasks = len(after)
-    learned, end = after.diagonal(), after[-1]
+    before, after, end = matrix[0], matrix[1:], matrix[-1]
+    tasks = len(end)
+    if len(after) < tasks:
+        return _at_once(before, end, retention, retention_before)
+    learned = after.diagonal()
     earlier = slice(0, tasks - 1)
     best = np.array([after[task:, task].max() for task in range(tasks)])
     just_before = np.array([matrix[task, task] for task in range(tasks)])
     return ContinualScores(
         average=float(end.mean()),
+        area=float(after.mean()),
         forgetting=_mean((learned - end)[earlier]),
         largest_forgetting=_mean((best - end)[earlier]),
         backward_transfer=_mean((end - learned)[earlier]),
@@ -63,6 +69,15 @@ def continual_scores(
         retention=retention,
         retention_before=retention_before,
     )
+
+
+def _at_once(
+    before: NDArray[np.float64], end: NDArray[np.float64], retention: float | None, retention_before: float | None
+) -> ContinualScores:
+    """The scores of tasks that were learned together: none was learned before another, so none was forgotten."""
+    assert before.shape == end.shape
+    mean = float(end.mean())
+    return ContinualScores(mean, mean, 0.0, 0.0, 0.0, 0.0, mean, retention, retention_before)
 
 
 def _mean(values: NDArray[np.float64]) -> float:

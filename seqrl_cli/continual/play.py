@@ -44,9 +44,18 @@ class LearnedAgent(TaskAgent):
 
 @contextmanager
 def open_tasks(
-    tasks: Sequence[TaskRecord], episodes: int, backend: Callable[[EnvSpec], EnvBackend] = InProcessBackend
+    tasks: Sequence[TaskRecord],
+    episodes: int,
+    max_steps: int | None = None,
+    backend: Callable[[EnvSpec], EnvBackend] = InProcessBackend,
 ) -> Iterator[list[SeededVectorEnv]]:
-    """Environments of some tasks, ``episodes`` of each, closed when the block ends.
+    """Environments of some tasks, closed when the block ends.
+
+    Args:
+        tasks: to be played.
+        episodes: environments per task.
+        max_steps: step limit of an episode; None for the environments' own.
+        backend: what runs them.
 
     Raises:
         SeqrlError: one cannot be made.
@@ -54,7 +63,9 @@ def open_tasks(
     with ExitStack() as stack:
         vectors = []
         for task in tasks:
-            vectors.append(SeededVectorEnv(task.env_id, episodes, goals=None, backend=backend))
+            vectors.append(
+                SeededVectorEnv(task.env_id, episodes, max_episode_steps=max_steps, goals="held-out", backend=backend)
+            )
             stack.callback(vectors[-1].close)
         yield vectors
 
@@ -68,7 +79,7 @@ def play_tasks(
     context: int,
     decode: Decode,
     seed: int,
-    members: Mapping[str, int],
+    members: Mapping[str, int] | None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[TaskScore]:
     """Play one episode per environment, all tasks side by side.
@@ -81,7 +92,8 @@ def play_tasks(
         context: steps that the model sees.
         decode: how a continuous number is chosen.
         seed: of the episodes.
-        members: the right adapter of each task, by dataset; tasks that are not in it have none.
+        members: the right adapter of each task, by dataset; tasks that are not in it have none. None if no adapter is
+            right, because the method has none, or none of a task's own, or is told the task.
         on_step: called after each step with (episodes running, episodes finished).
     """
     decoder = MultiDomainDecoder(model.eval(), context, decode, chooser.choose)
@@ -100,12 +112,15 @@ def play_tasks(
 
 
 def _score(
-    task: TaskRecord, records: Sequence[EpisodeRecord], choices: Sequence[Sequence[int]], members: Mapping[str, int]
+    task: TaskRecord,
+    records: Sequence[EpisodeRecord],
+    choices: Sequence[Sequence[int]],
+    members: Mapping[str, int] | None,
 ) -> TaskScore:
     solved = [record.successes for record in records if record.successes is not None]
     counts = Counter(member for episode in choices for member in episode)
     steps = counts.total()
-    right = members.get(task.dataset, NONE)
+    right = None if members is None else members.get(task.dataset, NONE)
     return TaskScore(
         dataset=task.dataset,
         env_id=task.env_id,
@@ -113,8 +128,8 @@ def _score(
         mean_return=float(np.mean([record.total_reward for record in records])),
         success=float(np.mean([one.any() for one in solved])) if solved else None,
         success_at_end=float(np.mean([one[-1] for one in solved])) if solved else None,
-        inferred=counts[right] / steps,
-        inferred_first=float(np.mean([episode[0] == right for episode in choices])),
-        inferred_episodes=float(np.mean([episode[-1] == right for episode in choices])),
+        inferred=None if right is None else counts[right] / steps,
+        inferred_first=None if right is None else float(np.mean([episode[0] == right for episode in choices])),
+        inferred_episodes=None if right is None else float(np.mean([episode[-1] == right for episode in choices])),
         used={member: count / steps for member, count in sorted(counts.items())},
     )

@@ -23,7 +23,9 @@ from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
+from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import Status, TaskRecord, now, refuse_newer_schema, versions
+from seqrl_cli.runs.store import RunStore
 
 SCHEMA_VERSION = 1
 
@@ -40,7 +42,8 @@ class TaskScore(BaseModel):
         mean_return: mean over episodes.
         success: fraction of episodes that were solved at any step; None if the environment does not report it.
         success_at_end: the same at the last step.
-        inferred: fraction of steps with the task's own adapter, or none for tasks without one; None if none is chosen.
+        inferred: fraction of steps with the task's own adapter, or none for tasks without one; None if the method does
+            not infer tasks.
         inferred_first: the same over first steps.
         inferred_episodes: the same over last steps, after an episode's whole evidence.
         used: fraction of steps by adapter; ``-1`` is none.
@@ -87,6 +90,8 @@ class ContinualRecord(BaseModel):
         base_sha256: hash of the weights that learning started from.
         base_tasks: of the pretraining.
         settings: see :class:`~seqrl_cli.config.continual.ContinualConfig`.
+        device: that computed it.
+        threads: CPU threads; sums depend on their number.
         trainable: numbers that learn in a task.
         parameters: numbers of the backbone.
     """
@@ -103,6 +108,8 @@ class ContinualRecord(BaseModel):
     status: Status
     argv: list[str]
     versions: dict[str, str]
+    device: str = ""
+    threads: int = 0
     trainable: int
     parameters: int
     created: str
@@ -169,6 +176,23 @@ def write_record(folder: ContinualFolder, record: ContinualRecord) -> ContinualR
 def read_record(folder: ContinualFolder) -> ContinualRecord:
     """Read continual.json; raises SeqrlError if it is missing, damaged or of a newer schema."""
     return _read(folder.record, ContinualRecord)
+
+
+def find_runs(store: RunStore) -> tuple[list[tuple[ContinualFolder, ContinualRecord]], list[SeqrlError]]:
+    """All readable continual runs of a run directory, the newest last, and an error for each other one."""
+    found, damaged = [], []
+    for path in store.files_named("continual.json"):
+        folder = ContinualFolder(path.parent)
+        try:
+            found.append((folder, read_record(folder)))
+        except SeqrlError as error:
+            damaged.append(error)
+    return sorted(found, key=lambda run: run[1].updated), damaged
+
+
+def status_of(folder: ContinualFolder, record: ContinualRecord) -> str:
+    """The record's status; a run recorded as running whose process is gone was killed."""
+    return "killed" if record.status == "running" and not is_locked(folder.path) else record.status
 
 
 def write_evaluation(stage: StageFolder, evaluation: Evaluation) -> None:

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.continual.guides import Contrast
 from seqrl_cli.continual.learned import learned_tensors, restore_learned
 from seqrl_cli.continual.learner import Learner
@@ -25,7 +24,8 @@ from seqrl_cli.tracking.sinks import JsonlSink, Sink
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import SeedStream
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 
 HELD_OUT = 0.1
 """Fraction of a task's episodes that validation uses."""
@@ -69,34 +69,45 @@ def learn_stage(
         on_progress: called with (updates made, all updates).
         on_warning: see :func:`~seqrl_cli.training.loop.fit`.
     """
-    settings = stage_settings(learner.settings, learner.method.learning_rate, task, len(data))
+    settings = stage_settings(learner, task, len(data))
     train, held_out = _split(data, learner.settings.seed, task)
     if learner.earlier:
-        settings = replace(settings, rules=_replaying(learner, train))
+        settings = replace(settings, rules=_replaying(learner, train, settings.rules))
         train = [*train, *learner.earlier]
     guide = learner.begin(task)
-    outcome = fit(
-        learner.model,
-        TaskMixture(train),
-        TaskMixture(held_out) if held_out else None,
-        settings,
-        trainer=partial(TaskTrainer, guide=guide),
-        checkpoints=stage.checkpoints,
-        sinks=[JsonlSink(stage.metrics), *sinks],
-        on_progress=on_progress,
-        on_warning=on_warning,
-    )
-    if isinstance(guide, Contrast):
-        guide.close()
+    try:
+        outcome = fit(
+            learner.model,
+            TaskMixture(train),
+            TaskMixture(held_out) if held_out else None,
+            settings,
+            trainer=partial(TaskTrainer, guide=guide),
+            checkpoints=stage.checkpoints,
+            sinks=[JsonlSink(stage.metrics), *sinks],
+            on_progress=on_progress,
+            on_warning=on_warning,
+        )
+    finally:
+        if isinstance(guide, Contrast):
+            guide.close()
     if not outcome.interrupted:
         learner.finish(task, data[0])
         write_tensors(stage.learned, learned_tensors(learner))
     return outcome
 
 
-def restore_stage(learner: Learner, stage: StageFolder) -> None:
-    """Bring a learner to the end of a stage that was learned."""
+def restore_stage(learner: Learner, stage: StageFolder, task: int, data: Sequence[TaskData]) -> None:
+    """Bring a learner to the end of a stage that was learned.
+
+    Args:
+        learner: as the stage before left it.
+        stage: that was learned.
+        task: number of the task, from 0; -1 for the stage before the first task.
+        data: of the task, or of the pretraining's tasks; used by methods that replay.
+    """
     restore_learned(learner, read_tensors(stage.learned), stage.learned)
+    for one in data:
+        learner.remember(one, task + 1)
 
 
 def evaluate_stage(
@@ -107,7 +118,6 @@ def evaluate_stage(
     settings = learner.settings
     if learner.adapters:
         learner.adapters.select(None)  # the chooser says which
-    members = {task.dataset: number for number, task in enumerate(learner.tasks)}
     scores = play_tasks(
         learner.model,
         learner.chooser(),
@@ -116,7 +126,7 @@ def evaluate_stage(
         context=learner.model.context,
         decode=settings.decode,
         seed=settings.seed,
-        members=members if learner.method.members == "per-task" else {},
+        members=learner.right_members,
         on_step=on_step,
     )
     count = len(arena.tasks)
@@ -127,15 +137,18 @@ def evaluate_stage(
     return evaluation
 
 
-def stage_settings(settings: ContinualConfig, usual_rate: float, task: int, tasks: int) -> TaskTrainSettings:
+def stage_settings(learner: Learner, task: int, tasks: int) -> TaskTrainSettings:
     """How one stage trains; a stage of several tasks has as many updates as they would have one by one."""
+    settings, recipe = learner.settings, learner.recipe
     updates = settings.updates * tasks
     return TaskTrainSettings(
         updates=updates,
         seed=int(np.random.SeedSequence([settings.seed, task]).generate_state(1)[0]),
         schedule=RateSchedule("cosine", min(settings.warmup_updates, updates - 1), updates, 0.05),
         batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate or usual_rate,
+        rules=SamplingRules(early_starts=recipe.early_starts),
+        mean_weight=recipe.mean_weight,
+        learning_rate=settings.learning_rate or learner.method.learning_rate,
         weight_decay=settings.weight_decay,
         grad_clip=settings.grad_clip,
         log_every=settings.log_every,
@@ -144,13 +157,18 @@ def stage_settings(settings: ContinualConfig, usual_rate: float, task: int, task
     )
 
 
-def _replaying(learner: Learner, train: Sequence[TaskData]) -> SamplingRules:
-    """Rules by which a fraction of the windows are of earlier tasks, all of them alike."""
+def _replaying(learner: Learner, train: Sequence[TaskData], rules: SamplingRules) -> SamplingRules:
+    """Rules by which a fraction of the windows are of earlier tasks, all of them alike, whatever their domains."""
     share = learner.settings.replay_share
-    weights = {task.facts.dataset: (1 - share) / len(train) for task in train}
-    return SamplingRules(
-        tasks={**weights, **{one.facts.dataset: share / len(learner.earlier) for one in learner.earlier}}
-    )
+    present = {task.facts.dataset: (1 - share) / len(train) for task in train}
+    earlier = {task.facts.dataset: share / len(learner.earlier) for task in learner.earlier}
+    tasks = {**present, **earlier}
+    domains: dict[str, float] = {}
+    for task in (*train, *learner.earlier):
+        domains[task.facts.input] = domains.get(task.facts.input, 0.0) + tasks[task.facts.dataset]
+    if len(domains) == 1:
+        return replace(rules, tasks=tasks)
+    return replace(rules, tasks=tasks, mixing="weighted", weights=domains)
 
 
 def _split(data: Sequence[TaskData], seed: int, task: int) -> tuple[list[TaskData], list[TaskData]]:

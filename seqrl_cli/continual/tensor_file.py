@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from seqrl_cli.artifacts.adapter_file import tensors_hash
+from seqrl_cli.artifacts.adapter_file import stated_metadata, tensors_hash
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_bytes_atomic
 from seqrl_cli.files.regular import read_bytes
@@ -30,9 +30,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     hint = "remove the stage's folder and those after it, and run the same command again"
     try:
-        tensors = load(read_bytes(path, MAX_TENSOR_BYTES))
-        with safe_open(path, "pt") as file:
-            stated = (file.metadata() or {}).get("sha256")
+        content = read_bytes(path, MAX_TENSOR_BYTES)
+        tensors, stated = load(content), stated_metadata(content).get("sha256")
     except (OSError, SafetensorError, ValueError) as error:
         raise SeqrlError(f"{path} is missing or damaged", hint) from error
     if stated != tensors_hash(tensors):

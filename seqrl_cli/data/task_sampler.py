@@ -15,8 +15,8 @@ from seqrl_cli.files.mapped import expect_random_reads, read_soon
 
 Group: TypeAlias = tuple[str, int, int | None]
 
-Mixing: TypeAlias = Literal["joined", "alternating", "weighted"]
-"""Domains of an update: a batch of each, one after the other, or one drawn by weight."""
+Mixing: TypeAlias = Literal["joined", "alternating", "weighted", "sized"]
+"""Domains of an update: a batch of each, one after the other, or one drawn by weight, or by its transitions as well."""
 
 EpisodeRule: TypeAlias = Literal["length", "uniform", "return", "success"]
 """Probability of an episode within its task: by its length, equal, by its return, or equal among successes."""
@@ -56,12 +56,15 @@ class SamplingRules:
         weights: of domains, 1 where nothing is stated.
         episodes: probability of an episode within its task.
         tasks: probabilities of the tasks of a domain, by dataset, relative to each other; empty if they are equal.
+        early_starts: fraction of windows whose start is uniform on a logarithmic scale of time, so that the first ten
+            steps of an episode count as much as the next ninety. The others are uniform.
     """
 
     mixing: Mixing = "joined"
     weights: Mapping[str, float] = field(default_factory=dict)
     episodes: EpisodeRule = "length"
     tasks: Mapping[str, float] = field(default_factory=dict)
+    early_starts: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class TaskSampler:
         if self.rules.mixing == "alternating":
             turn = self._drawn % len(names)
             return [(names[turn], float(weights[turn]))]
+        if self.rules.mixing == "sized":
+            weights = weights * [sum(self.tasks[index].transitions for index in self._domains[name]) for name in names]
         return [(names[self._rng.choice(len(names), p=weights / weights.sum())], 1.0)]
 
     def _draw(self, batch_size: int) -> _Draw:
@@ -173,7 +178,12 @@ class TaskSampler:
         sums = self._sums[index]
         episodes = np.searchsorted(sums, self._rng.random(count) * sums[-1], side="right")
         lengths = offsets[episodes + 1] - offsets[episodes]
-        starts: NDArray[np.int64] = offsets[episodes] + self._rng.integers(lengths)
+        steps = self._rng.integers(lengths)
+        if self.rules.early_starts:
+            early = (np.power(lengths + 1.0, self._rng.random(count)) - 1).astype(np.int64)
+            chosen = self._rng.random(count) < self.rules.early_starts
+            steps = np.where(chosen, np.minimum(early, lengths - 1), steps)
+        starts: NDArray[np.int64] = offsets[episodes] + steps
         return starts
 
     def _read(self, parts: Sequence[tuple[int, NDArray[np.int64]]]) -> list[WindowBatch]:

@@ -7,7 +7,6 @@ In reading order:
 - ``gpt``, ``retnet``: the token models, whose sequences a planner searches.
 - ``decision``: the policies, which predict actions directly.
 - ``decoding``: the decoder interface, and what decoders share.
-- ``native``: C++ for decoders on a CPU.
 - ``build``: models and decoders by name.
 - ``checks``, ``old_names``: checks of sizes, and tensor names of earlier versions.
 """

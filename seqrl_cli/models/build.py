@@ -18,8 +18,8 @@ from seqrl_cli.models.implementation import (
     architecture_of_weights,
     implementation,
 )
-from seqrl_cli.models.native.library import CompilationError, UnsupportedSystemError, cache_warning
 from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.native.library import CompilationError, UnsupportedSystemError, cache_warning
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 

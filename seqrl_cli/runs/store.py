@@ -32,7 +32,7 @@ class RunStore:
 
     def dataset_folders(self) -> list[DatasetFolder]:
         """Every folder that contains a dataset."""
-        return [DatasetFolder(path.parent) for path in self._walk("dataset.h5")]
+        return [DatasetFolder(path.parent) for path in self.files_named("dataset.h5")]
 
     def runs(self) -> list[tuple[RunFolder, RunRecord]]:
         """Every readable run, most recently written last; unreadable runs are left out (see ``read_runs``)."""
@@ -41,7 +41,7 @@ class RunStore:
     def read_runs(self) -> tuple[list[tuple[RunFolder, RunRecord]], list[tuple[RunFolder, SeqrlError]]]:
         """Every readable run, most recently written last, and every unreadable one with its error."""
         found, unreadable = [], []
-        for path in self._walk("run.json"):
+        for path in self.files_named("run.json"):
             try:
                 found.append((RunFolder(path.parent), read_record(path)))
             except SeqrlError as error:
@@ -94,7 +94,7 @@ class RunStore:
             on_warning(f"{error.message}; the latest readable run is {self.name_of(runs[-1].path)}")
         return runs[-1]
 
-    def _walk(self, name: str) -> list[Path]:
+    def files_named(self, name: str) -> list[Path]:
         """All files with a name below the root; reserved and hidden folders are skipped."""
         found = []
         for folder, folders, files in os.walk(self.root):

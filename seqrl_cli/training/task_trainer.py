@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,74 +16,21 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.training.acceleration import autocast, resolve_precision
-from seqrl_cli.training.augment import Augmentation
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.guide import Guide
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
-    OptimizerName,
     load_optimizer_tensors,
     optimizer_by_name,
     optimizer_tensors,
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.rates import Plateau, RateSchedule
+from seqrl_cli.training.rates import Plateau
 from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.task_losses import Part, TaskObjective, summed_losses
-
-
-@dataclass(frozen=True)
-class TaskTrainSettings:
-    """How a multi-domain model learns.
-
-    Attributes:
-        updates: of the whole run, including those before a resume.
-        seed: of the windows, dropout and augmentations; not of the initial weights.
-        schedule: of the learning rate.
-        rules: how windows are drawn.
-        batch_size: windows per domain and update.
-        learning_rate: the full rate.
-        weights: of what is predicted, in the loss: action tokens, next states and returns-to-go. The model needs a head
-            for each; what is not named is not learned.
-        optimizer: see ``optimizer_by_name``.
-        betas: decays of the optimizer's moments.
-        weight_decay: see ``optimizer``.
-        grad_clip: largest norm of all gradients together.
-        accumulate: draws per update, whose gradients are averaged.
-        label_smoothing: probability that the targets give to all ids alike.
-        augmentation: of images.
-        patience: for a schedule that is a plateau, how many measurements without improvement are tolerated.
-        plateau_every: for such a schedule, updates between measurements of the validation loss.
-        precision: ``auto`` means bf16 where it is faster.
-        log_every: updates between log steps.
-        checkpoint_every: updates between checkpoints; each follows a validation.
-        keep_checkpoints: newest checkpoints to keep.
-        validation_batches: draws of held-out windows per validation.
-    """
-
-    updates: int
-    seed: int
-    schedule: RateSchedule
-    rules: SamplingRules = field(default_factory=SamplingRules)
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    weights: Mapping[Part, float] = field(default_factory=lambda: {"actions": 1.0})
-    optimizer: OptimizerName = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.01
-    grad_clip: float = 1.0
-    accumulate: int = 1
-    label_smoothing: float = 0.0
-    augmentation: Augmentation = "none"
-    patience: int = 3
-    plateau_every: int = 200
-    precision: Literal["auto", "float32", "bf16"] = "float32"
-    log_every: int = 100
-    checkpoint_every: int = 500
-    keep_checkpoints: int = 3
-    validation_batches: int = 4
+from seqrl_cli.training.task_settings import TaskTrainSettings
 
 
 class TaskTrainer:
@@ -121,7 +67,8 @@ class TaskTrainer:
         self._seeds = np.random.SeedSequence(settings.seed).spawn(3)
         torch.manual_seed(int(self._seeds[1].generate_state(1)[0]))
         rng = np.random.default_rng(self._seeds[0])
-        self.objective = TaskObjective(dict(settings.weights), settings.label_smoothing, settings.augmentation)
+        smoothing, mean_weight = settings.label_smoothing, settings.mean_weight
+        self.objective = TaskObjective(dict(settings.weights), smoothing, settings.augmentation, mean_weight)
         self._steps = model.context + self.objective.steps_ahead
         self.sampler = TaskSampler(train.tasks, self._steps, settings.rules, rng)
         self.validation = validation

@@ -19,8 +19,11 @@ from pathlib import Path
 SECONDS = 20.0
 """How long a command on a bad input may compute."""
 
-PATIENCE = 6 * SECONDS
-"""After how many seconds a command is killed; more than it may compute, since the machine may be busy."""
+MOST_SECONDS = 120
+"""After how many seconds of computing a process of a command is killed."""
+
+PATIENCE = 60 * SECONDS
+"""After how many seconds a command is killed that waits for ever; a busy machine must not be taken for that."""
 
 MEMORY = 2**30
 """How many bytes a command on a bad input may take, above what the program takes by itself."""
@@ -59,7 +62,8 @@ def run_program(
 ) -> Outcome:
     """Run the real command line in a process group of its own, which is killed after ``seconds``.
 
-    ``environment`` is added to this process's own. The outcome of a killed command has code -9.
+    It is also killed once it has computed for ``MOST_SECONDS``. ``environment`` is added to this process's own. The
+    outcome of a killed command has code -9.
     """
     command = [sys.executable, "-m", "seqrl_cli", *words]
     usual = max(PROGRAM_BYTES, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -73,6 +77,7 @@ def run_program(
             stderr=stderr,
             start_new_session=True,
         )
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
         timer = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         _, status, usage = os.wait4(process.pid, 0)

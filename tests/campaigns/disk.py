@@ -12,7 +12,7 @@ import random
 import subprocess
 from pathlib import Path
 
-from tests.campaigns.common import Outcome, Trial, main, run_program, verdict
+from tests.campaigns.common import MOST_SECONDS, Outcome, Trial, main, run_program, verdict
 from tests.campaigns.writers import (
     COMMANDS,
     LOCKS,
@@ -34,7 +34,6 @@ EVERY = 19
 """How many trials there are to one of the real executable; the others are forks of this process."""
 
 PAGE = 4096
-SECONDS = 120.0
 
 
 def attempt(folder: Path, name: str, share: float, what: str, executable: bool) -> str:
@@ -67,7 +66,7 @@ def fill(disk: Path, free: int, what: str) -> None:
 
 def misbehaviour(outcome: Outcome) -> str:
     """What is wrong with how a command ended: it must succeed or say that the disk is full."""
-    if problem := verdict(outcome, codes=(0, 1), seconds=SECONDS):
+    if problem := verdict(outcome, codes=(0, 1), seconds=MOST_SECONDS):
         return problem
     if outcome.code and "the disk is full" not in outcome.stderr:
         return f"another reason is given: {outcome.stderr.strip()[-300:]}"

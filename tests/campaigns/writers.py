@@ -19,7 +19,7 @@ from typing import Any
 
 from seqrl_cli.runs.lock import is_locked
 from tests.campaigns.changes import notice_changes
-from tests.campaigns.common import Outcome
+from tests.campaigns.common import PATIENCE, Outcome
 from tests.campaigns.forked import command_line, forked, import_everything
 from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE
 
@@ -132,7 +132,9 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def run(words: Sequence[str], folder: Path, notice: Callable[[], None] | None = None, seconds: float = 120) -> Outcome:
+def run(
+    words: Sequence[str], folder: Path, notice: Callable[[], None] | None = None, seconds: float = PATIENCE
+) -> Outcome:
     """Run a command in a fork, with this working folder; call ``notice`` before each change that it makes there."""
 
     def act() -> None:

@@ -274,11 +274,30 @@ def test_no_column_that_may_matter_is_passed_over_in_silence(tmp_path, name, con
     assert name in warning
 
 
+WEAK = {
+    "eoe": PLAYED.last,
+    "eof_flag": PLAYED.last,
+    "chunk": PLAYED.ids,
+    "segment_no": PLAYED.ids,
+    "frame": PLAYED.steps,
+    "episode_data_index": PLAYED.ids,
+}
+
+
+@pytest.mark.parametrize("container", ["npz", "hdf5"])
+@pytest.mark.parametrize("name", WEAK)
+def test_what_may_matter_is_named_where_nothing_else_tells_of_ends(tmp_path, name, container):
+    columns = {**PLAYED.arrays(), "terminals": PLAYED.terminals, name: WEAK[name]}
+    _, options = read(tmp_path, columns, container)
+    assert any(name in warning for warning in options.log.warnings)
+
+
 def test_columns_that_do_not_matter_are_not_warned_of(tmp_path):
     columns = {
         **PLAYED.arrays(),
         **{"terminals": PLAYED.terminals, "timeouts": PLAYED.truncations},
         **{"episode_returns": np.zeros(8), "last_action_norm": np.linspace(0, 1, PLAYED.rows), "weights": PLAYED.ids},
+        **{"frame": PLAYED.steps, "chunk": PLAYED.ids, "timestamp": np.linspace(0, 1, PLAYED.rows)},
         **{
             "infos/qpos": np.zeros((PLAYED.rows, 4)),
             "discount": np.full(PLAYED.rows, 0.99),
@@ -349,4 +368,10 @@ def test_any_marks_give_the_episodes_that_were_played(marked, as_matrix, limit):
         columns = {name: column[:, None] if column.ndim == 1 else column for name, column in columns.items()}
     if "timeouts" in marks and recording.truncations.any():
         limit = None  # marks are trusted
+    if not recording.truncations.any() and not marks.keys() - {
+        *NAMES["terminals"],
+        *NAMES["timeouts"],
+        *NAMES["dones"],
+    }:
+        limit = None  # nothing tells that no other episode ends
     assert_read(read_columns(columns, "a file", ReadOptions(default_steps=limit)), recording)

@@ -65,7 +65,7 @@ EXEMPT = {
     "files/": "the only way in",
     "runs/lock.py": "opens lock files: no link is followed",
     "runs/holder.py": "opens lock files: no link is followed, and what is only asked about is not created",
-    "models/native/": "the compiled library, in a folder that nobody else may write, and the package's own C++",
+    "native/": "the compiled library, in a folder that nobody else may write, and the package's own C++",
 }
 
 

@@ -21,7 +21,8 @@ def as_it_was(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_a_policy_of_an_earlier_version_is_read():
     wanted, policy = make_policy("odt", seed=1), make_policy("odt")
     state = current_names(as_it_was(wanted.state_dict()))
-    assert policy_sizes("odt", state, "it") == {"observation_dim": OBSERVATION_DIM, "action_dim": ACTION_DIM}
+    sizes = {"observation_shape": (OBSERVATION_DIM,), "action_dim": ACTION_DIM, "discrete": False}
+    assert policy_sizes("odt", state, "it") == sizes
     load_weights(policy, state, "it")
     for name, tensor in policy.state_dict().items():
         assert torch.equal(tensor, wanted.state_dict()[name]), name

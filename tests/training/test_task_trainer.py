@@ -14,7 +14,8 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.task_losses import Part, TaskObjective, summed_losses
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 from tests.contracts.trainer import same_tensors
 from tests.training.fixtures import tiny_task
 

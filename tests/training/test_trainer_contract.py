@@ -11,7 +11,8 @@ from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.training.policy_trainer import PolicyTrainer
 from seqrl_cli.training.rates import RateSchedule
-from seqrl_cli.training.task_trainer import TaskTrainer, TaskTrainSettings
+from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.task_trainer import TaskTrainer
 from seqrl_cli.training.token_trainer import TokenTrainer
 from seqrl_cli.training.trainer import Trainer
 from tests.contracts.trainer import CHECKS, TrainerCase

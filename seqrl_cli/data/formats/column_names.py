@@ -39,6 +39,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "timeouts": (
         *("timeouts", "timeout", "time_outs", "time_out", "is_timeout", "time_limits", "time_limit", "timelimits"),
         *("truncations", "truncation", "truncated", "truncateds", "is_truncated", "time_limit_truncated", "truncs"),
+        *("trunc", "truncation_flag", "truncation_flags", "timelimit_reached", "time_limit_reached"),
     ),
     # Either of the two, or the first only: two meanings.
     "dones": ("dones", "done", "is_done", "dones_bool", "done_flags", "next_dones", "next_done"),
@@ -51,12 +52,14 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ends": (
         *("episode_ends", "episode_end", "episode_terminals", "episode_dones", "episode_done", "end_of_episode"),
         *("trajectory_ends", "traj_ends", "is_last", "last", "is_final", "final", "ends", "dones_float"),
-        *("ep_ends", "ep_end", "ep_dones", "ep_done"),
+        *("ep_ends", "ep_end", "ep_dones", "ep_done", "is_episode_end", "trajectory_end", "traj_end"),
+        *("is_last_step", "rollout_ends", "rollout_end"),
     ),
     # The first row: a flag per row, or the row numbers.
     "starts": (
         *("episode_starts", "episode_start", "trajectory_starts", "traj_starts", "is_first", "first", "is_start"),
-        *("starts", "start", "episode_offsets", "offsets"),
+        *("starts", "start", "episode_offsets", "offsets", "is_episode_start", "trajectory_start", "traj_start"),
+        *("new_episode", "new_episodes", "is_new_episode", "episode_start_indices", "episode_start_index"),
     ),
     # The first row or the last one: whichever row of the recording is marked tells.
     "resets": ("resets", "reset", "is_reset"),
@@ -68,11 +71,14 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("episode_number", "episode_num", "episode_nr", "eps_id", "ep_id", "ep_ids", "ep_idx"),
         *("trajectory_ids", "trajectory_id", "trajectory_index", "trajectory_idx", "trajectories", "trajectory"),
         *("traj_ids", "traj_id", "traj_index", "traj_idx", "traj", "demo_id", "demo_ids", "path_id", "path_ids"),
+        *("rollout_ids", "rollout_id", "rollout", "rollout_index", "rollout_idx", "trial_ids", "trial_id", "trial"),
+        *("sequence_ids", "sequence_id", "seq_ids", "seq_id"),
     ),
     # Counts up within an episode, and starts again in the next.
     "steps": (
         *("episode_steps", "episode_step", "timesteps", "timestep", "time_steps", "time_step", "frame_index"),
-        *("step_ids", "step_id", "steps", "step", "t"),
+        *("step_ids", "step_id", "steps", "step", "t", "step_index", "step_idx", "elapsed_steps", "elapsed_step"),
+        *("step_in_episode", "env_steps", "env_step"),
     ),
     # How many rows each episode has.
     "lengths": (
@@ -98,6 +104,7 @@ END_ROLES = (
     "steps",
     "lengths",
 )
+_LIMIT_ROLES = {"next_observations", *END_ROLES} - {"terminals", "continues"}
 _TERMINAL_ROLES = ("terminals", "dones", "continues")
 
 _ROLES = {name: role for role, names in NAMES.items() for name in names}
@@ -107,6 +114,8 @@ _HINTS = re.compile(
     r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
     r"|final|absorb|discount|continu|boundar|step_?type"
 )
+# More such parts, for files without a column that is known to tell of ends: other columns have these names, too.
+_WEAK_HINTS = re.compile(r"(^|_)eo[eft]($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)")
 
 
 @dataclass(frozen=True)
@@ -133,10 +142,10 @@ class ColumnNames:
         for role, those in by_role.items():
             those.sort(key=partial(_rank, role))
         unknown = [name for name in names if plain_name(name) not in _ROLES]
-        return cls(
-            {role: tuple(those) for role, those in by_role.items()},
-            tuple(name for name in unknown if _HINTS.search(plain_name(name))),
-        )
+        doubtful = [name for name in unknown if _HINTS.search(plain_name(name))]
+        if not by_role.keys() & _LIMIT_ROLES:
+            doubtful += [name for name in unknown if name not in doubtful and _WEAK_HINTS.search(plain_name(name))]
+        return cls({role: tuple(those) for role, those in by_role.items()}, tuple(doubtful))
 
     def first(self, role: str) -> str | None:
         """The name of the column that has a role; None if there is none."""

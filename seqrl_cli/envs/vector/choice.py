@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import gymnasium
 
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.subprocess import SubprocessBackend
@@ -14,10 +15,10 @@ _PROVEN = ("gymnasium.envs.mujoco.", "gymnasium.envs.classic_control.")
 
 
 def open_backend(spec: EnvSpec, on_warning: Callable[[str], None] | None, timeout: float) -> EnvBackend:
-    """The environments of a plan: gymnasium's own in this process, all others in one of their own.
+    """The environments of a plan: gymnasium's own and the domains' in this process, all others in one of their own.
 
-    A second process takes a second to start. Gymnasium's own environments neither hang nor end their process, so they
-    do without. The results are the same.
+    A second process takes seconds to start and 300 MB of memory, which a plan of fifty tasks would need fifty times.
+    These environments neither hang nor end their process, so they do without. The results are the same.
 
     Args:
         spec: which environments.
@@ -31,6 +32,6 @@ def open_backend(spec: EnvSpec, on_warning: Callable[[str], None] | None, timeou
 
 
 def is_proven(env_id: str) -> bool:
-    """Whether an environment is one of gymnasium's own that neither hang nor end their process."""
+    """Whether an environment is one of gymnasium's own or of a domain, which neither hang nor end their process."""
     known = gymnasium.registry.get(env_id)
-    return known is not None and str(known.entry_point).startswith(_PROVEN)
+    return task_of(env_id) is not None or (known is not None and str(known.entry_point).startswith(_PROVEN))

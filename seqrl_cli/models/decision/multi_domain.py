@@ -26,6 +26,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block, initialize_layers
 from seqrl_cli.models.checks import require_divisible, require_dropouts, require_positive
 from seqrl_cli.models.decision.action_tokens import ActionTokens, Scale
+from seqrl_cli.models.decision.initialization import initialize
 from seqrl_cli.models.decision.self_supervised import Prediction, ReturnHead
 from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS, visible_tokens
 from seqrl_cli.models.dropout import Dropout
@@ -82,6 +83,7 @@ class MultiDomainTransformer(nn.Module):
         max_timestep: number of time embeddings; later steps use the last.
         hide_actions: whether a step's actions are hidden from later steps.
         image_encoder: ``impala`` or ``nature``.
+        periodic: whether encoders of vectors read sines and cosines.
         predicts: what the model predicts besides actions.
         n_layer: blocks.
         n_head: attention heads; must divide ``width``.
@@ -109,6 +111,7 @@ class MultiDomainTransformer(nn.Module):
         max_timestep: int = 1000,
         hide_actions: bool = True,
         image_encoder: str = "impala",
+        periodic: bool = False,
         predicts: Collection[Prediction] = (),
         n_layer: int = 2,
         n_head: int = 2,
@@ -128,7 +131,8 @@ class MultiDomainTransformer(nn.Module):
         self.max_action_dim = max_action_dim
         self.hide_actions = hide_actions
 
-        self.encoders = nn.ModuleDict({name: _encoder(one, width, image_encoder) for name, one in inputs.items()})
+        read = {name: _encoder(one, width, image_encoder, periodic) for name, one in inputs.items()}
+        self.encoders = nn.ModuleDict(read)
         self.embed_return = nn.Linear(1, width)
         self.embed_reward = nn.Linear(1, width)
         self.embed_action = nn.Embedding(self.tokens.size, width)
@@ -153,22 +157,25 @@ class MultiDomainTransformer(nn.Module):
         Raises:
             SeqrlError: the windows are too long.
         """
-        return self.action_logits(self.hidden(name, windows))
+        return self.action_logits(self.hidden(name, windows, whole=False))
 
-    def hidden(self, name: str, windows: TaskWindows) -> Tensor:
+    def hidden(self, name: str, windows: TaskWindows, *, whole: bool = True) -> Tensor:
         """The last block's output at all tokens, (batch, time, K + 3, width); arguments as for :meth:`forward`.
 
-        A token sees what comes before it in the window; so padding belongs after the real steps.
+        A token sees what comes before it in the window; so padding belongs after the real steps. Without ``whole``, it
+        is 0 at the window's last two tokens, which predict no action: windows of one step then take a third less.
         """
         batch, time, action_dim = windows.actions.shape
         if time > self.context:
             message = f"{time} steps are more than the model's context {self.context}"
             raise SeqrlError(message, "shorten the evaluation context, or train a model with a longer one")
-        x = self.dropout(self.embed(name, windows).flatten(1, 2))
-        visible = visible_tokens(time, action_dim, self.hide_actions, x.device)
+        left_out = 0 if whole else 2
+        used = time * (action_dim + BEFORE_ACTIONS + 1) - left_out
+        x = self.dropout(self.embed(name, windows).flatten(1, 2)[:, :used])
+        visible = visible_tokens(time, action_dim, self.hide_actions, x.device)[:used, :used]
         for block in self.blocks:
             x = block(x, visible)
-        return x.unflatten(1, (time, action_dim + BEFORE_ACTIONS + 1))
+        return functional.pad(x, (0, 0, 0, left_out)).unflatten(1, (time, action_dim + BEFORE_ACTIONS + 1))
 
     def action_logits(self, hidden: Tensor) -> Tensor:
         """Logits (batch, time, K, ids) of the actions, given the output of :meth:`hidden`."""
@@ -267,34 +274,8 @@ class MultiDomainTransformer(nn.Module):
         return torch.tensor(numbers, device=self.embed_kind.weight.device)
 
 
-def initialize(model: MultiDomainTransformer, generator: torch.Generator | None = None) -> None:
-    """Set every weight.
-
-    =====================================  ==========================================
-    blocks, embeddings of ids, head        normal, variance 1/(3 width); biases zero
-    encoders, embeddings of numbers        uniform within 1/sqrt(inputs), biases too
-    scales of norms                        one
-    =====================================  ==========================================
-
-    The embeddings of numbers keep random biases. Without a bias, the norm after the embedding would make a return's
-    embedding independent of the return's size. The deviation is 0.02 at the width of GPT-2, whose initialisation this
-    is; with 0.02, narrow networks learn the controllers of continuous tasks several times as slowly.
-
-    Args:
-        model: overwritten.
-        generator: source of the weights; the global one when None.
-    """
-    initialize_layers(model, generator, std=(3 * model.head.in_features) ** -0.5)
-    encoding = [layer for layer in model.encoders.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    for layer in (model.embed_return, model.embed_reward, *encoding):
-        assert layer.bias is not None
-        bound = layer.weight[0].numel() ** -0.5
-        nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-
-
-def _encoder(observed: Input, width: int, image_encoder: str) -> VectorEncoder | ImageEncoder:
+def _encoder(observed: Input, width: int, image_encoder: str, periodic: bool) -> VectorEncoder | ImageEncoder:
     shape = observed.shape
     if len(shape) == 1:
-        return VectorEncoder(shape[0], width, observed.bodies)
+        return VectorEncoder(shape[0], width, observed.bodies, periodic)
     return ImageEncoder(shape, width, observed.bodies, NETWORKS[image_encoder](channels_of(shape)))

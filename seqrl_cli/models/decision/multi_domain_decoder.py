@@ -77,7 +77,7 @@ class MultiDomainDecoder:
             assert isinstance(encoder, VectorEncoder | ImageEncoder)
             self.projects[name] = make(*merged(encoder.project))
             if isinstance(encoder, VectorEncoder):
-                self.hidden[name] = make(*merged(encoder.hidden))
+                self.hidden[name] = make(*encoder.hidden_layer())
         if model.return_head is not None:
             self.returns = make(*merged(model.return_head.logits))
         self.choice = ActionChoice(model.tokens, decode, device)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqrl_cli.models.native import library
-from seqrl_cli.models.native.linear import NativeLinear
+from seqrl_cli.native import library
+from seqrl_cli.native.linear import NativeLinear
 
 SMALLEST_INVARIANT_BATCH = 32
 """Fewest rows for which a product gives each row the same bits in any batch; fewer rows take other code paths.

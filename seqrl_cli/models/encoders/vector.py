@@ -28,26 +28,31 @@ class VectorEncoder(nn.Module):
     network far outside of what it was trained on.
 
     The network reads each number on a logarithmic scale around 0, too: distances to a target matter most where they are
-    small, and there they are small beside their standard deviation.
+    small, and there they are small beside their standard deviation. With ``periodic`` it reads the sine and the cosine
+    of each number as well: many numbers are angles, and a controller multiplies by their sines.
 
     Args:
         size: numbers per vector.
         width: length of the output.
         bodies: names of the bodies.
+        periodic: whether the network reads sines and cosines.
     """
 
     mean: Tensor
     std: Tensor
     used: Tensor
 
-    def __init__(self, size: int, width: int, bodies: Sequence[str]) -> None:
+    def __init__(self, size: int, width: int, bodies: Sequence[str], periodic: bool = False) -> None:
         super().__init__()
         self.bodies = tuple(bodies)
+        self.periodic = periodic
         self.register_buffer("mean", torch.zeros(len(bodies), size))
         self.register_buffer("std", torch.ones(len(bodies), size))
         self.register_buffer("used", torch.ones(len(bodies), size))
-        self.hidden = nn.Linear(3 * size, 2 * width)
+        self.hidden = nn.Linear((5 if periodic else 3) * size, 2 * width)
         self.project = nn.Linear(2 * width, width)
+        self._columns: Tensor | None = None
+        self.register_load_state_dict_post_hook(lambda encoder, _: encoder._forget_columns())
 
     def fit(self, body: str, mean: np.ndarray, std: np.ndarray) -> None:
         """Set the statistics of a body's data, ``(size,)`` each."""
@@ -55,26 +60,50 @@ class VectorEncoder(nn.Module):
         self.mean[row] = torch.from_numpy(np.asarray(mean, np.float32))
         self.std[row] = torch.from_numpy(np.maximum(std, SMALLEST_STD).astype(np.float32))
         self.used[row] = torch.from_numpy((std > 0).astype(np.float32))
+        self._forget_columns()
 
     def features(self, observations: Tensor, bodies: Tensor) -> Tensor:
-        """What the network reads: standardised numbers, their signed logarithms, and which of them are used.
+        """What the network reads: standardised numbers, their signed logarithms, and which of them are used, and more.
+
+        Only places that some body uses are read, since the others are 0.
 
         Args:
             observations: ``(batch, ..., size)``.
             bodies: ``(batch,)`` int64, the body of each.
 
         Returns:
-            ``(batch, ..., 3 * size)``.
+            ``(batch, ..., 3 * places)``, with sines and cosines ``(batch, ..., 5 * places)``.
         """
+        places = self._places()
         standardised, used = self._standardised(observations, bodies)
+        observations, standardised, used = observations[..., places], standardised[..., places], used[..., places]
         logarithms = observations.sign() * (observations.abs() / NEAR_ZERO).log1p() / LOGARITHM_SCALE * used
-        return torch.cat([standardised, logarithms, used.expand_as(standardised)], dim=-1)
+        features = [standardised, logarithms, used.expand_as(standardised)]
+        if self.periodic:
+            features += [observations.sin() * used, observations.cos() * used]
+        return torch.cat(features, dim=-1)
 
     def forward(self, observations: Tensor, bodies: Tensor) -> Tensor:
         """``(batch, ..., size)`` float32 -> ``(batch, ..., width)``; arguments as for :meth:`features`."""
-        hidden = functional.relu(self.hidden(self.features(observations, bodies)))
+        hidden = functional.relu(functional.linear(self.features(observations, bodies), *self.hidden_layer()))
         projected: Tensor = self.project(hidden)
         return projected
+
+    def hidden_layer(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the hidden layer, for the columns of :meth:`features`."""
+        places = self._places()
+        size = self.mean.shape[1]
+        columns = torch.cat([places + part * size for part in range(self.hidden.in_features // size)])
+        return self.hidden.weight[:, columns], self.hidden.bias
+
+    def _places(self) -> Tensor:
+        """The places that some body uses, increasing."""
+        if self._columns is None or self._columns.device != self.used.device:
+            self._columns = self.used.any(dim=0).nonzero().squeeze(1)
+        return self._columns
+
+    def _forget_columns(self) -> None:
+        self._columns = None
 
     @property
     def target_size(self) -> int:

@@ -21,8 +21,8 @@ from seqrl_cli.models.decoding.prefix_tree import prefix_levels
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_weights import Weights
 from seqrl_cli.models.gpt.paged_cache import check_window, kept_dimensions
-from seqrl_cli.models.native import library, structs
-from seqrl_cli.models.native.pages import PageAllocator
+from seqrl_cli.native import library, structs
+from seqrl_cli.native.pages import PageAllocator
 
 
 @dataclass

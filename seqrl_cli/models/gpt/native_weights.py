@@ -13,8 +13,8 @@ from seqrl_cli.models.block import Block
 from seqrl_cli.models.decoding.invariant_linear import joined, merged
 from seqrl_cli.models.gpt.decoder_layer import folded
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.models.native import library, structs
-from seqrl_cli.models.native.linear import Panels
+from seqrl_cli.native import library, structs
+from seqrl_cli.native.linear import Panels
 
 
 class Weights:

@@ -33,12 +33,12 @@ from torch.nn import functional
 from seqrl_cli.models.decoding.interface import Decoder, Window
 from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, MakeLinear
 from seqrl_cli.models.decoding.prefix_tree import PrefixLevel, prefix_levels
-from seqrl_cli.models.native.linear import NativeLinear
 from seqrl_cli.models.retnet.block import NORM_EPS, RetentionBlock
 from seqrl_cli.models.retnet.decoder_layer import RetNetLayer, TreeLevel, fold_norm, normalize
 from seqrl_cli.models.retnet.decoder_state import EpisodeState, RetNetState
 from seqrl_cli.models.retnet.model import RetNet
 from seqrl_cli.models.retnet.retention import head_decays, pair_angles, rotary_phases, rotate_state
+from seqrl_cli.native.linear import NativeLinear
 
 MAX_OFFSET = 512
 """Most tokens between a token and the reference position: with the fastest decay, g^-512 is 10 million."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from seqrl_cli.continual.metrics import ContinualScores, continual_scores
-from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, Evaluation, read_evaluation, success_matrix
+from seqrl_cli.console import byte_size
+from seqrl_cli.continual.metrics import ContinualScores
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_evaluation, success_matrix
+from seqrl_cli.continual.run_scores import mean_of_known, scores_of
 
 
 @dataclass(frozen=True)
@@ -22,9 +21,12 @@ class ContinualReport:
         matrix: success on each task (column) before learning and after each task (row).
         scores: by success at any step of an episode.
         scores_at_end: by success at the last step.
-        inference: fraction of steps after the last task with the right adapter; None if none is chosen.
+        inference: fraction of steps after the last task with the right adapter; None if the method infers no task.
+        inference_first: the same over first steps.
+        inference_episodes: the same over last steps, after an episode's whole evidence.
         trainable: numbers that learn per task.
         parameters: numbers of the backbone.
+        stored: bytes of ``learned.safetensors`` after the last task.
         fresh: stages that were learned or evaluated by this command.
     """
 
@@ -35,14 +37,18 @@ class ContinualReport:
     scores: ContinualScores
     scores_at_end: ContinualScores
     inference: float | None
+    inference_first: float | None
+    inference_episodes: float | None
     trainable: int
     parameters: int
+    stored: int
     fresh: int
 
     def text(self) -> str:
         """The matrix and the scores, for a person."""
         names = [task.rpartition("/")[2] for task in self.tasks]
-        rows = ["before", *(f"after {name}" for name in (names if len(self.matrix) > 2 else ["all"]))]
+        learned = names if len(self.matrix) > len(names) else ["all"]
+        rows = ["before", *(f"after {name}" for name in learned)]
         width = max(map(len, rows))
         head = " " * width + "".join(f"  {name}" for name in names)
         lines = [head]
@@ -58,9 +64,13 @@ class ContinualReport:
             kept = f"{_cell(scores.retention)}, {_cell(scores.retention_before)} before"
             lines.append(f"tasks of the pretraining: {kept}")
         if self.inference is not None:
-            lines.append(f"steps with the right adapter: {self.inference:.1%}")
+            first, last = self.inference_first or 0.0, self.inference_episodes or 0.0
+            lines.append(
+                f"right adapter: {self.inference:.1%} of steps, {first:.1%} of first, {last:.1%} of last steps"
+            )
         share = self.trainable / self.parameters
-        return [*lines, f"{self.trainable:,} numbers learn per task, {share:.1%} of the backbone's {self.parameters:,}"]
+        size = f"{share:.1%} of the backbone's {self.parameters:,}; {byte_size(self.stored)} are stored"
+        return [*lines, f"{self.trainable:,} numbers learn per task, {size}"]
 
 
 def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) -> ContinualReport:
@@ -71,9 +81,9 @@ def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) ->
         record: of the run.
         fresh: stages that were learned or evaluated by this command.
     """
-    evaluations = [read_evaluation(stage) for stage in folder.stages(record)]
-    last = evaluations[-1]
-    inferred = [score.inferred for score in last.tasks if score.inferred is not None]
+    stages = folder.stages(record)
+    evaluations = [read_evaluation(stage) for stage in stages]
+    last = evaluations[-1].tasks
     return ContinualReport(
         run=str(folder.path),
         method=record.settings.method,
@@ -81,30 +91,14 @@ def make_report(folder: ContinualFolder, record: ContinualRecord, fresh: int) ->
         matrix=tuple(tuple(row) for row in success_matrix(evaluations).tolist()),
         scores=scores_of(evaluations, at_end=False),
         scores_at_end=scores_of(evaluations, at_end=True),
-        inference=float(np.mean(inferred)) if inferred else None,
+        inference=mean_of_known([score.inferred for score in last]),
+        inference_first=mean_of_known([score.inferred_first for score in last]),
+        inference_episodes=mean_of_known([score.inferred_episodes for score in last]),
         trainable=record.trainable,
         parameters=record.parameters,
+        stored=stages[-1].learned.stat().st_size,
         fresh=fresh,
     )
-
-
-def scores_of(evaluations: Sequence[Evaluation], *, at_end: bool) -> ContinualScores:
-    """The scores of a run's evaluations.
-
-    Args:
-        evaluations: before learning and after each stage.
-        at_end: whether success counts at the last step only, as in L2M.
-    """
-    retention = [_retained(one, at_end=at_end) for one in (evaluations[0], evaluations[-1])]
-    matrix = success_matrix(list(evaluations), at_end=at_end)
-    return continual_scores(matrix, retention_before=retention[0], retention=retention[1])
-
-
-def _retained(evaluation: Evaluation, *, at_end: bool) -> float | None:
-    """Mean success on the pretraining's tasks; None where it was not measured."""
-    values = [score.success_at_end if at_end else score.success for score in evaluation.pretraining]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
 
 
 def _cell(value: float) -> str:

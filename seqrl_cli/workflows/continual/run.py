@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.console import Console, counted
 from seqrl_cli.continual.learned import learned_tensors
 from seqrl_cli.continual.learner import Learner
+from seqrl_cli.continual.memory import memory_of
 from seqrl_cli.continual.play import open_tasks
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, StageFolder, write_record
 from seqrl_cli.continual.stage import Arena, evaluate_stage, learn_stage, restore_stage
 from seqrl_cli.continual.tensor_file import write_tensors
+from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.device import use_threads
-from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.lock import locked, refuse_locked
+from seqrl_cli.runs.record import Status
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
-from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, resolve
+from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, missing_data, resolve
 
 __all__ = ["ContinualReport", "ContinualRequest", "dry_run", "run"]
 
@@ -36,9 +39,12 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
         CommandInterruptedError: Ctrl-C; the same command resumes.
         SeqrlError: the run, the suite and the method do not fit, or a stage is damaged.
     """
-    use_threads(request.threads)
+    threads = use_threads(request.threads)
     job = resolve(request, console)
-    with locked(job.folder.path, console):
+    with locked(job.folder.path, console) as waited:
+        if waited:
+            job = resolve(request, console)
+        _warn_of_threads(job, threads, console)
         if request.force:
             _start_over(job.folder)
         stages = job.folder.stages(job.record)
@@ -47,13 +53,25 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
         if not fresh:
             console.note(f"{job.folder.path} is finished; --force starts over")
             return make_report(job.folder, job.record, 0)
-        record = _learn_all(job, stages, console)
+        record = _learn_all(job, stages, threads, console)
         return make_report(job.folder, record, fresh)
 
 
 def dry_run(request: ContinualRequest, console: Console) -> None:
-    """Print what ``continual`` would do."""
+    """Print what ``continual`` would do; writes nothing.
+
+    Raises:
+        SeqrlError: as :func:`run` before it learns.
+    """
+    facts: dict[str, object]
+    if missing := missing_data(request):
+        facts = {"suite": request.suite, "made first": ", ".join(missing), "all else": "known once the data are here"}
+        console.emit(facts)
+        console.show_facts(facts)
+        return
+    use_threads(request.threads)
     job = resolve(request, console)
+    refuse_locked(job.folder.path)
     learner = job.learner()
     learner.begin(0)
     stages = job.folder.stages(job.record)
@@ -66,38 +84,41 @@ def dry_run(request: ContinualRequest, console: Console) -> None:
         "stages done": sum(stage.evaluation.exists() for stage in stages),
         "parameters": job.record.parameters,
         "learning per task": learner.trainable,
+        "memory without the data": memory_of(learner, len(job.record.base_tasks)).text,
         **{f"continual.{key}": value for key, value in job.settings.model_dump().items()},
     }
     console.emit(facts)
     console.show_facts(facts)
 
 
-def _learn_all(job: ContinualJob, stages: list[StageFolder], console: Console) -> ContinualRecord:
+def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, console: Console) -> ContinualRecord:
     """Learn and evaluate all stages; returns the record of the finished run."""
     learner = job.learner()
     learner.begin(0)
-    record = job.record.model_copy(update={"trainable": learner.trainable, "status": "running"})
-    write_record(job.folder, record)
-    with _arena(job) as arena, _interruptible(job):
+    facts = {"trainable": learner.trainable, "device": str(job.device), "threads": threads}
+    record = write_record(job.folder, job.record.model_copy(update={**facts, "status": "running"}))
+    console.note(f"{job.folder.path}: {memory_of(learner, len(record.base_tasks)).text}, without the data")
+    with _recording(job.folder, record), _arena(job) as arena:
         for number, stage in enumerate(stages):
             make_folder(stage.path)
             _learn(job, learner, stage, number, console)
             if not stage.evaluation.exists():
                 _evaluate(learner, stage, arena, console)
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
-    return write_record(job.folder, record.model_copy(update={"status": "finished"}))
+    return record
 
 
 def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int, console: Console) -> None:
     """Learn a stage's task, or bring the learner to where the stage has been."""
+    data = job.data if job.method.joint else job.data[number - 1 : number]
     if stage.learned.exists():
-        restore_stage(learner, stage)
+        known = data if number else _pretraining_data(job) if job.method.replays else ()
+        restore_stage(learner, stage, number - 1, known)
         return
     if number == 0:
         _know_pretraining(job, learner, console)
         write_tensors(stage.learned, learned_tensors(learner))
         return
-    data = job.data if job.method.joint else job.data[number - 1 : number]
     console.note(f"{stage.path.name}: {counted(learner.settings.updates, 'update')} of {job.method.name}")
     with console.progress(f"learning {stage.path.name}", "updates") as update:
         outcome = learn_stage(learner, stage, number - 1, data, on_progress=update, on_warning=console.warn)
@@ -121,8 +142,13 @@ def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> 
         console.warn(f"the data of {job.record.base} are not in the run directory, so its own tasks are not protected")
         return
     learner.model.eval()
-    for task in load_tasks(job.base_data, job.base.config.tasks).tasks:
+    for task in _pretraining_data(job):
         learner.know_pretraining(task, NONE)
+
+
+def _pretraining_data(job: ContinualJob) -> Sequence[TaskData]:
+    """The data of the pretraining's tasks; none if they are not in the run directory."""
+    return () if job.base_data is None else load_tasks(job.base_data, job.base.config.tasks).tasks
 
 
 @contextmanager
@@ -133,19 +159,37 @@ def _arena(job: ContinualJob) -> Iterator[Arena]:
     if not job.settings.retention_episodes:
         others = []
     with (
-        open_tasks(job.record.tasks, job.settings.episodes) as vectors,
-        open_tasks(others, max(1, job.settings.retention_episodes)) as pretraining,
+        open_tasks(job.record.tasks, job.settings.episodes, job.settings.max_steps) as vectors,
+        open_tasks(others, max(1, job.settings.retention_episodes), job.settings.max_steps) as pretraining,
     ):
         yield Arena(job.record.tasks, vectors, others, pretraining)
 
 
 @contextmanager
-def _interruptible(job: ContinualJob) -> Iterator[None]:
-    """Record how the run ended if it did not end well."""
+def _recording(folder: ContinualFolder, record: ContinualRecord) -> Iterator[None]:
+    """Record how the run ended.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C in the block.
+    """
+    status: Status = "failed"
     try:
         yield
+        status = "finished"
     except KeyboardInterrupt as error:
+        status = "interrupted"
         raise CommandInterruptedError("interrupted; finished stages are kept", "the same command resumes") from error
+    except CommandInterruptedError:
+        status = "interrupted"
+        raise
+    finally:
+        write_record(folder, record.model_copy(update={"status": status}))
+
+
+def _warn_of_threads(job: ContinualJob, threads: int, console: Console) -> None:
+    before = job.record.threads
+    if before and before != threads:
+        console.warn(f"{job.folder.path} was begun with {counted(before, 'thread')}: its last bits will differ")
 
 
 def _start_over(folder: ContinualFolder) -> None:

@@ -21,7 +21,7 @@ from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.overrides import hint_of, sentence
 from seqrl_cli.console import Console
-from seqrl_cli.continual.learner import Learner
+from seqrl_cli.continual.learner import Learner, check_pool
 from seqrl_cli.continual.methods import Method, method_named
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.data.task_data import TaskData
@@ -89,7 +89,7 @@ class ContinualJob:
 
     def learner(self) -> Learner:
         """A fresh learner; changes the pretrained model."""
-        return Learner(self.base.model, self.method, self.settings, self.record.tasks)
+        return Learner(self.base.model, self.method, self.settings, self.record.tasks, self.base.config.tasks)
 
 
 def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
@@ -114,6 +114,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
     data = load_tasks(dataset, saved.config.tasks).tasks
     for task in data:
         check_task(base.model, task.facts, str(saved.folder.path))
+    check_pool(method, settings, len(data))
     name = check_name("run", request.name or f"{settings.method}-s{settings.seed}")
     folder = ContinualFolder(dataset.folder.path / name)
     record = ContinualRecord(
@@ -135,6 +136,16 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
         record = _same_run(folder, record)
     base_data = find_stored(request.store, saved.record.dataset)
     return ContinualJob(folder, record, base, base_data, dataset, method, device, data)
+
+
+def missing_data(request: ContinualRequest) -> tuple[str, ...]:
+    """Datasets of the suite that are not in the run directory.
+
+    Raises:
+        UsageError: an unknown method, suite or key, or a bad value.
+    """
+    method_named(_settings(request.settings).method)
+    return tuple(part.id for part in locate(request.store, request.suite).members if not part.exists)
 
 
 def _settings(overrides: Mapping[str, Any]) -> ContinualConfig:

@@ -98,7 +98,7 @@ class _Export:
     """
 
     report: ExportReport
-    write: Callable[[], None]
+    write: Callable[[], object]
 
 
 def _load(request: ExportRequest, console: Console) -> _Export:

@@ -79,17 +79,21 @@ class VideoReport:
 
 
 @dataclass(frozen=True)
-class VideosReport:
-    """Result of ``render`` for several tasks."""
+class VideosReport(VideoReport):
+    """Result of ``render`` for several tasks; the path is that of their folder, the frames are those of all.
 
-    videos: tuple[VideoReport, ...]
+    Attributes:
+        videos: one report per task.
+    """
+
+    videos: tuple[VideoReport, ...] = ()
 
     def text(self) -> str:
         """One line per video."""
         return "\n".join(video.text() for video in self.videos)
 
 
-def run(request: RenderRequest, console: Console) -> VideoReport | VideosReport:
+def run(request: RenderRequest, console: Console) -> VideoReport:
     """Draw an episode, one per task, or a grid of tasks.
 
     Raises:
@@ -106,8 +110,20 @@ def run(request: RenderRequest, console: Console) -> VideoReport | VideosReport:
     if len(chosen) > 1 and request.output is not None:
         message = f"{request.output} is one file, but {counted(len(chosen), 'task')} match {request.tasks!r}"
         raise UsageError(message, "--grid draws them in one video")
-    videos = tuple(_draw(request, path, console) for path in chosen)
-    return videos[0] if len(videos) == 1 else VideosReport(videos)
+    videos = [_draw(request, path, console) for path in chosen]
+    return videos[0] if len(videos) == 1 else _joined(videos)
+
+
+def _joined(videos: Sequence[VideoReport]) -> VideosReport:
+    """One report of the videos of several tasks, which lie in one folder."""
+    return VideosReport(
+        path=str(Path(videos[0].path).parent),
+        fresh=any(video.fresh for video in videos),
+        episode=", ".join(video.episode for video in videos),
+        frames=sum(video.frames or 0 for video in videos) or None,
+        view=next((video.view for video in videos if video.view), None),
+        videos=tuple(videos),
+    )
 
 
 def _draw(request: RenderRequest, path: Path, console: Console) -> VideoReport:

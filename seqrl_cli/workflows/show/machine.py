@@ -10,7 +10,7 @@ from seqrl_cli.config.extras import PURPOSES, install_line, installed_version
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.data.d4rl_package import disagreements, installed_list
-from seqrl_cli.models.native import library
+from seqrl_cli.native import library
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.runs.store import RunStore
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console, amount, counted
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
+from seqrl_cli.continual.run_files import status_of as continual_status
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
@@ -22,10 +24,12 @@ def show_runs(store: RunStore, console: Console) -> None:
     runs, unreadable = store.read_runs()
     folders = store.dataset_folders()
     rows = [_run_row(store, folder, record) for folder, record in runs]
-    console.emit({"datasets": [store.name_of(folder.path) for folder in folders], "runs": rows})
-    for _, error in unreadable:
+    continual, damaged = find_runs(store)
+    learned = [_continual_row(store, folder, record) for folder, record in continual]
+    console.emit({"datasets": [store.name_of(f.path) for f in folders], "runs": rows, "continual": learned})
+    for error in [*(error for _, error in unreadable), *damaged]:
         console.warn(error.message)
-    if not runs and not folders:
+    if not runs and not folders and not learned:
         console.show(f"nothing in {store.root} yet; start with: seqrl demo")
         return
     if folders:
@@ -35,6 +39,8 @@ def show_runs(store: RunStore, console: Console) -> None:
         tasks = ["tasks"] if any(row["tasks"] for row in rows) else []
         header = ["run", *tasks, "status", "updates", "loss", "plans", "updated"]
         console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
+    if learned:
+        console.show_rows(list(learned[0]), [list(row.values()) for row in learned])
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
@@ -69,6 +75,19 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
         "validation loss": round(held_out[-1], 4) if held_out else None,
         "loss": round(losses[-1], 4) if losses else None,
         "plans": len(plan_folders(folder)),
+        "updated": record.updated[:16].replace("T", " "),
+    }
+
+
+def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
+    stages = folder.stages(record)
+    return {
+        "run": store.name_of(folder.path),
+        "base": record.base,
+        "method": record.settings.method,
+        "tasks": len(record.tasks),
+        "status": continual_status(folder, record),
+        "stages": f"{sum(stage.evaluation.exists() for stage in stages)} of {len(stages)}",
         "updated": record.updated[:16].replace("T", " "),
     }
 

@@ -28,12 +28,13 @@ from seqrl_cli.planning.rollout import EpisodeRecord, Rollout, play_together
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.task_choice import chosen_tasks
 from seqrl_cli.tracking.metrics import Values, read_evaluation_lines
 from seqrl_cli.training.evaluation import Evaluation
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import AgentOptions, make_agent_spec
 from seqrl_cli.workflows.plan.setup import PlanSession
-from seqrl_cli.workflows.plan.tasks import chosen_tasks, task_sessions
+from seqrl_cli.workflows.plan.tasks import task_sessions
 
 
 class _StoppedError(Exception):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seqrl_cli.models.adapters import AdapterSet, LoRASpec, Spec, attach
 from seqrl_cli.models.build import build_model
 from seqrl_cli.models.decision.multi_domain import TaskWindows
-from tests.models.decision.test_multi_domain import make_model as make_multi_domain
+from tests.models.decision.multi_domain_play import make_model as make_multi_domain
 from tests.models.policies import make_batch, make_policy, tensors
 
 ARCHITECTURES = ("gpt", "retnet", "dt", "odt", "mddt")

@@ -11,7 +11,7 @@ from seqrl_cli.models.decision.build import build_policy_decoder
 from seqrl_cli.models.decision.decoder import History
 from seqrl_cli.models.decoding.interface import Window
 from tests.models.adapters.adapted import adapted, shake
-from tests.models.decision.test_multi_domain import EPISODES, Playing, generators, make_model
+from tests.models.decision.multi_domain_play import EPISODES, Playing, generators, make_model
 from tests.models.policies import ACTION_DIM, OBSERVATION_DIM, make_policy
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fastest_linear
-from seqrl_cli.models.native import library
-from seqrl_cli.models.native.linear import NativeLinear
+from seqrl_cli.native import library
+from seqrl_cli.native.linear import NativeLinear
 
 pytestmark = pytest.mark.slow
 

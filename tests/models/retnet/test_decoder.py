@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from seqrl_cli.models.decoding.interface import Window
-from seqrl_cli.models.native.library import available
 from seqrl_cli.models.retnet.decoder import MAX_OFFSET, RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.native.library import available
 from tests.contracts.decoder import (
     Reference,
     check_equals_reference,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqrl_cli.models.native import library, structs
+from seqrl_cli.native import library, structs
 
 ACTIVATIONS = {name: number for number, name in enumerate(("none", "relu", "gelu", "silu"))}
 

@@ -15,7 +15,7 @@ from seqrl_cli.models.build import build_decoder, build_model
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.gpt.decoder import GPTDecoder
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
-from seqrl_cli.models.native import library
+from seqrl_cli.native import library
 
 SIZES = dict(bins=5, observation_dim=2, action_dim=1, n_layer=1, n_head=1, width=8)
 

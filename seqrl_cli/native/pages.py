@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqrl_cli.models.native import library, structs
+from seqrl_cli.native import library, structs
 
 
 class PageAllocator:

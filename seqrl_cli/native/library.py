@@ -18,8 +18,8 @@ import torch
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.locks import FileLock
-from seqrl_cli.models.native.structs import Address, Count, ForwardCall, GPTWeights, PackedLinear, PagePool, PageShape
-from seqrl_cli.models.native.trust import UntrustedError, check_folder, trusted
+from seqrl_cli.native.structs import Address, Count, ForwardCall, GPTWeights, PackedLinear, PagePool, PageShape
+from seqrl_cli.native.trust import UntrustedError, check_folder, trusted
 
 FOLDER = Path(__file__).parent
 

@@ -8,7 +8,7 @@ import torch
 from seqrl_cli.models.decoding.interface import Window
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.gpt.native_decoder import NativeGPTDecoder
-from seqrl_cli.models.native import library
+from seqrl_cli.native import library
 from tests.contracts.decoder import Reference, check_equals_reference, check_greedy, check_groups_are_independent
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not library.available(), reason="no C++ compiler")]

@@ -1,0 +1,253 @@
+"""Tasks learned one after the other from the command line: every method, interruptions, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqrl_cli.continual.methods import METHODS
+from seqrl_cli.continual.run_files import StageFolder
+from tests.cli.conftest import Result, assert_refused, invoke, succeed
+from tests.processes import ENVIRONMENT
+
+pytestmark = pytest.mark.slow
+
+SUITE = "sim/hopper-medium-replay+sim/walker2d-medium-replay"
+FOLDER = "sim/hopper-medium-replay+walker2d-medium-replay"
+BASE = "sim/hopper-medium+walker2d-medium/mddt-s42"
+TINY = (
+    *("--updates", "6", "--episodes", "1", "--threads", "1", "continual.max_steps=5", "continual.batch_size=8"),
+    *("continual.retention_episodes=1", "continual.checkpoint_every=2", "continual.log_every=2", "continual.rank=2"),
+    *("continual.pool=6", "continual.fisher_windows=4", "continual.replay_transitions=50"),
+)
+
+
+@pytest.fixture(scope="session")
+def made(made_once) -> Path:
+    """Made once: a tiny model of two tasks and the data of two others. Do not write here."""
+    return made_once("continual", _make)
+
+
+def _make(runs: Path) -> None:
+    tiny = ("model.width=16", "model.n_layer=1", "train.updates=4", "train.batch_size=8", "train.checkpoint_every=2")
+    succeed(runs, "train", "sim/hopper-medium+sim/walker2d-medium", "data.transitions=300", "--arch", "mddt", *tiny)
+    succeed(runs, "download", "sim/hopper-medium-replay", "data.transitions=300")
+    succeed(runs, "download", "sim/walker2d-medium-replay", "data.transitions=300")
+
+
+@pytest.fixture
+def runs(made, tmp_path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "runs"))
+
+
+def learn(runs: Path, method: str, *words: str) -> Result:
+    return invoke(runs, "continual", BASE, SUITE, "--method", method, *TINY, *words)
+
+
+def folder(runs: Path, name: str) -> Path:
+    return runs / FOLDER / name
+
+
+def contents(run: Path) -> dict[str, object]:
+    """What a run has learned and measured, without times."""
+    found: dict[str, object] = {}
+    for path in sorted((run / "stages").rglob("*")):
+        name = str(path.relative_to(run))
+        if path.name == "learned.safetensors":
+            found[name] = path.read_bytes()
+        elif path.name == "evaluation.json":
+            found[name] = {**json.loads(path.read_text()), "seconds": 0}
+    return found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns_plays_and_reports(runs, method):
+    done = learn(runs, method, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    stages = 2 if method == "joint" else 3
+    assert len(report["matrix"]) == report["fresh"] == stages and len(report["matrix"][0]) == 2
+    assert (report["inference"] is None) == (not method.startswith("hide"))
+    record = json.loads((folder(runs, f"{method}-s42") / "continual.json").read_text())
+    assert record["status"] == "finished" and record["threads"] == 1 and record["trainable"] == report["trainable"] > 0
+    assert not list(folder(runs, f"{method}-s42").rglob("checkpoints"))
+    again = learn(runs, method)
+    assert again.exit_code == 0 and "is finished; --force starts over" in again.stderr
+
+
+@pytest.mark.parametrize("method", ["l2m", "hide-lora"])
+def test_tasks_can_be_told(runs, method):
+    done = learn(runs, method, "--task-id", "oracle", "--json")
+    assert done.exit_code == 0, done.output
+    last = json.loads((folder(runs, f"{method}-s42") / "stages/02-walker2d-medium-replay/evaluation.json").read_text())
+    used = [set(task["used"]) for task in last["tasks"]]
+    allowed = [{"0", "1", "2"}, {"3", "4", "5"}] if method == "l2m" else [{"0"}, {"1"}]
+    assert all(own <= may for own, may in zip(used, allowed, strict=True))
+    assert all(set(task["used"]) == {"-1"} for task in last["pretraining"])
+    assert json.loads(done.stdout)["inference"] is None
+
+
+KILLER = """
+import os, signal, sys
+from itertools import count
+from seqrl_cli.__main__ import main
+moment, number = sys.argv[1], int(sys.argv[2])
+def die():
+    os.kill(os.getpid(), signal.SIGKILL if moment != "interrupt" else signal.SIGINT)
+if moment in ("update", "interrupt"):
+    from seqrl_cli.training.task_trainer import TaskTrainer
+    update, updates = TaskTrainer.update, count(1)
+    def wrapped(self):
+        update(self)
+        if next(updates) == number:
+            die()
+    TaskTrainer.update = wrapped
+elif moment == "step":
+    from seqrl_cli.continual.play import LearnedAgent
+    plans, ends = LearnedAgent.plans, count(1)
+    def wrapped(self, episode):
+        if next(ends) == number:
+            die()
+        return plans(self, episode)
+    LearnedAgent.plans = wrapped
+else:
+    writes = count(1)
+    def notice(event, arguments):
+        if event == "os.rename" and moment in str(arguments[1]) and next(writes) == number:
+            die()
+    sys.addaudithook(notice)
+sys.argv = ["seqrl", *sys.argv[3:]]
+main()
+"""
+
+
+def run_and_die(runs: Path, moment: str, number: int, method: str) -> subprocess.CompletedProcess:
+    """The command in a process of its own, which is killed at the ``number``-th such moment."""
+    words = ["continual", BASE, SUITE, "--method", method, *TINY, "--runs-dir", str(runs)]
+    command = [sys.executable, "-c", KILLER, moment, str(number), *words]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+MOMENTS = [
+    ("update", 3, "hide-lora"),  # in the first task, after a checkpoint
+    ("update", 9, "replay"),  # in the second task
+    ("update", 9, "l2m"),
+    ("update", 9, "ewc"),
+    ("step", 7, "hide-lora"),  # in an evaluation
+    ("evaluation.json", 2, "replay"),  # the task is learned, its evaluation is about to be written
+    ("learned.safetensors", 3, "hide-lora"),  # the last checkpoint is there, what it learned is not
+]
+
+
+@pytest.mark.parametrize(("moment", "number", "method"), MOMENTS)
+def test_a_killed_run_ends_with_the_same_bits(runs, tmp_path, moment, number, method):
+    whole = Path(shutil.copytree(runs, tmp_path / "whole"))
+    assert learn(whole, method).exit_code == 0
+    killed = run_and_die(runs, moment, number, method)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    before = contents(folder(runs, f"{method}-s42"))
+    resumed = learn(runs, method)
+    assert resumed.exit_code == 0, resumed.output
+    expected = contents(folder(whole, f"{method}-s42"))
+    assert contents(folder(runs, f"{method}-s42")) == expected
+    assert all(expected[name] == value for name, value in before.items())
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(runs, tmp_path):
+    whole = Path(shutil.copytree(runs, tmp_path / "whole"))
+    assert learn(whole, "lora").exit_code == 0
+    stopped = run_and_die(runs, "interrupt", 9, "lora")
+    assert stopped.returncode == 130, stopped.stderr
+    assert "interrupted at update 3 of 02-walker2d-medium-replay" in stopped.stderr
+    assert "the same command resumes" in stopped.stderr
+    assert json.loads((folder(runs, "lora-s42") / "continual.json").read_text())["status"] == "interrupted"
+    assert learn(runs, "lora").exit_code == 0
+    assert contents(folder(runs, "lora-s42")) == contents(folder(whole, "lora-s42"))
+
+
+def test_a_failure_is_recorded(runs, monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seqrl_cli.continual.stage.write_evaluation", fail)
+        assert learn(runs, "head").exit_code == 1
+    assert json.loads((folder(runs, "head-s42") / "continual.json").read_text())["status"] == "failed"
+    assert learn(runs, "head").exit_code == 0
+
+
+def test_bad_requests_are_refused_before_anything_is_written(runs):
+    assert_refused(learn(runs, "hide-lore"), 2, "unknown method 'hide-lore'", "did you mean 'hide-lora'?")
+    assert_refused(learn(runs, "lora", "continual.rnak=3"), 2, "continual.rnak", "did you mean 'continual.rank'?")
+    assert_refused(learn(runs, "lora", "continual.rank=0"), 2, "continual.rank", "")
+    assert_refused(learn(runs, "lora", "train.updates=3"), 2, "train.updates", "continual.")
+    assert_refused(
+        learn(runs, "l2m", "continual.pool=1"), 1, "a pool of 1 adapters is too small: l2m needs 2", "continual.pool=6"
+    )
+    assert_refused(learn(runs, "l2p", "continual.pool=3"), 1, "a pool of 3 adapters", "continual.pool=")
+    assert not folder(runs, "lora-s42").exists() and not folder(runs, "l2m-s42").exists()
+
+
+def test_suites_that_do_not_fit_the_model_are_refused(runs):
+    succeed(runs, "collect", "CartPole-v1", "--policy", "random", "-n", "200")
+    game = invoke(runs, "continual", BASE, "collected/cartpole-v1-random", *TINY)
+    assert_refused(game, 1, "collected/cartpole-v1-random", "")
+    succeed(runs, "download", "sim/halfcheetah-medium", "data.transitions=1000")
+    assert_refused(invoke(runs, "continual", BASE, "sim/halfcheetah-medium", *TINY), 1, "sim/halfcheetah-medium", "")
+
+
+def test_a_run_of_another_kind_is_refused(runs):
+    tiny = ("model.width=16", "model.n_layer=1", "train.updates=1", "train.batch_size=8")
+    succeed(runs, "train", "sim/hopper-medium", "--arch", "bc", *tiny)
+    assert_refused(invoke(runs, "continual", "bc-s42", SUITE, *TINY), 1, "only mddt can learn on", "--arch mddt")
+
+
+def test_a_run_that_was_changed_by_hand_is_refused(runs):
+    assert learn(runs, "lora").exit_code == 0
+    run = folder(runs, "lora-s42")
+    first = StageFolder(run / "stages/01-hopper-medium-replay")
+    content = first.learned.read_bytes()
+    first.learned.write_bytes(content[:-5] + b"12345")
+    (run / "stages/02-walker2d-medium-replay/evaluation.json").unlink()
+    assert_refused(learn(runs, "lora"), 1, "learned.safetensors is damaged", "remove the stage's folder")
+    shutil.rmtree(first.path)
+    assert_refused(learn(runs, "lora"), 1, "01-hopper-medium-replay is missing", "--force")
+    other = learn(runs, "lora", "--updates", "7")
+    assert_refused(other, 1, "was begun with continual.updates = 6, not 7", "--name")
+    assert learn(runs, "lora", "--force").exit_code == 0
+
+
+def test_a_base_that_was_trained_further_is_refused(runs):
+    assert learn(runs, "head").exit_code == 0
+    tiny = ("model.width=16", "model.n_layer=1", "train.updates=6", "train.batch_size=8", "train.checkpoint_every=2")
+    succeed(runs, "train", "sim/hopper-medium+sim/walker2d-medium", "data.transitions=300", "--arch", "mddt", *tiny)
+    assert_refused(learn(runs, "head"), 1, "as it was before", "--name")
+
+
+def test_a_dry_run_writes_nothing(runs):
+    shown = json.loads(learn(runs, "hide-lora", "--dry-run", "--json").stdout)
+    assert shown["stages done"] == 0 and "model" in shown["memory without the data"]
+    assert not folder(runs, "hide-lora-s42").exists()
+    missing = invoke(runs, "continual", BASE, "sim/hopper-expert+sim/walker2d-expert", "--dry-run", "--json")
+    assert json.loads(missing.stdout)["made first"] == "sim/hopper-expert, sim/walker2d-expert"
+    assert not (runs / "sim/hopper-expert").exists()
+
+
+def test_other_commands_are_not_disturbed(runs):
+    before = succeed(runs, "runs", "list", "--json").stdout
+    assert learn(runs, "lora").exit_code == 0
+    after = json.loads(succeed(runs, "runs", "list", "--json").stdout)
+    (own,) = after.pop("continual")
+    assert own["method"] == "lora" and own["status"] == "finished" and own["stages"] == "3 of 3"
+    assert own["run"] == f"{FOLDER}/lora-s42" and own["base"] == BASE
+    unchanged = {key: value for key, value in json.loads(before).items() if key != "continual"}
+    assert after == unchanged
+    succeed(runs, "plan", "--episodes", "1", "plan.max_steps=5")  # the latest run is still the trained one
+    succeed(runs, "table")
