@@ -43,9 +43,8 @@ class PlanFacts:
         run: name of the trained model.
         arch: its architecture.
         checkpoint_step: updates of the checkpoint that was used; None when unknown.
-        parent: the run that this one was fine-tuned from, by name if that was online, else by its folder below the run
-            directory; None when it was trained from scratch.
-        learned: what learned when it was fine-tuned offline, such as ``lora``; None for other runs.
+        parent: the run that was fine-tuned: its name if that was online, else its folder below the run directory.
+        learned: what learned in a fine-tuning on data, such as ``lora``.
         recipe: hash of the model's training configuration without its seed; None when unknown.
         settings: the plan's settings by key, without those that do not affect episodes.
         engine: the implementation that ran the model; None when unknown.
