@@ -161,7 +161,7 @@ def test_a_lora_goes_to_peft_and_comes_back_as_a_run(store, arch, tmp_path):
             assert not torch.equal(own.merged_weight(), own.weight)
     played = plan(PlanRequest(store, str(imported.path), {"plan.episodes": 1, "plan.max_steps": 2}), Heard())
     assert played.fresh == 1
-    with pytest.raises(SeqrlError, match="give this run a --name"):
+    with pytest.raises(SeqrlError, match="exists"):
         import_adapter(request, Heard())
 
 
