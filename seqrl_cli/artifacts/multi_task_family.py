@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.sizes import Sizes
 from seqrl_cli.artifacts.task_fit import check_task
 from seqrl_cli.artifacts.task_loading import MultiTaskData, load_tasks
-from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.train_job import OTHER_SIZES_HINT, TrainJob, held_out_generator
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import MultiDomainSection
 from seqrl_cli.config.schema import Config
@@ -100,8 +100,14 @@ class MultiTaskFamily:
     def data_like(self, base: TrainedMultiTask, dataset: DatasetRef, config: Config) -> MultiTaskData:
         """See :meth:`Family.data_like`."""
         data = load_tasks(dataset, config.tasks)
-        for task in data.tasks:
-            check_task(base.model, task.facts, base.record.name)
+        shapes = {task.input: task.shape for task in base.record.tasks}
+        for facts in (task.facts for task in data.tasks):
+            check_task(base.model, facts, base.record.name)
+            if facts.shape != (known := shapes.get(facts.input, facts.shape)):
+                message = (
+                    f"{facts.dataset} has observations of shape {facts.shape}, but {base.record.name} reads {known}"
+                )
+                raise SeqrlError(message, OTHER_SIZES_HINT)
         return data
 
     def prepare_from(self, base: TrainedMultiTask, config: Config, data: MultiTaskData, step_limit: int) -> TrainJob:

@@ -43,9 +43,7 @@ class PlanFacts:
         run: name of the trained model.
         arch: its architecture.
         checkpoint_step: updates of the checkpoint that was used; None when unknown.
-        parent: the run that this one was fine-tuned from, by name if that was online, else by its folder below the run
-            directory; None when it was trained from scratch.
-        learned: what learned when it was fine-tuned offline, such as ``lora``; None for other runs.
+        parent, learned: the run that was fine-tuned, by name if online, else by folder; and what learned if not online.
         recipe: hash of the model's training configuration without its seed; None when unknown.
         settings: the plan's settings by key, without those that do not affect episodes.
         engine: the implementation that ran the model; None when unknown.
@@ -198,14 +196,13 @@ def read_episode(path: Path) -> EpisodeFile:
         raise DamagedEpisodeError(f"there is no file {path}", _MISSING)
     try:
         values = read_object(path)
-        version = count_field(values, "schema_version")
         refuse_newer_schema(path, values, SCHEMA_VERSION)
-        return _episode(path, version, values)
+        return _episode(path, values)
     except JsonFieldError as error:
         raise DamagedEpisodeError(f"{path} is not a complete episode: {error}", _REPLAN) from error
 
 
-def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile:
+def _episode(path: Path, values: Mapping[str, Any]) -> EpisodeFile:
     return EpisodeFile(
         path=path,
         plan=_plan_facts(values),
@@ -219,7 +216,7 @@ def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile
         environment_seed=_if_known(values, "environment_seed", count_field),
         seconds_per_step=_if_known(values, "seconds_per_step", number_field),
         versions=values.get("versions") or {},
-        schema_version=version,
+        schema_version=count_field(values, "schema_version"),
     )
 
 

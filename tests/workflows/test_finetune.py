@@ -13,15 +13,23 @@ from safetensors.torch import load_file
 from seqrl_cli.artifacts.facts import write_dataset
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.models.adapters.linear import AdaptedLinear
+from seqrl_cli.reports.results import read_results
+from seqrl_cli.reports.table.build import build_table
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import step_folder
+from seqrl_cli.workflows.exchange.export_model import ExportRequest
+from seqrl_cli.workflows.exchange.export_model import run as export
+from seqrl_cli.workflows.exchange.import_adapter import AdapterImportRequest
+from seqrl_cli.workflows.exchange.import_adapter import run as import_adapter
 from seqrl_cli.workflows.finetune.run import FinetuneReport, FinetuneRequest, dry_run, run
+from seqrl_cli.workflows.finetune_online.run import run as finetune_online
 from seqrl_cli.workflows.plan.run import run as plan
 from seqrl_cli.workflows.plan.setup import PlanRequest
 from seqrl_cli.workflows.train.run import run as train
-from tests.workflows.tiny import ENVIRONMENT, TINY, Heard, make_request, make_runs, swings
+from tests.workflows.tiny import ENVIRONMENT, TINY, Heard, make_request, make_runs, swings, tuning
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +62,9 @@ def asked(store: RunStore, arch: str, adapter: str = "lora", dataset: str = OTHE
     keys = {key.replace("__", "."): value for key, value in changes.items() if "__" in key}
     options = {key: value for key, value in changes.items() if "__" not in key}
     settings = {"train.updates": 4, "finetune.adapter": adapter, "finetune.rank": 1, "finetune.reduction": 4, **keys}
-    return FinetuneRequest(store, f"{arch}-s42", dataset, settings, device="cpu", threads=1, **options)
+    return FinetuneRequest(
+        store, f"collected/pendulum/{arch}-s42", dataset, settings, device="cpu", threads=1, **options
+    )
 
 
 def tune(store: RunStore, *words: Any, **changes: Any) -> FinetuneReport:
@@ -130,6 +140,54 @@ def test_a_fine_tuned_run_is_fine_tuned_again(store):
     tune(store, "odt", "prompt")
     with pytest.raises(SeqrlError, match="cannot be merged"):
         run(FinetuneRequest(store, "odt-s42-prompt", OTHER, {"finetune.adapter": "ia3"}, threads=1), Heard())
+
+
+@pytest.mark.parametrize("arch", ["dt", "gpt", "mddt"])
+def test_a_lora_goes_to_peft_and_comes_back_as_a_run(store, arch, tmp_path):
+    first = RunFolder(Path(tune(store, arch, train__learning_rate=0.1).run))
+    exported = export(ExportRequest(store, str(first.path), "peft", tmp_path / "peft"), Heard())
+    assert (
+        exported.fresh and not export(ExportRequest(store, str(first.path), "peft", tmp_path / "peft"), Heard()).fresh
+    )
+    request = AdapterImportRequest(store, tmp_path / "peft", name="theirs")
+    imported = RunFolder(Path(import_adapter(request, Heard()).run))
+    assert imported.path == store.root / "collected/pendulum/theirs"
+    before, after = model_of(first), model_of(imported)
+    for name, layer in before.named_modules():
+        if isinstance(layer, AdaptedLinear):
+            own = after.get_submodule(name)
+            assert isinstance(own, AdaptedLinear)
+            torch.testing.assert_close(own.merged_weight(), layer.merged_weight())
+            assert not torch.equal(own.merged_weight(), own.weight)
+    played = plan(PlanRequest(store, str(imported.path), {"plan.episodes": 1, "plan.max_steps": 2}), Heard())
+    assert played.fresh == 1
+    with pytest.raises(SeqrlError, match="give this run a --name"):
+        import_adapter(request, Heard())
+
+
+def test_what_peft_has_no_adapter_for_is_not_exported(store):
+    for words, keys in (("ia3", {}), ("lora", {"finetune__groups": ["head"]})):
+        made = tune(store, "dt", words, **keys)
+        with pytest.raises(SeqrlError, match="cannot"):
+            export(ExportRequest(store, made.run, "peft"), Heard())
+    with pytest.raises(SeqrlError, match="has no adapter of LoRA"):
+        export(ExportRequest(store, "collected/pendulum/dt-s42", "peft"), Heard())
+
+
+def test_the_table_sets_a_run_beside_its_parent(store):
+    made = tune(store, "bc", "none", finetune__groups=["head"])
+    for run_name in ("collected/pendulum/bc-s42", made.run):
+        plan(PlanRequest(store, run_name, {"plan.episodes": 1, "plan.max_steps": 3}), Heard())
+    report = build_table(read_results(store.root).episodes)
+    assert {row.method.partition(" mode")[0] for row in report.rows} == {"bc", "bc head"}
+    (delta,) = report.deltas
+    assert delta.label.startswith("bc head mode") and delta.label.endswith(" − parent")
+
+
+def test_a_run_that_learned_offline_does_not_explore(store):
+    tune(store, "odt")
+    with pytest.raises(SeqrlError, match="cannot be fine-tuned online"):
+        finetune_online(tuning(store, "odt-s42-lora"), Heard())
 
 
 def test_a_dry_run_states_the_share_and_writes_nothing(store):

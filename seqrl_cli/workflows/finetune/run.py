@@ -76,10 +76,10 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
     threads = use_threads(request.threads)
     job = resolve(request, console)
     folder = job.train.run
+    job.train.dataset.ensure(job.train.config.data, console)
+    job, data = _with_data(job)
     with locked(folder.path, console):
         finish_replacement(folder)
-        job.train.dataset.ensure(job.train.config.data, console)
-        job, data = _with_data(job)
         if folder.record.exists() and not request.force:
             record, is_longer = check_resumable(folder, job.train.config, data)
             if record.status == "finished" and not is_longer:
