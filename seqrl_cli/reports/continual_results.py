@@ -81,8 +81,8 @@ def group_continual(results: Sequence[ContinualResult]) -> list[ContinualGroup]:
     groups: dict[tuple[Any, ...], dict[int, ContinualResult]] = defaultdict(dict)
     for result in results:
         groups[_identity(result)][result.record.settings.seed] = result
-    order = list(METHODS)
-    ordered = sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][0]))
+    places = {name: place for place, name in enumerate(METHODS)}
+    ordered = sorted(groups.items(), key=lambda item: places.get(item[0][0], len(places)))
     keys = [key for key, _ in ordered]
     return [ContinualGroup(_label(key, keys), tuple(seeds[seed] for seed in sorted(seeds))) for key, seeds in ordered]
 

@@ -113,6 +113,9 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         return None
     if not request.kinds and (not named or any(RunStore(folder).files_named("run.json") for folder in named)):
         return None
+    if len(named) < len(request.runs):
+        lost = next(name for name in request.runs if not (Path(name).is_dir() or (store.root / name).is_dir()))
+        raise SeqrlError(f"there is no folder {lost} in {store.root}", "`seqrl runs` lists continual runs")
     folders = named or [store.root]
     results: list[ContinualResult] = []
     for found, left_out in map(read_continual, folders):

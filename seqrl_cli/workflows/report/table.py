@@ -126,14 +126,15 @@ def _continual_groups(request: TableRequest, console: Console) -> list[Continual
     """Continual runs of the sources that are named; none where runs were planned and no table by task is wanted."""
     store = request.store
     folders = [_folder(store, source, console.warn) for source in request.sources]
-    if not folders or request.published or (request.by != "task" and read_results(*folders).episodes):
-        return []
     found: list[ContinualResult] = []
-    for folder in folders:
-        results, left_out = read_continual(folder)
+    sentences: list[str] = []
+    for results, left_out in map(read_continual, folders):
         found += results
-        for sentence in left_out:
-            console.warn(sentence)
+        sentences += left_out
+    if not found or request.published or (request.by != "task" and read_results(*folders).episodes):
+        return []
+    for sentence in sentences:
+        console.warn(sentence)
     return group_continual(found)
 
 
