@@ -20,13 +20,14 @@ Runs = Annotated[
         show_default=False,
     ),
 ]
+_KINDS = ("loss", "online", "reward", "score", "time", "matrix", "curve", "forgetting", "keys")
 Kind = Annotated[
     list[str] | None,
     typer.Option(
         "--kind",
         "-k",
-        help="loss, online, reward, score or time; repeatable (default: all that the runs have).",
-        autocompletion=complete.one_of("loss", "online", "reward", "score", "time"),
+        help="loss, online, reward, score or time; of continual runs matrix, curve, forgetting or keys (default: all).",
+        autocompletion=complete.one_of(*_KINDS),
     ),
 ]
 Output = Annotated[

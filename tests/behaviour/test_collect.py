@@ -11,6 +11,8 @@ from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError
 from tests.envs.counted import UNSUITABLE
 
+pytestmark = pytest.mark.slow
+
 
 def digest(episodes):
     columns = (episodes.observations, episodes.actions, episodes.rewards, episodes.terminals, episodes.timeouts)

@@ -58,6 +58,21 @@ class PointsRow:
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """A matrix.
+
+    Attributes:
+        rows: names of the rows, the first at the top.
+        columns: names of the columns.
+        values: by row.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One set of axes.
 
@@ -69,6 +84,7 @@ class Panel:
         dots: its rows of points along the x axis; empty if it has ``series``.
         logarithmic: whether both axes are, for lines over powers of two.
         small: panels of one task each, drawn small in a grid instead of ``series`` or ``dots``.
+        heat: a matrix instead of ``series`` or ``dots``.
     """
 
     kind: str
@@ -79,6 +95,7 @@ class Panel:
     dots: tuple[PointsRow, ...] = ()
     logarithmic: bool = False
     small: tuple[Panel, ...] = ()
+    heat: HeatMap | None = None
 
     @property
     def labels(self) -> list[str]:

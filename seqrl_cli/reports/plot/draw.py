@@ -23,6 +23,8 @@ from seqrl_cli.files.atomic import write_bytes_atomic
 from seqrl_cli.files.regular import open_regular
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
+from seqrl_cli.reports.plot.heat_map import ROW_HEIGHT as HEAT_ROW_HEIGHT
+from seqrl_cli.reports.plot.heat_map import draw_heat_map
 from seqrl_cli.reports.plot.small_panels import draw_grid, grid_height
 from seqrl_cli.reports.plot.style import (
     COLOURS,
@@ -102,7 +104,9 @@ def _draw_large(parts: Any, panels: Sequence[Panel], height: float) -> None:
         # aligned with the panel rather than the axes, which long names push to the right
         part.suptitle(plain(panel.title), x=0.03, ha="left", fontsize=11, fontweight="bold")
         axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
-        if panel.dots:
+        if panel.heat:
+            draw_heat_map(axes, panel.heat)
+        elif panel.dots:
             _draw_points(axes, panel.dots)
         else:
             _draw_lines(axes, panel, name_height=LABEL_HEIGHT / (height - FRAME_HEIGHT))
@@ -234,5 +238,7 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
 
 def _height(panel: Panel) -> float:
     """The height in inches that a panel needs for all of its names."""
+    if panel.heat:
+        return max(PANEL_HEIGHT, 2 * FRAME_HEIGHT + HEAT_ROW_HEIGHT * len(panel.heat.rows))
     named = len(panel.dots) or sum(not each.faint for each in panel.series)
     return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seqrl_cli.console import Console
-from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.reports.continual_results import ContinualResult, group_continual, read_continual
 from seqrl_cli.reports.groups import natural_order
+from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
 from seqrl_cli.reports.plot.curves import Panel
 from seqrl_cli.reports.plot.draw import is_drawn, plot_panels
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
@@ -62,7 +64,7 @@ def run(request: PlotRequest, console: Console) -> PlotReport:
         UsageError: an unknown kind or grouping, or an output with an unknown extension.
         SeqrlError: there is no such run, or no run has data for the plot.
     """
-    _, panels, output = _prepare(request, console)
+    _, panels, output = _prepared(request, console)
     report = PlotReport(str(output), True, tuple(panels))
     if not request.force and is_drawn(panels, output):
         console.note(f"{output} already exists; --force draws it again")
@@ -77,9 +79,9 @@ def dry_run(request: PlotRequest, console: Console) -> None:
     Raises:
         SeqrlError: as :func:`run` before it draws.
     """
-    runs, panels, output = _prepare(request, console)
+    runs, panels, output = _prepared(request, console)
     facts = {
-        "runs": [request.store.name_of(run.folder.path) for run in runs],
+        "runs": runs,
         "shows": [panel.kind for panel in panels],
         "lines": list(dict.fromkeys(label for panel in panels for label in panel.labels)),
         "to": str(output),
@@ -89,13 +91,54 @@ def dry_run(request: PlotRequest, console: Console) -> None:
     console.show_facts(facts)
 
 
+def _prepared(request: PlotRequest, console: Console) -> tuple[list[str], list[Panel], Path]:
+    """Names of the runs, their panels, and the figure's path; of continual runs where those are asked for."""
+    _check(request)
+    if continual := _continual(request, console):
+        return continual
+    runs, panels, output = _prepare(request, console)
+    return [request.store.name_of(run.folder.path) for run in runs], panels, output
+
+
+def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[Panel], Path] | None:
+    """What :func:`_prepared` returns, of continual runs; None if other plots are asked for.
+
+    Raises:
+        SeqrlError: there are none of these runs.
+    """
+    store = request.store
+    named = [path for name in request.runs for path in (Path(name), store.root / name) if path.is_dir()]
+    kinds = list(request.kinds) or list(CONTINUAL_KINDS)
+    if not set(kinds) <= set(CONTINUAL_KINDS):
+        return None
+    if not request.kinds and (not named or any(RunStore(folder).files_named("run.json") for folder in named)):
+        return None
+    if len(named) < len(request.runs):
+        lost = next(name for name in request.runs if not (Path(name).is_dir() or (store.root / name).is_dir()))
+        raise SeqrlError(f"there is no folder {lost} in {store.root}", "`seqrl runs` lists continual runs")
+    folders = named or [store.root]
+    results: list[ContinualResult] = []
+    for found, left_out in map(read_continual, folders):
+        results += found
+        for sentence in left_out:
+            console.warn(sentence)
+    if not results and not request.kinds:
+        return None
+    groups = group_continual(results)
+    panels = [panel for kind in kinds for panel in build_continual_panels(kind, groups)] if groups else []
+    if not panels:
+        searched = ", ".join(map(str, folders))
+        raise SeqrlError(f"no continual run in {searched} has data of the kind {kinds[0]}", "learn: seqrl continual")
+    output = request.output or folders[0] / "plots" / f"{'-'.join(request.kinds) or 'continual'}.png"
+    return [result.name for result in results], panels, output
+
+
 def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], list[Panel], Path]:
     """The runs, their panels, and the figure's path.
 
     Raises:
         SeqrlError: as :func:`run`.
     """
-    _check(request)
     store = request.store
     runs = read_runs(_find_runs(store, request.runs, console.warn), request.by, console.warn)
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, runs))}
@@ -116,8 +159,10 @@ def _check(request: PlotRequest) -> None:
         UsageError: a value is unknown.
     """
     for kind in request.kinds:
-        if kind not in KINDS:
-            raise unknown("kind of plot", kind, KINDS)
+        if kind not in (*KINDS, *CONTINUAL_KINDS):
+            raise unknown("kind of plot", kind, (*KINDS, *CONTINUAL_KINDS))
+    if not {kind in KINDS for kind in request.kinds} < {True, False}:
+        raise UsageError("plots of continual runs and of other runs are figures of their own", "plot them one by one")
     if request.by not in ("method", "run"):
         raise unknown("grouping", request.by, ("method", "run"))
     if request.output is not None:

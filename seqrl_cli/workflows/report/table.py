@@ -15,9 +15,18 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, group_continual, read_continual
 from seqrl_cli.reports.references import reference_notes, reference_rows
 from seqrl_cli.reports.results import EpisodeResult, read_results
 from seqrl_cli.reports.table.build import build_table
+from seqrl_cli.reports.table.continual import (
+    build_continual_table,
+    continual_csv,
+    continual_latex,
+    continual_markdown,
+    continual_records,
+    print_continual_table,
+)
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.reports.table.task_formats import print_task_table, task_csv, task_latex, task_markdown, task_records
@@ -80,6 +89,8 @@ def run(request: TableRequest, console: Console) -> TableReport:
     if request.by in BY_TASK and request.published:
         raise UsageError(f"published results are by dataset, not by {request.by}", "leave out --published or --by")
     store = request.store
+    if groups := _continual_groups(request, console):
+        return _of_continual(groups, request, console)
     episodes = _read_episodes(request, console)
     if request.by in BY_TASK:
         return _by_task(episodes, request, console)
@@ -102,6 +113,29 @@ def _by_task(episodes: Sequence[EpisodeResult], request: TableRequest, console: 
     writers = {"markdown": task_markdown, "csv": task_csv, "latex": task_latex}
     _print_or_write(request, console, partial(print_task_table, table), lambda style: writers[style](table))
     return TableReport(task_records(table), table.notes, str(request.output) if request.output else None)
+
+
+def _of_continual(groups: Sequence[ContinualGroup], request: TableRequest, console: Console) -> TableReport:
+    table = build_continual_table(groups)
+    writers = {"markdown": continual_markdown, "csv": continual_csv, "latex": continual_latex}
+    _print_or_write(request, console, partial(print_continual_table, table), lambda style: writers[style](table))
+    return TableReport(continual_records(table), table.notes, str(request.output) if request.output else None)
+
+
+def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
+    """Continual runs of the sources that are named; none where runs were planned and no table by task is wanted."""
+    store = request.store
+    folders = [_folder(store, source, console.warn) for source in request.sources]
+    found: list[ContinualResult] = []
+    sentences: list[str] = []
+    for results, left_out in map(read_continual, folders):
+        found += results
+        sentences += left_out
+    if not found or request.published or (request.by != "task" and read_results(*folders).episodes):
+        return []
+    for sentence in sentences:
+        console.warn(sentence)
+    return group_continual(found)
 
 
 def dry_run(request: TableRequest, console: Console) -> TableReport:

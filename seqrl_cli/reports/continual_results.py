@@ -1,0 +1,107 @@
+"""Finished continual runs, grouped over seeds, for tables and figures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.continual.methods import METHODS
+from seqrl_cli.continual.metrics import ContinualScores
+from seqrl_cli.continual.run_files import ContinualRecord, Evaluation, find_runs, read_evaluation
+from seqrl_cli.continual.run_scores import mean_of_known, scores_of
+from seqrl_cli.runs.store import RunStore
+
+
+@dataclass(frozen=True)
+class ContinualResult:
+    """One finished run.
+
+    Attributes:
+        name: of its folder.
+        record: what learned what.
+        evaluations: before learning and after each stage.
+        scores: by success at any step.
+        scores_at_end: by success at the last step.
+    """
+
+    name: str
+    record: ContinualRecord
+    evaluations: tuple[Evaluation, ...]
+    scores: ContinualScores
+    scores_at_end: ContinualScores
+
+    @property
+    def task_names(self) -> list[str]:
+        """Short names of the tasks, in order."""
+        return [task.dataset.rpartition("/")[2] for task in self.record.tasks]
+
+    @property
+    def reports_success(self) -> bool:
+        """Whether all tasks report success; returns stand in otherwise."""
+        return all(score.success is not None for score in self.evaluations[0].tasks)
+
+    def inference(self, over: str) -> float | None:
+        """Accuracy of task inference after the last task: ``inferred``, or the same over first or last steps."""
+        return mean_of_known([getattr(score, over) for score in self.evaluations[-1].tasks])
+
+
+@dataclass(frozen=True)
+class ContinualGroup:
+    """Runs that differ only in their seed.
+
+    Attributes:
+        label: the method, with the settings by which it differs from others of the same method.
+        results: one per seed.
+    """
+
+    label: str
+    results: tuple[ContinualResult, ...]
+
+
+def read_continual(folder: Path) -> tuple[list[ContinualResult], list[str]]:
+    """All finished runs below a folder, and a sentence for each other one."""
+    found, left_out = [], []
+    runs, damaged = find_runs(RunStore(folder))
+    for run, record in runs:
+        stages = run.stages(record)
+        if not all(stage.evaluation.exists() for stage in stages):
+            left_out.append(f"left out: {run.path} has not learned all of its tasks yet")
+            continue
+        evaluations = tuple(read_evaluation(stage) for stage in stages)
+        scores = [scores_of(evaluations, at_end=at_end) for at_end in (False, True)]
+        found.append(ContinualResult(run.path.name, record, evaluations, *scores))
+    return found, [*left_out, *(f"left out: {error.message}" for error in damaged)]
+
+
+def group_continual(results: Sequence[ContinualResult]) -> list[ContinualGroup]:
+    """Groups in the order of :data:`~seqrl_cli.continual.methods.METHODS`; of runs with one seed, the newest counts."""
+    groups: dict[tuple[Any, ...], dict[int, ContinualResult]] = defaultdict(dict)
+    for result in results:
+        groups[_identity(result)][result.record.settings.seed] = result
+    places = {name: place for place, name in enumerate(METHODS)}
+    ordered = sorted(groups.items(), key=lambda item: places.get(item[0][0], len(places)))
+    keys = [key for key, _ in ordered]
+    return [ContinualGroup(_label(key, keys), tuple(seeds[seed] for seed in sorted(seeds))) for key, seeds in ordered]
+
+
+def _identity(result: ContinualResult) -> tuple[Any, ...]:
+    """What runs of one group have in common: the method, the suite, the base, and all settings but the seed."""
+    record = result.record
+    settings = record.settings.model_dump(exclude={"seed", "method"})
+    return (record.settings.method, ("suite", record.suite), ("base", record.base), *settings.items())
+
+
+def _label(own: tuple[Any, ...], everyone: Sequence[tuple[Any, ...]]) -> str:
+    """The method, and what sets it apart from other groups of the method, or of all where suite and base differ."""
+    suites = {other[1] for other in everyone}
+    bases = {other[2] for other in everyone}
+    alike = [other for other in everyone if other[0] == own[0]]
+    parts = [f"of {own[1][1]}"] if len(suites) > 1 else []
+    parts += [f"from {own[2][1]}"] if len(bases) > 1 else []
+    for place, (key, value) in enumerate(own[3:], start=3):
+        if len({str(other[place]) for other in alike}) > 1:
+            parts.append(f"{key}={value}")
+    return " ".join([own[0], *parts])

@@ -1,0 +1,203 @@
+"""The table of continual runs: a row per method, with what learning one task after another is judged by."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from seqrl_cli.console import printable
+from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
+from seqrl_cli.reports.statistics import Summary, named_generator, summarize
+from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
+from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width
+from seqrl_cli.reports.table.text import MISSING, fixed, interval_text, measured
+
+_LEAST_COLUMNS = 3
+Value = Callable[[ContinualResult], float | None]
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """One number of a run: its key in JSON, its title, and whether it is in the unit of success."""
+
+    key: str
+    title: str
+    value: Value
+    in_percent: bool = True
+    has_interval: bool = False
+
+
+_MEASURES = (
+    _Measure("average", "average", lambda one: one.scores.average, has_interval=True),
+    _Measure("forgetting", "forgetting", lambda one: one.scores.forgetting, has_interval=True),
+    _Measure("retention_before", "kept of", lambda one: one.scores.retention_before),
+    _Measure("retention", "kept", lambda one: one.scores.retention),
+    _Measure("inference", "inferred", lambda one: one.inference("inferred")),
+    _Measure("learned", "learned", lambda one: one.scores.learned),
+    _Measure("forgetting_at_end", "forgetting at end", lambda one: one.scores_at_end.forgetting),
+    _Measure("average_at_end", "average at end", lambda one: one.scores_at_end.average),
+    _Measure("largest_forgetting", "largest forgetting", lambda one: one.scores.largest_forgetting),
+    _Measure("backward_transfer", "backward", lambda one: one.scores.backward_transfer),
+    _Measure("forward_transfer", "forward", lambda one: one.scores.forward_transfer),
+    _Measure("area", "area", lambda one: one.scores.area),
+    _Measure("inference_first", "first step", lambda one: one.inference("inferred_first")),
+    _Measure("inference_episodes", "last step", lambda one: one.inference("inferred_episodes")),
+    _Measure("trainable", "numbers", lambda one: one.record.trainable, in_percent=False),
+)
+_ALWAYS_FRACTIONS = ("retention", "retention_before", "inference", "inference_first", "inference_episodes")
+
+
+@dataclass(frozen=True)
+class ContinualRow:
+    """One method.
+
+    Attributes:
+        method: with the settings that set it apart.
+        seeds: runs behind the row.
+        values: statistics over seeds by measure; percent where success is reported. None where nothing is known.
+        in_percent: whether tasks report success.
+    """
+
+    method: str
+    seeds: int
+    values: dict[str, Summary | None]
+    in_percent: bool
+
+
+@dataclass(frozen=True)
+class ContinualTable:
+    """Everything that the table of continual runs prints: rows in the order of the methods, and notes."""
+
+    rows: tuple[ContinualRow, ...]
+    notes: tuple[str, ...]
+
+
+def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
+    """Summarize groups of runs over their seeds."""
+    rows = tuple(_row(group) for group in groups)
+    notes = [
+        "average, forgetting, learned, transfer: of success at any step, in percent; at end: at the last step",
+        "kept: success on the pretraining's tasks, of what the backbone had; numbers: those that learn per task",
+        "inferred: steps with the right adapter in percent; intervals of 95 %: bootstrap over seeds",
+    ]
+    if not all(row.in_percent for row in rows):
+        notes.insert(0, "some tasks report no success: returns stand in for it")
+    return ContinualTable(rows, tuple(notes))
+
+
+def print_continual_table(table: ContinualTable, console: Console) -> None:
+    """Print as many columns as fit, and the notes."""
+    columns = _columns(table)
+    for kept in range(len(columns), _LEAST_COLUMNS - 1, -1):
+        header = ["method", *(title for title, _ in columns[:kept])]
+        rows = [TextRow((row.method, *(text(row) for _, text in columns[:kept]))) for row in table.rows]
+        if table_width(header, rows) <= console.width - 2:
+            break
+    console.print()
+    for line in layout_lines(header, rows, console.width - 2):
+        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
+    console.print()
+    left_out = ", ".join(title for title, _ in columns[kept:])
+    room = [f"no room here for {left_out}: a wider terminal, -f csv and --json show them"] if left_out else []
+    for note in [*room, *table.notes]:
+        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
+
+
+def continual_markdown(table: ContinualTable) -> str:
+    """One Markdown table, then the notes."""
+    columns = _columns(table)
+    lines = [
+        "| Method | " + " | ".join(title for title, _ in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+        *("| " + " | ".join([markdown(row.method), *(text(row) for _, text in columns)]) + " |" for row in table.rows),
+    ]
+    notes = "\n".join(f"- {markdown(note)}" for note in table.notes)
+    return "\n".join(lines) + f"\n\n{notes}\n"
+
+
+def continual_latex(table: ContinualTable) -> str:
+    """A table for a document that loads ``booktabs``; its caption is the notes."""
+    columns = _columns(table)
+    rows = [[row.method, *(text(row).replace(MISSING, "--") for _, text in columns)] for row in table.rows]
+    caption = " ".join(f"{note[0].upper()}{note[1:]}." for note in table.notes)
+    lines = [
+        *(r"\begin{table}[h]", r"\centering", r"\small", rf"\begin{{tabular}}{{l{'r' * len(columns)}}}", r"\toprule"),
+        " & ".join(["Method", *(latex(title) for title, _ in columns)]) + r" \\",
+        r"\midrule",
+        *(" & ".join(latex(cell) for cell in row) + r" \\" for row in rows),
+        *(r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex(caption)}}}", r"\end{table}"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def continual_records(table: ContinualTable) -> list[dict[str, Any]]:
+    """One flat object per row; ``low`` and ``high`` are ends of 95 % intervals, and unknown values None."""
+    return [_record(row) for row in table.rows]
+
+
+def continual_csv(table: ContinualTable) -> str:
+    """The rows of :func:`continual_records` below a header line; unknown values are empty."""
+    text = io.StringIO()
+    records = continual_records(table)
+    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in record.items()})
+    return text.getvalue()
+
+
+def _record(row: ContinualRow) -> dict[str, Any]:
+    found: dict[str, Any] = {"method": row.method, "seeds": row.seeds, "percent": row.in_percent}
+    for key, summary in row.values.items():
+        low, high = (summary.mean_interval if summary else None) or (None, None)
+        found |= {key: summary.mean if summary else None, f"{key}_low": low, f"{key}_high": high}
+    return found
+
+
+def _row(group: ContinualGroup) -> ContinualRow:
+    in_percent = all(result.reports_success for result in group.results)
+    values = {measure.key: _summary(group, measure, in_percent) for measure in _MEASURES}
+    return ContinualRow(group.label, len(group.results), values, in_percent)
+
+
+def _summary(group: ContinualGroup, measure: _Measure, in_percent: bool) -> Summary | None:
+    known = [value for result in group.results if (value := measure.value(result)) is not None]
+    if len(known) < len(group.results):
+        return None
+    if measure.in_percent and (in_percent or measure.key in _ALWAYS_FRACTIONS):
+        known = [100.0 * value for value in known]
+    seeds = [str(result.record.settings.seed) for result in group.results]
+    return summarize(known, seeds, named_generator("continual", group.label, measure.key))
+
+
+def _columns(table: ContinualTable) -> list[tuple[str, Callable[[ContinualRow], str]]]:
+    """Titles and texts of the columns that any row has a value for."""
+    columns: list[tuple[str, Callable[[ContinualRow], str]]] = []
+    for measure in _MEASURES:
+        columns.append((measure.title, lambda row, measure=measure: _mean(row, measure)))  # type: ignore[misc]
+        if measure.has_interval:
+            columns.append(("95 % interval", lambda row, measure=measure: _interval(row, measure)))  # type: ignore[misc]
+    columns.append(("seeds", lambda row: str(row.seeds)))
+    return [(title, text) for title, text in columns if any(text(row) != MISSING for row in table.rows)]
+
+
+def _mean(row: ContinualRow, measure: _Measure) -> str:
+    summary = row.values[measure.key]
+    if summary is None:
+        return MISSING
+    return f"{summary.mean:.0f}" if not measure.in_percent else _shown(row)(summary.mean)
+
+
+def _interval(row: ContinualRow, measure: _Measure) -> str:
+    summary = row.values[measure.key]
+    return interval_text(summary.mean_interval if summary else None, _shown(row))
+
+
+def _shown(row: ContinualRow) -> Callable[[float], str]:
+    return fixed if row.in_percent else measured

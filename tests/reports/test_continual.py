@@ -1,0 +1,124 @@
+"""Tables and figures of continual runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.continual.run_files import (
+    ContinualFolder,
+    ContinualRecord,
+    Evaluation,
+    TaskScore,
+    write_evaluation,
+    write_record,
+)
+from seqrl_cli.files.atomic import make_folder
+from seqrl_cli.runs.record import TaskRecord, now
+from tests.cli.conftest import assert_refused, invoke, succeed
+from tests.continual.models import tiny_tasks
+
+pytestmark = pytest.mark.slow
+
+
+def score(task: TaskRecord, success: float, member: int = 0) -> TaskScore:
+    return TaskScore(
+        dataset=task.dataset,
+        env_id=task.env_id,
+        episodes=2,
+        mean_return=1.0,
+        success=success,
+        success_at_end=success / 2,
+        inferred=0.75,
+        inferred_first=1.0,
+        inferred_episodes=0.5,
+        used={-1: 0.25, member: 0.75},
+    )
+
+
+def add_run(runs: Path, method: str, seed: int, matrix: list[list[float]], finished: bool = True, **settings) -> None:
+    tasks = [task.facts for task in tiny_tasks()]
+    config = ContinualConfig.model_validate({"method": method, "seed": seed, **settings})
+    record = ContinualRecord(
+        suite="two",
+        tasks=tuple(tasks),
+        base="mt/mddt-s42",
+        base_sha256="0",
+        base_tasks=(),
+        settings=config,
+        status="finished",
+        argv=[],
+        versions={},
+        trainable=100,
+        parameters=1000,
+        created=now(),
+        updated=now(),
+    )
+    folder = ContinualFolder(runs / "two" / f"{method}-s{seed}{''.join(settings.values())}")
+    make_folder(folder.path)
+    write_record(folder, record)
+    stages = folder.stages(record)
+    for stage, row in list(zip(stages, matrix, strict=True))[: None if finished else -1]:
+        make_folder(stage.path)
+        scores = tuple(score(task, value, number) for number, (task, value) in enumerate(zip(tasks, row, strict=True)))
+        write_evaluation(stage, Evaluation(tasks=scores, pretraining=(score(tasks[0], 0.5),), seconds=1.0))
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    runs = tmp_path / "runs"
+    add_run(runs, "full", 1, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    add_run(runs, "full", 2, [[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
+    add_run(runs, "hide-lora", 1, [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    add_run(runs, "hide-lora", 1, [[0.0, 0.0], [1.0, 0.0], [1.0, 0.5]], task_id="oracle")
+    return runs
+
+
+def test_rows_are_methods_and_seeds_are_joined(runs):
+    rows = json.loads(succeed(runs, "table", "two", "--by", "task", "--json").stdout)["rows"]
+    assert [row["method"] for row in rows] == ["full", "hide-lora task_id=inferred", "hide-lora task_id=oracle"]
+    full, inferred, _ = rows
+    assert (full["seeds"], full["average"], full["forgetting"]) == (2, 62.5, 75.0)
+    assert full["forgetting_low"] == 50.0 and full["forgetting_high"] == 100.0
+    assert full["forgetting_at_end"] == 37.5 and full["trainable"] == 100
+    assert (inferred["average"], inferred["average_low"], inferred["retention"]) == (100.0, None, 50.0)
+    assert (inferred["inference"], inferred["inference_first"], inferred["inference_episodes"]) == (75.0, 100.0, 50.0)
+
+
+def test_the_table_in_all_formats(runs):
+    shown = succeed(runs, "table", "two").stdout
+    assert "forgetting" in shown and "full" in shown and "note:" in shown
+    assert succeed(runs, "table", "two", "-f", "markdown").stdout.startswith("| Method | average |")
+    assert r"\begin{tabular}" in succeed(runs, "table", "two", "-f", "latex").stdout
+    rows = list(csv.DictReader(io.StringIO(succeed(runs, "table", "two", "-f", "csv").stdout)))
+    assert [row["seeds"] for row in rows] == ["2", "1", "1"]
+
+
+def test_unfinished_runs_are_left_out(runs):
+    add_run(runs, "l2m", 1, [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], finished=False)
+    told = succeed(runs, "table", "two", "--json")
+    assert "l2m-s1 has not learned all of its tasks yet" in told.stderr
+    assert len(json.loads(told.stdout)["rows"]) == 3
+
+
+def test_figures_of_each_kind(runs):
+    for kind in ("matrix", "curve", "forgetting", "keys"):
+        drawn = json.loads(succeed(runs, "plot", "two", "-k", kind, "--json").stdout)
+        assert Path(drawn["path"]) == runs / "two/plots" / f"{kind}.png" and Path(drawn["path"]).exists()
+        assert {panel["kind"] for panel in drawn["panels"]} == {kind}
+    matrix = json.loads(succeed(runs, "plot", "two", "-k", "matrix", "--json").stdout)
+    assert not matrix["fresh"]  # it is there already
+    assert matrix["panels"][0]["heat"]["values"] == [[0.0, 0.0], [1.0, 0.0], [0.25, 1.0]]
+    assert json.loads(succeed(runs, "plot", "two", "--json").stdout)["path"].endswith("continual.png")
+
+
+def test_wrong_figures_are_refused(runs):
+    mixed = invoke(runs, "plot", "two", "-k", "matrix", "-k", "loss")
+    assert_refused(mixed, 2, "are figures of their own", "one by one")
+    assert_refused(invoke(runs, "plot", "tow", "-k", "matrix"), 1, "no folder tow", "seqrl runs")
+    assert_refused(invoke(runs, "plot", "two", "-k", "matrxi"), 2, "matrxi", "did you mean 'matrix'?")
