@@ -28,9 +28,11 @@ from seqrl_cli.workflows.data.discretize import DiscretizeRequest, TokensReport
 from seqrl_cli.workflows.data.discretize import run as discretize
 from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
 from seqrl_cli.workflows.data.download import run as download
-from seqrl_cli.workflows.finetune.resolve import FinetuneRequest
-from seqrl_cli.workflows.finetune.run import FinetuneReport
+from seqrl_cli.workflows.finetune.run import FinetuneReport, FinetuneRequest
 from seqrl_cli.workflows.finetune.run import run as finetune
+from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineRequest
+from seqrl_cli.workflows.finetune_online.run import FinetuneOnlineReport
+from seqrl_cli.workflows.finetune_online.run import run as finetune_online
 from seqrl_cli.workflows.plan.run import PlanReport
 from seqrl_cli.workflows.plan.run import run as plan
 from seqrl_cli.workflows.plan.setup import PlanRequest
@@ -54,6 +56,8 @@ __all__ = [
     "Discretizer",
     "DownloadRequest",
     "Episodes",
+    "FinetuneOnlineReport",
+    "FinetuneOnlineRequest",
     "FinetuneReport",
     "FinetuneRequest",
     "PlanReport",
@@ -82,6 +86,7 @@ __all__ = [
     "discretize",
     "download",
     "finetune",
+    "finetune_online",
     "load_trained",
     "plan",
     "plot",

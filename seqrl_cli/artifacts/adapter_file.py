@@ -119,8 +119,7 @@ def read_adapter(path: Path) -> SavedAdapter:
     try:
         content = read_bytes(path, MAX_BYTES)
         tensors = load(content)
-        metadata = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
-        facts = parse_json(metadata.get(_KEY, "null"))
+        facts = parse_json(stated_metadata(content).get(_KEY, "null"))
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no adapter {path}", "name another file") from error
     except (OSError, SafetensorError, ValueError) as error:
@@ -141,6 +140,15 @@ def read_adapter(path: Path) -> SavedAdapter:
         {name: tensor for name, tensor in tensors.items() if not name.startswith(_EXTRA)},
         {name.removeprefix(_EXTRA): tensor for name, tensor in tensors.items() if name.startswith(_EXTRA)},
     )
+
+
+def stated_metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file that safetensors has read; empty if it has none.
+
+    Args:
+        content: the whole file: the size of a header, 8 bytes; the header, JSON; the tensors.
+    """
+    return parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -6,12 +6,14 @@ Workflows call a family and never branch on the architecture.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.fine_tuning import adapt, base_folder, check_base, put_learned
 from seqrl_cli.artifacts.multi_task_family import MultiTaskFamily
 from seqrl_cli.artifacts.policy_family import PolicyFamily
 from seqrl_cli.artifacts.sizes import Sizes
@@ -21,7 +23,9 @@ from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
+from seqrl_cli.models.adapters import AdapterSet
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord
 
 
 class Family(Protocol):
@@ -71,6 +75,23 @@ class Family(Protocol):
             SeqrlError: the configuration makes no model, or the dataset has no window.
         """
 
+    def data_like(self, base: Any, dataset: DatasetRef, config: Config) -> TrainingData:
+        """The training data of a model that is fine-tuned, from a dataset that exists.
+
+        Raises:
+            SeqrlError: the model cannot read its observations or predict its actions.
+        """
+
+    def prepare_from(self, base: Any, config: Config, data: Any, step_limit: int) -> TrainJob:
+        """As :meth:`prepare`, with a trained model in place of a new one.
+
+        Raises:
+            SeqrlError: the dataset has no window.
+        """
+
+    def fine_tuned(self, base: Any, run: SavedRun, step: int) -> TrainedRun:
+        """A fine-tuned run after ``step`` updates; ``base`` has its model already."""
+
     def load(
         self,
         run: SavedRun,
@@ -83,6 +104,19 @@ class Family(Protocol):
 
 FAMILIES: dict[str, Family] = {"planner": TokenFamily(), "policy": PolicyFamily(), "multi-task": MultiTaskFamily()}
 """By the name of the kind."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run's model with its adapter.
+
+    Attributes:
+        trained: the run; the adapter is in use.
+        adapters: None if it has none.
+    """
+
+    trained: TrainedRun
+    adapters: AdapterSet | None
 
 
 def family_of(arch: str) -> Family:
@@ -108,5 +142,56 @@ def load_trained(
         SeqrlError: a file is missing or damaged, the checkpoint does not exist, or the data at hand are not those that
             the run was trained on.
     """
+    return load_adapted(run, device, checkpoint, on_warning).trained
+
+
+def load_adapted(
+    run: RunFolder | SavedRun,
+    device: torch.device,
+    checkpoint: int | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> LoadedRun:
+    """As :func:`load_trained`; a fine-tuned run is its base model with what was learned.
+
+    Raises:
+        SeqrlError: likewise, or the base model is gone or another one.
+    """
     saved = SavedRun.of(run)
-    return family_of(saved.config.model.arch).load(saved, device, checkpoint, on_warning)
+    family = family_of(saved.config.model.arch)
+    if saved.record.base is None:
+        return LoadedRun(family.load(saved, device, checkpoint, on_warning), None)
+    base = load_base(saved.folder, saved.record, device)
+    step, weights, source = saved.weights(checkpoint, on_warning)
+    adapters = adapt(base.model, saved.config.finetune, saved.config.seed)
+    put_learned(base.model, weights, source)
+    base.model.eval()
+    return LoadedRun(family.fine_tuned(base, saved, step), adapters)
+
+
+def load_merged(
+    run: RunFolder | SavedRun,
+    device: torch.device,
+    checkpoint: int | None = None,
+    on_warning: Callable[[str], None] | None = None,
+) -> TrainedRun:
+    """As :func:`load_trained`; an adapter becomes part of the model's own weights.
+
+    Raises:
+        SeqrlError: likewise, or the adapter cannot be merged.
+    """
+    loaded = load_adapted(run, device, checkpoint, on_warning)
+    if loaded.adapters is not None:
+        loaded.adapters.merge(0)
+    return loaded.trained
+
+
+def load_base(run: RunFolder, record: RunRecord, device: torch.device) -> TrainedRun:
+    """The model that a run fine-tuned, as it was then.
+
+    Raises:
+        SeqrlError: its run or its checkpoint is gone, or is another one.
+    """
+    assert record.base is not None
+    trained = load_merged(base_folder(run, record), device, record.base.step)
+    check_base(trained.model, record.base, run)
+    return trained

@@ -11,8 +11,9 @@ import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.sizes import Sizes
+from seqrl_cli.artifacts.task_fit import check_task
 from seqrl_cli.artifacts.task_loading import MultiTaskData, load_tasks
-from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.train_job import OTHER_SIZES_HINT, TrainJob, held_out_generator
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import MultiDomainSection
 from seqrl_cli.config.schema import Config
@@ -88,28 +89,35 @@ class MultiTaskFamily:
     def prepare(self, config: Config, data: MultiTaskData, step_limit: int, device: torch.device) -> TrainJob:
         """See :meth:`Family.prepare`."""
         _check_weights(config, data)
-        generator = held_out_generator(config)
-        trained, held_out = [], []
-        for task in data.tasks:
-            used = _best_episodes(task, config.tasks.top_share)
-            parts = split_episodes(len(used), config.train.validation_share, generator)
-            trained.append(task.select(used[parts[0]]))
-            if len(parts[1]):
-                held_out.append(task.select(used[parts[1]]))
+        trained, held_out = _split(config, data)
         records = tuple(task.facts for task in data.tasks)
         longest = max(int(task.lengths.max()) for task in data.tasks)
         steps = min(_MOST_TIME_EMBEDDINGS, max(step_limit, longest))
         model = make_model(config, records, steps, torch.Generator().manual_seed(config.seed))
         fit_encoders(model, trained)
-        return TrainJob(
-            model.to(device),
-            TaskMixture(trained),
-            TaskMixture(held_out) if held_out else None,
-            train_settings(config),
-            TaskTrainer,
-            data,
-            tasks=records,
-        )
+        return _job(model.to(device), config, data, trained, held_out)
+
+    def data_like(self, base: TrainedMultiTask, dataset: DatasetRef, config: Config) -> MultiTaskData:
+        """See :meth:`Family.data_like`."""
+        data = load_tasks(dataset, config.tasks)
+        shapes = {task.input: task.shape for task in base.record.tasks}
+        for facts in (task.facts for task in data.tasks):
+            check_task(base.model, facts, base.record.name)
+            if facts.shape != (known := shapes.get(facts.input, facts.shape)):
+                message = (
+                    f"{facts.dataset} has observations of shape {facts.shape}, but {base.record.name} reads {known}"
+                )
+                raise SeqrlError(message, OTHER_SIZES_HINT)
+        return data
+
+    def prepare_from(self, base: TrainedMultiTask, config: Config, data: MultiTaskData, step_limit: int) -> TrainJob:
+        """See :meth:`Family.prepare_from`."""
+        _check_weights(config, data)
+        return _job(base.model, config, data, *_split(config, data))
+
+    def fine_tuned(self, base: TrainedMultiTask, run: SavedRun, step: int) -> TrainedMultiTask:
+        """See :meth:`Family.fine_tuned`."""
+        return TrainedMultiTask(base.model, step, run.config, run.record)
 
     def load(
         self,
@@ -128,6 +136,38 @@ class MultiTaskFamily:
         model = make_model(run.config, run.record.tasks, len(weights["embed_time.weight"]))
         load_weights(model, weights, source)
         return TrainedMultiTask(model.to(device).eval(), step, run.config, run.record)
+
+
+def _split(config: Config, data: MultiTaskData) -> tuple[list[TaskData], list[TaskData]]:
+    """Each task with the episodes to train on, and with held-out ones where there are any."""
+    generator = held_out_generator(config)
+    trained, held_out = [], []
+    for task in data.tasks:
+        used = _best_episodes(task, config.tasks.top_share)
+        parts = split_episodes(len(used), config.train.validation_share, generator)
+        trained.append(task.select(used[parts[0]]))
+        if len(parts[1]):
+            held_out.append(task.select(used[parts[1]]))
+    return trained, held_out
+
+
+def _job(
+    model: MultiDomainTransformer,
+    config: Config,
+    data: MultiTaskData,
+    trained: list[TaskData],
+    held_out: list[TaskData],
+) -> TrainJob:
+    """The training of a model on some episodes of each task."""
+    return TrainJob(
+        model,
+        TaskMixture(trained),
+        TaskMixture(held_out) if held_out else None,
+        train_settings(config),
+        TaskTrainer,
+        data,
+        tasks=tuple(task.facts for task in data.tasks),
+    )
 
 
 def make_model(

@@ -12,13 +12,14 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy, make_policy, pin_return_scale, pin_target
 from seqrl_cli.artifacts.policy_data import PolicyData, ensure_policy_data, policy_data
 from seqrl_cli.artifacts.sizes import Sizes
-from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.train_job import OTHER_SIZES_HINT, TrainJob, held_out_generator
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.policy_windows import PolicyWindows, best_fraction
+from seqrl_cli.data.policy_windows import PolicyWindows, Trajectory, best_fraction
 from seqrl_cli.data.windows import split_episodes
+from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
 
@@ -65,18 +66,27 @@ class PolicyFamily:
 
     def prepare(self, config: Config, data: PolicyData, step_limit: int, device: torch.device) -> TrainJob:
         """See :meth:`Family.prepare`."""
-        used = best_fraction(data.trajectories, config.policy.top_share)
-        parts = split_episodes(len(used), config.train.validation_share, held_out_generator(config))
-        trained, held_out = ([used[index] for index in part] for part in parts)
         policy = make_policy(config, data, step_limit)
+        trained, held_out = _split(config, data)
         if not policy.normalizer.reads_images:
             policy.normalizer.fit_observations(np.concatenate([one.observations for one in trained]))
         if data.action_bounds is not None:
             policy.normalizer.fit_actions(*data.action_bounds)
-        train = PolicyWindows(trained, policy.context)
-        validation = PolicyWindows(held_out, policy.context) if held_out else None
-        settings = policy_train_settings(config)
-        return TrainJob(policy.to(device), train, validation, settings, PolicyTrainer, data, data.return_range)
+        return _job(policy.to(device), config, data, trained, held_out)
+
+    def data_like(self, base: TrainedPolicy, dataset: DatasetRef, config: Config) -> PolicyData:
+        """See :meth:`Family.data_like`."""
+        data = policy_data(dataset, dataset.load_readable(images=True))
+        data.episodes.spaces.require_alike(dataset.id, base.spaces, base.record.name, OTHER_SIZES_HINT)
+        return data
+
+    def prepare_from(self, base: TrainedPolicy, config: Config, data: PolicyData, step_limit: int) -> TrainJob:
+        """See :meth:`Family.prepare_from`."""
+        return _job(base.model, config, data, *_split(config, data))
+
+    def fine_tuned(self, base: TrainedPolicy, run: SavedRun, step: int) -> TrainedPolicy:
+        """See :meth:`Family.fine_tuned`."""
+        return TrainedPolicy(base.model, step, run.config, run.record)
 
     def load(
         self,
@@ -87,6 +97,23 @@ class PolicyFamily:
     ) -> TrainedPolicy:
         """See :meth:`Family.load`."""
         return load_policy(run, device, checkpoint, on_warning)
+
+
+def _split(config: Config, data: PolicyData) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Episodes to train on, and held-out ones."""
+    used = best_fraction(data.trajectories, config.policy.top_share)
+    parts = split_episodes(len(used), config.train.validation_share, held_out_generator(config))
+    trained, held_out = ([used[index] for index in part] for part in parts)
+    return trained, held_out
+
+
+def _job(
+    policy: Policy, config: Config, data: PolicyData, trained: list[Trajectory], held_out: list[Trajectory]
+) -> TrainJob:
+    """The training of a policy on some episodes."""
+    train = PolicyWindows(trained, policy.context)
+    validation = PolicyWindows(held_out, policy.context) if held_out else None
+    return TrainJob(policy, train, validation, policy_train_settings(config), PolicyTrainer, data, data.return_range)
 
 
 def policy_settings(config: Config) -> PolicySettings:

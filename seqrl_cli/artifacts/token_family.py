@@ -9,9 +9,9 @@ import torch
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.sizes import Sizes
-from seqrl_cli.artifacts.token_model import TrainedModel, load_model, make_model
-from seqrl_cli.artifacts.tokens import current_tokens, ensure_tokens
-from seqrl_cli.artifacts.train_job import TrainJob, held_out_generator
+from seqrl_cli.artifacts.token_model import TrainedModel, load_model, make_model, own_tokens
+from seqrl_cli.artifacts.tokens import current_tokens, ensure_tokens, tokens_like
+from seqrl_cli.artifacts.train_job import OTHER_SIZES_HINT, TrainJob, held_out_generator
 from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import TokenModelSection
 from seqrl_cli.config.schema import Config
@@ -20,6 +20,7 @@ from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, split_episodes
+from seqrl_cli.models.build import TokenModel
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
 from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
 
@@ -77,16 +78,21 @@ class TokenFamily:
 
     def prepare(self, config: Config, data: TokenizedDataset, step_limit: int, device: torch.device) -> TrainJob:
         """See :meth:`Family.prepare`."""
-        section = config.model
-        assert isinstance(section, TokenModelSection)
-        parts = split_episodes(len(data.returns), config.train.validation_share, held_out_generator(config))
-        train, validation = (
-            Windows(data.tokens, data.offsets, section.sequence_length, data.bins, step_limit, episodes=episodes)
-            for episodes in parts
-        )
-        model = make_model(config, data).to(device)
-        settings = train_settings(config, len(train), train.block_size)
-        return TrainJob(model, train, validation, settings, TokenTrainer, data)
+        return _job(make_model(config, data).to(device), config, data, step_limit)
+
+    def data_like(self, base: TrainedModel, dataset: DatasetRef, config: Config) -> TokenizedDataset:
+        """See :meth:`Family.data_like`; the tokens are those of the model's own bins."""
+        spaces = dataset.load_readable(images=False).spaces
+        spaces.require_alike(dataset.id, base.spaces, base.record.name, OTHER_SIZES_HINT)
+        return tokens_like(base.tokens, dataset)
+
+    def prepare_from(self, base: TrainedModel, config: Config, data: TokenizedDataset, step_limit: int) -> TrainJob:
+        """See :meth:`Family.prepare_from`."""
+        return _job(base.model, config, data, step_limit)
+
+    def fine_tuned(self, base: TrainedModel, run: SavedRun, step: int) -> TrainedModel:
+        """See :meth:`Family.fine_tuned`."""
+        return TrainedModel(base.model, step, own_tokens(run), run.config, run.record)
 
     def load(
         self,
@@ -97,6 +103,19 @@ class TokenFamily:
     ) -> TrainedModel:
         """See :meth:`Family.load`."""
         return load_model(run, device, checkpoint, on_warning)
+
+
+def _job(model: TokenModel, config: Config, data: TokenizedDataset, step_limit: int) -> TrainJob:
+    """The training of a model on all windows but those of held-out episodes."""
+    section = config.model
+    assert isinstance(section, TokenModelSection)
+    parts = split_episodes(len(data.returns), config.train.validation_share, held_out_generator(config))
+    train, validation = (
+        Windows(data.tokens, data.offsets, section.sequence_length, data.bins, step_limit, episodes=episodes)
+        for episodes in parts
+    )
+    settings = train_settings(config, len(train), train.block_size)
+    return TrainJob(model, train, validation, settings, TokenTrainer, data)
 
 
 def train_settings(config: Config, windows: int, block_size: int) -> TrainSettings:

@@ -84,11 +84,21 @@ def load_model(
             that the run was trained on.
     """
     run = SavedRun.of(run)
-    tokens = load_tokens(run.folder.tokens)
-    if tokens.fingerprint != run.record.tokens_fingerprint:
-        message = f"{run.folder.path} was trained on other tokens than {run.folder.tokens} now contains"
-        raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
+    tokens = own_tokens(run)
     model = make_model(run.config, tokens)
     step, weights, source = run.weights(checkpoint, on_warning)
     load_weights(model, weights, source)
     return TrainedModel(model.to(device).eval(), step, tokens, run.config, run.record)
+
+
+def own_tokens(run: SavedRun) -> TokenizedDataset:
+    """The tokens that a run was trained on.
+
+    Raises:
+        SeqrlError: they are missing or damaged, or others.
+    """
+    tokens = load_tokens(run.folder.tokens)
+    if tokens.fingerprint != run.record.tokens_fingerprint:
+        message = f"{run.folder.path} was trained on other tokens than {run.folder.tokens} now contains"
+        raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")
+    return tokens

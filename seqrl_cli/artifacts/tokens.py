@@ -55,6 +55,28 @@ def ensure_tokens(dataset: DatasetRef, data: DataConfig, console: Console, *, fo
     return tokens
 
 
+def tokens_like(known: TokenizedDataset, dataset: DatasetRef) -> TokenizedDataset:
+    """An existing dataset as tokens of a model's own bins.
+
+    Args:
+        known: the tokens that the model was trained on.
+        dataset: of observations and actions of the same sizes.
+    """
+    return tokenize(
+        dataset.load_readable(images=False),
+        dataset_id=dataset.id,
+        env_id=dataset.env_id,
+        bins=known.bins,
+        strategy=known.discretizer.strategy,
+        discount=known.discount,
+        termination_penalty=known.termination_penalty,
+        observation_slice=dataset.observation_slice,
+        episodes_sha256=dataset.facts.episodes_sha256 if dataset.facts else None,
+        terminal_rewards=known.terminal_rewards,
+        discretizer=known.discretizer,
+    )
+
+
 def _announce(dataset: DatasetRef, rule: TerminalRule, console: Console) -> None:
     """Say once what becomes of the rewards at terminals; nothing if there are none."""
     if not rule.terminals:

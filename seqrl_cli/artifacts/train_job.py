@@ -16,6 +16,8 @@ from seqrl_cli.training.optimizer import trainable_parameters
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.training.trainer import LoopSettings, TrainerFactory
 
+OTHER_SIZES_HINT = "fine-tune on data of the same kind of environment, or train a new model"
+
 
 class TrainingData(Protocol):
     """What a model is trained on."""

@@ -104,7 +104,8 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
     while not (terminated or truncated):
         still_alive()
         action = policy.act(observation, rng)
-        following, reward, terminated, truncated, info = env.step(action)
+        # A choice as a number and no array: environments look it up in dictionaries.
+        following, reward, terminated, truncated, info = env.step(np.asarray(action)[()])
         rows.append((observation, action, float(reward)))
         if "success" in info:
             successes.append(bool(info["success"]))

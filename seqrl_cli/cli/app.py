@@ -14,6 +14,7 @@ from seqrl_cli.cli import (
     discretize,
     download,
     export,
+    finetune,
     finetune_online,
     import_,
     info,
@@ -44,6 +45,7 @@ app.command(rich_help_panel=CHAIN)(download.download)
 app.command(rich_help_panel=CHAIN)(discretize.discretize)
 app.command(rich_help_panel=CHAIN)(train.train)
 app.command(rich_help_panel=CHAIN)(plan.plan)
+app.command(rich_help_panel=CHAIN)(finetune.finetune)
 app.command(rich_help_panel=CHAIN)(finetune_online.finetune_online)
 app.command(rich_help_panel=CHAIN)(continual.continual)
 app.command(rich_help_panel=CHAIN)(render.render)

@@ -14,7 +14,7 @@ Subjects = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN | DATASET",
-        help="A run for trajectory-transformer (default: the latest), a dataset for d4rl and minari.",
+        help="A run for trajectory-transformer and peft (default: the latest), a dataset for d4rl and minari.",
         autocompletion=complete.runs_and_datasets,
         show_default=False,
     ),
@@ -24,8 +24,8 @@ Style = Annotated[
     typer.Option(
         "--format",
         "-f",
-        help="trajectory-transformer for a model, d4rl or minari for a dataset.",
-        autocompletion=complete.one_of("trajectory-transformer", "d4rl", "minari"),
+        help="trajectory-transformer for a model, peft for an adapter of LoRA, d4rl or minari for a dataset.",
+        autocompletion=complete.one_of("trajectory-transformer", "peft", "d4rl", "minari"),
     ),
 ]
 Output = Annotated[
@@ -49,7 +49,8 @@ def export(
 ) -> None:
     """Write a run's model or a dataset in another project's format, for that project's code.
 
-    The format decides: trajectory-transformer exports a model, d4rl and minari export a dataset.
+    The format decides: trajectory-transformer exports a model, peft the LoRA of a fine-tuned run, d4rl and minari
+    export a dataset.
     """
     with command_session(quiet, as_json) as console:
         from seqrl_cli.errors import unknown

@@ -63,8 +63,8 @@ def finetune_online(
     resumes with more --iterations.
     """
     with command_session(quiet, as_json) as console:
-        from seqrl_cli.workflows.finetune import run as workflow
-        from seqrl_cli.workflows.finetune.resolve import FinetuneRequest
+        from seqrl_cli.workflows.finetune_online import run as workflow
+        from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineRequest
 
         run, overrides = options.split_arguments(arguments, "run")
         given = options.configuration(
@@ -77,7 +77,7 @@ def finetune_online(
             plan__target_return=target_return,
         )
         store = options.store(runs_dir)
-        request = FinetuneRequest(
+        request = FinetuneOnlineRequest(
             store, run, given, name, device, threads, force, argv=sys.argv, env_timeout=env_timeout
         )
         if dry_run:

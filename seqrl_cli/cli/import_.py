@@ -26,11 +26,20 @@ Epoch = Annotated[
 ]
 
 
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base", help="peft: run that the adapter is for (default: as the folder says).", autocompletion=complete.runs
+    ),
+]
+
+
 def import_checkpoint(
     path: Folder,
     dataset: Dataset = None,
     name: Name = None,
     epoch: Epoch = None,
+    base: Base = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -39,12 +48,22 @@ def import_checkpoint(
 ) -> None:
     """Turn another project's checkpoint into a run that you can plan with, render and compare.
 
-    Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer. No code in the files
-    is executed; files that need it are refused.
+    Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer, and folders of peft
+    with LoRA for one of your runs. No code in the files is executed; files that need it are refused.
     """
     with command_session(quiet, as_json) as console:
+        from seqrl_cli.workflows.exchange import import_adapter
         from seqrl_cli.workflows.exchange import import_checkpoint as workflow
 
+        if import_adapter.is_adapter(path):
+            adapter = import_adapter.AdapterImportRequest(
+                options.store(runs_dir), path, base, name, force, argv=sys.argv
+            )
+            if dry_run:
+                import_adapter.dry_run(adapter, console)
+            else:
+                print_report(console, import_adapter.run(adapter, console))
+            return
         request = workflow.ImportRequest(options.store(runs_dir), path, name, dataset, epoch, force, argv=sys.argv)
         if dry_run:
             workflow.dry_run(request, console)

@@ -149,6 +149,19 @@ def run_and_suite(subjects: list[str]) -> tuple[str | None, str]:
     return (subjects[0] if len(subjects) == 2 else None), subjects[-1]
 
 
+def run_and_dataset(subjects: list[str]) -> tuple[str | None, str]:
+    """A run, if it is named, and the dataset to fine-tune it on.
+
+    Raises:
+        UsageError: no dataset is named, or more than these two.
+    """
+    if not subjects:
+        raise UsageError("no dataset given", "for example: seqrl finetune dt-s42 sim/hopper-expert --adapter lora")
+    if len(subjects) > 2:
+        raise UsageError(f"one run and one dataset, not {' and '.join(subjects)}", "datasets are joined by +")
+    return (subjects[0] if len(subjects) == 2 else None), subjects[-1]
+
+
 def settings_below(section: str, model: type[BaseModel], overrides: list[str], **options: Any) -> dict[str, Any]:
     """Dotted keys below one section from ``key=value`` arguments and options; options take precedence.
 
@@ -164,17 +177,19 @@ def settings_below(section: str, model: type[BaseModel], overrides: list[str], *
     return {**parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields]), **given}
 
 
-def configuration(overrides: list[str], **options: Any) -> dict[str, Any]:
+def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: Any) -> dict[str, Any]:
     """Dotted overrides from ``key=value`` arguments and options; options take precedence.
 
     Args:
         overrides: ``key=value`` arguments.
+        fine_tunes: whether the keys below ``finetune`` mean something.
         **options: dotted keys with ``__`` for the dot, for example ``plan__horizon=5``; None = not given.
     """
     from seqrl_cli.config.overrides import dotted_keys, parse_overrides
     from seqrl_cli.config.schema import Config
 
     keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
+    keys = [key for key in keys if fine_tunes or not key.startswith("finetune.")]
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
     return {**parse_overrides(overrides, keys), **given}
 

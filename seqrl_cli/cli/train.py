@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,7 +93,12 @@ def train(
         from seqrl_cli.workflows.train import run as train_run
 
         dataset, overrides = options.split_arguments(arguments, "dataset")
-        daily = {"model__arch": arch, "model__mode": mode, "train__updates": updates, "train__batch_size": batch_size}
+        daily: dict[str, Any] = {
+            "model__arch": arch,
+            "model__mode": mode,
+            "train__updates": updates,
+            "train__batch_size": batch_size,
+        }
         evaluated = {"train__eval_every": eval_every, "train__eval_episodes": eval_episodes}
         daily |= {**evaluated, "train__eval_tasks": eval_tasks, "tasks__max_memory": options.memory(max_memory)}
         given = options.configuration(overrides, seed=seed, **daily)

@@ -174,5 +174,11 @@ def load_config(path: Path) -> Config:
 
 
 def dump_config(config: Config) -> str:
-    """The configuration as YAML, in the schema's order, without the keys that its architecture does not have."""
-    return dump_yaml(without_foreign_keys(config.model_dump(), config.model.arch))
+    """The configuration as YAML, in the schema's order, without the keys that its architecture does not have.
+
+    A run that was trained from scratch has no section ``finetune``.
+    """
+    values = without_foreign_keys(config.model_dump(mode="json"), config.model.arch)
+    if config.finetune.parent is None:
+        del values["finetune"]
+    return dump_yaml(values)

@@ -92,6 +92,16 @@ NUMBERS: dict[str, Any] = {
     "tasks.patience": 3,
     "tasks.plateau_every": 200,
     "tasks.augmentation": "none",
+    "finetune.parent_recipe": None,
+    "finetune.adapter": "none",
+    "finetune.groups": (),
+    "finetune.rank": 8,
+    "finetune.alpha": 16.0,
+    "finetune.dropout": 0.0,
+    "finetune.targets": (),
+    "finetune.reduction": 16,
+    "finetune.length": 25,
+    "finetune.reparametrize": False,
     "online.iterations": 1500,
     "online.envs": 1,
     "online.updates": 300,
@@ -105,7 +115,7 @@ NUMBERS: dict[str, Any] = {
 }
 """The keys that define a method, each with the default that it had when it was listed."""
 
-SEEDS = ("seed", "online.seed")
+SEEDS = ("seed", "online.seed", "finetune.parent")
 """Keys that change numbers but not the method: runs that differ only in them are seeds of one experiment."""
 
 BOOKKEEPING = (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, model_validator
 
 from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.finetune import FinetuneConfig
 from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.model_sections import GPTSection, ModelSection, model_sections
 from seqrl_cli.config.owners import describe_foreign_key, own_model_keys, owned_keys
@@ -44,6 +45,7 @@ class Config(Section):
     tasks: TasksConfig = TasksConfig()
     plan: PlanConfig = PlanConfig()
     online: OnlineConfig = OnlineConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
 
     @model_validator(mode="before")
     @classmethod

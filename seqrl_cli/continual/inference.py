@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqrl_cli.continual.statistics import TaskStatistics
+from seqrl_cli.continual.statistics import Densities, TaskStatistics
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,17 @@ class TaskInference:
     def __init__(self, known: Sequence[Known], head: nn.Linear | None = None) -> None:
         self.known = known
         self.head = head
+        self._densities = Densities([one.statistics for one in known])
 
     def evidence(self, name: str, features: Tensor) -> Tensor:
         """Log probabilities (known,) of one state's features (features,), up to a constant; -inf for other inputs."""
-        row = features.detach().cpu().unsqueeze(0)
-        possible = [known.input == name for known in self.known]
+        row = features.detach().cpu()
+        impossible = torch.tensor([known.input != name for known in self.known])
         if self.head is not None:
-            scores = self.head(row.float())[0].double().log_softmax(dim=0).detach()
-            return scores.masked_fill(~torch.tensor(possible), -torch.inf)
-        densities = [
-            known.statistics.log_density(row)[0] if fits else torch.tensor(-torch.inf, dtype=torch.float64)
-            for known, fits in zip(self.known, possible, strict=True)
-        ]
-        return torch.stack(densities)
+            scores = self.head(row.float()).double().log_softmax(dim=0).detach()
+        else:
+            scores = self._densities.at(row)
+        return scores.masked_fill(impossible, -torch.inf)
 
     def member(self, index: int) -> int:
         """The adapter of a known task."""

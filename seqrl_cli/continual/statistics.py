@@ -7,7 +7,7 @@ HiDe keeps such statistics of the frozen backbone's features, and infers tasks f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,3 +64,24 @@ class TaskStatistics:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> TaskStatistics:
         """The statistics that :meth:`tensors` described."""
         return cls(tensors["mean"], tensors["root"])
+
+
+class Densities:
+    """Log densities of one vector of features under several Gaussians, faster than one after the other.
+
+    Args:
+        gaussians: at least one, all of features of one size.
+    """
+
+    def __init__(self, gaussians: Sequence[TaskStatistics]) -> None:
+        identity = torch.eye(len(gaussians[0].mean), dtype=torch.float64)
+        self._means = torch.stack([one.mean for one in gaussians])
+        inverses = [torch.linalg.solve_triangular(one.root, identity, upper=False) for one in gaussians]
+        self._inverses = torch.stack(inverses)
+        volumes = torch.stack([one.root.diagonal().log().sum() for one in gaussians])
+        self._constants = -volumes - 0.5 * len(identity) * math.log(2 * math.pi)
+
+    def at(self, features: Tensor) -> Tensor:
+        """Log densities (gaussians,) of features (features,), in nats; see :meth:`TaskStatistics.log_density`."""
+        centred = (features.double() - self._means).unsqueeze(2)
+        return self._constants - 0.5 * torch.bmm(self._inverses, centred).square().sum(dim=(1, 2))

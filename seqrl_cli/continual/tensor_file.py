@@ -9,10 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from seqrl_cli.artifacts.adapter_file import tensors_hash
+from seqrl_cli.artifacts.adapter_file import stated_metadata, tensors_hash
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_bytes_atomic
-from seqrl_cli.files.json_text import parse_json
 from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.training.checkpoints import MAX_TENSOR_BYTES
 
@@ -32,9 +31,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     hint = "remove the stage's folder and those after it, and run the same command again"
     try:
         content = read_bytes(path, MAX_TENSOR_BYTES)
-        tensors = load(content)
-        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        stated = header.get("__metadata__", {}).get("sha256")
+        tensors, stated = load(content), stated_metadata(content).get("sha256")
     except (OSError, SafetensorError, ValueError) as error:
         raise SeqrlError(f"{path} is missing or damaged", hint) from error
     if stated != tensors_hash(tensors):

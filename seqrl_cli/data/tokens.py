@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -93,6 +94,7 @@ def tokenize(
     observation_slice: int | None = None,
     episodes_sha256: str | None = None,
     terminal_rewards: str | None = None,
+    discretizer: Discretizer | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TokenizedDataset:
     """Fit bins to a dataset and encode it, one dimension at a time.
@@ -108,6 +110,7 @@ def tokenize(
         observation_slice: stored with the tokens.
         episodes_sha256: stored with the tokens.
         terminal_rewards: stored with the tokens.
+        discretizer: bins of other data, with which these are encoded; None fits bins to them.
         progress: called with (dimensions done, all dimensions) after each dimension.
 
     Raises:
@@ -117,13 +120,16 @@ def tokenize(
     if choices is not None and choices > bins:
         message = f"{dataset_id} has {choices} discrete actions, each of which needs a bin, but data.bins = {bins}"
         raise SeqrlError(message, f"use data.bins={choices} or more")
-    columns = transition_columns(episodes, discount, termination_penalty)
-    discrete = {} if choices is None else {episodes.observation_dim: choices}
-    discretizer = Discretizer.fit_columns(columns, bins, strategy, discrete)
-    tokens = _encode(episodes, discretizer, discount, termination_penalty, progress)
     digest = fingerprint(
         episodes, bins=bins, strategy=strategy, discount=discount, termination_penalty=termination_penalty
     )
+    if discretizer is None:
+        columns = transition_columns(episodes, discount, termination_penalty)
+        discrete = {} if choices is None else {episodes.observation_dim: choices}
+        discretizer = Discretizer.fit_columns(columns, bins, strategy, discrete)
+    else:
+        digest = hashlib.sha256(digest.encode() + discretizer.edges.tobytes()).hexdigest()
+    tokens = _encode(episodes, discretizer, discount, termination_penalty, progress)
     return TokenizedDataset(
         tokens=tokens,
         offsets=episodes.offsets,

@@ -43,7 +43,7 @@ class PlanFacts:
         run: name of the trained model.
         arch: its architecture.
         checkpoint_step: updates of the checkpoint that was used; None when unknown.
-        parent: the run that this one was fine-tuned from; None when it was trained from scratch.
+        parent, learned: the run that was fine-tuned, by name if online, else by folder; and what learned if not online.
         recipe: hash of the model's training configuration without its seed; None when unknown.
         settings: the plan's settings by key, without those that do not affect episodes.
         engine: the implementation that ran the model; None when unknown.
@@ -56,6 +56,7 @@ class PlanFacts:
     arch: str
     checkpoint_step: int | None = None
     parent: str | None = None
+    learned: str | None = None
     recipe: str | None = None
     settings: Mapping[str, Any]
     engine: str | None = None
@@ -195,14 +196,13 @@ def read_episode(path: Path) -> EpisodeFile:
         raise DamagedEpisodeError(f"there is no file {path}", _MISSING)
     try:
         values = read_object(path)
-        version = count_field(values, "schema_version")
         refuse_newer_schema(path, values, SCHEMA_VERSION)
-        return _episode(path, version, values)
+        return _episode(path, values)
     except JsonFieldError as error:
         raise DamagedEpisodeError(f"{path} is not a complete episode: {error}", _REPLAN) from error
 
 
-def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile:
+def _episode(path: Path, values: Mapping[str, Any]) -> EpisodeFile:
     return EpisodeFile(
         path=path,
         plan=_plan_facts(values),
@@ -216,7 +216,7 @@ def _episode(path: Path, version: int, values: Mapping[str, Any]) -> EpisodeFile
         environment_seed=_if_known(values, "environment_seed", count_field),
         seconds_per_step=_if_known(values, "seconds_per_step", number_field),
         versions=values.get("versions") or {},
-        schema_version=version,
+        schema_version=count_field(values, "schema_version"),
     )
 
 
@@ -229,6 +229,7 @@ def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:
         **{key: text_field(values, key) for key in ("dataset", "env_id", "run", "arch")},
         checkpoint_step=_if_known(values, "checkpoint_step", count_field),
         parent=_if_known(values, "parent", text_field),
+        learned=_if_known(values, "learned", text_field),
         recipe=_if_known(values, "recipe", text_field),
         settings=values["settings"],
         engine=_if_known(values, "engine", text_field),

@@ -40,7 +40,9 @@ class EpisodeResult:
         recipe: hash of the model's training configuration without its seed; models of one recipe are seeds of one
             method. None in the originals' files.
         stated_recipe: the recipe as the file states it, which older versions hashed in another way.
-        parent: the run that this one was fine-tuned from; None when it was trained from scratch.
+        parent: the run that this one was fine-tuned from, by name if that was online, else by its folder below the run
+            directory; None when it was trained from scratch.
+        learned: what learned when it was fine-tuned offline, such as ``lora``; None for other runs.
         model_seed: the model's training seed; None if its run is missing.
         iterations: of online fine-tuning behind the model; None when unknown or without fine-tuning.
         online_steps: environment steps explored in these iterations.
@@ -64,6 +66,7 @@ class EpisodeResult:
     recipe: str | None = None
     stated_recipe: str | None = None
     parent: str | None = None
+    learned: str | None = None
     model_seed: int | None = None
     iterations: int | None = None
     online_steps: int | None = None
@@ -84,8 +87,8 @@ class EpisodeResult:
 
     @property
     def method(self) -> str:
-        """Architecture and settings, for example ``"gpt H15-B128-ctx5"``; ``"odt online …"`` when fine-tuned."""
-        stage = " online" if self.parent else ""
+        """Architecture and settings, such as ``"gpt H15-B128-ctx5"``, or ``"odt online …"`` and ``"dt lora …"``."""
+        stage = f" {self.learned or 'online'}" if self.parent else ""
         return f"{self.arch}{stage} {self.settings_label}".strip()
 
     @property
@@ -188,6 +191,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
         recipe=provenance.episode_recipe(plan.recipe, plan.checkpoint_step),
         stated_recipe=plan.recipe,
         parent=plan.parent,
+        learned=plan.learned,
         model_seed=provenance.seed,
         iterations=iterations,
         online_steps=online_steps,

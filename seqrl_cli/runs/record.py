@@ -60,6 +60,22 @@ class TaskRecord(BaseModel):
     mean_return: float | None = None
 
 
+class BaseRecord(BaseModel):
+    """The model that a run fine-tuned.
+
+    Attributes:
+        run: its folder below the run directory, such as ``sim/hopper-medium/dt-s42``.
+        step: updates of its checkpoint.
+        sha256: hash of its weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str
+    step: int
+    sha256: str
+
+
 class RunRecord(BaseModel):
     """The content of run.json.
 
@@ -69,7 +85,8 @@ class RunRecord(BaseModel):
         return_range: worst and best return of a policy's episodes.
         suite: name of the suite or suites that the datasets came from; None if they were named one by one.
         tasks: facts about the tasks of a model for many tasks; empty for other models.
-        parent: the run that this one was made from.
+        parent: the run that this one was fine-tuned from online.
+        base: the model that this run fine-tuned offline; None for other runs.
         online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
 
@@ -95,6 +112,7 @@ class RunRecord(BaseModel):
     tasks: tuple[TaskRecord, ...] = ()
     parent: str | None = None
     online_seed: int | None = None
+    base: BaseRecord | None = None
     created: str
     updated: str
 
@@ -157,6 +175,8 @@ def _check_names(path: Path, record: RunRecord) -> None:
     wrong = [name for name in (*record.datasets, record.dataset) if not stays_below(name)]
     if record.parent is not None and ("/" in record.parent or not stays_below(record.parent)):
         wrong.append(record.parent)
+    if record.base is not None and not stays_below(record.base.run):
+        wrong.append(record.base.run)
     if wrong:
         message = f"{path} names {wrong[0]!r}, which is no folder's name in a run directory"
         raise SeqrlError(message, "copy the run again, or remove its folder")

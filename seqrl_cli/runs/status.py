@@ -14,7 +14,7 @@ def status_of(run: RunFolder, record: RunRecord) -> str:
 
 def unfinished(run: RunFolder, record: RunRecord) -> str | None:
     """Why a run is incomplete, as text such as ``is still training``; None for a finished run."""
-    work = "fine-tuning" if record.parent else "training"
+    work = "fine-tuning" if record.parent or record.base else "training"
     return {
         "running": f"is still {work}",
         "interrupted": f"was interrupted while {work}",

@@ -45,7 +45,7 @@ class TaskObjective:
 
     @property
     def steps_ahead(self) -> int:
-        """How many steps a window must have besides those that the model sees."""
+        """Steps that windows need besides those that the model sees."""
         return 1 if "states" in self.weights else 0
 
 

@@ -32,6 +32,8 @@ from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
 from seqrl_cli.workflows.train.run import TrainRequest
 from seqrl_cli.workflows.train.run import run as train_model
 
+pytestmark = pytest.mark.slow
+
 NAME, ENVIRONMENT, LIMIT = "collected/reacher", "Reacher-v5", 50
 TINY = {
     "model.n_layer": 1,

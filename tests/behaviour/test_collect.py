@@ -9,6 +9,9 @@ from seqrl_cli.behaviour.collect import Part, collect, play_episode
 from seqrl_cli.behaviour.policies import LinearPolicy, linear_factory, uniform_factory
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError
+from tests.envs.counted import UNSUITABLE
+
+pytestmark = pytest.mark.slow
 
 
 def digest(episodes):
@@ -89,7 +92,7 @@ def test_every_episode_gets_a_fresh_policy():
     )
 
 
-@pytest.mark.parametrize(("env_id", "rows"), [("Hopper-v4", 0), ("FrozenLake-v1", 10), ("Hoper-v4", 10)])
+@pytest.mark.parametrize(("env_id", "rows"), [("Hopper-v4", 0), (UNSUITABLE, 10), ("Hoper-v4", 10)])
 def test_what_cannot_be_collected_is_refused(env_id, rows):
     with pytest.raises(SeqrlError):
         collect(env_id, [Part(STANDING, 1.0)], rows, 0, workers=1)

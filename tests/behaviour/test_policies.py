@@ -6,6 +6,7 @@ import pytest
 
 from seqrl_cli.behaviour.policies import LinearPolicy, linear_factory, uniform_factory
 from seqrl_cli.errors import SeqrlError
+from tests.envs.counted import UNSUITABLE
 
 RNG = np.random.default_rng(0)
 
@@ -65,6 +66,6 @@ def test_uniform_policy_takes_every_discrete_action():
     assert {int(policy.act(np.zeros(4), RNG)) for _ in range(50)} == {0, 1}
 
 
-def test_uniform_policy_needs_vectors():
-    with pytest.raises(SeqrlError, match="'FrozenLake-v1' has observations of 16 discrete choices"):
-        uniform_factory("FrozenLake-v1")
+def test_uniform_policy_needs_vectors_or_one_choice():
+    with pytest.raises(SeqrlError, match=r"'CountedTwofold-v0' has actions of kind MultiDiscrete\("):
+        uniform_factory(UNSUITABLE)

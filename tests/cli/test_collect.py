@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cli.conftest import assert_refused, invoke
+from tests.envs.counted import UNSUITABLE
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
         (("hoper",), 2, "no policy ships for hoper", "did you mean 'hopper'?"),
         (("Hoper-v4", "--policy", "random"), 1, "no environment 'Hoper-v4'", "Hopper-v4"),
         (("hopper", "--policy", "gpt-s42"), 1, "no run 'gpt-s42'", "seqrl runs"),
-        (("FrozenLake-v1", "--policy", "random"), 1, "'FrozenLake-v1' has observations of 16", "Hopper-v4"),
+        ((UNSUITABLE, "--policy", "random"), 1, "'CountedTwofold-v0' has actions of kind MultiDiscrete", "Hopper-v4"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )

@@ -18,7 +18,7 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.online.collector import EpisodeCollector
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.tracking.metrics import read_online_lines
-from seqrl_cli.workflows.finetune import setup as finetune_setup
+from seqrl_cli.workflows.finetune_online import setup as finetune_setup
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.weights import same_weights, weights
 from tests.processes import start, wait_for

@@ -46,12 +46,13 @@ ANOTHER: dict[str, Any] = {
     **{"cdf_obs": 0.2, "cdf_act": None, "percentile": 0.75, "max_context_transitions": 8, "target_return": 900.0},
     **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "recurrent"},
     **{"precision": "bf16", "engine": "torch", "max_steps": 9, "decode": "argmax", "goals": "seen"},
+    **{"targets": "paper", "target_multiple": 2.0},
 }
 HARMLESS = {"episodes", "envs", "engine"}  # they change no episode
 BLIND = {"max_context_transitions"}  # a bc sees one step whatever it is
 
 
-@pytest.mark.parametrize("arch", ["gpt", "retnet", "dt", "odt", "bc"])
+@pytest.mark.parametrize("arch", ["gpt", "retnet", "dt", "odt", "bc", "mddt"])
 def test_every_key_that_changes_an_episode_changes_the_name(arch):
     assert set(ANOTHER) == set(PlanConfig.model_fields), "a new key needs another value here"
     asked = {"target_return": 1200.0} if has_key(arch, "plan.target_return") else {}

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from seqrl_cli.cli import options
 from seqrl_cli.cli.app import app
+from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.store import RunStore
@@ -44,8 +45,12 @@ def parse(words: tuple[str, ...]) -> dict[str, Any]:
     name, command, rest = group.resolve_command(context, list(words))
     assert name is not None and command is not None
     params = command.make_context(name, rest, parent=context).params
-    _, overrides = options.split_arguments(params.get("arguments"), "subject")
-    options.configuration(overrides)
+    subjects, overrides = options.split_subjects(params.get("arguments"))
+    assert len(subjects) <= (2 if name in ("finetune", "continual") else 1)
+    if name == "continual":
+        options.settings_below(name, ContinualConfig, overrides)
+    else:
+        options.configuration(overrides, fine_tunes=name == "finetune")
     return params
 
 

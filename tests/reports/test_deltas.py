@@ -19,6 +19,8 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.tracking.metrics import append_line
 from tests.reports.episode_files import write_episode, write_run_record
 
+pytestmark = pytest.mark.slow
+
 OFFLINE = {"odt-s1": (0.30, 0.34), "odt-s2": (0.40, 0.44), "odt-s3": (0.20, 0.30)}
 ONLINE = {"odt-s1": (0.50, 0.52), "odt-s2": (0.55, 0.45), "odt-s3": (0.47, 0.41)}
 

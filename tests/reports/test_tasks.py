@@ -23,6 +23,8 @@ from seqrl_cli.reports.table.task_formats import (
 from seqrl_cli.reports.table.tasks import TaskTable, build_task_table
 from tests.reports.episode_files import write_episode, write_run_record
 
+pytestmark = pytest.mark.slow
+
 HAMMER, CARTPOLE, PONG = "metaworld/hammer-v3", "dmc/cartpole-balance", "atari/Pong"
 SETTINGS = {"decode": "mean", "max_context_transitions": 1}
 

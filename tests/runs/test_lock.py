@@ -11,6 +11,8 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.lock import FOREVER, is_locked, locked
 from tests.processes import lockless, without_locks
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys
 from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.finetune import setup
+from seqrl_cli.workflows.finetune_online import setup
 from tests.workflows.tiny import NAME, make_runs
 
 

@@ -24,7 +24,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.workflows.data import collect, discretize, download
 from seqrl_cli.workflows.exchange import import_checkpoint
-from seqrl_cli.workflows.finetune.run import run as finetune
+from seqrl_cli.workflows.finetune_online.run import run as finetune
 from seqrl_cli.workflows.train.run import run as train
 from tests.interop.folders import faster_trajectory_transformer
 from tests.workflows.tiny import NAME, Heard, make_request, swings, tuning

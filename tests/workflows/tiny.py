@@ -12,7 +12,7 @@ from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.finetune.resolve import FinetuneRequest
+from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineRequest
 from seqrl_cli.workflows.train.run import run as train
 from seqrl_cli.workflows.train.setup import TrainRequest
 
@@ -86,7 +86,7 @@ def make_runs(root: Path) -> None:
 
 def tuning(
     store: RunStore, run: str = "odt-s42", *, name: str | None = None, force: bool = False, **keys: Any
-) -> FinetuneRequest:
+) -> FinetuneOnlineRequest:
     """A tiny fine-tuning; ``keys`` as in :func:`make_request`."""
     overrides = {**SHORT, **{key.replace("__", "."): value for key, value in keys.items()}}
-    return FinetuneRequest(store, run, overrides, name=name, device="cpu", threads=1, force=force)
+    return FinetuneOnlineRequest(store, run, overrides, name=name, device="cpu", threads=1, force=force)

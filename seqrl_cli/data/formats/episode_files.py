@@ -86,7 +86,8 @@ def _each(
 
 def _note_or_raise(damaged: dict[str, str], name: str, error: SeqrlError, options: ReadOptions) -> None:
     if not options.skip_damaged:
-        raise SeqrlError(error.message, "; ".join(filter(None, (error.hint, _SKIP_HINT)))) from error
+        error.hint = "; ".join(filter(None, (error.hint, _SKIP_HINT)))
+        raise error
     damaged[name] = error.message
 
 

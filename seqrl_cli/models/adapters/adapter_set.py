@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ class AdapterSet:
         """Put adapters around linear layers."""
         found = [(site, _linear(self.model, site)) for site in find_sites(self.model, spec.targets)]
         made = [make_adapter(spec, layer, site, self.pool) for site, layer in found]  # fails before the model changes
+        if outside := [site.layer for site in self._outside_blocks(found)]:
+            message = f"{outside[0]} cannot have a pool of {self.pool} adapters, one per episode"
+            raise SeqrlError(message, "adapt parts of blocks or the head, or use a pool of 1")
         self.model.requires_grad_(False)
         for (site, layer), adapter in zip(found, made, strict=True):
             if site.layer not in self.layers:
@@ -55,12 +58,14 @@ class AdapterSet:
             own = self.layers[site.layer].adapters
             own[site.target.rpartition(".")[2]] = adapter.to(layer.weight.device, layer.weight.dtype)
 
+    def _outside_blocks(self, found: Sequence[tuple[Site, nn.Linear]]) -> list[Site]:
+        """Places at which a decoder cannot give each episode its own member of the pool."""
+        sites = [site for site, _ in found] if self.pool > 1 else []
+        return [site for site in sites if not site.layer.startswith("blocks.") and site.layer != "head"]
+
     def _attach_prefixes(self, spec: TokenSpec) -> None:
         """Put keys and values before those of the blocks."""
         blocks = [block for block in self.model.modules() if isinstance(block, Block)]
-        if not getattr(self.model, "takes_prompts", False):
-            message = f"a {type(self.model).__name__} cannot be adapted by a {spec.kind}"
-            raise SeqrlError(message, "choose lora or ia3, or a dt, odt or mddt")
         self.model.requires_grad_(False)
         self.prefixes = prefixes = PrefixPool(spec, blocks, self.current, self.pool)
         weight = blocks[0].query.weight
@@ -171,10 +176,14 @@ def attach(model: nn.Module, spec: Spec, pool: int = 1, generator: torch.Generat
         generator: source of the initial weights, member by member; the global one when None.
 
     Raises:
-        SeqrlError: a target matches nothing, the rank is larger than a layer, or the pool is empty.
+        SeqrlError: a target matches nothing, the rank is larger than a layer, the pool is empty, or the model's decoder
+            cannot use such adapters.
     """
     if pool < 1:
         raise SeqrlError(f"a pool of {pool} adapters is empty", "choose a pool of 1 or more")
+    if not spec.mergeable and not getattr(model, "routes_adapters", False):
+        message = f"a {type(model).__name__} cannot be adapted by a {spec.kind}"
+        raise SeqrlError(message, "choose lora or ia3, or a dt, odt or mddt")
     adapters = AdapterSet(model, spec, pool)
     for member in range(pool):
         adapters.reset(member, generator)

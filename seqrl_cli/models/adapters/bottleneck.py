@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Bottleneck(nn.Module):
         pool: number of members.
     """
 
-    tensors = ("down", "down_bias", "up", "up_bias")
+    tensors: Sequence[str] = ("down", "down_bias", "up", "up_bias")
 
     def __init__(self, outputs: int, inner: int, pool: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ class LowRank(nn.Module):
     """Adds ``scale * B A x`` to some outputs of a linear layer.
 
     Samples with different members share both products: the matrices of all members in use lie side by side, and what
-    a sample does not use is multiplied by zero in between. That is faster than one small product per sample.
+    a sample does not use is multiplied by zero in between.
 
     Args:
         inputs: of the products, the layer's or (``on_outputs``) its outputs.
@@ -32,7 +32,7 @@ class LowRank(nn.Module):
         on_outputs: multiply the layer's outputs instead of its inputs.
     """
 
-    tensors = ("down", "up")
+    tensors: Sequence[str] = ("down", "up")
 
     def __init__(
         self,
@@ -77,6 +77,10 @@ class LowRank(nn.Module):
         if not self.on_outputs:
             return weight + product, bias
         return weight + product @ weight, None if bias is None else bias + product @ bias
+
+    def matrices(self, member: int) -> tuple[Tensor, Tensor]:
+        """A member's ``A`` (rank, inputs) and ``B`` (outputs, rank); zeros stand for outputs that stay as they are."""
+        return self.down[member].detach(), functional.pad(self.up[member].detach(), (0, 0, *self.padding))
 
     def rows(self, member: int, make: MakeLinear, first: int) -> LowRankRows:
         """A member for a decoder, in which the layer's outputs begin at ``first``."""

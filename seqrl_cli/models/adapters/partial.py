@@ -11,10 +11,11 @@ from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.models.adapters.share import Share
 
 GROUPS = ("head", "last-layers", "encoders", "norms", "all")
-"""Names of groups: the output layer; the last block with the norm and the head after it; all that comes before the
+"""Names of groups: the output layers; the last block with the norm and the heads after it; all that comes before the
 first block; the norms everywhere; everything."""
 
-_AFTER_BLOCKS = ("norm", "head")
+_HEADS = ("head", "return_head", "state_heads")
+_AFTER_BLOCKS = ("norm", *_HEADS)
 
 
 def train_only(model: nn.Module, groups: Sequence[str]) -> Share:
@@ -60,7 +61,7 @@ def _parameters(model: nn.Module, group: str) -> Iterator[nn.Parameter]:
         norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm | nn.RMSNorm)]
         return chain.from_iterable(norm.parameters() for norm in norms)
     if group == "head":
-        return _of(model, ["head"])
+        return _of(model, _HEADS)
     if not isinstance(blocks, nn.ModuleList):
         return iter(())
     if group == "last-layers":

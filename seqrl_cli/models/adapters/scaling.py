@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,7 +23,7 @@ class Scaling(nn.Module):
         on_inputs: multiply the layer's inputs instead of its outputs.
     """
 
-    tensors = ("scale",)
+    tensors: Sequence[str] = ("scale",)
 
     def __init__(self, span: tuple[int, int], numbers: int, pool: int, on_inputs: bool) -> None:
         super().__init__()

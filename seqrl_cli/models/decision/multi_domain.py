@@ -97,7 +97,7 @@ class MultiDomainTransformer(nn.Module):
         SeqrlError: the arguments make no model.
     """
 
-    takes_prompts = True
+    routes_adapters = True  # its decoder gives each episode its own
 
     def __init__(
         self,

@@ -1,8 +1,7 @@
 """Decoding of the multi-domain Decision Transformer: one action in many episodes of many tasks at once.
 
 A step of play encodes the window once and then adds one token per further action dimension to cached keys and values.
-Episodes whose windows have equally many steps share all products, whatever their tasks. On a CPU, an episode's result
-does not depend on the other episodes, bit for bit.
+Episodes with equally long windows share all products. On a CPU, no bit of an episode depends on the other episodes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What online fine-tuning changed: each fine-tuned run compared with its parent."""
+"""What fine-tuning changed: each fine-tuned run compared with its parent."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import paired_interval
 
 DELTA_NOTE = (
-    "− offline: mean of a fine-tuned run minus that of its parent, with the same plan settings; n counts seeds, and "
-    "the 95 % interval is Student's t over seeds"
+    "− offline, − parent: mean of a fine-tuned run minus that of its parent, with the same plan settings; n counts "
+    "seeds, and the 95 % interval is Student's t over seeds"
 )
 
 
@@ -35,6 +35,7 @@ class DeltaRow:
         score_interval: 95 % interval of it over pairs; None for one pair.
         return_: mean difference of the return.
         return_interval: 95 % interval of it over pairs; None for one pair.
+        before: what the parents are called.
     """
 
     dataset: str
@@ -44,11 +45,12 @@ class DeltaRow:
     score_interval: tuple[float, float] | None
     return_: float
     return_interval: tuple[float, float] | None
+    before: str = "offline"
 
     @property
     def label(self) -> str:
         """The name of the row, for example ``"odt online ctx5 − offline"``."""
-        return f"{self.method} − offline"
+        return f"{self.method} − {self.before}"
 
 
 def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[DeltaRow]:
@@ -66,12 +68,22 @@ def delta_rows(episodes: Sequence[EpisodeResult], by: str = "method") -> list[De
         pairs: dict[str, list[Pair]] = defaultdict(list)
         for run in sorted({episode.run for episode in group if episode.parent}):
             after = [episode for episode in group if episode.run == run]
-            before = by_run.get((dataset, after[0].parent or "", after[0].settings_label))
-            if before:
+            if before := _of_parent(by_run, after[0]):
                 pairs[after[0].replicate].append((after, before))
         if pairs:
             rows.append(_delta_row(dataset, label, list(pairs.values())))
     return rows
+
+
+def _of_parent(
+    by_run: Mapping[tuple[str, str, str], Sequence[EpisodeResult]], episode: EpisodeResult
+) -> Sequence[EpisodeResult]:
+    """The episodes of a fine-tuned run's parent with the same settings: on the same data, else in the same task."""
+    folder, _, name = (episode.parent or "").rpartition("/")
+    for dataset in (episode.dataset, folder):
+        if found := by_run.get((dataset, name, episode.settings_label)):
+            return [other for other in found if other.task == episode.task]
+    return []
 
 
 def _delta_row(dataset: str, method: str, seeds: Sequence[Sequence[Pair]]) -> DeltaRow:
@@ -86,6 +98,7 @@ def _delta_row(dataset: str, method: str, seeds: Sequence[Sequence[Pair]]) -> De
         score_interval=paired_interval(scores) if scored else None,
         return_=float(np.mean(returns)),
         return_interval=paired_interval(returns),
+        before="offline" if seeds[0][0][0][0].learned is None else "parent",
     )
 
 

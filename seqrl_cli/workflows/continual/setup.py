@@ -14,6 +14,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.locate import find_stored, locate
 from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
+from seqrl_cli.artifacts.task_fit import check_task
 from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
@@ -25,10 +26,9 @@ from seqrl_cli.continual.methods import Method, method_named
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
-from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.runs.layout import check_name
-from seqrl_cli.runs.record import TaskRecord, now
+from seqrl_cli.runs.record import now
 from seqrl_cli.runs.store import RunStore
 
 
@@ -146,23 +146,6 @@ def missing_data(request: ContinualRequest) -> tuple[str, ...]:
     """
     method_named(_settings(request.settings).method)
     return tuple(part.id for part in locate(request.store, request.suite).members if not part.exists)
-
-
-def check_task(model: MultiDomainTransformer, task: TaskRecord, run: str) -> None:
-    """Raise SeqrlError if a model cannot read or do a task."""
-    hint = "continue from a run that was trained on tasks of this kind"
-    if task.input not in model.encoders:
-        known = ", ".join(model.encoders)
-        raise SeqrlError(f"{task.dataset} is of the domain {task.input}, but {run} reads {known}", hint)
-    bodies = model.bodies(task.input)
-    if task.body not in bodies:
-        known = ", ".join(bodies)
-        raise SeqrlError(f"{task.dataset} observes {task.body}, but {run} knows {known}", hint)
-    if task.choices is None and task.action_dim > model.max_action_dim:
-        numbers = f"{task.action_dim} numbers per action, but {run} predicts {model.max_action_dim} at most"
-        raise SeqrlError(f"{task.dataset} has {numbers}", hint)
-    if (task.choices or 0) > model.tokens.choices:
-        raise SeqrlError(f"{task.dataset} has {task.choices} choices, but {run} knows {model.tokens.choices}", hint)
 
 
 def _settings(overrides: Mapping[str, Any]) -> ContinualConfig:

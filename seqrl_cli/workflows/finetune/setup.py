@@ -1,228 +1,197 @@
-"""Set-up of fine-tuning: the policy and its learner, environments, offline data and files."""
+"""Set-up of ``seqrl finetune``: the trained model, the dataset, what learns, and whether they fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import torch
 
+from seqrl_cli.artifacts.adapter_file import base_hash
+from seqrl_cli.artifacts.families import load_base, load_merged
+from seqrl_cli.artifacts.fine_tuning import adapt
 from seqrl_cli.artifacts.locate import locate
-from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
-from seqrl_cli.artifacts.policy_family import policy_settings
-from seqrl_cli.artifacts.run_environment import observation_size_of_run
-from seqrl_cli.console import Console, counted
-from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.data.spaces import SizeMismatchError
-from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.vector.subprocess import SubprocessBackend
-from seqrl_cli.envs.vector.vector import SeededVectorEnv
-from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.decision.decoder import Policy, check_context
-from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
-from seqrl_cli.online.buffer_files import BufferFolder
-from seqrl_cli.online.collector import EpisodeCollector
-from seqrl_cli.online.context import EvaluationSummary, FinetuneContext
-from seqrl_cli.planning.policy_agent import PolicyAgent
-from seqrl_cli.planning.target_return import warn_of_return
+from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.owners import has_key
+from seqrl_cli.config.presets import refuse_foreign_keys, resolve_config, validate
+from seqrl_cli.config.recipe import recipe_of
+from seqrl_cli.config.schema import Config
+from seqrl_cli.console import Console
+from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.models.adapters.share import Share
+from seqrl_cli.models.device import choose_device
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import BaseRecord, RunRecord, read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.tracking.metrics import read_online_lines
-from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
-from seqrl_cli.training.policy_learner import PolicyLearner
-from seqrl_cli.training.rng import SeedStream
-from seqrl_cli.workflows.finetune.resolve import FinetuneJob
+from seqrl_cli.training.optimizer import trainable_parameters
+from seqrl_cli.workflows.train.setup import TrainRequest
+
+_OF_THE_MODEL = (
+    *("data.bins", "data.discretizer", "data.discount", "data.termination_penalty", "train.objective"),
+    *("policy.return_scale", "policy.time_embedding", "policy.stochastic_tanh"),
+    *("finetune.parent", "finetune.parent_recipe"),
+)
+"""Keys that the trained model has settled, beside those of its own section."""
+
+_WARM_UP = ("policy.warmup_updates", "tasks.warmup_updates")
+_WARM_UP_SHARE = 10
 
 
 @dataclass(frozen=True)
-class Environments:
-    """The environments of exploration and of evaluation."""
+class FinetuneRequest:
+    """Options of ``seqrl finetune``.
 
-    exploration: SeededVectorEnv
-    evaluation: SeededVectorEnv
+    Attributes:
+        store: the run directory.
+        run: the trained run, by path or name; None = the latest run.
+        dataset: what to learn.
+        settings: dotted keys over the trained run's configuration.
+        name: name of the new run; None = the trained run's with what learns, and with the seed if that differs.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        threads: CPU threads; None = all cores.
+        force: replace an existing run.
+        argv: the command line, for the record.
+    """
+
+    store: RunStore
+    run: str | None
+    dataset: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    force: bool = False
+    argv: Sequence[str] = ()
 
 
-def load_initial_policy(
-    job: FinetuneJob, console: Console, on_warning: Callable[[str], None] | None = None
-) -> TrainedPolicy:
-    """The policy to start from: the fine-tuned run's own, else its parent's.
+@dataclass(frozen=True)
+class FinetuneJob:
+    """A fine-tuning, resolved before anything is written.
 
-    Args:
-        job: the resolved job.
-        console: receives a warning when the parent is unfinished.
-        on_warning: receives a warning for each damaged checkpoint; None if reading the learner's state will do so.
+    Attributes:
+        train: the new run, its dataset and its configuration.
+        parent: the trained model, prepared: what learns needs gradients.
+        base: how the new run's record names it.
+        share: how much of the model learns.
+        device: where the model is.
+    """
+
+    train: TrainRequest
+    parent: TrainedRun
+    base: BaseRecord
+    share: Share
+    device: torch.device
+
+
+def resolve(request: FinetuneRequest, console: Console) -> FinetuneJob:
+    """Find the run and the dataset, load the model and prepare it.
 
     Raises:
-        SeqrlError: there is no complete checkpoint.
+        UsageError: an unknown dataset, or a key that fine-tuning does not accept, or a bad value.
+        SeqrlError: there is no such run, it cannot take the adapter, or another run has the new run's name.
     """
-    trained = load_policy(job.parent if job.from_parent else job.run, job.device, on_warning=on_warning)
-    if job.from_parent and trained.record.status != "finished":
-        done = f"{trained.step:,} of its {counted(trained.config.train.updates or 0, 'update')}"
-        console.warn(f"{job.parent.path} is unfinished: fine-tuning starts from {done}")
-    return trained
-
-
-@contextmanager
-def open_environments(
-    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, console: Console
-) -> Iterator[Environments]:
-    """Environments for exploration and for evaluation, closed when the block ends.
-
-    Raises:
-        SeqrlError: the environment cannot be made, or has other sizes than the policy.
-    """
-    online = job.config.online
-    with (
-        closing(make_vector(store, job, trained, online.envs, console)) as exploration,
-        closing(make_vector(store, job, trained, online.eval_episodes, console)) as evaluation,
-    ):
-        yield Environments(exploration, evaluation)
-
-
-def make_vector(
-    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, num_envs: int, console: Console
-) -> SeededVectorEnv:
-    """``num_envs`` environments in a separate process, with observations cut to the data's dimensions.
-
-    Raises:
-        SeqrlError: the environment cannot be made, or has other sizes than the policy.
-    """
-    vector = SeededVectorEnv(
-        job.env_id,
-        num_envs,
-        max_episode_steps=job.config.online.max_steps,
-        observation_size=observation_size_of_run(store, trained),
-        backend=partial(SubprocessBackend, on_warning=console.warn, timeout=job.env_timeout),
+    saved = SavedRun.read(request.store.find(request.run, console.warn))
+    dataset = locate(request.store, request.dataset)
+    parent = _below_root(request.store, saved.folder)
+    config = _configuration(saved, dataset.id, parent, request.settings)
+    train = TrainRequest(
+        dataset,
+        config,
+        request.name or _usual_name(saved, config),
+        request.device,
+        request.threads,
+        request.force,
+        request.argv,
     )
-    hint = "name the right environment: seqrl download FILE data.env_id=… --force"
-    try:
-        vector.spaces.require_alike(job.env_id, trained.spaces, str(job.parent.path), hint)
-    except SizeMismatchError:
-        vector.close()
-        raise
-    return vector
+    if train.run.path.absolute() == saved.folder.path.absolute():
+        raise UsageError(f"{train.name!r} is the name of the trained run itself", "give the new run another --name")
+    device = choose_device(request.device)
+    existing = None if request.force or not train.run.record.exists() else _existing(train.run, parent)
+    if existing is not None:
+        trained, base = load_base(train.run, existing, device), existing.base
+    else:
+        trained = load_merged(saved, device, None, console.warn)
+        warn_unfinished(saved.folder, saved.record, trained.step, console.warn)
+        base = BaseRecord(run=parent, step=trained.step, sha256=base_hash(trained.model))
+    assert base is not None
+    adapt(trained.model, config.finetune, config.seed)
+    return FinetuneJob(train, trained, base, _share(trained), device)
 
 
-def make_context(
-    store: RunStore, job: FinetuneJob, trained: TrainedPolicy, environments: Environments, console: Console
-) -> FinetuneContext:
-    """Everything that the fine-tuning loop needs; call inside ``preserve_rng_state``.
-
-    Raises:
-        SeqrlError: the dataset has other sizes than the policy, or the policy's context is too short.
-    """
-    policy = trained.model
-    capacity = job.config.online.capacity
-    warn_of_settings(job, console.warn)
-    learner = _make_learner(job, policy, console.warn)
-    offline = best_trajectories(_read_offline(store, job, trained, console), capacity) if job.from_parent else []
-    explore, evaluate = _make_collectors(job, policy, environments, console.warn)
-    return FinetuneContext(
-        learner=learner,
-        explore=explore,
-        evaluate=evaluate,
-        score=lambda episodes: _summarize_evaluation(episodes, job.references),
-        buffer=ReplayBuffer(capacity),
-        offline=offline,
-        buffer_files=BufferFolder(job.run.buffer, job.env_id),
-        checkpoints=job.run.checkpoints,
-    )
+def _share(trained: TrainedRun) -> Share:
+    learned = sum(parameter.numel() for parameter in trainable_parameters(trained.model).values())
+    return Share(learned, sum(parameter.numel() for parameter in trained.model.parameters()))
 
 
-def move_context(context: FinetuneContext, job: FinetuneJob, folder: RunFolder) -> FinetuneContext:
-    """The same context with an empty buffer, and with its files in another run folder."""
-    return replace(
-        context,
-        buffer=ReplayBuffer(job.config.online.capacity),
-        buffer_files=BufferFolder(folder.buffer, job.env_id),
-        checkpoints=folder.checkpoints,
-    )
-
-
-def warn_of_settings(job: FinetuneJob, on_warning: Callable[[str], None]) -> None:
-    """Warn about target returns far from the data, and about a buffer smaller than a batch."""
-    capacity = job.config.online.capacity
-    batch_size = job.config.train.batch_size
-    if capacity < batch_size:
-        on_warning(
-            f"the buffer holds {counted(capacity, 'episode')}, fewer than train.batch_size = {batch_size:,}: "
-            "each update repeats some of them"
-        )
-    warn_of_return("the target return", job.target_return, job.record, on_warning)
-    warn_of_return("the exploration return", job.exploration_return, job.record, on_warning, explores=True)
-
-
-def _make_learner(job: FinetuneJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
-    """The policy's learner in its state after pretraining; a resumed run restores its own state later."""
-    settings = policy_settings(job.config)
-    if job.config.online.learning_rate is not None:
-        settings = replace(settings, learning_rate=job.config.online.learning_rate)
-    learner = PolicyLearner(policy, settings)
-    if job.from_parent:
-        pretrained = newest_checkpoint(job.parent.checkpoints, on_warning)
-        assert pretrained is not None, "the policy was loaded from it"
-        with reading_state(job.parent.checkpoints, pretrained):
-            learner.restore(pretrained, on_warning)
-        if job.seed != job.config.seed:  # otherwise dropout and entropy continue the pretraining's random stream
-            torch.manual_seed(job.seed)
-    return learner
-
-
-def _make_collectors(
-    job: FinetuneJob, policy: Policy, environments: Environments, on_warning: Callable[[str], None]
-) -> tuple[EpisodeCollector, EpisodeCollector]:
-    """The collectors of exploration and of evaluation episodes.
+def _configuration(saved: SavedRun, dataset: str, parent: str, given: Mapping[str, Any]) -> Config:
+    """The trained run's configuration for other data, with the user's settings over it.
 
     Raises:
-        SeqrlError: the policy's context is too short.
+        UsageError: a key that the trained model has settled, or a bad value.
     """
-    online = job.config.online
-    agent = partial(PolicyAgent, policy, context=job.config.plan.max_context_transitions)
-    explorer = partial(agent, target_return=job.exploration_return, stochastic=True, noise=online.noise)
-    evaluator = partial(agent, target_return=job.target_return)
-    check_context(policy, job.config.plan.max_context_transitions)  # before anything is written
-    seeds = np.random.SeedSequence([job.seed, SeedStream.EPISODES]).generate_state(2)
-    explore_seed, evaluate_seed = (int(seed) for seed in seeds)
-    explore = EpisodeCollector(
-        explorer, environments.exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning
-    )
-    evaluate = EpisodeCollector(
-        evaluator, environments.evaluation, online.eval_episodes, evaluate_seed, fresh=False, on_warning=on_warning
-    )
-    return explore, evaluate
+    arch = saved.config.model.arch
+    for key in given:
+        if key in _OF_THE_MODEL or key.startswith(("model.", "online.")):
+            raise UsageError(f"{key!r} cannot be changed when fine-tuning", "it keeps the value of the trained run")
+    refuse_foreign_keys(arch, given)
+    values = saved.config.model_dump()
+    fresh = resolve_config(dataset, size=saved.config.size, overrides={"model.arch": arch})
+    data = {**fresh.data.model_dump(), **{key: values["data"][key] for key in _data_of_the_model()}}
+    tuned = {"parent": parent, "parent_recipe": recipe_of(saved.config, fine_tuned=saved.record.parent is not None)}
+    values |= {"dataset": dataset, "preset": fresh.preset, "data": data, "finetune": tuned}
+    values["plan"]["target_return"] = None
+    requested = validate(merge(values, nest(given)))
+    return _with_short_warm_up(requested, given)
 
 
-def _read_offline(store: RunStore, job: FinetuneJob, trained: TrainedPolicy, console: Console) -> list[Trajectory]:
-    """The dataset's trajectories; the dataset is fetched or made again if it is gone.
+def _data_of_the_model() -> list[str]:
+    return [key.removeprefix("data.") for key in _OF_THE_MODEL if key.startswith("data.")]
+
+
+def _with_short_warm_up(config: Config, given: Mapping[str, Any]) -> Config:
+    """The configuration with a warm-up of at most a tenth of its updates, unless the user gave one."""
+    if config.train.updates is None:
+        return config
+    longest = config.train.updates // _WARM_UP_SHARE
+    values = config.model_dump()
+    for key in _WARM_UP:
+        section, own = key.split(".")
+        if has_key(config.model.arch, key) and key not in given:
+            values[section][own] = min(values[section][own], longest)
+    return validate(values)
+
+
+def _usual_name(saved: SavedRun, config: Config) -> str:
+    """``dt-s42-lora``, or ``dt-s42-lora-s7`` with another seed."""
+    seed = "" if config.seed == saved.config.seed else f"-s{config.seed}"
+    return f"{saved.folder.path.name}-{config.finetune.label.replace('+', '-')}{seed}"
+
+
+def _below_root(store: RunStore, folder: RunFolder) -> str:
+    """The trained run's folder below the run directory.
 
     Raises:
-        SeqrlError: they have other sizes than the policy.
+        SeqrlError: it is elsewhere.
     """
-    dataset = locate(store, job.record.dataset)
-    dataset.ensure(job.config.data, console)
-    episodes = dataset.load_readable(images=True)
-    hint = f"train again on the present data: seqrl train {dataset.id} --arch odt --force"
-    episodes.spaces.require_fit(dataset.id, trained.spaces, str(job.parent.path), hint)
-    return trajectories_of(episodes)
+    root, path = store.root.resolve(), folder.path.resolve()
+    if not path.is_relative_to(root):
+        message = f"{folder.path} is not in the run directory {store.root}, where its fine-tuned run would look for it"
+        raise SeqrlError(message, "name its own run directory with --runs-dir, or copy the run into this one")
+    return path.relative_to(root).as_posix()
 
 
-def _summarize_evaluation(episodes: Sequence[Trajectory], references: tuple[float, float] | None) -> EvaluationSummary:
-    """Means over evaluation episodes.
+def _existing(run: RunFolder, parent: str) -> RunRecord:
+    """The record of an existing run that the same trained run was fine-tuned to.
 
     Raises:
-        SeqrlError: every episode was dropped.
+        RunConflictError: it is another run.
     """
-    if not episodes:
-        raise SeqrlError("no evaluation episode had finite numbers", "the simulation diverged; lower the learning rate")
-    mean_return = float(np.mean([episode.total_reward for episode in episodes]))
-    mean_length = float(np.mean([len(episode) for episode in episodes]))
-    return EvaluationSummary(mean_return, percent_score(mean_return, references), mean_length)
-
-
-def iterations_done(run: RunFolder) -> int:
-    """Iterations that a fine-tuned run has logged."""
-    lines = read_online_lines(run.metrics)
-    return lines[-1].iteration if lines else 0
+    record = read_record(run.record)
+    if record.base is None or record.base.run != parent:
+        what = f"was fine-tuned from {record.base.run}" if record.base else f"is {ARCHITECTURES[record.arch]}"
+        message = f"{run.path} {what}, and was not fine-tuned from {parent}"
+        raise RunConflictError(message, "give the new run another --name, or replace that one with --force")
+    return record

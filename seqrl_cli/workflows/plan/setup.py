@@ -141,7 +141,8 @@ class PlanSession:
             seed=self.seed,
             settings={key: value for key, value in self.settings.items() if key not in ("episodes", "envs")},
             checkpoint_step=self.trained.step,
-            parent=record.parent,
+            parent=record.base.run if record.base else record.parent,
+            learned=self.trained.config.finetune.label if record.base else None,
             recipe=recipe_of(self.trained.config, fine_tuned=record.parent is not None),
             engine=self.agent.engine,
         )

@@ -25,7 +25,7 @@ def name_of(spec) -> str:
 
 
 SPECS = (*LINEAR, *TOKENS)
-EVERYWHERE = [(arch, spec) for arch in ARCHITECTURES for spec in LINEAR]
+EVERYWHERE = [(arch, spec) for arch in ARCHITECTURES for spec in LINEAR if spec.mergeable or arch in POLICIES]
 IN_POLICIES = [(arch, spec) for arch in POLICIES for spec in TOKENS]
 linear_kinds = pytest.mark.parametrize(("arch", "spec"), EVERYWHERE, ids=name_of)
 every_kind = pytest.mark.parametrize(("arch", "spec"), EVERYWHERE + IN_POLICIES, ids=name_of)
@@ -205,10 +205,18 @@ def test_what_is_no_linear_layer_is_not_merged(spec):
 
 
 @pytest.mark.parametrize("arch", ["gpt", "retnet"])
-def test_planners_take_no_prompts(arch):
+@pytest.mark.parametrize("spec", [HoulsbySpec(4), PromptSpec()], ids=name_of)
+def test_planners_take_no_adapters_that_they_cannot_decode(arch, spec):
     model, _ = make(arch)
-    with pytest.raises(SeqrlError, match="cannot be adapted by a prompt"):
-        attach(model, PromptSpec())
+    with pytest.raises(SeqrlError, match=f"cannot be adapted by a {spec.kind}"):
+        attach(model, spec)
+
+
+def test_pools_are_where_episodes_can_choose():
+    model, _ = make("mddt")
+    with pytest.raises(SeqrlError, match="embed_return cannot have a pool of 2"):
+        attach(model, LoRASpec(rank=1, targets=("query", "embed_return")), 2)
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("arch", POLICIES)

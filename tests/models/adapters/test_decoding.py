@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from seqrl_cli.models.adapters import HoulsbySpec, IA3Spec, LoRASpec, PrefixSpec, PromptSpec, attach
+from seqrl_cli.models.build import build_decoder
 from seqrl_cli.models.decision.build import build_policy_decoder
 from seqrl_cli.models.decision.decoder import History
-from tests.models.adapters.adapted import shake
+from seqrl_cli.models.decoding.interface import Window
+from tests.models.adapters.adapted import adapted, shake
 from tests.models.decision.multi_domain_play import EPISODES, Playing, generators, make_model
 from tests.models.policies import ACTION_DIM, OBSERVATION_DIM, make_policy
 
@@ -142,3 +144,21 @@ def test_an_episode_of_a_policy_does_not_depend_on_those_beside_it(spec):
             alone.decoder = build_policy_decoder(base, 3)
         for step in range(5):
             assert torch.equal(alone.step()[0], expected[step][index])
+
+
+@pytest.mark.parametrize("spec", [SPECS[0], IA3Spec()], ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize(("arch", "engine"), [("gpt", "torch"), ("gpt", "auto"), ("retnet", "torch")])
+@torch.no_grad()
+def test_planners_decode_the_selected_member_and_merged_weights(arch, engine, merge, spec):
+    adapters, _ = adapted(arch, spec, 2)
+    model = adapters.model
+    tokens = torch.randint(0, 10, (2, 21), generator=torch.Generator().manual_seed(1))
+    without = model(tokens)[:, -1]
+    adapters.select(1)
+    expected = model(tokens)[:, -1]
+    assert not torch.allclose(without, expected, atol=1e-3)
+    if merge:
+        adapters.merge(1)
+    logits, _ = build_decoder(model, Window(4, slides=True), engine=engine).prefill(tokens)
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)

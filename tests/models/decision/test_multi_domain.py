@@ -20,6 +20,8 @@ from tests.models.decision.multi_domain_play import (
     observation,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("hide_actions", [True, False])
 @pytest.mark.parametrize("context", [1, 3])

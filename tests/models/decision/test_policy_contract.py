@@ -7,6 +7,8 @@ import pytest
 from tests.contracts.policy import CHECKS
 from tests.models.policies import CHOICES, IMAGE, make_policy
 
+pytestmark = pytest.mark.slow
+
 FORMS = {
     "vectors": {},
     "choices": {"action_dim": CHOICES, "discrete": True},

@@ -9,11 +9,16 @@ from seqrl_cli.console import Console, byte_size
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
-from seqrl_cli.workflows.finetune.resolve import FinetuneJob, FinetuneRequest, resolve
-from seqrl_cli.workflows.finetune.setup import iterations_done, load_initial_policy, make_vector, warn_of_settings
+from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, FinetuneOnlineRequest, resolve
+from seqrl_cli.workflows.finetune_online.setup import (
+    iterations_done,
+    load_initial_policy,
+    make_vector,
+    warn_of_settings,
+)
 
 
-def dry_run(request: FinetuneRequest, console: Console) -> None:
+def dry_run(request: FinetuneOnlineRequest, console: Console) -> None:
     """Print what ``finetune-online`` would do.
 
     Raises:
@@ -44,7 +49,7 @@ def dry_run(request: FinetuneRequest, console: Console) -> None:
     console.show_facts(facts)
 
 
-def _buffer_bytes(job: FinetuneJob, environment: SeededVectorEnv) -> int:
+def _buffer_bytes(job: FinetuneOnlineJob, environment: SeededVectorEnv) -> int:
     """Bytes of the buffer on disk if each episode lasts to the step limit: its arrays and two flags per step.
 
     A buffer file is kept while a kept checkpoint needs any part of it. So the disk holds, beside the capacity, one

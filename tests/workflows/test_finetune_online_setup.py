@@ -20,10 +20,10 @@ from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line, read_online_lines
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.workflows.finetune import setup
-from seqrl_cli.workflows.finetune.resolve import FinetuneJob, resolve
-from seqrl_cli.workflows.finetune.run import run as finetune
-from seqrl_cli.workflows.finetune.setup import (
+from seqrl_cli.workflows.finetune_online import setup
+from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, resolve
+from seqrl_cli.workflows.finetune_online.run import run as finetune
+from seqrl_cli.workflows.finetune_online.setup import (
     Environments,
     iterations_done,
     load_initial_policy,
@@ -35,7 +35,7 @@ from seqrl_cli.workflows.finetune.setup import (
 from tests.workflows.tiny import ENVIRONMENT, NAME, Heard, swings, tuning
 
 
-def resolved(store: RunStore, run: str = "odt-s42", **options: Any) -> FinetuneJob:
+def resolved(store: RunStore, run: str = "odt-s42", **options: Any) -> FinetuneOnlineJob:
     return resolve(tuning(store, run, **options), Heard().warn)
 
 

@@ -6,11 +6,11 @@ from seqrl_cli.config.plan_names import return_text
 from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.online.context import FinetuneContext
 from seqrl_cli.tracking.metrics import OnlineLine
-from seqrl_cli.workflows.finetune.resolve import FinetuneJob
-from seqrl_cli.workflows.finetune.setup import iterations_done
+from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob
+from seqrl_cli.workflows.finetune_online.setup import iterations_done
 
 
-def announce(job: FinetuneJob, context: FinetuneContext, console: Console) -> None:
+def announce(job: FinetuneOnlineJob, context: FinetuneContext, console: Console) -> None:
     """Print what a fine-tuning that starts will do, or where one resumes."""
     online = job.config.online
     if not job.from_parent:

@@ -35,7 +35,7 @@ FREE_KEYS = ("online.iterations",)
 
 
 @dataclass(frozen=True)
-class FinetuneRequest:
+class FinetuneOnlineRequest:
     """Options of ``seqrl finetune-online``.
 
     Attributes:
@@ -63,7 +63,7 @@ class FinetuneRequest:
 
 
 @dataclass(frozen=True)
-class FinetuneJob:
+class FinetuneOnlineJob:
     """The runs, settings and environment of a fine-tuning job, resolved before anything is written.
 
     Attributes:
@@ -111,7 +111,7 @@ class FinetuneJob:
         return target
 
 
-def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> FinetuneJob:
+def resolve(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]) -> FinetuneOnlineJob:
     """Find the runs and resolve the configuration; ``on_warning`` receives runs whose record cannot be read.
 
     Raises:
@@ -143,7 +143,7 @@ def resolve(request: FinetuneRequest, on_warning: Callable[[str], None]) -> Fine
     from_parent = not (resumes and saved_steps(run.checkpoints))
     device = choose_device(request.device)
     timeout = request.env_timeout
-    return FinetuneJob(run, parent, config, record, resumes, from_parent, env_id, references, device, timeout)
+    return FinetuneOnlineJob(run, parent, config, record, resumes, from_parent, env_id, references, device, timeout)
 
 
 def _has_begun(run: RunFolder) -> bool:
@@ -184,7 +184,7 @@ def _check_capacity(online: OnlineConfig) -> None:
         )
 
 
-def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> tuple[RunFolder, RunFolder]:
+def _find_runs(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]) -> tuple[RunFolder, RunFolder]:
     """The fine-tuned run and its parent, whichever of the two was named; another --name is another child.
 
     Raises:
@@ -196,6 +196,9 @@ def _find_runs(request: FinetuneRequest, on_warning: Callable[[str], None]) -> t
     record = records.read_record(found.record)
     if record.arch not in ARCHITECTURES:
         raise unknown("architecture", record.arch, ARCHITECTURES)
+    if record.base is not None:
+        message = f"{found.path} is fine-tuned already, from {record.base.run}, and cannot be fine-tuned online"
+        raise SeqrlError(message, f"seqrl finetune-online {record.base.run}")
     if ARCHITECTURES[record.arch].no_exploration is not None:
         _refuse_architecture(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
