@@ -55,9 +55,9 @@ def restore_learned(learner: Learner, tensors: Mapping[str, Tensor], source: obj
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    expected = {name.split(".")[0] for name in learned_tensors(learner)} & {"model", "adapters", "keys"}
-    found = {part for part, own in parts.items() if own} & {"model", "adapters", "keys"}
-    if found != expected:
+    weights = ("model.", "adapters.", "keys.")
+    expected = {name for name in learned_tensors(learner) if name.startswith(weights)}
+    if {name for name in tensors if name.startswith(weights)} != expected:
         raise SeqrlError(f"{source} was written by another method than {learner.method.name}", _HINT)
     _restore_model(learner, parts["model"], source)
     if learner.adapters is not None:

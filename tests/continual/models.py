@@ -35,7 +35,7 @@ def tiny_tasks(seed: int = 0) -> list[TaskData]:
 
 def learner_for(method: str, **settings: object) -> Learner:
     """A learner of the two tasks."""
-    sizes = {"updates": 4, "batch_size": 8, "rank": 2, "pool": 4, "prompt_length": 2, "fisher_windows": 5}
+    sizes = {"updates": 4, "batch_size": 8, "rank": 2, "pool": 6, "prompt_length": 2, "fisher_windows": 5}
     config = ContinualConfig.model_validate({"method": method, **sizes, **settings})
     model = tiny_model().eval()
     return Learner(model, METHODS[method], config, [task.facts for task in tiny_tasks()], TasksConfig())

@@ -15,6 +15,7 @@ from seqrl_cli.continual.methods import METHODS
 from seqrl_cli.continual.protection import action_features, draw_windows, importance
 from seqrl_cli.continual.run_files import ContinualFolder
 from seqrl_cli.continual.stage import learn_stage
+from seqrl_cli.data.task_sampler import TaskSampler
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.adapters.adapter_set import base_weights
 from seqrl_cli.models.adapters.selection import NONE
@@ -135,15 +136,15 @@ def test_replay_draws_the_share_that_was_asked_for(tmp_path, monkeypatch):
     seen: list[tuple[str, int]] = []
     learner = learner_for("replay", **{"updates": 100, "replay_share": 0.25})
     learn(learner, tmp_path, (0,))
-    forward = type(learner.model).forward
-    learner.model.train()
+    draw = TaskSampler.next_batches
 
-    def counted(model, name, windows, *rest, **more):
-        if model.training:
-            seen.append((name, len(windows.actions)))
-        return forward(model, name, windows, *rest, **more)
+    def counted(sampler: TaskSampler, batch_size: int):
+        drawn = draw(sampler, batch_size)
+        if len(sampler.tasks) == 2:  # neither a validation nor statistics of one task
+            seen.extend((batch.group[0], len(batch.actions)) for _, batches in drawn for batch in batches)
+        return drawn
 
-    monkeypatch.setattr(type(learner.model), "forward", counted)
+    monkeypatch.setattr(TaskSampler, "next_batches", counted)
     learn(learner, tmp_path, (1,))
     totals = {name: sum(count for own, count in seen if own == name) for name in ("A-v0", "B-v0")}
     assert totals["A-v0"] / sum(totals.values()) == pytest.approx(0.25, abs=0.05)
