@@ -52,7 +52,10 @@ class BoxSpace:
     @property
     def bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Lowest and highest value of every entry, arrays of the space's shape and type."""
-        low, high = (np.broadcast_to(np.array(bound, self.dtype), self.size) for bound in (self.low, self.high))
+        low, high = (
+            np.broadcast_to(_of_type(np.asarray(bound, np.float64), np.dtype(self.dtype)), self.size)
+            for bound in (self.low, self.high)
+        )
         return low.reshape(self.shape).copy(), high.reshape(self.shape).copy()
 
     @property
@@ -181,3 +184,14 @@ def _bounds(values: ArrayLike) -> tuple[float, ...]:
     """Bounds as plain numbers; a single one if they are all equal."""
     numbers = np.asarray(values, np.float64).ravel().tolist()
     return tuple(numbers[:1] if len(set(numbers)) == 1 else numbers)
+
+
+def _of_type(bounds: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Bounds as another type; for whole numbers, those at or beyond the type's range become its own bounds."""
+    if dtype.kind not in "iu":
+        return bounds.astype(dtype)
+    limits = np.iinfo(dtype)
+    inside = (bounds > limits.min) & (bounds < limits.max)
+    found = np.where(bounds > 0, np.array(limits.max, dtype), np.array(limits.min, dtype))
+    found[inside] = bounds[inside].astype(dtype)
+    return found
