@@ -13,29 +13,12 @@ from torch.nn import functional
 
 from seqrl_cli.continual.anchors import fisher_information
 from seqrl_cli.data.task_data import TaskData
-from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler, WindowBatch
+from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskWindows
+from seqrl_cli.training.task_losses import model_windows
 
 MOST_ROWS = 4000
 """States per task that statistics are fitted to."""
-
-
-def windows_of(model: MultiDomainTransformer, batch: WindowBatch) -> TaskWindows:
-    """A batch as the model's inputs, on its device."""
-    device = model.head.weight.device
-
-    def on_device(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
-    actions = on_device(batch.actions)
-    return TaskWindows(
-        on_device(batch.observations),
-        on_device(batch.returns_to_go),
-        model.tokens.encode(actions) if batch.group[2] is None else actions.long(),
-        on_device(batch.rewards),
-        on_device(batch.timesteps),
-        model.body_numbers(batch.group[0], batch.bodies),
-    )
 
 
 def draw_windows(
@@ -45,7 +28,9 @@ def draw_windows(
     sampler = TaskSampler([task], model.context, SamplingRules(), rng)
     ((_, batches),) = sampler.next_batches(count)
     batch = batches[0]
-    return batch.group[0], windows_of(model, batch), torch.from_numpy(batch.mask).to(model.head.weight.device)
+    device = model.head.weight.device
+    observations, real = torch.from_numpy(batch.observations).to(device), torch.from_numpy(batch.mask).to(device)
+    return batch.group[0], model_windows(model, batch, observations, model.context), real
 
 
 @torch.no_grad()

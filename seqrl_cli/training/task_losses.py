@@ -65,7 +65,7 @@ def summed_losses(
     if model.training:
         observations = augment(observations, objective.augmentation)
     seen = batch.mask.shape[1] - objective.steps_ahead
-    windows = _windows(model, batch, observations, seen)
+    windows = model_windows(model, batch, observations, seen)
     real = torch.from_numpy(batch.mask[:, :seen]).to(device)
     if guide:
         guide.before_windows(batch.group[0], windows, model.training)
@@ -80,8 +80,15 @@ def summed_losses(
     return sums
 
 
-def _windows(model: MultiDomainTransformer, batch: WindowBatch, observations: Tensor, seen: int) -> TaskWindows:
-    """The steps that the model sees, on its device."""
+def model_windows(model: MultiDomainTransformer, batch: WindowBatch, observations: Tensor, seen: int) -> TaskWindows:
+    """A batch as the model's inputs.
+
+    Args:
+        model: reads them.
+        batch: windows of at least ``seen`` steps.
+        observations: of the batch, on the model's device.
+        seen: steps that the model sees, from the first.
+    """
 
     def to_device(array: Any) -> Tensor:
         return torch.from_numpy(array[:, :seen]).to(observations.device)
