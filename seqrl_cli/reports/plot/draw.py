@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ from seqrl_cli.reports.plot.style import (
 
 PANEL_WIDTH = 6.6  # inches, as all sizes here
 PANEL_HEIGHT = 4.0
+_TITLE_WIDTH = 62  # characters that fit a panel
 ROW_HEIGHT = 0.42  # of a row of points
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -102,7 +104,9 @@ def _draw_large(parts: Any, panels: Sequence[Panel], height: float) -> None:
     for part, panel in zip(parts.flat, panels, strict=False):
         axes = part.subplots()
         # aligned with the panel rather than the axes, which long names push to the right
-        part.suptitle(plain(panel.title), x=0.03, ha="left", fontsize=11, fontweight="bold")
+        part.suptitle(
+            textwrap.fill(plain(panel.title), _TITLE_WIDTH), x=0.03, ha="left", fontsize=11, fontweight="bold"
+        )
         axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
         if panel.heat:
             draw_heat_map(axes, panel.heat)
