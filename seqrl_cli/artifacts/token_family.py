@@ -128,11 +128,10 @@ def train_settings(config: Config, windows: int, block_size: int) -> TrainSettin
         block_size: targets per window.
     """
     train = config.train
-    if train.updates is None:
-        updates = paper_updates(windows, train.batch_size, train.n_epochs_ref)
+    updates = train.updates or paper_updates(windows, train.batch_size, train.n_epochs_ref)
+    if train.updates is None and train.schedule != "linear":
         schedule = paper_schedule(train.schedule, windows, block_size)
     else:
-        updates = train.updates
         schedule = scaled_schedule(train.schedule, updates, train.batch_size, block_size)
     return TrainSettings(
         updates=updates,
@@ -140,6 +139,8 @@ def train_settings(config: Config, windows: int, block_size: int) -> TrainSettin
         seed=config.seed,
         batch_size=train.batch_size,
         learning_rate=train.learning_rate,
+        optimizer=train.optimizer,
+        matrix_rate=train.matrix_rate,
         betas=(train.beta1, train.beta2),
         weight_decay=train.weight_decay,
         grad_clip=train.grad_clip,

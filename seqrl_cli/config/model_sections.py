@@ -78,6 +78,12 @@ class TokenModelSection(AttentionSection):
 
     mask_values: bool = Field(True, description="hide past value tokens from all tokens")
     stop_token: bool = Field(True, description="predict the end of an episode, too")
+    head_frequencies: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="cosines over the bins in the output layer, by which neighbouring bins learn together",
+    )
 
     def arguments(self, dims: int) -> dict[str, Any]:
         """Keyword arguments of the model's constructor, for transitions of ``dims`` tokens."""
@@ -117,6 +123,12 @@ class RetNetSection(TokenModelSection):
         None,
         ge=1,
         description="retnet: inner width of the gated networks; null = 7/3 x width, for as many parameters as a gpt",
+    )
+    embedding_deviation: float = Field(
+        1.0, gt=0.0, description="retnet: standard deviation of the initial token embeddings"
+    )
+    dimension_embedding: bool = Field(
+        False, description="retnet: add an embedding of each token's dimension, with which it learns faster"
     )
     mode: Literal["parallel", "chunkwise", "recurrent"] = Field("parallel", description="retnet: form of retention")
     chunk_size: int = Field(64, ge=1, description="retnet: tokens per chunk of the chunkwise form")

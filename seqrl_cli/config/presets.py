@@ -5,7 +5,8 @@ entries by name (``presets``), values that all of them share (``all``), and patt
 another name (``datasets``).
 
 Layers, the later ones overriding the earlier: the schema's defaults, the base for the size, the dataset's entry, the
-user's values. At laptop size the entry comes before the base: it decides how to sample, and the base how much.
+recipe, the user's values. At laptop size the entry comes before the base: it decides how to sample, and the base how
+much.
 """
 
 from __future__ import annotations
@@ -89,8 +90,14 @@ def default_size(dataset: str) -> str:
     return "paper" if "/" not in dataset and dataset.endswith(("-v0", "-v1", "-v2")) else "laptop"
 
 
-def preset_layers(name: str, size: str, arch: str = DEFAULT) -> dict[str, Any]:
+def preset_layers(name: str, size: str, arch: str = DEFAULT, recipe: str | None = None) -> dict[str, Any]:
     """The values of a preset at a size, over the schema's defaults.
+
+    Args:
+        name: the preset.
+        size: ``paper`` or ``laptop``.
+        arch: the architecture.
+        recipe: ``train.recipe``; None = the size's own.
 
     Raises:
         UsageError: there is no such preset.
@@ -100,9 +107,13 @@ def preset_layers(name: str, size: str, arch: str = DEFAULT) -> dict[str, Any]:
     base, families = _sources(arch)
     family = next((content for content in families if name in content["presets"]), {})
     entry = merge(family.get("all", {}), family.get("presets", {}).get(name) or {})
+    own = base.get(arch, {})
     if size == "laptop":
-        return merge(entry, base[size], base.get(arch, {}).get(size, {}), family.get("laptop", {}))
-    return merge(base[size], entry)
+        layers = merge(entry, base[size], own.get(size, {}), family.get("laptop", {}))
+    else:
+        layers = merge(base[size], entry)
+    recipe = recipe or layers.get("train", {}).get("recipe", "paper")
+    return merge(layers, *(values.get("recipes", {}).get(recipe, {}) for values in (base, own)))
 
 
 def _sources(arch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -132,7 +143,8 @@ def resolve_config(
     if size not in SIZES:
         raise unknown("size", size, SIZES)
     preset = preset or preset_for(dataset, arch)
-    layers = merge(preset_layers(preset, size, arch), nest(overrides or {}))
+    recipe = (overrides or {}).get("train.recipe")
+    layers = merge(preset_layers(preset, size, arch, recipe), nest(overrides or {}))
     refuse_foreign_keys(arch, overrides or {})
     return validate({"dataset": dataset, "size": size, "preset": preset, **layers})
 

@@ -66,6 +66,9 @@ class DataConfig(Section):
     )
 
 
+Recipe = Literal["paper", "modern"]
+
+
 class TrainConfig(Section):
     """Optimisation."""
 
@@ -75,8 +78,21 @@ class TrainConfig(Section):
     updates: int | None = Field(None, ge=1, description="number of updates; null = from n_epochs_ref")
     batch_size: int = Field(256, ge=1, description="windows per update")
     learning_rate: float = Field(6e-4, gt=0.0, description="highest learning rate")
-    schedule: Annotated[Literal["clamped", "tt-exact"], _PLANNER] = Field(
-        "clamped", description="cosine decay that stays at 10 % (clamped), or rises again as the original's (tt-exact)"
+    recipe: Annotated[Recipe, _PLANNER] = Field(
+        "paper", description="where other values of train and model come from: the papers, or what learns faster"
+    )
+    optimizer: Annotated[Literal["adamw", "muon"], _PLANNER] = Field(
+        "adamw", description="muon is for matrices of linear layers, with adamw for all else"
+    )
+    matrix_rate: Annotated[float, _PLANNER] = Field(
+        0.03, gt=0.0, description="highest learning rate of muon's matrices"
+    )
+    schedule: Annotated[Literal["clamped", "tt-exact", "linear"], _PLANNER] = Field(
+        "clamped",
+        description=(
+            "cosine decay that stays at 10 % (clamped) or rises again as the original's (tt-exact), "
+            "or linear decay to zero"
+        ),
     )
     beta1: float = Field(0.9, ge=0.0, lt=1.0, description="decay of the optimizer's mean gradient")
     beta2: float = Field(0.95, ge=0.0, lt=1.0, description="decay of the optimizer's mean squared gradient")

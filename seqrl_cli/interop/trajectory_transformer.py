@@ -54,8 +54,8 @@ def restore_gpt_state(model: GPT) -> OrderedDict[str, Tensor]:
     )
     for block in range(len(model.blocks)):
         restored.update(_restore_block(state, f"blocks.{block}", model.visible))
-    for theirs, ours in {"ln_f.weight": "norm.weight", "ln_f.bias": "norm.bias", "head.weight": "head.weight"}.items():
-        restored[theirs] = state[ours]
+    restored |= {f"ln_f.{kind}": state[f"norm.{kind}"] for kind in ("weight", "bias")}
+    restored["head.weight"] = model.head.maps()
     return OrderedDict((name, tensor.detach().cpu().clone()) for name, tensor in restored.items())
 
 

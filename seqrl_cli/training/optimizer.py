@@ -13,6 +13,7 @@ from seqrl_cli.models.block import joined_parameters
 from seqrl_cli.models.embedding import PositionHead
 from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.lion import Lion
+from seqrl_cli.training.muon import MuonWithAdamW
 
 OptimizerName: TypeAlias = Literal["adamw", "adam", "lamb", "lion"]
 """``lamb`` decays all parameters, the others matrices only; ``adam`` adds the decay to the gradients."""
@@ -56,10 +57,33 @@ def optimizer_by_name(
     return make_optimizer(model, learning_rate, betas, weight_decay)
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The trainable parameters with weight decay, and those without."""
+def make_muon(
+    model: nn.Module, matrix_rate: float, learning_rate: float, betas: tuple[float, float], weight_decay: float
+) -> torch.optim.Optimizer:
+    """Muon for the matrices of linear layers, AdamW for the rest (for all if no matrix learns), each at its own rate.
+
+    Args:
+        model: on its device.
+        matrix_rate: learning rate of Muon, before the schedule.
+        learning_rate: of AdamW, before the schedule.
+        betas: AdamW's moment decays.
+        weight_decay: for the matrices and the heads.
+    """
+    trainable = trainable_parameters(model)
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    matrices = [parameter for name, parameter in trainable.items() if name in linear]
+    if not matrices:
+        return make_optimizer(model, learning_rate, betas, weight_decay)
+    rest = {name: parameter for name, parameter in trainable.items() if name not in linear}
+    return MuonWithAdamW(matrices, _groups(model, weight_decay, rest), matrix_rate, learning_rate, betas, weight_decay)
+
+
+def _groups(
+    model: nn.Module, weight_decay: float, parameters: Mapping[str, nn.Parameter] | None = None
+) -> list[dict[str, Any]]:
+    """The given parameters, or all trainable ones, with weight decay, and those without."""
     decayed = decayed_parameters(model)
-    parameters = trainable_parameters(model)
+    parameters = trainable_parameters(model) if parameters is None else parameters
     return [
         {"params": [p for name, p in parameters.items() if name in decayed], "weight_decay": weight_decay},
         {"params": [p for name, p in parameters.items() if name not in decayed], "weight_decay": 0.0},
@@ -67,9 +91,9 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of all groups."""
+    """Set the learning rate of all groups; some learn at a fixed multiple of it."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("relative_rate", 1.0)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -25,13 +25,18 @@ def restore_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
         raise SeqrlError(f"the checkpoint of step {checkpoint.step} belongs to another model", RESUME_HINT) from error
 
 
-def require_optimizer(name: str, checkpoint: Checkpoint) -> None:
+def require_optimizer(name: str, checkpoint: Checkpoint, unnamed: str | None = None) -> None:
     """Stop at a checkpoint of another optimizer.
+
+    Args:
+        name: of the optimizer that resumes.
+        checkpoint: names its own.
+        unnamed: the optimizer of checkpoints from before there was a choice.
 
     Raises:
         SeqrlError: names both.
     """
-    saved = checkpoint.state["optimizer"]
+    saved = checkpoint.state.get("optimizer", unnamed) if unnamed else checkpoint.state["optimizer"]
     if saved != name:
         raise SeqrlError(f"the checkpoint of step {checkpoint.step} is for {saved}, not for {name}", RESUME_HINT)
 

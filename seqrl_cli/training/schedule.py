@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 from seqrl_cli.errors import SeqrlError, unknown
+
+Curve: TypeAlias = Literal["clamped", "tt-exact", "linear"]
 
 PAPER_DECAY_EPOCHS = 20
 FLOOR = 0.1
@@ -14,37 +16,39 @@ FLOOR = 0.1
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then half a cosine down to a tenth of the rate.
+    """Linear warm-up, then half a cosine down to a tenth of the rate, or a line down to zero.
 
     Args:
         kind: ``clamped`` stays at a tenth after ``final_tokens``; ``tt-exact`` follows the cosine up and down again,
-            as the Trajectory Transformer's published runs did.
+            as the Trajectory Transformer's published runs did; ``linear`` ends at zero.
         warmup_tokens: tokens until the full rate is reached.
-        final_tokens: tokens until the cosine reaches its minimum.
+        final_tokens: tokens until the curve reaches its minimum.
 
     Raises:
         SeqrlError: the kind is unknown.
     """
 
-    kind: Literal["clamped", "tt-exact"]
+    kind: Curve
     warmup_tokens: int
     final_tokens: int
 
     def __post_init__(self) -> None:
-        if self.kind not in ("clamped", "tt-exact"):
-            raise unknown("schedule", self.kind, ["clamped", "tt-exact"])
+        if self.kind not in get_args(Curve):
+            raise unknown("schedule", self.kind, get_args(Curve))
 
     def multiplier(self, tokens: int) -> float:
         """The factor of the learning rate after ``tokens`` targets, not counting stop tokens."""
         if tokens < self.warmup_tokens:
             return tokens / self.warmup_tokens
         progress = (tokens - self.warmup_tokens) / max(1, self.final_tokens - self.warmup_tokens)
+        if self.kind == "linear":
+            return max(0.0, 1 - progress)
         if self.kind == "clamped":
             progress = min(progress, 1.0)
         return max(FLOOR, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def paper_schedule(kind: Literal["clamped", "tt-exact"], windows: int, block_size: int) -> Schedule:
+def paper_schedule(kind: Curve, windows: int, block_size: int) -> Schedule:
     """The original schedule: warm-up for one epoch, decay until the twentieth.
 
     Args:
@@ -56,7 +60,7 @@ def paper_schedule(kind: Literal["clamped", "tt-exact"], windows: int, block_siz
 
 
 def scaled_schedule(
-    kind: Literal["clamped", "tt-exact"], updates: int, batch_size: int, block_size: int, warmup_fraction: float = 0.05
+    kind: Curve, updates: int, batch_size: int, block_size: int, warmup_fraction: float = 0.05
 ) -> Schedule:
     """For runs shorter than the paper's: warm-up for a fraction of the updates, decay until the last.
 

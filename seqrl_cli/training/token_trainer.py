@@ -19,12 +19,13 @@ from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
     load_optimizer_tensors,
+    make_muon,
     make_optimizer,
     optimizer_tensors,
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.restoring import restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.schedule import Schedule
@@ -42,6 +43,8 @@ class TrainSettings:
         seed: of shuffling, dropout and the choice of validation windows; not of the initial weights.
         batch_size: windows per update.
         learning_rate: before the schedule.
+        optimizer: ``adamw``, or ``muon`` for the matrices of linear layers with AdamW for all else.
+        matrix_rate: Muon's learning rate before the schedule.
         betas: AdamW's moment decays.
         weight_decay: for the matrices of linear layers and heads.
         grad_clip: largest norm of all gradients together.
@@ -61,6 +64,8 @@ class TrainSettings:
     seed: int
     batch_size: int = 64
     learning_rate: float = 6e-4
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    matrix_rate: float = 0.03
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.1
     grad_clip: float = 1.0
@@ -104,7 +109,7 @@ class TokenTrainer:
         chosen = min(settings.validation_windows, len(validation))
         self._validated = np.random.default_rng(validation_seed).choice(len(validation), chosen, replace=False)
         self.trainable_parameters = trainable_parameters(model)
-        self._optimizer = make_optimizer(model, settings.learning_rate, settings.betas, settings.weight_decay)
+        self._optimizer = _optimizer(model, settings)
         self._forward = compiled(model) if settings.compile else model
         self._weights = target_weights(
             train.block_size,
@@ -200,6 +205,7 @@ class TokenTrainer:
         self.read_losses()
         state: dict[str, Any] = {
             "counted_tokens": self._counted_tokens,
+            "optimizer": self.settings.optimizer,
             "losses": self._metrics.measures.get("loss", []),
             "elapsed": self._metrics.elapsed,
             "precision": self.precision,
@@ -222,6 +228,7 @@ class TokenTrainer:
         """
         state = checkpoint.state
         self.sampler.restore(state["sampler"])
+        require_optimizer(self.settings.optimizer, checkpoint, unnamed="adamw")
         restore_weights(self.model, checkpoint)
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
@@ -231,3 +238,11 @@ class TokenTrainer:
         if self.settings.precision == "auto":
             self.precision = state["precision"]
         warn_of_threads(state["threads"], on_warning)
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimizer that the settings name."""
+    others = (settings.learning_rate, settings.betas, settings.weight_decay)
+    if settings.optimizer == "muon":
+        return make_muon(model, settings.matrix_rate, *others)
+    return make_optimizer(model, *others)

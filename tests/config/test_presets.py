@@ -83,6 +83,18 @@ def test_simulated_data_follows_its_d4rl_counterpart():
     assert resolve_config("sim/hopper-medium-replay", size="paper").train.n_epochs_ref == 80
 
 
+def test_a_recipe_replaces_the_sizes_values_and_yields_to_the_users():
+    modern = resolve_config("hopper-medium-v2", overrides={"train.recipe": "modern", "train.learning_rate": 1e-3})
+    assert (modern.train.optimizer, modern.train.schedule, modern.train.learning_rate) == ("muon", "linear", 1e-3)
+    assert modern.train.batch_size == 256 and modern.model.width == 128  # the size's own
+    retnet = resolve_config("x", overrides={"train.recipe": "modern", "model.arch": "retnet"})
+    assert retnet.model.dimension_embedding and retnet.model.head_frequencies == modern.model.head_frequencies
+    paper = resolve_config("sim/hopper-medium", overrides={"train.recipe": "paper"})
+    assert (paper.train.optimizer, paper.train.learning_rate, paper.model.head_frequencies) == ("adamw", 2e-3, 0)
+    with pytest.raises(UsageError, match="train.recipe = 'moder'"):
+        resolve_config("sim/hopper-medium", overrides={"train.recipe": "moder"})
+
+
 def test_overrides_win_and_yaml_floats_without_a_dot_are_repaired():
     words = ["train.learning_rate=3e-4", "plan.k_act=null", "data.termination_penalty=-50", "model.mask_values=false"]
     config = resolve_config("hopper-medium-v2", overrides=parse_overrides(words, dotted_keys(Config)))

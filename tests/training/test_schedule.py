@@ -51,3 +51,9 @@ def test_update_count_of_the_paper():
     assert paper_updates(60_000_000, 256, 50) == 234_375
     with pytest.raises(SeqrlError):
         paper_updates(0, 256, 50)
+
+
+def test_a_line_ends_at_zero_with_the_last_update():
+    schedule = scaled_schedule("linear", 200, 64, BLOCK_SIZE, warmup_fraction=0.05)
+    rates = [schedule.multiplier(step * 64 * BLOCK_SIZE) for step in (5, 10, 105, 200, 300)]
+    assert rates == pytest.approx([0.5, 1.0, 0.5, 0.0, 0.0])

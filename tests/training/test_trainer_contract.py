@@ -42,9 +42,9 @@ def freeze(model: nn.Module, prefixes: tuple[str, ...]) -> None:
         parameter.requires_grad_(not name.startswith(prefixes))
 
 
-def token_trainer(model: nn.Module, prefixes: tuple[str, ...]) -> Trainer:
+def token_trainer(model: nn.Module, prefixes: tuple[str, ...], **changes) -> Trainer:
     freeze(model, prefixes)
-    return TokenTrainer(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(10))
+    return TokenTrainer(model, pattern_windows(), pattern_windows(2, 9), tiny_settings(10, **changes))
 
 
 def policy_trainer(arch: str, prefixes: tuple[str, ...]) -> Trainer:
@@ -74,6 +74,7 @@ def task_trainer(prefixes: tuple[str, ...]) -> Trainer:
 
 CASES = {
     "gpt": TrainerCase(lambda prefixes: token_trainer(tiny_gpt(), prefixes), "blocks.0."),
+    "gpt with muon": TrainerCase(lambda prefixes: token_trainer(tiny_gpt(), prefixes, optimizer="muon"), "blocks.0."),
     "retnet": TrainerCase(lambda prefixes: token_trainer(tiny_retnet(), prefixes), "blocks.0."),
     "dt": TrainerCase(lambda prefixes: policy_trainer("dt", prefixes), "blocks.0."),
     "odt": TrainerCase(lambda prefixes: policy_trainer("odt", prefixes), "blocks.0."),

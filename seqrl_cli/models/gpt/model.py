@@ -38,6 +38,7 @@ class GPT(nn.Module):
         attention_dropout: fraction of attention weights dropped in training.
         mask_values: whether to hide value tokens from all queries, so that a plan does not depend on them.
         stop_token: whether to predict the end of an episode; imported models may not.
+        head_frequencies: see :class:`~seqrl_cli.models.embedding.PositionHead`; the original has none.
         generator: source of the initial weights; the global one when None.
 
     Raises:
@@ -59,6 +60,7 @@ class GPT(nn.Module):
         attention_dropout: float = 0.1,
         mask_values: bool = True,
         stop_token: bool = True,
+        head_frequencies: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -78,7 +80,7 @@ class GPT(nn.Module):
         self.dropout = Dropout(embedding_dropout)
         self.blocks = nn.ModuleList(Block(width, n_head, residual_dropout, attention_dropout) for _ in range(n_layer))
         self.norm = nn.LayerNorm(width)
-        self.head = PositionHead(bins, self.transition_dim, width, stop_token)
+        self.head = PositionHead(bins, self.transition_dim, width, stop_token, head_frequencies)
         self.visible: Tensor
         self.register_buffer("visible", visible_keys(block_size, self.transition_dim, mask_values), persistent=False)
         initialize(self, generator)

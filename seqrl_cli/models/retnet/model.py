@@ -61,6 +61,9 @@ class RetNet(nn.Module):
             but these exist in only one of the three forms of retention.
         mask_values: whether value tokens add nothing to the state, so that a plan does not depend on them.
         stop_token: whether to predict the end of an episode.
+        head_frequencies: see :class:`~seqrl_cli.models.embedding.PositionHead`; the original has none.
+        embedding_deviation: standard deviation of the initial token embeddings, 1 in the original.
+        dimension_embedding: see :class:`~seqrl_cli.models.embedding.TokenEmbedding`; not in the original.
         mode: form of retention, ``parallel``, ``chunkwise`` or ``recurrent``; may be changed at any time.
         chunk_size: tokens per chunk of the chunkwise form.
         generator: source of the initial weights; the global one when None.
@@ -85,6 +88,9 @@ class RetNet(nn.Module):
         attention_dropout: float = 0.1,
         mask_values: bool = True,
         stop_token: bool = True,
+        head_frequencies: int = 0,
+        embedding_deviation: float = 1.0,
+        dimension_embedding: bool = False,
         mode: str = "parallel",
         chunk_size: int = 64,
         generator: torch.Generator | None = None,
@@ -107,15 +113,15 @@ class RetNet(nn.Module):
         self.mode = mode
         self.chunk_size = chunk_size
 
-        self.token_embedding = TokenEmbedding(bins, self.transition_dim, width)
+        self.token_embedding = TokenEmbedding(bins, self.transition_dim, width, dimension_embedding)
         self.dropout = Dropout(embedding_dropout)
         self.blocks = nn.ModuleList(
             RetentionBlock(width, n_head, value_width, ffn_width, residual_dropout, attention_dropout)
             for _ in range(n_layer)
         )
         self.norm = nn.RMSNorm(width, eps=NORM_EPS)
-        self.head = PositionHead(bins, self.transition_dim, width, stop_token)
-        initialize(self, generator)
+        self.head = PositionHead(bins, self.transition_dim, width, stop_token, head_frequencies)
+        initialize(self, generator, embedding_deviation)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the token that follows each position.
@@ -176,22 +182,24 @@ def check_heads(n_head: int, width: int, value_width: int, ffn_width: int) -> No
         )
 
 
-def initialize(model: RetNet, generator: torch.Generator | None = None) -> None:
+def initialize(model: RetNet, generator: torch.Generator | None = None, embedding_deviation: float = 1.0) -> None:
     """Set every weight as the original does.
 
     ====================================  =============================================
-    token embedding                       normal, deviation 1
+    token embedding                       normal, deviation 1 or as given
     query, key, value, gate               Xavier uniform, gain 2^-2.5
     projection                            Xavier uniform
     feed-forward layers, head             uniform within 1/sqrt(inputs)
     scales of norms                       one
+    dimension embedding, if there is one  zero
     ====================================  =============================================
 
     Args:
         model: any RetNet; overwritten.
         generator: source of the weights; the global one when None.
+        embedding_deviation: of the token embeddings.
     """
-    nn.init.normal_(model.token_embedding.weight, generator=generator)
+    nn.init.normal_(model.token_embedding.weight, std=embedding_deviation, generator=generator)
     _uniform(model.head.weight, generator)
     for block in model.blocks:
         assert isinstance(block, RetentionBlock)

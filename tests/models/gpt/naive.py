@@ -11,7 +11,7 @@ from tests.contracts.decoder import Reference
 TRANSITION_DIM = 7
 
 
-def make_model(mask_values: bool = True) -> GPT:
+def make_model(mask_values: bool = True, **changes) -> GPT:
     """A small model whose weights, norms and positions are all far from their initial values."""
     generator = torch.Generator().manual_seed(0)
     model = GPT(
@@ -23,6 +23,7 @@ def make_model(mask_values: bool = True) -> GPT:
         n_head=2,
         width=16,
         mask_values=mask_values,
+        **changes,
     )
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)

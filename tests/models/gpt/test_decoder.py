@@ -26,6 +26,12 @@ def test_equals_full_encoding_at_every_position(gpt_decoder, mask_values, slides
     check_equals_reference(gpt_decoder(model, window), naive(model, window), past=past, steps=4 * TRANSITION_DIM)
 
 
+@pytest.mark.parametrize("stop_token", [True, False])
+def test_smooth_heads_equal_full_encoding(gpt_decoder, stop_token):
+    model, window = make_model(head_frequencies=3, stop_token=stop_token), Window(3)
+    check_equals_reference(gpt_decoder(model, window), naive(model, window), past=17, steps=TRANSITION_DIM)
+
+
 @pytest.mark.parametrize("slides", [True, False])
 def test_past_values_are_hidden(gpt_decoder, slides):
     check_past_values_are_hidden(gpt_decoder(make_model(), Window(3, slides)), past=10, steps=30)

@@ -68,6 +68,12 @@ def test_equals_full_encoding_at_every_position(mask_values, window, past, compi
     check_equals_reference(decoder, naive(model, window), past=past, steps=4 * TRANSITION_DIM)
 
 
+def test_embedded_dimensions_and_smooth_heads_equal_full_encoding(compiled):
+    model = make_model(dimension_embedding=True, head_frequencies=3)
+    decoder = RetNetDecoder(model, Window(3), compiled=compiled)
+    check_equals_reference(decoder, naive(model, Window(3)), past=17, steps=2 * TRANSITION_DIM)
+
+
 @pytest.mark.parametrize("window", WINDOWS, ids=["sliding", "growing", "all"])
 def test_past_values_are_hidden(window):
     check_past_values_are_hidden(RetNetDecoder(make_model(), window), past=10, steps=30)
