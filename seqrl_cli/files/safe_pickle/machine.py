@@ -190,7 +190,7 @@ class Machine:
         target.update(zip(keys, values, strict=True))
 
     def _contain(self, container: Any, items: Sequence[Any]) -> None:
-        """Track how deeply containers are nested, and refuse too deep ones; those of numbers and text are not counted."""
+        """Track how deeply containers are nested, and refuse too deep ones. Those of numbers and text do not count."""
         below = [item for item in items if type(item) not in _ATOMS]
         if not below:
             return
