@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.task_data import TaskData
+from seqrl_cli.files.json_fields import count_field
 from seqrl_cli.files.mapped import expect_random_reads, read_soon
 
 Group: TypeAlias = tuple[str, int, int | None]
@@ -129,9 +130,15 @@ class TaskSampler:
         return dict(self._next.before) if self._next else self._position()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned.
+
+        Raises:
+            JsonFieldError: the number of draws is not one.
+            TypeError: the state of the generator is something else.
+            ValueError: it is of another kind of generator.
+        """
         self._rng.bit_generator.state = state["rng"]
-        self._drawn = state["drawn"]
+        self._drawn = count_field(state, "drawn")
         self._next = None
 
     def _position(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
@@ -233,7 +233,7 @@ class PolicyLearner:
         restore_generators(state["generators"], self.device)
         self.step = step
         if self.settings.precision == "auto":
-            self.precision = state["precision"]
+            self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
 
 

@@ -27,7 +27,7 @@ from seqrl_cli.training.optimizer import (
     trainable_parameters,
 )
 from seqrl_cli.training.rates import Plateau
-from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.task_losses import Part, TaskObjective, summed_losses
 from seqrl_cli.training.task_settings import TaskTrainSettings
@@ -228,7 +228,7 @@ class TaskTrainer:
         self._metrics.restore(state["measures"], state["elapsed"])
         self.step = checkpoint.step
         if self.settings.precision == "auto":
-            self.precision = state["precision"]
+            self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
 
 

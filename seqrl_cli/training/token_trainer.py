@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqrl_cli.data.windows import Windows
+from seqrl_cli.files.json_fields import count_field
 from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.acceleration import autocast, compiled, resolve_precision
@@ -25,7 +26,7 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.schedule import Schedule
@@ -233,10 +234,10 @@ class TokenTrainer:
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
         self.step = checkpoint.step
-        self._counted_tokens = state["counted_tokens"]
+        self._counted_tokens = count_field(state, "counted_tokens")
         self._metrics.restore({"loss": state["losses"]} if state["losses"] else {}, state["elapsed"])
         if self.settings.precision == "auto":
-            self.precision = state["precision"]
+            self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
 
 
