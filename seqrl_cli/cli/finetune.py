@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import complete, options
+from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 
 _ADAPTERS = ("none", "lora", "ia3", "houlsby", "prompt", "prefix")
@@ -63,6 +63,7 @@ def finetune(
     The result is a run of its own, which needs the trained one. After an interruption the same command resumes.
     """
     with command_session(quiet, as_json) as console:
+        ranks.refuse_several("finetune")
         from seqrl_cli.workflows.finetune import run as workflow
 
         subjects, overrides = options.split_subjects(arguments)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.limits import MAX_SEED
 
@@ -63,6 +63,7 @@ def finetune_online(
     resumes with more --iterations.
     """
     with command_session(quiet, as_json) as console:
+        ranks.refuse_several("finetune-online")
         from seqrl_cli.workflows.finetune_online import run as workflow
         from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineRequest
 

@@ -87,6 +87,7 @@ class RunRecord(BaseModel):
         tasks: facts about the tasks of a model for many tasks; empty for other models.
         parent: the run that this one was fine-tuned from online.
         base: the model that this run fine-tuned offline; None for other runs.
+        ranks: processes that trained it together.
         online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
 
@@ -113,6 +114,7 @@ class RunRecord(BaseModel):
     parent: str | None = None
     online_seed: int | None = None
     base: BaseRecord | None = None
+    ranks: int = 1
     created: str
     updated: str
 

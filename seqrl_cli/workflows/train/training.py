@@ -21,6 +21,7 @@ from seqrl_cli.tracking.metrics import TrainingLine, Values
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
+from seqrl_cli.training.world import ALONE, World, world_text
 from seqrl_cli.workflows.train.evaluation import evaluations
 from seqrl_cli.workflows.train.setup import TrainRequest
 
@@ -37,6 +38,7 @@ class Training:
         console: shows progress.
         base: the model that is fine-tuned; None for one that is trained from scratch.
         bins: the bins of the run's own, for its folder; None if it reads those of its dataset.
+        world: the processes that train together, of which this one leads.
     """
 
     request: TrainRequest
@@ -46,6 +48,7 @@ class Training:
     console: Console
     base: records.BaseRecord | None = None
     bins: TokenizedDataset | None = None
+    world: World = ALONE
 
     @property
     def folder(self) -> RunFolder:
@@ -73,7 +76,8 @@ class Training:
             self.console.note(f"{path}: resuming from update {steps[-1]:,} of {job.settings.updates:,}")
             return
         size = f"{parameters_text(job.model)}, {job.settings.updates:,} updates on {self.device}"
-        self.console.note(f"{path}: {size}, about {duration(estimate_seconds(job))}")
+        seconds = estimate_seconds(job) / self.world.size
+        self.console.note(f"{path}: {size}{world_text(self.world)}, about {duration(seconds)}")
 
     def replace_existing(self) -> FitOutcome:
         """Train beside the existing run up to the first checkpoint, and only then replace it.
@@ -127,6 +131,7 @@ class Training:
             suite=request.dataset.suite,
             tasks=job.tasks,
             base=self.base,
+            ranks=self.world.size,
             **kept,
         )
         record = records.write_record(folder.record, record)
@@ -147,6 +152,7 @@ class Training:
             else:
                 with console.progress(f"training {folder.path.name}", "updates") as update:
                     outcome = self._loop(folder, update)
+            self.world.from_leader(False)  # no loop follows
             status = "interrupted" if outcome.interrupted else "finished"
         except KeyboardInterrupt as error:
             status = "interrupted"
@@ -182,6 +188,7 @@ class Training:
                 loss = f"loss {TrainingLine(step, values).loss:.3f}"
 
         request, job = self.request, self.job
+        self.world.from_leader(True)  # a loop follows
         with evaluations(folder, request.config, job, request.dataset.store, self.console) as evaluation:
             return fit(
                 job.model,
@@ -195,4 +202,5 @@ class Training:
                 on_warning=self.console.warn,
                 should_stop=should_stop,
                 evaluation=evaluation,
+                world=self.world,
             )
