@@ -85,27 +85,34 @@ class DoubleTaskTrainer(TaskTrainer):
         return replace(batch, **{name: getattr(batch, name).astype(np.float64) for name in arrays})
 
 
-def make_case(arch: str, *, exact: bool = False, updates: int = UPDATES, batch_size: int = 24) -> Case:
-    """A training of 12 updates, several of which have a short batch at the end of an epoch.
+def make_case(name: str) -> Case:
+    """A training of 12 updates of 24 windows, of which those at the end of an epoch have fewer.
 
     Args:
-        arch: the architecture.
-        exact: in float64 and without dropout, so that only the order of sums differs between numbers of processes.
-        updates: to make.
-        batch_size: windows per update.
+        name: an architecture; after ``calm-`` without dropout, which depends on the number of processes; after
+            ``exact-`` also in float64, so that only the order of sums depends on it.
     """
-    case = _token_case(arch, updates) if arch in ("gpt", "retnet") else _other_case(arch, updates)
-    case = replace(case, settings=replace(case.settings, batch_size=batch_size))
-    if not exact:
-        return case
-    for module in case.model.modules():
-        for name in ("p", "attention_dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+    form, _, arch = name.rpartition("-")
+    case = _token_case(arch, UPDATES) if arch in ("gpt", "retnet") else _other_case(arch, UPDATES)
+    case = replace(case, settings=replace(case.settings, batch_size=24))
+    if form:
+        for module in case.model.modules():
+            for attribute in ("p", "attention_dropout"):
+                if isinstance(getattr(module, attribute, None), float):
+                    setattr(module, attribute, 0.0)
+    if form == "exact":
+        return _in_float64(case)
+    if form == "fast":
+        return replace(case, settings=replace(case.settings, precision="bf16", compile=True))
+    return case
+
+
+def _in_float64(case: Case) -> Case:
     case = replace(case, model=case.model.double())
     if isinstance(case.train, PolicyWindows):
         case = replace(case, train=DoubleWindows(case.train.trajectories, case.train.context), validation=None)
-    return replace(case, validation=None, trainer=DoubleTaskTrainer) if arch == "mddt" else case
+    is_task = case.trainer is TaskTrainer
+    return replace(case, validation=None, trainer=DoubleTaskTrainer) if is_task else case
 
 
 def _token_case(arch: str, updates: int) -> Case:

@@ -1,8 +1,7 @@
 """One of several processes that train tiny models together: ``… -m tests.training.ranks FOLDER RANK SIZE CASE …``.
 
-A case is an architecture, ``exact-`` and an architecture, or one of them and what happens: ``gpt@kill7`` kills this
-process, if it is the last one, after seven updates, and ``gpt@stop7`` sends it SIGTERM. The checkpoints of a case are
-written to a folder of its name without what happens.
+A case is a name for ``make_case``, perhaps with what happens: ``gpt@kill7`` kills this process, if it is the last one,
+after seven updates, and ``gpt@stop7`` sends it SIGTERM. The checkpoints of a case are written to a folder of its name.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ def main(folder: Path, placement: Placement, names: Sequence[str]) -> None:
     torch.set_num_threads(1)
     with joined(placement, torch.device("cpu")) as world:
         for name in names:
-            arch, _, event = name.partition("@")
-            case = make_case(arch.removeprefix("exact-"), exact=arch.startswith("exact-"))
+            case_name, _, event = name.partition("@")
+            case = make_case(case_name)
             updates = 0
 
             def stop(event: str = event) -> bool:
@@ -36,7 +35,7 @@ def main(folder: Path, placement: Placement, names: Sequence[str]) -> None:
                     os.kill(os.getpid(), signal.SIGKILL if event.startswith("kill") else signal.SIGTERM)
                 return False
 
-            outcome = case.fit(folder / arch, world, should_stop=stop)
+            outcome = case.fit(folder / case_name, world, should_stop=stop)
             if world.leads:
                 print(name, outcome.first_step, outcome.step, "interrupted" if outcome.interrupted else "done")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from seqrl_cli.config.model_sections import AttentionSection
 from seqrl_cli.config.presets import dump_config, load_config
@@ -16,6 +17,7 @@ from seqrl_cli.models.device import use_threads
 from seqrl_cli.online.context import FinetuneContext, OnlineSettings
 from seqrl_cli.online.loop import FinetuneOutcome, FinetuneProgress, finetune
 from seqrl_cli.runs import record as records
+from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing
@@ -189,7 +191,8 @@ def _finetune(
         if started is not None and started.interrupted:
             outcome = started
         else:
-            with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+            beat = partial(records.write_sign_of_life, job.run.record, record)
+            with beating(beat), console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
                 outcome = _loop(job.run, job, context, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
     except KeyboardInterrupt:

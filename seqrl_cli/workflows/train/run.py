@@ -12,9 +12,11 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.models.device import choose_device, device_of_rank, use_threads
 from seqrl_cli.runs import record as records
+from seqrl_cli.runs.heartbeat import SILENT_SECONDS
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import finish_replacement
+from seqrl_cli.runs.status import seconds_since
 from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.training.agreement import Start, in_turns
 from seqrl_cli.training.placement import Placement
@@ -106,6 +108,7 @@ def _lead(
         if folder.record.exists() and not request.force:
             say_old_penalty(folder, data, console)
             record, is_longer = check_resumable(folder, request.config, data)
+            _warn_of_other_machine(folder, record, console)
             if record.status == "finished" and not is_longer:
                 if start:
                     start.call_off()
@@ -118,6 +121,14 @@ def _lead(
         if start:
             start.agree(facts_of(request.config, data, job, device))
         return _report(folder, Training(request, job, device, threads, console, world=world).run(), fresh=True)
+
+
+def _warn_of_other_machine(folder: RunFolder, record: records.RunRecord, console: Console) -> None:
+    """Warn if another machine, whose lock is not seen here, was still training the run a moment ago."""
+    if record.status == "running" and record.host != records.host():
+        heard = seconds_since(record.heard or record.updated)
+        if heard is not None and heard <= SILENT_SECONDS:
+            console.warn(f"{folder.path} was running on {record.host} {heard:.0f} s ago; only one machine may write it")
 
 
 def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> TrainReport:

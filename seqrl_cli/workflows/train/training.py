@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -15,6 +16,7 @@ from seqrl_cli.data.tokens_file import save_tokens
 from seqrl_cli.errors import CommandInterruptedError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.runs import record as records
+from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.replace import attached_results, holds_run, replacing
 from seqrl_cli.tracking.metrics import TrainingLine, Values
@@ -150,7 +152,8 @@ class Training:
             if started is not None and started.interrupted:
                 outcome = started
             else:
-                with console.progress(f"training {folder.path.name}", "updates") as update:
+                beat = partial(records.write_sign_of_life, folder.record, record)
+                with beating(beat), console.progress(f"training {folder.path.name}", "updates") as update:
                     outcome = self._loop(folder, update)
             self.world.from_leader(False)  # no loop follows
             status = "interrupted" if outcome.interrupted else "finished"
