@@ -50,6 +50,7 @@ def finetune(
     name: Name = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    track: options.Track = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -78,7 +79,10 @@ def finetune(
             finetune__rank=rank,
         )
         store = options.store(runs_dir, options.network(mirrors, offline))
-        request = workflow.FinetuneRequest(store, run, dataset, given, name, device, threads, force, argv=sys.argv)
+        followers = options.trackers(track)
+        request = workflow.FinetuneRequest(
+            store, run, dataset, given, name, device, threads, force, argv=sys.argv, track=followers
+        )
         if dry_run:
             workflow.dry_run(request, console)
         else:

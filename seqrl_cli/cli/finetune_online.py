@@ -51,6 +51,7 @@ def finetune_online(
     env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    track: options.Track = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -79,7 +80,16 @@ def finetune_online(
         )
         store = options.store(runs_dir)
         request = FinetuneOnlineRequest(
-            store, run, given, name, device, threads, force, argv=sys.argv, env_timeout=env_timeout
+            store,
+            run,
+            given,
+            name,
+            device,
+            threads,
+            force,
+            argv=sys.argv,
+            env_timeout=env_timeout,
+            track=options.trackers(track),
         )
         if dry_run:
             workflow.dry_run(request, console)

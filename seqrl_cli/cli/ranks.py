@@ -38,7 +38,8 @@ def placement() -> Placement | None:
     found = [os.environ.get(name, "") for name in _NAMES]
     if not all(value.isdecimal() for value in found) or int(found[1]) < 2:
         return None
-    return Placement(*map(int, found), os.environ.get(RENDEZVOUS, "env://"))
+    rank, size, local_rank, local_size = map(int, found)
+    return Placement(rank, size, local_rank, local_size, os.environ.get(RENDEZVOUS, "env://"))
 
 
 def refuse_several(command: str) -> None:

@@ -57,6 +57,12 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push", metavar="URL", help="Push the run after each checkpoint, to s3://, abfs://, gs:// or file://…"
+    ),
+]
 Devices = Annotated[
     int | None,
     typer.Option(
@@ -83,6 +89,8 @@ def train(
     device: options.Device = "auto",
     devices: Devices = None,
     threads: options.Threads = None,
+    track: options.Track = None,
+    push: Push = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -130,6 +138,8 @@ def train(
             argv=sys.argv,
             placement=place,
             devices=devices,
+            track=options.trackers(track),
+            push=options.push_url(push),
         )
         train_run.check_processes(request)
         if dry_run:

@@ -60,7 +60,7 @@ def start(folder: Path, size: int, names: Sequence[str]) -> list[subprocess.Pope
 
 def run(folder: Path, size: int, names: Sequence[str]) -> list[str]:
     """Train the cases in some processes, and return the lines that the leader printed."""
-    done = [(one, *one.communicate(timeout=300)) for one in start(folder, size, names)]
+    done = [(one, *one.communicate(timeout=900)) for one in start(folder, size, names)]
     assert not any(one.returncode for one, _, _ in done), [error[-2000:] for _, _, error in done]
     return done[0][1].splitlines()
 

@@ -75,7 +75,7 @@ def test_two_processes_equal_one_in_float64(pair, tmp_path, name):
 
 def test_a_killed_world_resumes_to_the_same_bits(pair, tmp_path):
     started = ranks.start(tmp_path, 2, ["gpt@kill7"])
-    errors = [one.communicate(timeout=300)[1] for one in started]
+    errors = [one.communicate(timeout=900)[1] for one in started]
     assert started[1].returncode == -9 and started[0].returncode == 1
     assert "RanksLostError: rank 0" in errors[0]
     assert newest(tmp_path / "gpt").step == 5

@@ -22,6 +22,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
+from seqrl_cli.tracking.process import followed
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.rng import preserve_rng_state
@@ -92,7 +93,8 @@ def run(request: FinetuneOnlineRequest, console: Console) -> FinetuneOnlineRepor
             replaces = request.force and holds_run(job.run)
             started = _replace(job, request, threads, context, console) if replaces else None
             record = _write_start(job.run, job, request, threads)
-            return _finetune(job, context, record, console, started, force=request.force)
+            with followed(job.run.path, request.store.root, request.track, console.warn):
+                return _finetune(job, context, record, console, started, force=request.force)
 
 
 def _has_enough(job: FinetuneOnlineJob, done: int) -> bool:

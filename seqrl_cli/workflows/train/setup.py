@@ -34,6 +34,8 @@ class TrainRequest:
         argv: the command line, for the record.
         placement: of this process among several that train the run; None if it is the only one.
         devices: processes to start on this machine; None = one, or those that torchrun started.
+        track: trackers that follow the run.
+        push: the URL to push the run to after each checkpoint; None for none.
     """
 
     dataset: DatasetRef
@@ -45,6 +47,8 @@ class TrainRequest:
     argv: Sequence[str] = ()
     placement: Placement | None = None
     devices: int | None = None
+    track: Sequence[str] = ()
+    push: str | None = None
 
     @property
     def processes(self) -> int:

@@ -20,6 +20,7 @@ from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.replace import attached_results, holds_run, replacing
 from seqrl_cli.tracking.metrics import TrainingLine, Values
+from seqrl_cli.tracking.process import followed
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
@@ -146,6 +147,11 @@ class Training:
         Raises:
             CommandInterruptedError: Ctrl-C.
         """
+        request, root = self.request, self.request.dataset.store.root
+        with followed(self.folder.path, root, request.track, self.console.warn, push=request.push):
+            return self._finish(record, started)
+
+    def _finish(self, record: records.RunRecord, started: FitOutcome | None) -> records.RunRecord:
         status: records.Status = "failed"
         folder, console = self.folder, self.console
         try:
