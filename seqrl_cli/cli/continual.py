@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import complete, options
+from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 
 Arguments = Annotated[
@@ -54,6 +54,7 @@ def continual(
     After an interruption the same command resumes. Tasks are datasets joined by ``+``, or a suite such as cw10.
     """
     with command_session(quiet, as_json) as console:
+        ranks.refuse_several("continual")
         from seqrl_cli.config.continual import ContinualConfig
         from seqrl_cli.workflows.continual import run as workflow
 

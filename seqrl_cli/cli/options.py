@@ -11,7 +11,7 @@ import typer
 
 from seqrl_cli.cli import complete
 from seqrl_cli.config.limits import MAX_SEED, memory_bytes
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -83,6 +83,16 @@ Offline = Annotated[
     bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use no network, only files on this machine.")
 ]
 
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="TRACKERS",
+        help="Trackers that follow the run, such as wandb,tensorboard (default: none).",
+        autocompletion=complete.one_of("wandb", "tensorboard", "trackio"),
+    ),
+]
+
 DatasetArguments = Annotated[
     list[str] | None,
     typer.Argument(
@@ -133,6 +143,37 @@ def split_subjects(arguments: list[str] | None) -> tuple[list[str], list[str]]:
     given = arguments or []
     overrides = [argument for argument in given if re.match(r"[\w.]*=", argument)]  # a path may contain "=" later
     return [argument for argument in given if argument not in overrides], overrides
+
+
+def trackers(text: str | None) -> tuple[str, ...]:
+    """The trackers of --track, each of which exists.
+
+    Raises:
+        UsageError: there is no such tracker.
+        SeqrlError: its package is not installed.
+    """
+    from seqrl_cli.tracking.trackers import check_tracker
+
+    names = [name.strip() for name in (text or "").split(",")]
+    return tuple(check_tracker(name) for name in dict.fromkeys(names) if name)
+
+
+def push_url(url: str | None) -> str | None:
+    """The URL of --push, if it can be one.
+
+    Raises:
+        UsageError: it is no URL.
+        SeqrlError: fsspec is not installed.
+    """
+    if url is None:
+        return None
+    if "://" not in url:
+        raise UsageError(f"--push is {url!r}, which is no URL", "for example s3://bucket/runs, or file:///mnt/runs")
+    from seqrl_cli.config.extras import install_line, is_installed
+
+    if not is_installed("cloud"):
+        raise SeqrlError("fsspec is not installed", install_line("cloud"))
+    return url
 
 
 def run_and_suite(subjects: list[str]) -> tuple[str | None, str]:

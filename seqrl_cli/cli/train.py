@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seqrl_cli.cli import complete, options
+from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
 
@@ -57,6 +57,18 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push", metavar="URL", help="Push the run after each checkpoint, to s3://, abfs://, gs:// or file://…"
+    ),
+]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        "--devices", metavar="N", min=1, help="Processes on this machine that train together, one per GPU (default: 1)."
+    ),
+]
 
 
 def train(
@@ -75,7 +87,10 @@ def train(
     name: Name = None,
     max_memory: MaxMemory = None,
     device: options.Device = "auto",
+    devices: Devices = None,
     threads: options.Threads = None,
+    track: options.Track = None,
+    push: Push = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -87,8 +102,11 @@ def train(
     """Train a sequence model on a dataset; downloads and discretizes the dataset first if needed.
 
     After an interruption the same command resumes from the newest checkpoint. A finished run is kept as it is.
+
+    Several processes train together with --devices, or on several machines with torchrun.
     """
-    with command_session(quiet, as_json) as console:
+    place = ranks.placement()
+    with command_session(quiet, as_json, ranks.console_of(place)) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import run as train_run
 
@@ -111,9 +129,23 @@ def train(
             config_file=config_file,
         )
         request = train_run.TrainRequest(
-            dataset_ref, config, name=name, device=device, threads=threads, force=force, argv=sys.argv
+            dataset_ref,
+            config,
+            name=name,
+            device=device,
+            threads=threads,
+            force=force,
+            argv=sys.argv,
+            placement=place,
+            devices=devices,
+            track=options.trackers(track),
+            push=options.push_url(push),
         )
+        train_run.check_processes(request)
         if dry_run:
             train_run.dry_run(request, console)
+        elif request.starts_processes:
+            if code := ranks.start(request.processes):
+                raise typer.Exit(code)
         else:
             print_report(console, train_run.run(request, console))

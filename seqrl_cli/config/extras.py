@@ -24,6 +24,10 @@ MODULES = {
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla",
+    "tensorboard": "tensorboardX",
+    "wandb": "wandb",
+    "trackio": "trackio",
+    "cloud": "fsspec",
 }
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
@@ -35,7 +39,13 @@ PURPOSES = {
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
     "d4rl": "D4RL's own list of datasets, which is read and never run",
     "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
+    "tensorboard": "event files for TensorBoard: --track tensorboard",
+    "wandb": "Weights & Biases, offline too: --track wandb",
+    "trackio": "Trackio, a tracker on this machine: --track trackio",
+    "cloud": "runs push and pull to abfs://, s3:// and gs://",
 }
+MEGABYTES = {"tensorboard": 1, "wandb": 96, "trackio": 60, "cloud": 60}
+"""What some extras add to an environment that has seqrl, about."""
 
 _DISTRIBUTIONS = {
     "bullet": "pybullet",
@@ -47,6 +57,10 @@ _DISTRIBUTIONS = {
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla-core",
+    "tensorboard": "tensorboardX",
+    "wandb": "wandb",
+    "trackio": "trackio",
+    "cloud": "fsspec",
 }
 
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.

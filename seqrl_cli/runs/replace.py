@@ -105,4 +105,4 @@ def _beside(run: RunFolder, stage: str) -> Path:
 def _contents(run: RunFolder) -> list[Path]:
     """All files and folders of a run; the record is moved away first, because a folder without it is not a run."""
     files = [run.record, run.config, run.metrics, run.own_tokens]
-    return [*files, run.buffer, run.checkpoints, run.plans, run.plots, run.videos]
+    return [*files, run.buffer, run.checkpoints, run.plans, run.plots, run.videos, run.trackers]

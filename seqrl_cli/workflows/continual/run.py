@@ -12,7 +12,13 @@ from seqrl_cli.continual.learned import learned_tensors
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.memory import memory_of
 from seqrl_cli.continual.play import open_tasks
-from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, StageFolder, write_record
+from seqrl_cli.continual.run_files import (
+    ContinualFolder,
+    ContinualRecord,
+    StageFolder,
+    write_record,
+    write_sign_of_life,
+)
 from seqrl_cli.continual.stage import Arena, evaluate_stage, learn_stage, restore_stage
 from seqrl_cli.continual.tensor_file import write_tensors
 from seqrl_cli.data.task_data import TaskData
@@ -20,6 +26,7 @@ from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.device import use_threads
+from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import Status
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
@@ -174,7 +181,8 @@ def _recording(folder: ContinualFolder, record: ContinualRecord) -> Iterator[Non
     """
     status: Status = "failed"
     try:
-        yield
+        with beating(lambda time: write_sign_of_life(folder, record, time)):
+            yield
         status = "finished"
     except KeyboardInterrupt as error:
         status = "interrupted"

@@ -6,7 +6,7 @@ from importlib import metadata
 
 from seqrl_cli import __version__
 from seqrl_cli.behaviour.collect import available_cores
-from seqrl_cli.config.extras import PURPOSES, install_line, installed_version
+from seqrl_cli.config.extras import MEGABYTES, PURPOSES, install_line, installed_version
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.data.d4rl_package import disagreements, installed_list
@@ -37,7 +37,8 @@ def show_machine(store: RunStore, console: Console) -> None:
     console.emit({**facts, "extras": extras, "missing": missing})
     console.show_facts({**facts, **{f"extra {extra}": version for extra, version in extras.items() if version}})
     for extra, line in missing.items():
-        console.show(f"missing: {PURPOSES[extra]}\n  {line}")
+        size = f" (about {MEGABYTES[extra]} MB)" if extra in MEGABYTES else ""
+        console.show(f"missing: {PURPOSES[extra]}{size}\n  {line}")
     _compare_with_d4rl(console)
     if backend is None:
         console.note("MuJoCo cannot draw here without EGL or OSMesa: apt install libegl1, or libosmesa6")
