@@ -120,7 +120,7 @@ _RIGHT, _RIGHT_JUMP = 7, 8  # ProcGen's
 
 _REPEATED: dict[str, Sequence[RepeatedAction]] = {
     "atari/Freeway": [RepeatedAction(_UP, _DOWN, probability) for probability in (0.0, 0.1, 0.3)],
-    "procgen/coinrun": [RepeatedAction(_RIGHT, _RIGHT_JUMP, probability) for probability in (0.6, 0.3, 0.1)],
+    "procgen/coinrun": [RepeatedAction(_RIGHT, _RIGHT_JUMP, probability) for probability in (0.9, 0.6, 0.3)],
 }
 
 
