@@ -91,8 +91,7 @@ class MultiTaskFamily:
         _check_weights(config, data)
         trained, held_out = _split(config, data)
         records = tuple(task.facts for task in data.tasks)
-        longest = max(int(task.lengths.max()) for task in data.tasks)
-        steps = min(_MOST_TIME_EMBEDDINGS, max(step_limit, longest))
+        steps = _time_embeddings(config, data, step_limit)
         model = make_model(config, records, steps, torch.Generator().manual_seed(config.seed))
         fit_encoders(model, trained)
         return _job(model.to(device), config, data, trained, held_out)
@@ -170,6 +169,15 @@ def _job(
     )
 
 
+def _time_embeddings(config: Config, data: MultiTaskData, step_limit: int) -> int:
+    """Number of time embeddings; with one, all steps look alike."""
+    assert isinstance(config.model, MultiDomainSection)
+    if not config.model.time_embedding:
+        return 1
+    longest = max(int(task.lengths.max()) for task in data.tasks)
+    return min(_MOST_TIME_EMBEDDINGS, max(step_limit, longest))
+
+
 def make_model(
     config: Config, tasks: tuple[TaskRecord, ...], max_timestep: int, generator: torch.Generator | None = None
 ) -> MultiDomainTransformer:
@@ -224,7 +232,13 @@ def train_settings(config: Config) -> TaskTrainSettings:
         updates=train.updates,
         seed=config.seed,
         schedule=RateSchedule(tasks.curve, tasks.warmup_updates, train.updates, tasks.final_rate),
-        rules=SamplingRules(tasks.mixing, tasks.weights, tasks.sampling, early_starts=tasks.early_starts),
+        rules=SamplingRules(
+            tasks.mixing,
+            tasks.weights,
+            tasks.sampling,
+            early_starts=tasks.early_starts,
+            image_batch=tasks.image_batch,
+        ),
         batch_size=train.batch_size,
         learning_rate=train.learning_rate,
         weights=objective_weights(config),

@@ -30,7 +30,7 @@ from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.suspicious_ends import doubtful_ends, single_steps
 from seqrl_cli.download.mirrors import RemoteFile
-from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment, laid_out
+from seqrl_cli.envs.fit import LoadedDataset, environment_spaces, fit_environment, laid_out, with_all_actions
 from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.errors import SeqrlError, when_interrupted
 from seqrl_cli.files.hdf5 import Scalar
@@ -177,6 +177,8 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
         episodes = read_dataset(path, options)
         facts |= {"path": path_text(path), "sha256": content_sha256(path)}  # last, since hashing a huge file is slow
     if env_id is not None:
+        if options.log.minimal_actions:
+            episodes = with_all_actions(episodes, env_id, str(path))
         episodes, about = fit_environment(episodes, env_id, str(path))
         facts |= {**about, **own_references(facts, spec.env_id)}
     facts |= references

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -40,6 +40,36 @@ class NoisyPolicy:
         action = np.clip(self.act_on(observation), -1.0, 1.0)
         noise = self.noise_std * rng.standard_normal(action.shape)
         return np.clip(action + noise, -1.0, 1.0)
+
+
+@dataclass
+class PushedPolicy:
+    """A policy that is pushed off its path now and then: one random action, held for some steps.
+
+    Noise of single steps averages out, so all episodes take nearly one path. After a push the data show the way back,
+    from as far as a model's own errors may lead.
+
+    Attributes:
+        policy: what acts otherwise.
+        rate: probability that a push begins in a step.
+        steps: how long it lasts.
+    """
+
+    policy: Policy
+    rate: float = 0.004
+    steps: int = 10
+    _left: int = 0
+    _push: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def act(self, observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An action ``(action_dim,)`` for one observation."""
+        action = self.policy.act(observation, rng)
+        if self._left == 0 and rng.random() < self.rate:
+            self._left, self._push = self.steps, rng.uniform(-1.0, 1.0, action.shape)
+        if self._left == 0:
+            return action
+        self._left -= 1
+        return self._push
 
 
 @dataclass(frozen=True)
@@ -90,7 +120,7 @@ _RIGHT, _RIGHT_JUMP = 7, 8  # ProcGen's
 
 _REPEATED: dict[str, Sequence[RepeatedAction]] = {
     "atari/Freeway": [RepeatedAction(_UP, _DOWN, probability) for probability in (0.0, 0.1, 0.3)],
-    "procgen/coinrun": [RepeatedAction(_RIGHT, _RIGHT_JUMP, probability) for probability in (0.6, 0.3, 0.1)],
+    "procgen/coinrun": [RepeatedAction(_RIGHT, _RIGHT_JUMP, probability) for probability in (0.9, 0.6, 0.3)],
 }
 
 
@@ -139,7 +169,8 @@ def policy_text(env_id: str) -> str:
         return "one action, and another at random moments"
     if not has_scripted_policy(env_id):
         return "uniform random actions"
-    return f"scripted, with noise of {', '.join(map(str, NOISES))} in equal parts"
+    pushed = "; pushed now and then where there is noise" if env_id in CONTROLLERS else ""
+    return f"scripted, with noise of {', '.join(map(str, NOISES))} in equal parts{pushed}"
 
 
 def has_scripted_policy(env_id: str) -> bool:
@@ -164,7 +195,7 @@ def _factories(env_id: str) -> list[PolicyFactory]:
     if task is not None and task.domain == "metaworld":
         return [partial(_metaworld_policy, task, noise) for noise in NOISES]
     if env_id in CONTROLLERS:
-        return [partial(NoisyPolicy, CONTROLLERS[env_id], noise) for noise in NOISES]
+        return [partial(_controller, env_id, noise) for noise in NOISES]
     if env_id in CHOOSERS:
         return [partial(NoisyChoice, *CHOOSERS[env_id], probability) for probability in RANDOM_SHARES]
     if env_id in _REPEATED:
@@ -174,6 +205,12 @@ def _factories(env_id: str) -> list[PolicyFactory]:
 
 def _same(policy: Policy) -> Policy:
     return policy
+
+
+def _controller(env_id: str, noise: float) -> Policy:
+    """A written controller, which is pushed where it is noisy."""
+    policy = NoisyPolicy(CONTROLLERS[env_id], noise)
+    return PushedPolicy(policy) if noise else policy
 
 
 def _metaworld_policy(task: Task, noise: float) -> NoisyPolicy:

@@ -12,7 +12,11 @@ from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.limits import MAX_SEED
 
 Dataset = Annotated[
-    str, typer.Argument(help="A simulated dataset (sim/…).", autocompletion=complete.simulated_datasets)
+    str,
+    typer.Argument(
+        help="A simulated dataset (sim/…), or domains: one model for tasks of two simulators.",
+        autocompletion=complete.simulated_datasets,
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of the data and the training.")
@@ -32,12 +36,15 @@ def demo(
     """Run all steps on a simulated dataset: a few minutes on two cores, no network, no GPU.
 
     Simulates data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
+    `seqrl demo domains` does so for eight tasks of Meta-World and four of DMControl.
     """
     with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.demo import run as workflow
+        from seqrl_cli.workflows.demo import domains
+        from seqrl_cli.workflows.demo import run as one_dataset
         from seqrl_cli.workflows.demo.setup import DemoRequest
 
+        workflow = domains if dataset == domains.NAME else one_dataset
         request = DemoRequest(RunStore(runs_dir), dataset, seed, threads, force, argv=sys.argv)
         if dry_run:
             workflow.dry_run(request, console)

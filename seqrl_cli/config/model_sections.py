@@ -202,6 +202,7 @@ class MultiDomainSection(AttentionSection, ImageReaderSection):
     scale: Literal["linear", "mu-law"] = Field("linear", description="mddt: bins of equal width, or finer near 0")
     hide_actions: bool = Field(True, description="mddt: hide past actions, which the model would copy")
     periodic: bool = Field(False, description="mddt: read sines and cosines of observed numbers, which may be angles")
+    time_embedding: bool = Field(True, description="mddt: tell the model how many steps an episode has had")
 
     @model_validator(mode="before")
     @classmethod
@@ -213,7 +214,8 @@ class MultiDomainSection(AttentionSection, ImageReaderSection):
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the model's constructor that do not depend on the data."""
-        return {**self.model_dump(exclude={"arch", "sequence_length", "named_size"}), "context": self.sequence_length}
+        left_out = {"arch", "sequence_length", "named_size", "time_embedding"}
+        return {**self.model_dump(exclude=left_out), "context": self.sequence_length}
 
 
 def section_of(arch: str) -> type[ModelSection]:

@@ -192,6 +192,9 @@ class TasksConfig(Section):
         "joined", description="domains of an update: all, one after the other, or one drawn by weight, or also by size"
     )
     weights: dict[str, float] = Field({}, description="weights of domains, for example {dmc: 2}; 1 where not given")
+    image_batch: int | None = Field(
+        None, ge=1, description="windows per update of tasks that observe images; null = train.batch_size"
+    )
     sampling: Literal["length", "uniform", "return", "success"] = Field(
         "length", description="probability of an episode: by length, equal, by return, or equal among successes"
     )

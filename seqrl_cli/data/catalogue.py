@@ -151,9 +151,11 @@ def published_elsewhere() -> dict[str, tuple[str, str]]:
         names = group.get("tasks") or [name.rpartition("/")[2] for name in suites()[group["suite"]].datasets]
         for task in names:
             known = domains()["atari"].tasks.get(task)
-            words = {"task": task, "task_with_hyphens": task.replace("_", "-"), "environment": known and known.env_id}
+            environment = known.env_id if known else ""
+            words = {"task": task, "game": environment.rpartition("/")[2], "environment": environment}
             name, form, how = (group[key].format(**words) for key in ("name", "form", "how"))
-            found[name] = (f"{name} is published at {group['address']} as {form}, which seqrl does not fetch", how)
+            where = f"{name} is published at {group['address']} as {form}"
+            found[name] = (f"{where}, which seqrl does not fetch; no licence is stated", how)
     return found
 
 

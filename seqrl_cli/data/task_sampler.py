@@ -60,6 +60,7 @@ class SamplingRules:
         tasks: probabilities of the tasks of a domain, by dataset, relative to each other; empty if they are equal.
         early_starts: fraction of windows whose start is uniform on a logarithmic scale of time, so that the first ten
             steps of an episode count as much as the next ninety. The others are uniform.
+        image_batch: windows of a domain whose observations are images, which cost more; None: as of other domains.
     """
 
     mixing: Mixing = "joined"
@@ -67,6 +68,7 @@ class SamplingRules:
     episodes: EpisodeRule = "length"
     tasks: Mapping[str, float] = field(default_factory=dict)
     early_starts: float = 0.0
+    image_batch: int | None = None
 
 
 Starts: TypeAlias = list[tuple[int, NDArray[np.int64]]]
@@ -145,10 +147,19 @@ class TaskSampler:
             expect_random_reads(task.stored.observations)
         self._sums = [np.cumsum(_episode_weights(task, rules.episodes)) for task in tasks]
 
-    @property
-    def domains_per_update(self) -> int:
-        """How many domains each update has."""
-        return len(self._domains) if self.rules.mixing == "joined" else 1
+    def windows_per_draw(self, batch_size: int) -> float:
+        """How many windows a draw has, on average.
+
+        Args:
+            batch_size: windows per domain.
+        """
+        sizes = np.array([self._batch_of(domain, batch_size) for domain in self._domains])
+        if self.rules.mixing == "joined":
+            return float(sizes.sum())
+        if self.rules.mixing == "alternating":
+            return float(sizes.mean())
+        weights = self._domain_weights()
+        return float((sizes * weights).sum() / weights.sum())
 
     def next_batches(self, batch_size: int) -> list[tuple[float, list[WindowBatch]]]:
         """The windows of the next update: for each domain in it, the weight of its loss and its batches.
@@ -208,22 +219,36 @@ class TaskSampler:
 
     def _next_domains(self) -> list[tuple[str, float]]:
         names = list(self._domains)
-        weights = np.array([self.rules.weights.get(name, 1.0) for name in names])
+        weights = self._domain_weights()
         if self.rules.mixing == "joined":
             return list(zip(names, weights.tolist(), strict=True))
         if self.rules.mixing == "alternating":
             turn = self._drawn % len(names)
             return [(names[turn], float(weights[turn]))]
-        if self.rules.mixing == "sized":
-            weights = weights * [sum(self.tasks[index].transitions for index in self._domains[name]) for name in names]
         return [(names[self._rng.choice(len(names), p=weights / weights.sum())], 1.0)]
+
+    def _domain_weights(self) -> NDArray[np.float64]:
+        """Weights of the domains, (domains,)."""
+        weights = np.array([self.rules.weights.get(name, 1.0) for name in self._domains])
+        if self.rules.mixing == "sized":
+            sizes = [sum(self.tasks[index].transitions for index in indices) for indices in self._domains.values()]
+            weights = weights * sizes
+        return weights
+
+    def _batch_of(self, domain: str, batch_size: int) -> int:
+        """Windows of a domain in a draw."""
+        is_image = len(self.tasks[self._domains[domain][0]].facts.shape) > 1
+        return self.rules.image_batch or batch_size if is_image else batch_size
 
     def _draw(self, batch_size: int) -> _Draw:
         """Draw the windows of an update, and let the disk start to read those that are mapped."""
         before = self._position()
         chosen = self._next_domains()
         self._drawn += 1
-        domains = [DomainDraw(weight, self._draw_starts(self._domains[name], batch_size)) for name, weight in chosen]
+        domains = [
+            DomainDraw(weight, self._draw_starts(self._domains[name], self._batch_of(name, batch_size)))
+            for name, weight in chosen
+        ]
         own = (draw.shard(self.shards, number) for draw in domains for number in self.shards.own)
         for index, starts in (part for parts in own for part in parts):
             read_windows_soon(self.tasks[index], starts, self.context)

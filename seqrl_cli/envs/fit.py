@@ -17,6 +17,7 @@ from seqrl_cli.data.states import with_all_states
 from seqrl_cli.envs.limits import ActionBounds
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.probe import layout_of, require_survivable
+from seqrl_cli.errors import SeqrlError
 
 LoadedDataset = tuple[Episodes, dict[str, Any]]
 """Episodes, and the attributes to store with them."""
@@ -82,6 +83,30 @@ def laid_out(episodes: Episodes, env_id: str, theirs: Spaces) -> Episodes:
     from seqrl_cli.envs.domains.dmc import lay_out
 
     return replace(episodes, observations=lay_out(task.name, episodes.observations), declared=None)
+
+
+def with_all_actions(episodes: Episodes, env_id: str, name: str) -> Episodes:
+    """Episodes of a game of Atari whose actions are numbered among those with an effect, with ALE's numbers.
+
+    Args:
+        episodes: the data; others than Atari's are returned unchanged.
+        env_id: gymnasium id of their environment.
+        name: name of the data, for errors.
+
+    Raises:
+        SeqrlError: an action is not among them, or the game cannot be loaded.
+    """
+    task = task_of(env_id)
+    if task is None or task.domain != "atari":
+        return episodes
+    require_survivable(env_id)
+    from seqrl_cli.envs.domains.atari import effective_actions
+
+    numbers = effective_actions(task.arguments["rom"])
+    if (largest := int(episodes.actions.max())) >= len(numbers):
+        message = f"{name} has the action {largest}, but {env_id} has {len(numbers)} with an effect, numbered from 0"
+        raise SeqrlError(message, "name the game that the data is from: data.env_id=atari/…")
+    return replace(episodes, actions=numbers[episodes.actions], declared=None)
 
 
 def has_states(env_id: str) -> bool:

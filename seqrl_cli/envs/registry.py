@@ -59,20 +59,22 @@ def register_domains() -> None:
     """Register the environments of all domains with gymnasium; repeated calls are harmless."""
     for domain in domains().values():
         for task in domain.tasks.values():
-            _register_id(task.env_id, domain.entry, task.episode_steps, **task.arguments)
+            _register_id(task.env_id, domain.entry, task.episode_steps, order_enforce=False, **task.arguments)
 
 
 def _register(name: str, entry: str, steps: int, **kwargs: Any) -> None:
     _register_id(f"d4rl/{name}", entry, steps, **kwargs)
 
 
-def _register_id(env_id: str, entry: str, steps: int, **kwargs: Any) -> None:
+def _register_id(env_id: str, entry: str, steps: int, *, order_enforce: bool = True, **kwargs: Any) -> None:
+    """Register an environment; without ``order_enforce`` each step is spared a wrapper that asks for a reset."""
     if env_id not in gymnasium.registry:
         gymnasium.register(
             env_id,
             f"seqrl_cli.envs.domains.{entry}",
             max_episode_steps=steps,
             disable_env_checker=True,
+            order_enforce=order_enforce,
             kwargs=kwargs,
         )
 

@@ -85,7 +85,7 @@ class TaskTrainer:
         self._metrics = MetricAccumulator(settings.learning_rate)
         self.world.prepare(model, uses_all=False)
         self._windows = len(train)
-        self._windows_per_update = settings.batch_size * settings.accumulate * self.sampler.domains_per_update
+        self._windows_per_update = settings.accumulate * self.sampler.windows_per_draw(settings.batch_size)
 
     def update(self) -> None:
         """Make one optimizer step."""
@@ -224,7 +224,8 @@ class TaskTrainer:
     def _validation_batches(self) -> Iterator[list[WindowBatch]]:
         assert self.validation is not None
         rng = np.random.default_rng(self._seeds[2])
-        sampler = TaskSampler(self.validation.tasks, self._steps, SamplingRules(), rng)
+        rules = SamplingRules(image_batch=self.settings.rules.image_batch)
+        sampler = TaskSampler(self.validation.tasks, self._steps, rules, rng)
         for _ in range(self.settings.validation_batches):
             yield from (batches for _, batches in sampler.next_batches(self.settings.batch_size))
 

@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.utils.seeding import np_random
 from torch import Tensor
 
 from seqrl_cli.config.model_sections import SIZES
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.task_data import TaskData, TaskMixture
+from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer, TaskWindows
 from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
 from seqrl_cli.models.decision.task_history import TaskHistory
@@ -113,27 +116,32 @@ def choose(arguments: argparse.Namespace) -> Iterator[Row]:
                 yield choosing(size, context, hide_actions, arguments.rounds)
 
 
-def bare_step(env_id: str) -> tuple[Callable[[], object], Callable[[Any], object]]:
-    """Reset and step of an environment by its package alone, and the preprocessing that its observations need."""
-    domain, _, task = env_id.partition("/")
-    if domain == "metaworld":
-        from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+def bare_step(env_id: str) -> tuple[Callable[[int], object], Callable[[Any], object]]:
+    """A reset to the state that a seed gives with us, and the step of the package alone.
 
-        env: Any = ALL_V3_ENVIRONMENTS[task]()
-        env._set_task_called, env._freeze_rand_vec, env._partially_observable = True, False, False
-        return env.reset, env.step
-    if domain == "dmc":
-        from dm_control import suite
+    The package's step has the preprocessing that its observations need, and nothing else of ours.
+    """
+    game: Any = make_env(env_id).unwrapped
+    if env_id.startswith("procgen/"):
+        from procgen import ProcgenGym3Env
 
-        env = suite.load(*task.split("-", 1))
-        return env.reset, env.step
-    if domain == "atari":
+        levels: list[Any] = []
+
+        def start(seed: int) -> None:
+            draw = int(np_random(seed)[0].integers(2**31))
+            options = {"distribution_mode": "easy", "rand_seed": draw, "num_levels": 0}
+            levels[:] = [ProcgenGym3Env(num=1, env_name=env_id.partition("/")[2], **options)]
+            levels[0].observe()
+
+        def act(action: Any) -> object:
+            levels[0].act(np.array([action], np.int32))
+            return levels[0].observe()
+
+        return start, act
+    if env_id.startswith("atari/"):
         from PIL import Image
 
-        from seqrl_cli.envs.domains.atari import AtariEnv
-
         # ALE's own wrapper needs OpenCV; this is its work without our checks: four frames, and the grey, small picture
-        game = AtariEnv(task.lower())
         ale, legal, frames = game._ale, game._actions, np.zeros((2, 210, 160), np.uint8)
 
         def play(action: Any) -> object:
@@ -145,30 +153,26 @@ def bare_step(env_id: str) -> tuple[Callable[[], object], Callable[[Any], object
             whole = Image.fromarray(np.maximum(frames[0], frames[1]))
             return np.asarray(whole.resize((84, 84), Image.Resampling.BOX))
 
-        return game.reset, play
-    from procgen import ProcgenGym3Env
-
-    level = ProcgenGym3Env(num=1, env_name=task, distribution_mode="easy", rand_seed=0, num_levels=0)
-
-    def step(action: Any) -> object:
-        level.act(np.array([action], np.int32))
-        return level.observe()
-
-    return level.observe, step
+        return lambda seed: game.reset(seed=seed), play
+    return lambda seed: game.reset(seed=seed), game._env.step
 
 
 EPISODES_AT_ONCE = 5  # as many as a plan plays of each task
 
 
 def stepping(env_id: str, rounds: int) -> Row:
-    """Steps per second of the first steps of some episodes side by side, without the resets."""
+    """Steps per second of the first steps of some episodes side by side, without the resets.
+
+    The bare package's episodes are as many, and stand side by side as well: what one leaves in the processor's caches,
+    the others displace, whoever steps them.
+    """
     count = STEPS[env_id]
     vector = SeededVectorEnv(env_id, EPISODES_AT_ONCE)
     space = vector.spaces.action
     rng = np.random.default_rng(0)
     shape = (count // EPISODES_AT_ONCE, EPISODES_AT_ONCE, *space.shape)
     actions = rng.integers(0, space.n, shape) if not space.is_vector else rng.uniform(-1, 1, shape).astype(np.float32)
-    reset, step = bare_step(env_id)
+    packages = [bare_step(env_id) for _ in range(EPISODES_AT_ONCE)]
 
     def ours() -> float:
         for episode in range(EPISODES_AT_ONCE):
@@ -183,10 +187,12 @@ def stepping(env_id: str, rounds: int) -> Row:
         return made / (time.process_time() - start)
 
     def bare() -> float:
-        reset()
+        for episode, (reset, _) in enumerate(packages):
+            reset(episode)
         start = time.process_time()
-        for action in actions.reshape(-1, *space.shape):
-            step(action)
+        for action in actions:
+            for (_, step), chosen in zip(packages, action, strict=True):
+                step(chosen)
         return len(actions) * EPISODES_AT_ONCE / (time.process_time() - start)
 
     found = [(ours(), bare()) for _ in range(rounds + 1)][1:]
@@ -200,7 +206,7 @@ def environments(arguments: argparse.Namespace) -> Iterator[Row]:
     for env_id in STEPS:
         try:
             yield stepping(env_id, arguments.rounds)
-        except ImportError as error:
+        except SeqrlError as error:
             yield {"environment": env_id, "missing": str(error)}
 
 

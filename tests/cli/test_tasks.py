@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.config.extras import is_installed
+from seqrl_cli.data import task_memory
 from tests.cli.conftest import Result, invoke
 
 pytestmark = pytest.mark.slow
@@ -157,3 +158,27 @@ def test_images_of_a_game(runs):
     assert done.exit_code == 0, done.stderr
     assert invoke(runs, "plan", *SHORT).exit_code == 0
     assert invoke(runs, "render").exit_code == 0
+
+
+def test_a_model_that_predicts_returns_infers_its_targets(runs):
+    assert train(runs, "train.objective=actions+returns").exit_code == 0
+    inferred = json.loads(invoke(runs, "plan", "--json", "plan.targets=infer", *SHORT).stdout)
+    asked = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)
+    assert [task["target_return"] for task in inferred["tasks"]] == [None, None]
+    assert all(task["target_return"] > 0 for task in asked["tasks"])
+    assert [task["mean_return"] for task in inferred["tasks"]] != [task["mean_return"] for task in asked["tasks"]]
+    again = json.loads(invoke(runs, "plan", "--json", "--force", "plan.targets=infer", *SHORT).stdout)
+    assert again["tasks"] == inferred["tasks"]
+
+
+def test_data_on_the_disk_train_the_same_model_as_data_in_memory(runs, monkeypatch):
+    monkeypatch.setattr(task_memory, "LEAST_PAGES", 4096)  # a limit below 17 MB would be refused
+    whole = train(runs, "--name", "whole")
+    limit = ("--max-memory", "12KiB")  # less than the data of either task has
+    planned = " ".join(train(runs, "--dry-run", "--name", "mapped", *limit).stdout.split())
+    assert "2 of 2 tasks read from the disk" in planned
+    mapped = train(runs, "--name", "mapped", *limit)
+    assert mapped.exit_code == whole.exit_code == 0, mapped.stderr
+    folder = runs / "sim/hopper-medium+walker2d-medium"
+    one, two = ((folder / name / "checkpoints/00000004/model.safetensors").read_bytes() for name in ("mapped", "whole"))
+    assert one == two

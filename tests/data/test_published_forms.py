@@ -159,3 +159,47 @@ def test_many_files_are_joined_in_their_order_a_part_at_a_time(tmp_path, monkeyp
     whole = read_dataset(folder, LIMIT)
     monkeypatch.setattr(columns_module, "_JOINED_AT_ONCE", 3)
     assert read_dataset(folder, LIMIT).fingerprint() == whole.fingerprint()
+
+
+def pixels(number: int, *, side: int, length: int = 6) -> dict[str, np.ndarray]:
+    """An episode of V-D4RL: its first row is the reset, with an action and a reward of 0."""
+    rng = np.random.default_rng(number)
+    first = np.arange(length) == 0
+    return {
+        "image": rng.integers(0, 256, (length, side, side, 3)).astype(np.uint8),
+        "action": np.where(first[:, None], 0, rng.uniform(-1, 1, (length, 6))).astype(np.float32),
+        "reward": np.where(first, 0, rng.random(length)).astype(np.float32),
+        "discount": np.ones(length, np.float32),
+        "is_first": first,
+        "is_last": np.arange(length) == length - 1,
+        "is_terminal": np.zeros(length, bool),
+    }
+
+
+def check_pixels(read: Episodes, episodes: list[dict[str, np.ndarray]]) -> None:
+    """Rows are moved so that an action stands beside the image in which it was chosen."""
+    assert read.lengths.tolist() == [5] * len(episodes)
+    assert not read.terminals.any() and read.timeouts.sum() == len(episodes)
+    assert np.array_equal(read.observations, np.concatenate([each["image"][:-1] for each in episodes]))
+    assert np.array_equal(read.actions, np.concatenate([each["action"][1:] for each in episodes]))
+    assert np.array_equal(read.rewards, np.concatenate([each["reward"][1:] for each in episodes]))
+
+
+def test_visual_dmcontrol_as_a_file_per_episode(tmp_path):
+    episodes = [pixels(number, side=64) for number in range(3)]
+    for number, each in enumerate(episodes):
+        np.savez_compressed(tmp_path / f"20220101T00000{number}-{number:032x}-6.npz", **each)
+    check_pixels(read_dataset(tmp_path, ReadOptions(step_limit=5)), episodes)
+
+
+def test_visual_dmcontrol_in_shards_with_colours_first(tmp_path):
+    episodes = [pixels(number, side=84) for number in range(4)]
+    for shard in range(2):
+        mine = episodes[2 * shard : 2 * shard + 2]
+        with h5py.File(tmp_path / f"walker_walk_medium_expert_{shard}.hdf5", "w") as file:
+            file["observation"] = np.concatenate([each["image"].transpose(0, 3, 1, 2) for each in mine])
+            for name in ("action", "reward", "discount"):
+                file[name] = np.concatenate([each[name] for each in mine])
+            kinds = [np.where(each["is_first"], 0, np.where(each["is_last"], 2, 1)) for each in mine]
+            file["step_type"] = np.concatenate(kinds)
+    check_pixels(read_dataset(tmp_path, ReadOptions(step_limit=5)), episodes)

@@ -60,6 +60,27 @@ def test_tasks_with_other_actions_are_batches_of_their_own():
     assert sum(len(batch.mask) for batch in batches) == 20
 
 
+def make_images(env_id: str, rows: int) -> TaskData:
+    rng = np.random.default_rng(0)
+    flags = np.arange(rows) == rows - 1
+    images = rng.integers(0, 256, (rows, 4, 4)).astype(np.uint8)
+    episodes = Episodes.from_flags(images, rng.integers(0, 3, rows), rng.normal(size=rows), flags, False & flags)
+    return TaskData.of(f"local/{env_id}", env_id, episodes, (np.zeros(1), np.ones(1)))
+
+
+def test_images_have_a_batch_size_of_their_own():
+    tasks = [make_task("A-v0", [30]), make_images("B-v0", 10)]
+    sampler = TaskSampler(tasks, 1, SamplingRules(image_batch=3), np.random.default_rng(0))
+    sizes = [len(part.mask) for _, (part,) in sampler.next_batches(8)]
+    assert sizes == [8, 3] and sampler.windows_per_draw(8) == 11
+    turns = TaskSampler(tasks, 1, SamplingRules("alternating", image_batch=3), np.random.default_rng(0))
+    assert turns.windows_per_draw(8) == 5.5
+    sized = TaskSampler(tasks, 1, SamplingRules("sized", image_batch=3), np.random.default_rng(0))
+    assert sized.windows_per_draw(8) == (30 * 8 + 10 * 3) / 40
+    drawn = [len(sized.next_batches(8)[0][1][0].mask) for _ in range(400)]
+    assert set(drawn) == {8, 3} and np.mean(drawn) == pytest.approx(sized.windows_per_draw(8), abs=0.4)
+
+
 @pytest.mark.parametrize("rule", ["length", "uniform", "return", "success"])
 def test_rules_choose_episodes(rule):
     task = make_task("A-v0", [1, 99])

@@ -20,10 +20,11 @@ LAYOUT_HINT = (
     "and flags terminals (n,), timeouts (n,)"
 )
 IMAGE_HINT = "observations are vectors, or images of bytes (uint8); actions are vectors, or whole numbers from 0"
-_IMAGES = ("image", "images", "pixels", "rgb", "frames")
+_IMAGES = ("image", "images", "pixels")
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "observations": ("observations", "observation", "obs", "states", "state"),
+    # Images count where nothing else is observed, as in Dreamer's episodes.
+    "observations": ("observations", "observation", "obs", "states", "state", *_IMAGES),
     "actions": ("actions", "action", "acts", "act"),
     "rewards": ("rewards", "reward", "rews", "rew"),
     "next_observations": (
@@ -189,8 +190,7 @@ def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:
         return names
     similar = {role: nearest(role, others) for role in missing}
     renamed = [f"{other!r} to {role!r}" for role, other in similar.items() if other]
-    is_image = "observations" in missing and any(plain_name(name) in _IMAGES for name in listed)
-    hint = f"rename {', '.join(renamed)} in the file" if renamed else IMAGE_HINT if is_image else LAYOUT_HINT
+    hint = f"rename {', '.join(renamed)} in the file" if renamed else LAYOUT_HINT
     raise SeqrlError(f"{source} has no {', '.join(missing)}{_listing(listed)}", hint)
 
 

@@ -26,6 +26,7 @@ from seqrl_cli.files.regular import check_size as check_size
 
 DEFAULT_EPISODE_STEPS = 1000
 
+_MOST_PLANES = 12  # four frames of three colours
 _JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows do
 
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
@@ -208,13 +209,17 @@ class _Table:
     def observations(self, name: str, size: int | None) -> NDArray[Any]:
         """Vectors ``(n, size)``, or images ``(n, height, width[, channels])`` uint8.
 
-        Whole numbers ``(n,)`` are states, see :mod:`~seqrl_cli.data.states`.
+        Colours may come before rows and columns, as PyTorch wants them; one that stands there alone stays. Whole
+        numbers ``(n,)`` are states, see :mod:`~seqrl_cli.data.states`.
         """
         column = self._numbers(name)
         if column.ndim == 1 and column.dtype.kind in "iu":
             return np.asarray(column[:], np.int64)
         is_image = column.dtype == np.uint8 and column.ndim in (3, 4) and 0 not in column.shape[1:]
-        return self._read(column, np.uint8) if is_image else self.vectors(name, size)
+        if not is_image:
+            return self.vectors(name, size)
+        images = self._read(column, np.uint8)
+        return np.ascontiguousarray(np.moveaxis(images, 1, 3)) if _has_colours_first(column.shape) else images
 
     def vectors(self, name: str, size: int | None = None) -> NDArray[np.float32]:
         """An array ``(n, size)``, converted while it is read, so that float64 data is never entirely in memory."""
@@ -269,6 +274,11 @@ class _Table:
                 raise SeqrlError(f"{self.source}: {name} is {values[place]} at {where}", _REPAIR_HINT)
             release(values)
         return values
+
+
+def _has_colours_first(shape: tuple[int, ...]) -> bool:
+    """Whether images of a shape (n, …) have a few planes before rows and columns."""
+    return len(shape) == 4 and 1 < shape[1] <= _MOST_PLANES < min(shape[2:])
 
 
 def _as_float32(column: Column) -> Any:

@@ -40,7 +40,7 @@ def read_episode_files(
     damaged: dict[str, str] = {}
     missing = sorted(set(lengths) - {file.stem for file in files})
     if missing:
-        _note_or_raise(damaged, missing[0], SeqrlError(_of_missing(folder, missing)), options)
+        note_or_raise(damaged, missing[0], SeqrlError(_of_missing(folder, missing)), options)
     episodes = join_if_any(_each(files, lengths, options, read, damaged))
     if damaged:
         names = ", ".join(list(damaged)[:_NAMES_SHOWN]) + (" …" if len(damaged) > _NAMES_SHOWN else "")
@@ -79,12 +79,13 @@ def _each(
             if stated != part.transitions:
                 raise SeqrlError(f"{file} has {part.transitions} steps, but {LENGTHS_NAME} states {stated}")
         except SeqrlError as error:
-            _note_or_raise(damaged, file.name, error, options)
+            note_or_raise(damaged, file.name, error, options)
             continue
         yield str(file), part
 
 
-def _note_or_raise(damaged: dict[str, str], name: str, error: SeqrlError, options: ReadOptions) -> None:
+def note_or_raise(damaged: dict[str, str], name: str, error: SeqrlError, options: ReadOptions) -> None:
+    """Note under a name why a part cannot be read, if such parts are left out; else raise that."""
     if not options.skip_damaged:
         error.hint = "; ".join(filter(None, (error.hint, _SKIP_HINT)))
         raise error

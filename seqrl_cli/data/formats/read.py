@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats import dqn_replay
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions
 from seqrl_cli.data.formats.episode_ends import settle_dones
 from seqrl_cli.data.formats.episode_files import read_episode_files
@@ -75,6 +76,8 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
 def _read(path: Path, options: ReadOptions) -> Episodes:
     """The episodes as the file marks them, without what only all episodes together can tell."""
     if path.is_dir():
+        if dqn_replay.slices(path):
+            return dqn_replay.read_dqn_replay(path, options)
         return read_minari(path, options) if data_folder(path) else _read_folder(path, options)
     if path.is_file():
         refuse_named_file(path)
@@ -113,6 +116,8 @@ def _parts(path: Path) -> list[Path]:
     """The files that make up a dataset."""
     if not path.is_dir():
         return [path]
+    if parts := dqn_replay.files(path):
+        return parts
     place = data_folder(path)
     return recordings(path) if place is None else data_files(place)
 

@@ -19,6 +19,7 @@ class ReadingLog:
         only_terminals: whether some episodes end without a mark there, so that it marks terminals only.
         unmarked_parts: parts of the dataset, each an episode, whose last row has no mark there.
         marks_first_rows: whether a column says which row is the first of its episode.
+        minimal_actions: whether actions are numbered among those that have an effect in their game of Atari.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class ReadingLog:
     only_terminals: bool = False
     unmarked_parts: int = 0
     marks_first_rows: bool = False
+    minimal_actions: bool = False
 
     def take(self, name: str, meaning: str) -> None:
         """Record what a column was taken for; the name of that meaning is no news."""

@@ -85,3 +85,16 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
     def _picture(self) -> np.ndarray:
         whole = Image.fromarray(np.maximum(self._frames[0], self._frames[1]))
         return np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def effective_actions(rom: str) -> np.ndarray:
+    """Which of the 18 actions have an effect of their own in a game, (actions,) int64, in their order.
+
+    Other programs number only these.
+
+    Args:
+        rom: the game as ALE names its file.
+    """
+    game = AtariEnv(rom)
+    every = list(game._actions)
+    return np.array([every.index(action) for action in game._ale.getMinimalActionSet()], np.int64)

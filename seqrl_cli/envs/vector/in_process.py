@@ -58,15 +58,16 @@ class InProcessBackend:
         """
         forget_step(self.rows)
         observations, rewards, terminated, truncated, successes = self._columns
-        for index in np.flatnonzero(chosen).tolist():
-            observation, rewards[index], terminated[index], truncated[index], info = self._envs[index].step(
-                actions[index]
-            )
-            with naming_failures(self._env_id, "in a step"):
-                observations[index] = observation
-                successes[index] = info.get("success", -1)
-            if self.layout.nq:
-                self._note_state(index)
+        with naming_failures(self._env_id, "in a step"):
+            for index in np.flatnonzero(chosen).tolist():
+                observation, reward, ended, stopped, info = self._envs[index].step(actions[index])
+                observations[index], rewards[index] = observation, reward
+                if ended or stopped:  # before, forget_step has written the rest
+                    terminated[index], truncated[index] = ended, stopped
+                if "success" in info:
+                    successes[index] = info["success"]
+                if self.layout.nq:
+                    self._note_state(index)
 
     def close(self) -> None:
         """Free the environments."""
