@@ -24,6 +24,8 @@ MODULES = {
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla",
+    "ray": "ray",
+    "optuna": "optuna",
 }
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
