@@ -80,9 +80,9 @@ def runs(context: typer.Context) -> list[str]:
 
 
 def runs_and_datasets(context: typer.Context) -> list[str]:
-    """Runs, and datasets that have runs."""
+    """Runs, datasets that have runs, and sweeps."""
     names = runs(context)
-    return [*names, *sorted({name.rpartition("/")[0] for name in names})]
+    return [*names, *sorted({name.rpartition("/")[0] for name in names}), *sweeps(context)]
 
 
 def sweep_words(context: typer.Context) -> list[str]:

@@ -47,10 +47,7 @@ Plan = Annotated[
         help="Plan with every trained model, at each of these settings; `--plan default` for its own settings.",
     ),
 ]
-Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the sweep, and the beginning of its runs' names.")
-]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Runs at a time.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the sweep, and the beginning of its runs' names.")]
 Retries = Annotated[
     int, typer.Option("--retries", metavar="N", min=0, help="How often a run is started again that dies.")
 ]
@@ -79,7 +76,7 @@ def sweep(
     size: options.SizeName = None,
     preset: options.Preset = None,
     name: Name = None,
-    jobs: Jobs = 1,
+    jobs: options.Jobs = 1,
     threads: options.Threads = None,
     device: options.Device = "auto",
     retries: Retries = 3,

@@ -83,7 +83,8 @@ class Grid:
         for dataset, arch, values, seed in product(
             self.datasets, self.archs or (None,), combinations(self.train), self.seeds
         ):
-            yield Point(dataset, arch, dict(values), seed, [key for key in values if key in axes])
+            varied = [key for key in values if key in axes]
+            yield Point(dataset, arch, dict(values), seed, varied, several_archs=len(self.archs) > 1)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Point:
         values: texts by configuration key.
         seed: of the run.
         varied: those of the keys that are axes.
+        several_archs: whether the architecture is an axis, too.
     """
 
     dataset: str
@@ -103,15 +105,17 @@ class Point:
     values: Mapping[str, str]
     seed: int
     varied: Sequence[str]
+    several_archs: bool = False
 
     def name(self, prefix: str | None, short: Mapping[str, str]) -> str:
-        """The run's name: ``gpt-lr1e-3-s2``, or with a prefix ``PREFIX-gpt-lr1e-3-s2``.
+        """The run's name: ``gpt-lr1e-3-s2``; with a prefix ``PREFIX-lr1e-3-s2``, or with more architectures both.
 
         Args:
-            prefix: the sweep's name if the user chose it; it stands in for an architecture that was not given.
+            prefix: the sweep's name if the user chose it.
             short: a short word for each axis.
         """
-        start = [prefix] if prefix and self.arch is None else [part for part in (prefix, self.arch or DEFAULT) if part]
+        arch = [self.arch or DEFAULT] if self.several_archs or not prefix else []
+        start = [*([prefix] if prefix else []), *arch]
         parts = [f"{short[key]}{name_of_value(self.values[key])}" for key in self.varied]
         return "-".join([*start, *parts, f"s{self.seed}"])
 
@@ -234,7 +238,9 @@ def value_text(value: Any) -> str:
     """A value as it would be typed after ``key=``."""
     if isinstance(value, str):
         try:
-            return value if value and parse_yaml(value) == value and len(split_values(value)) == 1 else json.dumps(value)
+            return (
+                value if value and parse_yaml(value) == value and len(split_values(value)) == 1 else json.dumps(value)
+            )
         except ValueError:
             return json.dumps(value)
     return json.dumps(value)

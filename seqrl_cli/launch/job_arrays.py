@@ -160,7 +160,7 @@ def pbs_script(array: JobArray) -> str:
             f"{_member_command(array)} --index $index &",
             "member=$!",
             "wait $member; code=$?",
-            'if [ $code -gt 128 ] && kill -0 $member 2>/dev/null; then kill -TERM $member; wait $member; code=$?; fi',
+            "if [ $code -gt 128 ] && kill -0 $member 2>/dev/null; then kill -TERM $member; wait $member; code=$?; fi",
             f"if [ $code -eq 130 ] && [ $restarts -lt {_MAX_RESTARTS} ]; then",
             f"    qsub -v SEQRL_INDEX=$index,SEQRL_RESTARTS=$((restarts + 1)) {shlex.quote(str(array.script))}",
             "fi",

@@ -137,6 +137,13 @@ def is_sweep(store: RunStore, name: str) -> bool:
     return _named(store, name) is not None
 
 
+def is_group(store: RunStore, name: str) -> bool:
+    """Whether a name where one run is expected is that of a sweep, and not of a run or a folder too."""
+    if any((folder / name / "run.json").exists() for folder in (Path(), store.root)):
+        return False
+    return is_sweep(store, name) and not any(run.path.name == name for run, _ in store.runs())
+
+
 def find_sweep(store: RunStore, name: str) -> SweepFolder:
     """The sweep that a user names.
 

@@ -44,8 +44,12 @@ class SweepReport:
 def show_states(members: Sequence[SweepMember], states: Sequence[MemberState], console: Console) -> None:
     """Print a table with one row per member; columns that would be empty are left out."""
     rows = [state_row(index, state) for index, state in enumerate(states)]
+    folders = {member.run.rpartition("/")[0] for member in members}
+    title = folders.pop() if len(folders) == 1 else None
+    if title:
+        rows = [{**row, "run": row["run"].removeprefix(f"{title}/")} for row in rows]
     header = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    console.show_rows(header, [["–" if row[name] is None else row[name] for name in header] for row in rows])
+    console.show_rows(header, [["–" if row[name] is None else row[name] for name in header] for row in rows], title)
 
 
 def state_row(index: int, state: MemberState) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def run_tasks(launcher: Launcher, tasks: list[Task], console: Console, label: st
     failed: dict[str, str] = {}
     total = len(tasks)
     try:
-        with launcher, console.progress(label, "runs") as update:
+        with launcher, console.progress(f"{label}, runs") as update:
             for task in tasks:
                 launcher.start(task)
             ended: list[Ended] = []

@@ -21,6 +21,7 @@ from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepMember, SweepRecord, Words, read_sweep, sweep_folder
 
+
 @dataclass(frozen=True)
 class Cluster:
     """Where members run if not on this machine.
@@ -113,7 +114,7 @@ class Sweep:
 
 
 def default_name(grid: Grid) -> str:
-    """A name made of the datasets and the axes: ``hopper-medium-arch-lr``; the seeds alone make ``hopper-medium-gpt``."""
+    """A name made of the datasets and the axes: ``hopper-medium-arch-lr``, or ``hopper-medium-gpt`` for seeds alone."""
     first = Path(grid.datasets[0]).stem if Path(grid.datasets[0]).exists() else grid.datasets[0].rpartition("/")[2]
     axes = [key for key in grid.axes if key not in ("dataset", "seed")]
     words = short_words(axes)
@@ -154,7 +155,7 @@ def set_up(request: SweepRequest) -> Sweep:
 def config_keys() -> list[str]:
     """Keys that a sweep's training may set."""
     own = ("dataset", "size", "preset", "seed", "model.arch")
-    return [key for key in dotted_keys(Config) if key not in own and not key.startswith(("finetune.", "online."))]
+    return [key for key in dotted_keys(Config) if key not in own and not key.startswith("finetune.")]
 
 
 def plan_keys() -> list[str]:
@@ -188,7 +189,7 @@ class _Resolver:
         grid = self.request.grid
         typed = self._typed[member.dataset.id]
         words = [f"{key}={texts[0]}" for key, texts in grid.train.items() if key.startswith("data.")]
-        if ARCHITECTURES[member.config.model.arch].kind.reads != "tokens":
+        if grid.config_file or ARCHITECTURES[member.config.model.arch].kind.reads != "tokens":
             return ("download", typed, *words, *self.request.network)
         return ("discretize", typed, *self._sizes(), *words, *self.request.network)
 
