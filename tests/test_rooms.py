@@ -158,13 +158,15 @@ def test_help_imports_nothing_heavy(arguments):
 
 WORKFLOWS = PACKAGE / "workflows"
 # The demo runs the other verbs. To collect with a trained run, or to evaluate it in training, is to plan with it; to
-# fine-tune one is to train it; and a sweep estimates what its trainings take as they do.
+# fine-tune one is to train it; a sweep estimates what its trainings take as they do; and the trials of a search are
+# members of a sweep that grows.
 VERBS_WITH_OTHERS = {
     "finetune": {"train"},
     "demo": {"data", "plan", "report", "train"},
     "data": {"plan"},
     "train": {"plan"},
     "sweep": {"train"},
+    "tune": {"sweep"},
 }
 
 

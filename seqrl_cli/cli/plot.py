@@ -26,7 +26,8 @@ Kind = Annotated[
     typer.Option(
         "--kind",
         "-k",
-        help="loss, online, reward, score or time; axis of a sweep; of continual runs matrix, curve, forgetting or keys (default: all).",
+        help="loss, online, reward, score or time; axis of a sweep; of continual runs matrix, curve, forgetting or "
+        "keys (default: all).",
         autocompletion=complete.one_of(*_KINDS),
     ),
 ]

@@ -25,7 +25,7 @@ MODULES = {
     "d4rl": "d4rl",
     "fla": "fla",
     "ray": "ray",
-    "optuna": "optuna",
+    "tune": "optuna",
 }
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
@@ -36,6 +36,8 @@ PURPOSES = {
     "procgen": "environments of procgen/… games",
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
     "d4rl": "D4RL's own list of datasets, which is read and never run",
+    "ray": "sweeps on the machines of a Ray cluster",
+    "tune": "searches for hyperparameters with Optuna",
     "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
 }
 
@@ -49,6 +51,8 @@ _DISTRIBUTIONS = {
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla-core",
+    "ray": "ray",
+    "tune": "optuna",
 }
 
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.

@@ -21,5 +21,6 @@ def require_extra(extra: str, module: str, what: str) -> Any:
         SeqrlError: it is not installed; the hint is the command that installs it.
     """
     if not is_installed(extra):
-        raise SeqrlError(f"{what} needs the package {extra}, which is not installed here", install_line(extra))
+        package = module.partition(".")[0]
+        raise SeqrlError(f"{what} needs the package {package}, which is not installed here", install_line(extra))
     return import_module(module)

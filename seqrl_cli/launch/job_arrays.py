@@ -22,7 +22,18 @@ SUBMITTERS = {"slurm": "sbatch", "pbs": "qsub"}
 MARGIN_SECONDS = 120
 """Between the signal to save and the end of the time limit; Slurm may send it up to a minute early."""
 
-_MAX_RESTARTS = 100
+_STOPS = 100
+"""How often a job that saved and stopped is queued again."""
+
+_DEATHS = 3
+"""How often one is that was killed."""
+
+
+_LIMITS = (
+    "limit=0  # an exit code of 1 or 2 is a mistake, which another start would repeat",
+    f"[ $code -gt 128 ] && limit={_DEATHS}  # killed",
+    f"[ $code -eq 130 ] && limit={_STOPS}  # stopped, by the time limit for example, after saving",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +52,7 @@ class JobArray:
         time: time limit of a job, as the scheduler writes it; None = the scheduler's own.
         options: further options, such as ``partition=gpu``.
         at_once: the most jobs that run at a time; None = as many as the scheduler starts.
+        job: the jobs' name, if it is not the sweep's.
     """
 
     kind: str
@@ -54,6 +66,7 @@ class JobArray:
     time: str | None = None
     options: Sequence[str] = ()
     at_once: int | None = None
+    job: str | None = None
 
     @property
     def submission(self) -> str:
@@ -100,6 +113,7 @@ def submit(array: JobArray) -> str:
     require_scheduler(array.kind)
     words = submit_command(array)
     if array.kind == "slurm":
+        _refuse_queued(array)
         words.insert(1, "--parsable")
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
@@ -108,11 +122,29 @@ def submit(array: JobArray) -> str:
     return done.stdout.strip().partition(";")[0]
 
 
+def _refuse_queued(array: JobArray) -> None:
+    """Stop while an earlier array of the sweep is queued or running: its jobs would run the same members.
+
+    Raises:
+        SeqrlError: there is one.
+    """
+    query = ["squeue", "--me", "--noheader", f"--name={job_name(array)}", "--format=%F"]
+    found = subprocess.run(query, capture_output=True, text=True).stdout.split()
+    if found:
+        message = f"the sweep {array.name} is still in Slurm's queue, as job {found[0]}"
+        raise SeqrlError(message, f"wait for it, or end it first: scancel {found[0]}")
+
+
+def job_name(array: JobArray) -> str:
+    """The name under which the scheduler lists the jobs."""
+    return f"seqrl-{array.job or array.name}"
+
+
 def slurm_script(array: JobArray) -> str:
     """The script of a Slurm array; each job runs one member, and is queued again when it was stopped."""
     limit = f"%{array.at_once}" if array.at_once else ""
     given = {
-        "job-name": f"seqrl-{array.name}",
+        "job-name": job_name(array),
         "array": f"{ranges(array.indices)}{limit}",
         "ntasks": "1",
         "cpus-per-task": str(array.cpus),
@@ -132,8 +164,8 @@ def slurm_script(array: JobArray) -> str:
             "",
             f"srun --kill-on-bad-exit=1 {_member_command(array)} --index $SLURM_ARRAY_TASK_ID",
             "code=$?",
-            "# 130: stopped, by the time limit for example, after saving.",
-            f"if [ $code -eq 130 ] && [ ${{SLURM_RESTART_COUNT:-0}} -lt {_MAX_RESTARTS} ]; then",
+            *_LIMITS,
+            "if [ ${SLURM_RESTART_COUNT:-0} -lt $limit ]; then",
             '    scontrol requeue "$SLURM_JOB_ID"',
             "fi",
             "exit $code",
@@ -145,7 +177,7 @@ def slurm_script(array: JobArray) -> str:
 def pbs_script(array: JobArray) -> str:
     """The script of a PBS array, made from PBS's documentation; a stopped member is submitted once more by itself."""
     gpus = "" if array.gpus is None else f":ngpus={array.gpus:g}"
-    lines = [f"-N seqrl-{array.name}"[:18], f"-l select=1:ncpus={array.cpus}{gpus}"]
+    lines = [f"-N {job_name(array)}"[:18], f"-l select=1:ncpus={array.cpus}{gpus}"]
     lines += [f"-l walltime={array.time}"] if array.time else []
     lines += ["-j oe", f"-o {array.logs}/", "-r y", *(f"-{option.replace('=', ' ', 1)}" for option in array.options)]
     return "\n".join(
@@ -161,7 +193,8 @@ def pbs_script(array: JobArray) -> str:
             "member=$!",
             "wait $member; code=$?",
             "if [ $code -gt 128 ] && kill -0 $member 2>/dev/null; then kill -TERM $member; wait $member; code=$?; fi",
-            f"if [ $code -eq 130 ] && [ $restarts -lt {_MAX_RESTARTS} ]; then",
+            *_LIMITS,
+            "if [ $restarts -lt $limit ]; then",
             f"    qsub -v SEQRL_INDEX=$index,SEQRL_RESTARTS=$((restarts + 1)) {shlex.quote(str(array.script))}",
             "fi",
             "exit $code",

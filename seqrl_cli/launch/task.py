@@ -35,6 +35,7 @@ class Task:
         run: folder that the first command writes; None if that is not known.
         log: file that receives what the commands print; None = they print to this process's stderr.
         needs: a file without which a machine does not see the run directory.
+        index: its place in its sweep, for engines that call ``seqrl sweep run NAME --index``.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Task:
     run: Path | None = None
     log: Path | None = None
     needs: Path | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,6 @@ def _of_continual(groups: Sequence[ContinualGroup], request: TableRequest, conso
 
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
     """Continual runs of the sources that are named; none where runs were planned and no table by task is wanted."""
-    store = request.store
     folders = _folders(request, console)
     found: list[ContinualResult] = []
     sentences: list[str] = []

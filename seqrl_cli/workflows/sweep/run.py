@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqrl_cli.console import Console, counted
@@ -12,11 +12,12 @@ from seqrl_cli.launch.job_arrays import JobArray, require_scheduler, submit, wri
 from seqrl_cli.launch.launcher import Launcher
 from seqrl_cli.launch.local import LocalLauncher
 from seqrl_cli.launch.ray_cluster import RayLauncher
+from seqrl_cli.launch.slurm_jobs import SlurmLauncher
 from seqrl_cli.launch.task import Ended, Task, run_task
-from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, sweep_folder, write_sweep
+from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words, sweep_folder, write_sweep
 from seqrl_cli.workflows.sweep.dry_run import dry_run
 from seqrl_cli.workflows.sweep.report import SweepReport, failures_text
-from seqrl_cli.workflows.sweep.setup import Cluster, Sweep, SweepRequest, set_up
+from seqrl_cli.workflows.sweep.setup import Cluster, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import state_of, states_text
 
 __all__ = ["SweepReport", "SweepRequest", "dry_run", "run"]
@@ -36,14 +37,14 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
     cluster = request.cluster
     launcher = _launcher(request, console)  # a cluster that is not there is an error before anything is written
     write_sweep(folder, sweep.record)
-    _make_data(request, sweep, console)
+    make_data(request, sweep.missing_data, console)
     states = [state_of(request.store, member) for member in sweep.record.members]
     left = [index for index, state in enumerate(states) if not state.done]
     console.note(f"{folder.path}: {states_text(states)}")
     script, job = None, None
     failed: Mapping[str, str] = {}
     if launcher is None and cluster is not None and left:
-        script, job = _job_array(cluster, request, folder, sweep.record, left)
+        script, job = _job_array(cluster, request, folder, left)
     elif launcher is not None and left:
         tasks = [member_task(request.store.root, folder, sweep.record, index) for index in left]
         failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}")
@@ -66,6 +67,7 @@ def member_task(root: Path, folder: SweepFolder, record: SweepRecord, index: int
         run=root.resolve() / member.run,
         log=folder.log(index, member.name).resolve() if log else None,
         needs=folder.record.resolve(),
+        index=index,
     )
 
 
@@ -112,14 +114,14 @@ def _launcher(request: SweepRequest, console: Console) -> Launcher | None:
     return None
 
 
-def _make_data(request: SweepRequest, sweep: Sweep, console: Console) -> None:
-    """Make the datasets that are missing, one after the other, so that members need not wait for each other's.
+def make_data(request: SweepRequest, commands: Sequence[Words], console: Console) -> None:
+    """Make datasets that are missing, one after the other, so that members need not wait for each other's.
 
     Raises:
         CommandInterruptedError: Ctrl-C.
         SeqrlError: a dataset cannot be made.
     """
-    for words in sweep.missing_data:
+    for words in commands:
         console.note(f"data: seqrl {' '.join(words)}")
         with when_interrupted("interrupted while making the data", "the same command resumes"):
             ended = run_task(Task(words[1], (words,), request.store.root.resolve()), request.retries)
@@ -127,22 +129,41 @@ def _make_data(request: SweepRequest, sweep: Sweep, console: Console) -> None:
             raise SeqrlError(f"the data of {words[1]} cannot be made: {ended.reason}", "the message above says why")
 
 
-def _job_array(
-    cluster: Cluster, request: SweepRequest, folder: SweepFolder, record: SweepRecord, left: list[int]
-) -> tuple[str, str | None]:
+def _job_array(cluster: Cluster, request: SweepRequest, folder: SweepFolder, left: list[int]) -> tuple[str, str | None]:
     """Write the script of a job array, and submit it if that is wanted; returns the script and the array's id."""
-    array = JobArray(
+    array = job_array(cluster, request, folder, left, at_once=request.jobs if request.jobs > 1 else None)
+    write_script(array)
+    return array.submission, submit(array) if cluster.submit else None
+
+
+def job_array(
+    cluster: Cluster, request: SweepRequest, folder: SweepFolder, indices: list[int], at_once: int | None = None
+) -> JobArray:
+    """What the jobs of a sweep have in common."""
+    return JobArray(
         kind=cluster.kind,
-        name=record.name,
+        name=folder.path.name,
         root=request.store.root.resolve(),
         logs=folder.logs.resolve(),
         script=folder.script(cluster.kind).resolve(),
-        indices=left,
+        indices=indices,
         cpus=cluster.cpus,
         gpus=cluster.gpus,
         time=cluster.time,
         options=cluster.options,
-        at_once=request.jobs if request.jobs > 1 else None,
+        at_once=at_once,
     )
-    write_script(array)
-    return array.submission, submit(array) if cluster.submit else None
+
+
+def trial_launcher(request: SweepRequest, folder: SweepFolder, console: Console) -> Launcher:
+    """What runs the trials of a search, which this process waits for.
+
+    Raises:
+        SeqrlError: the cluster is not there.
+    """
+    cluster = request.cluster
+    if cluster is not None and cluster.kind == "slurm":
+        return SlurmLauncher(job_array(cluster, request, folder, []), request.jobs)
+    launcher = _launcher(request, console)
+    assert launcher is not None
+    return launcher

@@ -134,7 +134,7 @@ def set_up(request: SweepRequest) -> Sweep:
     _check_axes(grid)
     known = _existing(request)
     threads = request.threads or (known.threads if known else max(1, request.cores // request.jobs))
-    resolver = _Resolver(request, threads)
+    resolver = Resolver(request, threads)
     members = tuple(resolver.member(point) for point in grid.points())
     _refuse_equal_names(members)
     data = [(member, resolver.data_command(member)) for member in members]
@@ -148,7 +148,7 @@ def set_up(request: SweepRequest) -> Sweep:
     )
     if known and not request.force:
         _check_same(known, record)
-    missing = {words for member, words in data if not _has_data(member)}
+    missing = {words for member, words in data if not has_data(member)}
     return Sweep(record, members, tuple(words for words in record.data if words in missing))
 
 
@@ -164,7 +164,7 @@ def plan_keys() -> list[str]:
 
 
 @dataclass
-class _Resolver:
+class Resolver:
     """Resolves members; those that differ in their seed alone share the work."""
 
     request: SweepRequest
@@ -172,12 +172,16 @@ class _Resolver:
     _known: dict[Any, tuple[DatasetRef, Config]] = field(default_factory=dict)
     _typed: dict[str, str] = field(default_factory=dict)
 
-    def member(self, point: Point) -> Member:
-        """A member of the grid."""
+    def member(self, point: Point, name: str | None = None) -> Member:
+        """A member of the grid; ``name`` is that of its run, made of the axes if it is None.
+
+        Raises:
+            UsageError: an unknown dataset, key or value.
+        """
         grid = self.request.grid
         dataset, config = self._resolve(point)
         config = config.model_copy(update={"seed": point.seed})
-        name = check_name("run", point.name(self.request.name, short_words(point.varied)))
+        name = check_name("run", name or point.name(self.request.name, short_words(point.varied)))
         run = (dataset.folder.run(name).path).relative_to(self.request.store.root).as_posix()
         train = ("train", dataset.id, "--name", name, *self._settings(point))
         plans = [self._plan(run, settings) for settings in grid.plan_settings]
@@ -275,7 +279,7 @@ def _data_commands(commands: Sequence[Words]) -> tuple[Words, ...]:
     return tuple(dict.fromkeys(words for words in commands if words[0] == "discretize" or words[1] not in discretized))
 
 
-def _has_data(member: Member) -> bool:
+def has_data(member: Member) -> bool:
     """Whether the files that a member reads are there; it checks their content itself."""
     tokens = ARCHITECTURES[member.config.model.arch].kind.reads == "tokens"
     return member.dataset.exists and (not tokens or member.dataset.folder.tokens.exists())
