@@ -76,7 +76,9 @@ def test_what_a_cluster_cannot_give_is_refused(runs):
     def ray_sweep(*words: str):
         return invoke(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--on", "ray", *words)
 
-    assert_refused(ray_sweep("--address", "127.0.0.1:1"), 1, "no Ray cluster answers at 127.0.0.1:1", "ray start --head")
+    assert_refused(
+        ray_sweep("--address", "127.0.0.1:1"), 1, "no Ray cluster answers at 127.0.0.1:1", "ray start --head"
+    )
     many = str((os.cpu_count() or 1) + 1)
     refused = ray_sweep("--address", "local", "--cpus", many)
     assert_refused(refused, 1, f"no node of the Ray cluster has {many} CPUs", "--cpus")

@@ -28,7 +28,8 @@ def test_commas_outside_of_brackets_and_quotes_separate_values(text, values):
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"), [("1-4", (1, 2, 3, 4)), ("1..3", (1, 2, 3)), ("1,2,5", (1, 2, 5)), ("7", (7,)), ("0-1,9", (0, 1, 9))]
+    ("text", "seeds"),
+    [("1-4", (1, 2, 3, 4)), ("1..3", (1, 2, 3)), ("1,2,5", (1, 2, 5)), ("7", (7,)), ("0-1,9", (0, 1, 9))],
 )
 def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
@@ -111,7 +112,9 @@ def test_keys_of_one_leaf_have_different_words():
     }
 
 
-@pytest.mark.parametrize("value", [1, 1e-05, 0.1, None, True, "text", "1", "a,b", "", "null", [1, "x"], {"a": 1}, "it's"])
+@pytest.mark.parametrize(
+    "value", [1, 1e-05, 0.1, None, True, "text", "1", "a,b", "", "null", [1, "x"], {"a": 1}, "it's"]
+)
 def test_a_value_survives_being_typed(value):
     text = value_text(value)
     assert split_values(text) == (text,)
