@@ -150,7 +150,7 @@ def slurm_script(array: JobArray) -> str:
         "cpus-per-task": str(array.cpus),
         "gpus": None if array.gpus is None else f"{array.gpus:g}",
         "time": array.time,
-        "output": f"{array.logs}/slurm-%a.log",
+        "output": _quoted(f"{array.logs}/slurm-%a.log"),
         "open-mode": "append",
         "signal": f"TERM@{MARGIN_SECONDS}",
     }
@@ -179,7 +179,12 @@ def pbs_script(array: JobArray) -> str:
     gpus = "" if array.gpus is None else f":ngpus={array.gpus:g}"
     lines = [f"-N {job_name(array)}"[:18], f"-l select=1:ncpus={array.cpus}{gpus}"]
     lines += [f"-l walltime={array.time}"] if array.time else []
-    lines += ["-j oe", f"-o {array.logs}/", "-r y", *(f"-{option.replace('=', ' ', 1)}" for option in array.options)]
+    lines += [
+        "-j oe",
+        f"-o {_quoted(f'{array.logs}/')}",
+        "-r y",
+        *(f"-{option.replace('=', ' ', 1)}" for option in array.options),
+    ]
     return "\n".join(
         [
             "#!/bin/bash",
@@ -207,6 +212,11 @@ def ranges(indices: Sequence[int]) -> str:
     """``0-3,7`` for 0, 1, 2, 3 and 7."""
     runs = [[index for _, index in run] for _, run in groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0])]
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _quoted(path: str) -> str:
+    """A path as the schedulers read it in a comment of the script."""
+    return f'"{path}"' if " " in path else path
 
 
 def _member_command(array: JobArray) -> str:

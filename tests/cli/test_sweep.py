@@ -90,9 +90,9 @@ def test_what_is_refused(seqrl, runs, words, code, message, hint):
 
 
 def test_two_members_of_one_name_are_refused(seqrl):
-    refused = seqrl("sweep", DATASET, *TINY_TRAIN, "train.eval_tasks=a/b,a-b", "--dry-run")
+    refused = seqrl("sweep", DATASET, *TINY_TRAIN, "train.weight_decay=0.1,'0.1'", "--dry-run")
     assert_refused(refused, 2, "two members have the name", "write these values differently")
-    assert "train.eval_tasks = a/b and a-b" in refused.stderr
+    assert "train.weight_decay = 0.1 and '0.1'" in refused.stderr
 
 
 def test_very_many_runs_are_asked_about(monkeypatch):

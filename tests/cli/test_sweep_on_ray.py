@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,21 @@ def cluster(monkeypatch) -> Iterator[Any]:
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     store = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **store})
-    made.other = made.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    made = started(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **store}))
+    made.other = started(lambda: made.add_node(num_cpus=1, object_store_memory=80 * 2**20))
     yield made
     made.shutdown()
+
+
+def started(start_node: Callable[[], Any]) -> Any:
+    """Start a node; on a busy machine it may not answer within Ray's 30 s."""
+    for _ in range(3):
+        try:
+            return start_node()
+        except Exception as error:  # Ray raises no other class here
+            if "timed out" not in str(error):
+                raise
+    return start_node()
 
 
 def test_a_worker_and_a_node_are_killed_and_the_weights_are_those_of_serial_runs(cluster, made_runs, tmp_path):
