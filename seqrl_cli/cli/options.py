@@ -37,6 +37,7 @@ Device = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Runs at a time, where there are several.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed (default: from the preset).")
 ]
@@ -105,8 +106,9 @@ DatasetArguments = Annotated[
 PlanArguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN | KEY=VALUE",
-        help="A run's path or name, or a dataset for its latest run (default: the latest run); then configuration.",
+        metavar="RUN | SWEEP | KEY=VALUE",
+        help="A run's path or name, a sweep's name, or a dataset for its latest run (default: the latest run); then "
+        "configuration.",
         autocompletion=complete.runs_and_plan_keys,
         show_default=False,
     ),

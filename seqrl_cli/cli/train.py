@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from seqrl_cli.cli import complete, options, ranks
+from seqrl_cli.cli.seeds import SeveralSeeds, seeds_grid, train_several
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
+from seqrl_cli.errors import UsageError
 
 Arch = Annotated[
     str | None,
@@ -56,6 +58,10 @@ MaxMemory = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
+Seeds = Annotated[
+    str | None,
+    typer.Option("--seeds", metavar="SEEDS", help="One run for each of these seeds: 1-3, 1..3 or 1,2,5; see sweep."),
+]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
 Push = Annotated[
     str | None,
@@ -76,6 +82,8 @@ def train(
     arch: Arch = None,
     mode: Mode = None,
     seed: options.Seed = None,
+    seeds: Seeds = None,
+    jobs: options.Jobs = 1,
     updates: Updates = None,
     batch_size: BatchSize = None,
     eval_every: EvalEvery = None,
@@ -103,7 +111,8 @@ def train(
 
     After an interruption the same command resumes from the newest checkpoint. A finished run is kept as it is.
 
-    Several processes train together with --devices, or on several machines with torchrun.
+    Several processes train together with --devices, or on several machines with torchrun. --seeds trains several runs,
+    --jobs of them at a time; their common name is then that of a sweep.
     """
     place = ranks.placement()
     with command_session(quiet, as_json, ranks.console_of(place)) as console:
@@ -128,6 +137,14 @@ def train(
             overrides=given,
             config_file=config_file,
         )
+        if seeds is not None:
+            if seed is not None or force:
+                wrong = "--force" if force else "--seed"
+                raise UsageError(f"{wrong} is for one run, and --seeds for several", "leave one of them out")
+            grid = seeds_grid(dataset or dataset_ref.id, given, seeds, size, preset, config_file)
+            several = SeveralSeeds(grid, name, jobs, threads, device, mirrors, offline)
+            train_several(dataset_ref.store, several, console, dry_run)
+            return
         request = train_run.TrainRequest(
             dataset_ref,
             config,

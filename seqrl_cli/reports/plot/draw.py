@@ -137,6 +137,8 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     if panel.logarithmic:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+    elif panel.x_logarithmic:
+        axes.set_xscale("log")
     for each in series:
         colour, dash = line_style(each)
         marker = "o" if len(each.x) <= 12 and not each.faint else None
@@ -149,11 +151,15 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
             axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
+    elif panel.x_logarithmic or panel.x_names:
+        axes.set_xticks(sorted({x for each in series for x in each.x}))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(TickLabels())
         axis.set_minor_formatter(NullFormatter())
+    if panel.x_names:
+        axes.set_xticks(range(len(panel.x_names)), [plain(name) for name in panel.x_names])
     _name_ends(axes, [each for each in series if not each.faint], name_height)
 
 

@@ -34,6 +34,7 @@ from seqrl_cli.reports.table.tasks import build_task_table
 from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import is_sweep, runs_of_sweep
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 BY_TASK = ("task", "domain")
@@ -46,7 +47,7 @@ class TableRequest:
 
     Attributes:
         store: the run directory.
-        sources: runs (by path or name), datasets or folders of plans; none = everything in the run directory.
+        sources: runs (by path or name), sweeps, datasets or folders of plans; none = everything in the run directory.
         format: one of ``FORMATS``.
         published: add the papers' results.
         output: file to write; None = stdout.
@@ -124,8 +125,7 @@ def _of_continual(groups: Sequence[ContinualGroup], request: TableRequest, conso
 
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
     """Continual runs of the sources that are named; none where runs were planned and no table by task is wanted."""
-    store = request.store
-    folders = [_folder(store, source, console.warn) for source in request.sources]
+    folders = _folders(request, console)
     found: list[ContinualResult] = []
     sentences: list[str] = []
     for results, left_out in map(read_continual, folders):
@@ -150,7 +150,7 @@ def _read_episodes(request: TableRequest, console: Console) -> tuple[EpisodeResu
         SeqrlError: there are none, or a source does not exist.
     """
     store = request.store
-    folders = [_folder(store, source, console.warn) for source in request.sources]
+    folders = _folders(request, console)
     if not folders and store.root.is_dir():
         folders = [store.root]
     results = read_results(*folders)
@@ -160,6 +160,18 @@ def _read_episodes(request: TableRequest, console: Console) -> tuple[EpisodeResu
         searched = ", ".join(str(folder) for folder in folders) or str(store.root)
         raise SeqrlError(f"no planned episodes in {searched}", "plan some first: seqrl plan")
     return results.episodes
+
+
+def _folders(request: TableRequest, console: Console) -> list[Path]:
+    """The folders of all sources; a sweep stands for its runs."""
+    store = request.store
+    folders = []
+    for source in request.sources:
+        if is_sweep(store, str(source)):
+            folders += [run.path for run, _ in runs_of_sweep(store, str(source))]
+        else:
+            folders.append(_folder(store, source, console.warn))
+    return folders
 
 
 def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) -> Path:

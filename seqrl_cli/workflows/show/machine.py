@@ -34,11 +34,11 @@ def show_machine(store: RunStore, console: Console) -> None:
     }
     extras = {extra: installed_version(extra) for extra in PURPOSES}
     missing = {extra: install_line(extra) for extra, version in extras.items() if version is None}
-    console.emit({**facts, "extras": extras, "missing": missing})
-    console.show_facts({**facts, **{f"extra {extra}": version for extra, version in extras.items() if version}})
+    console.emit({**facts, "extras": extras, "megabytes": MEGABYTES, "missing": missing})
+    there = {f"extra {extra}": f"{version} ({MEGABYTES[extra]} MB)" for extra, version in extras.items() if version}
+    console.show_facts({**facts, **there})
     for extra, line in missing.items():
-        size = f" (about {MEGABYTES[extra]} MB)" if extra in MEGABYTES else ""
-        console.show(f"missing: {PURPOSES[extra]}{size}\n  {line}")
+        console.show(f"missing: {PURPOSES[extra]} ({MEGABYTES[extra]} MB)\n  {line}")
     _compare_with_d4rl(console)
     if backend is None:
         console.note("MuJoCo cannot draw here without EGL or OSMesa: apt install libegl1, or libosmesa6")
