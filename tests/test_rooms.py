@@ -161,7 +161,7 @@ WORKFLOWS = PACKAGE / "workflows"
 # to fine-tune one is to train it.
 VERBS_WITH_OTHERS = {
     "finetune": {"train"},
-    "demo": {"data", "plan", "report", "train"},
+    "demo": {"continual", "data", "plan", "report", "train"},
     "data": {"plan"},
     "train": {"plan"},
 }

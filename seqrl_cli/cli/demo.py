@@ -12,7 +12,11 @@ from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.limits import MAX_SEED
 
 Dataset = Annotated[
-    str, typer.Argument(help="A simulated dataset (sim/…).", autocompletion=complete.simulated_datasets)
+    str,
+    typer.Argument(
+        help="A simulated dataset (sim/…), or continual: three tasks one after the other.",
+        autocompletion=complete.demos,
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of the data and the training.")
@@ -32,14 +36,21 @@ def demo(
     """Run all steps on a simulated dataset: a few minutes on two cores, no network, no GPU.
 
     Simulates data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
+    `seqrl demo continual` trains a model of eight tasks of Meta-World, and three methods learn three more from it.
     """
     with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.demo import run as workflow
+        from seqrl_cli.workflows.demo import continual, continual_dry_run
+        from seqrl_cli.workflows.demo import run as chain
         from seqrl_cli.workflows.demo.setup import DemoRequest
 
         request = DemoRequest(RunStore(runs_dir), dataset, seed, threads, force, argv=sys.argv)
-        if dry_run:
-            workflow.dry_run(request, console)
+        if dataset == continual.NAME:
+            if dry_run:
+                continual_dry_run.dry_run(request, console)
+            else:
+                print_report(console, continual.run(request, console))
+        elif dry_run:
+            chain.dry_run(request, console)
         else:
-            print_report(console, workflow.run(request, console))
+            print_report(console, chain.run(request, console))

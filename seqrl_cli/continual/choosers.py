@@ -75,6 +75,24 @@ class InferredTask:
             history.adapter = self.inference.member(int(evidence.argmax()))
 
 
+class Gate:
+    """No adapter where the pretraining's tasks are more likely, and another chooser's adapter elsewhere.
+
+    Args:
+        inferred: the adapter of the most likely task; none in the pretraining's tasks.
+        chooser: of the adapter in all others.
+    """
+
+    def __init__(self, inferred: Chooser, chooser: Chooser) -> None:
+        self.inferred = inferred
+        self.chooser = chooser
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """See :class:`Chooser`."""
+        self.inferred.choose(histories)
+        self.chooser.choose([history for history in histories if history.adapter != NONE])
+
+
 class NearestKey:
     """The adapters whose keys are nearest to the window's states, as in L2M.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import unknown
 
 Learns = Literal["all", "head", "lora", "ia3", "prefix"]
@@ -88,6 +89,13 @@ _ENTRIES = (
 
 METHODS = {method.name: method for method in _ENTRIES}
 """By name."""
+
+
+def settled(settings: ContinualConfig, method: Method) -> ContinualConfig:
+    """The settings with the method's own answer to whether the pretraining's tasks keep the backbone, unless given."""
+    if settings.none_of_these is not None:
+        return settings
+    return settings.model_copy(update={"none_of_these": method.choice == "inferred"})
 
 
 def method_named(name: str) -> Method:

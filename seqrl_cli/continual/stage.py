@@ -74,7 +74,7 @@ def learn_stage(
     if learner.earlier:
         settings = replace(settings, rules=_replaying(learner, train, settings.rules))
         train = [*train, *learner.earlier]
-    guide = learner.begin(task)
+    guide = learner.begin(task, data[0])
     try:
         outcome = fit(
             learner.model,

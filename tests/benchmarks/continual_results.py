@@ -42,6 +42,8 @@ METHODS = {
     "ia3-per-task": ("--method", "ia3-per-task"),
     "l2m": ("--method", "l2m"),
     "l2m-oracle": ("--method", "l2m", "--task-id", "oracle"),
+    "l2m-none": ("--method", "l2m", "continual.none_of_these=true"),
+    "l2m-tasks": ("--method", "l2m", "continual.none_of_these=true", "continual.keys=tasks"),
     "l2m-ia3": ("--method", "l2m-ia3"),
     "l2p": ("--method", "l2p"),
     "hide-lora": ("--method", "hide-lora"),
@@ -55,8 +57,8 @@ METHODS = {
 
 _SWEPT = ("ewc-1e2", "ewc-1e6")
 _TEN = (
-    *("full", "ewc", *_SWEPT, "lora", "l2m", "l2m-oracle", "hide-lora", "hide-lora-oracle", "replay"),
-    "joint",
+    *("full", "l2m", "hide-lora", "hide-lora-oracle", "l2m-none", "l2m-tasks"),
+    *("lora", "ewc", "replay", "joint", "l2m-oracle", *_SWEPT),
 )
 
 
@@ -83,7 +85,7 @@ class Study:
 
 
 STUDIES = {
-    "cw5": Study("cw5", 300, tuple(name for name in METHODS if name not in _SWEPT)),
+    "cw5": Study("cw5", 300, tuple(dict.fromkeys([*_TEN, *METHODS]))),
     "cw10": Study("cw10", 300, _TEN),
 }
 

@@ -14,7 +14,6 @@ from seqrl_cli.models.adapters.selection import Selection, per_sample
 from seqrl_cli.models.decoding.invariant_linear import MakeLinear
 from seqrl_cli.models.dropout import Dropout
 
-
 _FEWEST_FOR_COPIES = 96
 """Tokens per sample times members in use from which copies per sample take less time than shared products."""
 
@@ -101,7 +100,7 @@ class LowRank(nn.Module):
         return LowRankRows(self.down[member], self.scale * self.up[member], columns, make, self.on_outputs)
 
 
-def by_copies(x: Tensor, down: Sequence[Tensor], up: Sequence[Tensor], slots: Tensor) -> Tensor:
+def by_copies(x: Tensor, down: list[Tensor], up: list[Tensor], slots: Tensor) -> Tensor:
     """``B A x`` with a copy of its own matrices per sample.
 
     Args:

@@ -136,7 +136,7 @@ def _evaluate(learner: Learner, stage: StageFolder, arena: Arena, console: Conso
 
 def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> None:
     """Measure what protects and recognises the tasks of the pretraining, if their data are here."""
-    if not (job.method.choice == "inferred" or job.method.penalty or job.method.replays):
+    if not (learner.infers or job.method.penalty or job.method.replays):
         return
     if job.base_data is None:
         console.warn(f"the data of {job.record.base} are not in the run directory, so its own tasks are not protected")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from seqrl_cli.console import Console
@@ -14,6 +12,7 @@ from seqrl_cli.workflows.data.discretize import DiscretizeRequest
 from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
 from seqrl_cli.workflows.demo.dry_run import dry_run as dry_run
 from seqrl_cli.workflows.demo.setup import PLAN_SEED, DemoRequest, configure
+from seqrl_cli.workflows.demo.steps import timed_step
 from seqrl_cli.workflows.plan import run as plan
 from seqrl_cli.workflows.plan.run import PlanReport, PlanRequest
 from seqrl_cli.workflows.report import render, table
@@ -50,17 +49,17 @@ def run(request: DemoRequest, console: Console) -> DemoReport:
     store = request.store
     force = request.force
     dataset, config = configure(request)
-    with _timed_step(console, 1, "data"):
+    with timed_step(console, 1, 5, "data"):
         data = download.run(DownloadRequest(dataset, config, force=force), console)
-    with _timed_step(console, 2, "tokens"):
+    with timed_step(console, 2, 5, "tokens"):
         discretize.run(DiscretizeRequest(dataset, config, force=force), console)
-    with _timed_step(console, 3, "model"):
+    with timed_step(console, 3, 5, "model"):
         training = TrainRequest(dataset, config, threads=request.threads, force=force, argv=request.argv)
         trained = _train(training, console)
-    with _timed_step(console, 4, "plans"):
+    with timed_step(console, 4, 5, "plans"):
         planning = PlanRequest(store, trained.run, seed=PLAN_SEED, threads=request.threads, force=force)
         planned = plan.run(planning, console)
-    with _timed_step(console, 5, "video"):
+    with timed_step(console, 5, 5, "video"):
         video = render.run(RenderRequest(store, planned.folder, force=force), console)
     report = table.run(TableRequest(store, [training.run.path]), console)
     seconds = time.perf_counter() - start
@@ -75,12 +74,3 @@ def _train(request: TrainRequest, console: Console) -> TrainReport:
     except RunConflictError as error:
         hint = "seqrl demo --runs-dir FOLDER uses another folder, seqrl demo --force starts over in this one"
         raise RunConflictError(error.message, hint) from error
-
-
-@contextmanager
-def _timed_step(console: Console, number: int, name: str) -> Iterator[None]:
-    """Print a step's name, and how long it took."""
-    console.note(f"[{number}/5] {name}")
-    start = time.perf_counter()
-    yield
-    console.note(f"      {time.perf_counter() - start:.0f} s")
