@@ -128,9 +128,9 @@ main()
 """
 
 
-def run_and_die(runs: Path, moment: str, number: int, method: str) -> subprocess.CompletedProcess:
+def run_and_die(runs: Path, moment: str, number: int, method: str, *more: str) -> subprocess.CompletedProcess:
     """The command in a process of its own, which is killed at the ``number``-th such moment."""
-    words = ["continual", BASE, SUITE, "--method", method, *TINY, "--runs-dir", str(runs)]
+    words = ["continual", BASE, SUITE, "--method", method, *TINY, *more, "--runs-dir", str(runs)]
     command = [sys.executable, "-c", KILLER, moment, str(number), *words]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
 
@@ -222,6 +222,21 @@ def test_a_run_that_was_changed_by_hand_is_refused(runs):
     other = learn(runs, "lora", "--updates", "7")
     assert_refused(other, 1, "was begun with continual.updates = 6, not 7", "--name")
     assert learn(runs, "lora", "--force").exit_code == 0
+
+
+def test_force_keeps_the_old_run_until_the_new_one_has_begun(runs):
+    assert learn(runs, "head").exit_code == 0
+    run = folder(runs, "head-s42")
+    before = contents(run)
+    for moment, number in (("learned.safetensors", 1), ("evaluation.json", 1)):
+        killed = run_and_die(runs, moment, number, "head", "--force", "continual.updates=7")
+        assert killed.returncode == -signal.SIGKILL and contents(run) == before
+    assert learn(runs, "head").stderr.count("is finished")  # it is still the old one, whole
+    done = learn(runs, "head", "--force", "--updates", "7", "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["fresh"] == 3
+    assert "is replaced as soon as the new run has played" in " ".join(done.stderr.split())
+    assert json.loads((run / "continual.json").read_text())["settings"]["updates"] == 7
+    assert not [path.name for path in run.parent.iterdir() if path.name.startswith(".head")]
 
 
 def test_a_base_that_was_trained_further_is_refused(runs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.console import Console, counted
@@ -22,6 +23,7 @@ from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import Status
+from seqrl_cli.runs.replace import finish_replacement, holds_run, replacing
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
 from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, missing_data, resolve
 
@@ -42,11 +44,13 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
     threads = use_threads(request.threads)
     job = resolve(request, console)
     with locked(job.folder.path, console) as waited:
-        if waited:
+        if finish_replacement(job.folder) or waited:
             job = resolve(request, console)
+        replaced = request.force and holds_run(job.folder)
+        if replaced:
+            _replace(job, threads, console)
+            job = resolve(replace(request, force=False), console)
         _warn_of_threads(job, threads, console)
-        if request.force:
-            _start_over(job.folder)
         stages = job.folder.stages(job.record)
         _check_order(stages)
         fresh = sum(not stage.evaluation.exists() for stage in stages)
@@ -54,7 +58,7 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
             console.note(f"{job.folder.path} is finished; --force starts over")
             return make_report(job.folder, job.record, 0)
         record = _learn_all(job, stages, threads, console)
-        return make_report(job.folder, record, fresh)
+        return make_report(job.folder, record, fresh + replaced)
 
 
 def dry_run(request: ContinualRequest, console: Console) -> None:
@@ -91,6 +95,22 @@ def dry_run(request: ContinualRequest, console: Console) -> None:
     console.show_facts(facts)
 
 
+def _replace(job: ContinualJob, threads: int, console: Console) -> None:
+    """Write a new run's first stage beside the old run, and only then replace it.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; the old run is unchanged.
+    """
+    path = job.folder.path
+    console.note(f"{path} is replaced as soon as the new run has played its tasks before learning")
+    try:
+        with replacing(job.folder) as new:
+            _learn_all(replace(job, folder=new), new.stages(job.record)[:1], threads, console)
+    except CommandInterruptedError as error:
+        message = f"interrupted before the new run had played its tasks; {path} was kept"
+        raise CommandInterruptedError(message, "the same command starts over") from error
+
+
 def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, console: Console) -> ContinualRecord:
     """Learn and evaluate all stages; returns the record of the finished run."""
     learner = job.learner()
@@ -98,7 +118,7 @@ def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, conso
     facts = {"trainable": learner.trainable, "device": str(job.device), "threads": threads}
     record = write_record(job.folder, job.record.model_copy(update={**facts, "status": "running"}))
     console.note(f"{job.folder.path}: {memory_of(learner, len(record.base_tasks)).text}, without the data")
-    with _recording(job.folder, record), _arena(job) as arena:
+    with _recording(job.folder, record, whole=len(stages) == len(job.folder.stages(record))), _arena(job) as arena:
         for number, stage in enumerate(stages):
             make_folder(stage.path)
             _learn(job, learner, stage, number, console)
@@ -166,8 +186,8 @@ def _arena(job: ContinualJob) -> Iterator[Arena]:
 
 
 @contextmanager
-def _recording(folder: ContinualFolder, record: ContinualRecord) -> Iterator[None]:
-    """Record how the run ended.
+def _recording(folder: ContinualFolder, record: ContinualRecord, *, whole: bool) -> Iterator[None]:
+    """Record how the run ended; it goes on running where the block was not the whole of it.
 
     Raises:
         CommandInterruptedError: Ctrl-C in the block.
@@ -175,7 +195,7 @@ def _recording(folder: ContinualFolder, record: ContinualRecord) -> Iterator[Non
     status: Status = "failed"
     try:
         yield
-        status = "finished"
+        status = "finished" if whole else "running"
     except KeyboardInterrupt as error:
         status = "interrupted"
         raise CommandInterruptedError("interrupted; finished stages are kept", "the same command resumes") from error
@@ -190,11 +210,6 @@ def _warn_of_threads(job: ContinualJob, threads: int, console: Console) -> None:
     before = job.record.threads
     if before and before != threads:
         console.warn(f"{job.folder.path} was begun with {counted(before, 'thread')}: its last bits will differ")
-
-
-def _start_over(folder: ContinualFolder) -> None:
-    shutil.rmtree(folder.path / "stages", ignore_errors=True)
-    folder.record.unlink(missing_ok=True)
 
 
 def _check_order(stages: list[StageFolder]) -> None:
