@@ -108,12 +108,14 @@ class NearestKey:
     def choose(self, histories: Sequence[TaskHistory]) -> None:
         """See :class:`Chooser`."""
         for history in histories:
-            if self.allowed is not None and history.task not in self.allowed:
-                history.adapter = NONE
-                continue
-            own = None if self.allowed is None else self.allowed[history.task]
-            chosen = self.keys.choose(query_of(history).unsqueeze(0), own)[0]
-            history.adapter = int(chosen) if chosen.ndim == 0 else tuple(chosen.tolist())
+            history.adapter = NONE
+        known = [history for history in histories if self.allowed is None or history.task in self.allowed]
+        if not known:
+            return
+        allowed = None if self.allowed is None else torch.stack([self.allowed[history.task] for history in known])
+        chosen = self.keys.choose(torch.stack([query_of(history) for history in known]), allowed)
+        for history, own in zip(known, chosen.tolist(), strict=True):
+            history.adapter = tuple(own) if isinstance(own, list) else own
 
 
 def query_of(history: TaskHistory) -> Tensor:
