@@ -90,6 +90,20 @@ def test_rows_are_methods_and_seeds_are_joined(runs):
     assert (inferred["inference"], inferred["inference_first"], inferred["inference_episodes"]) == (75.0, 100.0, 50.0)
 
 
+def test_tasks_one_by_one(runs):
+    rows = json.loads(succeed(runs, "table", "two", "--by", "task", "--json").stdout)["rows"]
+    first, second = rows[0]["tasks"]
+    assert (first["task"], first["before"], first["learned"], first["end"]) == ("A-v0", 0.0, 100.0, 25.0)
+    assert first["forgetting"] == 75.0 and second["forgetting"] == 0.0
+    assert (first["inferred_first"], first["inferred"], first["inferred_episodes"]) == (100.0, 75.0, 50.0)
+    shown = succeed(runs, "table", "two", "--by", "task").stdout
+    assert "first step" in shown and "A-v0" in shown
+    assert succeed(runs, "table", "two", "--by", "task", "-f", "markdown").stdout.startswith("| method | task |")
+    table = list(csv.DictReader(io.StringIO(succeed(runs, "table", "two", "--by", "task", "-f", "csv").stdout)))
+    assert len(table) == 6 and table[0]["end"] == "25.0"
+    assert r"\begin{tabular}{ll" in succeed(runs, "table", "two", "--by", "task", "-f", "latex").stdout
+
+
 def test_the_table_in_all_formats(runs):
     shown = succeed(runs, "table", "two").stdout
     assert "forgetting" in shown and "full" in shown and "note:" in shown
