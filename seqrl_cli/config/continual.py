@@ -62,6 +62,11 @@ class ContinualConfig(Section):
         "yes, but not for l2m",
     )
     episodes: int = Field(5, ge=1, description="evaluation episodes per task and stage")
+    eval_every: int | None = Field(
+        None,
+        ge=1,
+        description="updates between evaluations of the present task; null = only once it is learned",
+    )
     retention_episodes: int = Field(2, ge=0, description="evaluation episodes per task of the pretraining")
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's, or 1000")
     decode: Literal["mean", "argmax", "sample"] = Field("mean", description="how a continuous number is chosen in play")

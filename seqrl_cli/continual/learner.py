@@ -12,6 +12,7 @@ from torch.nn import functional
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.continual.action_replay import ActionStatistics, adapt_head
+from seqrl_cli.continual.adapter_specs import adapter_spec
 from seqrl_cli.continual.anchors import Anchor
 from seqrl_cli.continual.choosers import Chooser, FixedChoice, Gate, InferredTask, NearestKey, TrueTask
 from seqrl_cli.continual.guides import Anchored, Contrast, KeyedAdapters, OneAdapter, window_queries
@@ -20,8 +21,7 @@ from seqrl_cli.continual.methods import Method, settled
 from seqrl_cli.continual.protection import action_features, draw_windows, importance, state_features
 from seqrl_cli.continual.statistics import TaskStatistics
 from seqrl_cli.data.task_data import TaskData
-from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.adapters import AdapterSet, IA3Spec, LoRASpec, PrefixSpec, Spec, attach
+from seqrl_cli.models.adapters import AdapterSet, attach
 from seqrl_cli.models.adapters.keyed_pool import KeyedPool
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
@@ -61,6 +61,7 @@ class Learner:
         self.method = method
         self.settings = settled(settings, method)
         self.tasks = tuple(tasks)
+        self.backbone = {name: one.detach().clone() for name, one in model.named_parameters() if method.restarts}
         self.known: list[Known] = []
         self.chosen = 0
         self.anchors: list[Anchor] = []
@@ -86,6 +87,8 @@ class Learner:
             data: of the task; by it a whole task chooses one adapter of a pool. None if nothing will be trained.
         """
         self.model.requires_grad_(False)
+        for name, weight in self.backbone.items():
+            self.model.get_parameter(name).data.copy_(weight)
         for parameter in self._learning(task):
             parameter.requires_grad_(True)
         if self.adapters is None:
@@ -265,6 +268,17 @@ class Learner:
             return self._inferring() if self.settings.keys == "tasks" else Gate(self._inferring(), nearest)
         return FixedChoice(NONE if choice == "none" else 0)
 
+    def present_chooser(self, task: int) -> Chooser:
+        """How play chooses adapters in the task that is being learned, which cannot be inferred yet."""
+        if self.method.members == "per-task":
+            return FixedChoice(task)
+        if self.keys is None:
+            return self.chooser()
+        if self.settings.keys == "tasks" and self.settings.task_id == "inferred":
+            return FixedChoice(self.chosen)
+        own = {self.tasks[task].dataset: self._own_members(task)}
+        return NearestKey(self.keys, own if self.settings.task_id == "oracle" else None)
+
     def _own_members(self, task: int) -> torch.Tensor:
         """A task's part (members,) bool of the pool, where the task is told (L2M-oracle)."""
         each = self.settings.pool // len(self.tasks)
@@ -279,29 +293,3 @@ class Learner:
         if self.settings.inference == "head":
             head = train_head(known, torch.Generator().manual_seed(self._seed(_INFERENCE)))
         return InferredTask(TaskInference(known, head), self.settings.evidence == "episode")
-
-
-def check_pool(method: Method, settings: ContinualConfig, tasks: int) -> None:
-    """Raise SeqrlError if a pool has too few adapters for some tasks."""
-    if method.members != "pool":
-        return
-    each = method.top_k if settings.task_id == "oracle" else 1
-    least = max(each * tasks, method.top_k)
-    if settings.pool < least:
-        needs = f"{method.name} needs {least} for {tasks} tasks"
-        raise SeqrlError(
-            f"a pool of {settings.pool} adapters is too small: {needs}", f"use continual.pool={max(3 * tasks, least)}"
-        )
-
-
-def adapter_spec(method: Method, settings: ContinualConfig) -> Spec:
-    """The adapters of a method.
-
-    Raises:
-        SeqrlError: the settings make none.
-    """
-    if method.learns == "lora":
-        return LoRASpec(settings.rank, settings.alpha, settings.dropout, settings.targets)
-    if method.learns == "ia3":
-        return IA3Spec()
-    return PrefixSpec(settings.prompt_length)

@@ -14,6 +14,7 @@ import pytest
 
 from seqrl_cli.continual.methods import METHODS
 from seqrl_cli.continual.run_files import StageFolder
+from seqrl_cli.tracking.metrics import read_evaluation_lines
 from tests.cli.conftest import Result, assert_refused, invoke, succeed
 from tests.processes import ENVIRONMENT
 
@@ -135,11 +136,25 @@ def run_and_die(runs: Path, moment: str, number: int, method: str, *more: str) -
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
 
 
+def test_the_present_task_is_played_while_it_is_learned(runs):
+    for method in ("hide-lora", "single"):
+        assert learn(runs, method, "--eval-every", "3").exit_code == 0
+        for stage in ("01-hopper-medium-replay", "02-walker2d-medium-replay"):
+            lines = read_evaluation_lines(folder(runs, f"{method}-s42") / "stages" / stage / "metrics.jsonl")
+            assert [line.step for line in lines] == [3, 6]
+    plain = Path(shutil.move(folder(runs, "single-s42"), folder(runs, "played")))
+    assert learn(runs, "single").exit_code == 0
+    for stage in ("01-hopper-medium-replay", "02-walker2d-medium-replay"):  # play changes nothing that is learned
+        name = f"stages/{stage}/learned.safetensors"
+        assert contents(plain)[name] == contents(folder(runs, "single-s42"))[name]
+
+
 MOMENTS = [
     ("update", 3, "hide-lora"),  # in the first task, after a checkpoint
     ("update", 9, "replay"),  # in the second task
     ("update", 9, "l2m"),
     ("update", 9, "ewc"),
+    ("update", 9, "single"),
     ("step", 7, "hide-lora"),  # in an evaluation
     ("evaluation.json", 2, "replay"),  # the task is learned, its evaluation is about to be written
     ("learned.safetensors", 3, "hide-lora"),  # the last checkpoint is there, what it learned is not

@@ -14,7 +14,7 @@ from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.memory import memory_of
 from seqrl_cli.continual.play import open_tasks
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, StageFolder, write_record
-from seqrl_cli.continual.stage import Arena, evaluate_stage, learn_stage, restore_stage
+from seqrl_cli.continual.stage import Arena, during_stage, evaluate_stage, learn_stage, restore_stage
 from seqrl_cli.continual.tensor_file import write_tensors
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
@@ -121,14 +121,16 @@ def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, conso
     with _recording(job.folder, record, whole=len(stages) == len(job.folder.stages(record))), _arena(job) as arena:
         for number, stage in enumerate(stages):
             make_folder(stage.path)
-            _learn(job, learner, stage, number, console)
+            _learn(job, learner, stage, number, arena, console)
             if not stage.evaluation.exists():
                 _evaluate(learner, stage, arena, console)
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
     return record
 
 
-def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int, console: Console) -> None:
+def _learn(
+    job: ContinualJob, learner: Learner, stage: StageFolder, number: int, arena: Arena, console: Console
+) -> None:
     """Learn a stage's task, or bring the learner to where the stage has been."""
     data = job.data if job.method.joint else job.data[number - 1 : number]
     if stage.learned.exists():
@@ -141,7 +143,10 @@ def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int,
         return
     console.note(f"{stage.path.name}: {counted(learner.settings.updates, 'update')} of {job.method.name}")
     with console.progress(f"learning {stage.path.name}", "updates") as update:
-        outcome = learn_stage(learner, stage, number - 1, data, on_progress=update, on_warning=console.warn)
+        curve = during_stage(learner, stage, arena, number - 1)
+        outcome = learn_stage(
+            learner, stage, number - 1, data, on_progress=update, on_warning=console.warn, evaluation=curve
+        )
     if outcome.interrupted:
         done = f"update {outcome.step:,} of {stage.path.name}"
         raise CommandInterruptedError(f"interrupted at {done}; a checkpoint was saved", "the same command resumes")

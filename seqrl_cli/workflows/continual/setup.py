@@ -21,7 +21,8 @@ from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.overrides import hint_of, sentence
 from seqrl_cli.console import Console
-from seqrl_cli.continual.learner import Learner, check_pool
+from seqrl_cli.continual.adapter_specs import check_pool
+from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.methods import Method, method_named, settled
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.data.task_data import TaskData
