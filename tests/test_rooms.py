@@ -162,7 +162,7 @@ WORKFLOWS = PACKAGE / "workflows"
 # members of a sweep that grows.
 VERBS_WITH_OTHERS = {
     "finetune": {"train"},
-    "demo": {"data", "plan", "report", "train"},
+    "demo": {"continual", "data", "plan", "report", "train"},
     "data": {"plan"},
     "train": {"plan"},
     "sweep": {"train"},

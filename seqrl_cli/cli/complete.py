@@ -73,6 +73,11 @@ def simulated_datasets(context: typer.Context) -> list[str]:
     return [name for name in datasets(context) if name.startswith("sim/")]
 
 
+def demos(context: typer.Context) -> list[str]:
+    """Subjects of ``demo``."""
+    return ["domains", "continual", *simulated_datasets(context)]
+
+
 def runs(context: typer.Context) -> list[str]:
     """Runs of the run directory, newest first."""
     store = _store(context)

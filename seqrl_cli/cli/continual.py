@@ -22,6 +22,10 @@ Updates = Annotated[int | None, typer.Option("--updates", metavar="N", min=1, he
 Episodes = Annotated[
     int | None, typer.Option("--episodes", metavar="N", min=1, help="Evaluation episodes per task and stage.")
 ]
+EvalEvery = Annotated[
+    int | None,
+    typer.Option("--eval-every", metavar="N", min=1, help="Play the present task after every N updates, too."),
+]
 TaskId = Annotated[
     str | None,
     typer.Option(
@@ -39,6 +43,7 @@ def continual(
     seed: options.Seed = None,
     updates: Updates = None,
     episodes: Episodes = None,
+    eval_every: EvalEvery = None,
     task_id: TaskId = None,
     name: Name = None,
     device: options.Device = "auto",
@@ -67,6 +72,7 @@ def continual(
             seed=seed,
             updates=updates,
             episodes=episodes,
+            eval_every=eval_every,
             task_id=task_id,
         )
         run, suite = options.run_and_suite(subjects)

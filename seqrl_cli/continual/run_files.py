@@ -158,6 +158,15 @@ class ContinualFolder:
         """The record."""
         return self.path / "continual.json"
 
+    @property
+    def contents(self) -> list[Path]:
+        """All files and folders of a run, the record first."""
+        return [self.record, self.path / "stages"]
+
+    def at(self, path: Path) -> ContinualFolder:
+        """A run's folder elsewhere."""
+        return ContinualFolder(path)
+
     def stage(self, number: int, task: str | None) -> StageFolder:
         """A stage by its number, 0 before learning, and by the last part of its dataset's name."""
         name = f"{number:02d}" if task is None else f"{number:02d}-{task.rpartition('/')[2]}"

@@ -128,6 +128,16 @@ class RunFolder:
         return self.checkpoints / "last"
 
     @property
+    def contents(self) -> list[Path]:
+        """All files and folders of a run, the record first."""
+        files = [self.record, self.config, self.metrics, self.own_tokens]
+        return [*files, self.buffer, self.checkpoints, self.plans, self.plots, self.videos, self.trackers]
+
+    def at(self, path: Path) -> RunFolder:
+        """A run's folder elsewhere."""
+        return RunFolder(path)
+
+    @property
     def buffer(self) -> Path:
         """The replay buffer of a fine-tuned run, one HDF5 file per group of episodes."""
         return self.path / "buffer"

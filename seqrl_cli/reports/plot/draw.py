@@ -43,6 +43,7 @@ PANEL_WIDTH = 6.6  # inches, as all sizes here
 PANEL_HEIGHT = 4.0
 _TITLE_WIDTH = 62  # characters that fit a panel
 ROW_HEIGHT = 0.42  # of a row of points
+_LABEL_WIDTH = 28  # characters in a line of its label
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -234,7 +235,7 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
         axes.annotate(
             number_text(row.mean), (row.mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
         )
-    axes.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
+    axes.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], fontsize=9)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
@@ -251,4 +252,11 @@ def _height(panel: Panel) -> float:
     if panel.heat:
         return max(PANEL_HEIGHT, 2 * FRAME_HEIGHT + HEAT_ROW_HEIGHT * len(panel.heat.rows))
     named = len(panel.dots) or sum(not each.faint for each in panel.series)
-    return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
+    lines = max((_wrapped(row).count("\n") + 1 for row in panel.dots), default=1)
+    rows = max(ROW_HEIGHT, LABEL_HEIGHT * (lines + 0.5)) * len(panel.dots)
+    return max(PANEL_HEIGHT, FRAME_HEIGHT + rows, FRAME_HEIGHT + LABEL_HEIGHT * named)
+
+
+def _wrapped(row: PointsRow) -> str:
+    """The label of a row of points in lines that leave room for the points."""
+    return textwrap.fill(plain(row.label), _LABEL_WIDTH)

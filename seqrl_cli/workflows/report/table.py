@@ -27,6 +27,15 @@ from seqrl_cli.reports.table.continual import (
     continual_records,
     print_continual_table,
 )
+from seqrl_cli.reports.table.continual_tasks import (
+    TASK_NOTES,
+    build_task_rows,
+    print_task_rows,
+    task_rows_csv,
+    task_rows_latex,
+    task_rows_markdown,
+    task_rows_records,
+)
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.reports.table.task_formats import print_task_table, task_csv, task_latex, task_markdown, task_records
@@ -117,10 +126,25 @@ def _by_task(episodes: Sequence[EpisodeResult], request: TableRequest, console: 
 
 
 def _of_continual(groups: Sequence[ContinualGroup], request: TableRequest, console: Console) -> TableReport:
+    """The table of methods; of each method's tasks one by one if the table is by task."""
     table = build_continual_table(groups)
+    if request.by == "task":
+        return _of_continual_tasks(groups, continual_records(table), request, console)
     writers = {"markdown": continual_markdown, "csv": continual_csv, "latex": continual_latex}
     _print_or_write(request, console, partial(print_continual_table, table), lambda style: writers[style](table))
     return TableReport(continual_records(table), table.notes, str(request.output) if request.output else None)
+
+
+def _of_continual_tasks(
+    groups: Sequence[ContinualGroup], methods: list[dict[str, Any]], request: TableRequest, console: Console
+) -> TableReport:
+    """The table of tasks; the report has the methods, each with its tasks."""
+    rows = build_task_rows(groups)
+    writers = {"markdown": task_rows_markdown, "csv": task_rows_csv, "latex": task_rows_latex}
+    _print_or_write(request, console, partial(print_task_rows, rows), lambda style: writers[style](rows))
+    tasks = task_rows_records(rows)
+    found = [{**one, "tasks": [task for task in tasks if task["method"] == one["method"]]} for one in methods]
+    return TableReport(found, TASK_NOTES, str(request.output) if request.output else None)
 
 
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
