@@ -240,6 +240,18 @@ def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
     return RunStore(runs_dir, allowed)
 
 
+def default_store(runs_dir: str | os.PathLike[str] | None) -> RunStore:
+    """The run directory of a program that has no command line.
+
+    Args:
+        runs_dir: its path; None = ``$SEQRL_RUNS``, else ``runs``, as commands have it.
+
+    Raises:
+        UsageError: as :func:`store`.
+    """
+    return store(Path(runs_dir if runs_dir is not None else os.environ.get("SEQRL_RUNS") or RUNS))
+
+
 def _offline(text: str) -> bool:
     """Parse SEQRL_OFFLINE as Typer parses --offline."""
     value = text.strip().lower()
