@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -270,6 +271,16 @@ def refuse_overrides(overrides: list[str], command: str) -> None:
         raise UsageError(
             f"{command} takes no key=value: {overrides[0]!r}", f"`seqrl {command} --help` lists its options"
         )
+
+
+def refuse_options(given: Mapping[str, object], what: str) -> None:
+    """Stop at options that a kind of work does not have.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for option, value in given.items():
+        raise UsageError(f"{what} takes no {option} {value}", "leave it out")
 
 
 def refuse_name(name: str | None, command: str, instead: str) -> None:

@@ -24,6 +24,9 @@ MODULES = {
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla",
+    "hub": "huggingface_hub",
+    "onnx": "onnxruntime",
+    "report": "plotly",
 }
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
@@ -35,6 +38,9 @@ PURPOSES = {
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
     "d4rl": "D4RL's own list of datasets, which is read and never run",
     "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
+    "hub": "export --push and import hf://…",
+    "onnx": "export --format onnx",
+    "report": "interactive plots in seqrl report",
 }
 
 _DISTRIBUTIONS = {
@@ -47,6 +53,9 @@ _DISTRIBUTIONS = {
     "minari": "minari",
     "d4rl": "d4rl",
     "fla": "fla-core",
+    "hub": "huggingface-hub",
+    "onnx": "onnxruntime",
+    "report": "plotly",
 }
 
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -90,7 +90,7 @@ class Recorder(gymnasium.Wrapper[Any, Any, Any, Any]):
         """The environment to play in."""
         return self
 
-    def __exit__(self, *error: Any) -> bool:
+    def __exit__(self, *error: Any) -> Literal[False]:
         """Write the file and close the environment; an exception passes on."""
         if error[0] is not None:
             self._playing = _Playing()

@@ -240,7 +240,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
             on_warning,
             first,
         )
-    env_id, references = environment_of_run(store, saved.record)
+    env_id, references = environment_of_run(store, saved.record, saved.config.data)
     require_accepted(env_id)
     size = observation_size_of_run(store, trained)
     return PlanSession(
