@@ -16,6 +16,7 @@ import pytest
 import seqrl_cli
 
 ROOMS = [
+    {"scripting"},
     {"cli", "api"},
     {"workflows"},
     {"reports", "render", "interop"},

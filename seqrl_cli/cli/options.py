@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -283,6 +284,18 @@ def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
     return RunStore(runs_dir, allowed)
 
 
+def default_store(runs_dir: str | os.PathLike[str] | None) -> RunStore:
+    """The run directory of a program that has no command line.
+
+    Args:
+        runs_dir: its path; None = ``$SEQRL_RUNS``, else ``runs``, as commands have it.
+
+    Raises:
+        UsageError: as :func:`store`.
+    """
+    return store(Path(runs_dir if runs_dir is not None else os.environ.get("SEQRL_RUNS") or RUNS))
+
+
 def _offline(text: str) -> bool:
     """Parse SEQRL_OFFLINE as Typer parses --offline."""
     value = text.strip().lower()
@@ -301,6 +314,16 @@ def refuse_overrides(overrides: list[str], command: str) -> None:
         raise UsageError(
             f"{command} takes no key=value: {overrides[0]!r}", f"`seqrl {command} --help` lists its options"
         )
+
+
+def refuse_options(given: Mapping[str, object], what: str) -> None:
+    """Stop at options that a kind of work does not have.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for option, value in given.items():
+        raise UsageError(f"{what} takes no {option} {value}", "leave it out")
 
 
 def refuse_name(name: str | None, command: str, instead: str) -> None:

@@ -30,6 +30,9 @@ MODULES = {
     "cloud": "fsspec",
     "ray": "ray",
     "tune": "optuna",
+    "hub": "huggingface_hub",
+    "onnx": "onnxruntime",
+    "report": "plotly",
 }
 PURPOSES = {
     "bullet": "environments of the bullet-… datasets",
@@ -47,6 +50,9 @@ PURPOSES = {
     "wandb": "Weights & Biases, offline too: --track wandb",
     "trackio": "Trackio, a tracker on this machine: --track trackio",
     "cloud": "runs push and pull to abfs://, s3:// and gs://",
+    "hub": "export --push and import hf://…",
+    "onnx": "export --format onnx",
+    "report": "interactive plots in seqrl report",
 }
 MEGABYTES = {
     "bullet": 300,
@@ -64,6 +70,9 @@ MEGABYTES = {
     "wandb": 96,
     "trackio": 60,
     "cloud": 60,
+    "hub": 25,
+    "onnx": 150,
+    "report": 45,
 }
 """What each extra adds to an installation without extras, with all that it needs; measured with Python 3.11."""
 
@@ -83,6 +92,9 @@ _DISTRIBUTIONS = {
     "cloud": "fsspec",
     "ray": "ray",
     "tune": "optuna",
+    "hub": "huggingface-hub",
+    "onnx": "onnxruntime",
+    "report": "plotly",
 }
 
 # d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
