@@ -22,6 +22,7 @@ from seqrl_cli.cli import (
     plot,
     presets,
     render,
+    report,
     runs,
     sweep,
     table,
@@ -55,6 +56,7 @@ app.command(rich_help_panel=CHAIN)(table.table)
 app.command(rich_help_panel=HELPERS)(sweep.sweep)
 app.command(rich_help_panel=HELPERS)(tune.tune)
 app.command(rich_help_panel=HELPERS)(plot.plot)
+app.command(rich_help_panel=HELPERS)(report.report)
 app.command(rich_help_panel=HELPERS)(collect.collect)
 app.command("import", rich_help_panel=HELPERS)(import_.import_checkpoint)
 app.command(rich_help_panel=HELPERS)(export.export)

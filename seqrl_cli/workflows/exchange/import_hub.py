@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -181,7 +182,8 @@ def _write(
     )
     records.write_record(folder.record, record)
     # Shapes without memory: the sizes in a foreign configuration may be larger than any memory.
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*to a meta parameter")
         load_trained(folder, torch.device("meta"))
 
 
