@@ -11,7 +11,6 @@ The graph takes a window of steps, oldest first, and returns the action at the l
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -119,9 +118,8 @@ def _graph(policy: Policy, context: int) -> bytes:
         message = f"ONNX needs packages of the extra onnx: {error}"
         raise SeqrlError(message, install_line("onnx")) from error
     assert program is not None
-    data = io.BytesIO()
-    program.save(data)
-    return data.getvalue()
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph
 
 
 def _example(policy: Policy, context: int) -> tuple[Tensor, ...]:

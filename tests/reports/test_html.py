@@ -170,5 +170,7 @@ def test_a_browser_runs_nothing_that_a_name_asks_for(tmp_path):
     path = tmp_path / "evil.html"
     path.write_text(hostile_page())
     dom = seen(path, tmp_path / "profile")
+    without_scripts = re.sub(r"<script.*?</script>", "", dom, flags=re.DOTALL)
+    markup = " ".join(re.findall(r"<[^<>]*>", re.sub(r'"[^"]*"', '""', without_scripts)))
     assert "<title>pwned" not in dom and "<title>&lt;img src=x" in dom
-    assert 'class="plot-container plotly"' in dom and not re.search(r"<img[^>]*onerror", dom)
+    assert 'class="plot-container plotly"' in dom and "onerror" not in markup
