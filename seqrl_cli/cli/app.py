@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -63,6 +64,15 @@ app.command(rich_help_panel=HELPERS)(export.export)
 app.command(rich_help_panel=HELPERS)(runs.runs)
 app.command(rich_help_panel=HELPERS)(presets.presets)
 app.command(rich_help_panel=HELPERS)(info.info)
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring for help, which keeps its line breaks: each paragraph on one line, for the terminal to wrap."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
+
+
+for command in app.registered_commands:
+    command.help = _paragraphs((command.callback and command.callback.__doc__) or "")
 
 
 def _version(wanted: bool) -> None:

@@ -184,7 +184,11 @@ def _write(
     # Shapes without memory: the sizes in a foreign configuration may be larger than any memory.
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*to a meta parameter")
-        load_trained(folder, torch.device("meta"))
+        try:
+            load_trained(folder, torch.device("meta"))
+        except SeqrlError as error:
+            message = f"the weights of {request.source} are not those of a model of its configuration"
+            raise SeqrlError(message, "copy or export it again") from error
 
 
 def _report(folder: RunFolder, model: HubModel, origin: str, *, fresh: bool) -> HubImportReport:
