@@ -13,6 +13,7 @@ from typing import Any
 from seqrl_cli import __version__
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.extras import install_line, is_installed
+from seqrl_cli.config.owners import without_foreign_keys
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -214,7 +215,9 @@ def _differences(read: Sequence[tuple[str, RunFolder, RunRecord]]) -> list[str]:
     configs = {}
     for name, folder, _ in read:
         with suppress(SeqrlError):
-            configs[name] = load_config(folder.config).model_dump(mode="json", exclude={"finetune": {"parent_recipe"}})
+            config = load_config(folder.config)
+            values = config.model_dump(mode="json", exclude={"finetune": {"parent_recipe"}})
+            configs[name] = without_foreign_keys(values, config.model.arch)
     table = differences_table(configs)
     return [table.html()] if table else []
 
