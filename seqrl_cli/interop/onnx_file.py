@@ -27,7 +27,7 @@ from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, write_json_a
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decoder import Policy
 
-GRAPH_FILE, FACTS_FILE = "policy.onnx", "policy.json"
+GRAPH_FILE, FACTS_FILE = "actor.onnx", "actor.json"
 OPSET = 18
 
 
@@ -55,7 +55,7 @@ class _CloneOf(_ActionOf):
 
 @dataclass(frozen=True)
 class OnnxFacts:
-    """What ``policy.json`` states for whoever runs the graph.
+    """What ``actor.json`` states for whoever runs the graph.
 
     Attributes:
         arch: architecture.
@@ -76,7 +76,7 @@ class OnnxFacts:
 
 
 def write_onnx(folder: Path, policy: Policy, facts: OnnxFacts) -> None:
-    """Write ``policy.onnx`` and ``policy.json``.
+    """Write ``actor.onnx`` and ``actor.json``.
 
     Args:
         folder: made if missing.
