@@ -33,4 +33,4 @@ def run(runs: Path, block: Block) -> None:
         parse(command.words)
         if not block.mark:
             result = succeed(runs, *command.words, *small(command.words), mirrors=command.mirrors)
-            assert result.stdout, command
+            assert result.output, command

@@ -141,7 +141,7 @@ def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], 
         SeqrlError: as :func:`run`.
     """
     store = request.store
-    runs = read_runs(_find_runs(store, request.runs, console.warn), request.by, console.warn, _axes_of(request))
+    runs = read_runs(find_runs(store, request.runs, console.warn), request.by, console.warn, _axes_of(request))
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, runs))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
@@ -192,7 +192,7 @@ _HINTS = {
 }
 
 
-def _find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str], None]) -> list[RunFolder]:
+def find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str], None]) -> list[RunFolder]:
     """Runs in the order in which they are named; a dataset or folder stands for all runs below it.
 
     Raises:
