@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
-from seqrl_cli.console.text import brief, finite, printable
+from seqrl_cli.console.text import brief, finite, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -53,13 +53,13 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print one line about something that the user should know, even if quiet."""
-        self._print_line(brief(printable(f"warning: {text}")))
+        self._print_line(brief(one_line(f"warning: {text}")))
 
     def fail(self, message: str, hint: str, code: int) -> None:
-        """Print an error and what to do next; with ``--json`` also as the one object."""
-        print(brief(printable(f"error: {message}")), file=self.stderr, flush=True)
+        """Print an error and what to do next, a line each; with ``--json`` also as the one object."""
+        print(brief(one_line(f"error: {message}")), file=self.stderr, flush=True)
         if hint:
-            print(brief(printable(f"hint: {hint}")), file=self.stderr, flush=True)
+            print(brief(one_line(f"hint: {hint}")), file=self.stderr, flush=True)
         with suppress(OutputError):  # stdout may be what failed
             self.emit({"error": brief(message), "hint": brief(hint), "exit_code": code})
 
@@ -130,7 +130,7 @@ class Console:
 
     def _print_line(self, text: str) -> None:
         """Print a line on stderr, above the progress bar if there is one."""
-        text = printable(text)
+        text = one_line(text)
         if self._bars:
             self._bars.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
