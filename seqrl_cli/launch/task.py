@@ -120,7 +120,7 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
         stop: ends the task.
         say: told when a command starts again.
     """
-    stop = stop or Stop()
+    stop = Stop() if stop is None else stop  # one that is not set is false
     if task.needs is not None and not task.needs.is_file():
         return Ended(task, 1, 0, f"{task.needs} is not on this machine: every node must see the same run directory")
     started = 0
