@@ -156,7 +156,7 @@ def test_a_sweep_of_a_file_runs_is_shown_and_planned_again(seqrl, runs, tmp_path
         *[("finished", 1, "dt")] * 2,
     ]
     rows = json.loads(seqrl("table", "grid", "--json").stdout)["rows"]
-    assert {row["method"].split()[0] for row in rows if row["n"] == 2} == {"gpt", "dt"}
+    assert {row["method"].split()[0] for row in rows if row["episodes"] == 2} == {"gpt", "dt"}
     plotted = json.loads(seqrl("plot", "grid", "-k", "axis", "-o", str(tmp_path / "axis.png"), "--json").stdout)
     (panel,) = plotted["panels"]
     assert panel["x_names"] == ["dt", "gpt"] and len(panel["series"][0]["y"]) == 2
@@ -168,15 +168,15 @@ def test_a_sweep_of_a_file_runs_is_shown_and_planned_again(seqrl, runs, tmp_path
 
 @pytest.mark.slow
 def test_members_with_a_mistake_are_named_and_not_started_again(seqrl, runs):
-    tiny = [word for word in TINY if not word.startswith("model.n_head")]
-    words = ("--seeds", "1-2", *tiny, "train.updates=2", "model.n_head=2,3", "--jobs", "2")
-    failed = seqrl("sweep", DATASET, *words)  # the width is no multiple of 3
-    assert_refused(failed, 1, "2 members failed", "logs")
-    assert "n_head" in failed.stderr or "heads" in failed.stderr
-    logs = [path for path in (runs / "sweeps").rglob("*.log") if "heads3" in path.name]
-    assert len(logs) == 2 and all(path.read_text().count("$ seqrl train") == 1 for path in logs)
-    states = shown(seqrl("sweep", "status", "hopper-medium-heads", "--json"))["members"]
-    assert [state["status"] for state in states] == ["finished", "finished", "waiting", "waiting"]
+    """One of them has the name of a run with other settings, which only its training can see."""
+    succeed(runs, "train", DATASET, "--seed", "1", *TINY_TRAIN, "train.weight_decay=0")
+    failed = seqrl("sweep", DATASET, "--seeds", "1-2", *TINY_TRAIN, "--jobs", "2")
+    assert_refused(failed, 1, "1 member failed: sim/hopper-medium/gpt-s1 (", "logs")
+    assert "train.weight_decay" in failed.stderr
+    log = runs / "sweeps/hopper-medium-gpt/logs/000-gpt-s1.log"
+    assert log.read_text().count("$ seqrl train") == 1
+    states = shown(seqrl("sweep", "status", "hopper-medium-gpt", "--json"))["members"]
+    assert [(state["status"], state["own"]) for state in states] == [("finished", False), ("finished", True)]
 
 
 @pytest.mark.slow
