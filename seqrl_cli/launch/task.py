@@ -81,7 +81,9 @@ class Stop:
     _event: threading.Event = field(default_factory=threading.Event)
     _process: subprocess.Popen[bytes] | None = None
 
-    def __bool__(self) -> bool:
+    @property
+    def asked(self) -> bool:
+        """Whether the task should end."""
         return self._event.is_set()
 
     def __call__(self) -> None:
@@ -93,7 +95,7 @@ class Stop:
     def watch(self, process: subprocess.Popen[bytes] | None) -> None:
         """Name the process to end."""
         self._process = process
-        if self and process is not None:
+        if self.asked and process is not None:
             self()
 
 
@@ -127,9 +129,9 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
     for words in task.steps:
         for attempt in range(retries + 1):
             _wait_for_lock(task.run, stop)
-            code = INTERRUPTED if stop else _run(words, task, stop)
+            code = INTERRUPTED if stop.asked else _run(words, task, stop)
             started += 1
-            if not died(code) or stop or attempt == retries:
+            if not died(code) or stop.asked or attempt == retries:
                 break
             if say:
                 say(f"{task.name}: {code_text(code)}; starting it again")
@@ -173,7 +175,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
 def _wait_for_lock(run: Path | None, stop: Stop) -> None:
     """Wait while another process still saves the run: one that was orphaned a moment ago, or is on another node."""
     deadline = time.monotonic() + _LOCK_SECONDS
-    while run is not None and not stop and is_locked(run) and time.monotonic() < deadline:
+    while run is not None and not stop.asked and is_locked(run) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 

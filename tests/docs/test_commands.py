@@ -46,7 +46,7 @@ def parse(words: tuple[str, ...]) -> dict[str, Any]:
     assert name is not None and command is not None
     params = command.make_context(name, rest, parent=context).params
     subjects, overrides = options.split_subjects(params.get("arguments"))
-    assert len(subjects) <= (2 if name in ("finetune", "continual") else 1)
+    assert len(subjects) <= (2 if name in ("finetune", "continual", "sweep") else 1)
     if name == "continual":
         options.settings_below(name, ContinualConfig, overrides)
     else:
@@ -80,7 +80,7 @@ def dry_run(folder: Path, command: Command) -> None:
     if "dry_run" not in params or (command.words[0] in NEED_A_RUN and not has_run(folder, params)):
         return
     extra = () if "--dry-run" in command.words else ("--dry-run",)
-    if command.words[0] == "train":
+    if command.words[0] == "train" and "--seeds" not in command.words:
         # The time that is left is measured, which takes minutes at the papers' batch size; and the tiny run that is
         # there has other settings.
         extra += ("--force", "train.batch_size=1")
