@@ -20,13 +20,14 @@ Runs = Annotated[
         show_default=False,
     ),
 ]
-_KINDS = ("loss", "online", "reward", "score", "time", "matrix", "curve", "forgetting", "keys")
+_KINDS = ("loss", "evaluation", "online", "reward", "score", "time", "matrix", "curve", "forgetting", "keys")
 Kind = Annotated[
     list[str] | None,
     typer.Option(
         "--kind",
         "-k",
-        help="loss, online, reward, score or time; of continual runs matrix, curve, forgetting or keys (default: all).",
+        help="loss, evaluation, online, reward, score or time; of continual runs matrix, curve, forgetting or keys "
+        "(default: all).",
         autocompletion=complete.one_of(*_KINDS),
     ),
 ]

@@ -1,4 +1,4 @@
-"""The panels of each kind of plot: losses, online fine-tuning, rewards, scores, and time per step."""
+"""The panels of each kind of plot: losses, evaluations, online fine-tuning, rewards, scores, time per step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
+from seqrl_cli.reports.plot.evaluation_panels import evaluation_panels
 from seqrl_cli.reports.plot.online_panels import online_loss, online_panels
 from seqrl_cli.reports.plot.plan_panels import read_plans, reward_panels, score_panels
 from seqrl_cli.reports.plot.run_curves import (
@@ -116,6 +117,7 @@ def _time(runs: Sequence[PlottedRun]) -> list[Panel]:
 
 _BUILDERS: dict[str, Callable[[Sequence[PlottedRun]], list[Panel]]] = {
     "loss": _losses,
+    "evaluation": evaluation_panels,
     "online": online_panels,
     "reward": reward_panels,
     "score": score_panels,
