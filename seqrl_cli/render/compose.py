@@ -61,8 +61,9 @@ def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence
         frame.paste(Image.fromarray(panel), (left, above))
         margin = round(size / 36)
         room = size - 2 * (margin + _PAD)
-        for text in _fitting(draw, [title], font, room):
-            draw.text((left + margin + _PAD, above / 2), text, font=font, fill=_INK, anchor="lm")
+        draw.text(
+            (left + margin + _PAD, above / 2), _shortened(draw, title, font, room), font=font, fill=_INK, anchor="lm"
+        )
         _label(draw, (left + margin, height - margin), _fitting(draw, lines, font, room), font)
     frame.paste(layer, mask=layer)
     return np.asarray(frame)
@@ -71,6 +72,14 @@ def compose(panels: Sequence[np.ndarray], titles: Sequence[str], notes: Sequence
 def _fitting(draw: ImageDraw.ImageDraw, lines: Sequence[str], font: Font, room: float) -> list[str]:
     """The lines that are at most ``room`` pixels wide; very small panels drop the others."""
     return [line for line in lines if draw.textlength(line, font=font) <= room]
+
+
+def _shortened(draw: ImageDraw.ImageDraw, text: str, font: Font, room: float) -> str:
+    """A text of at most ``room`` pixels, cut and marked with three dots where it is longer; empty if nothing fits."""
+    if draw.textlength(text, font=font) <= room:
+        return text
+    shorter = (text[:length].rstrip() + "..." for length in range(len(text) - 1, 0, -1))
+    return next((short for short in shorter if draw.textlength(short, font=font) <= room), "")
 
 
 def _label(

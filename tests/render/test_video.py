@@ -110,6 +110,15 @@ def test_long_plans_are_thinned_to_a_fan_that_ends_with_the_last_pose():
     assert [len(plan_poses(np.zeros(6), plan[:rows])) for rows in (0, 1, 2, 3)] == [1, 1, 2, 3]
 
 
+def test_a_long_title_is_cut_in_a_narrow_picture():
+    narrow, wide = np.zeros((120, 120, 3), np.uint8), np.zeros((400, 400, 3), np.uint8)
+    name = "button-press-topdown-v3"
+    cut, other = (compose([narrow], [title], [[]])[:20] for title in (name, f"{name[:20]}-and-more"))
+    assert cut.min() < 150 and np.array_equal(cut, other)
+    whole, other = (compose([wide], [title], [[]])[:30] for title in (name, f"{name[:20]}-and-more"))
+    assert not np.array_equal(whole, other)
+
+
 def test_frames_have_even_sides_titles_above_and_notes_in_the_corner():
     panel = np.zeros((75, 75, 3), dtype=np.uint8)
     frame = compose([panel, panel], ["left", "right"], [["step 1"], []])
