@@ -9,6 +9,9 @@ import numpy as np
 
 from seqrl_cli.reports.statistics import t_half_width
 
+LEAST_FOR_BAND = 3
+"""Curves behind a band: Student's interval of two values is a dozen times as wide as their difference."""
+
 MAX_POINTS = 500
 """The most points of a line; more cannot be seen."""
 
@@ -87,6 +90,7 @@ class Panel:
         x_logarithmic: whether the x axis alone is, for lines over values that differ by factors.
         x_names: names of x = 0, 1, 2, …, for lines over values that are no numbers.
         heat: a matrix instead of ``series`` or ``dots``.
+        bars: rows that are drawn as vertical bars instead.
     """
 
     kind: str
@@ -100,17 +104,18 @@ class Panel:
     heat: HeatMap | None = None
     x_logarithmic: bool = False
     x_names: tuple[str, ...] = ()
+    bars: tuple[PointsRow, ...] = ()
 
     @property
     def labels(self) -> list[str]:
         """The names of all lines and rows, each once."""
-        own = [each.label for each in self.series] + [each.label for each in self.dots]
+        own = [each.label for each in self.series] + [each.label for each in (*self.dots, *self.bars)]
         return list(dict.fromkeys([*own, *(label for panel in self.small for label in panel.labels)]))
 
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of curves at the x that all of them share, with a 95 % interval for two or more curves."""
+    """The mean of curves at the x that all of them share, with a 95 % interval for three or more curves."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -142,7 +147,7 @@ def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
 def _with_interval(x: Sequence[float], values: np.ndarray) -> Mean:
     """The mean of ``values`` (curves, x) with its interval."""
     y = values.mean(axis=0)
-    if len(values) < 2:
-        return Mean(tuple(x), tuple(y.tolist()), None, None, 1)
+    if len(values) < LEAST_FOR_BAND:
+        return Mean(tuple(x), tuple(y.tolist()), None, None, len(values))
     half = t_half_width(values)
     return Mean(tuple(x), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))
