@@ -69,7 +69,7 @@ def download(
         dataset, config = dataset_config(store, name, overrides=options.configuration(overrides, data__seed=seed))
         request = workflow.DownloadRequest(dataset, config, force, jobs)
         if reference is not None:
-            measured = references.ReferenceRequest(request, reference, reference_episodes, seed or 0)
+            measured = references.ReferenceRequest(dataset, config, reference, reference_episodes, seed or 0, force)
             if dry_run:
                 references.dry_run(measured, console)
             else:

@@ -152,7 +152,8 @@ def _episode_files(folder: Path) -> list[Path]:
         raise SeqrlError(
             f"there is no folder {folder} to read results from", "`seqrl plan` writes results below ./runs"
         )
-    return [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
+    paths = [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
+    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_result(path: Path, provenance: RunProvenance | None = None) -> EpisodeResult:

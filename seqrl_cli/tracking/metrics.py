@@ -131,6 +131,15 @@ def append_line(path: Path, step: int, values: Values) -> None:
         file.write(json.dumps({"step": step, **values}).encode() + b"\n")
 
 
+def read_log_lines(path: Path) -> list[LogLine]:
+    """Log steps of all kinds, in the file's order; an absent file has no lines.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    return _read(path)
+
+
 def read_training_lines(path: Path) -> list[TrainingLine]:
     """The log steps of training, in the file's order. Other lines are left out; an absent file has no lines.
 
@@ -139,6 +148,16 @@ def read_training_lines(path: Path) -> list[TrainingLine]:
     """
     lines = [TrainingLine(line.step, line.values) for line in read_lines(path)]
     return [line for line in lines if _has(line, "loss", "elapsed") and not _has(line, "iteration")]
+
+
+def validation_losses(path: Path) -> list[tuple[int, float]]:
+    """The steps with a validation loss, and the losses, in the file's order.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    found = ((line.step, line.get("validation_loss")) for line in read_training_lines(path))
+    return [(step, loss) for step, loss in found if loss is not None]
 
 
 def read_online_lines(path: Path) -> list[OnlineLine]:

@@ -233,7 +233,7 @@ def test_published_figures_stand_below_ours_at_any_width(report, published):
     beside = ResultsTable(report.rows, report.references, compare(report.rows, published), True, report.notes)
     for width in (60, 80):
         lines = [line.split() for line in shown(beside, width).splitlines()]
-        (ours,) = [index for index, words in enumerate(lines) if "43.2" in words]
+        ours, *_ = [index for index, words in enumerate(lines) if "43.2" in words]
         below = [words[-3:] for words in lines[ours : ours + 20] if words]
         assert ["61.1", "±", "3.6"] in below
         assert max(len(line) for line in shown(beside, width).splitlines()) <= width

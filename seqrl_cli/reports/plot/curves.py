@@ -9,9 +9,6 @@ import numpy as np
 
 from seqrl_cli.reports.statistics import t_half_width
 
-LEAST_FOR_BAND = 3
-"""Curves behind a band: Student's interval of two values is a dozen times as wide as their difference."""
-
 MAX_POINTS = 500
 """The most points of a line; more cannot be seen."""
 
@@ -115,7 +112,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of curves at the x that all of them share, with a 95 % interval for three or more curves."""
+    """The mean of curves at the x that all of them share, with a 95 % interval for two or more curves."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -147,7 +144,7 @@ def mean_of_running_sums(rewards: Sequence[np.ndarray]) -> Mean:
 def _with_interval(x: Sequence[float], values: np.ndarray) -> Mean:
     """The mean of ``values`` (curves, x) with its interval."""
     y = values.mean(axis=0)
-    if len(values) < LEAST_FOR_BAND:
-        return Mean(tuple(x), tuple(y.tolist()), None, None, len(values))
+    if len(values) < 2:
+        return Mean(tuple(x), tuple(y.tolist()), None, None, 1)
     half = t_half_width(values)
     return Mean(tuple(x), tuple(y.tolist()), tuple((y - half).tolist()), tuple((y + half).tolist()), len(values))

@@ -153,7 +153,7 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     axes.set_ylim(_limits(axes, series))
     for each in series:
         if each.low is not None and each.high is not None and not each.faint:
-            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
+            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=_shade(each), linewidth=0)
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
     elif panel.x_logarithmic or panel.x_names:
@@ -166,6 +166,11 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     if panel.x_names:
         axes.set_xticks(range(len(panel.x_names)), [plain(name) for name in panel.x_names])
     _name_ends(axes, [each for each in series if not each.faint], name_height)
+
+
+def _shade(series: Series) -> float:
+    """How dark a band is: over two curves it is so wide that it would hide the rest of the panel."""
+    return 0.13 if series.count > 2 else 0.05
 
 
 def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import state_also
 from seqrl_cli.artifacts.references import LOWER_POLICY, UPPER_POLICY
+from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.errors import SeqrlError, UsageError, when_interrupted
@@ -25,17 +27,26 @@ class ReferenceRequest:
     """Options of ``seqrl download --reference``.
 
     Attributes:
-        download: the dataset, which is made first where it is missing.
+        dataset: the dataset, which is made first where it is missing.
+        config: its configuration; only the section ``data`` matters.
         policies: what scores 0 and what scores 100, joined by a comma: each a policy of ``seqrl collect`` (``random``,
             ``expert``, a trained run), ``data`` for the dataset's own mean return, or a return.
         episodes: the fewest episodes of a policy.
         seed: of the policies' episodes.
+        force: replace a dataset that exists.
     """
 
-    download: DownloadRequest
+    dataset: DatasetRef
+    config: Config
     policies: str
     episodes: int = 20
     seed: int = 0
+    force: bool = False
+
+    @property
+    def download(self) -> DownloadRequest:
+        """What makes the dataset."""
+        return DownloadRequest(self.dataset, self.config, self.force)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -68,7 +79,7 @@ def run(request: ReferenceRequest, console: Console) -> DatasetReport:
     names = request.names
     _check(request)
     report = download.run(request.download, console)
-    dataset = request.download.dataset
+    dataset = request.dataset
     env_id = dataset.environment()
     stopped = when_interrupted("interrupted; the references were not stored", "the same command starts over")
     with stopped:
@@ -81,7 +92,7 @@ def run(request: ReferenceRequest, console: Console) -> DatasetReport:
         told = {LOWER_POLICY: low.described, UPPER_POLICY: high.described}
         state_also(dataset.file, dataset.load_whole(), **facts, **told)
     console.note(f"{dataset.id}: 0 is {low.described}, 100 {high.described}")
-    return replace(download.summarize(dataset, fresh=report.fresh))
+    return download.summarize(dataset, fresh=report.fresh)
 
 
 def dry_run(request: ReferenceRequest, console: Console) -> None:
@@ -97,7 +108,7 @@ def dry_run(request: ReferenceRequest, console: Console) -> None:
 
 
 def _check(request: ReferenceRequest) -> None:
-    dataset, data = request.download.dataset, request.download.config.data
+    dataset, data = request.dataset, request.config.data
     if len(dataset.members) > 1 or dataset.spec.source != "file":
         message = f"--reference is for files of your own, which {dataset.id} is not"
         raise UsageError(message, "D4RL's names and sim/… have D4RL's reference scores")
@@ -109,7 +120,7 @@ def _measure(name: str, env_id: str, request: ReferenceRequest, console: Console
     """The mean return of a policy, of the dataset, or as it is written."""
     if (number := _as_number(name)) is not None:
         return _Reference(number, f"a return of {number:g}")
-    dataset = request.download.dataset
+    dataset = request.dataset
     if name == DATA:
         returns = dataset.load_episodes().returns
         return _described(returns, "the data's mean return")
