@@ -1,4 +1,4 @@
-"""Rows of blocks, and lists with one line per entry, at any width: columns are left out, and long names are shortened in their middle."""
+"""Lists with one line per entry at any width, whose long names are shortened in their middle; and small charts."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class PlanRequest:
         force: replace existing episodes.
         env_timeout: seconds to wait for an environment in a process of its own.
         tasks: patterns of the tasks to play, joined by commas, for runs of many tasks; None = all.
+        best_checkpoint: use the best checkpoint in place of ``checkpoint``.
     """
 
     store: RunStore
@@ -70,6 +71,7 @@ class PlanRequest:
     force: bool = False
     env_timeout: float = ANSWER_SECONDS
     tasks: str | None = None
+    best_checkpoint: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,9 @@ def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> Loade
     options = AgentOptions(request.mode, request.max_memory)
     device = choose_device(request.device)
     check_options(saved, options)
-    trained = load_trained(saved, device, request.checkpoint, on_warning)
+    wanted = saved.best_checkpoint() if request.best_checkpoint else request.checkpoint
+    request = replace(request, checkpoint=wanted)
+    trained = load_trained(saved, device, wanted, on_warning)
     _check_plan(trained, config, on_warning)
     agent = make_agent_spec(trained, config.plan, options, on_warning)
     if request.checkpoint is None:
