@@ -28,8 +28,8 @@ Kind = Annotated[
     typer.Option(
         "--kind",
         "-k",
-        help="loss, evaluation, online, reward, score or time (default: all); axis of a sweep; over datasets aggregate, "
-        "improvement, profile or average; of continual runs matrix, curve, forgetting or keys.",
+        help="loss, evaluation, online, reward, score or time (default: all); axis of a sweep; over datasets "
+        "aggregate, improvement, profile or average; of continual runs matrix, curve, forgetting or keys.",
         autocompletion=complete.one_of(*_KINDS, *_ACROSS, *_CONTINUAL),
     ),
 ]

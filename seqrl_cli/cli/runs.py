@@ -26,8 +26,8 @@ Subjects = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN | PATTERN | NAME | URL",
-        help="list: a pattern such as 'sim/*'. show, track: a run (default: the latest). delete, archive, restore: a run. "
-        "rename: a run and its new name. push: RUNS and a URL. pull: a URL and RUNS (default: all).",
+        help="list: a pattern such as 'sim/*'. show, track: a run (default: the latest). delete, archive, restore: a "
+        "run. rename: a run and its new name. push: RUNS and a URL. pull: a URL and RUNS (default: all).",
         autocompletion=complete.runs,
         show_default=False,
     ),

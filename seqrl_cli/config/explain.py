@@ -14,6 +14,7 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.model_sections import ModelSection
 from seqrl_cli.config.overrides import dotted_keys, get_dotted, sections_of
 from seqrl_cli.config.owners import owners
+from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.config.recipe import BOOKKEEPING, SEEDS
 from seqrl_cli.config.schema import Config
@@ -128,8 +129,7 @@ def _effect(dotted: str) -> str:
     elif dotted in BOOKKEEPING:
         what = "does not change the model"
     elif dotted.startswith("plan."):
-        section = sections_of(Config.model_fields["plan"].annotation)[0]
-        unnamed = marks(section, NotInName)  # type: ignore[type-var]
+        unnamed = marks(PlanConfig, NotInName)
         what = "does not change episodes" if dotted.partition(".")[2] in unnamed else "changes episodes"
     else:
         what = "changes the model"

@@ -13,8 +13,8 @@ from seqrl_cli.config.schema import Config
 _HEAD = """# Configuration keys
 
 Every key of the configuration, written from the program by `python -m seqrl_cli.config.page docs/configuration.md`.
-On the command line a key is typed as `key=value`; `seqrl presets show DATASET --explain` shows the values that a dataset
-is trained with. [Glossary](glossary.md) explains the terms.
+On the command line a key is typed as `key=value`; `seqrl presets show DATASET --explain` shows the values that a
+dataset is trained with. [Glossary](glossary.md) explains the terms.
 
 Defaults are those of the sizes `paper` and, where it differs, `laptop`, before the preset of a dataset changes them.
 A default with architectures in brackets is theirs alone. A run may resume with other values of keys that do not change

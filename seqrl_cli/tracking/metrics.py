@@ -131,15 +131,6 @@ def append_line(path: Path, step: int, values: Values) -> None:
         file.write(json.dumps({"step": step, **values}).encode() + b"\n")
 
 
-def read_log_lines(path: Path) -> list[LogLine]:
-    """Log steps of all kinds, in the file's order; an absent file has no lines.
-
-    Raises:
-        SeqrlError: the file cannot be opened.
-    """
-    return _read(path)
-
-
 def read_training_lines(path: Path) -> list[TrainingLine]:
     """The log steps of training, in the file's order. Other lines are left out; an absent file has no lines.
 

@@ -81,7 +81,7 @@ def best_from(values: object) -> Best | None:
         return None
     step, measure, value = (values.get(key) for key in ("step", "measure", "value"))
     known = measure in (LOSS, *_EVALUATIONS)
-    if type(step) is not int or step < 0 or not known or type(value) not in (int, float) or not math.isfinite(value):
+    if type(step) is not int or step < 0 or not known or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return Best(step, str(measure), float(value))
 

@@ -31,5 +31,5 @@ def test_a_dry_run_estimates_the_time_and_the_best_checkpoint_is_found(seqrl):
     facts = json.loads(seqrl("plan", "gpt-s42", "--episodes", "40", "--dry-run", "--json").stdout)
     assert facts["estimated time"].startswith("about ") and "episodes, if none ends before" in facts["estimated time"]
     best = json.loads(seqrl("plan", "gpt-s42", "--checkpoint", "best", "--dry-run", "--json").stdout)
-    assert best["checkpoint"] > 0
+    assert best["checkpoint"] > 0 and f"-step{best['checkpoint']}-s0" in best["to"]
     assert_refused(seqrl("plan", "gpt-s42", "--checkpoint", "finest"), 2, "no number of updates", "best")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -210,11 +210,10 @@ def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> Loade
     device = choose_device(request.device)
     check_options(saved, options)
     wanted = saved.best_checkpoint() if request.best_checkpoint else request.checkpoint
-    request = replace(request, checkpoint=wanted)
     trained = load_trained(saved, device, wanted, on_warning)
     _check_plan(trained, config, on_warning)
     agent = make_agent_spec(trained, config.plan, options, on_warning)
-    if request.checkpoint is None:
+    if wanted is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
     return LoadedAgent(saved, config, agent)
 
@@ -229,6 +228,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
     loaded = load_agent(request, on_warning)
     saved, config, agent = loaded.saved, loaded.config, loaded.agent
     store, trained = request.store, agent.trained
+    checkpoint = trained.step if request.best_checkpoint else request.checkpoint
     if saved.record.tasks:
         first = saved.record.tasks[0]
         return PlanSession(
@@ -239,7 +239,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
             None,
             None,
             request.seed,
-            request.checkpoint,
+            checkpoint,
             request.env_timeout,
             on_warning,
             first,
@@ -255,7 +255,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
         references,
         size,
         request.seed,
-        request.checkpoint,
+        checkpoint,
         request.env_timeout,
         on_warning,
     )

@@ -24,7 +24,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.tracking.metrics import LogLine, read_log_lines
+from seqrl_cli.tracking.metrics import LogLine, read_lines
 
 _CHART_WIDTH = 48
 _SHOWN = ("loss", "validation_loss", "nll", "learning_rate", "tokens_per_second", "entropy", "exploration_return")
@@ -145,7 +145,7 @@ def _look(store: RunStore, folder: RunFolder, meter: ProcessMeter) -> Snapshot:
     total = None
     with suppress(SeqrlError):
         total = load_config(folder.config).train.updates if record.parent is None else None
-    lines = read_log_lines(folder.metrics)
+    lines = read_lines(folder.metrics)
     return Snapshot(store.name_of(folder.path), record, status_of(folder, record), total, lines, meter.read())
 
 
