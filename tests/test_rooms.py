@@ -69,6 +69,7 @@ NESTED = {
     **dict.fromkeys(("models/gpt", "models/retnet", "models/adapters"), FAMILY),
     "models/decision": {*FAMILY, "models/encoders"},
     "reports/html": {"reports/plot"},
+    "reports/plot": {"reports/table"},
 }
 NESTED_ROOMS = ("console", "data", "envs", "models", "reports")
 

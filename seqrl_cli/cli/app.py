@@ -29,6 +29,7 @@ from seqrl_cli.cli import (
     table,
     train,
     tune,
+    watch,
 )
 from seqrl_cli.cli.root import Root
 
@@ -62,6 +63,7 @@ app.command(rich_help_panel=HELPERS)(collect.collect)
 app.command("import", rich_help_panel=HELPERS)(import_.import_checkpoint)
 app.command(rich_help_panel=HELPERS)(export.export)
 app.command(rich_help_panel=HELPERS)(runs.runs)
+app.command(rich_help_panel=HELPERS)(watch.watch)
 app.command(rich_help_panel=HELPERS)(presets.presets)
 app.command(rich_help_panel=HELPERS)(info.info)
 

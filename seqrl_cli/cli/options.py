@@ -253,6 +253,19 @@ def memory(text: str | None) -> int | None:
     return size
 
 
+def checkpoint(text: str | None) -> tuple[int | None, bool]:
+    """The update of --checkpoint, None if it is not given, and whether the best checkpoint is asked for.
+
+    Raises:
+        UsageError: it is neither a number nor ``best``.
+    """
+    if text is None or text == "best":
+        return None, text == "best"
+    if not text.isdecimal():
+        raise UsageError(f"--checkpoint is {text!r}, which is no number of updates", "give a number, or best")
+    return int(text), False
+
+
 def network(mirrors: str, offline: bool) -> NetworkAccess:
     """The mirrors and whether downloads are allowed; the minari package's folder is a mirror of Minari.
 

@@ -40,6 +40,9 @@ def presets(
     name: Name = None,
     arch: Arch = DEFAULT,
     size: options.SizeName = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="show: what each key means, the papers' symbol, and its effect.")
+    ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -50,7 +53,7 @@ def presets(
         from seqrl_cli.workflows.show.presets import show_preset, show_presets
 
         if action == "show":
-            show_preset(name or "base", arch, size, console)
+            show_preset(name or "base", arch, size, console, explain=explain)
         else:
             options.refuse_name(name, "seqrl presets list", f"seqrl presets show {name}")
             show_presets(arch, size, console)

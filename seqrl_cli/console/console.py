@@ -94,6 +94,14 @@ class Console:
         for part in table if isinstance(table, list) else [table]:
             self.show(part)
 
+    def show_list(self, header: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+        """Print a table with one line per row at any width; its columns are keys of the rows, the first a name."""
+        if self.as_json:
+            return
+        from seqrl_cli.console.lists import print_list
+
+        self.show_with(lambda rich: print_list(header, rows, rich))
+
     def show_facts(self, facts: Mapping[str, Any]) -> None:
         """Print labels and values, one pair per line."""
         from seqrl_cli.console.tables import facts_grid

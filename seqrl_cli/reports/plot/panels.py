@@ -14,6 +14,7 @@ from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.plot.axis_panels import axis_panels
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
+from seqrl_cli.reports.plot.evaluation_panels import evaluation_panels
 from seqrl_cli.reports.plot.online_panels import online_loss, online_panels
 from seqrl_cli.reports.plot.plan_panels import read_plans, reward_panels, score_panels
 from seqrl_cli.reports.plot.run_curves import (
@@ -76,7 +77,9 @@ def _loss(runs: Sequence[PlottedRun], unit: str) -> Panel | None:
             series.append(as_series(held_out, name, group))
     if not series:
         return None
-    title = "Loss on held-out data, and in training (thin)" if any(each.faint for each in series) else "Training loss"
+    archs = ", ".join(dict.fromkeys(run.arch for run in runs))
+    both = any(each.faint for each in series)
+    title = f"{archs}: loss on held-out data, and in training (thin)" if both else f"{archs}: training loss"
     return Panel("loss", title + band_note(series, "seeds"), "updates", unit, tuple(series))
 
 
@@ -117,6 +120,7 @@ def _time(runs: Sequence[PlottedRun]) -> list[Panel]:
 
 _BUILDERS: dict[str, Callable[[Sequence[PlottedRun]], list[Panel]]] = {
     "loss": _losses,
+    "evaluation": evaluation_panels,
     "online": online_panels,
     "reward": reward_panels,
     "score": score_panels,

@@ -134,6 +134,14 @@ def run(request: CollectRequest, console: Console) -> DatasetReport:
     return summarize(locate(request.store, request.dataset), fresh=True)
 
 
+def play_policy(request: CollectRequest, console: Console) -> Episodes:
+    """Play a policy without storing anything; arguments and errors as for :func:`run`."""
+    accept(request.env_id, [Path.cwd()])
+    play = _make_player(request, console.warn)
+    with console.progress(f"playing {request.policy_name}", "steps") as update:
+        return play(update)
+
+
 def _existing(request: CollectRequest, console: Console) -> DatasetReport:
     console.note(f"{request.dataset} already exists; --force makes it again")
     return summarize(locate(request.store, request.dataset), fresh=False)
