@@ -152,7 +152,7 @@ def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Pan
         SeqrlError: nothing has a normalised score.
     """
     store = request.store
-    folders = _find_runs(store, request.runs, console.warn) if request.runs else [run for run, _ in store.runs()]
+    folders = find_runs(store, request.runs, console.warn) if request.runs else [run for run, _ in store.runs()]
     runs = _scored(store, read_runs(folders, request.by, console.warn))
     episodes = [episode for run in runs for episode in run.episodes]
     published = load_published(presets_folder() / "published") if request.published else ()
