@@ -18,7 +18,7 @@ class WeightsAndBiases:
         """Start the run, or resume it; each offline start makes a folder, and all of them have the run's id."""
         import wandb
 
-        offline = wandb.Settings().mode == "offline" or not wandb.api.api_key
+        offline = wandb.Settings().mode == "offline" or not wandb.login(prompt=False)
         settings = {"silent": True, "console": "off", "x_disable_stats": True, "disable_git": True, "save_code": False}
         self._run = wandb.init(
             id=run.id,
