@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seqrl_cli.tracking.trackers import TrackedRun
 
@@ -47,7 +48,8 @@ class WeightsAndBiases:
         import wandb
 
         is_video = path.suffix in _VIDEOS
-        value = wandb.Video(str(path), format=path.suffix[1:]) if is_video else wandb.Image(str(path))
+        kind: Any = path.suffix[1:]
+        value = wandb.Video(str(path), format=kind) if is_video else wandb.Image(str(path))
         self._run.log({name: value}, step=self._last)
 
     def flush(self) -> None:

@@ -31,13 +31,13 @@ def outcome(process: subprocess.Popen) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-def started_by_hand(runs: Path, words: list[tuple[str, ...]], meeting: Path) -> list[subprocess.Popen]:
+def started_by_hand(words: list[tuple[str, ...]], meeting: Path) -> list[subprocess.Popen]:
     """One process per command line, as torchrun would start them."""
     shared = {"WORLD_SIZE": str(len(words)), "LOCAL_WORLD_SIZE": str(len(words)), "GLOO_SOCKET_IFNAME": "lo"}
     started = []
     for rank, own in enumerate(words):
         place = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "SEQRL_RENDEZVOUS": meeting.as_uri()}
-        command = [sys.executable, "-m", "seqrl_cli", *own, "--runs-dir", str(runs)]
+        command = [sys.executable, "-m", "seqrl_cli", *own]
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, env={**ENVIRONMENT, **place}, stdout=pipe, stderr=pipe, text=True))
     return started
@@ -88,23 +88,24 @@ def test_no_process_outlives_a_killed_start(runs):
 
 
 def test_processes_with_other_settings_are_refused_and_named(runs, tmp_path):
-    words = [(*TRAIN, "--name", "x"), (*TRAIN, "--name", "x", "train.learning_rate=0.5")]
-    found = [outcome(one) for one in started_by_hand(runs, words, tmp_path / "meeting")]
+    place = ("--name", "x", "--runs-dir", str(runs))
+    words = [(*TRAIN, *place, f"train.learning_rate={rate}") for rate in ("0.1", "0.5")]
+    found = [outcome(one) for one in started_by_hand(words, tmp_path / "meeting")]
     here = socket.gethostname()
-    expected = f"error: rank 1 on {here} has train.learning_rate 0.5, but rank 0 on {here} has 0.0006"
+    expected = f"error: rank 1 on {here} has train.learning_rate 0.5, but rank 0 on {here} has 0.1"
     assert found[0][0] == 1 and expected in found[0][2], found
     assert found[1] == (1, "", ""), found
     assert not (runs / "sim/hopper-medium/x").exists()
 
 
-def test_a_process_without_the_data_is_named(runs, tmp_path):
-    """Its node has another run directory, and may not simulate: its dataset is a file that is not there."""
-    data = tmp_path / "own.hdf5"
-    data.write_bytes((runs / "sim/hopper-medium/dataset.h5").read_bytes())
-    words = [("train", str(path), *TINY_TRAIN, "data.env_id=Hopper-v5") for path in (data, tmp_path / "own2.hdf5")]
-    found = [outcome(one) for one in started_by_hand(runs, words, tmp_path / "meeting")]
-    assert [code for code, _, _ in found] != [0, 0]
-    assert "own2.hdf5" in found[0][2] + found[1][2], found
+def test_a_process_with_other_data_is_named(runs, tmp_path):
+    """Its node has a run directory of its own, with another dataset of the same name."""
+    other = tmp_path / "other"
+    succeed(other, "download", "sim/hopper-medium", "data.transitions=1200")
+    places = [(*TRAIN, "--name", "x", "--runs-dir", str(root)) for root in (runs, other)]
+    found = [outcome(one) for one in started_by_hand(places, tmp_path / "meeting")]
+    assert found[0][0] == 1 and "has data with fingerprint" in found[0][2], found
+    assert found[1] == (1, "", ""), found
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(runs):

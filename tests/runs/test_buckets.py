@@ -57,7 +57,8 @@ def azurite(tmp_path_factory) -> Iterator[str]:
     with subprocess.Popen(words, stdout=subprocess.DEVNULL) as process:
         _wait_for(port)
         endpoint = f"http://127.0.0.1:{port}/devstoreaccount1"
-        yield f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURE_KEY};BlobEndpoint={endpoint};"
+        account = f"AccountName=devstoreaccount1;AccountKey={AZURE_KEY}"
+        yield f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={endpoint};"
         process.terminate()
 
 
