@@ -12,7 +12,7 @@ import typer
 
 from seqrl_cli.cli import complete
 from seqrl_cli.config.limits import MAX_SEED, memory_bytes
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -166,16 +166,11 @@ def push_url(url: str | None) -> str | None:
 
     Raises:
         UsageError: it is no URL.
-        SeqrlError: fsspec is not installed.
     """
     if url is None:
         return None
     if "://" not in url:
         raise UsageError(f"--push is {url!r}, which is no URL", "for example s3://bucket/runs, or file:///mnt/runs")
-    from seqrl_cli.config.extras import install_line, is_installed
-
-    if not is_installed("cloud"):
-        raise SeqrlError("fsspec is not installed", install_line("cloud"))
     return url
 
 
