@@ -33,7 +33,7 @@ def demo(
 
     Simulates data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.demo import run as workflow
         from seqrl_cli.workflows.demo.setup import DemoRequest

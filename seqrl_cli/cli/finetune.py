@@ -62,7 +62,7 @@ def finetune(
 
     The result is a run of its own, which needs the trained one. After an interruption the same command resumes.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.workflows.finetune import run as workflow
 
         subjects, overrides = options.split_subjects(arguments)

@@ -51,7 +51,7 @@ def import_checkpoint(
     Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer, and folders of peft
     with LoRA for one of your runs. No code in the files is executed; files that need it are refused.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.workflows.exchange import import_adapter
         from seqrl_cli.workflows.exchange import import_checkpoint as workflow
 

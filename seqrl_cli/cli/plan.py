@@ -71,7 +71,7 @@ def plan(
     Options that are not given default to the run's configuration. After an interruption the same command resumes: it
     plays only the missing episodes.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.workflows.plan import run as workflow
         from seqrl_cli.workflows.plan.setup import PlanRequest
 

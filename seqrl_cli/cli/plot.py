@@ -51,7 +51,7 @@ def plot(
 
     Runs that differ only in their seed are drawn as their mean with a 95 % band. --json prints the drawn values.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         if output is not None:
             check_figure_format(output)
         from seqrl_cli.runs.store import RunStore

@@ -31,7 +31,7 @@ def runs(
     as_json: options.Json = False,
 ) -> None:
     """List datasets and runs, newest run last, or show one run: record, configuration, metrics and plans."""
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=False) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
         from seqrl_cli.runs.store import RunStore

@@ -59,7 +59,7 @@ def table(
     Also reads the rollout.json files of the original projects. By task and by domain it adds success and means over
     tasks.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.report import table as workflow
 

@@ -88,7 +88,7 @@ def train(
 
     After an interruption the same command resumes from the newest checkpoint. A finished run is kept as it is.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import run as train_run
 
