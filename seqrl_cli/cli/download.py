@@ -45,7 +45,7 @@ def download(
     path of an HDF5, .npz or pickle file, or of a folder, is checked and copied. pretrained/… is fetched and imported as
     a run. `--list PATTERN` lists known names; `seqrl export` writes a dataset for D4RL's and Minari's own loaders.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.data.pretrained import PREFIX
         from seqrl_cli.workflows.data import download as workflow

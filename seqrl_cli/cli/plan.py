@@ -80,7 +80,7 @@ def plan(
     Options that are not given default to the run's configuration. After an interruption the same command resumes: it
     plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.behaviour.collect import available_cores
         from seqrl_cli.runs.sweeps import is_group
         from seqrl_cli.workflows.plan import run as workflow

@@ -47,7 +47,7 @@ def presets(
     as_json: options.Json = False,
 ) -> None:
     """List sizes and presets with what each changes, or show one in full, as `train` would use it."""
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=False) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
         from seqrl_cli.workflows.show.presets import show_preset, show_presets

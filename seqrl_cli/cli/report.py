@@ -38,7 +38,7 @@ def report(
 
     The plots are interactive with the extra `report`, else pictures.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.workflows.report import html as workflow
 
         request = workflow.HtmlRequest(options.store(runs_dir), runs or [], output, by, title, force)

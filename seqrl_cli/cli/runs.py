@@ -93,7 +93,7 @@ def runs(
 
     URLs are those of fsspec: s3://bucket/path, abfs://container/path, gs://bucket/path, file:///path.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=action not in ("list", "show")) as console:
         from seqrl_cli.runs.store import RunStore
 
         store, names = RunStore(runs_dir), subjects or []

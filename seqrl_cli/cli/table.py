@@ -87,7 +87,7 @@ def table(
     projects. By task and by domain it adds success and means over tasks; `--by aggregate` compares methods over several
     datasets: interquartile mean, mean, median, optimality gap, and the probability of improvement.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.reports.table.latex import LatexOptions
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.report import table as workflow

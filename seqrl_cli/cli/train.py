@@ -120,7 +120,7 @@ def train(
     their values and meanings; docs/configuration.md has them by architecture.
     """
     place = ranks.placement()
-    with command_session(quiet, as_json, ranks.console_of(place)) as console:
+    with command_session(quiet, as_json, ranks.console_of(place), writes=not dry_run) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import run as train_run
 
