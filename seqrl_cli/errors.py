@@ -22,6 +22,8 @@ class SeqrlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # tracebacks, in notebooks too, print notes
 
     def __reduce__(self) -> tuple[type[SeqrlError], tuple[str, str]]:
         """Keep the hint when the error is pickled, for example between processes."""

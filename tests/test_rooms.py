@@ -16,6 +16,7 @@ import pytest
 import seqrl_cli
 
 ROOMS = [
+    {"scripting"},
     {"cli", "api"},
     {"workflows"},
     {"reports", "render", "interop"},
@@ -26,7 +27,7 @@ ROOMS = [
     {"models", "behaviour", "tracking"},
     {"envs"},
     {"data"},
-    {"download"},
+    {"download", "launch"},
     {"runs", "config"},
     {"native"},
     {"files"},
@@ -140,7 +141,7 @@ def test_only_cli_reads_the_environment_and_the_command_line():
     assert {name for name in found if not name.startswith("cli/")} == READERS
 
 
-HELPED = ("train", "finetune-online", "plot", "download")
+HELPED = ("train", "finetune-online", "plot", "download", "sweep", "tune")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in HELPED)])
@@ -157,13 +158,16 @@ def test_help_imports_nothing_heavy(arguments):
 
 
 WORKFLOWS = PACKAGE / "workflows"
-# The demo runs the other verbs. To collect with a trained run, or to evaluate it in training, is to plan with it; and
-# to fine-tune one is to train it.
+# The demo runs the other verbs. To collect with a trained run, or to evaluate it in training, is to plan with it; to
+# fine-tune one is to train it; a sweep estimates what its trainings take as they do; and the trials of a search are
+# members of a sweep that grows.
 VERBS_WITH_OTHERS = {
     "finetune": {"train"},
-    "demo": {"data", "plan", "report", "train"},
+    "demo": {"continual", "data", "plan", "report", "train"},
     "data": {"plan"},
     "train": {"plan"},
+    "sweep": {"train"},
+    "tune": {"sweep"},
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqrl_cli.artifacts.locate import find_stored, locate
 from seqrl_cli.artifacts.trained_run import TrainedRun
+from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.data.catalogue import list_datasets, scores_of_environment
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import UsageError
@@ -15,15 +16,24 @@ from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
 
 
-def environment_of_run(store: RunStore, record: RunRecord) -> tuple[str, tuple[float, float] | None]:
-    """Environment and reference scores from the dataset, or from the run's record if the dataset no longer exists.
+def environment_of_run(
+    store: RunStore, record: RunRecord, told: DataConfig | None = None
+) -> tuple[str, tuple[float, float] | None]:
+    """Environment and reference scores from the dataset, or from the run itself if the dataset no longer exists.
+
+    Args:
+        store: the run directory.
+        record: the run's.
+        told: of the run's configuration, which may state the returns that score 0 and 100.
 
     Raises:
         SeqrlError: neither names an environment.
     """
     dataset = find_stored(store, record.dataset)
     if dataset is None and record.env_id is not None:
-        return record.env_id, scores_of_environment(record.env_id)
+        low, high = (told.reference_min, told.reference_max) if told else (None, None)
+        own = None if low is None or high is None else (low, high)
+        return record.env_id, own or scores_of_environment(record.env_id)
     dataset = dataset or locate(store, record.dataset)
     return dataset.environment(), dataset.reference_scores
 
@@ -47,11 +57,12 @@ def accept_named(overrides: Mapping[str, Any], record: RunRecord, store: RunStor
 
 def observation_size_of_run(store: RunStore, trained: TrainedRun) -> int | None:
     """Dimensions of an observation that the run's data keep, from its tokens or its dataset; None for all."""
-    return trained.observation_size(lambda: _observation_size_of_dataset(store, trained.record.dataset))
+    return trained.observation_size(lambda: _observation_size_of_dataset(store, trained.record))
 
 
-def _observation_size_of_dataset(store: RunStore, name: str) -> int | None:
-    dataset = find_stored(store, name)
+def _observation_size_of_dataset(store: RunStore, record: RunRecord) -> int | None:
+    dataset = find_stored(store, record.dataset)
     if dataset is not None:
         return dataset.observation_size
-    return next((spec.observation_size for spec in list_datasets() if spec.id == name), None)
+    named = [spec for spec in list_datasets() if spec.id == record.dataset or spec.env_id == (record.env_id or "")]
+    return next((spec.observation_size for spec in sorted(named, key=lambda spec: spec.id != record.dataset)), None)

@@ -23,8 +23,10 @@ from seqrl_cli.cli import (
     presets,
     render,
     runs,
+    sweep,
     table,
     train,
+    tune,
 )
 from seqrl_cli.cli.root import Root
 
@@ -50,6 +52,8 @@ app.command(rich_help_panel=CHAIN)(finetune_online.finetune_online)
 app.command(rich_help_panel=CHAIN)(continual.continual)
 app.command(rich_help_panel=CHAIN)(render.render)
 app.command(rich_help_panel=CHAIN)(table.table)
+app.command(rich_help_panel=HELPERS)(sweep.sweep)
+app.command(rich_help_panel=HELPERS)(tune.tune)
 app.command(rich_help_panel=HELPERS)(plot.plot)
 app.command(rich_help_panel=HELPERS)(collect.collect)
 app.command("import", rich_help_panel=HELPERS)(import_.import_checkpoint)

@@ -73,6 +73,11 @@ def simulated_datasets(context: typer.Context) -> list[str]:
     return [name for name in datasets(context) if name.startswith("sim/")]
 
 
+def demos(context: typer.Context) -> list[str]:
+    """Subjects of ``demo``."""
+    return ["domains", "continual", *simulated_datasets(context)]
+
+
 def runs(context: typer.Context) -> list[str]:
     """Runs of the run directory, newest first."""
     store = _store(context)
@@ -80,9 +85,23 @@ def runs(context: typer.Context) -> list[str]:
 
 
 def runs_and_datasets(context: typer.Context) -> list[str]:
-    """Runs, and datasets that have runs."""
+    """Runs, datasets that have runs, and sweeps."""
     names = runs(context)
-    return [*names, *sorted({name.rpartition("/")[0] for name in names})]
+    return [*names, *sorted({name.rpartition("/")[0] for name in names}), *sweeps(context)]
+
+
+def sweep_words(context: typer.Context) -> list[str]:
+    """Arguments of ``sweep``: datasets and keys, the papers' sweeps, and after ``status`` or ``run`` the known ones."""
+    from seqrl_cli.config.sweep_file import sweep_presets
+
+    return ["status", "run", *sweep_presets(), *sweeps(context), *datasets_and_keys(context)]
+
+
+def sweeps(context: typer.Context) -> list[str]:
+    """Sweeps of the run directory."""
+    from seqrl_cli.runs.sweeps import sweep_names
+
+    return sweep_names(_store(context))
 
 
 def policies(context: typer.Context) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import complete, options
+from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 
 Arguments = Annotated[
@@ -21,6 +21,10 @@ MethodName = Annotated[
 Updates = Annotated[int | None, typer.Option("--updates", metavar="N", min=1, help="Optimizer steps per task.")]
 Episodes = Annotated[
     int | None, typer.Option("--episodes", metavar="N", min=1, help="Evaluation episodes per task and stage.")
+]
+EvalEvery = Annotated[
+    int | None,
+    typer.Option("--eval-every", metavar="N", min=1, help="Play the present task after every N updates, too."),
 ]
 TaskId = Annotated[
     str | None,
@@ -39,6 +43,7 @@ def continual(
     seed: options.Seed = None,
     updates: Updates = None,
     episodes: Episodes = None,
+    eval_every: EvalEvery = None,
     task_id: TaskId = None,
     name: Name = None,
     device: options.Device = "auto",
@@ -54,6 +59,7 @@ def continual(
     After an interruption the same command resumes. Tasks are datasets joined by ``+``, or a suite such as cw10.
     """
     with command_session(quiet, as_json) as console:
+        ranks.refuse_several("continual")
         from seqrl_cli.config.continual import ContinualConfig
         from seqrl_cli.workflows.continual import run as workflow
 
@@ -66,6 +72,7 @@ def continual(
             seed=seed,
             updates=updates,
             episodes=episodes,
+            eval_every=eval_every,
             task_id=task_id,
         )
         run, suite = options.run_and_suite(subjects)

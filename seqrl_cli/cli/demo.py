@@ -14,8 +14,9 @@ from seqrl_cli.config.limits import MAX_SEED
 Dataset = Annotated[
     str,
     typer.Argument(
-        help="A simulated dataset (sim/…), or domains: one model for tasks of two simulators.",
-        autocompletion=complete.simulated_datasets,
+        help="A simulated dataset (sim/…); domains: one model for tasks of two simulators; or continual: three tasks "
+        "one after the other.",
+        autocompletion=complete.demos,
     ),
 ]
 Seed = Annotated[
@@ -37,16 +38,17 @@ def demo(
 
     Simulates data, discretizes it, trains a small model, plans with it, renders the best episode and prints a table.
     `seqrl demo domains` does so for eight tasks of Meta-World and four of DMControl.
+    `seqrl demo continual` trains a model of eight tasks of Meta-World, and three methods learn three more from it.
     """
     with command_session(quiet, as_json) as console:
         from seqrl_cli.runs.store import RunStore
-        from seqrl_cli.workflows.demo import domains
-        from seqrl_cli.workflows.demo import run as one_dataset
+        from seqrl_cli.workflows.demo import continual, continual_dry_run, domains
+        from seqrl_cli.workflows.demo import run as chain
         from seqrl_cli.workflows.demo.setup import DemoRequest
 
-        workflow = domains if dataset == domains.NAME else one_dataset
         request = DemoRequest(RunStore(runs_dir), dataset, seed, threads, force, argv=sys.argv)
+        workflow = {domains.NAME: domains, continual.NAME: continual}.get(dataset, chain)
         if dry_run:
-            workflow.dry_run(request, console)
+            (continual_dry_run if workflow is continual else workflow).dry_run(request, console)
         else:
             print_report(console, workflow.run(request, console))

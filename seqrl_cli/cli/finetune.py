@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import complete, options
+from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 
 _ADAPTERS = ("none", "lora", "ia3", "houlsby", "prompt", "prefix")
@@ -50,6 +50,7 @@ def finetune(
     name: Name = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    track: options.Track = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -63,6 +64,7 @@ def finetune(
     The result is a run of its own, which needs the trained one. After an interruption the same command resumes.
     """
     with command_session(quiet, as_json) as console:
+        ranks.refuse_several("finetune")
         from seqrl_cli.workflows.finetune import run as workflow
 
         subjects, overrides = options.split_subjects(arguments)
@@ -77,7 +79,10 @@ def finetune(
             finetune__rank=rank,
         )
         store = options.store(runs_dir, options.network(mirrors, offline))
-        request = workflow.FinetuneRequest(store, run, dataset, given, name, device, threads, force, argv=sys.argv)
+        followers = options.trackers(track)
+        request = workflow.FinetuneRequest(
+            store, run, dataset, given, name, device, threads, force, argv=sys.argv, track=followers
+        )
         if dry_run:
             workflow.dry_run(request, console)
         else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from seqrl_cli.cli import options
+from seqrl_cli.cli import options, ranks
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.limits import MAX_SEED
 
@@ -51,6 +51,7 @@ def finetune_online(
     env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    track: options.Track = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -63,6 +64,7 @@ def finetune_online(
     resumes with more --iterations.
     """
     with command_session(quiet, as_json) as console:
+        ranks.refuse_several("finetune-online")
         from seqrl_cli.workflows.finetune_online import run as workflow
         from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineRequest
 
@@ -78,7 +80,16 @@ def finetune_online(
         )
         store = options.store(runs_dir)
         request = FinetuneOnlineRequest(
-            store, run, given, name, device, threads, force, argv=sys.argv, env_timeout=env_timeout
+            store,
+            run,
+            given,
+            name,
+            device,
+            threads,
+            force,
+            argv=sys.argv,
+            env_timeout=env_timeout,
+            track=options.trackers(track),
         )
         if dry_run:
             workflow.dry_run(request, console)

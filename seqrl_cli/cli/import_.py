@@ -11,7 +11,14 @@ import typer
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
 
-Folder = Annotated[Path, typer.Argument(metavar="PATH", help="The checkpoint's folder.", show_default=False)]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH | hf://USER/NAME",
+        help="The checkpoint's folder, or a repository on the hub (@REVISION may follow).",
+        show_default=False,
+    ),
+]
 Dataset = Annotated[
     str | None,
     typer.Option(
@@ -35,7 +42,7 @@ Base = Annotated[
 
 
 def import_checkpoint(
-    path: Folder,
+    source: Source,
     dataset: Dataset = None,
     name: Name = None,
     epoch: Epoch = None,
@@ -46,15 +53,26 @@ def import_checkpoint(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Turn another project's checkpoint into a run that you can plan with, render and compare.
+    """Turn a shared run or another project's checkpoint into a run that you can plan with, render and compare.
 
-    Reads folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory Transformer, and folders of peft
-    with LoRA for one of your runs. No code in the files is executed; files that need it are refused.
+    Reads what `export --format hub` wrote, folders of Trajectory Transformer, Trajectory RetNet and Faster Trajectory
+    Transformer, and folders of peft with LoRA for one of your runs. No code in the files is executed; files that need
+    it are refused.
     """
     with command_session(quiet, as_json) as console:
-        from seqrl_cli.workflows.exchange import import_adapter
+        from seqrl_cli.workflows.exchange import import_adapter, import_hub
         from seqrl_cli.workflows.exchange import import_checkpoint as workflow
 
+        path = Path(source)
+        if import_hub.is_hub_source(source):
+            refused = {"--dataset": dataset, "--base": base, "--epoch": epoch}
+            options.refuse_options({key: value for key, value in refused.items() if value is not None}, source)
+            shared = import_hub.HubImportRequest(options.store(runs_dir), source, name, force, argv=sys.argv)
+            if dry_run:
+                import_hub.dry_run(shared, console)
+            else:
+                print_report(console, import_hub.run(shared, console))
+            return
         if import_adapter.is_adapter(path):
             adapter = import_adapter.AdapterImportRequest(
                 options.store(runs_dir), path, base, name, force, argv=sys.argv

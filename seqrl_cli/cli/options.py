@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from seqrl_cli.cli import complete
 from seqrl_cli.config.limits import MAX_SEED, memory_bytes
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -37,6 +38,7 @@ Device = Annotated[
     ),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Runs at a time, where there are several.")]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed (default: from the preset).")
 ]
@@ -83,6 +85,16 @@ Offline = Annotated[
     bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use no network, only files on this machine.")
 ]
 
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="TRACKERS",
+        help="Trackers that follow the run, such as wandb,tensorboard (default: none).",
+        autocompletion=complete.one_of("wandb", "tensorboard", "trackio"),
+    ),
+]
+
 DatasetArguments = Annotated[
     list[str] | None,
     typer.Argument(
@@ -95,8 +107,9 @@ DatasetArguments = Annotated[
 PlanArguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN | KEY=VALUE",
-        help="A run's path or name, or a dataset for its latest run (default: the latest run); then configuration.",
+        metavar="RUN | SWEEP | KEY=VALUE",
+        help="A run's path or name, a sweep's name, or a dataset for its latest run (default: the latest run); then "
+        "configuration.",
         autocompletion=complete.runs_and_plan_keys,
         show_default=False,
     ),
@@ -133,6 +146,37 @@ def split_subjects(arguments: list[str] | None) -> tuple[list[str], list[str]]:
     given = arguments or []
     overrides = [argument for argument in given if re.match(r"[\w.]*=", argument)]  # a path may contain "=" later
     return [argument for argument in given if argument not in overrides], overrides
+
+
+def trackers(text: str | None) -> tuple[str, ...]:
+    """The trackers of --track, each of which exists.
+
+    Raises:
+        UsageError: there is no such tracker.
+        SeqrlError: its package is not installed.
+    """
+    from seqrl_cli.tracking.trackers import check_tracker
+
+    names = [name.strip() for name in (text or "").split(",")]
+    return tuple(check_tracker(name) for name in dict.fromkeys(names) if name)
+
+
+def push_url(url: str | None) -> str | None:
+    """The URL of --push, if it can be one.
+
+    Raises:
+        UsageError: it is no URL.
+        SeqrlError: fsspec is not installed.
+    """
+    if url is None:
+        return None
+    if "://" not in url:
+        raise UsageError(f"--push is {url!r}, which is no URL", "for example s3://bucket/runs, or file:///mnt/runs")
+    from seqrl_cli.config.extras import install_line, is_installed
+
+    if not is_installed("cloud"):
+        raise SeqrlError("fsspec is not installed", install_line("cloud"))
+    return url
 
 
 def run_and_suite(subjects: list[str]) -> tuple[str | None, str]:
@@ -240,6 +284,18 @@ def store(runs_dir: Path, allowed: NetworkAccess | None = None) -> RunStore:
     return RunStore(runs_dir, allowed)
 
 
+def default_store(runs_dir: str | os.PathLike[str] | None) -> RunStore:
+    """The run directory of a program that has no command line.
+
+    Args:
+        runs_dir: its path; None = ``$SEQRL_RUNS``, else ``runs``, as commands have it.
+
+    Raises:
+        UsageError: as :func:`store`.
+    """
+    return store(Path(runs_dir if runs_dir is not None else os.environ.get("SEQRL_RUNS") or RUNS))
+
+
 def _offline(text: str) -> bool:
     """Parse SEQRL_OFFLINE as Typer parses --offline."""
     value = text.strip().lower()
@@ -258,6 +314,16 @@ def refuse_overrides(overrides: list[str], command: str) -> None:
         raise UsageError(
             f"{command} takes no key=value: {overrides[0]!r}", f"`seqrl {command} --help` lists its options"
         )
+
+
+def refuse_options(given: Mapping[str, object], what: str) -> None:
+    """Stop at options that a kind of work does not have.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for option, value in given.items():
+        raise UsageError(f"{what} takes no {option} {value}", "leave it out")
 
 
 def refuse_name(name: str | None, command: str, instead: str) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from seqrl_cli.cli import complete, options
-from seqrl_cli.cli.session import command_session, print_json
+from seqrl_cli.cli.session import command_session, print_json, print_report
 from seqrl_cli.config.limits import MAX_SEED
 
 Horizon = Annotated[int | None, typer.Option("--horizon", metavar="N", min=1, help="Transitions planned ahead.")]
@@ -58,6 +58,7 @@ def plan(
     tasks: Tasks = None,
     env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     profile: Profile = False,
+    jobs: options.Jobs = 1,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -69,11 +70,14 @@ def plan(
     """Play episodes with a trained model, by beam search or with its policy, and write a JSON file for each.
 
     Options that are not given default to the run's configuration. After an interruption the same command resumes: it
-    plays only the missing episodes.
+    plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time.
     """
     with command_session(quiet, as_json) as console:
+        from seqrl_cli.behaviour.collect import available_cores
+        from seqrl_cli.runs.sweeps import is_group
         from seqrl_cli.workflows.plan import run as workflow
         from seqrl_cli.workflows.plan.setup import PlanRequest
+        from seqrl_cli.workflows.sweep.plan_group import PlanGroupRequest, dry_run_group, plan_group, words_of
 
         run, overrides = options.split_arguments(arguments, "run")
         given = options.configuration(
@@ -86,6 +90,27 @@ def plan(
         )
         memory = options.memory(max_memory)
         store = options.store(runs_dir)
+        if run is not None and is_group(store, run):
+            words = (
+                *_words(given),
+                *words_of(
+                    [
+                        *(
+                            ("--seed", seed),
+                            ("--checkpoint", checkpoint),
+                            ("--max-memory", max_memory),
+                            ("--mode", mode),
+                        ),
+                        *(("--tasks", tasks), ("--env-timeout", env_timeout), ("--device", device), ("--force", force)),
+                    ]
+                ),
+            )
+            group = PlanGroupRequest(store, run, words, jobs, available_cores(), threads)
+            if dry_run:
+                dry_run_group(group, console)
+            else:
+                print_report(console, plan_group(group, console))
+            return
         request = PlanRequest(
             store, run, given, seed, checkpoint, device, threads, memory, mode, force, env_timeout, tasks
         )
@@ -95,3 +120,10 @@ def plan(
         report = workflow.run(request, console)
         console.show(report.text(profile=profile))
         print_json(console, report)
+
+
+def _words(given: dict[str, Any]) -> list[str]:
+    """Configuration as it would be typed."""
+    from seqrl_cli.config.grid import value_text
+
+    return [f"{key}={value_text(value)}" for key, value in given.items()]

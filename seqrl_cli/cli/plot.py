@@ -14,20 +14,20 @@ from seqrl_cli.reports.plot.figure_formats import check_figure_format
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN | DATASET | FOLDER",
-        help="Runs, or datasets and folders for all runs below them (default: the latest run).",
+        metavar="RUN | SWEEP | DATASET | FOLDER",
+        help="Runs, sweeps, or datasets and folders for all runs below them (default: the latest run).",
         autocompletion=complete.runs_and_datasets,
         show_default=False,
     ),
 ]
-_KINDS = ("loss", "evaluation", "online", "reward", "score", "time", "matrix", "curve", "forgetting", "keys")
+_KINDS = ("loss", "evaluation", "online", "reward", "score", "time", "axis", "matrix", "curve", "forgetting", "keys")
 Kind = Annotated[
     list[str] | None,
     typer.Option(
         "--kind",
         "-k",
-        help="loss, evaluation, online, reward, score or time; of continual runs matrix, curve, forgetting or keys "
-        "(default: all).",
+        help="loss, evaluation, online, reward, score or time; axis of a sweep; of continual runs matrix, curve, "
+        "forgetting or keys (default: all).",
         autocompletion=complete.one_of(*_KINDS),
     ),
 ]

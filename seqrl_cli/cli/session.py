@@ -27,13 +27,18 @@ class Report(Protocol):
 
 
 @contextmanager
-def command_session(quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
+def command_session(quiet: bool = False, as_json: bool = False, console: Console | None = None) -> Iterator[Console]:
     """Give the command its console, and turn exceptions into a sentence, a hint and an exit code.
+
+    Args:
+        quiet: see :class:`Console`.
+        as_json: see :class:`Console`.
+        console: used in place of a new one.
 
     Raises:
         typer.Exit: code 1 for bad input or a failing machine, 2 for wrong usage, 130 for an interruption.
     """
-    console = Console(quiet=quiet, as_json=as_json)
+    console = console or Console(quiet=quiet, as_json=as_json)
     debug = bool(os.environ.get("SEQRL_DEBUG"))
     try:
         yield console

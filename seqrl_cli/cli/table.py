@@ -13,8 +13,8 @@ from seqrl_cli.cli.session import command_session, print_json
 Sources = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="RUN | DATASET | FOLDER",
-        help="Runs, datasets (all their runs) or folders of plans (default: everything).",
+        metavar="RUN | SWEEP | DATASET | FOLDER",
+        help="Runs, sweeps, datasets (all their runs) or folders of plans (default: everything).",
         autocompletion=complete.runs_and_datasets,
         show_default=False,
     ),

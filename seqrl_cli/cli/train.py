@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from seqrl_cli.cli import complete, options
+from seqrl_cli.cli import complete, options, ranks
+from seqrl_cli.cli.seeds import SeveralSeeds, seeds_grid, train_several
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
+from seqrl_cli.errors import UsageError
 
 Arch = Annotated[
     str | None,
@@ -56,7 +58,23 @@ MaxMemory = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Start from a run's config.yaml; other options override it.")
 ]
+Seeds = Annotated[
+    str | None,
+    typer.Option("--seeds", metavar="SEEDS", help="One run for each of these seeds: 1-3, 1..3 or 1,2,5; see sweep."),
+]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push", metavar="URL", help="Push the run after each checkpoint, to s3://, abfs://, gs:// or file://…"
+    ),
+]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        "--devices", metavar="N", min=1, help="Processes on this machine that train together, one per GPU (default: 1)."
+    ),
+]
 
 
 def train(
@@ -64,6 +82,8 @@ def train(
     arch: Arch = None,
     mode: Mode = None,
     seed: options.Seed = None,
+    seeds: Seeds = None,
+    jobs: options.Jobs = 1,
     updates: Updates = None,
     batch_size: BatchSize = None,
     eval_every: EvalEvery = None,
@@ -75,7 +95,10 @@ def train(
     name: Name = None,
     max_memory: MaxMemory = None,
     device: options.Device = "auto",
+    devices: Devices = None,
     threads: options.Threads = None,
+    track: options.Track = None,
+    push: Push = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -87,8 +110,12 @@ def train(
     """Train a sequence model on a dataset; downloads and discretizes the dataset first if needed.
 
     After an interruption the same command resumes from the newest checkpoint. A finished run is kept as it is.
+
+    Several processes train together with --devices, or on several machines with torchrun. --seeds trains several runs,
+    --jobs of them at a time; their common name is then that of a sweep.
     """
-    with command_session(quiet, as_json) as console:
+    place = ranks.placement()
+    with command_session(quiet, as_json, ranks.console_of(place)) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import run as train_run
 
@@ -110,10 +137,32 @@ def train(
             overrides=given,
             config_file=config_file,
         )
+        if seeds is not None:
+            if seed is not None or force:
+                wrong = "--force" if force else "--seed"
+                raise UsageError(f"{wrong} is for one run, and --seeds for several", "leave one of them out")
+            grid = seeds_grid(dataset or dataset_ref.id, given, seeds, size, preset, config_file)
+            several = SeveralSeeds(grid, name, jobs, threads, device, mirrors, offline)
+            train_several(dataset_ref.store, several, console, dry_run)
+            return
         request = train_run.TrainRequest(
-            dataset_ref, config, name=name, device=device, threads=threads, force=force, argv=sys.argv
+            dataset_ref,
+            config,
+            name=name,
+            device=device,
+            threads=threads,
+            force=force,
+            argv=sys.argv,
+            placement=place,
+            devices=devices,
+            track=options.trackers(track),
+            push=options.push_url(push),
         )
+        train_run.check_processes(request)
         if dry_run:
             train_run.dry_run(request, console)
+        elif request.starts_processes:
+            if code := ranks.start(request.processes):
+                raise typer.Exit(code)
         else:
             print_report(console, train_run.run(request, console))

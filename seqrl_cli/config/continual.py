@@ -31,6 +31,11 @@ class ContinualConfig(Section):
         ("query", "value", "feed-forward"), min_length=1, description="parts of a block that have adapters"
     )
     pool: int = Field(30, ge=1, description="l2m: number of adapters with a key each")
+    keys: Literal["windows", "tasks"] = Field(
+        "windows",
+        description="l2m: each window chooses an adapter by its key, or a task's windows choose one together, and play "
+        "infers the task",
+    )
     pull: float = Field(0.5, ge=0.0, description="l2m: weight of the loss that pulls a chosen key to its windows")
     prompt_length: int = Field(5, ge=1, description="l2p: keys and values that a prefix adds to each block")
     head: Literal["frozen", "shared"] = Field(
@@ -51,10 +56,17 @@ class ContinualConfig(Section):
     task_id: Literal["inferred", "oracle"] = Field(
         "inferred", description="hide-lora, l2m: whether play infers the task or is told"
     )
-    none_of_these: bool = Field(
-        True, description="hide-lora: whether steps that look like a task of the pretraining keep the backbone"
+    none_of_these: bool | None = Field(
+        None,
+        description="hide-lora, l2m: whether steps that look like a task of the pretraining keep the backbone; null = "
+        "yes, but not for l2m",
     )
     episodes: int = Field(5, ge=1, description="evaluation episodes per task and stage")
+    eval_every: int | None = Field(
+        None,
+        ge=1,
+        description="updates between evaluations of the present task; null = only once it is learned",
+    )
     retention_episodes: int = Field(2, ge=0, description="evaluation episodes per task of the pretraining")
     max_steps: int | None = Field(None, ge=1, description="step limit of an episode; null = the environment's, or 1000")
     decode: Literal["mean", "argmax", "sample"] = Field("mean", description="how a continuous number is chosen in play")

@@ -75,6 +75,24 @@ class InferredTask:
             history.adapter = self.inference.member(int(evidence.argmax()))
 
 
+class Gate:
+    """No adapter where the pretraining's tasks are more likely, and another chooser's adapter elsewhere.
+
+    Args:
+        inferred: the adapter of the most likely task; none in the pretraining's tasks.
+        chooser: of the adapter in all others.
+    """
+
+    def __init__(self, inferred: Chooser, chooser: Chooser) -> None:
+        self.inferred = inferred
+        self.chooser = chooser
+
+    def choose(self, histories: Sequence[TaskHistory]) -> None:
+        """See :class:`Chooser`."""
+        self.inferred.choose(histories)
+        self.chooser.choose([history for history in histories if history.adapter != NONE])
+
+
 class NearestKey:
     """The adapters whose keys are nearest to the window's states, as in L2M.
 
@@ -90,12 +108,14 @@ class NearestKey:
     def choose(self, histories: Sequence[TaskHistory]) -> None:
         """See :class:`Chooser`."""
         for history in histories:
-            if self.allowed is not None and history.task not in self.allowed:
-                history.adapter = NONE
-                continue
-            own = None if self.allowed is None else self.allowed[history.task]
-            chosen = self.keys.choose(query_of(history).unsqueeze(0), own)[0]
-            history.adapter = int(chosen) if chosen.ndim == 0 else tuple(chosen.tolist())
+            history.adapter = NONE
+        known = [history for history in histories if self.allowed is None or history.task in self.allowed]
+        if not known:
+            return
+        allowed = None if self.allowed is None else torch.stack([self.allowed[history.task] for history in known])
+        chosen = self.keys.choose(torch.stack([query_of(history) for history in known]), allowed)
+        for history, own in zip(known, chosen.tolist(), strict=True):
+            history.adapter = tuple(own) if isinstance(own, list) else own
 
 
 def query_of(history: TaskHistory) -> Tensor:

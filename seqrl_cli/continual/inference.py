@@ -42,16 +42,18 @@ class TaskInference:
         self.known = known
         self.head = head
         self._densities = Densities([one.statistics for one in known])
+        names = {one.input for one in known}
+        self._bias = {name: torch.tensor([0.0 if one.input == name else -torch.inf for one in known]) for name in names}
+        self._unknown = torch.full((len(known),), -torch.inf)
 
     def evidence(self, name: str, features: Tensor) -> Tensor:
         """Log probabilities (known,) of one state's features (features,), up to a constant; -inf for other inputs."""
         row = features.detach().cpu()
-        impossible = torch.tensor([known.input != name for known in self.known])
         if self.head is not None:
             scores = self.head(row.float()).double().log_softmax(dim=0).detach()
         else:
             scores = self._densities.at(row)
-        return scores.masked_fill(impossible, -torch.inf)
+        return scores + self._bias.get(name, self._unknown)
 
     def member(self, index: int) -> int:
         """The adapter of a known task."""

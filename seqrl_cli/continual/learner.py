@@ -7,28 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.sections import TasksConfig
 from seqrl_cli.continual.action_replay import ActionStatistics, adapt_head
+from seqrl_cli.continual.adapter_specs import adapter_spec
 from seqrl_cli.continual.anchors import Anchor
-from seqrl_cli.continual.choosers import Chooser, FixedChoice, InferredTask, NearestKey, TrueTask
-from seqrl_cli.continual.guides import Anchored, Contrast, KeyedAdapters, OneAdapter
+from seqrl_cli.continual.choosers import Chooser, FixedChoice, Gate, InferredTask, NearestKey, TrueTask
+from seqrl_cli.continual.guides import Anchored, Contrast, KeyedAdapters, OneAdapter, window_queries
 from seqrl_cli.continual.inference import Known, TaskInference, train_head
-from seqrl_cli.continual.methods import Method
-from seqrl_cli.continual.protection import action_features, importance, state_features
+from seqrl_cli.continual.methods import Method, settled
+from seqrl_cli.continual.protection import action_features, draw_windows, importance, state_features
 from seqrl_cli.continual.statistics import TaskStatistics
 from seqrl_cli.data.task_data import TaskData
-from seqrl_cli.errors import SeqrlError
-from seqrl_cli.models.adapters import AdapterSet, IA3Spec, LoRASpec, PrefixSpec, Spec, attach
+from seqrl_cli.models.adapters import AdapterSet, attach
 from seqrl_cli.models.adapters.keyed_pool import KeyedPool
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.training.guide import Guide
 
-_STATISTICS, _INFERENCE, _ACTIONS, _FISHER, _REPLAY = range(101, 106)
+_STATISTICS, _INFERENCE, _ACTIONS, _FISHER, _REPLAY, _MEMBER = range(101, 107)
 """Streams of random numbers of a stage, by purpose."""
+
+_WINDOWS = 256  # of a task, which show what adapter it has chosen
 
 
 class Learner:
@@ -56,9 +59,11 @@ class Learner:
         self.model = model
         self.recipe = recipe
         self.method = method
-        self.settings = settings
+        self.settings = settled(settings, method)
         self.tasks = tuple(tasks)
+        self.backbone = {name: one.detach().clone() for name, one in model.named_parameters() if method.restarts}
         self.known: list[Known] = []
+        self.chosen = 0
         self.anchors: list[Anchor] = []
         self.earlier: list[TaskData] = []
         self.actions: list[ActionStatistics] = []
@@ -74,9 +79,16 @@ class Learner:
         members = {"one": 1, "per-task": len(self.tasks), "pool": self.settings.pool}[self.method.members]
         return attach(self.model, adapter_spec(self.method, self.settings), members, generator)
 
-    def begin(self, task: int) -> Guide | None:
-        """Free what learns in a task, freeze the rest, and say what accompanies the training."""
+    def begin(self, task: int, data: TaskData | None = None) -> Guide | None:
+        """Free what learns in a task, freeze the rest, and say what accompanies the training.
+
+        Args:
+            task: its number, from 0.
+            data: of the task; by it a whole task chooses one adapter of a pool. None if nothing will be trained.
+        """
         self.model.requires_grad_(False)
+        for name, weight in self.backbone.items():
+            self.model.get_parameter(name).data.copy_(weight)
         for parameter in self._learning(task):
             parameter.requires_grad_(True)
         if self.adapters is None:
@@ -84,8 +96,7 @@ class Learner:
         if self.keys is not None:
             if task > 0:
                 self.keys.begin_task()
-            allowed = self._own_members(task) if self.settings.task_id == "oracle" else None
-            return KeyedAdapters(self.model, self.adapters, self.keys, self.settings.pull, allowed)
+            return KeyedAdapters(self.model, self.adapters, self.keys, self.settings.pull, self._may_use(task, data))
         member = task if self.method.members == "per-task" else 0
         if self.method.members == "per-task" and task > 0:
             self.adapters.copy_member(task - 1, task)
@@ -94,6 +105,15 @@ class Learner:
             contrast, temperature = self.settings.contrast, self.settings.temperature
             return Contrast(self.model, self.adapters, member, means, contrast, temperature)
         return OneAdapter(self.adapters, member)
+
+    def _may_use(self, task: int, data: TaskData | None) -> torch.Tensor | None:
+        """The members (members,) bool of a pool that a task may choose; None for all."""
+        if self.settings.task_id == "oracle":
+            return self._own_members(task)
+        if self.settings.keys == "windows" or data is None:
+            return None
+        self.chosen = self._most_wanted(task, data)
+        return torch.arange(self.settings.pool, device=self.model.head.weight.device) == self.chosen
 
     def _learning(self, task: int) -> list[nn.Parameter]:
         if self.method.learns == "all":
@@ -133,11 +153,27 @@ class Learner:
         return count // self.settings.pool if self.method.members == "pool" else count
 
     @property
+    def infers(self) -> bool:
+        """Whether play infers the task, or at least whether it is one of the pretraining's."""
+        if self.method.choice == "keys":
+            by_task = self.settings.none_of_these or self.settings.keys == "tasks"
+            return by_task and self.settings.task_id == "inferred"
+        return self.method.choice == "inferred"
+
+    @property
     def right_members(self) -> dict[str, int] | None:
-        """The adapter that play should infer for each task, by dataset; None for methods that infer no task."""
-        if self.method.choice != "inferred" or self.settings.task_id == "oracle":
+        """The adapter that play should infer for each task, by dataset; None for methods that infer no task.
+
+        Of a pool, the one that each task learned so far has chosen.
+        """
+        if not self.infers or self.settings.task_id == "oracle":
             return None
-        return {task.dataset: number for number, task in enumerate(self.tasks)}
+        if self.method.choice == "inferred":
+            return {task.dataset: number for number, task in enumerate(self.tasks)}
+        if self.settings.keys == "windows":
+            return None
+        members = [one.member for one in self.known if one.member != NONE]
+        return {task.dataset: member for task, member in zip(self.tasks, members, strict=False)}
 
     def know_pretraining(self, data: TaskData, member: int) -> None:
         """Protect and recognise a task that the backbone was trained on; before the first task.
@@ -145,7 +181,7 @@ class Learner:
         A task that is also to be learned is not recognised, since its own adapter should act in it.
         """
         self.protect(data, stage=0)
-        if self.method.choice == "inferred" and all(task.dataset != data.facts.dataset for task in self.tasks):
+        if self.infers and all(task.dataset != data.facts.dataset for task in self.tasks):
             self.recognise(data, member, stage=0)
         self.remember(data, stage=0)
 
@@ -184,7 +220,19 @@ class Learner:
         if self.method.choice == "inferred":
             self.recognise(data, task, stage)
             self._replay_actions(task, data, stage)
+        elif self.infers:
+            self.recognise(data, self.chosen, stage)
         self.remember(data, stage)
+
+    def _most_wanted(self, task: int, data: TaskData) -> int:
+        """The member of a pool whose key has the largest mean score for a task's windows in training."""
+        assert self.keys is not None
+        name, windows, _ = draw_windows(self.model, data, _WINDOWS, self._generator(task + 1, _MEMBER))
+        queries = functional.normalize(window_queries(self.model, name, windows), dim=1)
+        self.keys.train()  # which is when rarely used members are preferred
+        found = self.keys.choose(queries.mean(dim=0, keepdim=True))  # has the mean of all cosines
+        self.keys.eval()
+        return int(found.flatten()[0])
 
     def _replay_actions(self, task: int, data: TaskData, stage: int) -> None:
         """Keep statistics of what predicts a task's actions; a head that learns adapts to all tasks so far."""
@@ -214,8 +262,22 @@ class Learner:
         if choice == "keys":
             assert self.keys is not None
             own = {task.dataset: self._own_members(number) for number, task in enumerate(self.tasks)}
-            return NearestKey(self.keys, own if told else None)
+            nearest = NearestKey(self.keys, own if told else None)
+            if not self.infers:
+                return nearest
+            return self._inferring() if self.settings.keys == "tasks" else Gate(self._inferring(), nearest)
         return FixedChoice(NONE if choice == "none" else 0)
+
+    def present_chooser(self, task: int) -> Chooser:
+        """How play chooses adapters in the task that is being learned, which cannot be inferred yet."""
+        if self.method.members == "per-task":
+            return FixedChoice(task)
+        if self.keys is None:
+            return self.chooser()
+        if self.settings.keys == "tasks" and self.settings.task_id == "inferred":
+            return FixedChoice(self.chosen)
+        own = {self.tasks[task].dataset: self._own_members(task)}
+        return NearestKey(self.keys, own if self.settings.task_id == "oracle" else None)
 
     def _own_members(self, task: int) -> torch.Tensor:
         """A task's part (members,) bool of the pool, where the task is told (L2M-oracle)."""
@@ -231,29 +293,3 @@ class Learner:
         if self.settings.inference == "head":
             head = train_head(known, torch.Generator().manual_seed(self._seed(_INFERENCE)))
         return InferredTask(TaskInference(known, head), self.settings.evidence == "episode")
-
-
-def check_pool(method: Method, settings: ContinualConfig, tasks: int) -> None:
-    """Raise SeqrlError if a pool has too few adapters for some tasks."""
-    if method.members != "pool":
-        return
-    each = method.top_k if settings.task_id == "oracle" else 1
-    least = max(each * tasks, method.top_k)
-    if settings.pool < least:
-        needs = f"{method.name} needs {least} for {tasks} tasks"
-        raise SeqrlError(
-            f"a pool of {settings.pool} adapters is too small: {needs}", f"use continual.pool={max(3 * tasks, least)}"
-        )
-
-
-def adapter_spec(method: Method, settings: ContinualConfig) -> Spec:
-    """The adapters of a method.
-
-    Raises:
-        SeqrlError: the settings make none.
-    """
-    if method.learns == "lora":
-        return LoRASpec(settings.rank, settings.alpha, settings.dropout, settings.targets)
-    if method.learns == "ia3":
-        return IA3Spec()
-    return PrefixSpec(settings.prompt_length)

@@ -49,9 +49,10 @@ def _kept(learner: Learner, pretraining: int) -> int:
     if method.penalty:
         anchors = tasks + pretraining if method.separate else 1
         kept += 2 * _FLOAT * anchors * sum(one.numel() for one in learner.learned_parameters().values())
-    if method.choice == "inferred":
-        width = learner.model.head.in_features
+    width = learner.model.head.in_features
+    if learner.infers:
         kept += _DOUBLE * (tasks + pretraining) * width * (width + 1)
+    if method.choice == "inferred":
         kept += _FLOAT * sum(2 * width * _classes(learner, task) for task in range(tasks))
     if method.replays:
         kept += sum(learner.settings.replay_transitions * _step(learner, task) for task in range(tasks))

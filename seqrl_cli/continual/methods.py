@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import unknown
 
 Learns = Literal["all", "head", "lora", "ia3", "prefix"]
@@ -30,6 +31,7 @@ class Method:
         replays: whether windows of earlier tasks are mixed in.
         top_k: adapters of a pool per window.
         joint: whether all tasks are learned at once, as an upper bound.
+        restarts: whether each task is learned from the backbone, as a reference for transfer.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Method:
     penalty_weight: float = 0.0
     replays: bool = False
     joint: bool = False
+    restarts: bool = False
     top_k: int = 1
 
     @property
@@ -56,6 +59,7 @@ _IA3_RATE = 2e-2
 
 _ENTRIES = (
     Method("full", "all weights learn, and nothing protects earlier tasks", "all"),
+    Method("single", "all weights learn each task from the backbone, the reference of transfer", "all", restarts=True),
     Method("head", "the action head learns", "head"),
     Method("l2", "all weights learn, held near those after earlier tasks", "all", penalty="l2", penalty_weight=1.0),
     Method(
@@ -88,6 +92,13 @@ _ENTRIES = (
 
 METHODS = {method.name: method for method in _ENTRIES}
 """By name."""
+
+
+def settled(settings: ContinualConfig, method: Method) -> ContinualConfig:
+    """The settings with the method's own answer to whether the pretraining's tasks keep the backbone, unless given."""
+    if settings.none_of_these is not None:
+        return settings
+    return settings.model_copy(update={"none_of_these": method.choice == "inferred"})
 
 
 def method_named(name: str) -> Method:

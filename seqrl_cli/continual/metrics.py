@@ -5,6 +5,7 @@ Definitions with equations and sources are in ``docs/continual.md``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,32 @@ def continual_scores(
         retention=retention,
         retention_before=retention_before,
     )
+
+
+def area_under(points: Sequence[tuple[float, float]]) -> float:
+    """The mean height of a curve, by the trapezoidal rule.
+
+    Args:
+        points: (x, y), increasing in x; at least two.
+    """
+    x, y = np.array(points).T
+    return float(np.trapezoid(y, x) / (x[-1] - x[0]))
+
+
+def relative_transfer(areas: Sequence[float], references: Sequence[float]) -> float | None:
+    """Forward transfer as in Continual World (arXiv 2105.10919, section 3.2).
+
+    The mean over tasks of ``(area - reference) / (1 - reference)``.
+
+    Args:
+        areas: under each task's curve of success while it was learned after others.
+        references: the same where each task was learned alone.
+
+    Returns:
+        The mean over tasks whose reference is below 1; None if there is none.
+    """
+    found = [(one - other) / (1 - other) for one, other in zip(areas, references, strict=True) if other < 1]
+    return float(np.mean(found)) if found else None
 
 
 def _at_once(

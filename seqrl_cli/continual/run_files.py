@@ -23,8 +23,8 @@ from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
-from seqrl_cli.runs.lock import is_locked
-from seqrl_cli.runs.record import Status, TaskRecord, now, refuse_newer_schema, versions
+from seqrl_cli.runs.record import Status, TaskRecord, host, now, refuse_newer_schema, versions
+from seqrl_cli.runs.status import RunStatus, look_at
 from seqrl_cli.runs.store import RunStore
 
 SCHEMA_VERSION = 1
@@ -94,6 +94,8 @@ class ContinualRecord(BaseModel):
         threads: CPU threads; sums depend on their number.
         trainable: numbers that learn in a task.
         parameters: numbers of the backbone.
+        host: the machine that computes it; empty in records of earlier versions.
+        heard: when it last gave a sign of life while it ran.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,6 +114,8 @@ class ContinualRecord(BaseModel):
     threads: int = 0
     trainable: int
     parameters: int
+    host: str = ""
+    heard: str | None = None
     created: str
     updated: str
 
@@ -154,6 +158,15 @@ class ContinualFolder:
         """The record."""
         return self.path / "continual.json"
 
+    @property
+    def contents(self) -> list[Path]:
+        """All files and folders of a run, the record first."""
+        return [self.record, self.path / "stages"]
+
+    def at(self, path: Path) -> ContinualFolder:
+        """A run's folder elsewhere."""
+        return ContinualFolder(path)
+
     def stage(self, number: int, task: str | None) -> StageFolder:
         """A stage by its number, 0 before learning, and by the last part of its dataset's name."""
         name = f"{number:02d}" if task is None else f"{number:02d}-{task.rpartition('/')[2]}"
@@ -168,9 +181,14 @@ class ContinualFolder:
 
 def write_record(folder: ContinualFolder, record: ContinualRecord) -> ContinualRecord:
     """Write continual.json with a fresh ``updated`` time and return what was written."""
-    record = record.model_copy(update={"updated": now(), "versions": versions()})
+    record = record.model_copy(update={"updated": now(), "versions": versions(), "host": host()})
     write_json_atomic(folder.record, record.model_dump(mode="json"))
     return record
+
+
+def write_sign_of_life(folder: ContinualFolder, record: ContinualRecord, time: str) -> None:
+    """Write continual.json with the time at which the run was last heard."""
+    write_json_atomic(folder.record, record.model_copy(update={"heard": time}).model_dump(mode="json"))
 
 
 def read_record(folder: ContinualFolder) -> ContinualRecord:
@@ -190,9 +208,9 @@ def find_runs(store: RunStore) -> tuple[list[tuple[ContinualFolder, ContinualRec
     return sorted(found, key=lambda run: run[1].updated), damaged
 
 
-def status_of(folder: ContinualFolder, record: ContinualRecord) -> str:
-    """The record's status; a run recorded as running whose process is gone was killed."""
-    return "killed" if record.status == "running" and not is_locked(folder.path) else record.status
+def run_status(folder: ContinualFolder, record: ContinualRecord) -> RunStatus:
+    """The status of a run, from its record and its lock."""
+    return look_at(folder.path, record.status, record.host, record.heard or record.updated)
 
 
 def write_evaluation(stage: StageFolder, evaluation: Evaluation) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from torch import nn
 
 from seqrl_cli.continual.guides import Contrast
 from seqrl_cli.continual.learned import learned_tensors, restore_learned
@@ -20,7 +21,9 @@ from seqrl_cli.data.task_sampler import SamplingRules
 from seqrl_cli.data.windows import split_episodes
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.record import TaskRecord
+from seqrl_cli.tracking.metrics import Values, read_evaluation_lines
 from seqrl_cli.tracking.sinks import JsonlSink, Sink
+from seqrl_cli.training.evaluation import Evaluation as PlayedCurve
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import SeedStream
@@ -57,6 +60,7 @@ def learn_stage(
     sinks: Sequence[Sink] = (),
     on_progress: Callable[[int, int], None] | None = None,
     on_warning: Callable[[str], None] | None = None,
+    evaluation: PlayedCurve | None = None,
 ) -> FitOutcome:
     """Learn one task, or all at once, and write ``learned.safetensors``; resumes at the newest checkpoint.
 
@@ -68,13 +72,14 @@ def learn_stage(
         sinks: receive the log steps, besides ``metrics.jsonl``.
         on_progress: called with (updates made, all updates).
         on_warning: see :func:`~seqrl_cli.training.loop.fit`.
+        evaluation: plays the task while it is learned.
     """
     settings = stage_settings(learner, task, len(data))
     train, held_out = _split(data, learner.settings.seed, task)
     if learner.earlier:
         settings = replace(settings, rules=_replaying(learner, train, settings.rules))
         train = [*train, *learner.earlier]
-    guide = learner.begin(task)
+    guide = learner.begin(task, data[0])
     try:
         outcome = fit(
             learner.model,
@@ -86,6 +91,7 @@ def learn_stage(
             sinks=[JsonlSink(stage.metrics), *sinks],
             on_progress=on_progress,
             on_warning=on_warning,
+            evaluation=evaluation,
         )
     finally:
         if isinstance(guide, Contrast):
@@ -108,6 +114,60 @@ def restore_stage(learner: Learner, stage: StageFolder, task: int, data: Sequenc
     restore_learned(learner, read_tensors(stage.learned), stage.learned)
     for one in data:
         learner.remember(one, task + 1)
+
+
+class _StoppedError(Exception):
+    """The user stopped the run in the middle of an evaluation."""
+
+
+def during_stage(learner: Learner, stage: StageFolder, arena: Arena, task: int) -> PlayedCurve | None:
+    """Evaluations of a task while it is learned, in its ``metrics.jsonl``; None if none are wanted.
+
+    Args:
+        learner: that learns the task.
+        stage: of the task.
+        arena: has its environments.
+        task: its number, from 0.
+    """
+    settings = learner.settings
+    if settings.eval_every is None or learner.method.joint:
+        return None
+
+    def play(_model: nn.Module, should_stop: Callable[[], bool]) -> Values | None:
+        started = time.perf_counter()
+
+        def on_step(_running: int, _finished: int) -> None:
+            if should_stop():
+                raise _StoppedError
+
+        if learner.adapters:
+            learner.adapters.select(None)
+        try:
+            (score,) = play_tasks(
+                learner.model,
+                learner.present_chooser(task),
+                arena.tasks[task : task + 1],
+                arena.vectors[task : task + 1],
+                context=learner.model.context,
+                decode=settings.decode,
+                seed=settings.seed,
+                members=None,
+                on_step=on_step,
+            )
+        except _StoppedError:
+            return None
+        values: dict[str, float | None] = {
+            "evaluation_episodes": score.episodes,
+            "evaluation_return": score.mean_return,
+        }
+        if score.success is not None:
+            values |= {"evaluation_success": score.success, "evaluation_success_at_end": score.success_at_end}
+        return {**values, "evaluation_seconds": time.perf_counter() - started}
+
+    def is_done(step: int) -> bool:
+        return any(line.step == step for line in read_evaluation_lines(stage.metrics))
+
+    return PlayedCurve(settings.eval_every, play, is_done)
 
 
 def evaluate_stage(

@@ -110,6 +110,12 @@ class PolicyWindows:
         chosen = [self.trajectories[slot] for slot in slots]
         return cut_windows(chosen, windows - self._first_window[slots], self.context)
 
+    def real_steps(self, indices: ArrayLike) -> int:
+        """How many steps of the windows with these indices are not padding, without reading them."""
+        windows = np.asarray(indices, dtype=np.int64)
+        ends = self._first_window[np.searchsorted(self._first_window, windows, side="right")]
+        return int(np.minimum(ends - windows, self.context).sum())
+
 
 def cut_windows(trajectories: Sequence[Trajectory], starts: ArrayLike, context: int) -> PolicyBatch:
     """Cut one window out of each trajectory.

@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from seqrl_cli.data.shards import WHOLE, Shards
 from seqrl_cli.data.task_data import TaskData
+from seqrl_cli.files.json_fields import count_field
 from seqrl_cli.files.mapped import expect_random_reads, read_soon
 
 Group: TypeAlias = tuple[str, int, int | None]
@@ -69,19 +71,46 @@ class SamplingRules:
     image_batch: int | None = None
 
 
+Starts: TypeAlias = list[tuple[int, NDArray[np.int64]]]
+"""Tasks by index, with the first rows of their windows."""
+
+
+@dataclass(frozen=True)
+class DomainDraw:
+    """Windows of one domain that are drawn and not read yet, those of all shards.
+
+    Attributes:
+        weight: of the domain's loss.
+        starts: of the windows.
+    """
+
+    weight: float
+    starts: Starts
+
+    def shard(self, shards: Shards, number: int) -> Starts:
+        """The windows of one shard; tasks without any are left out."""
+        found, before = [], 0
+        for index, starts in self.starts:
+            own = starts[(number - before) % shards.count :: shards.count]
+            before += len(starts)
+            if len(own):
+                found.append((index, own))
+        return found
+
+
 @dataclass(frozen=True)
 class _Draw:
-    """Windows that are drawn and not read yet.
+    """Windows of an update that are drawn and not read yet.
 
     Attributes:
         before: position in the stream before they were drawn.
         batch_size: windows per domain.
-        domains: for each domain, the weight of its loss, and the tasks by index with the first rows of their windows.
+        domains: of the update.
     """
 
     before: Mapping[str, Any]
     batch_size: int
-    domains: list[tuple[float, list[tuple[int, NDArray[np.int64]]]]]
+    domains: list[DomainDraw]
 
 
 class TaskSampler:
@@ -94,10 +123,19 @@ class TaskSampler:
         context: steps of a window.
         rules: how to draw.
         rng: the sampler owns it from now on.
+        shards: whose windows the disk shall read ahead; all are drawn.
     """
 
-    def __init__(self, tasks: Sequence[TaskData], context: int, rules: SamplingRules, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[TaskData],
+        context: int,
+        rules: SamplingRules,
+        rng: np.random.Generator,
+        shards: Shards = WHOLE,
+    ) -> None:
         self.tasks = tasks
+        self.shards = shards
         self.context = context
         self.rules = rules
         self._rng = rng
@@ -129,20 +167,51 @@ class TaskSampler:
         Args:
             batch_size: windows per domain.
         """
+        return [(draw.weight, self.read(draw.starts)) for draw in self.next_draws(batch_size)]
+
+    def next_draws(self, batch_size: int) -> list[DomainDraw]:
+        """The windows of the next update by domain, for :meth:`read`.
+
+        Args:
+            batch_size: windows per domain.
+        """
         if self._next is None or self._next.batch_size != batch_size:
             self.restore(self.state())
             self._next = self._draw(batch_size)
         current, self._next = self._next, self._draw(batch_size)
-        return [(weight, self._read(parts)) for weight, parts in current.domains]
+        return current.domains
+
+    def real_steps(self, starts: Starts, context: int) -> list[tuple[int, NDArray[np.int64]]]:
+        """Steps that are not padding, without reading them.
+
+        Args:
+            starts: of windows.
+            context: steps of a window.
+
+        Returns:
+            Tasks by index, with the real steps (windows,) of each window.
+        """
+        found = []
+        for index, rows in starts:
+            offsets = self.tasks[index].offsets
+            ends = offsets[np.searchsorted(offsets, rows, side="right")]
+            found.append((index, np.minimum(ends - rows, context)))
+        return found
 
     def state(self) -> dict[str, Any]:
         """The position in the stream, as plain JSON values."""
         return dict(self._next.before) if self._next else self._position()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned.
+
+        Raises:
+            JsonFieldError: the number of draws is not one.
+            TypeError: the state of the generator is something else.
+            ValueError: it is of another kind of generator.
+        """
         self._rng.bit_generator.state = state["rng"]
-        self._drawn = state["drawn"]
+        self._drawn = count_field(state, "drawn")
         self._next = None
 
     def _position(self) -> dict[str, Any]:
@@ -177,15 +246,16 @@ class TaskSampler:
         chosen = self._next_domains()
         self._drawn += 1
         domains = [
-            (weight, self._draw_starts(self._domains[domain], self._batch_of(domain, batch_size)))
-            for domain, weight in chosen
+            DomainDraw(weight, self._draw_starts(self._domains[name], self._batch_of(name, batch_size)))
+            for name, weight in chosen
         ]
-        for index, starts in (part for _, parts in domains for part in parts):
+        own = (draw.shard(self.shards, number) for draw in domains for number in self.shards.own)
+        for index, starts in (part for parts in own for part in parts):
             read_windows_soon(self.tasks[index], starts, self.context)
         return _Draw(before, batch_size, domains)
 
-    def _draw_starts(self, indices: Sequence[int], count: int) -> list[tuple[int, NDArray[np.int64]]]:
-        """Windows of some tasks: tasks by index, with the first rows of their windows."""
+    def _draw_starts(self, indices: Sequence[int], count: int) -> Starts:
+        """Windows of some tasks."""
         chosen = self._choose_tasks(indices, count)
         counts = [int((chosen == place).sum()) for place in range(len(indices))]
         return [(index, self._starts(index, wanted)) for index, wanted in zip(indices, counts, strict=True) if wanted]
@@ -211,7 +281,7 @@ class TaskSampler:
         starts: NDArray[np.int64] = offsets[episodes] + steps
         return starts
 
-    def _read(self, parts: Sequence[tuple[int, NDArray[np.int64]]]) -> list[WindowBatch]:
+    def read(self, parts: Starts) -> list[WindowBatch]:
         """Windows of some tasks, by group."""
         members: dict[Group, list[tuple[TaskData, NDArray[np.int64]]]] = defaultdict(list)
         for index, starts in parts:

@@ -23,6 +23,7 @@ from seqrl_cli.files.hdf5 import (
     write_attributes,
     write_hdf5,
 )
+from seqrl_cli.files.mapped import Mapper
 
 SCHEMA_VERSION = 1
 
@@ -80,7 +81,7 @@ def stated_terminal_rewards(path: Path) -> str | None:
 
 
 def load_tokens(path: Path) -> TokenizedDataset:
-    """Read ``tokens.h5``.
+    """Read ``tokens.h5``; the tokens themselves stay on the disk, mapped, and processes that read them share them.
 
     Raises:
         SeqrlError: the file is missing, damaged, of another kind, from a newer schema, or inconsistent.
@@ -129,7 +130,8 @@ def _read_array(file: h5py.File, path: Path, name: str) -> NDArray[Any]:
         expected = f"{' or '.join(types)} with axes: {axes}"
         message = f"{path}: {name} is {stored.dtype} of shape {stored.shape}, not {expected}"
         raise SeqrlError(message, _REMAKE_HINT)
-    return read_all(stored)
+    mapped = Mapper().in_place(stored) if name == "tokens" else None
+    return read_all(stored) if mapped is None else mapped
 
 
 def _attribute(path: Path, attributes: dict[str, Any], name: str, kind: type[_Value]) -> _Value:

@@ -79,6 +79,16 @@ class Windows:
         flat = tokens.reshape(len(slots), self.block_size + 1)
         return flat[:, :-1], flat[:, 1:], np.repeat(counts, self.dims, axis=1)[:, 1:]
 
+    def real_targets(self, indices: ArrayLike) -> int:
+        """How many targets of some windows are not stop tokens, without reading them.
+
+        Args:
+            indices: ``(batch,)`` window indices below ``len(self)``.
+        """
+        slots, first = self._slots(indices)
+        steps = np.minimum(self._end[slots] - self._begin[slots] - first, self.sequence_length)
+        return int((steps * self.dims - 1).sum())
+
     def _slots(self, indices: ArrayLike) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         """Position in ``self.episodes`` and first step of each window, both ``(batch,)``."""
         windows = np.asarray(indices, dtype=np.int64)

@@ -20,7 +20,7 @@ from seqrl_cli.envs.trust import require_accepted
 
 VECTORS_HINT = "choose an environment with continuous control, for example 'Hopper-v4'"
 
-_FLATTENED = (
+FLATTENED = (
     gymnasium.spaces.Dict,
     gymnasium.spaces.Discrete,
     gymnasium.spaces.MultiBinary,
@@ -74,7 +74,7 @@ def make_env(
             check_spaces(env)
             if env.spec is None or env.spec.max_episode_steps is None:
                 env = TimeLimit(env, EPISODE_STEPS)
-            if isinstance(env.observation_space, _FLATTENED):
+            if isinstance(env.observation_space, FLATTENED):
                 env = FlattenObservation(env)
             return GuardedEnv(env, env_id)
     except EnvironmentFailedError as failure:

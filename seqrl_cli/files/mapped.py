@@ -50,13 +50,21 @@ class Mapper:
         Raises:
             SeqrlError: it must be copied, and there is no room for it.
         """
-        offset = _place_of(stored)
         is_whole = width is None or stored.shape[1:] == (width,)
-        if offset is None or not is_whole or not _is_stored_as(stored, dtype):
-            return _copy_on_disk(stored, dtype, width)
+        if is_whole and _is_stored_as(stored, dtype) and (found := self.in_place(stored)) is not None:
+            return found
+        return _copy_on_disk(stored, dtype, width)
+
+    def in_place(self, stored: h5py.Dataset) -> NDArray[Any] | None:
+        """A read-only view of an array where it lies; None if it is not in one piece in the file, or is empty."""
+        offset = _place_of(stored)
+        if offset is None or not stored.size:
+            return None
         if self._bytes is None:
             self._bytes = mmap.mmap(stored.file.id.get_vfd_handle(), 0, access=mmap.ACCESS_READ)
-        found: NDArray[Any] = np.frombuffer(self._bytes, dtype, stored.size, offset).reshape(stored.shape)
+        if offset + stored.nbytes > len(self._bytes):
+            return None
+        found: NDArray[Any] = np.frombuffer(self._bytes, stored.dtype, stored.size, offset).reshape(stored.shape)
         return found
 
 

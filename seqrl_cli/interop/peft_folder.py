@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, write_json_atomic
@@ -24,7 +25,7 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _MAX_BYTES = 1 << 36
 _MAX_NAME = 1000
-_UNSUPPORTED = ("use_dora", "modules_to_save", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
+_UNSUPPORTED = ("use_dora", "modules_to_save", "fan_in_fan_out")
 
 
 def write_peft_folder(folder: Path, adapters: AdapterSet, member: int, base: str) -> None:
@@ -98,24 +99,27 @@ def named_base(folder: Path) -> str | None:
 def attach_peft_folder(folder: Path, model: nn.Module) -> AdapterSet:
     """Put an adapter of peft into a model whose layers have the same names and sizes, as its only member.
 
+    Layers of smaller ranks than others are filled up with zeros, and layers of another alpha are multiplied, so that
+    all have one rank and alpha.
+
     Raises:
         SeqrlError: the folder is damaged, or contains another kind of adapter, or one that does not fit.
     """
-    spec, matrices = _read(folder)
+    spec, matrices, ranks = _read(folder)
     for layer, (down, up) in matrices.items():
         found = dict(model.named_modules()).get(layer)
         if not isinstance(found, nn.Linear):
             raise SeqrlError(
                 f"{folder} adapts {layer[:80]}, a layer that this model does not have", "name its base model"
             )
-        expected = ((spec.rank, found.in_features), (found.out_features, spec.rank))
+        expected = ((ranks[layer], found.in_features), (found.out_features, ranks[layer]))
         if (tuple(down.shape), tuple(up.shape)) != expected:
             shapes = f"{tuple(down.shape)} and {tuple(up.shape)}, not {expected[0]} and {expected[1]}"
             raise SeqrlError(f"{folder} has matrices for {layer} of the shapes {shapes}", "name its base model")
     adapters = attach(model, spec, 1, torch.Generator())
     for name, layer_ in adapters.layers.items():
         (last,) = layer_.named_adapters()
-        down, up = matrices[name]
+        down, up = (_filled(one, spec.rank, dim) for dim, one in enumerate(matrices[name]))
         state = {f"0.{name}.{last}.down": down, f"0.{name}.{last}.up": up}
         own = dict(adapters.named_parameters(0))
         with torch.no_grad():
@@ -124,12 +128,19 @@ def attach_peft_folder(folder: Path, model: nn.Module) -> AdapterSet:
     return adapters
 
 
-def _read(folder: Path) -> tuple[LoRASpec, dict[str, tuple[Tensor, Tensor]]]:
-    """What a folder contains: settings, and the two matrices of each layer."""
+def _filled(matrix: Tensor, rank: int, dim: int) -> Tensor:
+    """A matrix with zeros up to ``rank`` in a dimension."""
+    missing = rank - matrix.shape[dim]
+    return functional.pad(matrix, (0, 0, 0, missing) if dim == 0 else (0, missing))
+
+
+def _read(folder: Path) -> tuple[LoRASpec, dict[str, tuple[Tensor, Tensor]], dict[str, int]]:
+    """What a folder contains: settings, and the two matrices and the rank of each layer."""
     try:
         config = read_object(folder / CONFIG_FILE)
         rank, alpha = count_field(config, "r"), number_field(config, "lora_alpha")
         dropout = number_field(config, "lora_dropout") if "lora_dropout" in config else 0.0
+        patterns = {key: _pattern(config, key) for key in ("rank_pattern", "alpha_pattern")}
     except JsonFieldError as error:
         raise SeqrlError(f"{folder / CONFIG_FILE} describes no adapter: {error}", "copy the folder again") from error
     kind = str(config.get("peft_type"))[:40]
@@ -138,8 +149,31 @@ def _read(folder: Path) -> tuple[LoRASpec, dict[str, tuple[Tensor, Tensor]]]:
         what = f"{', '.join(odd) or 'bias'} set" if kind == "LORA" else f"the adapter {kind}"
         raise SeqrlError(f"{folder} has {what}, which seqrl cannot read", "import a plain LoRA")
     matrices = _matrices(folder)
-    scale = math.sqrt(max(rank, 1)) if config.get("use_rslora") else 1.0
-    return LoRASpec(rank, alpha * scale, dropout, tuple(matrices)), matrices
+    ranks = {layer: int(_of_layer(patterns["rank_pattern"], layer, rank)) for layer in matrices}
+    largest = max([rank, *ranks.values()])
+    power = 0.5 if config.get("use_rslora") else 1.0
+    scale = alpha / max(rank, 1) ** power
+    for layer, (down, up) in matrices.items():
+        own = _of_layer(patterns["alpha_pattern"], layer, alpha) / max(ranks[layer], 1) ** power
+        matrices[layer] = down, up * (own / scale) if scale and own != scale else up
+    return LoRASpec(largest, scale * largest, dropout, tuple(matrices)), matrices, ranks
+
+
+def _pattern(config: dict[str, Any], key: str) -> dict[str, float]:
+    """Numbers of layers that differ from the rest, by the ends of their names.
+
+    Raises:
+        JsonFieldError: they are not numbers by names; peft also takes regular expressions, which seqrl does not run.
+    """
+    values = config.get(key) or {}
+    if not isinstance(values, dict) or not all(re.fullmatch(r"[\w.]+", name) for name in values):
+        raise JsonFieldError(f"its {key} is not a list of numbers by names of layers")
+    return {name: number_field(values, name) for name in values}
+
+
+def _of_layer(pattern: dict[str, float], layer: str, default: float) -> float:
+    """The first number whose name is a layer's, or its last parts; as peft reads such names."""
+    return next((value for name, value in pattern.items() if f".{layer}".endswith(f".{name}")), default)
 
 
 def _matrices(folder: Path) -> dict[str, tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError, UsageError
 
 FALLBACK_MEMORY = 4 * 2**30  # assumed to be free if the system does not report it
@@ -30,6 +31,31 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SeqrlError(f"there is no {name}; this machine has {torch.cuda.device_count()}", "use --device cuda")
     return device
+
+
+def device_of_rank(name: str, local_rank: int, local_size: int) -> torch.device:
+    """The device of one of several processes on this machine: each has its own GPU, or all share the CPU.
+
+    Args:
+        name: ``auto``, ``cpu`` or ``cuda``.
+        local_rank: number of the process on this machine.
+        local_size: how many there are.
+
+    Raises:
+        UsageError: it names one GPU for all.
+        SeqrlError: there are fewer GPUs than processes.
+    """
+    device = choose_device(name)
+    if device.type != "cuda":
+        return device
+    if device.index is not None:
+        message = f"--device {name} names one GPU, but {local_size} processes train on this machine"
+        raise UsageError(message, "use --device cuda, and CUDA_VISIBLE_DEVICES to choose some of them")
+    if torch.cuda.device_count() < local_size:
+        gpus = counted(torch.cuda.device_count(), "GPU")
+        message = f"{local_size} processes train on this machine, which has {gpus}"
+        raise SeqrlError(message, "start one process per GPU, or use --device cpu")
+    return torch.device("cuda", local_rank)
 
 
 def use_threads(threads: int | None) -> int:

@@ -42,7 +42,7 @@ def token_loss(logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor) -
     A target with logit -inf, such as stop for a model that cannot predict it, counts as masked.
 
     Args:
-        logits: (batch, time, bins + 1), any float type; the sum is taken in float32.
+        logits: (batch, time, bins + 1), any float type; the sum is taken in float32, that of float64 in float64.
         targets: (batch, time) int64.
         mask: (batch, time) bool, false where a target is masked.
         weights: (time,) float, see ``target_weights``.
@@ -50,6 +50,11 @@ def token_loss(logits: Tensor, targets: Tensor, mask: Tensor, weights: Tensor) -
     Returns:
         A scalar.
     """
-    cross_entropy = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    cross_entropy = functional.cross_entropy(precise(logits).flatten(0, 1), targets.flatten(), reduction="none")
     cross_entropy = cross_entropy.masked_fill(cross_entropy == math.inf, 0.0)
     return (cross_entropy.view_as(targets) * weights * mask).mean()
+
+
+def precise(numbers: Tensor) -> Tensor:
+    """Numbers as float32, or as float64 if they are that: losses are not summed in bf16."""
+    return numbers if numbers.dtype == torch.float64 else numbers.float()

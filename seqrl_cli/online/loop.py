@@ -12,6 +12,7 @@ import numpy as np
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.json_fields import count_field, number_field
 from seqrl_cli.online.buffer_files import BufferFile
 from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineSettings
 from seqrl_cli.tracking.sinks import Sink, send, started
@@ -271,8 +272,11 @@ class FineTuner:
         own = Checkpoint(found.step, found.model, found.optimizer, state["learner"])
         self.context.learner.restore(own, on_warning)
         self.progress = FinetuneProgress(**state["progress"])
-        if min(self.progress.iteration, self.progress.updated, self.progress.episodes, self.progress.env_steps) < 0:
-            raise ValueError("a counter is negative")
+        for name, value in state["progress"].items():
+            if not name.startswith("exploration_"):
+                count_field(state["progress"], name)
+            elif value is not None:
+                number_field(state["progress"], name)
         self._metrics.restore(state["measures"], state["elapsed"])
         self._rng.bit_generator.state = state["windows"]
         self._buffer_files = [BufferFile(**values) for values in state["buffer"]["segments"]]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from seqrl_cli.continual.methods import METHODS
-from seqrl_cli.continual.metrics import ContinualScores
-from seqrl_cli.continual.run_files import ContinualRecord, Evaluation, find_runs, read_evaluation
+from seqrl_cli.continual.metrics import ContinualScores, area_under, relative_transfer
+from seqrl_cli.continual.run_files import ContinualRecord, Evaluation, StageFolder, find_runs, read_evaluation
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.tracking.metrics import read_evaluation_lines
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class ContinualResult:
         evaluations: before learning and after each stage.
         scores: by success at any step.
         scores_at_end: by success at the last step.
+        areas: under the curve of each task while it was learned; None if none were played then.
+        transfer: Continual World's forward transfer; None without such curves, or without those of the method
+            ``single`` on the same tasks with the same settings.
     """
 
     name: str
@@ -32,6 +36,8 @@ class ContinualResult:
     evaluations: tuple[Evaluation, ...]
     scores: ContinualScores
     scores_at_end: ContinualScores
+    areas: tuple[float, ...] | None = None
+    transfer: float | None = None
 
     @property
     def task_names(self) -> list[str]:
@@ -72,8 +78,48 @@ def read_continual(folder: Path) -> tuple[list[ContinualResult], list[str]]:
             continue
         evaluations = tuple(read_evaluation(stage) for stage in stages)
         scores = [scores_of(evaluations, at_end=at_end) for at_end in (False, True)]
-        found.append(ContinualResult(run.path.name, record, evaluations, *scores))
-    return found, [*left_out, *(f"left out: {error.message}" for error in damaged)]
+        areas = _areas(stages, evaluations, record)
+        found.append(ContinualResult(run.path.name, record, evaluations, scores[0], scores[1], areas))
+    left_out += [f"left out: {error.message}" for error in damaged]
+    return [_with_transfer(one, found) for one in found], left_out
+
+
+def _areas(
+    stages: Sequence[StageFolder], evaluations: Sequence[Evaluation], record: ContinualRecord
+) -> tuple[float, ...] | None:
+    """The areas under the curves of a run's tasks, each from the evaluation before it was learned."""
+    if record.settings.eval_every is None or len(stages) <= len(record.tasks):
+        return None
+    areas = []
+    for task, stage in enumerate(stages[1:]):
+        before = evaluations[task].tasks[task].success
+        lines = read_evaluation_lines(stage.metrics)
+        played = [(float(line.step), line.values.get("evaluation_success")) for line in lines]
+        points = [(0.0, before), *played]
+        if len(points) < 2 or not all(isinstance(success, float) for _, success in points):
+            return None
+        areas.append(area_under([(step, float(success or 0.0)) for step, success in points]))
+    return tuple(areas)
+
+
+def _with_transfer(result: ContinualResult, everyone: Sequence[ContinualResult]) -> ContinualResult:
+    """The result with its forward transfer, if there is a reference."""
+    own = (_learning(result), result.record.settings.seed)
+    references = [
+        one
+        for one in everyone
+        if METHODS[one.record.settings.method].restarts and (_learning(one), one.record.settings.seed) == own
+    ]
+    if result.areas is None or not references or references[-1].areas is None:
+        return result
+    return replace(result, transfer=relative_transfer(result.areas, references[-1].areas))
+
+
+def _learning(result: ContinualResult) -> tuple[object, ...]:
+    """What a run and its reference must have in common."""
+    record, settings = result.record, result.record.settings
+    sizes = (settings.updates, settings.batch_size, settings.eval_every, settings.episodes, settings.max_steps)
+    return (record.suite, record.base_sha256, *sizes)
 
 
 def group_continual(results: Sequence[ContinualResult]) -> list[ContinualGroup]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from seqrl_cli.errors import UsageError
 
-RESERVED = ("buffer", "checkpoints", "plans", "plots", "videos")
+RESERVED = ("buffer", "checkpoints", "plans", "plots", "trackers", "videos")
 
 MAX_NAME = 200
 """Characters; file systems allow 255, and temporary names beside it are a little longer."""
@@ -123,6 +123,21 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def last_checkpoint(self) -> Path:
+        """Names the newest whole checkpoint."""
+        return self.checkpoints / "last"
+
+    @property
+    def contents(self) -> list[Path]:
+        """All files and folders of a run, the record first."""
+        files = [self.record, self.config, self.metrics, self.own_tokens]
+        return [*files, self.buffer, self.checkpoints, self.plans, self.plots, self.videos, self.trackers]
+
+    def at(self, path: Path) -> RunFolder:
+        """A run's folder elsewhere."""
+        return RunFolder(path)
+
+    @property
     def buffer(self) -> Path:
         """The replay buffer of a fine-tuned run, one HDF5 file per group of episodes."""
         return self.path / "buffer"
@@ -141,6 +156,11 @@ class RunFolder:
     def videos(self) -> Path:
         """Videos, written by render."""
         return self.path / "videos"
+
+    @property
+    def trackers(self) -> Path:
+        """One folder per tracker that the run is sent to."""
+        return self.path / "trackers"
 
     @property
     def dataset_folder(self) -> DatasetFolder:

@@ -87,6 +87,8 @@ class RunRecord(BaseModel):
         tasks: facts about the tasks of a model for many tasks; empty for other models.
         parent: the run that this one was fine-tuned from online.
         base: the model that this run fine-tuned offline; None for other runs.
+        ranks: processes that trained it together.
+        heard: when it last gave a sign of life while it ran; None in a record of a run that has ended.
         online_seed: seed of the fine-tuning; ``seed`` is that of the pretraining.
     """
 
@@ -113,6 +115,8 @@ class RunRecord(BaseModel):
     parent: str | None = None
     online_seed: int | None = None
     base: BaseRecord | None = None
+    ranks: int = 1
+    heard: str | None = None
     created: str
     updated: str
 
@@ -143,6 +147,11 @@ def write_record(path: Path, record: RunRecord) -> RunRecord:
     record = record.model_copy(update={"updated": now()})
     write_json_atomic(path, record.model_dump())
     return record
+
+
+def write_sign_of_life(path: Path, record: RunRecord, time: str) -> None:
+    """Write run.json with the time at which the run was last heard; ``updated`` stays, since runs are sorted by it."""
+    write_json_atomic(path, record.model_copy(update={"heard": time}).model_dump())
 
 
 def read_record(path: Path) -> RunRecord:

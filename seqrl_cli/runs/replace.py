@@ -18,18 +18,41 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.runs.layout import RunFolder
 
 
-def holds_run(run: RunFolder) -> bool:
+class Replaceable(Protocol):
+    """The folder of a run of some kind."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def record(self) -> Path:
+        """The file without which the folder is not a run."""
+
+    @property
+    def contents(self) -> list[Path]:
+        """All files and folders of a run, the record first."""
+
+    def at(self, path: Path) -> Self:
+        """The same kind of folder elsewhere."""
+
+
+Folder = TypeVar("Folder", bound=Replaceable)
+
+
+def holds_run(run: Replaceable) -> bool:
     """Whether the folder contains a run or what remains of one."""
-    return any(path.exists() for path in _contents(run))
+    return any(path.exists() for path in run.contents)
 
 
 @contextmanager
-def replacing(run: RunFolder) -> Iterator[RunFolder]:
+def replacing(run: Folder) -> Iterator[Folder]:
     """Write a run that replaces an existing one, if any; the caller holds the lock of ``run``.
 
     Yields:
@@ -40,7 +63,7 @@ def replacing(run: RunFolder) -> Iterator[RunFolder]:
         SeqrlError: the folder cannot be written.
     """
     finish_replacement(run)
-    new = RunFolder(_beside(run, "new"))
+    new = run.at(_beside(run, "new"))
     make_folder(new.path)
     try:
         yield new
@@ -52,7 +75,7 @@ def replacing(run: RunFolder) -> Iterator[RunFolder]:
     finish_replacement(run)
 
 
-def finish_replacement(run: RunFolder) -> bool:
+def finish_replacement(run: Replaceable) -> bool:
     """Complete an interrupted replacement and remove its leftovers; the caller holds the lock of ``run``.
 
     Returns:
@@ -68,7 +91,7 @@ def finish_replacement(run: RunFolder) -> bool:
         if whole.exists():
             old.mkdir(exist_ok=True)
             run.path.mkdir(exist_ok=True)
-            for path in _contents(run):
+            for path in run.contents:  # the record is moved away first
                 if path.exists():
                     path.rename(old / path.name)
             whole.rename(moving)
@@ -91,18 +114,12 @@ def attached_results(run: RunFolder) -> str | None:
     return ", ".join(parts) or None
 
 
-def _remove_links(run: RunFolder) -> None:
+def _remove_links(run: Replaceable) -> None:
     """Remove links in place of the hidden folders, which are never links: what they lead to is not a run's."""
     for stage in ("new", "whole", "moving", "old"):
         if _beside(run, stage).is_symlink():
             _beside(run, stage).unlink()
 
 
-def _beside(run: RunFolder, stage: str) -> Path:
+def _beside(run: Replaceable, stage: str) -> Path:
     return run.path.with_name(f".{run.path.name}.{stage}")
-
-
-def _contents(run: RunFolder) -> list[Path]:
-    """All files and folders of a run; the record is moved away first, because a folder without it is not a run."""
-    files = [run.record, run.config, run.metrics, run.own_tokens]
-    return [*files, run.buffer, run.checkpoints, run.plans, run.plots, run.videos]

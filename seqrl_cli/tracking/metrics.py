@@ -137,7 +137,7 @@ def read_training_lines(path: Path) -> list[TrainingLine]:
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    lines = [TrainingLine(line.step, line.values) for line in _read(path)]
+    lines = [TrainingLine(line.step, line.values) for line in read_lines(path)]
     return [line for line in lines if _has(line, "loss", "elapsed") and not _has(line, "iteration")]
 
 
@@ -147,7 +147,7 @@ def read_online_lines(path: Path) -> list[OnlineLine]:
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    lines = [OnlineLine(line.step, line.values) for line in _read(path)]
+    lines = [OnlineLine(line.step, line.values) for line in read_lines(path)]
     return [line for line in lines if _has(line, "iteration", "env_steps", "elapsed")]
 
 
@@ -157,7 +157,7 @@ def read_evaluation_lines(path: Path) -> list[EvaluationLine]:
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    lines = [EvaluationLine(line.step, line.values) for line in _read(path)]
+    lines = [EvaluationLine(line.step, line.values) for line in read_lines(path)]
     return [line for line in lines if _has(line, "evaluation_episodes") and not _has(line, "iteration")]
 
 
@@ -174,8 +174,12 @@ def rewind(path: Path, step: int) -> None:
         write_bytes_atomic(path, b"".join(line + b"\n" for line, at in dated if at is None or at <= step))
 
 
-def _read(path: Path) -> list[LogLine]:
-    """Lines of any kind of log step; one bad line does not hide the others."""
+def read_lines(path: Path) -> list[LogLine]:
+    """Lines of any kind of log step, in the file's order; one bad line does not hide the others.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
     found = (_parsed(line) for line in _whole_lines(path))
     return [LogLine(step, _numbers(values)) for values in found if (step := _step_of(values)) is not None]
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import fsync, make_folder, write_text_atomic, writing
+from seqrl_cli.files.json_fields import JsonFieldError
 from seqrl_cli.files.json_text import read_json
 from seqrl_cli.files.regular import contains, read_bytes
 from seqrl_cli.models.old_names import current_names
@@ -35,6 +36,9 @@ MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 STATE_FILE = "state.json"
 LAST_FILE = "last"
+
+WRONG_STATE = (JsonFieldError, KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What trainers raise, beside SeqrlError, when they restore a training state with a wrong value."""
 
 
 class DamagedCheckpointError(SeqrlError):

@@ -10,6 +10,7 @@ from torch import nn
 
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.trainer import Trainer, TrainerFactory
+from seqrl_cli.training.world import World
 
 
 class LearnedPartTrainer:
@@ -61,7 +62,7 @@ class LearnedPartTrainer:
 def learned_part(make: TrainerFactory) -> TrainerFactory:
     """A factory of such trainers."""
 
-    def make_of_part(model: Any, train: Any, validation: Any, settings: Any) -> Trainer:
-        return LearnedPartTrainer(make(model, train, validation, settings), model)
+    def make_of_part(model: Any, train: Any, validation: Any, settings: Any, world: World) -> Trainer:
+        return LearnedPartTrainer(make(model, train, validation, settings, world), model)
 
     return make_of_part

@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.tracking.sinks import Sink, send, started
-from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state, tidy, write_checkpoint
+from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, tidy, write_checkpoint
 from seqrl_cli.training.evaluation import Evaluation
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
 from seqrl_cli.training.token_trainer import TokenTrainer
 from seqrl_cli.training.trainer import LoopSettings, Trainer, TrainerFactory
+from seqrl_cli.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def fit(
     on_warning: Callable[[str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     evaluation: Evaluation | None = None,
+    world: World = ALONE,
 ) -> FitOutcome:
     """Train ``model`` in place until ``settings.updates``, from the newest checkpoint if there is one.
 
@@ -68,25 +70,27 @@ def fit(
         should_stop: called after each update; true saves and returns.
         evaluation: plays the model from time to time, which changes nothing that is learned. One that was interrupted,
             or that its checkpoint outlived, is made up for when the run resumes.
+        world: the processes that train together. All of them call this; those that do not lead have no checkpoints and
+            no sinks, and an evaluation that does nothing.
 
     Raises:
         SeqrlError: there is no training window, a loss is not finite, the disk is full, or checkpoints do not fit.
     """
     _require_windows(train)
     with preserve_rng_state(device_of(model)), deferred_interrupt() as interrupted:
-        job = trainer(model, train, validation, settings)
-        first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning)
+        job = trainer(model, train, validation, settings, world)
+        first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning, world)
         with started(sinks, first_step):
-            stop = _evaluate(evaluation, model, first_step, sinks, interrupted, again=True)
+            stop = _evaluate(evaluation, model, first_step, sinks, interrupted, world, again=True)
             while job.step < settings.updates and not stop:
                 job.update()
-                stop = interrupted() or (should_stop is not None and should_stop())
+                stop = world.any(interrupted() or (should_stop is not None and should_stop()))
                 save = job.step % settings.checkpoint_every == 0 or job.step == settings.updates
                 if save or job.step % settings.log_every == 0:
-                    send(sinks, job.step, job.measure(validate=save))
+                    send(sinks, job.step, job.measure(validate=save and world.leads))
                 if checkpoints and (save or stop):
                     write_checkpoint(checkpoints, job.checkpoint(), settings.keep_checkpoints)
-                if not stop and _evaluate(evaluation, model, job.step, sinks, interrupted):
+                if not stop and _evaluate(evaluation, model, job.step, sinks, interrupted, world):
                     stop = True
                     if checkpoints and not save:
                         write_checkpoint(checkpoints, job.checkpoint(), settings.keep_checkpoints)
@@ -101,6 +105,7 @@ def _evaluate(
     step: int,
     sinks: Sequence[Sink],
     interrupted: Callable[[], bool],
+    world: World,
     *,
     again: bool = False,
 ) -> bool:
@@ -112,17 +117,20 @@ def _evaluate(
         step: updates made.
         sinks: receive the numbers.
         interrupted: whether to stop.
+        world: its other processes wait meanwhile.
         again: whether the run resumes here, so that the evaluation may have been logged already.
 
     Returns:
         Whether it was interrupted; then nothing is logged.
     """
-    if evaluation is None or not evaluation.is_due(step) or (again and evaluation.is_done(step)):
+    if evaluation is None or not evaluation.is_due(step):
         return False
+    if again and evaluation.is_done(step):
+        return world.any(False)
     values = evaluation.run(model, interrupted)
     if values is not None:
         send(sinks, step, values)
-    return values is None
+    return world.any(values is None)
 
 
 def _require_windows(train: Sized) -> None:
@@ -131,13 +139,33 @@ def _require_windows(train: Sized) -> None:
         raise SeqrlError("there is no training window", "use a dataset with more episodes")
 
 
-def _resume(job: Trainer, checkpoints: Path | None, keep: int, on_warning: Callable[[str], None] | None) -> int:
+def _resume(
+    job: Trainer, checkpoints: Path | None, keep: int, on_warning: Callable[[str], None] | None, world: World
+) -> int:
     """Restore the newest whole checkpoint, if there is one; returns the updates made."""
-    if checkpoints and (found := newest_checkpoint(checkpoints, on_warning)):
-        with reading_state(checkpoints, found):
-            job.restore(found, on_warning)
+    found = _shared(newest_checkpoint(checkpoints, on_warning) if checkpoints else None, world)
+    if found is None:
+        return job.step
+    with reading_state(checkpoints or Path(), found):
+        job.restore(found, on_warning)
+    if checkpoints:
         tidy(checkpoints, found.step, keep)
     return job.step
+
+
+def _shared(found: Checkpoint | None, world: World) -> Checkpoint | None:
+    """The leader's checkpoint, in all processes: others may not reach its files."""
+    if world.size == 1:
+        return found
+    facts = world.from_leader(None if found is None else (found.step, found.state))
+    if facts is None:
+        return None
+    model, optimizer = (world.tensors_from_leader(part) for part in _tensors(found))
+    return Checkpoint(facts[0], model, optimizer, facts[1])
+
+
+def _tensors(found: Checkpoint | None) -> tuple[dict[str, Tensor] | None, dict[str, Tensor] | None]:
+    return (None, None) if found is None else (found.model, found.optimizer)
 
 
 def seconds_per_update(
@@ -153,7 +181,7 @@ def seconds_per_update(
         trainer: see ``fit``.
     """
     with preserve_rng_state(device_of(model)):
-        job = trainer(copy.deepcopy(model), train, train, settings)
+        job = trainer(copy.deepcopy(model), train, train, settings, ALONE)
         job.update()
         job.read_losses()
         start = time.perf_counter()

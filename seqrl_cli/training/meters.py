@@ -89,6 +89,13 @@ class MetricAccumulator:
         return interval
 
     def restore(self, measures: Mapping[str, list[float]], elapsed: float) -> None:
-        """Restore the metrics since the last log step, and the seconds, from a checkpoint."""
-        self.measures = {name: list(values) for name, values in measures.items()}
-        self._earlier = elapsed
+        """Restore the metrics since the last log step, and the seconds, from a checkpoint.
+
+        Raises:
+            TypeError: they are something else.
+            ValueError: they are no numbers, or there are none of a metric.
+        """
+        self.measures = {name: [float(value) for value in values] for name, values in measures.items()}
+        if not all(self.measures.values()):
+            raise ValueError("a metric has no values")
+        self._earlier = float(elapsed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -29,8 +30,9 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
+from seqrl_cli.training.world import ALONE, Measures, Pass, World, own_draws
 
 TEMPERATURE = "temperature."  # prefix of the temperature's tensors among the optimizer's
 CPU_STEPS = 64 * 20
@@ -88,11 +90,13 @@ class PolicyLearner:
     Args:
         model: on its device; trained in place.
         settings: how it learns.
+        world: the processes that train it together.
     """
 
-    def __init__(self, model: Policy, settings: PolicySettings) -> None:
+    def __init__(self, model: Policy, settings: PolicySettings, world: World = ALONE) -> None:
         self.model = model
         self.settings = settings
+        self.world = world
         self.step = 0
         self.device = device_of(model)
         self.precision = _precision(model, settings.precision, self.device)
@@ -108,16 +112,26 @@ class PolicyLearner:
             self._optimizer = make_optimizer(model, rate, betas, decay)
         self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
         self._dual = DualTemperature(settings, usual_target_entropy(model), self.device) if model.stochastic else None
+        self.world.prepare(model, uses_all=True)
 
     def update(self, batch: PolicyBatch) -> dict[str, Tensor]:
+        """Make one optimizer step on a batch, in one process; see :meth:`learn`."""
+        return self.learn(lambda shard: batch, len(batch), int(batch.mask.sum()))
+
+    def learn(self, read: Callable[[int], PolicyBatch | None], windows: int, real_steps: int) -> dict[str, Tensor]:
         """Make one optimizer step on a batch, and one step of the temperature.
+
+        Args:
+            read: reads a shard of the batch, by its number; None for an empty shard.
+            windows: of the whole batch.
+            real_steps: steps of the whole batch that are not padding.
 
         Returns:
             Scalars on the device: ``loss`` and ``learning_rate``; for a stochastic policy also ``nll``,
             ``entropy``, and the ``temperature`` in that loss.
         """
         self.model.train()
-        measures = self._accumulate(batch)
+        measures = self._accumulate(read, windows, real_steps)
         rate = self.settings.learning_rate * min((self.step + 1) / max(1, self.settings.warmup_updates), 1.0)
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.trainable_parameters.values(), self.settings.grad_clip)
@@ -142,19 +156,34 @@ class PolicyLearner:
             steps += int(batch.mask.sum())
         return total / steps
 
-    def _accumulate(self, batch: PolicyBatch) -> dict[str, Tensor]:
-        """Accumulate the gradients of a batch's loss, part by part; returns the sums of what ``_measure`` returns."""
-        real = int(batch.mask.sum())
-        size = self._part_size(batch)
-        totals: dict[str, Tensor] = {}
-        for start in range(0, len(batch), size):
-            measures = self._measure(batch.part(slice(start, start + size)), real)
-            torch.autograd.backward(measures["loss"])
-            for name, value in measures.items():
-                totals[name] = totals[name] + value.detach() if name in totals else value.detach()
+    def _accumulate(
+        self, read: Callable[[int], PolicyBatch | None], windows: int, real_steps: int
+    ) -> dict[str, Tensor]:
+        """Accumulate the gradients of a batch's loss; returns the sums of what ``_measure`` returns."""
+        names = ["loss", "nll", "entropy"] if self._dual else ["loss"]
+        settings, noise = self.settings, None
         if self._dual:
-            totals["temperature"] = self._dual.value
-        return totals
+            shape = (settings.entropy_samples, windows, self.model.context, self.model.action_dim)
+            noise = self.world.normal(settings.seed, self.step, shape)
+
+        def passes(shard: int) -> list[Pass]:
+            batch = read(shard)
+            if batch is None:
+                return []
+            self.world.seed(settings.seed, self.step, shard)
+            return self._passes(batch, real_steps, own_draws(noise, self.world.shards, shard))
+
+        totals = self.world.accumulate(passes, names)
+        return {**totals, "temperature": self._dual.value} if self._dual else totals
+
+    def _passes(self, batch: PolicyBatch, real_steps: int, noise: Tensor | None) -> list[Pass]:
+        """The forward passes of a shard, part by part."""
+        size = self._part_size(batch)
+        parts = [slice(start, start + size) for start in range(0, len(batch), size)]
+        return [
+            partial(self._measure, batch.part(one), real_steps, None if noise is None else noise[:, one])
+            for one in parts
+        ]
 
     def _part_size(self, batch: PolicyBatch) -> int:
         """Windows per forward pass."""
@@ -163,12 +192,13 @@ class PolicyLearner:
         steps = CPU_IMAGES if self.model.normalizer.reads_images else CPU_STEPS
         return max(1, steps // batch.mask.shape[1])
 
-    def _measure(self, batch: PolicyBatch, real_steps: int) -> dict[str, Tensor]:
+    def _measure(self, batch: PolicyBatch, real_steps: int, noise: Tensor | None = None) -> Measures:
         """The loss (Zheng et al. 2022, equation 6, with a fixed temperature) and its terms.
 
         Args:
             batch: a part of a batch.
             real_steps: steps of the whole batch that are not padding; the loss is their mean.
+            noise: (samples, batch, time, action_dim) for the entropy; drawn here if None.
         """
         distribution, actions, real = self._apply(batch)
         weight = real / real_steps
@@ -176,8 +206,9 @@ class PolicyLearner:
         if self._dual is None:
             return {"loss": distance}
         assert not isinstance(distribution, PointMass)
-        noise = torch.randn(self.settings.entropy_samples, *actions.shape, device=self.device)
-        entropy = (distribution.entropy(noise) * weight).sum()
+        if noise is None:
+            noise = torch.randn(self.settings.entropy_samples, *actions.shape, device=self.device)
+        entropy = (distribution.entropy(noise.to(self.device)) * weight).sum()
         return {"loss": distance - self._dual.value * entropy, "nll": distance, "entropy": entropy}
 
     def _apply(self, batch: PolicyBatch) -> tuple[ActionDistribution, Tensor, Tensor]:
@@ -233,7 +264,7 @@ class PolicyLearner:
         restore_generators(state["generators"], self.device)
         self.step = step
         if self.settings.precision == "auto":
-            self.precision = state["precision"]
+            self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
 
 
@@ -276,7 +307,7 @@ class DualTemperature:
 
     def update(self, entropy: Tensor) -> None:
         """Make one step, given the policy's mean entropy."""
-        self._log.grad = self.value * (entropy - self.target)  # of temperature * (entropy - target)
+        self._log.grad = (self.value * (entropy - self.target)).to(self._log)  # of temperature * (entropy - target)
         self._optimizer.step()
 
     def tensors(self) -> dict[str, Tensor]:

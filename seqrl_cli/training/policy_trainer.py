@@ -14,6 +14,7 @@ from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
 from seqrl_cli.training.sampler import Sampler
+from seqrl_cli.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,21 @@ class PolicyTrainer:
         train: windows to train on, at least one.
         validation: held-out windows, possibly none.
         settings: how to train.
+        world: the processes that train it together.
     """
 
     def __init__(
-        self, model: Policy, train: PolicyWindows, validation: PolicyWindows | None, settings: PolicyTrainSettings
+        self,
+        model: Policy,
+        train: PolicyWindows,
+        validation: PolicyWindows | None,
+        settings: PolicyTrainSettings,
+        world: World = ALONE,
     ) -> None:
         order_seed, learner_seed, validation_seed = np.random.SeedSequence(settings.learner.seed).spawn(3)
         seeded = replace(settings.learner, seed=int(learner_seed.generate_state(1)[0]))
-        self.learner = PolicyLearner(model, seeded)
+        self.learner = PolicyLearner(model, seeded, world)
+        self.world = world
         self.train = train
         self.validation = validation
         self.settings = settings
@@ -79,9 +87,16 @@ class PolicyTrainer:
 
     def update(self) -> None:
         """Make one optimizer step on the next batch."""
-        batch = self.train.batch(self.sampler.next_batch())
-        self._metrics.count(int(np.count_nonzero(batch.mask)))
-        self._metrics.note(self.learner.update(batch))
+        windows = self.sampler.next_batch()
+        real_steps = self.train.real_steps(windows)
+        self._metrics.count(real_steps)
+        shards = self.world.shards
+
+        def read(shard: int) -> PolicyBatch | None:
+            own = shards.part(windows, shard)
+            return self.train.batch(own) if len(own) else None
+
+        self._metrics.note(self.learner.learn(read, len(windows), real_steps))
 
     def read_losses(self) -> None:
         """Read the losses of the updates made so far from the device.

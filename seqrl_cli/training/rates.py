@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from seqrl_cli.files.json_fields import count_field, number_field
+
 Curve: TypeAlias = Literal["constant", "cosine", "restarts", "step", "exponential", "plateau"]
 """After the warm-up: constant; half a cosine; several of them; tenfold drops; exponential decay; :class:`Plateau`."""
 
@@ -83,5 +85,10 @@ class Plateau:
         return {"factor": self.factor, "worse": self._worse, "best": self._best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.factor, self._worse, self._best = state["factor"], state["worse"], state["best"]
+        """Restore what :meth:`state` returned.
+
+        Raises:
+            JsonFieldError: a value is not a number.
+        """
+        self.factor, self._worse = number_field(state, "factor"), count_field(state, "worse")
+        self._best = None if state["best"] is None else number_field(state, "best")

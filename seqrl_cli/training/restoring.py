@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.training.acceleration import Precision
 from seqrl_cli.training.checkpoints import Checkpoint
 
 RESUME_HINT = "use the run's own settings, or start over with --force"
@@ -39,6 +41,14 @@ def require_optimizer(name: str, checkpoint: Checkpoint, unnamed: str | None = N
     saved = checkpoint.state.get("optimizer", unnamed) if unnamed else checkpoint.state["optimizer"]
     if saved != name:
         raise SeqrlError(f"the checkpoint of step {checkpoint.step} is for {saved}, not for {name}", RESUME_HINT)
+
+
+def saved_precision(state: Mapping[str, Any]) -> Precision:
+    """The precision that a training state names; raises ValueError if it names none."""
+    if state["precision"] not in get_args(Precision):
+        raise ValueError("it names no precision")
+    precision: Precision = state["precision"]
+    return precision
 
 
 def warn_of_threads(saved: int, on_warning: Callable[[str], None] | None) -> None:

@@ -39,10 +39,18 @@ def generator_states(device: torch.device) -> dict[str, str]:
 
 
 def restore_generators(states: dict[str, str], device: torch.device) -> None:
-    """Restore what ``generator_states`` returned; without a GPU, a GPU's state is ignored."""
-    torch.set_rng_state(_decode(states["cpu"]))
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(_decode(states["cuda"]), device)
+    """Restore what ``generator_states`` returned; without a GPU, a GPU's state is ignored.
+
+    Raises:
+        KeyError: there is no state of the CPU's generator.
+        ValueError: a state is none of such a generator.
+    """
+    try:
+        torch.set_rng_state(_decode(states["cpu"]))
+        if device.type == "cuda" and "cuda" in states:
+            torch.cuda.set_rng_state(_decode(states["cuda"]), device)
+    except RuntimeError as error:  # of another size, or with other contents than such a generator has
+        raise ValueError("the state of a random generator is damaged") from error
 
 
 def _decode(text: str) -> torch.Tensor:

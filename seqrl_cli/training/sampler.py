@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.json_fields import count_field
 
 
 class Sampler:
@@ -57,6 +58,7 @@ class Sampler:
 
         Raises:
             SeqrlError: the state has another number of indices or another batch size.
+            JsonFieldError: a position in it is not a whole number.
             ValueError: it has a position that cannot be.
         """
         for name, mine in {"size": self.size, "batch_size": self.batch_size}.items():
@@ -65,8 +67,8 @@ class Sampler:
                     f"the checkpoint has {name} {state[name]}, but this run has {mine}",
                     "use the run's own dataset and settings, or start over with --force",
                 )
-        epoch, position = int(state["epoch"]), int(state["position"])
-        if epoch < 0 or not 0 <= position <= self.size:
+        epoch, position = count_field(state, "epoch"), count_field(state, "position")
+        if position > self.size:
             raise ValueError(f"position {position} in epoch {epoch} is outside the {self.size} indices")
         self._rng.bit_generator.state = state["rng"]
         self.epoch = epoch

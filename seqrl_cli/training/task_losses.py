@@ -16,6 +16,7 @@ from seqrl_cli.data.task_sampler import WindowBatch
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskWindows
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
+from seqrl_cli.models.loss import precise
 from seqrl_cli.training.augment import Augmentation, augment
 from seqrl_cli.training.guide import Guide
 
@@ -119,10 +120,10 @@ def _action_loss(
     targets = windows.actions[real] - (allowed.start or 0)
     smoothing = objective.label_smoothing if model.training else 0.0
     loss = functional.cross_entropy(
-        logits.flatten(0, -2).float(), targets.flatten(), reduction="sum", label_smoothing=smoothing
+        precise(logits).flatten(0, -2), targets.flatten(), reduction="sum", label_smoothing=smoothing
     )
     if objective.mean_weight and model.training and batch.group[2] is None:
-        means = (logits.float().softmax(dim=-1) * model.tokens.centres(logits.device)).sum(dim=-1)
+        means = (precise(logits).softmax(dim=-1) * model.tokens.centres(logits.device)).sum(dim=-1)
         wanted = torch.from_numpy(batch.actions[:, : real.shape[1]]).to(real.device)[real]
         loss = loss + objective.mean_weight * (means - wanted).square().sum()
     return loss, targets.numel()
@@ -136,7 +137,7 @@ def _state_loss(
     encoder = model.encoders[name]
     assert isinstance(encoder, VectorEncoder | ImageEncoder)
     follows = batch.mask[:, 1:]
-    errors = encoder.prediction_error(model.next_states(name, hidden).float(), after, windows.bodies)
+    errors = encoder.prediction_error(precise(model.next_states(name, hidden)), after, windows.bodies)
     return errors[torch.from_numpy(follows).to(errors.device)].sum(), int(follows.sum())
 
 
@@ -146,5 +147,5 @@ def _return_loss(
     """Cross-entropy in nats of the bins of returns-to-go."""
     head = model.require_return_head()
     targets = head.encode(name, windows.returns_to_go)[real]
-    logits = model.return_logits(hidden)[real].float()
+    logits = precise(model.return_logits(hidden)[real])
     return functional.cross_entropy(logits, targets, reduction="sum"), targets.numel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.data.task_data import TaskMixture
-from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler, WindowBatch
+from seqrl_cli.data.task_sampler import DomainDraw, SamplingRules, Starts, TaskSampler, WindowBatch
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
@@ -27,10 +28,11 @@ from seqrl_cli.training.optimizer import (
     trainable_parameters,
 )
 from seqrl_cli.training.rates import Plateau
-from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.task_losses import Part, TaskObjective, summed_losses
 from seqrl_cli.training.task_settings import TaskTrainSettings
+from seqrl_cli.training.world import ALONE, Measures, Pass, World
 
 
 class TaskTrainer:
@@ -44,6 +46,7 @@ class TaskTrainer:
         train: the tasks with the episodes to train on.
         validation: the same tasks with held-out episodes, or None.
         settings: how to train.
+        world: the processes that train it together.
         guide: chooses adapters and adds losses; None for neither.
 
     Raises:
@@ -56,9 +59,12 @@ class TaskTrainer:
         train: TaskMixture,
         validation: TaskMixture | None,
         settings: TaskTrainSettings,
+        world: World = ALONE,
         guide: Guide | None = None,
     ) -> None:
+        assert guide is None or world.size == 1, "a guide accompanies one process"
         self.model = model
+        self.world = world
         self.settings = settings
         self.guide = guide
         self.step = 0
@@ -70,13 +76,14 @@ class TaskTrainer:
         smoothing, mean_weight = settings.label_smoothing, settings.mean_weight
         self.objective = TaskObjective(dict(settings.weights), smoothing, settings.augmentation, mean_weight)
         self._steps = model.context + self.objective.steps_ahead
-        self.sampler = TaskSampler(train.tasks, self._steps, settings.rules, rng)
+        self.sampler = TaskSampler(train.tasks, self._steps, settings.rules, rng, world.shards)
         self.validation = validation
         self.trainable_parameters = trainable_parameters(model)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
         self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay)
         self._plateau = _plateau(settings, validation)
         self._metrics = MetricAccumulator(settings.learning_rate)
+        self.world.prepare(model, uses_all=False)
         self._windows = len(train)
         self._windows_per_update = settings.accumulate * self.sampler.windows_per_draw(settings.batch_size)
 
@@ -84,20 +91,12 @@ class TaskTrainer:
         """Make one optimizer step."""
         settings = self.settings
         self.model.train()
-        totals = {part: torch.zeros((), device=self.device) for part in self.objective.weights}
-        for _ in range(settings.accumulate):
-            for weight, batches in self.sampler.next_batches(settings.batch_size):
-                losses = {
-                    part: weight * loss / settings.accumulate for part, loss in self._domain_losses(batches).items()
-                }
-                joined = self._joined(losses)
-                if self.guide and (added := self.guide.added_loss()) is not None:
-                    joined = joined + added / settings.accumulate
-                torch.autograd.backward(joined)
-                for part, loss in losses.items():
-                    totals[part] += loss.detach()
-                real = sum(int(batch.mask[:, : self.model.context].sum()) * batch.actions.shape[2] for batch in batches)
-                self._metrics.count(real)
+        draws = [draw for _ in range(settings.accumulate) for draw in self.sampler.next_draws(settings.batch_size)]
+        counts = [self._counts(draw.starts) for draw in draws]
+        self._metrics.count(sum(one["actions"] for one in counts))
+        names = ["loss", *(f"loss/{part}" for part in self.objective.weights)]
+        measures = self.world.accumulate(lambda shard: self._passes(draws, counts, shard), names)
+        totals: dict[Part, Tensor] = {part: measures[f"loss/{part}"] for part in self.objective.weights}
         rate = settings.learning_rate * settings.schedule.factor(self.step) * self._plateau.factor
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.trainable_parameters.values(), settings.grad_clip)
@@ -108,9 +107,10 @@ class TaskTrainer:
         noted = {"loss": self._joined(totals), "learning_rate": torch.tensor(rate, dtype=torch.float64)}
         self._metrics.note({**noted, **parts})
         if settings.schedule.curve == "plateau" and self.step % settings.plateau_every == 0:
-            validated = self._validate()
-            assert validated["validation_loss"] is not None, "the constructor demands held-out episodes"
-            self._plateau.observe(validated["validation_loss"])
+            loss = self._validate()["validation_loss"] if self.world.leads else None
+            loss = self.world.from_leader(loss)
+            assert loss is not None, "the constructor demands held-out episodes"
+            self._plateau.observe(loss)
 
     def read_losses(self) -> None:
         """Read the losses of the updates made so far from the device.
@@ -144,18 +144,59 @@ class TaskTrainer:
             **{name: loss for name, loss in interval.means.items() if name.startswith("loss/")},
         }
 
-    def _domain_losses(self, batches: Sequence[WindowBatch]) -> dict[Part, Tensor]:
-        """The mean loss of each part over a domain's windows."""
+    def _passes(self, draws: Sequence[DomainDraw], counts: Sequence[Mapping[Part, int]], shard: int) -> list[Pass]:
+        """The forward passes of one shard, one per domain and draw."""
+        self.world.seed(self.settings.seed, self.step, shard)
+        return [
+            partial(self._measure, draw.weight, draw.shard(self.world.shards, shard), count)
+            for draw, count in zip(draws, counts, strict=True)
+        ]
+
+    def _measure(self, weight: float, starts: Starts, counts: Mapping[Part, int]) -> Measures:
+        """The losses of some windows of a domain, as parts of the update's.
+
+        Args:
+            weight: of the domain.
+            starts: of the windows.
+            counts: predictions in all windows of the domain.
+        """
+        accumulate = self.settings.accumulate
+        found = self._domain_losses(self.sampler.read(starts), counts)
+        losses = {part: weight * loss / accumulate for part, loss in found.items()}
+        joined = self._joined(losses)
+        if self.guide and (added := self.guide.added_loss()) is not None:
+            joined = joined + added / accumulate
+        return {"loss": joined, **{f"loss/{part}": loss for part, loss in losses.items()}}
+
+    def _counts(self, starts: Starts) -> dict[Part, int]:
+        """Predictions of each part in some windows, without reading them."""
+        actions = states = returns = 0
+        for index, steps in self.sampler.real_steps(starts, self._steps):
+            seen = int(np.minimum(steps, self.model.context).sum())
+            actions += seen * self.sampler.tasks[index].facts.action_dim
+            returns += seen
+            states += int((steps - 1).sum())
+        return {"actions": actions, "states": states, "returns": returns}
+
+    def _domain_losses(
+        self, batches: Sequence[WindowBatch], counts: Mapping[Part, int] | None = None
+    ) -> dict[Part, Tensor]:
+        """The loss of each part over a domain's windows: their sum, divided by the predictions.
+
+        Args:
+            batches: the windows, or a shard of them.
+            counts: predictions in all windows; None if these are all.
+        """
         totals = {part: torch.zeros((), device=self.device) for part in self.objective.weights}
-        counts = dict.fromkeys(self.objective.weights, 0)
+        own: dict[Part, int] = dict.fromkeys(self.objective.weights, 0)
         for batch in batches:
             with autocast(self.precision, self.device):
                 sums = summed_losses(self.model, batch, self.objective, self.guide)
             for part, (summed, count) in sums.items():
                 totals[part] = totals[part] + summed
-                counts[part] += count
+                own[part] += count
         # there may be no next state at all, if all windows begin at the ends of episodes
-        return {part: total / max(1, counts[part]) for part, total in totals.items()}
+        return {part: total / max(1, (counts or own)[part]) for part, total in totals.items()}
 
     def _joined(self, losses: Mapping[Part, Tensor]) -> Tensor:
         """The weighted sum of the parts."""
@@ -229,7 +270,7 @@ class TaskTrainer:
         self._metrics.restore(state["measures"], state["elapsed"])
         self.step = checkpoint.step
         if self.settings.precision == "auto":
-            self.precision = state["precision"]
+            self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqrl_cli.data.windows import Windows
+from seqrl_cli.files.json_fields import count_field
 from seqrl_cli.models.build import TokenModel, device_of
 from seqrl_cli.models.loss import target_weights, token_loss
 from seqrl_cli.training.acceleration import autocast, compiled, resolve_precision
@@ -25,12 +26,11 @@ from seqrl_cli.training.optimizer import (
     set_learning_rate,
     trainable_parameters,
 )
-from seqrl_cli.training.restoring import require_optimizer, restore_weights, warn_of_threads
+from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.sampler import Sampler
 from seqrl_cli.training.schedule import Schedule
-
-Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+from seqrl_cli.training.world import ALONE, Pass, World
 
 
 @dataclass(frozen=True)
@@ -92,14 +92,18 @@ class TokenTrainer:
         train: windows to train on, at least one.
         validation: held-out windows, possibly none.
         settings: how to train.
+        world: the processes that train it together.
     """
 
-    def __init__(self, model: TokenModel, train: Windows, validation: Windows, settings: TrainSettings) -> None:
+    def __init__(
+        self, model: TokenModel, train: Windows, validation: Windows, settings: TrainSettings, world: World = ALONE
+    ) -> None:
         order_seed, dropout_seed, validation_seed = np.random.SeedSequence(settings.seed).spawn(3)
         self.model = model
         self.train = train
         self.validation = validation
         self.settings = settings
+        self.world = world
         self.step = 0
         self.device = device_of(model)
         self.precision = resolve_precision(settings.precision, self.device)
@@ -111,6 +115,7 @@ class TokenTrainer:
         self.trainable_parameters = trainable_parameters(model)
         self._optimizer = _optimizer(model, settings)
         self._forward = compiled(model) if settings.compile else model
+        self.world.prepare(model, uses_all=True)
         self._weights = target_weights(
             train.block_size,
             model.observation_dim,
@@ -125,20 +130,27 @@ class TokenTrainer:
 
     def update(self) -> None:
         """Make one optimizer step on the next batch."""
-        batch = self.next_batch()
+        windows = self.next_windows()
         self.model.train()
-        loss = self.loss(*batch)
-        torch.autograd.backward(loss)
+        measures = self.world.accumulate(lambda shard: self.passes(windows, shard), ["loss"])
         self.apply_gradients()
-        self._metrics.note({"loss": loss.detach()})
+        self._metrics.note(measures)
         self.step += 1
 
-    def next_batch(self) -> Batch:
-        """Inputs, targets and mask of the next update; counts the targets."""
-        inputs, targets, mask = self.train.batch(self.sampler.next_batch())
-        self._counted_tokens += int(np.count_nonzero(targets != self.train.bins))
-        self._metrics.count(targets.size)
-        return inputs, targets, mask
+    def next_windows(self) -> NDArray[np.int64]:
+        """The (batch,) windows of the next update, those of all processes; counts their targets."""
+        windows = self.sampler.next_batch()
+        self._counted_tokens += self.train.real_targets(windows)
+        self._metrics.count(len(windows) * self.train.block_size)
+        return windows
+
+    def passes(self, windows: NDArray[np.int64], shard: int) -> list[Pass]:
+        """The forward pass of one shard of a batch; none if the batch is too small for it."""
+        own = self.world.shards.part(windows, shard)
+        if not len(own):
+            return []
+        self.world.seed(self.settings.seed, self.step, shard)
+        return [lambda: {"loss": self.loss(*self.train.batch(own)) * (len(own) / len(windows))}]
 
     def loss(self, inputs: NDArray[np.int64], targets: NDArray[np.int64], mask: NDArray[np.bool_]) -> Tensor:
         """Loss of one batch, each array (batch, time)."""
@@ -233,10 +245,10 @@ class TokenTrainer:
         load_optimizer_tensors(self._optimizer, self.trainable_parameters, checkpoint.optimizer)
         restore_generators(state["generators"], self.device)
         self.step = checkpoint.step
-        self._counted_tokens = state["counted_tokens"]
+        self._counted_tokens = count_field(state, "counted_tokens")
         self._metrics.restore({"loss": state["losses"]} if state["losses"] else {}, state["elapsed"])
         if self.settings.precision == "auto":
-            self.precision = state["precision"]
+            self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
 
 

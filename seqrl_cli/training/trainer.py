@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from seqrl_cli.training.checkpoints import Checkpoint
+from seqrl_cli.training.world import World
 
 
 class LoopSettings(Protocol):
@@ -61,8 +62,10 @@ class Trainer(Protocol):
         """Resume from a checkpoint; raises SeqrlError if it belongs to another model or other data."""
 
 
-TrainerFactory = Callable[[Any, Any, Any, Any], Trainer]
-"""Makes a trainer from a model, training windows, held-out windows and settings; in practice, a trainer's class.
+TrainerFactory = Callable[[Any, Any, Any, Any, World], Trainer]
+"""Makes a trainer from a model, training windows, held-out windows, settings and the processes that train together.
+
+In practice, it is a trainer's class.
 
 It seeds PyTorch's global generators, from which dropout draws: call it inside ``preserve_rng_state`` only.
 """

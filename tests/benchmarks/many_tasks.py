@@ -55,7 +55,7 @@ def make_model(size: str, context: int, hide_actions: bool) -> MultiDomainTransf
     """A model of a named size, or of the laptop preset."""
     n_layer, n_head, width = SIZES.get(size, LAPTOP)
     return MultiDomainTransformer(
-        inputs={"metaworld": Input((OBSERVATION_DIM,), ("sawyer",))},
+        inputs={"metaworld": Input((OBSERVATION_DIM,), ("metaworld",))},
         context=context,
         choices=0,
         max_action_dim=ACTION_DIM,

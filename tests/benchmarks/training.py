@@ -109,7 +109,7 @@ def make_trainer(batch_size: int, precision: str, compile_: bool) -> TokenTraine
 def phases(trainer: TokenTrainer) -> dict[str, float]:
     """Seconds of each part of one update of ours."""
     marks = [time.perf_counter()]
-    batch = trainer.next_batch()
+    batch = trainer.train.batch(trainer.next_windows())
     marks.append(time.perf_counter())
     loss = trainer.loss(*batch)
     marks.append(time.perf_counter())
@@ -124,7 +124,7 @@ def run(threads: int, batch_size: int, precision: str, seconds: float, compile_:
     """Alternate rounds until ``seconds`` are over; one object a measured part."""
     torch.set_num_threads(threads)
     trainer = make_trainer(batch_size, precision, compile_)
-    batch = trainer.next_batch()
+    batch = trainer.train.batch(trainer.next_windows())
 
     def model_only() -> None:
         trainer.loss(*batch).backward()

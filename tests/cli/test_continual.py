@@ -14,6 +14,7 @@ import pytest
 
 from seqrl_cli.continual.methods import METHODS
 from seqrl_cli.continual.run_files import StageFolder
+from seqrl_cli.tracking.metrics import read_evaluation_lines
 from tests.cli.conftest import Result, assert_refused, invoke, succeed
 from tests.processes import ENVIRONMENT
 
@@ -128,11 +129,24 @@ main()
 """
 
 
-def run_and_die(runs: Path, moment: str, number: int, method: str) -> subprocess.CompletedProcess:
+def run_and_die(runs: Path, moment: str, number: int, method: str, *more: str) -> subprocess.CompletedProcess:
     """The command in a process of its own, which is killed at the ``number``-th such moment."""
-    words = ["continual", BASE, SUITE, "--method", method, *TINY, "--runs-dir", str(runs)]
+    words = ["continual", BASE, SUITE, "--method", method, *TINY, *more, "--runs-dir", str(runs)]
     command = [sys.executable, "-c", KILLER, moment, str(number), *words]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def test_the_present_task_is_played_while_it_is_learned(runs):
+    for method in ("hide-lora", "single"):
+        assert learn(runs, method, "--eval-every", "3").exit_code == 0
+        for stage in ("01-hopper-medium-replay", "02-walker2d-medium-replay"):
+            lines = read_evaluation_lines(folder(runs, f"{method}-s42") / "stages" / stage / "metrics.jsonl")
+            assert [line.step for line in lines] == [3, 6]
+    plain = Path(shutil.move(folder(runs, "single-s42"), folder(runs, "played")))
+    assert learn(runs, "single").exit_code == 0
+    for stage in ("01-hopper-medium-replay", "02-walker2d-medium-replay"):  # play changes nothing that is learned
+        name = f"stages/{stage}/learned.safetensors"
+        assert contents(plain)[name] == contents(folder(runs, "single-s42"))[name]
 
 
 MOMENTS = [
@@ -140,6 +154,7 @@ MOMENTS = [
     ("update", 9, "replay"),  # in the second task
     ("update", 9, "l2m"),
     ("update", 9, "ewc"),
+    ("update", 9, "single"),
     ("step", 7, "hide-lora"),  # in an evaluation
     ("evaluation.json", 2, "replay"),  # the task is learned, its evaluation is about to be written
     ("learned.safetensors", 3, "hide-lora"),  # the last checkpoint is there, what it learned is not
@@ -222,6 +237,21 @@ def test_a_run_that_was_changed_by_hand_is_refused(runs):
     other = learn(runs, "lora", "--updates", "7")
     assert_refused(other, 1, "was begun with continual.updates = 6, not 7", "--name")
     assert learn(runs, "lora", "--force").exit_code == 0
+
+
+def test_force_keeps_the_old_run_until_the_new_one_has_begun(runs):
+    assert learn(runs, "head").exit_code == 0
+    run = folder(runs, "head-s42")
+    before = contents(run)
+    for moment, number in (("learned.safetensors", 1), ("evaluation.json", 1)):
+        killed = run_and_die(runs, moment, number, "head", "--force", "continual.updates=7")
+        assert killed.returncode == -signal.SIGKILL and contents(run) == before
+    assert learn(runs, "head").stderr.count("is finished")  # it is still the old one, whole
+    done = learn(runs, "head", "--force", "--updates", "7", "--json")
+    assert done.exit_code == 0 and json.loads(done.stdout)["fresh"] == 3
+    assert "is replaced as soon as the new run has played" in " ".join(done.stderr.split())
+    assert json.loads((run / "continual.json").read_text())["settings"]["updates"] == 7
+    assert not [path.name for path in run.parent.iterdir() if path.name.startswith(".head")]
 
 
 def test_a_base_that_was_trained_further_is_refused(runs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqrl_cli.continual.metrics import continual_scores
+from seqrl_cli.continual.metrics import area_under, continual_scores, relative_transfer
 from seqrl_cli.continual.run_files import Evaluation, TaskScore, success_matrix
 from seqrl_cli.continual.run_scores import scores_of
 
@@ -62,3 +62,14 @@ def test_returns_stand_in_where_no_success_is_reported():
     none = Evaluation(tasks=(score(None, None),), pretraining=(score(None, None),), seconds=1.0)
     assert success_matrix([none]).tolist() == [[7.0]]
     assert scores_of([none, none], at_end=False).retention is None
+
+
+def test_the_area_is_the_mean_height():
+    assert area_under([(0, 0.0), (10, 1.0)]) == pytest.approx(0.5)
+    assert area_under([(0, 0.0), (10, 1.0), (40, 1.0)]) == pytest.approx((5 + 30) / 40)
+
+
+def test_transfer_is_the_share_of_what_the_reference_left_to_gain():
+    assert relative_transfer([0.75, 0.5], [0.5, 0.5]) == pytest.approx(0.25)
+    assert relative_transfer([0.75, 0.5], [0.5, 1.0]) == pytest.approx(0.5)  # nothing can be gained over 1
+    assert relative_transfer([0.3], [1.0]) is None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import cycle
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.training.checkpoints import WRONG_STATE
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.trainer import Trainer
 
@@ -81,7 +86,39 @@ def check_log_steps_are_finite_and_validated_on_request(case: TrainerCase) -> No
     assert trainer.step == UPDATES + 1
 
 
+def check_a_damaged_state_is_noticed_when_it_is_restored(case: TrainerCase) -> None:
+    with preserve_rng_state(torch.device("cpu")):
+        trainer = case.make(())
+        run_updates(trainer, 1)
+        saved = copy.deepcopy(trainer.checkpoint())
+        for path, value in zip(_leaves(saved.state), cycle(("x", -1, [], None))):
+            state = copy.deepcopy(saved.state)
+            _put(state, path, value)
+            try:
+                trainer.restore(replace(saved, state=state))
+            except (SeqrlError, *WRONG_STATE):
+                continue
+            run_updates(trainer, 1)
+            trainer.measure(validate=False)
+            json.dumps(trainer.checkpoint().state, allow_nan=False)
+
+
+def _leaves(state: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    inner = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list) else ()
+    if path:
+        yield path
+    for key, value in inner:
+        yield from _leaves(value, (*path, key))
+
+
+def _put(state: Any, path: tuple[Any, ...], value: Any) -> None:
+    for key in path[:-1]:
+        state = state[key]
+    state[path[-1]] = value
+
+
 CHECKS = [
+    check_a_damaged_state_is_noticed_when_it_is_restored,
     check_a_restored_trainer_continues_with_the_same_bits,
     check_frozen_parameters_stay_and_have_no_optimizer_state,
     check_log_steps_are_finite_and_validated_on_request,

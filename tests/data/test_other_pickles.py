@@ -184,6 +184,22 @@ def test_few_bytes_do_not_become_many_objects(tmp_path, monkeypatch):
             read_dataset(tmp_path / "a.pkl")
 
 
+# By what they need below them on the stack.
+SLOW_PROGRAMS = {
+    b"": (b"cx\ny\n", b"(ix\ny\n", b"(cx\ny\no", b"V1\n", b"S''\n", b"\x8f", b"(\x91"),
+    b"]": (b"]a", b"(e", b"(NNt\x85a"),
+    b"}": (b"(u", b"K\x01Ns", b"\x8c\x01aNs"),
+}
+
+
+@pytest.mark.parametrize(("below", "program"), [(below, one) for below, many in SLOW_PROGRAMS.items() for one in many])
+def test_instructions_that_take_time_count_as_many(tmp_path, monkeypatch, below, program):
+    monkeypatch.setattr("seqrl_cli.files.safe_pickle.open_machine.OpenMachine.max_memory", 10**6)
+    (tmp_path / "a.pkl").write_bytes(below + program * 4000 + b".")
+    with pytest.raises(RefusedFileError, match="more objects than fit in memory"):
+        read_dataset(tmp_path / "a.pkl")
+
+
 @pytest.mark.slow
 def test_no_cheap_instruction_takes_long(tmp_path):
     for program in (b"I1\n", b"\x8c\x01a", b"ca\nb\n)R0", b"NNs", b"Na"):

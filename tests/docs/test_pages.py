@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import seqrl_cli
-from tests.docs.pages import LANGUAGES, MARKS, PAGES, ROOT, all_blocks
+from tests.docs.pages import LANGUAGES, MARKS, PAGES, ROOT, TUTORIALS, all_blocks, blocks_of
 
 PACKAGE = Path(seqrl_cli.__file__).parent
-ALL = [*PAGES, ROOT / "CHANGELOG.md"]
+ALL = [*PAGES, *TUTORIALS, ROOT / "CHANGELOG.md"]
 
 
 def name(page: Path) -> str:
@@ -50,6 +50,8 @@ def test_the_index_and_the_readme_link_every_page():
     for page in (ROOT / "docs").glob("*.md"):
         if page.name != "README.md":
             assert f"]({page.name})" in index and f"](docs/{page.name})" in readme, page.name
+    for page in TUTORIALS:
+        assert f"](tutorials/{page.name})" in index and f"](docs/tutorials/{page.name})" in readme, page.name
 
 
 @pytest.mark.parametrize("page", [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"], ids=name)
@@ -65,7 +67,7 @@ def test_every_room_is_on_the_page_about_the_architecture():
     assert rooms and all(f"{room}/" in page for room in rooms)
 
 
-@pytest.mark.parametrize("block", all_blocks(), ids=str)
+@pytest.mark.parametrize("block", [*all_blocks(), *(b for page in TUTORIALS for b in blocks_of(page))], ids=str)
 def test_every_block_says_what_it_is(block):
     assert block.language in LANGUAGES
     assert block.mark in ("", *MARKS)

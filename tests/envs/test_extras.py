@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from seqrl_cli.config.extras import MODULES, PURPOSES, install_line, is_installed
+from seqrl_cli.config.extras import MEGABYTES, MODULES, PURPOSES, install_line, is_installed
 from seqrl_cli.data.catalogue import list_datasets, resolve
 from seqrl_cli.envs import registry
 from seqrl_cli.envs.make import make_env, space_sizes
@@ -92,7 +92,7 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(env_id, monkeyp
 
 
 def test_install_lines():
-    assert MODULES.keys() == PURPOSES.keys()
+    assert MODULES.keys() == PURPOSES.keys() == MEGABYTES.keys()
     assert all(install_line(extra).startswith("pip install ") for extra in MODULES)
 
 

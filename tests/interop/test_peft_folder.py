@@ -49,6 +49,38 @@ def test_rank_stabilised_scales_are_read(tmp_path):
     assert attach_peft_folder(tmp_path, make("dt")[0]).spec.alpha == 6
 
 
+def test_layers_with_a_rank_and_an_alpha_of_their_own_are_read(tmp_path):
+    adapters, run = adapted("dt", SPEC)
+    adapters.select(0)
+    expected = run(ALL)
+    write_peft_folder(tmp_path, adapters, 0, "base")
+    tensors, config = load_file(tmp_path / WEIGHTS), json.loads((tmp_path / CONFIG).read_text())
+    layer = "base_model.model.blocks.1.mlp_in"
+    for matrix, dim in (("A", 0), ("B", 1)):  # a third rank that adds nothing
+        own = tensors[f"{layer}.lora_{matrix}.weight"]
+        shape = [1 if place == dim else size for place, size in enumerate(own.shape)]
+        fill = torch.zeros(shape) if matrix == "A" else torch.ones(shape)
+        tensors[f"{layer}.lora_{matrix}.weight"] = torch.cat([own, fill], dim).contiguous()
+    tensors[f"{layer}.lora_B.weight"] /= 4
+    save_file(tensors, tmp_path / WEIGHTS)
+    patterns = {"rank_pattern": {"blocks.1.mlp_in": 3}, "alpha_pattern": {"1.mlp_in": 4 * 3 * SPEC.alpha / SPEC.rank}}
+    (tmp_path / CONFIG).write_text(json.dumps({**config, **patterns}))
+    model, run = make("dt")
+    again = attach_peft_folder(tmp_path, model)
+    again.select(0)
+    torch.testing.assert_close(run(ALL), expected, rtol=1e-5, atol=1e-6)
+    assert again.spec.rank == 3 and again.spec.alpha / 3 == SPEC.alpha / SPEC.rank
+
+
+def test_several_parts_of_one_layer_come_back(tmp_path):
+    adapters, run = adapted("retnet", LoRASpec(rank=2, alpha=3, targets=("query", "value", "feed-forward")))
+    adapters.select(0)
+    write_peft_folder(tmp_path, adapters, 0, "base")
+    model, theirs = make("retnet")
+    attach_peft_folder(tmp_path, model).select(0)
+    torch.testing.assert_close(theirs(ALL), run(ALL), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("spec", [IA3Spec(), LoRASpec(targets=("feed-forward-output",))])
 def test_what_peft_does_not_have_is_not_exported(tmp_path, spec):
     with pytest.raises(SeqrlError, match="peft has no adapter like"):
@@ -64,6 +96,9 @@ def test_what_peft_does_not_have_is_not_exported(tmp_path, spec):
         ({"bias": "all"}, "has bias set"),
         ({"r": 3}, "of the shapes"),
         ({"r": "2"}, "its r is missing or not a whole number"),
+        ({"rank_pattern": {"mlp_in": 5}}, "of the shapes"),
+        ({"rank_pattern": {"(a+)+$": 2}}, "its rank_pattern is not a list of numbers by names of layers"),
+        ({"alpha_pattern": {"mlp_in": "x"}}, "its mlp_in is missing or not a finite number"),
     ],
 )
 def test_an_adapter_that_cannot_be_read_is_refused(tmp_path, changes, words):

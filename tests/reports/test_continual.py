@@ -20,6 +20,7 @@ from seqrl_cli.continual.run_files import (
 )
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.runs.record import TaskRecord, now
+from seqrl_cli.tracking.metrics import append_line
 from tests.cli.conftest import assert_refused, invoke, succeed
 from tests.continual.models import tiny_tasks
 
@@ -59,7 +60,7 @@ def add_run(runs: Path, method: str, seed: int, matrix: list[list[float]], finis
         created=now(),
         updated=now(),
     )
-    folder = ContinualFolder(runs / "two" / f"{method}-s{seed}{''.join(settings.values())}")
+    folder = ContinualFolder(runs / "two" / f"{method}-s{seed}{''.join(map(str, settings.values()))}")
     make_folder(folder.path)
     write_record(folder, record)
     stages = folder.stages(record)
@@ -88,6 +89,20 @@ def test_rows_are_methods_and_seeds_are_joined(runs):
     assert full["forgetting_at_end"] == 37.5 and full["trainable"] == 100
     assert (inferred["average"], inferred["average_low"], inferred["retention"]) == (100.0, None, 50.0)
     assert (inferred["inference"], inferred["inference_first"], inferred["inference_episodes"]) == (75.0, 100.0, 50.0)
+
+
+def test_tasks_one_by_one(runs):
+    rows = json.loads(succeed(runs, "table", "two", "--by", "task", "--json").stdout)["rows"]
+    first, second = rows[0]["tasks"]
+    assert (first["task"], first["before"], first["learned"], first["end"]) == ("A-v0", 0.0, 100.0, 25.0)
+    assert first["forgetting"] == 75.0 and second["forgetting"] == 0.0
+    assert (first["inferred_first"], first["inferred"], first["inferred_episodes"]) == (100.0, 75.0, 50.0)
+    shown = succeed(runs, "table", "two", "--by", "task").stdout
+    assert "first step" in shown and "A-v0" in shown
+    assert succeed(runs, "table", "two", "--by", "task", "-f", "markdown").stdout.startswith("| method | task |")
+    table = list(csv.DictReader(io.StringIO(succeed(runs, "table", "two", "--by", "task", "-f", "csv").stdout)))
+    assert len(table) == 6 and table[0]["end"] == "25.0"
+    assert r"\begin{tabular}{ll" in succeed(runs, "table", "two", "--by", "task", "-f", "latex").stdout
 
 
 def test_the_table_in_all_formats(runs):
@@ -122,3 +137,20 @@ def test_wrong_figures_are_refused(runs):
     assert_refused(mixed, 2, "are figures of their own", "one by one")
     assert_refused(invoke(runs, "plot", "tow", "-k", "matrix"), 1, "no folder tow", "seqrl runs")
     assert_refused(invoke(runs, "plot", "two", "-k", "matrxi"), 2, "matrxi", "did you mean 'matrix'?")
+
+
+def test_transfer_is_against_each_task_learned_alone(tmp_path):
+    runs = tmp_path / "runs"
+    matrix = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+    for method, heights in (("full", (0.5, 1.0)), ("single", (0.5, 0.0))):
+        add_run(runs, method, 1, matrix, eval_every=200)
+        for task, height in enumerate(heights):
+            stage = sorted((runs / "two" / f"{method}-s1200" / "stages").iterdir())[task + 1]
+            for step, success in ((200, height), (400, 1.0)):
+                append_line(stage / "metrics.jsonl", step, {"evaluation_episodes": 2, "evaluation_success": success})
+    rows = {row["method"]: row for row in json.loads(succeed(runs, "table", "two", "--json").stdout)["rows"]}
+    areas = [(0.5 / 2 + (0.5 + 1) / 2) / 2, (1.0 / 2 + 1.0) / 2]  # both curves begin at 0
+    alone = [areas[0], (0.0 + 1.0 / 2) / 2]
+    expected = 100 * sum((one - other) / (1 - other) for one, other in zip(areas, alone, strict=True)) / 2
+    assert rows["full"]["transfer"] == pytest.approx(expected)
+    assert rows["single"]["transfer"] == 0.0

@@ -58,19 +58,27 @@ def read_dataset(path: Path, options: ReadOptions | None = None) -> Episodes:
         SeqrlError: it is missing, damaged, in another format, or contains other data.
     """
     options = options or ReadOptions()
-    episodes = _read(path, options)
+    return settled(_read(path, options), str(path), options)
+
+
+def settled(episodes: Episodes, source: str, options: ReadOptions) -> Episodes:
+    """Episodes of a whole dataset, with what only all of them together can tell.
+
+    Args:
+        episodes: as their columns mark them.
+        source: their name in errors.
+        options: how they were read.
+
+    Raises:
+        SeqrlError: what a column means is open.
+    """
     episodes = settle_reset_rows(
-        episodes, options.log, has_reset_rows=options.reset_rows, strict=options.finite, source=str(path)
+        episodes, options.log, has_reset_rows=options.reset_rows, strict=options.finite, source=source
     )
     episodes = settle_dones(
-        episodes,
-        options.log,
-        limit=options.step_limit,
-        meaning=options.dones,
-        strict=options.finite,
-        source=str(path),
+        episodes, options.log, limit=options.step_limit, meaning=options.dones, strict=options.finite, source=source
     )
-    return with_state_vectors(episodes, str(path))
+    return with_state_vectors(episodes, source)
 
 
 def _read(path: Path, options: ReadOptions) -> Episodes:

@@ -7,7 +7,7 @@ dictionaries and the plain objects of :mod:`~seqrl_cli.files.safe_pickle.vocabul
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from seqrl_cli.errors import SeqrlError
@@ -19,6 +19,7 @@ MAX_KEY = 2**60  # larger numbers can be chosen to have one hash, which makes di
 HINT = "nothing in it was run; get it again from its authors, or ask for plain arrays or tensors"
 
 _NUMBERS = (float, int, bool, type(None))
+_ATOMS = frozenset({*_NUMBERS, str, bytes})
 
 PersistentLoad = Callable[[Any], Any]
 Instruction = Callable[[Any, Any], None]
@@ -117,15 +118,15 @@ class Machine:
         self._stack.append({})
 
     def _tuple_of_one(self, _: Any) -> None:
-        self._push_tuple([self._pop()])
+        self._push_tuple((self._pop(),))
 
     def _tuple_of_two(self, _: Any) -> None:
         second, first = self._pop(), self._pop()
-        self._push_tuple([first, second])
+        self._push_tuple((first, second))
 
     def _tuple_of_three(self, _: Any) -> None:
         third, second, first = self._pop(), self._pop(), self._pop()
-        self._push_tuple([first, second, third])
+        self._push_tuple((first, second, third))
 
     def _put(self, key: int) -> None:
         self._memo[key] = self._stack[-1]
@@ -142,18 +143,17 @@ class Machine:
         self._below_marks.append(self._stack)
         self._stack = []
 
-    def _push_tuple(self, items: list[Any]) -> None:
-        value = tuple(items)
-        self._contain(value, items)
+    def _push_tuple(self, value: tuple[Any, ...]) -> None:
+        self._contain(value, value)
         self._stack.append(value)
 
     def _tuple_from_mark(self, _: Any) -> None:
-        self._push_tuple(self._pop_to_mark())
+        self._push_tuple(tuple(self._pop_to_mark()))
 
     def _append(self, _: Any) -> None:
         item = self._pop()
         target = self._stack[-1]
-        if type(target) is list and type(item) in _NUMBERS:  # no container, so that depths need no look
+        if type(target) is list and type(item) in _ATOMS:  # no container, so that depths need no look
             target.append(item)
         else:
             self._extend([item])
@@ -189,18 +189,21 @@ class Machine:
         self._contain(target, values)
         target.update(zip(keys, values, strict=True))
 
-    def _contain(self, container: Any, items: list[Any]) -> None:
-        """Track how deeply containers are nested, and refuse too deep ones."""
+    def _contain(self, container: Any, items: Sequence[Any]) -> None:
+        """Track how deeply containers are nested, and refuse too deep ones. Those of numbers and text do not count."""
+        below = [item for item in items if type(item) not in _ATOMS]
+        if not below:
+            return
+        self.memory += self.usual_cost * (3 + len(below))
         depths = self._depths
-        depth = depths.get(id(container), 1)
-        for item in items:
-            below = depths.get(id(item), 0)
-            if below >= depth:
-                depth = below + 1
-            if depth > MAX_DEPTH or item is container:
-                raise self._refuse(f"nests values more than {MAX_DEPTH} deep")
-        depths[id(container)] = depth
-        self._containers.append(container)
+        depth = 1 + max([depths.get(id(item), 0) for item in below])
+        if depth > MAX_DEPTH or any(item is container for item in below):
+            raise self._refuse(f"nests values more than {MAX_DEPTH} deep")
+        known = depths.get(id(container))
+        if known is None:
+            self._containers.append(container)
+        if known is None or depth > known:
+            depths[id(container)] = depth
 
     def _name(self, argument: str) -> None:
         self._push_global(argument.replace(" ", ".", 1))

@@ -23,17 +23,20 @@ _HOSTILE_FUNCTIONS = {"eval", "exec", "execfile", "compile", "open", "file", "__
 _BUILTINS = {"builtins", "__builtin__", "__builtins__", "_io", "io"}
 _MAKERS = {f"{module}.{name}" for module in ("copyreg", "copy_reg") for name in ("_reconstructor", "__newobj__")}
 
-_NUMBER, _OBJECT, _TEXT_NUMBER, _CONTAINER = 32, 96, 128, 160
-# Roughly how many bytes an instruction takes; all others take a pointer or a number.
-# Numbers as text take little memory, and time instead.
+_NUMBER, _OBJECT, _CONTAINER, _LOOKED_UP = 32, 96, 160, 288
+# Roughly how many bytes an instruction takes, or, where that is more, 300 per microsecond of its time: what stays below
+# the limit takes neither all memory nor minutes. All others take a pointer or a number.
 _COSTS = {
-    **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "INST", "OBJ", "MARK"), _CONTAINER),
-    **dict.fromkeys(("EMPTY_LIST", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _CONTAINER),
-    **dict.fromkeys(("EMPTY_DICT", "DICT", "EMPTY_SET", "FROZENSET"), _CONTAINER),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET", "READONLY_BUFFER"), 2 * _NUMBER),
     **dict.fromkeys(("NONE", "POP", "POP_MARK", "DUP", "BUILD"), _OBJECT),
-    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE", "UNICODE", "SHORT_BINBYTES", "BINBYTES", "STRING"), _OBJECT),
-    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING", "LONG", "LONG1", "LONG4", "INT", "FLOAT"), _TEXT_NUMBER),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL", "STACK_GLOBAL", "SETITEM"), _OBJECT),
+    **dict.fromkeys(("SHORT_BINUNICODE", "BINUNICODE", "SHORT_BINBYTES", "BINBYTES"), _OBJECT),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STACK_GLOBAL", "SETITEM"), _OBJECT),
+    **dict.fromkeys(("REDUCE", "NEWOBJ", "NEWOBJ_EX", "MARK"), _CONTAINER),
+    **dict.fromkeys(("EMPTY_LIST", "LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"), _CONTAINER),
+    **dict.fromkeys(("EMPTY_DICT", "DICT", "APPENDS"), _CONTAINER),
+    **dict.fromkeys(("SHORT_BINSTRING", "BINSTRING", "LONG", "LONG1", "LONG4", "INT", "FLOAT"), _CONTAINER),
+    **dict.fromkeys(("GLOBAL", "INST", "OBJ", "STRING", "UNICODE"), _LOOKED_UP),
+    **dict.fromkeys(("SETITEMS", "ADDITEMS", "EMPTY_SET", "FROZENSET"), _LOOKED_UP),
 }
 
 
@@ -108,7 +111,7 @@ class OpenMachine(Machine):
         target = self._stack[-1]
         values = items[1::2]
         keys = [key if type(key) in (str, bytes) else OtherKey(key) for key in items[: 2 * len(values) : 2]]
-        self.memory += 2 * _OBJECT * len(keys)
+        self.memory += _LOOKED_UP * len(keys)
         if len(items) % 2:
             raise ValueError("a dictionary has a key without a value")
         if isinstance(target, Inert):

@@ -8,9 +8,11 @@ instructions, which executes nothing and reads no further than the bytes of the 
 from __future__ import annotations
 
 import codecs
+import gc
 import io
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -106,10 +108,23 @@ def parse_pickle(
     kind = OpenMachine if vocabulary.is_open else Machine
     machine = kind(source, vocabulary, persistent_load)
     try:
-        _execute(machine, stream, max_instructions, source)
+        with _without_collection():
+            _execute(machine, stream, max_instructions, source)
         return machine.result()
     except (ValueError, IndexError) as error:
         raise SeqrlError(f"{source} is not a whole pickle: {_reason(error)}", "copy the file again") from error
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Python's search for unused cycles would look again and again at millions of objects that are all in use."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instructions: int, source: str) -> None:
@@ -146,9 +161,9 @@ def _instructions(kind: type[Machine]) -> dict[bytes, tuple[Instruction, Callabl
 
 
 def _operand_reader(opcode: pickletools.OpcodeInfo) -> Callable[[IO[bytes]], Any] | None:
-    if opcode.name == "STRING":
-        return _quoted_bytes
-    return opcode.arg.reader if opcode.arg else None
+    if opcode.arg is None:
+        return None
+    return _READERS.get(opcode.arg.name, opcode.arg.reader)
 
 
 def _unknown(machine: Machine, code: bytes, file: IO[bytes]) -> Exception:
@@ -157,6 +172,18 @@ def _unknown(machine: Machine, code: bytes, file: IO[bytes]) -> Exception:
             read_operand(file)  # a file that is cut short is damaged, whatever it contains
         return machine.refuse_instruction(opcode.name)
     return ValueError(f"it has the unknown instruction {code!r}" if code else "it ends before its last instruction")
+
+
+def _one_byte(file: IO[bytes]) -> int:
+    return file.read(1)[0]
+
+
+def _two_lines(file: IO[bytes]) -> str:
+    """A module's name and one in it, with a space between them."""
+    lines = file.readline(), file.readline()
+    if not lines[1].endswith(b"\n"):
+        raise ValueError("a name has no end")
+    return b" ".join(line[:-1] for line in lines).decode()
 
 
 def _quoted_bytes(file: IO[bytes]) -> str:
@@ -172,4 +199,10 @@ def _reason(error: Exception) -> str:
     return "an instruction lacks its operands" if isinstance(error, IndexError) else str(error).rstrip(".")
 
 
+# Operands that are read otherwise than by ``pickletools``, or faster.
+_READERS: dict[str, Callable[[IO[bytes]], Any]] = {
+    "stringnl": _quoted_bytes,
+    "uint1": _one_byte,
+    "stringnl_noescape_pair": _two_lines,
+}
 _INSTRUCTIONS = {kind: _instructions(kind) for kind in (Machine, OpenMachine)}

@@ -63,9 +63,12 @@ class KeyedPool(nn.Module):
         return found[:, 0] if self.top_k == 1 else found
 
     def similarity(self, queries: Tensor) -> Tensor:
-        """Cosines (batch, members) of queries (batch, width) and keys, float32."""
-        keys = torch.stack(list(self.keys)).float()
-        return functional.normalize(queries.float(), dim=1) @ functional.normalize(keys, dim=1).T
+        """Cosines (batch, members) of queries (batch, width) and keys, float32.
+
+        No bit of a row depends on the other rows, as those of a matrix product can.
+        """
+        keys = functional.normalize(torch.stack(list(self.keys)).float(), dim=1)
+        return (functional.normalize(queries.float(), dim=1).unsqueeze(1) * keys).sum(dim=2)
 
     def pull(self, queries: Tensor, choice: Tensor) -> Tensor:
         """The mean cosine of queries and the keys that they chose, to be maximised; queries get no gradient.

@@ -14,12 +14,16 @@ from seqrl_cli.models.adapters.selection import Selection, per_sample
 from seqrl_cli.models.decoding.invariant_linear import MakeLinear
 from seqrl_cli.models.dropout import Dropout
 
+_FEWEST_FOR_COPIES = 96
+"""Tokens per sample times members in use from which copies per sample take less time than shared products."""
+
 
 class LowRank(nn.Module):
     """Adds ``scale * B A x`` to some outputs of a linear layer.
 
-    Samples with different members share both products: the matrices of all members in use lie side by side, and what
-    a sample does not use is multiplied by zero in between.
+    Samples with different members share both products where that takes less time: the matrices of all members in use
+    lie side by side, and what a sample does not use is multiplied by zero in between. The work then grows with the
+    members in use, so where they and the tokens are many, each sample gets a copy of its matrices instead.
 
     Args:
         inputs: of the products, the layer's or (``on_outputs``) its outputs.
@@ -65,10 +69,17 @@ class LowRank(nn.Module):
 
     def after(self, x: Tensor, y: Tensor, selected: Selection) -> Tensor:
         """The adapted outputs (batch, ..., outputs), given the layer's inputs and outputs."""
-        hidden = functional.linear(self.dropout(y if self.on_outputs else x), joined(self.down, selected.members, 0))
-        if selected.slots is not None:
+        inputs = self.dropout(y if self.on_outputs else x)
+        members, slots = selected.members, selected.slots
+        if slots is None:
+            added = functional.linear(functional.linear(inputs, self.down[members[0]]), self.up[members[0]])
+        elif inputs.dim() == 3 and inputs.shape[1] * len(members) >= _FEWEST_FOR_COPIES:
+            added = by_copies(inputs, _of(self.down, members), _of(self.up, members), slots)
+        else:
+            hidden = functional.linear(inputs, joined(self.down, members, 0))
             hidden = hidden * per_sample(selected.chosen(self.rank), hidden)
-        added = functional.linear(hidden, joined(self.up, selected.members, 1)) * self.scale
+            added = functional.linear(hidden, joined(self.up, members, 1))
+        added = added * self.scale
         return y + (functional.pad(added, self.padding) if any(self.padding) else added)
 
     def merged(self, weight: Tensor, bias: Tensor | None, member: int) -> tuple[Tensor, Tensor | None]:
@@ -89,7 +100,28 @@ class LowRank(nn.Module):
         return LowRankRows(self.down[member], self.scale * self.up[member], columns, make, self.on_outputs)
 
 
+def by_copies(x: Tensor, down: list[Tensor], up: list[Tensor], slots: Tensor) -> Tensor:
+    """``B A x`` with a copy of its own matrices per sample.
+
+    Args:
+        x: (batch, time, inputs).
+        down: ``A`` (rank, inputs) of each member in use.
+        up: ``B`` (outputs, rank) of each.
+        slots: see :class:`~seqrl_cli.models.adapters.selection.Selection`.
+
+    Returns:
+        (batch, time, outputs); zeros where a sample uses none.
+    """
+    own = (slots - 1).clamp(min=0)
+    hidden = torch.bmm(x, torch.stack(down)[own].transpose(1, 2))
+    return torch.bmm(hidden * per_sample((slots > 0).unsqueeze(1), hidden), torch.stack(up)[own].transpose(1, 2))
+
+
 def joined(matrices: nn.ParameterList, members: Sequence[int], dim: int) -> Tensor:
     """The matrices of some members side by side."""
     chosen = [matrices[member] for member in members]
     return chosen[0] if len(chosen) == 1 else torch.cat(chosen, dim)
+
+
+def _of(matrices: nn.ParameterList, members: Sequence[int]) -> list[Tensor]:
+    return [matrices[member] for member in members]

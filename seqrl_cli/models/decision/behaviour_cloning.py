@@ -17,6 +17,7 @@ from seqrl_cli.models.decision.action_distribution import ActionDistribution, Ca
 from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.encoders.image import image_encoder_of
+from seqrl_cli.models.loss import precise
 
 
 class BehaviourCloning(nn.Module):
@@ -82,7 +83,7 @@ class BehaviourCloning(nn.Module):
 
     def read(self, head: Tensor) -> ActionDistribution:
         """The distribution with the head's outputs (..., action_dim) as parameters."""
-        numbers = head.float()  # squashing and probabilities need full precision
+        numbers = precise(head)  # squashing and probabilities need full precision
         return Categorical(numbers) if self.normalizer.discrete else PointMass(torch.tanh(numbers))
 
 

@@ -32,6 +32,7 @@ from seqrl_cli.models.decision.action_distribution import (
 from seqrl_cli.models.decision.normalizer import Normalizer
 from seqrl_cli.models.dropout import Dropout
 from seqrl_cli.models.encoders.image import image_encoder_of
+from seqrl_cli.models.loss import precise
 
 TOKENS_PER_STEP = 3  # return-to-go, observation and action
 
@@ -159,7 +160,7 @@ class DecisionTransformer(nn.Module):
 
     def read(self, head: Tensor) -> ActionDistribution:
         """The distribution with the head's outputs (..., outputs) as parameters."""
-        numbers = head.float()  # squashing and densities need full precision
+        numbers = precise(head)  # squashing and densities need full precision
         if self.normalizer.discrete:
             return Categorical(numbers)
         if not self.stochastic:

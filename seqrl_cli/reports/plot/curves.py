@@ -84,6 +84,8 @@ class Panel:
         dots: its rows of points along the x axis; empty if it has ``series``.
         logarithmic: whether both axes are, for lines over powers of two.
         small: panels of one task each, drawn small in a grid instead of ``series`` or ``dots``.
+        x_logarithmic: whether the x axis alone is, for lines over values that differ by factors.
+        x_names: names of x = 0, 1, 2, …, for lines over values that are no numbers.
         heat: a matrix instead of ``series`` or ``dots``.
     """
 
@@ -96,6 +98,8 @@ class Panel:
     logarithmic: bool = False
     small: tuple[Panel, ...] = ()
     heat: HeatMap | None = None
+    x_logarithmic: bool = False
+    x_names: tuple[str, ...] = ()
 
     @property
     def labels(self) -> list[str]:

@@ -43,6 +43,7 @@ PANEL_WIDTH = 6.6  # inches, as all sizes here
 PANEL_HEIGHT = 4.0
 _TITLE_WIDTH = 62  # characters that fit a panel
 ROW_HEIGHT = 0.42  # of a row of points
+_LABEL_WIDTH = 28  # characters in a line of its label
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -137,6 +138,8 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     if panel.logarithmic:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
+    elif panel.x_logarithmic:
+        axes.set_xscale("log")
     for each in series:
         colour, dash = line_style(each)
         marker = "o" if len(each.x) <= 12 and not each.faint else None
@@ -149,11 +152,15 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
             axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
+    elif panel.x_logarithmic or panel.x_names:
+        axes.set_xticks(sorted({x for each in series for x in each.x}))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(TickLabels())
         axis.set_minor_formatter(NullFormatter())
+    if panel.x_names:
+        axes.set_xticks(range(len(panel.x_names)), [plain(name) for name in panel.x_names])
     _name_ends(axes, [each for each in series if not each.faint], name_height)
 
 
@@ -228,7 +235,7 @@ def _draw_points(axes: Axes, rows: Sequence[PointsRow]) -> None:
         axes.annotate(
             number_text(row.mean), (row.mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9
         )
-    axes.set_yticks(range(len(rows)), [plain(row.label) for row in rows])
+    axes.set_yticks(range(len(rows)), [_wrapped(row) for row in rows], fontsize=9)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
@@ -245,4 +252,11 @@ def _height(panel: Panel) -> float:
     if panel.heat:
         return max(PANEL_HEIGHT, 2 * FRAME_HEIGHT + HEAT_ROW_HEIGHT * len(panel.heat.rows))
     named = len(panel.dots) or sum(not each.faint for each in panel.series)
-    return max(PANEL_HEIGHT, FRAME_HEIGHT + ROW_HEIGHT * len(panel.dots), FRAME_HEIGHT + LABEL_HEIGHT * named)
+    lines = max((_wrapped(row).count("\n") + 1 for row in panel.dots), default=1)
+    rows = max(ROW_HEIGHT, LABEL_HEIGHT * (lines + 0.5)) * len(panel.dots)
+    return max(PANEL_HEIGHT, FRAME_HEIGHT + rows, FRAME_HEIGHT + LABEL_HEIGHT * named)
+
+
+def _wrapped(row: PointsRow) -> str:
+    """The label of a row of points in lines that leave room for the points."""
+    return textwrap.fill(plain(row.label), _LABEL_WIDTH)

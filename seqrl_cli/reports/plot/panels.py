@@ -12,6 +12,7 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import load_config
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.reports.plot.axis_panels import axis_panels
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.evaluation_panels import evaluation_panels
 from seqrl_cli.reports.plot.online_panels import online_loss, online_panels
@@ -122,6 +123,7 @@ _BUILDERS: dict[str, Callable[[Sequence[PlottedRun]], list[Panel]]] = {
     "reward": reward_panels,
     "score": score_panels,
     "time": _time,
+    "axis": axis_panels,
 }
 KINDS = tuple(_BUILDERS)
 

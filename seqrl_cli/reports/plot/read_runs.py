@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from seqrl_cli.reports.groups import kind_names
@@ -15,13 +16,19 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 
 
-def read_runs(folders: Iterable[RunFolder], by: str, on_warning: Callable[[str], None]) -> list[PlottedRun]:
+def read_runs(
+    folders: Iterable[RunFolder],
+    by: str,
+    on_warning: Callable[[str], None],
+    axes: Mapping[Path, Mapping[str, str]] | None = None,
+) -> list[PlottedRun]:
     """Runs with their episodes, and with the name and colour of their method.
 
     Args:
         folders: the runs.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
         on_warning: receives a warning for each unreadable episode.
+        axes: places on the axes of a sweep by run; None without a sweep.
 
     Raises:
         SeqrlError: a run's record cannot be read.
@@ -33,7 +40,9 @@ def read_runs(folders: Iterable[RunFolder], by: str, on_warning: Callable[[str],
         results = read_results(run.plans) if run.plans.is_dir() else None
         for warning in results.warnings if results else ():
             on_warning(warning)
-        members.append(PlottedRun(run, record, results.episodes if results else ()))
+        members.append(
+            PlottedRun(run, record, results.episodes if results else (), axes=(axes or {}).get(run.path, {}))
+        )
         # A run whose configuration cannot be read is a method by itself.
         recipes.append((record.dataset, record.arch, recipe_of_run(run, record) or str(run.path)))
     groups: dict[Any, list[PlottedRun]] = defaultdict(list)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -28,6 +28,7 @@ class PlottedRun:
         episodes: planned with it.
         method: name of the method that the run is a seed of.
         colour: index of the method's colour.
+        axes: the run's place on the axes of its sweep, by configuration key; empty without a sweep.
     """
 
     folder: RunFolder
@@ -35,6 +36,7 @@ class PlottedRun:
     episodes: tuple[EpisodeResult, ...]
     method: str = ""
     colour: int = 0
+    axes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arch(self) -> str:

@@ -45,12 +45,13 @@ _MEASURES = (
     _Measure("largest_forgetting", "largest forgetting", lambda one: one.scores.largest_forgetting),
     _Measure("backward_transfer", "backward", lambda one: one.scores.backward_transfer),
     _Measure("forward_transfer", "forward", lambda one: one.scores.forward_transfer),
+    _Measure("transfer", "transfer", lambda one: one.transfer),
     _Measure("area", "area", lambda one: one.scores.area),
     _Measure("inference_first", "first step", lambda one: one.inference("inferred_first")),
     _Measure("inference_episodes", "last step", lambda one: one.inference("inferred_episodes")),
     _Measure("trainable", "numbers", lambda one: one.record.trainable, in_percent=False),
 )
-_ALWAYS_FRACTIONS = ("retention", "retention_before", "inference", "inference_first", "inference_episodes")
+_ALWAYS_FRACTIONS = ("transfer", "retention", "retention_before", "inference", "inference_first", "inference_episodes")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
         "kept: success on the pretraining's tasks, of what the backbone had; numbers: those that learn per task",
         "inferred: steps with the right adapter in percent; intervals of 95 %: bootstrap over seeds",
     ]
+    if any(row.values["transfer"] is not None for row in rows):
+        notes.append("transfer: Continual World's, against the method single, in percent")
     if not all(row.in_percent for row in rows):
         notes.insert(0, "some tasks report no success: returns stand in for it")
     return ContinualTable(rows, tuple(notes))

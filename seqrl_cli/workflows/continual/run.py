@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.console import Console, counted
@@ -12,16 +13,24 @@ from seqrl_cli.continual.learned import learned_tensors
 from seqrl_cli.continual.learner import Learner
 from seqrl_cli.continual.memory import memory_of
 from seqrl_cli.continual.play import open_tasks
-from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, StageFolder, write_record
-from seqrl_cli.continual.stage import Arena, evaluate_stage, learn_stage, restore_stage
+from seqrl_cli.continual.run_files import (
+    ContinualFolder,
+    ContinualRecord,
+    StageFolder,
+    write_record,
+    write_sign_of_life,
+)
+from seqrl_cli.continual.stage import Arena, during_stage, evaluate_stage, learn_stage, restore_stage
 from seqrl_cli.continual.tensor_file import write_tensors
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.device import use_threads
+from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import Status
+from seqrl_cli.runs.replace import finish_replacement, holds_run, replacing
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
 from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, missing_data, resolve
 
@@ -42,11 +51,13 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
     threads = use_threads(request.threads)
     job = resolve(request, console)
     with locked(job.folder.path, console) as waited:
-        if waited:
+        if finish_replacement(job.folder) or waited:
             job = resolve(request, console)
+        replaced = request.force and holds_run(job.folder)
+        if replaced:
+            _replace(job, threads, console)
+            job = resolve(replace(request, force=False), console)
         _warn_of_threads(job, threads, console)
-        if request.force:
-            _start_over(job.folder)
         stages = job.folder.stages(job.record)
         _check_order(stages)
         fresh = sum(not stage.evaluation.exists() for stage in stages)
@@ -54,7 +65,7 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
             console.note(f"{job.folder.path} is finished; --force starts over")
             return make_report(job.folder, job.record, 0)
         record = _learn_all(job, stages, threads, console)
-        return make_report(job.folder, record, fresh)
+        return make_report(job.folder, record, fresh + replaced)
 
 
 def dry_run(request: ContinualRequest, console: Console) -> None:
@@ -91,6 +102,22 @@ def dry_run(request: ContinualRequest, console: Console) -> None:
     console.show_facts(facts)
 
 
+def _replace(job: ContinualJob, threads: int, console: Console) -> None:
+    """Write a new run's first stage beside the old run, and only then replace it.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; the old run is unchanged.
+    """
+    path = job.folder.path
+    console.note(f"{path} is replaced as soon as the new run has played its tasks before learning")
+    try:
+        with replacing(job.folder) as new:
+            _learn_all(replace(job, folder=new), new.stages(job.record)[:1], threads, console)
+    except CommandInterruptedError as error:
+        message = f"interrupted before the new run had played its tasks; {path} was kept"
+        raise CommandInterruptedError(message, "the same command starts over") from error
+
+
 def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, console: Console) -> ContinualRecord:
     """Learn and evaluate all stages; returns the record of the finished run."""
     learner = job.learner()
@@ -98,17 +125,19 @@ def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, conso
     facts = {"trainable": learner.trainable, "device": str(job.device), "threads": threads}
     record = write_record(job.folder, job.record.model_copy(update={**facts, "status": "running"}))
     console.note(f"{job.folder.path}: {memory_of(learner, len(record.base_tasks)).text}, without the data")
-    with _recording(job.folder, record), _arena(job) as arena:
+    with _recording(job.folder, record, whole=len(stages) == len(job.folder.stages(record))), _arena(job) as arena:
         for number, stage in enumerate(stages):
             make_folder(stage.path)
-            _learn(job, learner, stage, number, console)
+            _learn(job, learner, stage, number, arena, console)
             if not stage.evaluation.exists():
                 _evaluate(learner, stage, arena, console)
             shutil.rmtree(stage.checkpoints, ignore_errors=True)
     return record
 
 
-def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int, console: Console) -> None:
+def _learn(
+    job: ContinualJob, learner: Learner, stage: StageFolder, number: int, arena: Arena, console: Console
+) -> None:
     """Learn a stage's task, or bring the learner to where the stage has been."""
     data = job.data if job.method.joint else job.data[number - 1 : number]
     if stage.learned.exists():
@@ -121,7 +150,10 @@ def _learn(job: ContinualJob, learner: Learner, stage: StageFolder, number: int,
         return
     console.note(f"{stage.path.name}: {counted(learner.settings.updates, 'update')} of {job.method.name}")
     with console.progress(f"learning {stage.path.name}", "updates") as update:
-        outcome = learn_stage(learner, stage, number - 1, data, on_progress=update, on_warning=console.warn)
+        curve = during_stage(learner, stage, arena, number - 1)
+        outcome = learn_stage(
+            learner, stage, number - 1, data, on_progress=update, on_warning=console.warn, evaluation=curve
+        )
     if outcome.interrupted:
         done = f"update {outcome.step:,} of {stage.path.name}"
         raise CommandInterruptedError(f"interrupted at {done}; a checkpoint was saved", "the same command resumes")
@@ -136,7 +168,7 @@ def _evaluate(learner: Learner, stage: StageFolder, arena: Arena, console: Conso
 
 def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> None:
     """Measure what protects and recognises the tasks of the pretraining, if their data are here."""
-    if not (job.method.choice == "inferred" or job.method.penalty or job.method.replays):
+    if not (learner.infers or job.method.penalty or job.method.replays):
         return
     if job.base_data is None:
         console.warn(f"the data of {job.record.base} are not in the run directory, so its own tasks are not protected")
@@ -166,16 +198,17 @@ def _arena(job: ContinualJob) -> Iterator[Arena]:
 
 
 @contextmanager
-def _recording(folder: ContinualFolder, record: ContinualRecord) -> Iterator[None]:
-    """Record how the run ended.
+def _recording(folder: ContinualFolder, record: ContinualRecord, *, whole: bool) -> Iterator[None]:
+    """Record how the run ended; it goes on running where the block was not the whole of it.
 
     Raises:
         CommandInterruptedError: Ctrl-C in the block.
     """
     status: Status = "failed"
     try:
-        yield
-        status = "finished"
+        with beating(lambda time: write_sign_of_life(folder, record, time)):
+            yield
+        status = "finished" if whole else "running"
     except KeyboardInterrupt as error:
         status = "interrupted"
         raise CommandInterruptedError("interrupted; finished stages are kept", "the same command resumes") from error
@@ -190,11 +223,6 @@ def _warn_of_threads(job: ContinualJob, threads: int, console: Console) -> None:
     before = job.record.threads
     if before and before != threads:
         console.warn(f"{job.folder.path} was begun with {counted(before, 'thread')}: its last bits will differ")
-
-
-def _start_over(folder: ContinualFolder) -> None:
-    shutil.rmtree(folder.path / "stages", ignore_errors=True)
-    folder.record.unlink(missing_ok=True)
 
 
 def _check_order(stages: list[StageFolder]) -> None:

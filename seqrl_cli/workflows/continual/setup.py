@@ -21,8 +21,9 @@ from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.overrides import hint_of, sentence
 from seqrl_cli.console import Console
-from seqrl_cli.continual.learner import Learner, check_pool
-from seqrl_cli.continual.methods import Method, method_named
+from seqrl_cli.continual.adapter_specs import check_pool
+from seqrl_cli.continual.learner import Learner
+from seqrl_cli.continual.methods import Method, method_named, settled
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_record
 from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
@@ -99,8 +100,9 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
         UsageError: an unknown method, suite or key, or a bad value.
         SeqrlError: there is no such run, or the tasks do not fit its model.
     """
-    settings = _settings(request.settings)
-    method = method_named(settings.method)
+    asked = _settings(request.settings)
+    method = method_named(asked.method)
+    settings = settled(asked, method)
     saved = SavedRun.read(request.store.find(request.run, console.warn))
     if not saved.record.tasks:
         supported = in_words(names_with("multi-task"))

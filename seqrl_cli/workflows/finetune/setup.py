@@ -54,6 +54,7 @@ class FinetuneRequest:
         threads: CPU threads; None = all cores.
         force: replace an existing run.
         argv: the command line, for the record.
+        track: trackers that follow the new run.
     """
 
     store: RunStore
@@ -65,6 +66,7 @@ class FinetuneRequest:
     threads: int | None = None
     force: bool = False
     argv: Sequence[str] = ()
+    track: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def resolve(request: FinetuneRequest, console: Console) -> FinetuneJob:
         request.threads,
         request.force,
         request.argv,
+        track=request.track,
     )
     if train.run.path.absolute() == saved.folder.path.absolute():
         raise UsageError(f"{train.name!r} is the name of the trained run itself", "give the new run another --name")

@@ -49,6 +49,7 @@ class FinetuneOnlineRequest:
         force: start over if the fine-tuned run exists.
         argv: the command line, for the record.
         env_timeout: seconds to wait for the environments.
+        track: trackers that follow the new run.
     """
 
     store: RunStore
@@ -60,6 +61,7 @@ class FinetuneOnlineRequest:
     force: bool = False
     argv: Sequence[str] = ()
     env_timeout: float = ANSWER_SECONDS
+    track: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

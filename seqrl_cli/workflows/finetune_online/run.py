@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from seqrl_cli.config.model_sections import AttentionSection
 from seqrl_cli.config.presets import dump_config, load_config
@@ -16,10 +17,12 @@ from seqrl_cli.models.device import use_threads
 from seqrl_cli.online.context import FinetuneContext, OnlineSettings
 from seqrl_cli.online.loop import FinetuneOutcome, FinetuneProgress, finetune
 from seqrl_cli.runs import record as records
+from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_run, replacing
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
+from seqrl_cli.tracking.process import followed
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.rng import preserve_rng_state
@@ -90,7 +93,8 @@ def run(request: FinetuneOnlineRequest, console: Console) -> FinetuneOnlineRepor
             replaces = request.force and holds_run(job.run)
             started = _replace(job, request, threads, context, console) if replaces else None
             record = _write_start(job.run, job, request, threads)
-            return _finetune(job, context, record, console, started, force=request.force)
+            with followed(job.run.path, request.store.root, request.track, console.warn):
+                return _finetune(job, context, record, console, started, force=request.force)
 
 
 def _has_enough(job: FinetuneOnlineJob, done: int) -> bool:
@@ -189,7 +193,8 @@ def _finetune(
         if started is not None and started.interrupted:
             outcome = started
         else:
-            with console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
+            beat = partial(records.write_sign_of_life, job.run.record, record)
+            with beating(beat), console.progress(f"fine-tuning {job.run.path.name}", "updates") as update:
                 outcome = _loop(job.run, job, context, console, update)
         status = "interrupted" if outcome.interrupted else "finished"
     except KeyboardInterrupt:

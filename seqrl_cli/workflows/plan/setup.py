@@ -180,15 +180,29 @@ class PlanSession:
         return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 
 
-def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> PlanSession:
-    """Find the run, load its model and resolve the plan's settings.
+@dataclass(frozen=True)
+class LoadedAgent:
+    """A run that can choose actions, whatever is known of its environment.
+
+    Attributes:
+        saved: the run.
+        config: its configuration with the plan's settings.
+        agent: its model, and how it chooses actions.
+    """
+
+    saved: SavedRun
+    config: Config
+    agent: AgentSpec
+
+
+def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> LoadedAgent:
+    """Find the run, load its model and resolve the plan's settings; no environment is needed.
 
     Raises:
         UsageError: a key that planning does not accept, or a bad value.
         SeqrlError: there is no such run, or the model cannot hold the plan.
     """
-    store = request.store
-    saved = SavedRun.read(store.find(request.run, on_warning))
+    saved = SavedRun.read(request.store.find(request.run, on_warning))
     config = _resolve_config(saved, request)
     options = AgentOptions(request.mode, request.max_memory)
     device = choose_device(request.device)
@@ -198,6 +212,19 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
     agent = make_agent_spec(trained, config.plan, options, on_warning)
     if request.checkpoint is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
+    return LoadedAgent(saved, config, agent)
+
+
+def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> PlanSession:
+    """As :func:`load_agent`, with the run's environment.
+
+    Raises:
+        UsageError: likewise.
+        SeqrlError: likewise, or the environment is not known.
+    """
+    loaded = load_agent(request, on_warning)
+    saved, config, agent = loaded.saved, loaded.config, loaded.agent
+    store, trained = request.store, agent.trained
     if saved.record.tasks:
         first = saved.record.tasks[0]
         return PlanSession(
@@ -213,7 +240,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
             on_warning,
             first,
         )
-    env_id, references = environment_of_run(store, saved.record)
+    env_id, references = environment_of_run(store, saved.record, saved.config.data)
     require_accepted(env_id)
     size = observation_size_of_run(store, trained)
     return PlanSession(

@@ -21,6 +21,7 @@ from seqrl_cli.reports.plot.run_curves import PlottedRun
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.status import unfinished
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import is_sweep, runs_of_sweep
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PlotRequest:
 
     Attributes:
         store: the run directory.
-        runs: runs by path or name, or datasets and folders for all runs below them; none = the latest run.
+        runs: runs by path or name, or sweeps, datasets and folders for all of their runs; none = the latest run.
         kinds: some of ``KINDS``; none = all that the runs have.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
         output: the figure's file; None = one in the run's folder, or in the folder that contains all runs.
@@ -140,7 +141,7 @@ def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], 
         SeqrlError: as :func:`run`.
     """
     store = request.store
-    runs = read_runs(_find_runs(store, request.runs, console.warn), request.by, console.warn)
+    runs = read_runs(_find_runs(store, request.runs, console.warn), request.by, console.warn, _axes_of(request))
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, runs))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
@@ -184,6 +185,7 @@ def _nothing_to_plot(store: RunStore, runs: Sequence[PlottedRun], missing: Seque
 
 
 _HINTS = {
+    "axis": "it needs a sweep, by its name, whose axes have several values, and plans or a validation loss",
     "loss": "`seqrl train` logs it",
     "online": "`seqrl finetune-online` logs it",
     **dict.fromkeys(("reward", "score", "time"), "plan first: seqrl plan"),
@@ -200,6 +202,9 @@ def _find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str]
         return [store.find(None, on_warning)]
     found: dict[Path, RunFolder] = {}
     for name in names:
+        if is_sweep(store, name):
+            found |= {run.path.resolve(): run for run, _ in runs_of_sweep(store, name)}
+            continue
         folders = [
             path for path in (Path(name), store.root / name) if path.is_dir() and not (path / "run.json").exists()
         ]
@@ -211,6 +216,13 @@ def _find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str]
         for run in sorted(below, key=lambda run: natural_order(str(run.path))) or [store.find(name, on_warning)]:
             found.setdefault(run.path.resolve(), run)
     return list(found.values())
+
+
+def _axes_of(request: PlotRequest) -> dict[Path, dict[str, str]]:
+    """The place on a sweep's axes of each run of the sweeps that are named."""
+    store = request.store
+    sweeps = [name for name in request.runs if is_sweep(store, name)]
+    return {run.path: member.values for name in sweeps for run, member in runs_of_sweep(store, name)}
 
 
 def _default_output(runs: Sequence[RunFolder], kinds: Sequence[str]) -> Path:

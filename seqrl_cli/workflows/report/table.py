@@ -27,6 +27,15 @@ from seqrl_cli.reports.table.continual import (
     continual_records,
     print_continual_table,
 )
+from seqrl_cli.reports.table.continual_tasks import (
+    TASK_NOTES,
+    build_task_rows,
+    print_task_rows,
+    task_rows_csv,
+    task_rows_latex,
+    task_rows_markdown,
+    task_rows_records,
+)
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.reports.table.task_formats import print_task_table, task_csv, task_latex, task_markdown, task_records
@@ -34,6 +43,7 @@ from seqrl_cli.reports.table.tasks import build_task_table
 from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import is_sweep, runs_of_sweep
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 BY_TASK = ("task", "domain")
@@ -46,7 +56,7 @@ class TableRequest:
 
     Attributes:
         store: the run directory.
-        sources: runs (by path or name), datasets or folders of plans; none = everything in the run directory.
+        sources: runs (by path or name), sweeps, datasets or folders of plans; none = everything in the run directory.
         format: one of ``FORMATS``.
         published: add the papers' results.
         output: file to write; None = stdout.
@@ -116,16 +126,30 @@ def _by_task(episodes: Sequence[EpisodeResult], request: TableRequest, console: 
 
 
 def _of_continual(groups: Sequence[ContinualGroup], request: TableRequest, console: Console) -> TableReport:
+    """The table of methods; of each method's tasks one by one if the table is by task."""
     table = build_continual_table(groups)
+    if request.by == "task":
+        return _of_continual_tasks(groups, continual_records(table), request, console)
     writers = {"markdown": continual_markdown, "csv": continual_csv, "latex": continual_latex}
     _print_or_write(request, console, partial(print_continual_table, table), lambda style: writers[style](table))
     return TableReport(continual_records(table), table.notes, str(request.output) if request.output else None)
 
 
+def _of_continual_tasks(
+    groups: Sequence[ContinualGroup], methods: list[dict[str, Any]], request: TableRequest, console: Console
+) -> TableReport:
+    """The table of tasks; the report has the methods, each with its tasks."""
+    rows = build_task_rows(groups)
+    writers = {"markdown": task_rows_markdown, "csv": task_rows_csv, "latex": task_rows_latex}
+    _print_or_write(request, console, partial(print_task_rows, rows), lambda style: writers[style](rows))
+    tasks = task_rows_records(rows)
+    found = [{**one, "tasks": [task for task in tasks if task["method"] == one["method"]]} for one in methods]
+    return TableReport(found, TASK_NOTES, str(request.output) if request.output else None)
+
+
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
     """Continual runs of the sources that are named; none where runs were planned and no table by task is wanted."""
-    store = request.store
-    folders = [_folder(store, source, console.warn) for source in request.sources]
+    folders = _folders(request, console)
     found: list[ContinualResult] = []
     sentences: list[str] = []
     for results, left_out in map(read_continual, folders):
@@ -150,7 +174,7 @@ def _read_episodes(request: TableRequest, console: Console) -> tuple[EpisodeResu
         SeqrlError: there are none, or a source does not exist.
     """
     store = request.store
-    folders = [_folder(store, source, console.warn) for source in request.sources]
+    folders = _folders(request, console)
     if not folders and store.root.is_dir():
         folders = [store.root]
     results = read_results(*folders)
@@ -160,6 +184,18 @@ def _read_episodes(request: TableRequest, console: Console) -> tuple[EpisodeResu
         searched = ", ".join(str(folder) for folder in folders) or str(store.root)
         raise SeqrlError(f"no planned episodes in {searched}", "plan some first: seqrl plan")
     return results.episodes
+
+
+def _folders(request: TableRequest, console: Console) -> list[Path]:
+    """The folders of all sources; a sweep stands for its runs."""
+    store = request.store
+    folders = []
+    for source in request.sources:
+        if is_sweep(store, str(source)):
+            folders += [run.path for run, _ in runs_of_sweep(store, str(source))]
+        else:
+            folders.append(_folder(store, source, console.warn))
+    return folders
 
 
 def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) -> Path:

@@ -6,7 +6,7 @@ from importlib import metadata
 
 from seqrl_cli import __version__
 from seqrl_cli.behaviour.collect import available_cores
-from seqrl_cli.config.extras import PURPOSES, install_line, installed_version
+from seqrl_cli.config.extras import MEGABYTES, PURPOSES, install_line, installed_version
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.data.d4rl_package import disagreements, installed_list
@@ -34,10 +34,11 @@ def show_machine(store: RunStore, console: Console) -> None:
     }
     extras = {extra: installed_version(extra) for extra in PURPOSES}
     missing = {extra: install_line(extra) for extra, version in extras.items() if version is None}
-    console.emit({**facts, "extras": extras, "missing": missing})
-    console.show_facts({**facts, **{f"extra {extra}": version for extra, version in extras.items() if version}})
+    console.emit({**facts, "extras": extras, "megabytes": MEGABYTES, "missing": missing})
+    there = {f"extra {extra}": f"{version} ({MEGABYTES[extra]} MB)" for extra, version in extras.items() if version}
+    console.show_facts({**facts, **there})
     for extra, line in missing.items():
-        console.show(f"missing: {PURPOSES[extra]}\n  {line}")
+        console.show(f"missing: {PURPOSES[extra]} ({MEGABYTES[extra]} MB)\n  {line}")
     _compare_with_d4rl(console)
     if backend is None:
         console.note("MuJoCo cannot draw here without EGL or OSMesa: apt install libegl1, or libosmesa6")

@@ -8,13 +8,13 @@ from typing import Any
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
-from seqrl_cli.continual.run_files import status_of as continual_status
+from seqrl_cli.continual.run_files import run_status as continual_status
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, TaskRecord, read_record
-from seqrl_cli.runs.status import status_of
+from seqrl_cli.runs.status import RunStatus, run_status
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lines, read_training_lines
 
@@ -38,9 +38,10 @@ def show_runs(store: RunStore, console: Console) -> None:
     if rows:
         tasks = ["tasks"] if any(row["tasks"] for row in rows) else []
         header = ["run", *tasks, "status", "updates", "loss", "plans", "updated"]
-        console.show_rows(header, [["–" if row[key] is None else row[key] for key in header] for row in rows])
+        console.show_rows(header, [_cells(row, header) for row in rows])
     if learned:
-        console.show_rows(list(learned[0]), [list(row.values()) for row in learned])
+        header = [key for key in learned[0] if key not in _WHERE]
+        console.show_rows(header, [_cells(row, header) for row in learned])
 
 
 def show_run(store: RunStore, spec: str | None, console: Console) -> None:
@@ -51,13 +52,19 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     """
     folder = store.find(spec, console.warn)
     record = read_record(folder.record)
-    record = record.model_copy(update={"status": status_of(folder, record)})
+    status = run_status(folder, record)
+    record = record.model_copy(update={"status": status.word})
     config = _config_as_written(folder, console)
     metrics = [line.as_dict() for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
-    console.emit({"run": record.model_dump(), "config": config, "last_metrics": last, "plans": plans})
-    shown = {"run": _shown_record(record), "last metrics": last, "plans": plans, "config": config}
+    console.emit({"run": record.model_dump() | _heard(status), "config": config, "last_metrics": last, "plans": plans})
+    shown = {
+        "run": {**_shown_record(record), "status": status.text},
+        "last metrics": last,
+        "plans": plans,
+        "config": config,
+    }
     console.show(f"{store.name_of(folder.path)}  ({folder.path})")
     console.show(dump_yaml(shown).rstrip())
 
@@ -70,13 +77,30 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
         "tasks": len(record.tasks) or None,
-        "status": status_of(folder, record),
+        "status": (status := run_status(folder, record)).word,
+        **_heard(status),
         "updates": lines[-1].step if lines else None,
         "validation loss": round(held_out[-1], 4) if held_out else None,
         "loss": round(losses[-1], 4) if losses else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
+
+
+_WHERE = ("running_on", "silent_seconds")
+
+
+def _heard(status: RunStatus) -> dict[str, Any]:
+    """Where a run is and since when it is silent, for programs."""
+    silence = None if status.silence is None else round(status.silence)
+    return dict(zip(_WHERE, (status.host, silence), strict=True))
+
+
+def _cells(row: dict[str, Any], header: Sequence[str]) -> list[Any]:
+    """A row for a person."""
+    status = RunStatus(row["status"], row["running_on"], row["silent_seconds"])
+    shown = {**row, "status": status.text}
+    return ["–" if shown[key] is None else shown[key] for key in header]
 
 
 def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
@@ -86,7 +110,8 @@ def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRe
         "base": record.base,
         "method": record.settings.method,
         "tasks": len(record.tasks),
-        "status": continual_status(folder, record),
+        "status": (status := continual_status(folder, record)).word,
+        **_heard(status),
         "stages": f"{sum(stage.evaluation.exists() for stage in stages)} of {len(stages)}",
         "updated": record.updated[:16].replace("T", " "),
     }

@@ -51,6 +51,9 @@ def dry_run(request: TrainRequest, console: Console) -> None:
         "transitions": sizes.text,
         "device": str(device),
     }
+    if request.processes > 1:
+        each = config.train.batch_size // request.processes
+        facts |= {"processes": request.processes, "windows per process and update": each}
     usable = data or placeholder_data(dataset, config, sizes)
     needed = None
     if usable is None:
@@ -75,7 +78,7 @@ def _effort(request: TrainRequest, job: TrainJob) -> dict[str, Any]:
     return {
         "parameters": count_parameters(job.model),
         "updates": job.settings.updates,
-        "estimated time": duration(estimate_seconds(job, done)) + start,
+        "estimated time": duration(estimate_seconds(job, done) / request.processes) + start,
     }
 
 

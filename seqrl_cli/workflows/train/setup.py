@@ -17,6 +17,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.fit import check_plan
 from seqrl_cli.runs.layout import RunFolder, check_name
+from seqrl_cli.training.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class TrainRequest:
         threads: CPU threads; None = all cores.
         force: replace an existing run.
         argv: the command line, for the record.
+        placement: of this process among several that train the run; None if it is the only one.
+        devices: processes to start on this machine; None = one, or those that torchrun started.
+        track: trackers that follow the run.
+        push: the URL to push the run to after each checkpoint; None for none.
     """
 
     dataset: DatasetRef
@@ -40,6 +45,20 @@ class TrainRequest:
     threads: int | None = None
     force: bool = False
     argv: Sequence[str] = ()
+    placement: Placement | None = None
+    devices: int | None = None
+    track: Sequence[str] = ()
+    push: str | None = None
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together, on all machines."""
+        return self.placement.size if self.placement else self.devices or 1
+
+    @property
+    def starts_processes(self) -> bool:
+        """Whether this process only starts those that train."""
+        return self.placement is None and self.processes > 1
 
     @property
     def run(self) -> RunFolder:

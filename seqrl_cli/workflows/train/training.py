@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -15,12 +16,15 @@ from seqrl_cli.data.tokens_file import save_tokens
 from seqrl_cli.errors import CommandInterruptedError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.runs import record as records
+from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.replace import attached_results, holds_run, replacing
 from seqrl_cli.tracking.metrics import TrainingLine, Values
+from seqrl_cli.tracking.process import followed
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
+from seqrl_cli.training.world import ALONE, World, world_text
 from seqrl_cli.workflows.train.evaluation import evaluations
 from seqrl_cli.workflows.train.setup import TrainRequest
 
@@ -37,6 +41,7 @@ class Training:
         console: shows progress.
         base: the model that is fine-tuned; None for one that is trained from scratch.
         bins: the bins of the run's own, for its folder; None if it reads those of its dataset.
+        world: the processes that train together, of which this one leads.
     """
 
     request: TrainRequest
@@ -46,6 +51,7 @@ class Training:
     console: Console
     base: records.BaseRecord | None = None
     bins: TokenizedDataset | None = None
+    world: World = ALONE
 
     @property
     def folder(self) -> RunFolder:
@@ -73,7 +79,8 @@ class Training:
             self.console.note(f"{path}: resuming from update {steps[-1]:,} of {job.settings.updates:,}")
             return
         size = f"{parameters_text(job.model)}, {job.settings.updates:,} updates on {self.device}"
-        self.console.note(f"{path}: {size}, about {duration(estimate_seconds(job))}")
+        seconds = estimate_seconds(job) / self.world.size
+        self.console.note(f"{path}: {size}{world_text(self.world)}, about {duration(seconds)}")
 
     def replace_existing(self) -> FitOutcome:
         """Train beside the existing run up to the first checkpoint, and only then replace it.
@@ -127,6 +134,7 @@ class Training:
             suite=request.dataset.suite,
             tasks=job.tasks,
             base=self.base,
+            ranks=self.world.size,
             **kept,
         )
         record = records.write_record(folder.record, record)
@@ -139,14 +147,21 @@ class Training:
         Raises:
             CommandInterruptedError: Ctrl-C.
         """
+        request, root = self.request, self.request.dataset.store.root
+        with followed(self.folder.path, root, request.track, self.console.warn, push=request.push):
+            return self._finish(record, started)
+
+    def _finish(self, record: records.RunRecord, started: FitOutcome | None) -> records.RunRecord:
         status: records.Status = "failed"
         folder, console = self.folder, self.console
         try:
             if started is not None and started.interrupted:
                 outcome = started
             else:
-                with console.progress(f"training {folder.path.name}", "updates") as update:
+                beat = partial(records.write_sign_of_life, folder.record, record)
+                with beating(beat), console.progress(f"training {folder.path.name}", "updates") as update:
                     outcome = self._loop(folder, update)
+            self.world.from_leader(False)  # no loop follows
             status = "interrupted" if outcome.interrupted else "finished"
         except KeyboardInterrupt as error:
             status = "interrupted"
@@ -182,6 +197,7 @@ class Training:
                 loss = f"loss {TrainingLine(step, values).loss:.3f}"
 
         request, job = self.request, self.job
+        self.world.from_leader(True)  # a loop follows
         with evaluations(folder, request.config, job, request.dataset.store, self.console) as evaluation:
             return fit(
                 job.model,
@@ -195,4 +211,5 @@ class Training:
                 on_warning=self.console.warn,
                 should_stop=should_stop,
                 evaluation=evaluation,
+                world=self.world,
             )

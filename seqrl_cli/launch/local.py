@@ -1,0 +1,53 @@
+"""Tasks as processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from seqrl_cli.launch.task import Ended, Stop, Task, run_task
+
+
+class LocalLauncher:
+    """Runs some tasks at a time, each in a thread that waits for its process.
+
+    Args:
+        jobs: tasks at a time.
+        retries: how often a command that dies is started again.
+        say: told when a command starts again.
+    """
+
+    def __init__(self, jobs: int, retries: int, say: Callable[[str], None] | None = None) -> None:
+        self._pool = ThreadPoolExecutor(jobs)
+        self._retries = retries
+        self._say = say
+        self._running: dict[Future[Ended], tuple[Task, Stop]] = {}
+
+    def start(self, task: Task) -> None:
+        """See :class:`~seqrl_cli.launch.launcher.Launcher`."""
+        stop = Stop()
+        self._running[self._pool.submit(run_task, task, self._retries, stop, self._say)] = (task, stop)
+
+    def wait(self, seconds: float | None = None) -> list[Ended]:
+        """See :class:`~seqrl_cli.launch.launcher.Launcher`."""
+        if not self._running:
+            return []
+        ended = wait(self._running, seconds, FIRST_COMPLETED).done
+        for future in ended:
+            del self._running[future]
+        return [future.result() for future in ended]
+
+    def stop(self, task: Task) -> None:
+        """See :class:`~seqrl_cli.launch.launcher.Launcher`."""
+        for known, stop in self._running.values():
+            if known == task:
+                stop()
+
+    def __enter__(self) -> LocalLauncher:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop what still runs, and wait until it has saved."""
+        for _, stop in self._running.values():
+            stop()
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,188 @@
+"""One task: a few seqrl commands, one after the other, started again if they die."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from seqrl_cli.runs.lock import is_locked
+
+INTERRUPTED = 130
+_BY_SIGNAL = 128  # shells and containers add the signal's number to it
+_LOCK_SECONDS = 60.0
+_POLL_SECONDS = 0.2
+_TAIL_BYTES = 4000
+_STDERR = 2  # the descriptor: with --json, stdout is for one object
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A few commands, each of which begins where it was cut if it is run again.
+
+    Attributes:
+        name: for people.
+        steps: the words of each command after ``seqrl``.
+        root: the run directory, as an absolute path.
+        run: folder that the first command writes; None if that is not known.
+        log: file that receives what the commands print; None = they print to this process's stderr.
+        needs: a file without which a machine does not see the run directory.
+        index: its place in its sweep, for engines that call ``seqrl sweep run NAME --index``.
+    """
+
+    name: str
+    steps: tuple[Words, ...]
+    root: Path
+    run: Path | None = None
+    log: Path | None = None
+    needs: Path | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a task.
+
+    Attributes:
+        task: the task.
+        code: exit code of its last command; negative if a signal ended it.
+        attempts: how often commands were started.
+        error: what the last command said was wrong; empty if nothing was, or it is not known.
+    """
+
+    task: Task
+    code: int
+    attempts: int = 1
+    error: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether every command did what it should."""
+        return self.code == 0
+
+    @property
+    def reason(self) -> str:
+        """Why it is not done, for people."""
+        return self.error or code_text(self.code)
+
+
+@dataclass
+class Stop:
+    """A switch that ends a task: its command saves and ends, and no other one starts."""
+
+    _event: threading.Event = field(default_factory=threading.Event)
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def __call__(self) -> None:
+        """Ask the task to end."""
+        self._event.set()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def watch(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Name the process to end."""
+        self._process = process
+        if self and process is not None:
+            self()
+
+
+def died(code: int) -> bool:
+    """Whether a command was ended from outside, so that it is worth starting again; its input is not at fault."""
+    return code < 0 or code > _BY_SIGNAL
+
+
+def code_text(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        return f"ended by signal {-code}"
+    if code == INTERRUPTED:
+        return "interrupted"
+    return f"ended by signal {code - _BY_SIGNAL}" if code > _BY_SIGNAL else f"exit code {code}"
+
+
+def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callable[[str], None] | None = None) -> Ended:
+    """Run the commands of a task one after the other, until one fails.
+
+    Args:
+        task: the task.
+        retries: how often a command that dies is started again.
+        stop: ends the task.
+        say: told when a command starts again.
+    """
+    stop = stop or Stop()
+    if task.needs is not None and not task.needs.is_file():
+        return Ended(task, 1, 0, f"{task.needs} is not on this machine: every node must see the same run directory")
+    started = 0
+    for words in task.steps:
+        for attempt in range(retries + 1):
+            _wait_for_lock(task.run, stop)
+            code = INTERRUPTED if stop else _run(words, task, stop)
+            started += 1
+            if not died(code) or stop or attempt == retries:
+                break
+            if say:
+                say(f"{task.name}: {code_text(code)}; starting it again")
+        if code:
+            return Ended(task, code, started, "" if died(code) else _last_error(task.log))
+    return Ended(task, 0, started)
+
+
+def command(words: Words, root: Path) -> list[str]:
+    """The command line of a process that ends with this one."""
+    return [sys.executable, "-m", "seqrl_cli.launch.tied", *words, "--runs-dir", str(root)]
+
+
+def _run(words: Words, task: Task, stop: Stop) -> int:
+    """Run one command to its end; returns its exit code."""
+    with ExitStack() as stack:
+        output: IO[bytes] | int = _STDERR
+        if task.log is not None:
+            task.log.parent.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(task.log.open("ab"))
+            file.write(f"$ seqrl {' '.join(words)}\n".encode())
+            file.flush()
+            output = file
+        # Its own process group, so that Ctrl-C in a terminal reaches this process alone, which then stops all in order.
+        process = subprocess.Popen(
+            command(words, task.root), stdin=subprocess.PIPE, stdout=output, stderr=output, process_group=0
+        )
+        stop.watch(process)
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        finally:
+            stop.watch(None)
+            if process.stdin:
+                process.stdin.close()
+
+
+def _wait_for_lock(run: Path | None, stop: Stop) -> None:
+    """Wait while another process still saves the run: one that was orphaned a moment ago, or is on another node."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while run is not None and not stop and is_locked(run) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _last_error(log: Path | None) -> str:
+    """The last error that a command printed to its log, with its hint."""
+    if log is None or not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[-1] if errors else ""

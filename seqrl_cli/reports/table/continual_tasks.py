@@ -1,0 +1,157 @@
+"""The tasks of continual runs one by one: success, forgetting, and how well each task is inferred."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from seqrl_cli.console import printable
+from seqrl_cli.continual.run_files import TaskScore, success_matrix
+from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
+from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
+from seqrl_cli.reports.table.layout import TextRow, layout_lines
+from seqrl_cli.reports.table.text import MISSING, fixed, measured
+
+_TITLES = {
+    "before": "before",
+    "learned": "learned",
+    "end": "end",
+    "forgetting": "forgetting",
+    "inferred_first": "first step",
+    "inferred": "all steps",
+    "inferred_episodes": "last step",
+}
+TASK_NOTES = (
+    "before, learned, end: success in percent before learning anything, right after the task, and after all",
+    "first step, all steps, last step: where the inferred adapter is the right one after all tasks, in percent",
+)
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """One task of one method.
+
+    Attributes:
+        method: with the settings that set it apart.
+        task: its dataset's last part.
+        seeds: runs behind the row.
+        values: means over seeds by the keys of the columns; percent where success is reported. None where unknown.
+        in_percent: whether the task reports success.
+    """
+
+    method: str
+    task: str
+    seeds: int
+    values: dict[str, float | None]
+    in_percent: bool
+
+
+def build_task_rows(groups: Sequence[ContinualGroup]) -> tuple[TaskRow, ...]:
+    """A row per method and task, in their orders."""
+    rows = []
+    for group in groups:
+        for number, name in enumerate(group.results[0].task_names):
+            found = [_values(result, number) for result in group.results]
+            in_percent = all(one.evaluations[-1].tasks[number].success is not None for one in group.results)
+            means = {key: _mean([values[key] for values in found], in_percent, key) for key in _TITLES}
+            rows.append(TaskRow(group.label, name, len(found), means, in_percent))
+    return tuple(rows)
+
+
+def print_task_rows(rows: Sequence[TaskRow], console: Console) -> None:
+    """Print a table and its notes."""
+    header, cells = _header(rows), [TextRow(_cells(row, rows)) for row in rows]
+    console.print()
+    for line in layout_lines(header, cells, console.width - 2):
+        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
+    console.print()
+    for note in _notes(rows):
+        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
+
+
+def task_rows_markdown(rows: Sequence[TaskRow]) -> str:
+    """One Markdown table, then the notes."""
+    header = _header(rows)
+    lines = ["| " + " | ".join(header) + " |", "|---|---|" + "---:|" * (len(header) - 2)]
+    lines += ["| " + " | ".join(markdown(cell) for cell in _cells(row, rows)) + " |" for row in rows]
+    return "\n".join(lines) + "\n\n" + "\n".join(f"- {markdown(note)}" for note in _notes(rows)) + "\n"
+
+
+def task_rows_latex(rows: Sequence[TaskRow]) -> str:
+    """A table for a document that loads ``booktabs``."""
+    header = _header(rows)
+    body = [[cell.replace(MISSING, "--") for cell in _cells(row, rows)] for row in rows]
+    lines = [
+        *(r"\begin{table}[h]", r"\centering", r"\small", rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}"),
+        *(r"\toprule", " & ".join(map(latex, header)) + r" \\", r"\midrule"),
+        *(" & ".join(map(latex, cells)) + r" \\" for cells in body),
+        *(r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex('. '.join(_notes(rows)))}.}}", r"\end{table}"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def task_rows_records(rows: Sequence[TaskRow]) -> list[dict[str, Any]]:
+    """One flat object per row."""
+    facts = [{"method": row.method, "task": row.task, "seeds": row.seeds, "percent": row.in_percent} for row in rows]
+    return [{**one, **row.values} for one, row in zip(facts, rows, strict=True)]
+
+
+def task_rows_csv(rows: Sequence[TaskRow]) -> str:
+    """The rows of :func:`task_rows_records` below a header line; unknown values are empty."""
+    text = io.StringIO()
+    records = task_rows_records(rows)
+    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    for record in records:
+        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in record.items()})
+    return text.getvalue()
+
+
+def _values(result: ContinualResult, number: int) -> dict[str, float | None]:
+    """What is known of one task of a run."""
+    matrix = success_matrix(list(result.evaluations))[:, number]
+    learned = float(matrix[number + 1] if len(matrix) > len(result.task_names) else matrix[-1])
+    end = float(matrix[-1])
+    score: TaskScore = result.evaluations[-1].tasks[number]
+    return {
+        "before": float(matrix[0]),
+        "learned": learned,
+        "end": end,
+        "forgetting": learned - end,
+        "inferred_first": score.inferred_first,
+        "inferred": score.inferred,
+        "inferred_episodes": score.inferred_episodes,
+    }
+
+
+def _mean(values: Sequence[float | None], in_percent: bool, key: str) -> float | None:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return None
+    return float(np.mean(known)) * (100.0 if in_percent or key.startswith("inferred") else 1.0)
+
+
+def _shown(rows: Sequence[TaskRow]) -> list[str]:
+    """Keys of the columns that any row has a value for."""
+    return [key for key in _TITLES if any(row.values[key] is not None for row in rows)]
+
+
+def _header(rows: Sequence[TaskRow]) -> list[str]:
+    return ["method", "task", *(_TITLES[key] for key in _shown(rows))]
+
+
+def _cells(row: TaskRow, rows: Sequence[TaskRow]) -> tuple[str, ...]:
+    text: Callable[[float], str] = fixed if row.in_percent else measured
+    values = (row.values[key] for key in _shown(rows))
+    return (row.method, row.task, *(MISSING if value is None else text(value) for value in values))
+
+
+def _notes(rows: Sequence[TaskRow]) -> tuple[str, ...]:
+    return TASK_NOTES if any(key.startswith("inferred") for key in _shown(rows)) else TASK_NOTES[:1]

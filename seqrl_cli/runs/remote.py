@@ -1,0 +1,323 @@
+"""Copies of folders below a URL: files by their hashes, and a manifest that names them.
+
+::
+
+    URL/sim/hopper-medium/gpt-s42/.seqrl/objects/<sha256>   contents, which never change
+    URL/sim/hopper-medium/gpt-s42/.seqrl/manifest.json      the files of the run, written last
+
+A push that is cut anywhere leaves the manifest before it, and all files that this names. Pushes to one folder from two
+machines are kept apart: a manifest is replaced only if it is the one that this machine has seen last. S3 and Azure
+check that themselves, as part of the write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from seqrl_cli.config.extras import install_line
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.json_text import parse_json
+from seqrl_cli.runs.layout import stays_below
+from seqrl_cli.runs.record import host, now
+
+SCHEMA_VERSION = 1
+_FOLDER = ".seqrl"
+_MANIFEST = f"{_FOLDER}/manifest.json"
+_BLOCK = 8 * 2**20
+_MAX_FILES = 1_000_000
+_CONFLICTS = ("PreconditionFailed", "ConditionNotMet", "ResourceExistsError", "ResourceModified")
+
+
+class FencedError(SeqrlError):
+    """Another machine has pushed to the same place since this one looked."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file in a manifest."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of a folder.
+
+    Attributes:
+        files: by relative path with slashes.
+        written: when, ISO 8601.
+        host: by which machine.
+        before: hashes that only the manifest before this one names; pulls that began with it may still need them.
+        tag: what the store calls this version of the manifest; empty for one that was not read from it.
+    """
+
+    files: Mapping[str, Stored]
+    written: str
+    host: str
+    before: tuple[str, ...] = ()
+    tag: str = ""
+
+    @property
+    def hashes(self) -> set[str]:
+        """Of all files."""
+        return {file.sha256 for file in self.files.values()}
+
+
+class Remote:
+    """A URL, through fsspec.
+
+    Args:
+        url: such as ``s3://bucket/path``.
+
+    Raises:
+        UsageError: fsspec does not know its kind.
+        SeqrlError: the packages for it are not installed, or it cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.shown = shown_url(url)
+        try:
+            import fsspec
+        except ImportError as error:
+            raise SeqrlError("fsspec is not installed", install_line("cloud")) from error
+        try:
+            with self._reached():
+                self._fs, root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            raise SeqrlError(f"{self.shown} needs a package: {error}", install_line("cloud")) from error
+        except ValueError as error:
+            raise UsageError(
+                f"{self.shown} is no URL that fsspec reads: {error}", "s3://, abfs://, gs://, file://"
+            ) from error
+        self._root = root.rstrip("/")
+
+    def folders(self) -> list[str]:
+        """Names of all folders that were pushed."""
+        with self._reached():
+            self._fs.invalidate_cache()
+            paths = self._fs.find(self._root) if self._fs.exists(self._root) else []
+        below = [path[len(self._root) :].lstrip("/") for path in paths if path.endswith(f"/{_MANIFEST}")]
+        return sorted(path.removesuffix(f"/{_MANIFEST}") for path in below)
+
+    def manifest(self, name: str) -> Manifest | None:
+        """A folder's manifest; None if it was never pushed.
+
+        Raises:
+            SeqrlError: it is damaged, hostile or of a newer schema, or cannot be read.
+        """
+        path = self._path(name, _MANIFEST)
+        with self._reached():
+            self._fs.invalidate_cache()
+            try:
+                tag = self._tag(path)
+                content = self._fs.cat_file(path)
+            except FileNotFoundError:
+                return None
+        return parse_manifest(content, f"{self.shown}/{name}", tag)
+
+    def replace_manifest(self, name: str, files: Mapping[str, Stored], seen: Manifest | None) -> Manifest:
+        """Write a folder's manifest, whose files are all there.
+
+        Args:
+            name: of the folder.
+            files: by path.
+            seen: the manifest that this machine saw last; None if there was none.
+
+        Raises:
+            FencedError: there is another one by now.
+        """
+        newest = self.manifest(name)
+        if (newest.tag if newest else None) != (seen.tag if seen else None):
+            raise _fenced(self.shown, name, newest)
+        before = sorted(seen.hashes - {one.sha256 for one in files.values()}) if seen else []
+        values = {
+            "schema_version": SCHEMA_VERSION,
+            "written": now(),
+            "host": host(),
+            "before": before,
+            "files": {path: {"sha256": one.sha256, "size": one.size} for path, one in sorted(files.items())},
+        }
+        self._write_if(self._path(name, _MANIFEST), json.dumps(values, indent=1).encode(), seen, name)
+        found = self.manifest(name)
+        if found is None or found.written != values["written"]:
+            raise _fenced(self.shown, name, found)
+        return found
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Sizes of a folder's contents, by hash."""
+        folder = self._path(name, f"{_FOLDER}/objects")
+        with self._reached():
+            self._fs.invalidate_cache()
+            try:
+                found = self._fs.ls(folder, detail=True)
+            except FileNotFoundError:
+                return {}
+        return {one["name"].rstrip("/").rpartition("/")[2]: int(one["size"] or 0) for one in found}
+
+    def put(self, name: str, digest: str, source: Path | bytes) -> None:
+        """Write contents under their hash."""
+        path = self._path(name, f"{_FOLDER}/objects/{digest}")
+        with self._reached():
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if isinstance(source, bytes):
+                self._fs.pipe_file(path, source)
+            else:
+                self._fs.put_file(str(source), path)
+
+    def get(self, name: str, digest: str) -> Iterator[bytes]:
+        """Read contents by their hash, block by block.
+
+        Raises:
+            SeqrlError: they are missing, or are not what the hash says.
+        """
+        path = self._path(name, f"{_FOLDER}/objects/{digest}")
+        found = hashlib.sha256()
+        with self._reached(), self._fs.open(path, "rb") as file:
+            while block := file.read(_BLOCK):
+                found.update(block)
+                yield block
+        if found.hexdigest() != digest:
+            message = f"{self.shown}/{name}: the contents {digest[:12]}… are damaged"
+            raise SeqrlError(message, "push the run again from where it is whole")
+
+    def remove(self, name: str, digests: set[str]) -> None:
+        """Remove contents that no manifest names any more."""
+        with self._reached():
+            for digest in digests:
+                self._fs.rm_file(self._path(name, f"{_FOLDER}/objects/{digest}"))
+
+    def _path(self, name: str, rest: str) -> str:
+        return f"{self._root}/{name}/{rest}"
+
+    def _tag(self, path: str) -> str:
+        """The store's name for a version of a file; its time where it has none."""
+        facts = self._fs.info(path)
+        for key in ("ETag", "etag", "generation", "mtime", "created"):
+            if facts.get(key):
+                return f"{facts[key]}/{facts['size']}"
+        return str(facts["size"])
+
+    def _write_if(self, path: str, content: bytes, seen: Manifest | None, name: str) -> None:
+        """Write a file if it still is the version that was seen, where the store can check that."""
+        protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
+        tag = seen.tag.rpartition("/")[0] if seen else None
+        with self._reached():
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            try:
+                if protocol == "s3":
+                    bucket, _, key = path.partition("/")
+                    condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
+                    self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content, **condition)
+                elif protocol in ("abfs", "az", "abfss"):
+                    _azure_write(self._fs, path, content, tag)
+                else:
+                    self._fs.pipe_file(path, content)
+            except Exception as error:
+                if _is_conflict(error):
+                    raise _fenced(self.shown, name, self.manifest(name)) from error
+                raise
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn whatever a store's library raises into a sentence."""
+        try:
+            yield
+        except (SeqrlError, ImportError, ValueError):
+            raise
+        except PermissionError as error:
+            message = f"{self.shown} does not let this machine read or write: {_reason(error)}"
+            raise SeqrlError(message, "check the credentials, or ask the owner for rights") from error
+        except FileNotFoundError as error:
+            message = f"{self.shown} has no such place: {_reason(error)}"
+            raise SeqrlError(message, "check the URL; the bucket or container must exist") from error
+        except Exception as error:
+            message = f"{self.shown} cannot be reached: {type(error).__name__}: {_reason(error)}"
+            raise SeqrlError(message, "check the URL and the network; the same command goes on") from error
+
+
+def parse_manifest(content: bytes, where: str, tag: str = "") -> Manifest:
+    """Check a manifest, which someone else may have written.
+
+    Raises:
+        SeqrlError: it is damaged or of a newer schema, or names a file outside of its folder.
+    """
+    try:
+        values = parse_json(content)
+        if values["schema_version"] > SCHEMA_VERSION:
+            raise SeqrlError(f"{where} was pushed by a newer seqrl", "upgrade: pip install --upgrade seqrl")
+        files = {str(path): Stored(str(one["sha256"]), int(one["size"])) for path, one in values["files"].items()}
+        before = tuple(str(one) for one in values["before"])
+        manifest = Manifest(files, str(values["written"]), str(values["host"]), before, tag)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SeqrlError(f"the manifest of {where} is damaged", "push the run again") from error
+    _check(manifest, where)
+    return manifest
+
+
+def _check(manifest: Manifest, where: str) -> None:
+    if len(manifest.files) > _MAX_FILES:
+        raise SeqrlError(f"the manifest of {where} names {len(manifest.files):,} files, too many for a run")
+    digests = [*(one.sha256 for one in manifest.files.values()), *manifest.before]
+    wrong = [one for one in digests if not re.fullmatch("[0-9a-f]{64}", one)]
+    paths = [path for path in manifest.files if not is_plain(path)]
+    if wrong or paths or any(one.size < 0 for one in manifest.files.values()):
+        what = repr((paths or wrong or ["a negative size"])[0])
+        raise SeqrlError(f"the manifest of {where} names {what}, which no run has", "do not pull from there")
+
+
+def is_plain(path: str) -> bool:
+    """Whether a relative path leads nowhere but down, and to nothing hidden."""
+    return stays_below(path) and "\\" not in path and not any(part.startswith(".") for part in path.split("/"))
+
+
+def shown_url(url: str) -> str:
+    """A URL without the password that it may contain."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2] if ":" in parts.netloc.rpartition("@")[0] else parts.netloc
+    return parts._replace(netloc=netloc, query="", fragment="").geturl().rstrip("/")
+
+
+def _azure_write(fs: Any, path: str, content: bytes, tag: str | None) -> None:
+    """Write a blob on the condition that it has this etag, or does not exist."""
+    from azure.core import MatchConditions
+    from fsspec.asyn import sync
+
+    container, blob, _ = fs.split_path(path)
+    client = fs.service_client.get_blob_client(container, blob)
+    if tag is None:
+        sync(fs.loop, client.upload_blob, content, overwrite=False)
+        return
+    condition = MatchConditions.IfNotModified
+    sync(fs.loop, client.upload_blob, content, overwrite=True, etag=tag, match_condition=condition)
+
+
+def _is_conflict(error: BaseException | None) -> bool:
+    """Whether a store refused a write because the file is another one by now."""
+    while error is not None:
+        text = f"{type(error).__name__} {error}"
+        if any(
+            word in text
+            for word in ("PreconditionFailed", "ConditionNotMet", "ResourceExistsError", "ResourceModified")
+        ):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _fenced(shown: str, name: str, newest: Manifest | None) -> FencedError:
+    by = f"{newest.host} at {newest.written[:19]}" if newest else "someone who removed it"
+    message = f"{shown}/{name} was pushed by {by}, since this machine has read or written it"
+    return FencedError(message, f"pull it first: seqrl runs pull {shown} {name} --force, or push to another URL")
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,82 @@
+"""``results()``: planned episodes and their summaries as lists of flat dictionaries, for pandas and polars."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from seqrl_cli.artifacts.locate import find_stored
+from seqrl_cli.cli.options import default_store
+from seqrl_cli.reports.references import reference_rows
+from seqrl_cli.reports.results import EpisodeResult, read_results
+from seqrl_cli.reports.table.build import build_table
+from seqrl_cli.reports.table.text import to_rows
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.scripting.keys import PathLike
+
+
+def results(
+    *sources: PathLike,
+    by: Literal["episode", "method", "run"] = "episode",
+    runs_dir: PathLike | None = None,
+) -> list[dict[str, Any]]:
+    """Results as flat dictionaries with the same keys: ``pandas.DataFrame(results())``.
+
+    Args:
+        *sources: runs, datasets or folders of plans; none = everything in the run directory.
+        by: ``episode`` for a row per episode; ``method`` or ``run`` for the rows of ``seqrl table``, with standard
+            errors and 95 % intervals, and the data's own returns as references.
+        runs_dir: the run directory; None = ``$SEQRL_RUNS``, else ``runs``.
+
+    Returns:
+        Values are text, numbers, truth values, or None where unknown; scores are percentages. Empty without episodes.
+
+    Raises:
+        SeqrlError: there is no such run, dataset or folder.
+    """
+    store = default_store(runs_dir)
+    found = read_results(*_folders(store, sources))
+    for sentence in found.warnings:
+        warnings.warn(sentence, stacklevel=2)
+    if by == "episode":
+        return [_episode_row(episode) for episode in found.episodes]
+    datasets = [find_stored(store, name) for name in sorted({episode.dataset for episode in found.episodes})]
+    references = [row for dataset in datasets if dataset is not None for row in reference_rows(dataset)]
+    return to_rows(build_table(found.episodes, by=by, references=references)) if found.episodes else []
+
+
+def _folders(store: RunStore, sources: Sequence[PathLike]) -> list[Path]:
+    if not sources:
+        return [store.root] if store.root.is_dir() else []
+    return [_folder(store, Path(source)) for source in sources]
+
+
+def _folder(store: RunStore, source: Path) -> Path:
+    """A folder by its path or its name below the root, else a run by its name."""
+    existing = next((path for path in (source, store.root / source) if path.is_dir()), None)
+    return existing or store.find(str(source)).path
+
+
+def _episode_row(episode: EpisodeResult) -> dict[str, Any]:
+    return {
+        "dataset": episode.dataset,
+        "env_id": episode.env_id,
+        "arch": episode.arch,
+        "run": episode.run,
+        "method": episode.method,
+        "settings": episode.settings_label,
+        "model_seed": episode.model_seed,
+        "seed": episode.seed,
+        "return": episode.return_,
+        "score": None if episode.score is None else 100.0 * episode.score,
+        "steps": episode.steps,
+        "terminated": episode.terminated,
+        "success": episode.success,
+        "cut": episode.cut_at is not None,
+        "iterations": episode.iterations,
+        "online_steps": episode.online_steps,
+        "seconds_per_step": episode.seconds_per_step,
+        "path": str(episode.path),
+    }

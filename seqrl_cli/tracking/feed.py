@@ -1,0 +1,120 @@
+"""Feeds a tracker from a run's ``metrics.jsonl``: while it grows, and afterwards; each line once.
+
+A file beside the tracker's own remembers how far it has come. A run that resumes from a checkpoint logs some steps
+again, with the same numbers: what was sent is not sent again, and steps never go back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqrl_cli.files.atomic import write_json_atomic
+from seqrl_cli.files.json_text import read_json
+from seqrl_cli.tracking.metrics import LogLine, read_lines
+from seqrl_cli.tracking.trackers import TrackedRun, Tracker
+
+_STATE = "sent.json"
+
+
+@dataclass(frozen=True)
+class Results:
+    """What there is of a run besides its log.
+
+    Attributes:
+        scores: numbers of plans, by name.
+        media: figures and videos, by name.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    media: Mapping[str, Path] = field(default_factory=dict)
+
+
+class Feed:
+    """Sends a run to one tracker.
+
+    Args:
+        run: the run.
+        tracker: where to.
+        metrics: the run's ``metrics.jsonl``.
+    """
+
+    def __init__(self, run: TrackedRun, tracker: Tracker, metrics: Path) -> None:
+        self._run = run
+        self._tracker = tracker
+        self._metrics = metrics
+        self._path = run.folder / _STATE
+        self._state = self._known()
+        self._size = -1
+        tracker.begin(run)
+
+    def send(self) -> int:
+        """Send the lines that are new; returns how many."""
+        size = self._metrics.stat().st_size if self._metrics.exists() else 0
+        if size == self._size:
+            return 0
+        self._size = size
+        new = self._new_lines()
+        for line in new:
+            self._tracker.log(line.step, finite(line.values))
+        if new:
+            self._remember()
+        return len(new)
+
+    def send_results(self, results: Results) -> None:
+        """Send scores and media that are new or have changed."""
+        scores = finite(results.scores)
+        if scores and scores != self._state["scores"]:
+            self._tracker.scores(scores)
+        media = {name: _mark(path) for name, path in results.media.items()}
+        for name, mark in media.items():
+            if self._state["media"].get(name) != mark:
+                self._tracker.media(name, results.media[name])
+        self._state |= {"scores": scores, "media": media}
+        self._remember()
+
+    def end(self, status: str) -> None:
+        """Say how the run ended, or that it has not ended."""
+        self._tracker.end(status)
+
+    def _new_lines(self) -> list[LogLine]:
+        """Lines after the last that was sent: of later steps, or further ones of the same step."""
+        last, seen = self._state["step"], 0
+        new = []
+        for line in read_lines(self._metrics):
+            seen += line.step == last
+            if line.step > last or (line.step == last and seen > self._state["lines"]):
+                new.append(line)
+        new.sort(key=lambda line: line.step)
+        if new:
+            newest = new[-1].step
+            before = self._state["lines"] if newest == last else 0
+            self._state |= {"step": newest, "lines": before + sum(line.step == newest for line in new)}
+        return new
+
+    def _remember(self) -> None:
+        self._tracker.flush()
+        write_json_atomic(self._path, self._state)
+
+    def _known(self) -> dict[str, Any]:
+        """How far an earlier process has come with this run; from the start for another run of its name."""
+        fresh = {"id": self._run.id, "step": -1, "lines": 0, "scores": {}, "media": {}}
+        try:
+            state = read_json(self._path)
+            return {**fresh, **state} if state["id"] == self._run.id else fresh
+        except (OSError, ValueError, KeyError, TypeError):
+            return fresh
+
+
+def finite(values: Mapping[str, float | None]) -> dict[str, float]:
+    """The numbers that a tracker can draw."""
+    return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _mark(path: Path) -> str:
+    """Changes when the file does."""
+    found = path.stat()
+    return f"{found.st_size}-{found.st_mtime_ns}"

@@ -1,0 +1,175 @@
+"""Trackers beside a run, each in a process of its own, which reads what the run writes.
+
+Whatever a tracker does, the run does not notice: it neither waits nor fails, and its random numbers are its own. Only
+at the end it gives the trackers some seconds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqrl_cli.files.atomic import make_folder
+
+PATIENCE = 30.0
+"""Seconds that a tracker has after the run has ended."""
+
+PUSH_PATIENCE = 600.0
+"""Seconds for the last checkpoint to reach its URL."""
+
+_LOG = "log.txt"
+_TAIL = 4000
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A process beside a run.
+
+    Attributes:
+        command: that it runs.
+        process: reads the end of the run from its stdin, which closes.
+        log: what it printed.
+    """
+
+    command: Command
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """What runs beside a run.
+
+    Attributes:
+        name: of the tracker, or ``push``.
+        words: the command line.
+        again: does by hand what is left.
+    """
+
+    name: str
+    words: Sequence[str]
+    again: str = ""
+
+    @property
+    def hint(self) -> str:
+        """What the user can do about a failure."""
+        return f"{self.again or f'`seqrl runs track RUN --to {self.name}`'} sends the rest"
+
+
+def push_line(run: Path, runs_dir: Path, url: str) -> list[str]:
+    """The command that pushes a run after each checkpoint until its stdin closes."""
+    words = ["runs", "push", str(run), url, "--follow", "--quiet", "--runs-dir", str(runs_dir)]
+    return [sys.executable, "-m", "seqrl_cli", *words]
+
+
+def track_line(run: Path, runs_dir: Path, name: str, project: str) -> list[str]:
+    """The command that sends a run to a tracker until its stdin closes."""
+    words = ["runs", "track", str(run), "--to", name, "--project", project, "--follow", "--runs-dir", str(runs_dir)]
+    return [sys.executable, "-m", "seqrl_cli", *words]
+
+
+@contextmanager
+def followed(
+    run: Path,
+    runs_dir: Path,
+    names: Sequence[str],
+    on_warning: Callable[[str], None],
+    *,
+    push: str | None = None,
+    project: str = "seqrl",
+) -> Iterator[None]:
+    """Let trackers follow a run for a block, and push its checkpoints.
+
+    Args:
+        run: the run's folder, with its record.
+        runs_dir: the run directory.
+        names: of the trackers.
+        on_warning: called for each process that fails or takes too long.
+        push: the URL to push to after each checkpoint; None for none.
+        project: under which trackers keep the run.
+    """
+    tracks = [Command(name, track_line(run, runs_dir, name, project)) for name in names]
+    pushes = [] if push is None else [Command("push", push_line(run, runs_dir, push), f"`seqrl runs push RUN {push}`")]
+    with (
+        processes_beside(run / "trackers", pushes, on_warning, PUSH_PATIENCE),
+        processes_beside(run / "trackers", tracks, on_warning),
+    ):
+        yield
+
+
+@contextmanager
+def processes_beside(
+    folder: Path,
+    commands: Sequence[Command],
+    on_warning: Callable[[str], None],
+    patience: float = PATIENCE,
+) -> Iterator[None]:
+    """Let processes follow a run for the block; their stdin closes at its end.
+
+    Args:
+        folder: for what they print.
+        commands: what to start.
+        on_warning: called for each that fails or takes too long.
+        patience: seconds to wait for all of them after the block.
+    """
+    started = [one for command in commands if (one := _start(folder, command, on_warning))]
+    try:
+        yield
+    finally:
+        for one in started:
+            assert one.process.stdin is not None
+            with suppress(OSError):
+                one.process.stdin.close()
+        for one in started:
+            _finish(one, on_warning, patience)
+
+
+def tracker_folder(folder: Path, name: str) -> Path:
+    """A tracker's folder among those of a run."""
+    return folder / _safe(name)
+
+
+def _start(folder: Path, command: Command, on_warning: Callable[[str], None]) -> Beside | None:
+    """Start a process; a failure is only a warning."""
+    try:
+        log = make_folder(tracker_folder(folder, command.name)) / _LOG
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command.words, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            )
+    except Exception as error:
+        on_warning(f"{command.name} could not be started: {error}")
+        return None
+    return Beside(command, process, log)
+
+
+def _finish(one: Beside, on_warning: Callable[[str], None], patience: float) -> None:
+    """Wait for a tracker's process, and end it if it takes too long."""
+    name, again = one.command.name, one.command.hint
+    try:
+        code = one.process.wait(patience)
+    except subprocess.TimeoutExpired:
+        one.process.kill()
+        one.process.wait()
+        on_warning(f"{name} was not ready {patience:.0f} s after the run had ended; {again}")
+        return
+    if code:
+        on_warning(f"{name} failed: {_last_line(one.log)}; {again}")
+
+
+def _last_line(log: Path) -> str:
+    """The error at the end of what a tracker printed."""
+    try:
+        lines = log.read_bytes()[-_TAIL:].decode(errors="replace").splitlines()
+    except OSError:
+        return "it printed nothing"
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or [line for line in lines if line.strip()] or ["it printed nothing"])[-1]
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)

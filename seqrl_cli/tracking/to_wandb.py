@@ -1,0 +1,59 @@
+"""Weights & Biases; without an account it writes offline runs, which ``wandb sync`` sends later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seqrl_cli.tracking.trackers import TrackedRun
+
+_VIDEOS = (".mp4", ".gif", ".webm")
+_EXIT_CODES = {"finished": 0, "running": 0, "interrupted": 0}
+
+
+class WeightsAndBiases:
+    """Sends a run under an id of its own, by which it resumes."""
+
+    def begin(self, run: TrackedRun) -> None:
+        """Start the run, or resume it; each offline start makes a folder, and all of them have the run's id."""
+        import wandb
+
+        offline = wandb.Settings().mode == "offline" or not wandb.api.api_key
+        settings = {"silent": True, "console": "off", "x_disable_stats": True, "disable_git": True, "save_code": False}
+        self._run = wandb.init(
+            id=run.id,
+            project=run.project,
+            name=run.name,
+            group=run.group,
+            config={**run.config, "record": dict(run.facts)},
+            dir=str(run.folder),
+            resume=None if offline else "allow",
+            mode="offline" if offline else None,
+            settings=wandb.Settings(**settings),
+        )
+        self._last: int | None = None
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Send numbers."""
+        self._last = step
+        self._run.log(dict(values), step=step)
+
+    def scores(self, values: Mapping[str, float]) -> None:
+        """Set them in the run's summary."""
+        self._run.summary.update(dict(values))
+
+    def media(self, name: str, path: Path) -> None:
+        """Send a figure or a video at the last step."""
+        import wandb
+
+        is_video = path.suffix in _VIDEOS
+        value = wandb.Video(str(path), format=path.suffix[1:]) if is_video else wandb.Image(str(path))
+        self._run.log({name: value}, step=self._last)
+
+    def flush(self) -> None:
+        """Nothing: wandb's own process writes what it is sent."""
+
+    def end(self, status: str) -> None:
+        """Finish the run."""
+        self._run.summary["status"] = status
+        self._run.finish(exit_code=_EXIT_CODES.get(status, 1))

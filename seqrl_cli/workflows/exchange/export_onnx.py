@@ -1,0 +1,108 @@
+"""``seqrl export RUN --format onnx``: a policy as a graph that plays without PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seqrl_cli.artifacts.families import load_merged
+from seqrl_cli.artifacts.policy import TrainedPolicy
+from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.owners import has_key
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.interop.onnx_file import FACTS_FILE, GRAPH_FILE, OnnxFacts, write_onnx
+from seqrl_cli.runs.store import RunStore
+
+FORMAT = "onnx"
+
+
+@dataclass(frozen=True)
+class OnnxExportRequest:
+    """Options of ``seqrl export RUN --format onnx``.
+
+    Attributes:
+        store: the run directory.
+        run: a run's path or name, or a dataset; None = the latest run.
+        output: folder to write; None = one in the run's folder.
+        checkpoint: updates of the checkpoint; None = the newest.
+        force: replace an existing export.
+    """
+
+    store: RunStore
+    run: str | None
+    output: Path | None = None
+    checkpoint: int | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class OnnxExportReport:
+    """Result of an export to ONNX."""
+
+    folder: str
+    graph: str
+    fresh: bool
+
+    def text(self) -> str:
+        """The graph's path."""
+        return self.graph
+
+
+def run(request: OnnxExportRequest, console: Console) -> OnnxExportReport:
+    """Write the graph of a policy, and what whoever runs it needs to know.
+
+    Raises:
+        SeqrlError: there is no such run, it is no policy, or the extra is not installed.
+    """
+    trained, planned = _load(request, console)
+    if Path(planned.graph).exists() and not request.force:
+        console.note(f"{planned.graph} already exists; --force writes it again")
+        return planned
+    write_onnx(Path(planned.folder), trained.model, _facts(trained))
+    console.note(f"{planned.folder}/{FACTS_FILE} states its inputs' context, target return and bounds")
+    return replace(planned, fresh=True)
+
+
+def dry_run(request: OnnxExportRequest, console: Console) -> None:
+    """Print where the export would write.
+
+    Raises:
+        SeqrlError: as :func:`run` before it writes.
+    """
+    _, planned = _load(request, console)
+    console.show(planned.text())
+    console.emit(asdict(planned))
+
+
+def _load(request: OnnxExportRequest, console: Console) -> tuple[TrainedPolicy, OnnxExportReport]:
+    saved = SavedRun.read(request.store.find(request.run, console.warn))
+    architecture = ARCHITECTURES[saved.config.model.arch]
+    if architecture.kind.name != "policy":
+        message = f"{saved.folder.path} is {architecture}, whose play is no single graph"
+        raise SeqrlError(message, "onnx exports dt, odt and bc; --format hub shares any run")
+    trained = load_merged(saved, torch.device("cpu"), request.checkpoint, console.warn)
+    assert isinstance(trained, TrainedPolicy)
+    if request.checkpoint is None:
+        warn_unfinished(saved.folder, saved.record, trained.step, console.warn)
+    folder = request.output or saved.folder.path / FORMAT
+    return trained, OnnxExportReport(str(folder), str(folder / GRAPH_FILE), fresh=False)
+
+
+def _facts(trained: TrainedPolicy) -> OnnxFacts:
+    config, form = trained.config, trained.model.normalizer
+    arch = config.model.arch
+    low, high = (None, None) if form.discrete else (np.asarray(form.action_low), np.asarray(form.action_high))
+    return OnnxFacts(
+        arch=arch,
+        env_id=trained.record.env_id,
+        context=config.plan.max_context_transitions if trained.model.max_context is not None else 1,
+        target_return=config.plan.target_return if has_key(arch, "plan.target_return") else None,
+        action_low=None if low is None else [float(number) for number in low],
+        action_high=None if high is None else [float(number) for number in high],
+        checkpoint=trained.step,
+    )

@@ -1,0 +1,165 @@
+"""``seqrl runs pull``: copy runs and their data from a URL, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from seqrl_cli.console import Console, byte_size, counted
+from seqrl_cli.errors import SeqrlError, unknown
+from seqrl_cli.files.atomic import make_folder, writing
+from seqrl_cli.runs.layout import RunFolder, stays_below
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.record import read_record
+from seqrl_cli.runs.remote import Manifest, Remote
+from seqrl_cli.runs.replace import replacing
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sync import pull_files
+
+_RUN_PARTS = ("run.json", "config.yaml", "metrics.jsonl", "tokens.h5")
+_RUN_FOLDERS = ("buffer", "checkpoints", "plans", "plots", "videos")
+_DATA_PARTS = ("dataset.h5", "tokens.h5")
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """Options of ``seqrl runs pull``.
+
+    Attributes:
+        store: the run directory.
+        runs: names below the URL; none means all.
+        url: where from.
+        data: whether datasets and tokens come along, where they are missing here.
+        force: replace runs that are newer here.
+    """
+
+    store: RunStore
+    runs: tuple[str, ...]
+    url: str
+    data: bool = True
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class PullReport:
+    """Result of ``runs pull``."""
+
+    url: str
+    pulled: list[str]
+    kept: list[str]
+    bytes: int
+
+    def text(self) -> str:
+        """One line for a person."""
+        kept = f"; {', '.join(self.kept)} kept" if self.kept else ""
+        return f"{counted(len(self.pulled), 'folder')}, {byte_size(self.bytes)}, from {self.url}{kept}"
+
+
+def run(request: PullRequest, console: Console) -> PullReport:
+    """Pull runs; each replaces the one of its name once all its files are here and have the right hashes.
+
+    Raises:
+        SeqrlError: there is no such run at the URL, it is damaged or hostile, it is in use here, or the URL cannot be
+            reached.
+    """
+    remote = Remote(request.url)
+    pulled, kept, received = [], [], 0
+    for name, manifest in _wanted(request, remote).items():
+        is_run = "run.json" in manifest.files
+        if not is_run and not request.data:
+            continue
+        got = (
+            _pull_run(request, remote, name, manifest, console)
+            if is_run
+            else _pull_data(request, remote, name, manifest)
+        )
+        if got is None:
+            kept.append(name)
+        else:
+            pulled.append(name)
+            received += got
+    return PullReport(remote.shown, pulled, kept, received)
+
+
+def dry_run(request: PullRequest, console: Console) -> None:
+    """Print what would be pulled, and how large it is."""
+    remote = Remote(request.url)
+    wanted = _wanted(request, remote)
+    sizes = {name: byte_size(sum(one.size for one in found.files.values())) for name, found in wanted.items()}
+    console.emit({"url": remote.shown, "folders": sizes})
+    console.show_facts({"from": remote.shown, **sizes})
+
+
+def _wanted(request: PullRequest, remote: Remote) -> dict[str, Manifest]:
+    """The chosen folders with their manifests: datasets first."""
+    there = remote.folders()
+    if not there:
+        raise SeqrlError(f"no run was pushed to {remote.shown}", f"push one: seqrl runs push {remote.shown}")
+    for name in there:
+        if not stays_below(name) or any(part.startswith(".") for part in name.split("/")):
+            raise SeqrlError(f"{remote.shown} has a folder {name!r}, which no run has", "do not pull from there")
+    for name in request.runs:
+        if name not in there:
+            raise unknown("run at the URL", name, there)
+    chosen = [name for name in there if not request.runs or name in request.runs or _is_above(name, request.runs)]
+    found = {}
+    for name in chosen:
+        manifest = remote.manifest(name)
+        if manifest is not None:
+            _check_parts(remote, name, manifest)
+            found[name] = manifest
+    return dict(sorted(found.items(), key=lambda item: "run.json" in item[1].files))
+
+
+def _is_above(name: str, runs: tuple[str, ...]) -> bool:
+    return any(run.rpartition("/")[0] == name for run in runs)
+
+
+def _check_parts(remote: Remote, name: str, manifest: Manifest) -> None:
+    """Stop at files that no run and no dataset has."""
+    is_run = "run.json" in manifest.files
+    for path in manifest.files:
+        first, _, rest = path.partition("/")
+        if not (first in _RUN_FOLDERS if rest else path in (_RUN_PARTS if is_run else _DATA_PARTS)):
+            raise SeqrlError(
+                f"the manifest of {remote.shown}/{name} names {path!r}, which no run has", "do not pull it"
+            )
+
+
+def _pull_run(request: PullRequest, remote: Remote, name: str, manifest: Manifest, console: Console) -> int | None:
+    """Replace a run; returns the bytes received, or None if the one here is newer."""
+    folder = RunFolder(request.store.root / name)
+    with locked(folder.path, console):
+        if folder.record.exists() and not request.force and _is_newer_here(folder, manifest):
+            console.note(f"{name} was written here after it was pushed, and is kept; --force replaces it")
+            return None
+        with replacing(folder) as new:
+            received = pull_files(remote, name, manifest, new.path, folder.path)
+            read_record(new.record)
+    return received
+
+
+def _is_newer_here(folder: RunFolder, manifest: Manifest) -> bool:
+    try:
+        return read_record(folder.record).updated > manifest.written
+    except SeqrlError:
+        return False
+
+
+def _pull_data(request: PullRequest, remote: Remote, name: str, manifest: Manifest) -> int | None:
+    """Write a dataset and its tokens where they are missing; returns the bytes received, or None if all are here."""
+    folder = request.store.root / name
+    missing = {path: one for path, one in manifest.files.items() if not (folder / path).exists()}
+    if not missing:
+        return None
+    with locked(folder):
+        part = Manifest(missing, manifest.written, manifest.host)
+        new = make_folder(folder / ".pulled.tmp")
+        try:
+            received = pull_files(remote, name, part, new, folder)
+            for path in missing:
+                with writing(folder / path):
+                    (new / path).rename(folder / path)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return received

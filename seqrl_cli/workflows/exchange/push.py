@@ -1,0 +1,126 @@
+"""``seqrl runs push``: copy runs and their data to a URL, once or after each checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqrl_cli.console import Console, byte_size, counted
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import read_record
+from seqrl_cli.runs.remote import FencedError, Remote, shown_url
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sync import Pushed, data_files, push_folder, run_files
+
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """Options of ``seqrl runs push``.
+
+    Attributes:
+        store: the run directory.
+        runs: runs by path or name; none means the latest.
+        url: where to.
+        data: whether datasets and tokens go along.
+        is_over: waits for some seconds, and returns whether the run has ended; None pushes what is there.
+    """
+
+    store: RunStore
+    runs: tuple[str, ...]
+    url: str
+    data: bool = True
+    is_over: Callable[[float], bool] | None = None
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """Result of ``runs push``."""
+
+    url: str
+    folders: list[str]
+    files: int
+    bytes: int
+
+    def text(self) -> str:
+        """One line for a person."""
+        return f"{counted(self.files, 'new file')}, {byte_size(self.bytes)}, of {', '.join(self.folders)} to {self.url}"
+
+
+def run(request: PushRequest, console: Console) -> PushReport:
+    """Push runs; of those that are running, their newest checkpoint.
+
+    Raises:
+        FencedError: another machine has pushed one of them.
+        SeqrlError: there is no such run, or the URL cannot be reached.
+    """
+    remote = Remote(request.url)
+    parts = _parts(request, console)
+    states = {name: Pushed(name) for name in parts}
+    sent = 0
+
+    def push_all() -> None:
+        nonlocal sent
+        for name, (folder, files) in parts.items():
+            sent += push_folder(remote, states[name], folder, files)
+
+    if request.is_over is None:
+        push_all()
+    else:
+        _follow(request, parts, push_all, console)
+    return PushReport(remote.shown, list(parts), sent, sum(state.sent for state in states.values()))
+
+
+def dry_run(request: PushRequest, console: Console) -> None:
+    """Print which folders would be pushed, and how large they are."""
+    facts = {}
+    for name, (folder, files) in _parts(request, console).items():
+        facts[name] = byte_size(sum((folder / path).stat().st_size for path in files(folder)))
+    console.emit({"url": shown_url(request.url), "folders": facts})
+    console.show_facts({"to": shown_url(request.url), **facts})
+
+
+Parts = dict[str, tuple[Path, Callable[[Path], list[str]]]]
+
+
+def _parts(request: PushRequest, console: Console) -> Parts:
+    """The folders to push by name, datasets first, each with what lists its files."""
+    folders = [request.store.find(spec, console.warn) for spec in request.runs or (None,)]
+    parts: Parts = {}
+    for folder in folders:
+        record = read_record(folder.record)
+        if request.data:
+            for name in dict.fromkeys([*record.datasets, request.store.name_of(folder.path.parent)]):
+                path = request.store.dataset(name).path
+                if data_files(path):
+                    parts[name] = path, data_files
+    return parts | {request.store.name_of(folder.path): (folder.path, run_files) for folder in folders}
+
+
+def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], console: Console) -> None:
+    """Push after each checkpoint until the runs are over; what fails is tried again at the next."""
+    assert request.is_over is not None
+    seen: list[bytes] = []
+    while not request.is_over(POLL_SECONDS):
+        newest = [_newest(RunFolder(folder)) for folder, files in parts.values() if files is run_files]
+        if newest == seen:
+            continue
+        try:
+            push_all()
+            seen = newest
+        except FencedError:
+            raise
+        except SeqrlError as error:
+            console.warn(f"{error.message}; the next checkpoint is pushed again")
+            seen = newest
+    push_all()
+
+
+def _newest(run: RunFolder) -> bytes:
+    try:
+        return run.last_checkpoint.read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,57 @@
+"""``seqrl sweep status`` and ``seqrl sweep run``: a sweep that exists, by its name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from seqrl_cli.console import Console
+from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
+from seqrl_cli.launch.task import Ended, run_task
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import find_sweep, read_sweep
+from seqrl_cli.workflows.sweep.report import show_states
+from seqrl_cli.workflows.sweep.run import member_task
+from seqrl_cli.workflows.sweep.states import state_of, states_text
+
+
+def show_status(store: RunStore, name: str, console: Console) -> None:
+    """Print how far each member is.
+
+    Raises:
+        SeqrlError: there is no such sweep, or its record is damaged.
+    """
+    record = read_sweep(find_sweep(store, name))
+    states = [state_of(store, member) for member in record.members]
+    rows = [{**member.values, **asdict(state)} for member, state in zip(record.members, states, strict=True)]
+    console.emit({"sweep": record.name, "axes": record.axes, "members": rows})
+    show_states(record.members, states, console)
+    console.show(states_text(states))
+
+
+def run_member(store: RunStore, name: str, index: int, retries: int, console: Console) -> Ended:
+    """Run one member in the foreground; this is what the job of an array does.
+
+    Raises:
+        UsageError: the sweep has no such member.
+        CommandInterruptedError: it was stopped, and has saved; exit code 130, upon which a scheduler's script queues
+            the job again.
+        SeqrlError: there is no such sweep, or the member failed.
+    """
+    folder = find_sweep(store, name)
+    record = read_sweep(folder)
+    if not 0 <= index < len(record.members):
+        message = f"the sweep {record.name} has no member {index}"
+        raise UsageError(message, f"its members are 0 to {len(record.members) - 1}")
+    member = record.members[index]
+    if state_of(store, member).done:
+        console.note(f"{member.run} is finished")
+        return Ended(member_task(store.root, folder, record, index), 0, 0)
+    try:
+        ended = run_task(member_task(store.root, folder, record, index, log=False), retries, say=console.note)
+    except KeyboardInterrupt as error:
+        raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes") from error
+    if ended.code == 130:
+        raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes")
+    if not ended.done:
+        raise SeqrlError(f"{member.run} failed: {ended.reason}", "the message above says why")
+    return ended

@@ -1,0 +1,128 @@
+"""How far the members of a sweep are, derived from their runs alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seqrl_cli.artifacts.policy import pin_target
+from seqrl_cli.config.overrides import merge, nest, parse_overrides
+from seqrl_cli.config.plan_names import plan_name
+from seqrl_cli.config.presets import load_config, validate
+from seqrl_cli.console import counted
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_files import episode_path, read_episode
+from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.record import RunRecord, read_record
+from seqrl_cli.runs.status import status_of
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import SweepMember, Words
+from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.workflows.sweep.setup import plan_keys
+
+WAITING = "waiting"
+FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class MemberState:
+    """How far a member is.
+
+    Attributes:
+        run: its folder below the run directory.
+        status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still missing.
+        updates: made so far.
+        validation_loss: the last one.
+        episodes: planned so far.
+        wanted: episodes to plan.
+        score: mean normalised score of the planned episodes, in percent; None without reference scores.
+        mean_return: of the planned episodes.
+        own: whether the run was trained by the member's own command line; another run of its name is left to
+            ``seqrl train``, which compares the settings.
+    """
+
+    run: str
+    status: str
+    updates: int | None = None
+    validation_loss: float | None = None
+    episodes: int = 0
+    wanted: int = 0
+    score: float | None = None
+    mean_return: float | None = None
+    own: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.status == FINISHED and self.own
+
+
+def state_of(store: RunStore, member: SweepMember) -> MemberState:
+    """How far a member is."""
+    folder = RunFolder(store.root / member.run)
+    try:
+        record = read_record(folder.record)
+    except SeqrlError:
+        return MemberState(member.run, "damaged" if folder.record.exists() else WAITING)
+    lines = read_training_lines(folder.metrics)
+    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
+    updates, loss = (lines[-1].step if lines else None), (held_out[-1] if held_out else None)
+    status = status_of(folder, record)
+    if status != FINISHED:
+        return MemberState(member.run, status, updates, loss)
+    plans = [_planned(folder, record, step) for step in member.steps[1:]]
+    found = [episode for episodes, _ in plans for episode in episodes]
+    wanted = sum(count for _, count in plans)
+    scores = [score for score, _ in found if score is not None]
+    return MemberState(
+        member.run,
+        FINISHED if len(found) >= wanted else "planning",
+        updates,
+        loss,
+        len(found),
+        wanted,
+        100 * float(np.mean(scores)) if scores else None,
+        float(np.mean([each for _, each in found])) if found else None,
+        own=_is_command(record.argv, member.steps[0]),
+    )
+
+
+def states_text(states: Sequence[MemberState]) -> str:
+    """The numbers of members by status: ``16 members: 12 finished, 2 running, 2 waiting``."""
+    counts = Counter(state.status for state in states)
+    return f"{counted(len(states), 'member')}: " + ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _is_command(argv: Sequence[str], words: Words) -> bool:
+    """Whether a recorded command line is that of a member; where the run directory is does not matter."""
+    return tuple(argv[1 : len(words) + 1]) == words
+
+
+def _planned(folder: RunFolder, record: RunRecord, words: Words) -> tuple[list[tuple[float | None, float]], int]:
+    """Scores and returns of the episodes that a planning command has played, and how many it will have played."""
+    overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
+    try:
+        config = validate(merge(load_config(folder.config).model_dump(), nest(overrides)))
+        config = pin_target(config, record.return_range, folder.record)
+    except SeqrlError:
+        return [], 1
+    name = plan_name(config.plan, record.arch, _seed(words))
+    names = [f"{task.env_id.replace('/', '_')}-{name}" for task in record.tasks] or [name]
+    paths = [episode_path(folder.plans / each, i) for each in names for i in range(config.plan.episodes)]
+    return [result for path in paths if (result := _result(path))], len(paths)
+
+
+def _result(path: Path) -> tuple[float | None, float] | None:
+    try:
+        episode = read_episode(path)
+    except SeqrlError:
+        return None
+    return episode.score, episode.return_
+
+
+def _seed(words: Words) -> int:
+    return int(words[words.index("--seed") + 1]) if "--seed" in words else 0

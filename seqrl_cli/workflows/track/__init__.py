@@ -1,0 +1,1 @@
+"""``seqrl runs track``."""

@@ -1,0 +1,1 @@
+"""``seqrl tune``: a search over hyperparameters, whose trials are ordinary runs."""

@@ -1,0 +1,284 @@
+"""``seqrl sweep`` on this machine: its members, its resumption after any cut, and what it refuses."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqrl_cli.cli import sweep as cli
+from seqrl_cli.config.sweep_file import sweep_presets
+from seqrl_cli.launch.local import LocalLauncher
+from seqrl_cli.launch.task import Task, died, run_task
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import is_group, read_sweep, sweep_folder
+from tests.cli.conftest import TINY_TRAIN, assert_refused, succeed
+from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
+from tests.processes import start, until
+
+TINY = [word for word in TINY_TRAIN if not word.startswith("train.updates")]
+
+
+def shown(result) -> dict:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def plan_of(seqrl, *words: str) -> dict:
+    """What a dry run says, as --json."""
+    return shown(seqrl("sweep", DATASET, *words, *TINY_TRAIN, "--dry-run", "--json"))
+
+
+def test_a_dry_run_lists_members_hours_and_disk_and_writes_nothing(seqrl, runs):
+    before = sorted(runs.rglob("*"))
+    words = ("--arch", "gpt,retnet", "train.learning_rate=1e-3,3e-4", "--seeds", "1-2", "--plan", "episodes=2")
+    said = plan_of(seqrl, *words)
+    assert [row["run"].rpartition("/")[2] for row in said["rows"]][:3] == [
+        "gpt-lr1e-3-s1",
+        "gpt-lr1e-3-s2",
+        "gpt-lr3e-4-s1",
+    ]
+    assert len(said["rows"]) == 8 and said["seconds"] > 0 and said["disk_bytes"] > 0
+    train, plan = said["commands"][0]
+    assert "train.learning_rate=1e-3" in train and "--seed 1" in train and "--threads" in train
+    assert plan.startswith(f"seqrl plan {DATASET}/gpt-lr1e-3-s1 plan.episodes=2")
+    assert sorted(runs.rglob("*")) == before
+    text = seqrl("sweep", DATASET, *words, *TINY_TRAIN, "--dry-run").stdout
+    assert "8 members: 8 waiting" in text and "disk" in text and "training" in text
+
+
+def test_axes_of_planning_make_more_plans_of_one_training(seqrl):
+    said = plan_of(seqrl, "--plan", "plan.horizon=1,2 plan.episodes=1")
+    (steps,) = said["commands"]
+    assert [step.split()[1] for step in steps] == ["train", "plan", "plan"]
+    assert "plan.horizon=1" in steps[1] and "plan.horizon=2" in steps[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message", "hint"),
+    [
+        ((DATASET, "train.learning_rat=1,2"), 2, "unknown key 'train.learning_rat'", "train.learning_rate"),
+        ((DATASET, "train.learning_rate="), 2, "has an empty value", "null"),
+        ((DATASET, "train.learning_rate=1e-3,zero"), 2, "train.learning_rate", ""),
+        ((DATASET, "--seeds", "1-1000"), 2, "these are 1,000 runs", "--yes"),
+        ((DATASET, "--seeds", "1-10000", "train.beta1=0.8,0.9"), 2, "these are 20,000 runs", "10,000 at most"),
+        ((DATASET, "data.bins=8,16"), 2, "data.bins cannot be an axis", "--runs-dir"),
+        ((DATASET, "plan.horizon=1,2"), 2, "changes no trained model", "--plan plan.horizon=1,2"),
+        ((DATASET, "--arch", "gpt,"), 2, "has an empty name", "A,B"),
+        ((DATASET, "--arch", "gpt,gtp"), 2, "'gtp'", ""),
+        ((DATASET, "--arch", "gpt", "--arch", "dt", "policy.warmup_updates=1,2", "--arch", "gpt"), 2, "only", ""),
+        ((f"{DATASET},sim/hopper-medium",), 2, "twice", "once"),
+        ((DATASET, "--plan", "horizon"), 2, "--plan takes key=value", "plan.horizon"),
+        ((DATASET, "--plan", "horizn=1"), 2, "unknown key 'plan.horizn'", "plan.horizon"),
+        ((DATASET, "model.attention_dropout=[0.1],0.1"), 2, "model.attention_dropout", ""),
+        ((), 2, "name a dataset", "seqrl sweep"),
+        (("nothing.yaml",), 2, "unknown sweep 'nothing.yaml'", "paper-tt"),
+        ((DATASET, "--on", "mars"), 2, "unknown place 'mars'", "slurm"),
+        ((DATASET, "--address", "here:1"), 2, "--address is not for --on local", "ray"),
+        ((DATASET, "--on", "ray", "--time", "1:00:00"), 2, "--time is not for --on ray", "slurm or pbs"),
+        ((DATASET, "--index", "1"), 2, "--index belongs to", "sweep run"),
+        (("status",), 2, "needs a sweep's name", "seqrl sweep"),
+        (("status", "lr"), 1, "no sweep 'lr'", "seqrl sweep"),
+        (("run", "lr"), 2, "needs --index", "--index 0"),
+    ],
+)
+def test_what_is_refused(seqrl, runs, words, code, message, hint):
+    assert_refused(seqrl("sweep", *words), code, message, hint)
+    assert not (runs / "sweeps").exists()
+
+
+def test_two_members_of_one_name_are_refused(seqrl):
+    refused = seqrl("sweep", DATASET, *TINY_TRAIN, "train.weight_decay=0.1,'0.1'", "--dry-run")
+    assert_refused(refused, 2, "two members have the name", "write these values differently")
+    assert "train.weight_decay = 0.1 and '0.1'" in refused.stderr
+
+
+def test_very_many_runs_are_asked_about(monkeypatch):
+    answers = []
+    monkeypatch.setattr(cli.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(cli.typer, "confirm", lambda text, err: answers.append(text) or True)
+    cli.confirm_many(cli.MANY, yes=False)
+    assert not answers
+    cli.confirm_many(cli.MANY + 1, yes=True)
+    assert not answers
+    cli.confirm_many(cli.MANY + 1, yes=False)
+    assert "501 runs" in answers[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(sweep_presets()))
+def test_every_sweep_that_ships_is_accepted(fresh, name):
+    tiny = ("model.width=32", "train.batch_size=2") if name != "paper-l2m" else ("train.batch_size=2",)
+    said = shown(fresh("sweep", name, *tiny, "--dry-run", "--json"))
+    assert said["sweep"] == name and len(said["rows"]) == len(said["commands"]) > 1
+    assert all(state["status"] == "waiting" for state in said["rows"])
+
+
+@pytest.mark.slow
+def test_the_trajectory_transformers_grid_is_that_of_its_table(fresh):
+    said = shown(
+        fresh("sweep", "paper-tt", "--seeds", "1", "model.n_layer=1", "train.batch_size=1", "--dry-run", "--json")
+    )
+    published = json.loads(fresh("table", "--published", "--json").stdout)
+    names = {row["dataset"] for row in published["rows"] if row["method"] == "TT"}
+    assert {row["run"].partition("/")[0] for row in said["rows"]} == names
+    assert all("plan.episodes=3" in steps[1] for steps in said["commands"])
+
+
+@pytest.mark.slow
+def test_a_sweep_of_a_file_runs_is_shown_and_planned_again(seqrl, runs, tmp_path):
+    """Also: its record has no state, a finished one does nothing, and tables and plots know its name."""
+    file = tmp_path / "grid.yaml"
+    file.write_text(
+        f"datasets: {DATASET}\narch: [gpt, dt]\nseeds: 1-2\nplan: {{plan.max_steps: 6, plan.episodes: 1}}\n"
+        "train: {train.updates: 2, train.batch_size: 4, model.n_layer: 1, model.n_head: 1, model.width: 16,"
+        " model.sequence_length: 4, plan.max_context_transitions: 3}\n"
+    )
+    done = seqrl("sweep", str(file), "--jobs", "2")
+    assert done.exit_code == 0 and "4 members: 4 finished" in done.stdout, done.output
+    record = read_sweep(sweep_folder(RunStore(runs), "grid"))
+    assert set(json.loads((runs / "sweeps/grid/sweep.json").read_text())) == set(type(record).model_fields)
+    assert record.axes == {"model.arch": ("gpt", "dt"), "seed": ("1", "2")}
+    logs = sorted(path.name for path in (runs / "sweeps/grid/logs").iterdir())
+    before = {name: (runs / "sweeps/grid/logs" / name).stat().st_mtime_ns for name in logs}
+    again = seqrl("sweep", str(file), "--jobs", "2")
+    assert again.exit_code == 0 and "[1/" not in again.stderr
+    assert before == {name: (runs / "sweeps/grid/logs" / name).stat().st_mtime_ns for name in logs}
+    status = shown(seqrl("sweep", "status", "grid", "--json"))
+    assert [(row["status"], row["episodes"], row["model.arch"]) for row in status["members"]] == [
+        *[("finished", 1, "gpt")] * 2,
+        *[("finished", 1, "dt")] * 2,
+    ]
+    rows = json.loads(seqrl("table", "grid", "--json").stdout)["rows"]
+    assert {row["method"].split()[0] for row in rows if row["n"] == 2} == {"gpt", "dt"}
+    plotted = json.loads(seqrl("plot", "grid", "-k", "axis", "-o", str(tmp_path / "axis.png"), "--json").stdout)
+    (panel,) = plotted["panels"]
+    assert panel["x_names"] == ["dt", "gpt"] and len(panel["series"][0]["y"]) == 2
+    assert seqrl("sweep", "run", "grid", "--index", "3").exit_code == 0
+    assert_refused(seqrl("sweep", "run", "grid", "--index", "4"), 2, "has no member 4", "0 to 3")
+    planned = shown(seqrl("plan", "grid", "plan.max_steps=7", "--episodes", "1", "--jobs", "2", "--json"))
+    assert len(planned["runs"]) == 4 and all(run["episodes"] == 1 for run in planned["runs"])
+
+
+@pytest.mark.slow
+def test_members_with_a_mistake_are_named_and_not_started_again(seqrl, runs):
+    words = ("--seeds", "1-2", *TINY, "train.updates=2", "model.n_head=2,3", "--jobs", "2")
+    failed = seqrl("sweep", DATASET, *words)  # the width is no multiple of 3
+    assert_refused(failed, 1, "2 members failed", "logs")
+    assert "n_head" in failed.stderr or "heads" in failed.stderr
+    logs = [path for path in (runs / "sweeps").rglob("*.log") if "heads3" in path.name]
+    assert len(logs) == 2 and all(path.read_text().count("$ seqrl train") == 1 for path in logs)
+    states = shown(seqrl("sweep", "status", "hopper-medium-heads", "--json"))["members"]
+    assert [state["status"] for state in states] == ["finished", "finished", "waiting", "waiting"]
+
+
+@pytest.mark.slow
+def test_driver_and_members_are_killed_and_the_same_line_gives_the_same_bits(made_runs, tmp_path):
+    import shutil
+
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    words = ("sweep", DATASET, "--arch", "gpt", "--seeds", "1-2", *LONG, "--jobs", "2", "--threads", "1")
+    names = ["gpt-s1", "gpt-s2"]
+    driver = start(runs, *words)
+    until(lambda: all(has_checkpoint(runs, name) for name in names), 300)
+    trainings(runs)["gpt-s1"].kill()  # a member: it is started again
+    log = runs / "sweeps/hopper-medium-gpt/logs/000-gpt-s1.log"
+    until(lambda: log.read_text().count("$ seqrl train") == 2, 300)
+    until(lambda: "gpt-s1" in trainings(runs), 300)
+    driver.kill()  # the driver: its members save, and end
+    driver.wait()
+    until(lambda: not trainings(runs), 300)
+    assert "interrupted at update" in (runs / "sweeps/hopper-medium-gpt/logs/001-gpt-s2.log").read_text()
+    second = start(runs, *words)
+    out, err = second.communicate(timeout=600)
+    assert second.returncode == 0 and "2 members: 2 finished" in out, err
+    serial = Path(shutil.copytree(made_runs, tmp_path / "serial"))
+    make_serial(serial, range(1, 3), "gpt")
+    assert hashes(runs, names) == hashes(serial, names)
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_saves_and_says_so(made_runs, tmp_path):
+    import shutil
+
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    driver = start(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--jobs", "1", "--threads", "1")
+    until(lambda: has_checkpoint(runs, "gpt-s1"), 300)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=300)
+    assert driver.returncode == 130 and "0 of 2 members were finished" in err
+    assert json.loads((runs / DATASET / "gpt-s1/run.json").read_text())["status"] == "interrupted"
+    assert not trainings(runs)
+
+
+@pytest.mark.slow
+def test_several_seeds_train_with_one_command(seqrl, runs):
+    done = seqrl("train", DATASET, "--seeds", "1..3", *TINY, "train.updates=2", "--jobs", "2", "--name", "mine")
+    assert done.exit_code == 0 and "3 members: 3 finished" in done.stdout, done.output
+    assert all((runs / DATASET / f"mine-s{seed}/run.json").exists() for seed in (1, 2, 3))
+    assert is_group(RunStore(runs), "mine")
+    dry = succeed(runs, "plan", "mine", "--episodes", "1", "--dry-run")
+    assert dry.stdout.count(f"seqrl plan {DATASET}/mine-s") == 3
+
+
+def test_one_seed_or_several(seqrl):
+    assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--seed", "1"), 2, "--seed is for one run", "leave")
+    assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--force"), 2, "--force is for one run", "leave")
+    assert_refused(seqrl("train", DATASET, "--seeds", "none"), 2, "are no seeds", "1..4")
+
+
+def test_a_sweep_of_other_members_needs_another_name(seqrl, runs):
+    words = ("sweep", DATASET, *TINY_TRAIN, "--seeds", "1", "--on", "slurm")
+    assert seqrl(*words).exit_code == 0
+    assert seqrl("sweep", DATASET, *TINY_TRAIN, "--seeds", "1-2", "--on", "slurm").exit_code == 0  # one more
+    other = seqrl("sweep", DATASET, *TINY_TRAIN, "train.weight_decay=0", "--seeds", "1", "--on", "slurm")
+    assert_refused(other, 1, "there is a sweep hopper-medium-gpt already", "--name")
+    assert seqrl(*words, "train.weight_decay=0", "--force").exit_code == 0
+
+
+def test_exit_codes_that_are_worth_another_try():
+    assert [code for code in (0, 1, 2, 130, 137, -9, 143) if died(code)] == [130, 137, -9, 143]
+
+
+@pytest.mark.slow
+def test_deaths_are_tried_again_and_mistakes_are_not(monkeypatch, tmp_path):
+    def command(words, root):
+        return [sys.executable, "-c", words[0]]
+
+    monkeypatch.setattr("seqrl_cli.launch.task.command", command)
+    kill = Task("kill", (("import os; os.kill(os.getpid(), 9)",),), tmp_path, log=tmp_path / "kill.log")
+    mistake = Task("no", (("import sys; print('error: so wrong', file=sys.stderr); sys.exit(2)",),), tmp_path,
+                   log=tmp_path / "no.log")  # fmt: skip
+    ended = run_task(kill, retries=2)
+    assert (ended.code, ended.attempts, ended.reason) == (-9, 3, "ended by signal 9")
+    ended = run_task(mistake, retries=2)
+    assert (ended.code, ended.attempts, ended.reason) == (2, 1, "so wrong")
+    once = tmp_path / "once"
+    healed = f"import os, pathlib; p = pathlib.Path({str(once)!r}); p.exists() or (p.touch(), os.kill(os.getpid(), 9))"
+    assert run_task(Task("heals", ((healed,),), tmp_path, log=tmp_path / "h.log"), retries=1).done
+    with LocalLauncher(2, 0) as launcher:
+        for task in (kill, mistake):
+            launcher.start(task)
+        found = [*launcher.wait(), *launcher.wait()]
+    assert {each.task.name: each.code for each in found} == {"kill": -9, "no": 2}
+
+
+def test_a_machine_without_the_run_directory_says_so(tmp_path):
+    ended = run_task(Task("far", (("train",),), tmp_path, needs=tmp_path / "sweeps/lr/sweep.json"))
+    assert ended.code == 1 and ended.attempts == 0 and "every node must see the same run directory" in ended.reason
+
+
+@pytest.mark.slow
+def test_a_process_ends_when_the_one_that_started_it_does(runs):
+    import subprocess
+
+    words = ["train", DATASET, "--name", "tied", *LONG, "--threads", "1", "--runs-dir", str(runs)]
+    command = [sys.executable, "-m", "seqrl_cli.launch.tied", *words]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
+    until(lambda: has_checkpoint(runs, "tied"), 300)
+    assert process.stdin is not None and process.stderr is not None
+    process.stdin.close()
+    assert process.wait(timeout=300) == 130
+    assert "a checkpoint was saved" in process.stderr.read()

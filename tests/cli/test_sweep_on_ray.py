@@ -1,0 +1,95 @@
+"""A sweep on a Ray cluster of two nodes that loses a worker and a node: the same bits as one after the other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.cli.conftest import assert_refused, invoke
+from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
+from tests.processes import start, until
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+SEEDS = range(1, 5)
+NAMES = [f"gpt-s{seed}" for seed in SEEDS]
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Iterator[Any]:
+    """A head and another node, one core each."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    store = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    made = started(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **store}))
+    made.other = started(lambda: made.add_node(num_cpus=1, object_store_memory=80 * 2**20))
+    yield made
+    made.shutdown()
+
+
+def started(start_node: Callable[[], Any]) -> Any:
+    """Start a node; on a busy machine it may not answer within Ray's 30 s."""
+    for _ in range(3):
+        try:
+            return start_node()
+        except Exception as error:  # Ray raises no other class here
+            if "timed out" not in str(error):
+                raise
+    return start_node()
+
+
+def test_a_worker_and_a_node_are_killed_and_the_weights_are_those_of_serial_runs(cluster, made_runs, tmp_path):
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    sweep = start(
+        runs, "sweep", DATASET, "--arch", "gpt", "--seeds", "1-4", *LONG, "--on", "ray", "--address", cluster.address
+    )
+    try:
+        until(lambda: any(has_checkpoint(runs, name) for name in trainings(runs)) or sweep.poll() is not None, 300)
+        assert sweep.poll() is None, sweep.communicate()
+        lost = next(name for name in trainings(runs) if has_checkpoint(runs, name))
+        worker = trainings(runs)[lost].parent()
+        assert worker is not None and "ray::" in worker.name() + " ".join(worker.cmdline())
+        worker.kill()
+        first = trainings(runs).get(lost)
+        until(lambda: len(trainings(runs)) == 2 and trainings(runs).get(lost) != first, 300)
+        kill_node(cluster)
+        out, err = sweep.communicate(timeout=900)
+        assert sweep.returncode == 0, err
+        assert "4 members: 4 finished" in out
+    finally:
+        sweep.kill()
+    serial = Path(shutil.copytree(made_runs, tmp_path / "serial"))
+    make_serial(serial, SEEDS, "gpt")
+    assert hashes(runs, NAMES) == hashes(serial, NAMES)
+
+
+def kill_node(cluster: Any) -> None:
+    """Cut the power of the second node: its raylet, its workers and what they started die at once."""
+    raylet = cluster.other.all_processes["raylet"][0].process
+    node = psutil.Process(raylet.pid)
+    below = node.children(recursive=True)
+    for process in (node, *below):
+        process.suspend()
+    for process in (*below, node):
+        process.kill()
+    raylet.wait()  # as a zombie it would count as alive
+
+
+def test_what_a_cluster_cannot_give_is_refused(runs):
+    def ray_sweep(*words: str):
+        return invoke(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--on", "ray", *words)
+
+    assert_refused(
+        ray_sweep("--address", "127.0.0.1:1"), 1, "no Ray cluster answers at 127.0.0.1:1", "ray start --head"
+    )
+    many = str((os.cpu_count() or 1) + 1)
+    refused = ray_sweep("--address", "local", "--cpus", many)
+    assert_refused(refused, 1, f"no node of the Ray cluster has {many} CPUs", "--cpus")

@@ -1,0 +1,253 @@
+"""Runs pushed to a URL and pulled from it: whole or not at all, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.runs.remote import FencedError, Remote, shown_url
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
+from seqrl_cli.workflows.exchange import pull, push
+from tests.runs.records import make_run
+
+fsspec = pytest.importorskip("fsspec")
+
+RUN = "d/r"
+
+
+def train(run: Path, step: int) -> None:
+    """What an update of a run leaves: a checkpoint and a line of the log; it keeps two checkpoints."""
+    weights = {"weight": torch.full((3,), float(step))}
+    write_checkpoint(
+        run / "checkpoints", Checkpoint(step, weights, {"weight.step": torch.tensor(float(step))}, {}), keep=2
+    )
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, "loss": 1.0}) + "\n")
+
+
+@pytest.fixture
+def store(tmp_path) -> RunStore:
+    run = make_run(tmp_path / "here", "d", "r").parent
+    (run.parent / "dataset.h5").write_bytes(b"data")
+    (run / "config.yaml").write_text("seed: 1\n")
+    for step in (1, 2):
+        train(run, step)
+    (run / ".lock").write_text("")
+    return RunStore(tmp_path / "here")
+
+
+@pytest.fixture
+def url(tmp_path) -> str:
+    return (tmp_path / "there").as_uri()
+
+
+def pushed(store: RunStore, url: str, *runs: str) -> push.PushReport:
+    return push.run(push.PushRequest(store, runs or (RUN,), url), Console(quiet=True))
+
+
+def pulled(root: Path, url: str, *runs: str, force: bool = False) -> pull.PullReport:
+    return pull.run(pull.PullRequest(RunStore(root), runs, url, force=force), Console(quiet=True))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a run or dataset but locks."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_what_is_pulled_is_what_was_pushed(store, url, tmp_path):
+    report = pushed(store, url)
+    assert report.folders == ["d", RUN] and report.files == len(contents(store.root))
+    assert pulled(tmp_path / "again", url).pulled == ["d", RUN]
+    assert contents(tmp_path / "again") == contents(store.root)
+
+
+def test_nothing_is_sent_or_received_twice(store, url, tmp_path):
+    pushed(store, url)
+    assert pushed(store, url).files == 0
+    train(store.root / RUN, 3)
+    assert pushed(store, url).files == 5  # the checkpoint's three, ``last``, and the log
+    pulled(tmp_path / "again", url)
+    assert pulled(tmp_path / "again", url, force=True).bytes == 0
+
+
+def test_a_change_of_equal_size_is_noticed(store, url, tmp_path):
+    pushed(store, url)
+    (store.root / RUN / "config.yaml").write_text("seed: 2\n")
+    pushed(store, url)
+    pulled(tmp_path / "again", url)
+    assert (tmp_path / "again" / RUN / "config.yaml").read_text() == "seed: 2\n"
+
+
+class CutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_push_that_is_cut_at_any_file_leaves_a_whole_run(store, url, tmp_path, monkeypatch, half):
+    """The run as it was before, which a later push completes."""
+    pushed(store, url)
+    before = contents(store.root / RUN)
+    shutil.copytree(tmp_path / "there", tmp_path / "first")
+    for step in (3, 4):
+        train(store.root / RUN, step)
+    original = type(fsspec.filesystem("file")).pipe_file
+    writes = 0
+    left = 0
+
+    def pipe_file(self, path, value, **options):
+        nonlocal writes
+        writes += 1
+        if writes > left:
+            if half and "objects" in path:
+                original(self, path, value[: len(value) // 2], **options)
+            raise CutError
+        original(self, path, value, **options)
+
+    monkeypatch.setattr(type(fsspec.filesystem("file")), "pipe_file", pipe_file)
+    while True:
+        writes = 0
+        shutil.rmtree(tmp_path / "there")
+        shutil.copytree(tmp_path / "first", tmp_path / "there")
+        try:
+            pushed(store, url)
+            break
+        except SeqrlError as error:
+            assert "Cut" in error.message
+        shutil.rmtree(tmp_path / "again", ignore_errors=True)
+        pulled(tmp_path / "again", url)
+        assert contents(tmp_path / "again" / RUN) == before
+        left += 1
+    assert left == 9  # two checkpoints of three files, ``last``, the log and the manifest
+    pulled(tmp_path / "again", url, force=True)
+    assert contents(tmp_path / "again" / RUN) == contents(store.root / RUN)
+
+
+def test_a_pull_that_is_cut_leaves_the_run_that_was_there(store, url, tmp_path, monkeypatch):
+    pushed(store, url)
+    pulled(tmp_path / "again", url)
+    before = contents(tmp_path / "again" / RUN)
+    train(store.root / RUN, 3)
+    pushed(store, url)
+    original = Remote.get
+
+    def get(self: Remote, name: str, digest: str):
+        raise CutError
+        yield b""
+
+    monkeypatch.setattr(Remote, "get", get)
+    with pytest.raises(CutError):
+        pulled(tmp_path / "again", url, force=True)
+    assert contents(tmp_path / "again" / RUN) == before
+    monkeypatch.setattr(Remote, "get", original)
+    pulled(tmp_path / "again", url, force=True)
+    assert newest_checkpoint(tmp_path / "again" / RUN / "checkpoints").step == 3
+
+
+def test_damaged_contents_are_not_pulled(store, url, tmp_path):
+    pushed(store, url)
+    objects = sorted((tmp_path / "there" / RUN / ".seqrl" / "objects").iterdir())
+    objects[0].write_bytes(b"x" * objects[0].stat().st_size)
+    with pytest.raises(SeqrlError, match="are damaged"):
+        pulled(tmp_path / "again", url)
+    assert not (tmp_path / "again" / RUN / "run.json").exists()
+
+
+def test_a_machine_that_was_replaced_cannot_push(store, url, tmp_path):
+    """It was cut off; another one pulled the run, went on, and pushed."""
+    remote, files = Remote(url), {}
+    pushed(store, url)
+    seen = remote.manifest(RUN)
+    pulled(tmp_path / "other", url)
+    train(tmp_path / "other" / RUN, 3)
+    pushed(RunStore(tmp_path / "other"), url)
+    with pytest.raises(FencedError, match="was pushed by"):
+        remote.replace_manifest(RUN, files, seen)
+    with pytest.raises(FencedError):
+        remote.replace_manifest(RUN, files, None)
+
+
+def test_a_run_that_is_newer_here_is_kept(store, url):
+    pushed(store, url)
+    record = store.root / RUN / "run.json"
+    record.write_text(record.read_text().replace('"updated": "2', '"updated": "9'))
+    before = contents(store.root)
+    assert pulled(store.root, url).kept == ["d", RUN]
+    assert contents(store.root) == before
+    assert pulled(store.root, url, force=True).pulled == [RUN]
+
+
+def test_old_contents_go_after_the_next_push_but_one(store, url, tmp_path):
+    objects = tmp_path / "there" / RUN / ".seqrl" / "objects"
+    counts = []
+    for step in range(3, 9):
+        train(store.root / RUN, step)
+        pushed(store, url)
+        counts.append(len(list(objects.iterdir())))
+    assert counts[-1] == counts[-2]  # no more than two manifests name
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../outside", "/etc/passwd", "checkpoints/../../outside", ".lock", "checkpoints/.x", "a\\b", "strange", "d/x", ""],
+)
+def test_hostile_manifests_are_refused(store, url, tmp_path, path):
+    pushed(store, url)
+    manifest = tmp_path / "there" / RUN / ".seqrl" / "manifest.json"
+    values = json.loads(manifest.read_text())
+    values["files"][path] = values["files"]["config.yaml"]
+    manifest.write_text(json.dumps(values))
+    with pytest.raises(SeqrlError, match="which no run has"):
+        pulled(tmp_path / "again", url)
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"schema_version": 1, "files": []}', '{"schema_version": 9}']
+)
+def test_damaged_manifests_are_named(store, url, tmp_path, content):
+    pushed(store, url)
+    (tmp_path / "there" / RUN / ".seqrl" / "manifest.json").write_text(content)
+    with pytest.raises(SeqrlError, match=r"manifest of .* is damaged|by a newer seqrl"):
+        pulled(tmp_path / "again", url)
+
+
+def test_wrong_urls_are_named(store, tmp_path):
+    with pytest.raises(UsageError, match="nothing://x is no URL"):
+        pushed(store, "nothing://x")
+    with pytest.raises(SeqrlError, match="no run was pushed"):
+        pulled(tmp_path / "again", (tmp_path / "nowhere").as_uri())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SeqrlError, match="cannot be reached|no such place"):
+        pushed(store, (tmp_path / "file" / "below").as_uri())
+    pushed(store, (tmp_path / "there").as_uri())
+    with pytest.raises(UsageError, match="unknown run at the URL 'd/s'"):
+        pulled(tmp_path / "again", (tmp_path / "there").as_uri(), "d/s")
+
+
+def test_passwords_in_urls_are_not_shown():
+    assert shown_url("s3://key:secret@host/bucket/?token=x") == "s3://host/bucket"
+    assert shown_url("abfs://container@account/path/") == "abfs://container@account/path"
+
+
+def test_runs_are_followed_until_they_are_over(store, url, tmp_path):
+    """A checkpoint is pushed when it is there, and the rest at the end."""
+    steps = iter([3, 4])
+
+    def is_over(seconds: float) -> bool:
+        step = next(steps, None)
+        if step is not None:
+            train(store.root / RUN, step)
+        return step is None
+
+    request = push.PushRequest(store, (RUN,), url, is_over=is_over)
+    push.run(request, Console(quiet=True))
+    pulled(tmp_path / "again", url)
+    assert contents(tmp_path / "again" / RUN) == contents(store.root / RUN)
