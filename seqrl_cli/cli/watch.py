@@ -35,7 +35,7 @@ def watch(
     A run that is not being trained is shown once. Where stdout is not a terminal, each log step is printed as a line;
     --json looks once.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=False) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.show.watch import show_live
 
