@@ -1,9 +1,6 @@
-"""The page ``docs/configuration.md``, written from the declarations: ``python -m seqrl_cli.config.page FILE``."""
+"""The page ``docs/configuration.md``, from the declarations; ``python -m tests.docs.write_configuration`` writes it."""
 
 from __future__ import annotations
-
-import sys
-from pathlib import Path
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.explain import KeyHelp, all_keys, default_text
@@ -12,7 +9,7 @@ from seqrl_cli.config.schema import Config
 
 _HEAD = """# Configuration keys
 
-Every key of the configuration, written from the program by `python -m seqrl_cli.config.page docs/configuration.md`.
+Every key of the configuration, written from the program by `python -m tests.docs.write_configuration`.
 On the command line a key is typed as `key=value`; `seqrl presets show DATASET --explain` shows the values that a
 dataset is trained with. [Glossary](glossary.md) explains the terms.
 
@@ -54,7 +51,3 @@ def _row(help_: KeyHelp) -> str:
     archs = "all" if everyone else ", ".join(help_.owners)
     cells = [f"`{help_.key}`", help_.meaning, help_.symbol, help_.effect, default, archs]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

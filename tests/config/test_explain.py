@@ -40,4 +40,4 @@ def test_defaults_by_architecture():
 
 def test_the_page_is_current():
     path = Path(__file__).parents[2] / "docs/configuration.md"
-    assert path.read_text(encoding="utf-8") == page(), "python -m seqrl_cli.config.page docs/configuration.md"
+    assert path.read_text(encoding="utf-8") == page(), "python -m tests.docs.write_configuration"

@@ -276,4 +276,6 @@ def _default_output(runs: Sequence[RunFolder], kinds: Sequence[str]) -> Path:
     """A PNG in ``plots/`` of the run, or of the folder that contains all runs."""
     name = "-".join(dict.fromkeys(kinds)) or "all"
     common = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path.resolve() for run in runs]))
+    if len(runs) > 1 and not runs[0].path.is_absolute():
+        common = Path(os.path.relpath(common))  # as all other paths are printed
     return common / "plots" / f"{name}.png"
