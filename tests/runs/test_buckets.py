@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from seqrl_cli.artifacts.remote import FencedError, Remote
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.remote import FencedError, Remote
 from seqrl_cli.runs.store import RunStore
-from tests.runs.test_sync import RUN, contents, pulled, pushed, store, train
+from tests.runs.syncing import RUN, contents, pulled, pushed, store, train
 
 pytestmark = pytest.mark.slow
 __all__ = ["store"]  # a fixture
