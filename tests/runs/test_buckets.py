@@ -18,7 +18,7 @@ import pytest
 from seqrl_cli.artifacts.remote import FencedError, Remote
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.store import RunStore
-from tests.runs.syncing import RUN, contents, pulled, pushed, store, train
+from tests.runs.syncing import RUN, contents, pulled, pushed, train
 
 pytestmark = pytest.mark.slow
 __all__ = ["store"]  # a fixture
