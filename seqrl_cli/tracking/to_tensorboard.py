@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,8 @@ class TensorBoard:
         """Open a new event file."""
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(run.folder), flush_secs=10)
+        # a file is named by the second, and two of one second would be one
+        self._writer = SummaryWriter(str(run.folder), flush_secs=10, filename_suffix=f".{time.time_ns()}")
         self._step = 0
         for name, values in (("configuration", run.config), ("record", run.facts)):
             text = "".join(f"    {line}\n" for line in dump_yaml(dict(values)).splitlines())

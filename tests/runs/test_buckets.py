@@ -21,7 +21,6 @@ from seqrl_cli.runs.store import RunStore
 from tests.runs.syncing import RUN, contents, pulled, pushed, train
 
 pytestmark = pytest.mark.slow
-__all__ = ["store"]  # a fixture
 
 # Azurite's own account, which its documentation states.
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
