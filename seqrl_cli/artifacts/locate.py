@@ -31,6 +31,9 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
         UsageError: there is no such dataset; the nearest name is offered.
         SeqrlError: there is no dataset at the path.
     """
+    if "://" in dataset:
+        message = f"{dataset} is an address, and neither a file nor a dataset that seqrl knows"
+        raise UsageError(message, "download the file first, for example with curl -LO, and give its path")
     known = named_datasets()
     dataset = dataset if dataset in known else _stored_name(store, dataset)
     if ("+" in dataset or dataset in suites()) and not _is_users_path(store, dataset):
@@ -90,7 +93,7 @@ def _stored_name(store: RunStore, dataset: str) -> str:
     is_dataset = store.dataset(folder).dataset.is_file() or ("+" in folder.name and folder.is_dir())
     if is_dataset and folder.is_relative_to(store.root.resolve()):
         return folder.relative_to(store.root.resolve()).as_posix()
-    return dataset.rstrip("/")
+    return dataset.rstrip("/") or dataset
 
 
 def _locate_file(store: RunStore, spec: DatasetSpec, path: Path) -> DatasetRef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -257,8 +258,8 @@ def _about_cuts(log: ReadingLog, environment: str, *, is_known: bool) -> list[st
 
 
 def path_text(path: Path) -> str:
-    """A file's full path as text to store; bytes that are not UTF-8 are escaped."""
-    return str(path.resolve()).encode("utf-8", "backslashreplace").decode()
+    """A file's full path as text to store, the same in every locale; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
 
 
 @contextmanager

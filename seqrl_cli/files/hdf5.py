@@ -118,6 +118,8 @@ def _inside(found: Any) -> Any:
     """A group whose names lead inside, or an array whose numbers are in the file."""
     if isinstance(found, h5py.Group):
         return _InsideGroup(found.id)
+    if isinstance(found, h5py.Dataset) and found.shape is None:  # HDF5's null dataspace, of which h5py can do little
+        raise SeqrlError(f"{found.file.filename}: {found.name.lstrip('/')} is empty", "store an array, or leave it out")
     if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
         what = f"{found.file.filename}: {found.name} takes its numbers from other files, which are not read"
         raise SeqrlError(what, _ELSEWHERE_HINT)

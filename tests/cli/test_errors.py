@@ -25,6 +25,7 @@ RUN = "sim/hopper-medium/gpt-s42"
     [
         (("download", "hoper-medium-v2"), "unknown dataset 'hoper-medium-v2'", "hopper-medium-v2"),
         (("download",), "no dataset given", "sim/hopper-medium"),
+        (("download", "https://example.com/a.hdf5"), "https://example.com/a.hdf5 is an address", "curl"),
         (("download", "--list", "chess"), "no dataset matches 'chess'", "--list"),
         (("train", "sim/hopper-medium", "sim/ant-medium"), "one dataset at a time", "key=value"),
         (("train", "sim/hopper-medium", "--arch", "gtp"), "arch", "seqrl presets show"),

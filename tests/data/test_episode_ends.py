@@ -166,6 +166,22 @@ def test_dones_that_come_a_row_late(tmp_path):
     assert_cut(episodes, PLAYED)
 
 
+def test_dones_of_the_row_before(tmp_path):
+    """CleanRL's buffers; their last row is that of a cut episode."""
+    columns = {**PLAYED.arrays(), "dones": PLAYED.first}
+    episodes, options = read(tmp_path, columns, step_limit=20)
+    assert (episodes.lengths == PLAYED.lengths).all()
+    assert "dones marks the first row" in options.log.note
+
+
+def test_the_columns_of_lerobot(tmp_path):
+    arrays = PLAYED.arrays()
+    names = {"observations": "observation.state", "actions": "action", "rewards": "next.reward"}
+    columns = {names[name]: array for name, array in arrays.items()}
+    marks = {"next.done": PLAYED.last, "episode_index": PLAYED.ids, "frame_index": PLAYED.steps}
+    assert_cut(read(tmp_path, {**columns, **marks}, step_limit=20)[0], PLAYED)
+
+
 def in_parts(recording: Recording, **marks) -> list[dict]:
     """One dictionary per episode; marks are functions of an episode's length and whether it fell."""
     return [

@@ -175,6 +175,14 @@ def test_bad_archives(tmp_path, what):
     assert peak < 20 * 2**20
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_with_two_arrays_of_one_name(tmp_path):
+    path = write_npz(tmp_path / "a.npz", raw_arrays())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("rewards.npy", archive.read("rewards.npy"))
+    refuse(path, "a.npz contains 'rewards' more than once")
+
+
 def test_an_archive_cut_short_anywhere(tmp_path):
     whole = bad_npz()
     for length in [*range(0, len(whole) - 1, 61), len(whole) - 1]:

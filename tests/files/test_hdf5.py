@@ -172,3 +172,13 @@ def test_attributes_that_are_arrays_of_one_value_are_that_value(tmp_path):
     with open_hdf5(tmp_path / "a.h5", "") as file:
         found = native_attributes(file)
     assert found == {"numbers": 200, **dict.fromkeys(("scalar", "texts", "bytes"), "Pendulum-v1")}
+
+
+def test_what_has_no_shape_is_empty(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group/nothing"], file["group/number"] = h5py.Empty("f4"), 1.0
+    with open_hdf5(tmp_path / "a.h5", "") as file:
+        assert file["group/number"][()] == 1.0
+        for read in (lambda: file["group/nothing"], lambda: file["group"].get("nothing")):
+            with pytest.raises(SeqrlError, match="a.h5: group/nothing is empty"):
+                read()

@@ -24,9 +24,9 @@ _IMAGES = ("image", "images", "pixels")
 
 NAMES: dict[str, tuple[str, ...]] = {
     # Images count where nothing else is observed, as in Dreamer's episodes.
-    "observations": ("observations", "observation", "obs", "states", "state", *_IMAGES),
+    "observations": ("observations", "observation", "obs", "states", "state", "observation_state", *_IMAGES),
     "actions": ("actions", "action", "acts", "act"),
-    "rewards": ("rewards", "reward", "rews", "rew"),
+    "rewards": ("rewards", "reward", "rews", "rew", "next_reward"),
     "next_observations": (
         *("next_observations", "next_observation", "next_obs", "next_states", "next_state"),
         *("observations_next", "observation_next", "obs_next", "new_observations", "new_obs", "obs2"),

@@ -57,6 +57,8 @@ class EndColumns:
             SeqrlError: a column of flags has another shape, or values other than 0 and 1.
         """
         terminals, timeouts, dones = (self._agreed(role) for role in FLAG_ROLES)
+        if dones is not None and self._marks_first_rows(dones):
+            dones = before(dones)
         ends = [self._ends(role, name) for role in _MEANINGS for name in self._of(role) if role not in FLAG_ROLES]
         known = [flags for flags in ends if flags is not None]
         marked = reduce(np.logical_or, known) if known else None
@@ -79,6 +81,16 @@ class EndColumns:
         for name in self.names.doubtful:
             self._doubt(name)
         return EndMarks(terminals, timeouts, dones, marked)
+
+    def _marks_first_rows(self, dones: Flags) -> bool:
+        """Whether ``dones`` says of a row that the episode before it is done, as CleanRL's buffers do.
+
+        Then the first row is marked and the last is not. Next observations would tell more, and are asked later.
+        """
+        if self.names.first("next_observations") or not dones[0] or dones[-1] or dones.sum() < 2:
+            return False
+        self.log.remark(f"{self.names.dones_name} marks the first row of an episode")
+        return True
 
     def _of(self, role: str) -> tuple[str, ...]:
         return self.names.by_role.get(role, ())

@@ -14,6 +14,7 @@ import os
 import tokenize
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +53,8 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
             size = os.fstat(file.fileno()).st_size
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                if len(members) < len(archive.infolist()):
+                    _refuse_twins([info.filename.removesuffix(".npy") for info in archive.infolist()], path)
                 names = columns_to_read(members, str(path))
                 indices = ("indices",) if is_of_imitation(members) else ()
                 wanted = {name: members[name] for name in (*names.needed, *names.possible, *indices)}
@@ -74,6 +77,12 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
             f"{path}: {objects[0]} has one entry per episode, {plain} one row per step", "save both in the same form"
         )
     return to_episodes(_by_episode(columns, path), str(path), size, options)
+
+
+def _refuse_twins(names: list[str], path: Path) -> None:
+    """Stop at an archive with several members of one name, of which programs read different ones."""
+    twin = next(name for name, count in Counter(names).items() if count > 1)
+    raise SeqrlError(f"{path} contains {twin[:80]!r} more than once", "save the arrays again, each once")
 
 
 def _possible(
@@ -118,7 +127,10 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"an array has version {version} of NumPy's format")
-    return _HEADERS[version](stream)
+    try:
+        return _HEADERS[version](stream)
+    except ValueError as error:  # whose text may contain an address in memory
+        raise ValueError("the header of an array cannot be read") from error
 
 
 def _objects(data: bytes, source: str) -> list[Any]:

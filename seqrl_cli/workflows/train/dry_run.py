@@ -60,7 +60,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
         job = family.prepare(config, usable, dataset.step_limit, device)
-        warn_before_training(request, job, console)
+        warn_before_training(request, job, console, has_data=data is not None)
         check_evaluations(config, job)
         facts |= _effort(request, job)
         new_data = 0 if data else family.data_bytes(config, sizes)

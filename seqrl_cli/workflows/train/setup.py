@@ -74,8 +74,15 @@ def complete_config(dataset: DatasetRef, config: Config, data: TrainingData | No
     return config if data is None else family_of(config.model.arch).complete(config, data, dataset.id)
 
 
-def warn_before_training(request: TrainRequest, job: TrainJob, console: Console) -> None:
-    """Warn about what would only show after training: no validation loss, or a configuration that cannot plan."""
+def warn_before_training(request: TrainRequest, job: TrainJob, console: Console, *, has_data: bool = True) -> None:
+    """Warn about what would only show after training: no validation loss, or a configuration that cannot plan.
+
+    Args:
+        request: what to train.
+        job: how.
+        console: gets the warnings.
+        has_data: whether the job has the data themselves, not placeholders of about their size.
+    """
     config = request.config
     dataset = request.dataset
     if (
@@ -85,9 +92,10 @@ def warn_before_training(request: TrainRequest, job: TrainJob, console: Console)
             f"{dataset.id} does not name its environment, so `seqrl plan` cannot play it; "
             f"to name one: seqrl download {dataset.id} data.env_id=ID"
         )
-    if not job.validation:
+    if has_data and not job.validation:
         console.warn(f"{config.dataset} has one episode, so none is held out: there is no validation loss")
-    _warn_of_actions(request, job, console)
+    if has_data:
+        _warn_of_actions(request, job, console)
     try:
         check_plan(job.model, config)
     except SeqrlError as error:
