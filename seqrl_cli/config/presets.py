@@ -50,8 +50,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         message = f"{path} cannot be read as YAML: {reason(error)}"
         raise SeqrlError(message, "correct that, restore the file, or delete it and start again") from error
+    if content is None:
+        raise SeqrlError(f"{path} is empty", "restore the file")
     if not isinstance(content, dict):
-        raise SeqrlError(f"{path} contains {type(content).__name__}, not a mapping", "restore the file")
+        raise SeqrlError(f"{path} contains a {type(content).__name__}, not keys with values", "restore the file")
     return content
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from seqrl_cli.config.architectures import Trait
 
@@ -22,6 +22,28 @@ class Section(BaseModel):
     OWNER: ClassVar[Trait | None] = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_flag_is_a_number(cls, values: Any) -> Any:
+        """Turn true and false into text where a key is no flag, since pydantic would read 1 and 0."""
+        if not isinstance(values, dict):
+            return values
+        types = {key: _types(field.annotation) for key, field in cls.model_fields.items()}
+        wrong = {
+            key: str(value).lower()
+            for key, value in values.items()
+            if isinstance(value, bool) and bool not in types.get(key, ()) and {int, float} & types.get(key, set())
+        }
+        return {**values, **wrong}
+
+
+def _types(annotation: Any) -> set[Any]:
+    """The types that a type consists of, and the types of a Literal's values."""
+    parts = get_args(annotation)
+    return {annotation}.union(
+        *(_types(part) if isinstance(part, type) or get_args(part) else {type(part)} for part in parts)
+    )
 
 
 Mark = TypeVar("Mark")

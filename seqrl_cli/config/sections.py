@@ -33,7 +33,7 @@ _TASKS = Owned("multi-task")
 class DataConfig(Section):
     """From a source to tokens."""
 
-    env_id: str | None = Field(None, description="gymnasium id, for a file that does not state one")
+    env_id: str | None = Field(None, min_length=1, description="gymnasium id, for a file that does not state one")
     dones: Literal["terminals", "ends"] | None = Field(
         None,
         description="what `dones` marks in a file: the environment's ends, or time limits, too; null = by the data",

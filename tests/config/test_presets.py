@@ -136,7 +136,12 @@ def test_config_file_round_trip_and_damage(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text(dump_config(config))
     assert load_config(path) == config
-    for content, words in [("a: [", "cannot be read"), ("- 1", "not a mapping"), ("a: 1", "does not fit")]:
+    for content, words in [
+        ("a: [", "cannot be read"),
+        ("- 1", "not keys with values"),
+        ("# 1", "is empty"),
+        ("a: 1", "does not fit"),
+    ]:
         path.write_text(content)
         with pytest.raises(SeqrlError, match=words):
             load_config(path)
@@ -179,3 +184,13 @@ def test_a_width_that_the_heads_cannot_share_comes_with_widths_that_they_can(key
 def test_a_value_of_no_type_is_named_by_its_key_alone():
     with pytest.raises(UsageError, match="data.termination_penalty = 'many'"):
         resolve_config("local/mine", overrides={"data.termination_penalty": "many"})
+
+
+@pytest.mark.parametrize("key", ["train.updates", "train.learning_rate", "seed", "plan.percentile"])
+def test_true_is_no_number(key):
+    with pytest.raises(UsageError, match=f"{key} = 'true': input should "):
+        resolve_config("local/mine", overrides={key: True})
+
+
+def test_true_is_a_flag():
+    assert resolve_config("local/mine", overrides={"model.mask_values": True}).model.mask_values is True
