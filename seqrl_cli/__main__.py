@@ -32,6 +32,9 @@ def main() -> None:
     except KeyboardInterrupt:  # before a command began, or after it ended
         print("error: interrupted", file=sys.stderr)
         sys.exit(130)
+    except MemoryError:  # so little is left that not even the command could say so
+        print("error: out of memory", file=sys.stderr)
+        sys.exit(1)
     finally:
         ignore_stops()  # Python takes a moment to end, and the exit code is decided
 

@@ -140,3 +140,13 @@ def test_a_terminal_without_unicode_shows_what_it_can():
     environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-m", "seqrl_cli", "presets"], env=environment, capture_output=True)
     assert done.returncode == 0 and b"hopper-medium-v2" in done.stdout and b"?" in done.stdout
+
+
+def test_foreign_words_add_no_lines():
+    stderr = io.StringIO()
+    console = Console(stderr=stderr)
+    console.fail("environment 'a\nerror: b' failed", "name it:\r\nhint: c", 1)
+    console.warn("x\n\n  y")
+    console.note("z\nz\n")
+    expected = ["error: environment 'a error: b' failed", "hint: name it: hint: c", "warning: x y", "z z"]
+    assert stderr.getvalue().splitlines() == expected

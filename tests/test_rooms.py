@@ -68,6 +68,8 @@ FAMILY = {"models/decoding"}
 NESTED = {
     **dict.fromkeys(("models/gpt", "models/retnet", "models/adapters"), FAMILY),
     "models/decision": {*FAMILY, "models/encoders"},
+    "reports/html": {"reports/plot"},
+    "reports/plot": {"reports/table"},
 }
 NESTED_ROOMS = ("console", "data", "envs", "models", "reports")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from seqrl_cli.artifacts.other_environment import in_environment
 from seqrl_cli.artifacts.references import references_of, take_references
 from seqrl_cli.artifacts.sources import inspect_user_file, load_source, remove_download
 from seqrl_cli.config.sections import DataConfig
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
@@ -261,6 +262,7 @@ class DatasetRef:
                     episodes, attributes = load_source(self.spec, self.folder, data, console, self.store)
                     write_dataset(path, episodes, {**attributes, "dataset_id": self.id})
                     remove_download(self.folder)
+                    self._explain_name(console)
                     return True
         if is_old(self.file.read()):
             with locked(self.folder.path, console, FOREVER):
@@ -289,4 +291,27 @@ class DatasetRef:
             return None
         if self.spec.source != "file":
             refuse_other_environment(self.spec, data.env_id)
+        self._refuse_to_change_what_runs_share(data.env_id)
         return in_environment(self.folder.dataset, self.file.read().attributes, self.env_id, data.env_id)
+
+    def _refuse_to_change_what_runs_share(self, env_id: str) -> None:
+        """Stop at another environment than the stated one where runs were trained on the dataset, for whom it changes.
+
+        Raises:
+            SeqrlError: there are such runs.
+        """
+        if self.env_id is None:
+            return
+        runs = [folder for folder, record in self.store.runs() if self.id in record.datasets]
+        if runs:
+            count = counted(len(runs), "run")
+            message = f"{self.id} is data of {self.env_id}; {count} trained on it would then be for {env_id}"
+            change = f"seqrl download FILE data.env_id={env_id} --force"
+            hint = f"copy the file under another name, or change it for all of them: {change}"
+            raise SeqrlError(message, hint)
+
+    def _explain_name(self, console: Console) -> None:
+        """Say why a file's dataset has a hash in its name."""
+        plain = re.fullmatch(r"(local/.+)-[0-9a-f]{8}", self.id)
+        if self.spec.path is not None and plain and self.store.dataset(plain[1]).dataset.exists():
+            console.note(f"{plain[1]} is another file's dataset, so that of {self.spec.path} is {self.id}")

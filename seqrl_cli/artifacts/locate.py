@@ -19,7 +19,7 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import DatasetSpec, named_datasets, resolve, spec_of_file
 from seqrl_cli.data.suites import expand, has_suite, suites
 from seqrl_cli.envs.trust import accept
-from seqrl_cli.errors import UsageError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import RESERVED
 from seqrl_cli.runs.store import RunStore
 
@@ -40,10 +40,22 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
         file = DatasetFile(folder.dataset)
         spec = spec_of_file(dataset, folder.dataset, file.read().attributes)
         return DatasetRef(dataset, replace(spec, path=None), folder, store, file)
-    spec = resolve(dataset)
+    spec = _resolve(store, dataset)
     if spec.path is not None:
         return _locate_file(store, spec, spec.path)
     return DatasetRef.of(spec.id, spec, store)
+
+
+def _resolve(store: RunStore, dataset: str) -> DatasetSpec:
+    """As :func:`resolve`, but a dataset that has runs and no file any more is missing rather than unknown."""
+    try:
+        return resolve(dataset)
+    except UsageError as error:
+        folder = store.dataset(dataset)
+        if not any(folder.path.glob("*/run.json")):
+            raise
+        hint = f"make it again of its file, which must have the same name: seqrl download PATH/TO/{folder.path.name}.…"
+        raise SeqrlError(f"{folder.dataset} is missing, on which runs beside it were trained", hint) from error
 
 
 def _locate_several(store: RunStore, joined: str) -> DatasetRef:

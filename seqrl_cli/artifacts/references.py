@@ -13,6 +13,9 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.scores import references_of_data
 from seqrl_cli.errors import UsageError
 
+LOWER_POLICY, UPPER_POLICY = "reference_min_is", "reference_max_is"
+"""Attributes of a dataset that say which policies its references are the returns of, where these were measured."""
+
 
 def references_of(spec: DatasetSpec, facts: DatasetFacts | None) -> tuple[float, float] | None:
     """The returns that score 0 and 1: the dataset's own, else its environment's; None when neither is known.
@@ -67,6 +70,11 @@ def own_references(stated: Mapping[str, object], env_id: str | None) -> dict[str
     return found
 
 
+def _measured_in(stated: Mapping[str, object]) -> list[str]:
+    """The attributes that describe earlier references, which the user's own replace."""
+    return [name for name in (LOWER_POLICY, UPPER_POLICY) if stated.get(name)]
+
+
 def take_references(
     spec: DatasetSpec, file: DatasetFile, data: DataConfig, load: Callable[[], Episodes], console: Console
 ) -> None:
@@ -85,5 +93,5 @@ def take_references(
     facts = file.read()
     told = told_references(spec, data, facts.attributes)
     if told and (told["reference_min"], told["reference_max"]) != facts.reference_scores:
-        state_also(file, load(), **told)
+        state_also(file, load(), **told, **dict.fromkeys(_measured_in(facts.attributes), ""))
         console.note(f"{spec.id}: a return of {told['reference_min']:g} now scores 0, {told['reference_max']:g} 100")

@@ -15,6 +15,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import unfinished
+from seqrl_cli.training.best import read_best
 from seqrl_cli.training.checkpoints import newest_model, read_model, saved_steps, step_folder
 
 
@@ -39,6 +40,19 @@ class SavedRun:
     def of(cls, run: RunFolder | SavedRun) -> SavedRun:
         """A run that may have been read already; raises SeqrlError like :meth:`read`."""
         return run if isinstance(run, SavedRun) else cls.read(run)
+
+    def best_checkpoint(self) -> int:
+        """The updates of the best checkpoint, by evaluation or else by the validation loss.
+
+        Raises:
+            SeqrlError: none is known, as in runs of earlier versions.
+        """
+        best = read_best(self.folder.checkpoints)
+        if best is None:
+            steps = ", ".join(map(str, saved_steps(self.folder.checkpoints))) or "none"
+            hint = f"choose one of {steps} by its validation loss: seqrl plot -k loss"
+            raise SeqrlError(f"{self.folder.path} does not know its best checkpoint", hint)
+        return best.step
 
     def weights(
         self, wanted: int | None, on_warning: Callable[[str], None] | None

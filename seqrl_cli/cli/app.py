@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated
 
 import typer
@@ -22,11 +23,13 @@ from seqrl_cli.cli import (
     plot,
     presets,
     render,
+    report,
     runs,
     sweep,
     table,
     train,
     tune,
+    watch,
 )
 from seqrl_cli.cli.root import Root
 
@@ -55,12 +58,23 @@ app.command(rich_help_panel=CHAIN)(table.table)
 app.command(rich_help_panel=HELPERS)(sweep.sweep)
 app.command(rich_help_panel=HELPERS)(tune.tune)
 app.command(rich_help_panel=HELPERS)(plot.plot)
+app.command(rich_help_panel=HELPERS)(report.report)
 app.command(rich_help_panel=HELPERS)(collect.collect)
 app.command("import", rich_help_panel=HELPERS)(import_.import_checkpoint)
 app.command(rich_help_panel=HELPERS)(export.export)
 app.command(rich_help_panel=HELPERS)(runs.runs)
+app.command(rich_help_panel=HELPERS)(watch.watch)
 app.command(rich_help_panel=HELPERS)(presets.presets)
 app.command(rich_help_panel=HELPERS)(info.info)
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring for help, which keeps its line breaks: each paragraph on one line, for the terminal to wrap."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
+
+
+for command in app.registered_commands:
+    command.help = _paragraphs((command.callback and command.callback.__doc__) or "")
 
 
 def _version(wanted: bool) -> None:

@@ -50,7 +50,7 @@ def collect(
 
     The same command makes the same data, with any number of processes.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.data import collect as workflow
 

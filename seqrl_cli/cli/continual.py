@@ -58,7 +58,7 @@ def continual(
 
     After an interruption the same command resumes. Tasks are datasets joined by ``+``, or a suite such as cw10.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         ranks.refuse_several("continual")
         from seqrl_cli.config.continual import ContinualConfig
         from seqrl_cli.workflows.continual import run as workflow

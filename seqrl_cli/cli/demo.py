@@ -40,7 +40,7 @@ def demo(
     `seqrl demo domains` does so for eight tasks of Meta-World and four of DMControl.
     `seqrl demo continual` trains a model of eight tasks of Meta-World, and three methods learn three more from it.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.demo import continual, continual_dry_run, domains
         from seqrl_cli.workflows.demo import run as chain

@@ -22,7 +22,7 @@ def discretize(
 
     Downloads the dataset first if it is missing. For other bins: data.bins=50 data.discretizer=uniform.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.data import discretize as workflow
 

@@ -19,6 +19,18 @@ def download(
         int | None,
         typer.Option("--jobs", metavar="N", min=1, help="Datasets of a suite at once (default: cores)."),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="LOW,HIGH",
+            help="Own data: play two policies, whose mean returns then score 0 and 100: random, expert, a trained run, "
+            "data (the data's mean), or a return.",
+        ),
+    ] = None,
+    reference_episodes: Annotated[
+        int, typer.Option("--reference-episodes", metavar="N", min=1, help="Fewest episodes per policy.")
+    ] = 20,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -33,10 +45,11 @@ def download(
     path of an HDF5, .npz or pickle file, or of a folder, is checked and copied. pretrained/… is fetched and imported as
     a run. `--list PATTERN` lists known names; `seqrl export` writes a dataset for D4RL's and Minari's own loaders.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.data.pretrained import PREFIX
         from seqrl_cli.workflows.data import download as workflow
+        from seqrl_cli.workflows.data import references
         from seqrl_cli.workflows.exchange import pretrained
         from seqrl_cli.workflows.show.catalogue import show_catalogue
 
@@ -55,6 +68,13 @@ def download(
             return
         dataset, config = dataset_config(store, name, overrides=options.configuration(overrides, data__seed=seed))
         request = workflow.DownloadRequest(dataset, config, force, jobs)
+        if reference is not None:
+            measured = references.ReferenceRequest(dataset, config, reference, reference_episodes, seed or 0, force)
+            if dry_run:
+                references.dry_run(measured, console)
+            else:
+                print_report(console, references.run(measured, console))
+            return
         if dry_run:
             workflow.dry_run(request, console)
         else:

@@ -58,7 +58,7 @@ def export(
     The format decides: hub makes a folder with a model card that `seqrl import` plays, onnx a graph of a policy,
     trajectory-transformer exports a model, peft the LoRA of a fine-tuned run, d4rl and minari export a dataset.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.errors import unknown
         from seqrl_cli.workflows.data import export as dataset_export
         from seqrl_cli.workflows.exchange import export_hub, export_onnx

@@ -63,7 +63,7 @@ def finetune(
 
     The result is a run of its own, which needs the trained one. After an interruption the same command resumes.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         ranks.refuse_several("finetune")
         from seqrl_cli.workflows.finetune import run as workflow
 

@@ -63,7 +63,7 @@ def finetune_online(
     The result is a new run beside the pretrained one. After an interruption the same command resumes; a finished run
     resumes with more --iterations.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         ranks.refuse_several("finetune-online")
         from seqrl_cli.workflows.finetune_online import run as workflow
         from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineRequest

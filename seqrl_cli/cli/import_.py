@@ -59,7 +59,7 @@ def import_checkpoint(
     Transformer, and folders of peft with LoRA for one of your runs. No code in the files is executed; files that need
     it are refused.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.workflows.exchange import import_adapter, import_hub
         from seqrl_cli.workflows.exchange import import_checkpoint as workflow
 

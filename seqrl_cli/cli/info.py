@@ -27,7 +27,7 @@ def info(
     as_json: options.Json = False,
 ) -> None:
     """Describe this machine (versions, devices, renderer), or summarize a dataset, a task, a domain or a suite."""
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=False) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.show.dataset import show_dataset
         from seqrl_cli.workflows.show.machine import show_machine

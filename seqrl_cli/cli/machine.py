@@ -7,8 +7,16 @@ import re
 import sys
 from collections.abc import Iterator
 
+from seqrl_cli.console import byte_size
 from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 
+if sys.platform != "win32":
+    import resource  # which may not be possible any more once it is needed
+
+LEAST_ADDRESS_SPACE = 10**9
+"""Bytes; PyTorch, MuJoCo and their like take most of it, whatever is done with them."""
+
+_LIMIT_HINT = "raise the limit: ulimit -v unlimited"
 _NO_MEMORY = re.compile(r"allocate memory|out of memory|failed to map segment|bad_alloc", re.IGNORECASE)
 _LOOP = "Symlink loop from "
 _WRONG_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
@@ -17,7 +25,7 @@ _WRONG_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
 def machine_fault(error: BaseException) -> SeqrlError | None:
     """The error that the machine or a path caused, in words; None for any other."""
     if any(map(_lacks_memory, _chain(error))):
-        limit = ", or raise the limit: ulimit -v unlimited" if _is_limited() else ""
+        limit = f", or {_LIMIT_HINT}" if _is_limited() else ""
         return SeqrlError("out of memory", f"try a smaller batch, beam or dataset{limit}")
     if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):  # pathlib's, before Python 3.13
         return UsageError(
@@ -49,10 +57,21 @@ def _lacks_memory(error: BaseException) -> bool:
     return isinstance(error, ImportError | OSError | RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
+def require_address_space() -> None:
+    """Stop before libraries that cannot load end the process without a word.
+
+    Raises:
+        SeqrlError: the user allows this process less than they take.
+    """
+    if _is_limited() and _address_space() < LEAST_ADDRESS_SPACE:
+        message = f"this process may take {byte_size(_address_space())} of memory, less than"
+        raise SeqrlError(f"{message} the {byte_size(LEAST_ADDRESS_SPACE)} that its libraries need", _LIMIT_HINT)
+
+
 def _is_limited() -> bool:
     """Whether the user has limited the memory of this process."""
-    if sys.platform == "win32":
-        return False
-    import resource
+    return sys.platform != "win32" and _address_space() != resource.RLIM_INFINITY
 
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+def _address_space() -> int:
+    return resource.getrlimit(resource.RLIMIT_AS)[0]

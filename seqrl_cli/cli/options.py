@@ -12,7 +12,7 @@ import typer
 
 from seqrl_cli.cli import complete
 from seqrl_cli.config.limits import MAX_SEED, memory_bytes
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -166,16 +166,11 @@ def push_url(url: str | None) -> str | None:
 
     Raises:
         UsageError: it is no URL.
-        SeqrlError: fsspec is not installed.
     """
     if url is None:
         return None
     if "://" not in url:
         raise UsageError(f"--push is {url!r}, which is no URL", "for example s3://bucket/runs, or file:///mnt/runs")
-    from seqrl_cli.config.extras import install_line, is_installed
-
-    if not is_installed("cloud"):
-        raise SeqrlError("fsspec is not installed", install_line("cloud"))
     return url
 
 
@@ -251,6 +246,19 @@ def memory(text: str | None) -> int | None:
     if size == 0:
         raise UsageError("--max-memory is 0", "for example --max-memory 2GiB")
     return size
+
+
+def checkpoint(text: str | None) -> tuple[int | None, bool]:
+    """The update of --checkpoint, None if it is not given, and whether the best checkpoint is asked for.
+
+    Raises:
+        UsageError: it is neither a number nor ``best``.
+    """
+    if text is None or text == "best":
+        return None, text == "best"
+    if not text.isdecimal():
+        raise UsageError(f"--checkpoint is {text!r}, which is no number of updates", "give a number, or best")
+    return int(text), False
 
 
 def network(mirrors: str, offline: bool) -> NetworkAccess:

@@ -52,7 +52,15 @@ def plan(
     episodes: Episodes = None,
     envs: Envs = None,
     seed: Seed = 0,
-    checkpoint: options.Checkpoint = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="N | best",
+            help="The checkpoint of this update, or the best by evaluation or validation loss (default: newest).",
+            autocompletion=complete.one_of("best"),
+        ),
+    ] = None,
     max_memory: MaxMemory = None,
     mode: Mode = None,
     tasks: Tasks = None,
@@ -72,7 +80,7 @@ def plan(
     Options that are not given default to the run's configuration. After an interruption the same command resumes: it
     plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.behaviour.collect import available_cores
         from seqrl_cli.runs.sweeps import is_group
         from seqrl_cli.workflows.plan import run as workflow
@@ -89,6 +97,7 @@ def plan(
             plan__target_return=target_return,
         )
         memory = options.memory(max_memory)
+        step, best = options.checkpoint(checkpoint)
         store = options.store(runs_dir)
         if run is not None and is_group(store, run):
             words = (
@@ -112,7 +121,7 @@ def plan(
                 print_report(console, plan_group(group, console))
             return
         request = PlanRequest(
-            store, run, given, seed, checkpoint, device, threads, memory, mode, force, env_timeout, tasks
+            store, run, given, seed, step, device, threads, memory, mode, force, env_timeout, tasks, best
         )
         if dry_run:
             workflow.dry_run(request, console)

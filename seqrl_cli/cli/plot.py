@@ -20,15 +20,17 @@ Runs = Annotated[
         show_default=False,
     ),
 ]
-_KINDS = ("loss", "evaluation", "online", "reward", "score", "time", "axis", "matrix", "curve", "forgetting", "keys")
+_KINDS = ("loss", "evaluation", "online", "reward", "score", "time", "axis")
+_ACROSS = ("aggregate", "improvement", "profile", "average")
+_CONTINUAL = ("matrix", "curve", "forgetting", "keys")
 Kind = Annotated[
     list[str] | None,
     typer.Option(
         "--kind",
         "-k",
-        help="loss, evaluation, online, reward, score or time; axis of a sweep; of continual runs matrix, curve, "
-        "forgetting or keys (default: all).",
-        autocompletion=complete.one_of(*_KINDS),
+        help="loss, evaluation, online, reward, score or time (default: all); axis of a sweep; over datasets "
+        "aggregate, improvement, profile or average; of continual runs matrix, curve, forgetting or keys.",
+        autocompletion=complete.one_of(*_KINDS, *_ACROSS, *_CONTINUAL),
     ),
 ]
 Output = Annotated[
@@ -41,6 +43,7 @@ def plot(
     runs: Runs = None,
     kind: Kind = None,
     by: options.By = "method",
+    published: Annotated[bool, typer.Option("--published", help="average: add the papers' figures.")] = False,
     output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
@@ -50,15 +53,16 @@ def plot(
 ) -> None:
     """Draw curves of one or several runs: losses, rewards and scores of plans, seconds per planned step.
 
-    Runs that differ only in their seed are drawn as their mean with a 95 % band. --json prints the drawn values.
+    Runs that differ only in their seed are drawn as their mean with a 95 % band. Plots over datasets compare methods by
+    normalised scores, and by default those of all runs. --json prints the drawn values.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         if output is not None:
             check_figure_format(output)
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.report import plot as workflow
 
-        request = workflow.PlotRequest(RunStore(runs_dir), runs or [], kind or [], by, output, force)
+        request = workflow.PlotRequest(RunStore(runs_dir), runs or [], kind or [], by, output, force, published)
         if dry_run:
             workflow.dry_run(request, console)
         else:

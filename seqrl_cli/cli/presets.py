@@ -40,17 +40,20 @@ def presets(
     name: Name = None,
     arch: Arch = DEFAULT,
     size: options.SizeName = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="show: what each key means, the papers' symbol, and its effect.")
+    ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
     """List sizes and presets with what each changes, or show one in full, as `train` would use it."""
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=False) as console:
         if action not in ACTIONS:
             raise unknown("action", action, ACTIONS)
         from seqrl_cli.workflows.show.presets import show_preset, show_presets
 
         if action == "show":
-            show_preset(name or "base", arch, size, console)
+            show_preset(name or "base", arch, size, console, explain=explain)
         else:
             options.refuse_name(name, "seqrl presets list", f"seqrl presets show {name}")
             show_presets(arch, size, console)

@@ -68,7 +68,7 @@ def render(
     as_json: options.Json = False,
 ) -> None:
     """Draw a planned episode as a GIF or MP4, next to the plan that the model predicted at each step."""
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.store import RunStore
         from seqrl_cli.workflows.report import render as workflow
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-from typer import TyperException
+from typer import Exit, TyperException
 from typer.core import TyperGroup
 
 from seqrl_cli.cli.session import abandon_stdout
@@ -17,6 +18,16 @@ from seqrl_cli.console import Console
 
 class Root(TyperGroup):
     """The group of all commands; prints Typer's own errors as this program's, with their exit code 2."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Parse the command line."""
+        with _interruptions_told():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was parsed; once it has a console, it tells of interruptions itself."""
+        with _interruptions_told():
+            return super().invoke(ctx)
 
     def main(
         self,
@@ -52,6 +63,16 @@ class Root(TyperGroup):
             if code:
                 Console().fail(f"cannot write the result: {error.strerror}", "check where stdout is written to", code)
         sys.exit(code)
+
+
+@contextmanager
+def _interruptions_told() -> Iterator[None]:
+    """Typer itself would end without a word."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        Console().fail("interrupted", "nothing was written", 130)
+        raise Exit(130) from error
 
 
 def _sentence(error: TyperException, arguments: Sequence[str]) -> str:

@@ -1,10 +1,10 @@
-"""``seqrl runs``: list, show, track, push and pull."""
+"""``seqrl runs``: list, show, delete, rename, archive, restore, track, push and pull."""
 
 from __future__ import annotations
 
 import select
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,11 @@ from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.console import Console
 from seqrl_cli.errors import UsageError, unknown
 
-ACTIONS = ("list", "show", "track", "push", "pull")
+if TYPE_CHECKING:
+    from seqrl_cli.runs.store import RunStore
+
+CHANGES = ("delete", "rename", "archive", "restore")
+ACTIONS = ("list", "show", *CHANGES, "track", "push", "pull")
 
 Action = Annotated[
     str, typer.Argument(metavar=" | ".join(ACTIONS), help="What to do.", autocompletion=complete.one_of(*ACTIONS))
@@ -21,8 +25,9 @@ Action = Annotated[
 Subjects = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN | URL",
-        help="show, track: a run (default: the latest). push: RUNS and a URL. pull: a URL and RUNS (default: all).",
+        metavar="RUN | PATTERN | NAME | URL",
+        help="list: a pattern such as 'sim/*'. show, track: a run (default: the latest). delete, archive, restore: a "
+        "run. rename: a run and its new name. push: RUNS and a URL. pull: a URL and RUNS (default: all).",
         autocompletion=complete.runs,
         show_default=False,
     ),
@@ -40,10 +45,36 @@ Project = Annotated[str, typer.Option("--project", help="track: the project's na
 Follow = Annotated[bool, typer.Option("--follow", hidden=True, help="Go on until stdin closes.")]
 WithoutData = Annotated[bool, typer.Option("--without-data", help="push, pull: leave datasets and tokens out.")]
 
+Sort = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        help="list: by updated, name, updates, loss or status.",
+        autocompletion=complete.one_of("updated", "name", "updates", "loss", "status"),
+    ),
+]
+Status = Annotated[
+    str | None,
+    typer.Option(
+        "--status",
+        help="list: only finished, running, interrupted, failed or killed runs.",
+        autocompletion=complete.one_of("finished", "running", "interrupted", "failed", "killed"),
+    ),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option("--arch", help="list: only runs of this architecture.", autocompletion=complete.architectures),
+]
+
 
 def runs(
     action: Action = "list",
     subjects: Subjects = None,
+    sort: Sort = "updated",
+    status: Status = None,
+    arch: Arch = None,
+    full: Annotated[bool, typer.Option("--full", help="show: all of record and configuration.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a run is deleted.")] = False,
     to: To = None,
     project: Project = "seqrl",
     follow: Follow = False,
@@ -54,16 +85,23 @@ def runs(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """List datasets and runs, newest run last; show one; send it to trackers; push runs to a URL, or pull them.
+    """List datasets and runs, newest run last; show, delete, rename or archive one; track it; push or pull runs.
+
+    An archived run is moved to a hidden folder of the run directory, which lists and tables leave out; restore moves it
+    back. Runs in use are refused, and with delete and archive those that others were fine-tuned from, without --force.
+    A new name also goes into the run's plans and into the runs fine-tuned from it.
 
     URLs are those of fsspec: s3://bucket/path, abfs://container/path, gs://bucket/path, file:///path.
     """
-    with command_session(quiet, as_json) as console:
-        if action not in ACTIONS:
-            raise unknown("action", action, ACTIONS)
+    with command_session(quiet, as_json, writes=action not in ("list", "show")) as console:
         from seqrl_cli.runs.store import RunStore
 
         store, names = RunStore(runs_dir), subjects or []
+        if action not in ACTIONS:
+            raise _unknown_action(action, store)
+        if action in CHANGES:
+            _change(store, action, names, (force, yes, dry_run), console)
+            return
         if action in ("push", "pull"):
             from seqrl_cli.workflows.exchange import pull as pulling
             from seqrl_cli.workflows.exchange import push as pushing
@@ -90,13 +128,12 @@ def runs(
             wait = _stdin_closes if follow else None
             _run_or_not(tracking, tracking.TrackRequest(store, run, trackers, project, wait), dry_run, console)
             return
-        from seqrl_cli.workflows.show.runs import show_run, show_runs
+        from seqrl_cli.workflows.show.runs import RunFilter, show_run, show_runs
 
         if action == "show":
-            show_run(store, run, console)
+            show_run(store, run, console, full=full)
         else:
-            options.refuse_name(run, "seqrl runs list", f"seqrl runs show {run}")
-            show_runs(store, console)
+            show_runs(store, console, RunFilter(run, status, arch, sort))
 
 
 def _run_or_not(workflow: object, request: object, dry_run: bool, console: Console) -> None:
@@ -123,3 +160,41 @@ def _stdin_closes(seconds: float) -> bool:
     """Wait for some seconds; returns whether stdin has closed, which ends the run that started this command."""
     ready, _, _ = select.select([sys.stdin], [], [], seconds)
     return bool(ready) and not sys.stdin.buffer.read(1)
+
+
+def _change(
+    store: RunStore, action: str, names: list[str], options_: tuple[bool, bool, bool], console: Console
+) -> None:
+    """Delete, rename, archive or restore a run; ``options_`` are --force, --yes and --dry-run."""
+    from seqrl_cli.workflows.manage import run as manage
+
+    force, yes, dry_run = options_
+    allowed = 2 if action == "rename" else 1
+    if len(names) > allowed:
+        raise UsageError(f"`seqrl runs {action}` takes one run, not {' and '.join(names)}", f"seqrl runs {action} RUN")
+    run, new_name = [*names, "", ""][:2]
+    request = manage.ManageRequest(store, action, run, new_name or None, force)
+    if action == "delete" and not (yes or dry_run):
+        _ask(run)
+    _run_or_not(manage, request, dry_run, console)
+
+
+def _ask(name: str) -> None:
+    """Ask before a run is deleted.
+
+    Raises:
+        UsageError: there is nobody to ask, or the answer is no.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{name or 'a run'} would be deleted without a question", "add --yes, or --dry-run to look")
+    if not typer.confirm(f"Delete {name} with its checkpoints, plans, plots and videos?", err=True):
+        raise UsageError(f"{name} was kept", "seqrl runs archive RUN moves a run out of the way instead")
+
+
+def _unknown_action(action: str, store: RunStore) -> Exception:
+    """The error for an unknown action; a run's name in its place most likely asks to see the run."""
+    known = [folder.path.name for folder, _ in store.runs()]
+    names = [store.name_of(folder.path) for folder, _ in store.runs()]
+    if action in (*known, *names):
+        return UsageError(f"{action!r} is a run, not an action", f"seqrl runs show {action}")
+    return unknown("action", action, ACTIONS)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import typer
 
-from seqrl_cli.cli.machine import machine_fault
+from seqrl_cli.cli.machine import machine_fault, require_address_space
 from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.stops import pass_over_stops
@@ -27,13 +27,16 @@ class Report(Protocol):
 
 
 @contextmanager
-def command_session(quiet: bool = False, as_json: bool = False, console: Console | None = None) -> Iterator[Console]:
+def command_session(
+    quiet: bool = False, as_json: bool = False, console: Console | None = None, *, writes: bool = True
+) -> Iterator[Console]:
     """Give the command its console, and turn exceptions into a sentence, a hint and an exit code.
 
     Args:
-        quiet: see :class:`Console`.
-        as_json: see :class:`Console`.
+        quiet: as in :class:`~seqrl_cli.console.console.Console`.
+        as_json: likewise.
         console: used in place of a new one.
+        writes: whether the command may leave something that an interruption keeps.
 
     Raises:
         typer.Exit: code 1 for bad input or a failing machine, 2 for wrong usage, 130 for an interruption.
@@ -41,6 +44,7 @@ def command_session(quiet: bool = False, as_json: bool = False, console: Console
     console = console or Console(quiet=quiet, as_json=as_json)
     debug = bool(os.environ.get("SEQRL_DEBUG"))
     try:
+        require_address_space()
         yield console
         pass_over_stops()
     except SeqrlError as error:
@@ -48,7 +52,8 @@ def command_session(quiet: bool = False, as_json: bool = False, console: Console
             raise
         _fail(console, error.message, error.hint, error.exit_code, error)
     except KeyboardInterrupt as error:
-        _fail(console, "interrupted", "finished work was kept; the same command resumes", 130, error)
+        hint = "finished work was kept; the same command resumes" if writes else "nothing was written"
+        _fail(console, "interrupted", hint, 130, error)
     except OutputError as error:
         abandon_stdout()
         _fail(console, str(error), "check where stdout is written to", 1, error)

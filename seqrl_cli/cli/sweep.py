@@ -102,7 +102,7 @@ def sweep(
     Every member is an ordinary run. After any interruption the same command resumes: it runs what is not finished.
     --force replaces the list of an existing sweep of this name; its runs stay.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         store = options.store(runs_dir, options.network(mirrors, offline))
         words = arguments or []
         if words[:1] in (["status"], ["run"]):

@@ -113,9 +113,14 @@ def train(
 
     Several processes train together with --devices, or on several machines with torchrun. --seeds trains several runs,
     --jobs of them at a time; their common name is then that of a sweep.
+
+    KEY=VALUE sets any other key of the configuration. Those that matter most: train.updates, train.batch_size,
+    train.learning_rate, train.eval_every, model.n_layer, model.width, model.n_head, model.sequence_length, data.bins
+    (gpt and retnet), policy.top_share (dt, odt and bc). `seqrl presets show DATASET --explain` shows all keys, with
+    their values and meanings; docs/configuration.md has them by architecture.
     """
     place = ranks.placement()
-    with command_session(quiet, as_json, ranks.console_of(place)) as console:
+    with command_session(quiet, as_json, ranks.console_of(place), writes=not dry_run) as console:
         from seqrl_cli.artifacts.locate import dataset_config
         from seqrl_cli.workflows.train import run as train_run
 

@@ -83,7 +83,7 @@ def tune(
     After any interruption the same command goes on, and takes up the trials that were running. With more --trials a
     search that has ended goes on, too.
     """
-    with command_session(quiet, as_json) as console:
+    with command_session(quiet, as_json, writes=not dry_run) as console:
         if on not in PLACES:
             raise UsageError(f"trials cannot run on {on!r}", f"choose one of: {', '.join(PLACES)}")
         from seqrl_cli.behaviour.collect import available_cores

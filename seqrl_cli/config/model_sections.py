@@ -21,6 +21,7 @@ PAPERS_RETURN_SCALE = 1e-3
 
 
 _ROUND_HEAD_WIDTH = 16  # the widths that are suggested give each head a multiple of this
+_MOST_HEADS = 1024  # that are suggested
 
 
 class UnfitValueError(ValueError):
@@ -68,7 +69,7 @@ class AttentionSection(ModelSection):
         step = self.n_head * (_ROUND_HEAD_WIDTH if width >= _ROUND_HEAD_WIDTH * self.n_head else 2)
         below = width // step * step
         widths = [str(near) for near in (below, below + step, below + 2 * step) if near > 0]
-        heads = [heads for heads in range(1, 2 * self.n_head) if width % (2 * heads) == 0]
+        heads = [heads for heads in range(1, min(2 * self.n_head, _MOST_HEADS)) if width % (2 * heads) == 0]
         others = f", or model.n_head={min(heads, key=lambda number: abs(number - self.n_head))}" if heads else ""
         return f"use model.{key}={', '.join(widths[:-1])} or {widths[-1]}{others}"
 

@@ -53,7 +53,7 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, 
                 f"{_SHORT.repr(argument)} is not of the form key=value", "for example train.learning_rate=3e-4"
             )
         if key not in known:
-            raise unknown("key", key, known, "seqrl presets show base")
+            raise unknown("key", key, known, "seqrl presets show base --explain")
         try:
             overrides[key] = parse_yaml(text)
         except ValueError as error:

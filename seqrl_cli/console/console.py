@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
-from seqrl_cli.console.text import brief, finite, printable
+from seqrl_cli.console.text import brief, finite, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -53,13 +53,13 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Print one line about something that the user should know, even if quiet."""
-        self._print_line(brief(printable(f"warning: {text}")))
+        self._print_line(brief(one_line(f"warning: {text}")))
 
     def fail(self, message: str, hint: str, code: int) -> None:
-        """Print an error and what to do next; with ``--json`` also as the one object."""
-        print(brief(printable(f"error: {message}")), file=self.stderr, flush=True)
+        """Print an error and what to do next, a line each; with ``--json`` also as the one object."""
+        print(brief(one_line(f"error: {message}")), file=self.stderr, flush=True)
         if hint:
-            print(brief(printable(f"hint: {hint}")), file=self.stderr, flush=True)
+            print(brief(one_line(f"hint: {hint}")), file=self.stderr, flush=True)
         with suppress(OutputError):  # stdout may be what failed
             self.emit({"error": brief(message), "hint": brief(hint), "exit_code": code})
 
@@ -93,6 +93,14 @@ class Console:
         table = rows_table(header, rows, self._rich(self.stdout).width, title)
         for part in table if isinstance(table, list) else [table]:
             self.show(part)
+
+    def show_list(self, header: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+        """Print a table with one line per row at any width; its columns are keys of the rows, the first a name."""
+        if self.as_json:
+            return
+        from seqrl_cli.console.lists import print_list
+
+        self.show_with(lambda rich: print_list(header, rows, rich))
 
     def show_facts(self, facts: Mapping[str, Any]) -> None:
         """Print labels and values, one pair per line."""
@@ -130,7 +138,7 @@ class Console:
 
     def _print_line(self, text: str) -> None:
         """Print a line on stderr, above the progress bar if there is one."""
-        text = printable(text)
+        text = one_line(text)
         if self._bars:
             self._bars.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

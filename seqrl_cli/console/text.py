@@ -10,6 +10,7 @@ from typing import Any
 # All but tab and newline; what turns the direction of writing or ends a line; and the surrogates that stand for
 # undecodable bytes of a file name.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_LINE_ENDS = re.compile(r"\s*\n\s*")
 
 MAX_CHARACTERS = 2000
 """Of a warning, an error or a hint."""
@@ -41,6 +42,11 @@ def rate_text(speed: float | None, unit: str) -> str:
 def printable(text: str) -> str:
     """The text with control characters escaped: names in foreign files must not control the terminal."""
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    """The printable text in one line: names in foreign files must not look like further errors or hints."""
+    return printable(_LINE_ENDS.sub(" ", text.strip()))
 
 
 def brief(text: str) -> str:

@@ -68,7 +68,9 @@ def require_accepted(env_id: str) -> None:
     if found is None:
         raise SeqrlError(
             f"environment {env_id!r} is named by a file, and making it would run the code of module {package!r}",
-            f"if you trust that module, name it yourself, which is remembered: data.env_id={env_id}",
+            f"if you trust that module, name it yourself, which is remembered: data.env_id={env_id}"
+            if package.isidentifier()
+            else "data.env_id=ID names the environment that the data are from",
         )
     _use_first([found])
 

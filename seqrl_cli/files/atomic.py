@@ -27,6 +27,7 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "choose a writable folder with --runs-dir"),
     errno.EACCES: ("permission denied", "choose a writable folder with --runs-dir"),
     errno.EPERM: ("permission denied", "choose a writable folder with --runs-dir"),
+    errno.ENOENT: ("there is no such folder, and none can be made there", "choose another folder with --runs-dir"),
     errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --runs-dir"),
     errno.EEXIST: ("a file is where a folder should be", "choose another folder with --runs-dir"),
 }

@@ -235,10 +235,14 @@ def write_attributes(file: h5py.File, attributes: Mapping[str, Scalar | None]) -
 
 
 def native_attributes(file: h5py.File) -> dict[str, Scalar]:
-    """The file's scalar and string attributes as plain Python values; others are left out."""
+    """The file's scalar and string attributes as plain Python values; others are left out.
+
+    An array of one value counts as that value: MATLAB and others write no scalars.
+    """
     found: dict[str, Scalar] = {}
     for name, value in file.attrs.items():
-        plain = value.item() if isinstance(value, np.generic) else value
+        is_single = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1)
+        plain = value.item() if is_single else value
         if isinstance(plain, str):
             plain = plain.encode("utf-8", errors="surrogateescape")
         if isinstance(plain, bytes):

@@ -11,7 +11,6 @@ The graph takes a window of steps, oldest first, and returns the action at the l
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, write_json_a
 from seqrl_cli.models.decision.behaviour_cloning import BehaviourCloning
 from seqrl_cli.models.decision.decoder import Policy
 
-GRAPH_FILE, FACTS_FILE = "policy.onnx", "policy.json"
+GRAPH_FILE, FACTS_FILE = "actor.onnx", "actor.json"
 OPSET = 18
 
 
@@ -56,7 +55,7 @@ class _CloneOf(_ActionOf):
 
 @dataclass(frozen=True)
 class OnnxFacts:
-    """What ``policy.json`` states for whoever runs the graph.
+    """What ``actor.json`` states for whoever runs the graph.
 
     Attributes:
         arch: architecture.
@@ -77,7 +76,7 @@ class OnnxFacts:
 
 
 def write_onnx(folder: Path, policy: Policy, facts: OnnxFacts) -> None:
-    """Write ``policy.onnx`` and ``policy.json``.
+    """Write ``actor.onnx`` and ``actor.json``.
 
     Args:
         folder: made if missing.
@@ -119,9 +118,8 @@ def _graph(policy: Policy, context: int) -> bytes:
         message = f"ONNX needs packages of the extra onnx: {error}"
         raise SeqrlError(message, install_line("onnx")) from error
     assert program is not None
-    data = io.BytesIO()
-    program.save(data)
-    return data.getvalue()
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph
 
 
 def _example(policy: Policy, context: int) -> tuple[Tensor, ...]:

@@ -41,7 +41,7 @@ class RayLauncher:
         self._retries = retries
         _connect(self._ray, address or "auto")
         try:
-            _check_resources(self._ray.nodes(), cpus, gpus)
+            check_resources(self._ray.nodes(), cpus, gpus)
         except SeqrlError:
             self._ray.shutdown()
             raise
@@ -108,7 +108,11 @@ def _connect(ray: Any, address: str) -> None:
     """
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address == LOCAL:
-        ray.init(address=LOCAL, include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
+        try:
+            ray.init(address=LOCAL, include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
+        except Exception as error:  # Ray raises no other class if its processes are too slow
+            message = f"Ray cannot start on this machine: {str(error).splitlines()[0]:.200}"
+            raise SeqrlError(message, "leave out --on ray: this machine needs no Ray for itself") from error
         return
     hint = "start one with `ray start --head`, or name one: --address HOST:6379"
     host, _, port = address.rpartition(":")
@@ -119,11 +123,11 @@ def _connect(ray: Any, address: str) -> None:
             raise SeqrlError(f"no Ray cluster answers at {address}: {error.strerror or error}", hint) from error
     try:
         ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # of any class: ConnectionError, RuntimeError, ValueError, and Exception itself
         raise SeqrlError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]:.200}", hint) from error
 
 
-def _check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
+def check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
     """Stop where Ray would wait forever for a node that is large enough.
 
     Raises:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from seqrl_cli.files.regular import open_own, open_regular
 from seqrl_cli.runs.lock import is_locked
 
 INTERRUPTED = 130
@@ -81,7 +82,9 @@ class Stop:
     _event: threading.Event = field(default_factory=threading.Event)
     _process: subprocess.Popen[bytes] | None = None
 
-    def __bool__(self) -> bool:
+    @property
+    def asked(self) -> bool:
+        """Whether the task should end."""
         return self._event.is_set()
 
     def __call__(self) -> None:
@@ -93,7 +96,7 @@ class Stop:
     def watch(self, process: subprocess.Popen[bytes] | None) -> None:
         """Name the process to end."""
         self._process = process
-        if self and process is not None:
+        if self.asked and process is not None:
             self()
 
 
@@ -127,9 +130,9 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
     for words in task.steps:
         for attempt in range(retries + 1):
             _wait_for_lock(task.run, stop)
-            code = INTERRUPTED if stop else _run(words, task, stop)
+            code = INTERRUPTED if stop.asked else _run(words, task, stop)
             started += 1
-            if not died(code) or stop or attempt == retries:
+            if not died(code) or stop.asked or attempt == retries:
                 break
             if say:
                 say(f"{task.name}: {code_text(code)}; starting it again")
@@ -149,7 +152,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
         output: IO[bytes] | int = _STDERR
         if task.log is not None:
             task.log.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(task.log.open("ab"))
+            file = stack.enter_context(open_own(task.log, "ab"))
             file.write(f"$ seqrl {' '.join(words)}\n".encode())
             file.flush()
             output = file
@@ -173,7 +176,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
 def _wait_for_lock(run: Path | None, stop: Stop) -> None:
     """Wait while another process still saves the run: one that was orphaned a moment ago, or is on another node."""
     deadline = time.monotonic() + _LOCK_SECONDS
-    while run is not None and not stop and is_locked(run) and time.monotonic() < deadline:
+    while run is not None and not stop.asked and is_locked(run) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
@@ -181,7 +184,7 @@ def _last_error(log: Path | None) -> str:
     """The last error that a command printed to its log, with its hint."""
     if log is None or not log.is_file():
         return ""
-    with log.open("rb") as file:
+    with open_regular(log) as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

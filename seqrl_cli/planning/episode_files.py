@@ -6,6 +6,7 @@ with the arrays of its :class:`EpisodeRecord`. The HDF5 file comes first, so an 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -133,6 +134,23 @@ def episode_numbers(folder: Path) -> list[int]:
     """The numbers of the episodes in a plan folder, sorted."""
     numbers = (path.stem.removeprefix("episode-") for path in episode_paths(folder))
     return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def rename_run_in_episode(path: Path, **names: str) -> None:
+    """Replace the name of the run, or of its parent, in an episode's JSON; its other content and time stay.
+
+    Args:
+        path: the JSON file; one that cannot be read is left as it is.
+        names: ``run`` or ``parent``.
+    """
+    try:
+        content = read_object(path)
+    except (JsonFieldError, SeqrlError):
+        return
+    if all(content.get(key) is not None for key in names):
+        changed = path.stat().st_mtime_ns
+        write_json_atomic(path, {**content, **names})
+        os.utime(path, ns=(changed, changed))  # the latest plan stays the latest
 
 
 def plan_folders(run: RunFolder) -> list[Path]:

@@ -136,7 +136,8 @@ def group_continual(results: Sequence[ContinualResult]) -> list[ContinualGroup]:
 def _identity(result: ContinualResult) -> tuple[Any, ...]:
     """What runs of one group have in common: the method, the suite, the base, and all settings but the seed."""
     record = result.record
-    settings = record.settings.model_dump(exclude={"seed", "method"})
+    unused = {"none_of_these"} if METHODS[record.settings.method].choice not in ("inferred", "keys") else set()
+    settings = {**record.settings.model_dump(exclude={"seed", "method"}), **dict.fromkeys(unused)}
     return (record.settings.method, ("suite", record.suite), ("base", record.base), *settings.items())
 
 

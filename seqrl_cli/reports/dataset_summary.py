@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seqrl_cli.console.text import amount
 from seqrl_cli.data.episodes import Episodes
 
 _BARS = " ▏▎▍▌▋▊▉█"
@@ -99,7 +100,7 @@ def summarize_dataset(episodes: Episodes, bins: int = 12) -> DatasetSummary:
         bins: of the histogram of returns.
     """
     returns = episodes.returns
-    counts, edges = np.histogram(returns[np.isfinite(returns)], bins=bins)
+    counts, edges = _histogram(returns[np.isfinite(returns)], bins)
     observations = _ranges(episodes.observations)
     constant = [dim for dim, (least, greatest) in enumerate(observations) if least is not None and least == greatest]
     return DatasetSummary(
@@ -122,6 +123,15 @@ def summarize_dataset(episodes: Episodes, bins: int = 12) -> DatasetSummary:
         histogram=tuple(int(count) for count in counts),
         edges=tuple(float(edge) for edge in edges),
     )
+
+
+def _histogram(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts in equal bins over the range of the values, which may be a single value of any size."""
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    least = max(1.0 if low == high else 0.0, 1e-12 * bins * max(abs(low), abs(high)))
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
+    return np.histogram(values, bins, (low, high))
 
 
 def _ranges(values: np.ndarray) -> tuple[tuple[float | None, float | None], ...]:
@@ -159,11 +169,13 @@ def _duplicates(episodes: Episodes) -> int:
 def histogram_lines(counts: Sequence[int], edges: Sequence[float], width: int = 40) -> list[str]:
     """A histogram as text, one line per bin: its range, a bar in eighths of a cell, its count."""
     most = max(max(counts), 1)
+    is_usual = edges[1] - edges[0] >= 0.1 and max(abs(edges[0]), abs(edges[-1])) < 1e9
+    digits = ",.1f" if is_usual else ".4g"
     lines = []
     for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
         eighths = round(8 * width * count / most)
         bar = "█" * (eighths // 8) + (_BARS[eighths % 8] if eighths % 8 else "")
-        lines.append(f"{low:>10,.1f} … {high:>10,.1f}  {bar} {count:,}")
+        lines.append(f"{format(low, digits):>10} … {format(high, digits):>10}  {bar} {count:,}")
     return lines
 
 
@@ -173,7 +185,8 @@ def summary_rows(summary: DatasetSummary) -> list[tuple[str, Any]]:
     def spread(values: ValueRange, digits: int = 2) -> str:
         if values.least is None or values.mean is None or values.greatest is None:
             return "no finite number"
-        return f"{values.least:,.{digits}f} … {values.greatest:,.{digits}f}, mean {values.mean:,.{digits}f}"
+        least, greatest, mean = (amount(value, digits) for value in (values.least, values.greatest, values.mean))
+        return f"{least} … {greatest}, mean {mean}"
 
     return [
         ("episodes", f"{summary.episodes:,}"),

@@ -20,6 +20,11 @@ _TITLES = {
     "mddt": "Multi-Domain Decision Transformer",
 }
 
+_NOTE = (
+    "Of one training seed; the interval is a bootstrap over its episodes. "
+    "A score of 0 is a random policy's, 100 that of the reference policy."
+)
+
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -63,15 +68,15 @@ def model_card(facts: CardFacts) -> str:
             f"# {markdown(facts.name)}: {title}{place}",
             "",
             f"A {title} of {facts.parameters:,} parameters, trained {data} for {facts.step:,} updates with seed "
-            f"{facts.seed}. It was made with [seqrl](https://pypi.org/project/seqrl/).",
+            f"{facts.seed}. It was made with seqrl.",
             "",
             *_results(facts.rows),
             *_commands(facts),
             "## Files",
             "",
-            "`model.safetensors` has the weights, `config.json` everything else that is needed to play, and, of a model of "
-            "tokens, `bins.safetensors` the bin edges. `config.yaml` is the configuration of the training. Nothing in this "
-            "folder is executed.",
+            "`model.safetensors` has the weights, `config.json` everything else that is needed to play, and, of a "
+            "model of tokens, `bins.safetensors` the bin edges. `config.yaml` is the configuration of the training. "
+            "Nothing in this folder is executed.",
             "",
             "Versions: "
             + ", ".join(f"{markdown(name)} {markdown(text)}" for name, text in facts.versions.items())
@@ -115,8 +120,7 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         score = "–" if row["score_mean"] is None else f"{row['score_mean']:.1f}"
         cells = [markdown(str(row["method"])), row["episodes"], amount(row["return_mean"]), interval, score]
         lines.append(f"| {' | '.join(map(str, cells))} | {row['steps']:,.0f} |")
-    note = "Of one training seed; the interval is a bootstrap over its episodes. A score of 0 is a random policy's, 100 the reference's."
-    return [*lines, "", note, ""]
+    return [*lines, "", _NOTE, ""]
 
 
 def _commands(facts: CardFacts) -> list[str]:

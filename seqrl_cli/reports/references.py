@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from seqrl_cli.artifacts.dataset import DatasetRef
+from seqrl_cli.artifacts.references import LOWER_POLICY, UPPER_POLICY
 from seqrl_cli.behaviour.library import list_families, load_behaviour
 from seqrl_cli.data.catalogue import scores_of_environment
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.scores import normalized_score
+from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import summarize
-from seqrl_cli.reports.table.build import ReferenceRow
+from seqrl_cli.reports.table.rows import ReferenceRow
 
 BOOTSTRAP_SEED = 0
 
@@ -23,15 +26,29 @@ def reference_rows(dataset: DatasetRef) -> list[ReferenceRow]:
 
 
 def reference_notes(dataset: DatasetRef) -> list[str]:
-    """What scores of a dataset mean: their scale, and the assumption behind that of a user's own file."""
+    """The assumption behind scores of a user's own file."""
     env_id, references = dataset.env_id, dataset.reference_scores
-    if references is None:
+    if references is None or is_own_scale(dataset):
         return []
-    if is_own_scale(dataset):
-        return [f"{dataset.id}: {scale_of_scores(dataset)}"]
     if dataset.facts is None or dataset.facts.source != "file":
         return []
     return [f"{dataset.id}: its behaviour is scored by the rewards in the file, as if they were those of {env_id}"]
+
+
+def with_current_scores(episodes: Sequence[EpisodeResult], datasets: Sequence[DatasetRef]) -> tuple[EpisodeResult, ...]:
+    """The episodes, scored by the references that a user's own data have now: plans may be older than these."""
+    known = {dataset.id: dataset for dataset in datasets if dataset.spec.source == "file"}
+    references = {
+        name: found
+        for name, dataset in known.items()
+        if (found := dataset.reference_scores) and task_of(dataset.env_id) is None
+    }
+    return tuple(
+        replace(episode, score=normalized_score(episode.return_, *references[episode.dataset]))
+        if episode.dataset in references
+        else episode
+        for episode in episodes
+    )
 
 
 def is_own_scale(dataset: DatasetRef) -> bool:
@@ -47,6 +64,9 @@ def scale_of_scores(dataset: DatasetRef) -> str:
     assert references is not None
     if not is_own_scale(dataset):
         return f"0 is a random policy in {dataset.env_id}, 100 D4RL's reference policy"
+    stated = dataset.facts.attributes if dataset.facts is not None else {}
+    if (low := stated.get(LOWER_POLICY)) and (high := stated.get(UPPER_POLICY)):
+        return f"0 is {low}, 100 {high}"
     whose = f"the references of {dataset.env_id}" if task_of(dataset.env_id) else "its own references"
     return f"0 is a return of {references[0]:g}, 100 one of {references[1]:g}, {whose}"
 

@@ -17,6 +17,7 @@ from seqrl_cli.reports.provenance import RunProvenance, read_provenance, run_fol
 _ORIGINAL = "rollout.json"
 _ORIGINAL_SETTINGS = re.compile(r"^(?:(?P<arch>[a-z]+)_)?freq(?P<freq>\d+)_H(?P<horizon>\d+)_beam(?P<beam>\d+)$")
 _ORIGINAL_DATASET = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)+-v\d+$")
+_ONLY_MODE = re.compile(r"^mode-?")  # a policy without settings plays its mode, which a method's name need not say
 _SEED_SUFFIX = re.compile(r"-s\d+$")
 
 
@@ -151,7 +152,8 @@ def _episode_files(folder: Path) -> list[Path]:
         raise SeqrlError(
             f"there is no folder {folder} to read results from", "`seqrl plan` writes results below ./runs"
         )
-    return [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
+    paths = [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
+    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def read_result(path: Path, provenance: RunProvenance | None = None) -> EpisodeResult:
@@ -258,6 +260,7 @@ def _settings_label(settings: Mapping[str, Any], env_id: str, path: Path) -> str
     A file that was moved out of ``plans/…`` is labelled by its horizon, beam width and context.
     """
     if path.parent.parent.name == "plans" or not {"horizon", "beam_width"} <= settings.keys():
-        return _SEED_SUFFIX.sub("", path.parent.name).removeprefix(f"{env_id.replace('/', '_')}-")
+        name = _SEED_SUFFIX.sub("", path.parent.name).removeprefix(f"{env_id.replace('/', '_')}-")
+        return _ONLY_MODE.sub("", name)
     context = settings.get("max_context_transitions")
     return f"H{settings['horizon']}-B{settings['beam_width']}" + (f"-ctx{context}" if context is not None else "")

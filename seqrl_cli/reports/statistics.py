@@ -20,10 +20,12 @@ class Summary:
     Attributes:
         count: number of values.
         mean: arithmetic mean.
-        standard_error: ``std(ddof=0) / sqrt(n)``, as the Trajectory Transformer's ``read_results.py`` has it;
-            None for a single value, whose spread is unknown.
+        standard_error: of the mean. With several runs it is over them: the sample deviation of their means over the
+            root of their number. With one run it is over its episodes, ``std(ddof=0) / sqrt(n)``, as the Trajectory
+            Transformer's ``read_results.py`` has it. None for a single value, whose spread is unknown.
         iqm: mean of the middle half (Agarwal et al., "Deep RL at the edge of the statistical precipice").
         mean_interval, iqm_interval: 95 % bootstrap intervals ``(low, high)``; None for a single value.
+        runs: runs (that is, training seeds) behind the values.
     """
 
     count: int
@@ -32,6 +34,7 @@ class Summary:
     iqm: float
     mean_interval: tuple[float, float] | None
     iqm_interval: tuple[float, float] | None
+    runs: int = 1
 
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -62,11 +65,20 @@ def summarize(values: Sequence[float], runs: Sequence[str], rng: np.random.Gener
     return Summary(
         count=len(data),
         mean=mean,
-        standard_error=float(data.std() / np.sqrt(len(data))),
+        standard_error=_standard_error(groups),
         iqm=iqm,
         mean_interval=_interval(groups, np.mean, rng),
         iqm_interval=_interval(groups, interquartile_mean, rng),
+        runs=len(groups),
     )
+
+
+def _standard_error(groups: Sequence[np.ndarray]) -> float:
+    """The standard error of the mean over runs, or over the episodes of the only run."""
+    if len(groups) == 1:
+        return float(groups[0].std() / np.sqrt(len(groups[0])))
+    means = np.array([group.mean() for group in groups])
+    return float(means.std(ddof=1) / np.sqrt(len(groups)))
 
 
 def summarize_tasks(tasks: Sequence[Mapping[str, Sequence[float]]], rng: np.random.Generator) -> Summary:

@@ -11,7 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HOLDER_NAME = ".lock-holder"
@@ -50,6 +50,17 @@ def is_held(folder: Path) -> bool:
         return False
     with os.fdopen(descriptor, "rb") as file:
         return _is_marked(descriptor) or _lives(_lines(file.read(1000)))
+
+
+def holder_process(folder: Path) -> int | None:
+    """The process on this machine that holds the folder's lock; None if there is none, or it is unknown."""
+    if not is_held(folder):
+        return None
+    with suppress(OSError), os.fdopen(_open(folder), "rb") as file:
+        process, host, *_ = [*_lines(file.read(1000)), "", ""]
+        if process.isdecimal() and host == socket.gethostname():
+            return int(process)
+    return None
 
 
 def holder_text(folder: Path) -> str:

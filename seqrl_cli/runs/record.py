@@ -142,9 +142,16 @@ def new_record(**facts: Any) -> RunRecord:
     return RunRecord.model_validate({**surroundings, **facts})
 
 
-def write_record(path: Path, record: RunRecord) -> RunRecord:
-    """Write run.json with a fresh ``updated`` time and return what was written."""
-    record = record.model_copy(update={"updated": now()})
+def write_record(path: Path, record: RunRecord, *, fresh: bool = True) -> RunRecord:
+    """Write run.json and return what was written.
+
+    Args:
+        path: the file.
+        record: its content.
+        fresh: whether ``updated`` becomes the present time; not for a new name, which makes no run the latest.
+    """
+    if fresh:
+        record = record.model_copy(update={"updated": now()})
     write_json_atomic(path, record.model_dump())
     return record
 

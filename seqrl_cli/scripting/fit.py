@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from seqrl_cli.artifacts.locate import dataset_config
@@ -61,6 +60,6 @@ def train(
     overrides = {**dotted(keys), **dotted(daily)}
     ref, config = dataset_config(store, wanted, size=size, preset=preset, overrides=overrides)
     request = TrainRequest(
-        ref, config, name=name, device=device, threads=threads, force=force, argv=[*sys.argv[:1], "train", wanted]
+        ref, config, name=name, device=device, threads=threads, force=force, argv=("seqrl_cli.train", wanted)
     )
     return workflow.run(request, Console(quiet=quiet))

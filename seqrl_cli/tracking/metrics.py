@@ -141,6 +141,16 @@ def read_training_lines(path: Path) -> list[TrainingLine]:
     return [line for line in lines if _has(line, "loss", "elapsed") and not _has(line, "iteration")]
 
 
+def validation_losses(path: Path) -> list[tuple[int, float]]:
+    """The steps with a validation loss, and the losses, in the file's order.
+
+    Raises:
+        SeqrlError: the file cannot be opened.
+    """
+    found = ((line.step, line.get("validation_loss")) for line in read_training_lines(path))
+    return [(step, loss) for step, loss in found if loss is not None]
+
+
 def read_online_lines(path: Path) -> list[OnlineLine]:
     """The iterations of online fine-tuning, in the file's order. Other lines are left out; an absent file has none.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 
+from seqrl_cli.files.regular import open_regular
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.tracking.trackers import TrackedRun
 
@@ -44,7 +45,8 @@ class TensorBoard:
         from tensorboardX.proto.summary_pb2 import Summary
 
         height, width = imageio.improps(path, index=0).shape[:2]
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
+        with open_regular(path) as file:
+            image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=file.read())
         self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), self._step)
 
     def flush(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seqrl_cli.tracking.trackers import TrackedRun
 
@@ -18,7 +19,7 @@ class WeightsAndBiases:
         """Start the run, or resume it; each offline start makes a folder, and all of them have the run's id."""
         import wandb
 
-        offline = wandb.Settings().mode == "offline" or not wandb.api.api_key
+        offline = wandb.Settings().mode == "offline" or not wandb.login(prompt=False)
         settings = {"silent": True, "console": "off", "x_disable_stats": True, "disable_git": True, "save_code": False}
         self._run = wandb.init(
             id=run.id,
@@ -47,7 +48,8 @@ class WeightsAndBiases:
         import wandb
 
         is_video = path.suffix in _VIDEOS
-        value = wandb.Video(str(path), format=path.suffix[1:]) if is_video else wandb.Image(str(path))
+        kind: Any = path.suffix[1:]
+        value = wandb.Video(str(path), format=kind) if is_video else wandb.Image(str(path))
         self._run.log({name: value}, step=self._last)
 
     def flush(self) -> None:

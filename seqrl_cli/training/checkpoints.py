@@ -22,6 +22,7 @@ from seqrl_cli.files.json_fields import JsonFieldError
 from seqrl_cli.files.json_text import read_json
 from seqrl_cli.files.regular import contains, read_bytes
 from seqrl_cli.models.old_names import current_names
+from seqrl_cli.training.best import Best, best_from, offer, read_best
 
 T = TypeVar("T")
 
@@ -74,8 +75,8 @@ def saved_steps(checkpoints: Path) -> list[int]:
     return sorted(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdecimal() and folder.is_dir())
 
 
-def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint, point ``last`` at it, and remove all but the newest ``keep``.
+def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int, judgement: Best | None = None) -> Path:
+    """Write a checkpoint, point ``last`` at it, and remove all but the newest ``keep`` and the best.
 
     A kill at any time leaves the earlier checkpoints whole: the files are written to a temporary folder, forced to the
     disk and renamed.
@@ -84,6 +85,7 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Pa
         checkpoints: the run's ``checkpoints/``; created when absent.
         checkpoint: what to write.
         keep: newest checkpoints to keep, at least 1.
+        judgement: what was measured of it; it becomes the best checkpoint if it is better than that.
 
     Raises:
         SeqrlError: the disk is full, or the folder cannot be written.
@@ -94,19 +96,27 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int) -> Pa
     with writing(final):
         temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}-", suffix=".tmp", dir=checkpoints))
         try:
-            _write_files(temporary, checkpoint)
+            _write_files(temporary, checkpoint, judgement)
             if final.exists():
                 shutil.rmtree(final)
             temporary.rename(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         fsync(checkpoints)
+    offer(checkpoints, judgement)
     tidy(checkpoints, checkpoint.step, keep)
     return final
 
 
+def settle_best(checkpoints: Path) -> None:
+    """Name the best of the checkpoints, as a process would have done that was killed before it could."""
+    for step in saved_steps(checkpoints):
+        with suppress(DamagedCheckpointError):
+            offer(checkpoints, best_from(_read_state(step_folder(checkpoints, step)).get("judgement")))
+
+
 def tidy(checkpoints: Path, newest: int, keep: int) -> None:
-    """Point ``last`` at the newest whole checkpoint, and remove what is older than the newest ``keep``.
+    """Point ``last`` at the newest whole checkpoint, and remove what is older than the newest ``keep``, but the best.
 
     A run that resumes calls this too: the process that wrote its newest checkpoint may have been killed before.
 
@@ -122,7 +132,10 @@ def tidy(checkpoints: Path, newest: int, keep: int) -> None:
     if not contains(last, f"{name}\n".encode()):
         write_text_atomic(last, f"{name}\n")
     _remove_leftovers(checkpoints)
+    best = read_best(checkpoints)
     for step in [step for step in saved_steps(checkpoints) if step <= newest][:-keep]:
+        if best is not None and step == best.step:
+            continue
         shutil.rmtree(step_folder(checkpoints, step), ignore_errors=True)
 
 
@@ -228,7 +241,7 @@ def _newest_whole(
     return None
 
 
-def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
+def _write_files(folder: Path, checkpoint: Checkpoint, judgement: Best | None) -> None:
     """Write the three files, ``state.json`` last, which has the sizes and hashes of the other two."""
     contents = {MODEL_FILE: save(_dense(checkpoint.model)), OPTIMIZER_FILE: save(_dense(checkpoint.optimizer))}
     files = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in contents.items()}
@@ -238,6 +251,8 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
         "files": files,
         "training": checkpoint.state,
     }
+    if judgement is not None:
+        state["judgement"] = judgement.as_dict()
     contents[STATE_FILE] = json.dumps(state, indent=2).encode()
     for name, data in contents.items():
         (folder / name).write_bytes(data)

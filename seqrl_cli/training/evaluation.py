@@ -24,11 +24,13 @@ class Evaluation:
         every: updates between evaluations.
         evaluate: plays the model, whatever its architecture.
         is_done: whether the evaluation after so many updates has been logged.
+        logged: its numbers as they were logged; None if it has not been.
     """
 
     every: int
     evaluate: Evaluate
     is_done: Callable[[int], bool]
+    logged: Callable[[int], Values | None] = lambda step: None
 
     def is_due(self, step: int) -> bool:
         """Whether the model is evaluated after ``step`` updates."""

@@ -12,8 +12,17 @@ from torch import Tensor, nn
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
+from seqrl_cli.tracking.metrics import Values
 from seqrl_cli.tracking.sinks import Sink, send, started
-from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, tidy, write_checkpoint
+from seqrl_cli.training.best import judged, offer, read_best
+from seqrl_cli.training.checkpoints import (
+    Checkpoint,
+    newest_checkpoint,
+    reading_state,
+    settle_best,
+    tidy,
+    write_checkpoint,
+)
 from seqrl_cli.training.evaluation import Evaluation
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
@@ -81,22 +90,62 @@ def fit(
         job = trainer(model, train, validation, settings, world)
         first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning, world)
         with started(sinks, first_step):
-            stop = _evaluate(evaluation, model, first_step, sinks, interrupted, world, again=True)
+            keeper = _Keeper(job, checkpoints, settings.keep_checkpoints, evaluation is not None, first_step)
+            stop = _evaluate(evaluation, model, first_step, sinks, interrupted, world, keeper, again=True)
             while job.step < settings.updates and not stop:
                 job.update()
                 stop = world.any(interrupted() or (should_stop is not None and should_stop()))
                 save = job.step % settings.checkpoint_every == 0 or job.step == settings.updates
+                values: Values = {}
                 if save or job.step % settings.log_every == 0:
-                    send(sinks, job.step, job.measure(validate=save and world.leads))
-                if checkpoints and (save or stop):
-                    write_checkpoint(checkpoints, job.checkpoint(), settings.keep_checkpoints)
-                if not stop and _evaluate(evaluation, model, job.step, sinks, interrupted, world):
+                    values = job.measure(validate=save and world.leads)
+                    send(sinks, job.step, values)
+                if save or stop:
+                    keeper.save(values)
+                if not stop and _evaluate(evaluation, model, job.step, sinks, interrupted, world, keeper):
                     stop = True
-                    if checkpoints and not save:
-                        write_checkpoint(checkpoints, job.checkpoint(), settings.keep_checkpoints)
+                    if not save:
+                        keeper.save({})
                 if on_progress:
                     on_progress(job.step, settings.updates)
     return FitOutcome(first_step, job.step, job.step < settings.updates)
+
+
+@dataclass
+class _Keeper:
+    """Writes checkpoints, and knows which is the best.
+
+    Attributes:
+        job: what is trained.
+        checkpoints: their folder; None to keep nothing.
+        keep: newest checkpoints to keep.
+        evaluated: whether evaluations decide which is the best, rather than the validation loss.
+        saved: updates of the checkpoint that was written or read last.
+    """
+
+    job: Trainer
+    checkpoints: Path | None
+    keep: int
+    evaluated: bool
+    saved: int
+
+    def save(self, values: Values) -> None:
+        """Write a checkpoint, of which ``values`` were measured."""
+        if self.checkpoints:
+            judgement = None if self.evaluated else judged(self.job.step, values, evaluated=False)
+            write_checkpoint(self.checkpoints, self.job.checkpoint(), self.keep, judgement)
+            self.saved = self.job.step
+
+    def keep_if_best(self, values: Values) -> None:
+        """Write a checkpoint of the model as it was evaluated, if it did best so far."""
+        judgement = judged(self.job.step, values, evaluated=True)
+        if not self.checkpoints or judgement is None or not judgement.beats(read_best(self.checkpoints)):
+            return
+        if self.saved == self.job.step:
+            offer(self.checkpoints, judgement)
+        else:
+            write_checkpoint(self.checkpoints, self.job.checkpoint(), self.keep, judgement)
+            self.saved = self.job.step
 
 
 def _evaluate(
@@ -106,6 +155,7 @@ def _evaluate(
     sinks: Sequence[Sink],
     interrupted: Callable[[], bool],
     world: World,
+    keeper: _Keeper,
     *,
     again: bool = False,
 ) -> bool:
@@ -118,6 +168,7 @@ def _evaluate(
         sinks: receive the numbers.
         interrupted: whether to stop.
         world: its other processes wait meanwhile.
+        keeper: keeps the model if it is the best so far.
         again: whether the run resumes here, so that the evaluation may have been logged already.
 
     Returns:
@@ -126,10 +177,12 @@ def _evaluate(
     if evaluation is None or not evaluation.is_due(step):
         return False
     if again and evaluation.is_done(step):
+        keeper.keep_if_best(evaluation.logged(step) or {})
         return world.any(False)
     values = evaluation.run(model, interrupted)
     if values is not None:
         send(sinks, step, values)
+        keeper.keep_if_best(values)
     return world.any(values is None)
 
 
@@ -149,6 +202,7 @@ def _resume(
     with reading_state(checkpoints or Path(), found):
         job.restore(found, on_warning)
     if checkpoints:
+        settle_best(checkpoints)
         tidy(checkpoints, found.step, keep)
     return job.step
 

@@ -50,12 +50,16 @@ METHODS = {
     "hide-lora-oracle": ("--method", "hide-lora", "--task-id", "oracle"),
     "hide-ia3": ("--method", "hide-ia3"),
     "joint": ("--method", "joint"),
+    "single": ("--method", "single"),
+    "lora-r32": ("--method", "lora", "continual.rank=32", "continual.alpha=64"),
     "ewc-1e2": ("--method", "ewc", "continual.penalty=1e2"),
     "ewc-1e6": ("--method", "ewc", "continual.penalty=1e6"),
 }
 """Words of the command line by the run's name."""
 
 _SWEPT = ("ewc-1e2", "ewc-1e6")
+_ELSEWHERE = ("single", "lora-r32")
+_HAMMER = "sim/metaworld/hammer"
 _TEN = (
     *("full", "l2m", "hide-lora", "hide-lora-oracle", "l2m-none", "l2m-tasks"),
     *("lora", "ewc", "replay", "joint", "l2m-oracle", *_SWEPT),
@@ -71,12 +75,14 @@ class Study:
         updates: per task.
         methods: keys of :data:`METHODS`.
         words: of every command.
+        suffix: of the names of runs, where several studies share a folder.
     """
 
     suite: str
     updates: int
     methods: Sequence[str]
     words: Sequence[str] = ()
+    suffix: str = ""
 
     @property
     def tasks(self) -> int:
@@ -85,8 +91,13 @@ class Study:
 
 
 STUDIES = {
-    "cw5": Study("cw5", 300, tuple(dict.fromkeys([*_TEN, *METHODS]))),
+    "cw5": Study("cw5", 300, tuple(name for name in dict.fromkeys([*_TEN, *METHODS]) if name not in _ELSEWHERE)),
     "cw10": Study("cw10", 300, _TEN),
+    "transfer": Study("cw3", 200, ("single", "full", "lora", "hide-lora"), ("--eval-every", "50")),
+    **{
+        f"hammer-{updates}": Study(_HAMMER, updates, ("full", "lora", "lora-r32"), suffix=f"-u{updates}")
+        for updates in (200, 400, 800)
+    },
 }
 
 
@@ -101,7 +112,7 @@ class Run:
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.method}-s{self.seed}"
+        return f"{self.method}{self.study.suffix}-s{self.seed}"
 
     @property
     def words(self) -> list[str]:
@@ -203,7 +214,8 @@ def prepare(studies: Sequence[Study], args: argparse.Namespace) -> None:
         SystemExit: a command failed.
     """
     commands = {f"data-{BACKBONE}": ["download", BACKBONE, "--jobs", str(args.jobs)]}
-    commands |= {f"data-{study.suite}": ["download", study.suite, "--jobs", str(args.jobs)] for study in studies}
+    suites = dict.fromkeys(study.suite for study in studies)
+    commands |= {f"data-{suite}".replace("/", "-"): ["download", suite] for suite in suites}
     commands["backbone"] = ["train", BACKBONE, "--arch", "mddt", "--updates", str(BACKBONE_UPDATES), "--threads", "1"]
     for name, words in commands.items():
         say(f"seqrl {' '.join(words)}")
@@ -217,7 +229,8 @@ def learn_all(missing: Sequence[Run], speed: Speed, args: argparse.Namespace) ->
     total = sum(map(speed.seconds, missing))
 
     def learn(run: Run) -> tuple[Run, int]:
-        return run, seqrl([*run.words, "--threads", "1"], f"{run.study.suite}-{run.name}", args.runs_dir)
+        log = f"{run.study.suite}-{run.name}".replace("/", "-")
+        return run, seqrl([*run.words, "--threads", "1"], log, args.runs_dir)
 
     with ThreadPoolExecutor(args.jobs) as pool:
         for number, (run, code) in enumerate(pool.map(learn, missing), start=1):
@@ -247,7 +260,8 @@ def log_file(runs: Path, name: str) -> Path:
 
 def print_tables(study: Study, args: argparse.Namespace) -> None:
     """Print a study's tables as Markdown."""
-    print(f"\n### {study.suite}, {study.updates} updates of {BATCH} windows per task\n", flush=True)
+    print(f"\n### {study.suite}, {study.updates} updates of {BATCH} windows per task\n")
+    sys.stdout.flush()
     for by in ("method", "task"):
         words = ["table", study.suite, "--by", by, "-f", "markdown", "--runs-dir", str(args.runs_dir)]
         subprocess.run([sys.executable, "-m", "seqrl_cli", *words], check=False)

@@ -22,6 +22,7 @@ from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.models.loss import target_weights
 from seqrl_cli.training.schedule import scaled_schedule
 from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
+from seqrl_cli.training.world import ALONE, World
 
 BINS, OBSERVATION_DIM, ACTION_DIM, SEQUENCE_LENGTH, WIDTH, HEADS, LAYERS, DROPOUT = 100, 11, 3, 10, 128, 4, 4, 0.1
 TRANSITION_DIM = OBSERVATION_DIM + ACTION_DIM + 2
@@ -95,7 +96,7 @@ def plain_update(batch: tuple[np.ndarray, ...]) -> Callable[[], None]:
     return update
 
 
-def make_trainer(batch_size: int, precision: str, compile_: bool) -> TokenTrainer:
+def make_trainer(batch_size: int, precision: str, compile_: bool, world: World = ALONE) -> TokenTrainer:
     """Ours, on random tokens of a hopper-sized dataset."""
     rng = np.random.default_rng(0)
     rows = rng.integers(0, BINS, (100_000, TRANSITION_DIM), dtype=np.uint8)
@@ -103,7 +104,7 @@ def make_trainer(batch_size: int, precision: str, compile_: bool) -> TokenTraine
     model = GPT(bins=BINS, observation_dim=OBSERVATION_DIM, action_dim=ACTION_DIM, block_size=BLOCK_SIZE)
     schedule = scaled_schedule("clamped", 10_000, batch_size, BLOCK_SIZE)
     settings = TrainSettings(10_000, schedule, 0, batch_size=batch_size, precision=precision, compile=compile_)
-    return TokenTrainer(model, windows, windows, settings)
+    return TokenTrainer(model, windows, windows, settings, world)
 
 
 def phases(trainer: TokenTrainer) -> dict[str, float]:

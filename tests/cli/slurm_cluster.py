@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,26 +78,16 @@ class Slurm:
 
     def cut_power(self, node: str) -> None:
         """Kill a node's daemon and everything that it has started, at once."""
-        lost = {self._daemon(node)}
-        spool = str(self.folder / f"spool-{node}")
-        steps = [process for process in psutil.process_iter(["name"]) if "slurmstepd" in process.info["name"]]
-        for step in steps:
-            if any(spool in str(word) for word in (step.environ().get("SLURM_CONF", ""), *_open_paths(step))):
-                lost |= {step, *step.children(recursive=True)}
-        for process in lost:
-            process.suspend()
-        for process in lost:
-            process.kill()
-
-    def _daemon(self, node: str) -> psutil.Process:
-        return psutil.Process(int((self.folder / f"slurmd-{node}.pid").read_text()))
-
-
-def _open_paths(process: psutil.Process) -> list[str]:
-    """Paths of a process's files, sockets and folder."""
-    links = [Path(f"/proc/{process.pid}/cwd"), *Path(f"/proc/{process.pid}/fd").iterdir()]
-    sockets = [connection.laddr for connection in process.net_connections("unix")]
-    return [*(os.readlink(link) for link in links if link.is_symlink()), *map(str, sockets)]
+        lost = {psutil.Process(int((self.folder / f"slurmd-{node}.pid").read_text()))}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # it has ended
+                own = process.environ()
+                if (own.get("SLURMD_NODENAME"), own.get("SLURM_CONF")) == (node, self.environment["SLURM_CONF"]):
+                    lost |= {process, *(step for step in process.parents() if step.name() == "slurmstepd")}
+        for kill in (psutil.Process.suspend, psutil.Process.kill):
+            for process in lost:
+                with suppress(psutil.NoSuchProcess):
+                    kill(process)
 
 
 @contextmanager
@@ -128,13 +118,15 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
 
 
 def _end(folder: Path) -> None:
-    """Kill the cluster's daemons, by the process ids that they wrote."""
+    """Kill the cluster's daemons, by the process ids that they wrote, and what they started, by its environment."""
     for path in (*folder.glob("*.pid"), folder / "munge" / "pid"):
         if path.is_file() and path.read_text().strip().isdecimal():
-            try:
+            with suppress(psutil.NoSuchProcess):
                 psutil.Process(int(path.read_text())).kill()
-            except psutil.NoSuchProcess:
-                continue
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SLURM_CONF") == str(folder / "slurm.conf"):
+                process.kill()
 
 
 def _free_ports(count: int) -> list[int]:

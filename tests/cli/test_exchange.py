@@ -136,7 +136,7 @@ def test_what_cannot_be_exported(fresh, tmp_path):
     assert fresh("import", folder).exit_code == 0
     before = files(tmp_path / "empty")
     assert_refused(fresh("export"), 1, "without a stop token", "another run")
-    assert_refused(fresh("export", "--format", "onnx"), 2, "unknown format 'onnx'", "trajectory-transformer")
+    assert_refused(fresh("export", "--format", "tensorrt"), 2, "unknown format 'tensorrt'", "trajectory-transformer")
     assert_refused(fresh("export", "a=1"), 2, "takes no key=value", "--help")
     assert files(tmp_path / "empty") == before
 

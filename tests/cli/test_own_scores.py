@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from tests.cli.conftest import assert_refused, succeed
+from tests.cli.conftest import assert_refused, invoke, succeed
 from tests.data.files import write_raw
 from tests.data.recordings import Recording
 
@@ -72,3 +73,37 @@ def test_a_table_says_whose_references_they_are(fresh, tmp_path):
     succeed(runs, "plan", "--episodes", 1)
     notes = " ".join(json.loads(succeed(runs, "table", "--json").stdout)["notes"])
     assert "local/a: 0 is a return of -5, 100 one of 20, its own references" in notes and "D4RL" not in notes
+
+
+@pytest.mark.slow
+def test_references_are_measured_stored_and_named(fresh, tmp_path):
+    """Pendulum: a random policy earns about -1,200, and plans of before the measurement are scored, too."""
+    rewards = np.full(200, -4.0)
+    steps = np.arange(200)
+    columns = {
+        "observations": np.sin(steps[:, None] + np.arange(3)),
+        "actions": np.sin(steps[:, None]),
+        "rewards": rewards,
+    }
+    columns |= {"rewards": rewards, "terminals": np.zeros(200, bool), "timeouts": steps == 199}
+    np.savez(tmp_path / "swing.npz", **columns)
+    runs = tmp_path / "empty"
+    succeed(runs, "download", tmp_path / "swing.npz", "data.env_id=Pendulum-v1")
+
+    def refused(policies, code, message):
+        assert_refused(invoke(runs, "download", "local/swing", "--reference", policies), code, message, "--reference")
+
+    refused("random", 2, "not two policies")
+    refused("expert,data", 2, "no expert policy")
+    refused("data,random", 1, "is not below")
+    succeed(runs, "download", "local/swing", "--reference", "random,data", "--reference-episodes", "3")
+    stated = json.loads(succeed(runs, "info", "local/swing", "--json").stdout)
+    assert stated["score"] == pytest.approx(100.0)
+    attributes = stated["attributes"]
+    assert -1900 < attributes["reference_min"] < -801 and attributes["reference_max"] == pytest.approx(-800)
+    assert attributes["reference_min_is"].startswith("random's mean return of -1")
+    text = succeed(runs, "info", "local/swing").stdout
+    assert "100 the data's mean return of -800 (1 episode)" in " ".join(text.split()) and "D4RL" not in text
+    succeed(runs, "download", "local/swing", "data.reference_min=-1500", "data.reference_max=-100")
+    text = " ".join(succeed(runs, "info", "local/swing").stdout.split())
+    assert "0 is a return of -1500, 100 one of -100, its own references" in text

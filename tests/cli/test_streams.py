@@ -45,3 +45,12 @@ def test_a_full_stderr_stops_no_work(tmp_path):
     words = "collect hopper --policy random -n 200 --name mine --workers 1"
     done = shell(tmp_path, f"seqrl {words} 2> /dev/full")
     assert done.returncode == 0 and "200 transitions" in done.stdout
+
+
+@pytest.mark.parametrize("kilobytes, code", [(100_000, 1), (300_000, 1), (900_000, 1), (1_500_000, 0)])
+def test_too_little_address_space_is_told_in_a_sentence(tmp_path, kilobytes, code):
+    done = shell(tmp_path, f"ulimit -v {kilobytes}; OPENBLAS_NUM_THREADS=1 seqrl download sim/hopper-random --dry-run")
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr and "internal error" not in done.stderr
+    if code:
+        assert "of memory, less than the 1.0 GB that its libraries need" in done.stderr

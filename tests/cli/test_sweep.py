@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 
 from seqrl_cli.cli import sweep as cli
 from seqrl_cli.config.sweep_file import sweep_presets
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.launch.local import LocalLauncher
+from seqrl_cli.launch.ray_cluster import check_resources
 from seqrl_cli.launch.task import Task, died, run_task
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import is_group, read_sweep, sweep_folder
@@ -152,7 +156,7 @@ def test_a_sweep_of_a_file_runs_is_shown_and_planned_again(seqrl, runs, tmp_path
         *[("finished", 1, "dt")] * 2,
     ]
     rows = json.loads(seqrl("table", "grid", "--json").stdout)["rows"]
-    assert {row["method"].split()[0] for row in rows if row["n"] == 2} == {"gpt", "dt"}
+    assert {row["method"].split()[0] for row in rows if row["episodes"] == 2} == {"gpt", "dt"}
     plotted = json.loads(seqrl("plot", "grid", "-k", "axis", "-o", str(tmp_path / "axis.png"), "--json").stdout)
     (panel,) = plotted["panels"]
     assert panel["x_names"] == ["dt", "gpt"] and len(panel["series"][0]["y"]) == 2
@@ -164,20 +168,19 @@ def test_a_sweep_of_a_file_runs_is_shown_and_planned_again(seqrl, runs, tmp_path
 
 @pytest.mark.slow
 def test_members_with_a_mistake_are_named_and_not_started_again(seqrl, runs):
-    words = ("--seeds", "1-2", *TINY, "train.updates=2", "model.n_head=2,3", "--jobs", "2")
-    failed = seqrl("sweep", DATASET, *words)  # the width is no multiple of 3
-    assert_refused(failed, 1, "2 members failed", "logs")
-    assert "n_head" in failed.stderr or "heads" in failed.stderr
-    logs = [path for path in (runs / "sweeps").rglob("*.log") if "heads3" in path.name]
-    assert len(logs) == 2 and all(path.read_text().count("$ seqrl train") == 1 for path in logs)
-    states = shown(seqrl("sweep", "status", "hopper-medium-heads", "--json"))["members"]
-    assert [state["status"] for state in states] == ["finished", "finished", "waiting", "waiting"]
+    """One of them has the name of a run with other settings, which only its training can see."""
+    succeed(runs, "train", DATASET, "--seed", "1", *TINY_TRAIN, "train.weight_decay=0")
+    failed = seqrl("sweep", DATASET, "--seeds", "1-2", *TINY_TRAIN, "--jobs", "2")
+    assert_refused(failed, 1, "1 member failed: sim/hopper-medium/gpt-s1 (", "logs")
+    assert "train.weight_decay" in failed.stderr
+    log = runs / "sweeps/hopper-medium-gpt/logs/000-gpt-s1.log"
+    assert log.read_text().count("$ seqrl train") == 1
+    states = shown(seqrl("sweep", "status", "hopper-medium-gpt", "--json"))["members"]
+    assert [(state["status"], state["own"]) for state in states] == [("finished", False), ("finished", True)]
 
 
 @pytest.mark.slow
 def test_driver_and_members_are_killed_and_the_same_line_gives_the_same_bits(made_runs, tmp_path):
-    import shutil
-
     runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
     words = ("sweep", DATASET, "--arch", "gpt", "--seeds", "1-2", *LONG, "--jobs", "2", "--threads", "1")
     names = ["gpt-s1", "gpt-s2"]
@@ -201,8 +204,6 @@ def test_driver_and_members_are_killed_and_the_same_line_gives_the_same_bits(mad
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_saves_and_says_so(made_runs, tmp_path):
-    import shutil
-
     runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
     driver = start(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--jobs", "1", "--threads", "1")
     until(lambda: has_checkpoint(runs, "gpt-s1"), 300)
@@ -265,6 +266,20 @@ def test_deaths_are_tried_again_and_mistakes_are_not(monkeypatch, tmp_path):
     assert {each.task.name: each.code for each in found} == {"kill": -9, "no": 2}
 
 
+def test_a_cluster_whose_nodes_are_too_small_is_not_waited_for():
+    small = {"Alive": True, "Resources": {"CPU": 2.0}}
+    dead = {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}
+    check_resources([small, dead], cpus=2, gpus=0)
+    with pytest.raises(SeqrlError, match="no node of the Ray cluster has 2 CPUs and 1 GPUs: they have 2 CPUs, 0 GPUs"):
+        check_resources([small, dead], cpus=2, gpus=1)
+
+
+def test_without_ray_the_error_says_how_to_install_it(seqrl, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.launch.extras.is_installed", lambda extra: False)
+    refused = seqrl("sweep", DATASET, "--seeds", "1-2", *TINY_TRAIN, "--on", "ray")
+    assert_refused(refused, 1, "--on ray needs the package ray", "pip install")
+
+
 def test_a_machine_without_the_run_directory_says_so(tmp_path):
     ended = run_task(Task("far", (("train",),), tmp_path, needs=tmp_path / "sweeps/lr/sweep.json"))
     assert ended.code == 1 and ended.attempts == 0 and "every node must see the same run directory" in ended.reason
@@ -272,8 +287,6 @@ def test_a_machine_without_the_run_directory_says_so(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_ends_when_the_one_that_started_it_does(runs):
-    import subprocess
-
     words = ["train", DATASET, "--name", "tied", *LONG, "--threads", "1", "--runs-dir", str(runs)]
     command = [sys.executable, "-m", "seqrl_cli.launch.tied", *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)

@@ -54,7 +54,7 @@ def test_a_dry_run_shows_the_space_and_writes_nothing(seqrl, runs):
 @pytest.mark.slow
 def test_trials_are_runs_and_more_of_them_go_on(seqrl, runs):
     pytest.importorskip("optuna")
-    words = ("tune", DATASET, *SPACE, *TINY, "train.updates=2", "--name", "found")
+    words = ("tune", DATASET, *SPACE, *TINY, "--name", "found")
     first = shown(seqrl(*words, "--trials", "2", "--json"))
     assert [trial["state"] for trial in first["trials"]] == ["complete"] * 2
     assert first["best"]["result"] == min(trial["result"] for trial in first["trials"])
@@ -70,7 +70,17 @@ def test_trials_are_runs_and_more_of_them_go_on(seqrl, runs):
 @pytest.mark.slow
 def test_a_score_is_planned_for_and_impossible_values_are_no_trials(seqrl):
     pytest.importorskip("optuna")
-    words = (*TINY, "train.updates=2", "model.n_head=2,3", "--name", "heads", "--search-seed", "1")
+    tiny = [word for word in TINY if word.partition("=")[0] not in ("model.n_head", "train.updates")]
+    words = (
+        *tiny,
+        "train.updates=2",
+        "train.batch_size=4",
+        "model.n_head=2,3",
+        "--name",
+        "heads",
+        "--search-seed",
+        "1",
+    )
     plan = ("--metric", "score", "--plan", "episodes=1 max_steps=5")
     said = shown(seqrl("tune", DATASET, *words, *plan, "--trials", "4", "--json"))
     heads = {trial["number"]: (trial["values"]["model.n_head"], trial["state"]) for trial in said["trials"]}

@@ -59,3 +59,29 @@ def test_seeds_names_and_links_that_cannot_be_are_mistakes_of_usage(tmp_path, mo
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert result.exit_code == 2 and len(errors) == 1, result.output
     assert not (tmp_path / "runs").exists()
+
+
+def interrupt(*arguments, **named):
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_says_whether_anything_was_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.workflows.show.machine.show_machine", interrupt)
+    monkeypatch.setattr("seqrl_cli.workflows.data.download.dry_run", interrupt)
+    monkeypatch.setattr("seqrl_cli.workflows.data.download.run", interrupt)
+    for words, hint in (
+        (("info",), "nothing was written"),
+        (("download", "sim/hopper-random", "--dry-run"), "nothing was written"),
+        (("download", "sim/hopper-random"), "finished work was kept; the same command resumes"),
+    ):
+        assert_refused(invoke(tmp_path, *words), 130, "interrupted", hint)
+
+
+def test_an_interruption_before_a_command_begins_is_told_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.cli.info.command_session", interrupt)
+    assert_refused(invoke(tmp_path, "info"), 130, "interrupted", "nothing was written")
+
+
+def test_a_place_that_takes_no_folders(tmp_path):
+    refused = invoke("/proc/nowhere", "collect", "Pendulum-v1", "--policy", "random", "-n", 10)
+    assert_refused(refused, 1, "there is no such folder, and none can be made there", "--runs-dir")

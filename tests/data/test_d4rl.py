@@ -197,7 +197,11 @@ BAD_ARRAYS = {
     "complex": ({"rewards": np.zeros(10, complex)}, "rewards contains complex128, not numbers"),
     "flags that are numbers": ({"terminals": np.arange(10)}, "terminals is 2 at row 2, not 0 or 1"),
     "nan flags": ({"timeouts": np.full(10, np.nan)}, "timeouts is nan at row 0"),
-    "beyond float32": ({"rewards": np.full(10, 1e300)}, "rewards is inf at row 0"),
+    "beyond float32": ({"rewards": np.full(10, -1e300)}, r"rewards is -1e\+300 at row 0, which no float32 can hold"),
+    "returns beyond float32": (
+        {"rewards": np.full(10, 2e38)},
+        "rewards of an episode add up to 8e\\+38, which no float32",
+    ),
     "narrow next": ({"next_observations": np.zeros((10, 3))}, "next_observations has 3 columns"),
     "short next": ({"next_observations": np.zeros((9, 4))}, r"next_observations is \(9, 4\), not \(10, 4\)"),
 }
@@ -215,7 +219,7 @@ def test_values_that_are_not_finite_are_placed(tmp_path, name, value):
     arrays = raw_arrays()
     arrays[name].reshape(10, -1)[5, -1] = value
     column = "" if name == "rewards" else f", column {arrays[name].shape[1] - 1}"
-    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} is {value} at row 5{column}$")
+    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} is {value} at row 5{column}\n")
 
 
 def test_zero_transitions(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_array, write_hdf5
+from seqrl_cli.files.hdf5 import native_attributes, open_hdf5, read_all, read_numbers, write_array, write_hdf5
 
 
 @pytest.fixture
@@ -159,3 +159,16 @@ def test_writing_takes_the_bytes_of_the_file_once_more(tmp_path):
     with write_hdf5(tmp_path / "a.h5") as file:
         write_array(file, "x", numbers)
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 1.4 * numbers.nbytes
+
+
+def test_attributes_that_are_arrays_of_one_value_are_that_value(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["scalar"] = "Pendulum-v1"
+        file.attrs["texts"] = np.array(["Pendulum-v1"], h5py.string_dtype())
+        file.attrs["bytes"] = np.array([[b"Pendulum-v1"]])
+        file.attrs["numbers"] = np.array([200])
+        file.attrs["two"] = np.array([1, 2])
+        file.attrs["none"] = np.array([])
+    with open_hdf5(tmp_path / "a.h5", "") as file:
+        found = native_attributes(file)
+    assert found == {"numbers": 200, **dict.fromkeys(("scalar", "texts", "bytes"), "Pendulum-v1")}

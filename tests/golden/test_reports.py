@@ -8,9 +8,10 @@ import pytest
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.reports.groups import group_episodes
 from seqrl_cli.reports.results import read_results
-from seqrl_cli.reports.table.build import build_table, compare
+from seqrl_cli.reports.table.build import build_table
 from seqrl_cli.reports.table.latex import to_latex
 from seqrl_cli.reports.table.published import load_published
+from seqrl_cli.reports.table.side_by_side import compare
 
 # dataset, method, episodes, mean and standard deviation of the score, mean return: computed from the logs
 # that github.com/eduruiz00/trajectory-retnet publishes.

@@ -35,8 +35,8 @@ class OnnxAgent:
     def __init__(self, folder: Path) -> None:
         import onnxruntime
 
-        self.facts = json.loads((folder / "policy.json").read_text())
-        self.session = onnxruntime.InferenceSession(folder / "policy.onnx", providers=["CPUExecutionProvider"])
+        self.facts = json.loads((folder / "actor.json").read_text())
+        self.session = onnxruntime.InferenceSession(folder / "actor.onnx", providers=["CPUExecutionProvider"])
         self.inputs = {part.name: part.type for part in self.session.get_inputs()}
         self.observations, self.actions, self.returns = [], [], []
         self.left = self.facts["target_return"] or 0.0

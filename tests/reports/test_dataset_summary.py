@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset, summary_rows
@@ -59,3 +60,24 @@ def test_histogram_bars_are_proportional():
     lines = histogram_lines((4, 1, 0), (0.0, 1.0, 2.0, 3.0), width=8)
     assert [line.count("█") for line in lines] == [8, 2, 0]
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["4", "1", "0"]
+
+
+@pytest.mark.parametrize("reward", [0.0, 1e16, 5e37, -1e-9])
+def test_constant_returns_of_any_size_have_a_histogram(reward):
+    episodes = ragged_episodes()
+    episodes.rewards[:] = reward
+    summary = summarize_dataset(episodes)
+    assert sum(summary.histogram) == max(summary.histogram) == 2
+    assert summary.edges[0] < episodes.returns[0] < summary.edges[-1]
+
+
+def test_small_numbers_keep_their_digits():
+    episodes = ragged_episodes()
+    episodes.rewards[:] *= 1e-4
+    summary = summarize_dataset(episodes, bins=3)
+    assert dict(summary_rows(summary))["returns"] == "0.0003 … 0.0012, mean 0.00075"
+    assert [line.split()[0] for line in histogram_lines(summary.histogram, summary.edges)] == [
+        "0.0003",
+        "0.0006",
+        "0.0009",
+    ]

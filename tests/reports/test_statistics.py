@@ -16,6 +16,12 @@ def test_mean_and_standard_error_are_the_originals():
     assert summary.standard_error == pytest.approx(np.std(values) / 2)
 
 
+def test_with_several_runs_the_standard_error_is_over_runs():
+    summary = summarize([10.0, 12.0, 20.0, 22.0, 30.0, 32.0], list("aabbcc"), np.random.default_rng(0))
+    assert summary.runs == 3 and summary.mean == 21.0
+    assert summary.standard_error == pytest.approx(np.std([11, 21, 31], ddof=1) / np.sqrt(3))
+
+
 def test_interquartile_mean_drops_a_quarter_at_each_end():
     values = np.array([-1000.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e6])
     assert interquartile_mean(values) == pytest.approx(3.5)

@@ -149,6 +149,7 @@ def _task_case(updates: int) -> Case:
         log_every=3,
         checkpoint_every=5,
         mean_weight=0.1,
+        learning_rate=3e-4,
     )
     tasks = TaskMixture([tiny_task("A-v0", 1), tiny_task("B-v0", 3)])
     return Case(model, tasks, TaskMixture([tiny_task("A-v0", 1, seed=1)]), settings, TaskTrainer)

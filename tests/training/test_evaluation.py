@@ -11,7 +11,8 @@ from torch import nn
 
 from seqrl_cli.tracking.metrics import read_evaluation_lines, read_training_lines
 from seqrl_cli.tracking.sinks import JsonlSink
-from seqrl_cli.training.checkpoints import newest_checkpoint
+from seqrl_cli.training.best import Best, judged, read_best
+from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, tidy
 from seqrl_cli.training.evaluation import Evaluation
 from seqrl_cli.training.loop import FitOutcome, fit
 from tests.contracts.trainer import same_tensors
@@ -129,3 +130,58 @@ def test_a_finished_run_is_evaluated_once(whole):
     again = Evaluator()
     train(whole, again)
     assert again.calls == 0
+
+
+class Scorer(Evaluator):
+    """Earns a number by evaluation."""
+
+    def __init__(self, scores: tuple[float, ...], killed_at: int | None = None) -> None:
+        super().__init__(killed_at)
+        self.scores = scores
+
+    def __call__(self, model: nn.Module, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        values = super().__call__(model, should_stop)
+        return values and {**values, "evaluation_score": self.scores[self.calls - 1]}
+
+
+def test_the_best_by_evaluation_is_kept_beyond_the_newest(tmp_path):
+    """Evaluated after 4, 8 and 12 updates, of which no checkpoint is due after 4 and 8."""
+    train(tmp_path, Scorer((0.5, 3.0, 1.0)))
+    checkpoints = tmp_path / "checkpoints"
+    assert read_best(checkpoints) == Best(8, "evaluation_score", 3.0)
+    assert {8, 12} <= set(saved_steps(checkpoints))
+    keep_only_newest = [step for step in saved_steps(checkpoints) if step != 8][-1:]
+    tidy(checkpoints, 12, keep=1)
+    assert saved_steps(checkpoints) == [8, *keep_only_newest]
+
+
+def test_keeping_the_best_changes_nothing_that_is_learned(whole, tmp_path):
+    train(tmp_path, Scorer((9.0, 3.0, 1.0)))
+    assert same_tensors(weights(whole), weights(tmp_path))
+
+
+def test_a_killed_run_names_the_same_best_as_a_whole_one(tmp_path):
+    with pytest.raises(KilledError):
+        train(tmp_path, Scorer((2.0, 3.0), killed_at=2))
+    train(tmp_path, Scorer((3.0, 1.0)))
+    assert read_best(tmp_path / "checkpoints") == Best(8, "evaluation_score", 3.0)
+
+
+def test_a_kill_between_checkpoint_and_name_is_made_up_for(tmp_path):
+    train(tmp_path, None)
+    checkpoints = tmp_path / "checkpoints"
+    best = read_best(checkpoints)
+    assert best is not None and best.measure == "validation_loss" and best.step in (5, 10, 12)
+    (checkpoints / "best.json").unlink()
+    train(tmp_path, None)
+    assert read_best(checkpoints) == best
+    (checkpoints / "best.json").write_text("{")
+    assert read_best(checkpoints) is None
+
+
+def test_an_evaluation_tells_more_than_a_loss():
+    loss, score = Best(5, "validation_loss", 1.0), Best(4, "evaluation_score", -3.0)
+    assert score.beats(loss) and not loss.beats(score) and loss.beats(None)
+    assert Best(6, "validation_loss", 0.5).beats(loss) and not Best(6, "evaluation_score", -3.0).beats(score)
+    assert judged(5, {"validation_loss": float("nan")}, evaluated=False) is None
+    assert judged(5, {"evaluation_return": 1.0, "evaluation_success": 0.5}, evaluated=True).value == 0.5

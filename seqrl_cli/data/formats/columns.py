@@ -31,6 +31,8 @@ _JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows
 
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 _REPAIR_HINT = "remove or repair those rows in the file"
+_SCALE_HINT = "divide the column by a number, or remove those rows"
+_LARGEST = float(np.finfo(np.float32).max)
 _CHOICE_HINT = "discrete actions are numbered from 0"
 
 
@@ -102,7 +104,21 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         found = _with_resets(found, table, following, observations, options.log)
     _note_open_question(found, marks.ends, names, options)
     timeouts = found.timeouts | _cuts(found, marks.timeouts is not None, options)
-    return Episodes.from_flags(observations, actions, rewards, found.terminals, timeouts)
+    episodes = Episodes.from_flags(observations, actions, rewards, found.terminals, timeouts)
+    if options.finite:
+        _refuse_huge_returns(episodes, source)
+    return episodes
+
+
+def _refuse_huge_returns(episodes: Episodes, source: str) -> None:
+    """Stop at rewards of which some sum within an episode could not be a float32."""
+    largest = float(np.abs(episodes.rewards).max()) * float(episodes.lengths.max())
+    if largest < _LARGEST:
+        return
+    sums = np.add.reduceat(np.abs(episodes.rewards), episodes.offsets[:-1], dtype=np.float64)
+    if sums.max() > _LARGEST:
+        message = f"{source}: the rewards of an episode add up to {sums.max():.3g}, which no float32 can hold"
+        raise SeqrlError(message, "divide all rewards by the same number")
 
 
 def _chosen(names: ColumnNames, role: str, log: ReadingLog) -> str:
@@ -271,6 +287,10 @@ class _Table:
             if bad.any():
                 place = np.unravel_index(int(bad.argmax()) + start * (bad.size // len(bad)), values.shape)
                 where = f"row {place[0]}" + (f", column {place[1]}" if values.ndim == 2 else "")
+                stored = np.asarray(self.columns[name][place[0]]).reshape(-1)[place[1] if values.ndim == 2 else 0]
+                if np.isfinite(stored):
+                    message = f"{self.source}: {name} is {stored:g} at {where}, which no float32 can hold"
+                    raise SeqrlError(message, _SCALE_HINT)
                 raise SeqrlError(f"{self.source}: {name} is {values[place]} at {where}", _REPAIR_HINT)
             release(values)
         return values

@@ -72,14 +72,14 @@ class LowRank(nn.Module):
         inputs = self.dropout(y if self.on_outputs else x)
         members, slots = selected.members, selected.slots
         if slots is None:
-            added = functional.linear(functional.linear(inputs, self.down[members[0]]), self.up[members[0]])
+            hidden = functional.linear(inputs, self.down[members[0]]) * self.scale  # fewer numbers than the outputs
+            added = functional.linear(hidden, self.up[members[0]])
         elif inputs.dim() == 3 and inputs.shape[1] * len(members) >= _FEWEST_FOR_COPIES:
-            added = by_copies(inputs, _of(self.down, members), _of(self.up, members), slots)
+            added = by_copies(inputs, _of(self.down, members), _of(self.up, members), slots, self.scale)
         else:
             hidden = functional.linear(inputs, joined(self.down, members, 0))
-            hidden = hidden * per_sample(selected.chosen(self.rank), hidden)
+            hidden = hidden * per_sample(selected.chosen(self.rank) * self.scale, hidden)
             added = functional.linear(hidden, joined(self.up, members, 1))
-        added = added * self.scale
         return y + (functional.pad(added, self.padding) if any(self.padding) else added)
 
     def merged(self, weight: Tensor, bias: Tensor | None, member: int) -> tuple[Tensor, Tensor | None]:
@@ -100,21 +100,23 @@ class LowRank(nn.Module):
         return LowRankRows(self.down[member], self.scale * self.up[member], columns, make, self.on_outputs)
 
 
-def by_copies(x: Tensor, down: list[Tensor], up: list[Tensor], slots: Tensor) -> Tensor:
-    """``B A x`` with a copy of its own matrices per sample.
+def by_copies(x: Tensor, down: list[Tensor], up: list[Tensor], slots: Tensor, scale: float) -> Tensor:
+    """``scale * B A x`` with a copy of its own matrices per sample.
 
     Args:
         x: (batch, time, inputs).
         down: ``A`` (rank, inputs) of each member in use.
         up: ``B`` (outputs, rank) of each.
         slots: see :class:`~seqrl_cli.models.adapters.selection.Selection`.
+        scale: of the product.
 
     Returns:
         (batch, time, outputs); zeros where a sample uses none.
     """
     own = (slots - 1).clamp(min=0)
     hidden = torch.bmm(x, torch.stack(down)[own].transpose(1, 2))
-    return torch.bmm(hidden * per_sample((slots > 0).unsqueeze(1), hidden), torch.stack(up)[own].transpose(1, 2))
+    used = per_sample((slots > 0).unsqueeze(1) * scale, hidden)
+    return torch.bmm(hidden * used, torch.stack(up)[own].transpose(1, 2))
 
 
 def joined(matrices: nn.ParameterList, members: Sequence[int], dim: int) -> Tensor:

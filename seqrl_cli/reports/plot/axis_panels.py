@@ -38,7 +38,8 @@ def _reached(runs: Sequence[PlottedRun]) -> tuple[str, list[tuple[dict[str, str]
             (dict(run.axes), loss) for run in runs if (loss := _validation_loss(run)) is not None
         ]
     scored = all(episode.score is not None for episode in episodes)
-    several = len({episode.settings_label for episode in episodes}) > 1
+    # The settings of plans tell points apart only where one run was planned with several.
+    several = any(len({episode.settings_label for episode in run.episodes}) > 1 for run in runs)
     found = []
     for run in runs:
         by_setting: dict[str, list[float]] = defaultdict(list)

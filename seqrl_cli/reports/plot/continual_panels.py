@@ -47,9 +47,8 @@ def _forgetting(groups: Sequence[ContinualGroup]) -> list[Panel]:
     for number, group in enumerate(groups):
         values = tuple(result.scores.forgetting for result in group.results)
         interval = None
-        if len(values) > 1:
-            mean = mean_curve([[(0.0, value)] for value in values])
-            assert mean.low is not None and mean.high is not None
+        mean = mean_curve([[(0.0, value)] for value in values])
+        if mean.low is not None and mean.high is not None:
             interval = mean.low[0], mean.high[0]
         rows.append(PointsRow(group.label, values, float(np.mean(values)), interval, number))
     return [Panel("forgetting", "Forgetting of earlier tasks", f"loss of {_measured(groups[0])}", "", dots=tuple(rows))]

@@ -87,6 +87,7 @@ class Panel:
         x_logarithmic: whether the x axis alone is, for lines over values that differ by factors.
         x_names: names of x = 0, 1, 2, …, for lines over values that are no numbers.
         heat: a matrix instead of ``series`` or ``dots``.
+        bars: rows that are drawn as vertical bars instead.
     """
 
     kind: str
@@ -100,11 +101,12 @@ class Panel:
     heat: HeatMap | None = None
     x_logarithmic: bool = False
     x_names: tuple[str, ...] = ()
+    bars: tuple[PointsRow, ...] = ()
 
     @property
     def labels(self) -> list[str]:
         """The names of all lines and rows, each once."""
-        own = [each.label for each in self.series] + [each.label for each in self.dots]
+        own = [each.label for each in self.series] + [each.label for each in (*self.dots, *self.bars)]
         return list(dict.fromkeys([*own, *(label for panel in self.small for label in panel.labels)]))
 
 

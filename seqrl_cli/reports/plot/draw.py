@@ -22,6 +22,7 @@ from PIL import Image
 
 from seqrl_cli.files.atomic import write_bytes_atomic
 from seqrl_cli.files.regular import open_regular
+from seqrl_cli.reports.plot.bars import draw_bars
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.figure_formats import check_figure_format
 from seqrl_cli.reports.plot.heat_map import ROW_HEIGHT as HEAT_ROW_HEIGHT
@@ -42,6 +43,7 @@ from seqrl_cli.reports.plot.style import (
 PANEL_WIDTH = 6.6  # inches, as all sizes here
 PANEL_HEIGHT = 4.0
 _TITLE_WIDTH = 62  # characters that fit a panel
+_AXIS_WIDTH = 40  # characters beside the y axis
 ROW_HEIGHT = 0.42  # of a row of points
 _LABEL_WIDTH = 28  # characters in a line of its label
 _STYLE: dict[Any, Any] = {
@@ -108,9 +110,11 @@ def _draw_large(parts: Any, panels: Sequence[Panel], height: float) -> None:
         part.suptitle(
             textwrap.fill(plain(panel.title), _TITLE_WIDTH), x=0.03, ha="left", fontsize=11, fontweight="bold"
         )
-        axes.set(xlabel=panel.x_label, ylabel=panel.y_label)
+        axes.set(xlabel=panel.x_label, ylabel=textwrap.fill(panel.y_label, _AXIS_WIDTH))
         if panel.heat:
             draw_heat_map(axes, panel.heat)
+        elif panel.bars:
+            draw_bars(axes, panel.bars)
         elif panel.dots:
             _draw_points(axes, panel.dots)
         else:
@@ -149,7 +153,7 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     axes.set_ylim(_limits(axes, series))
     for each in series:
         if each.low is not None and each.high is not None and not each.faint:
-            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=0.13, linewidth=0)
+            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=_shade(each), linewidth=0)
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
     elif panel.x_logarithmic or panel.x_names:
@@ -164,18 +168,23 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     _name_ends(axes, [each for each in series if not each.faint], name_height)
 
 
+def _shade(series: Series) -> float:
+    """How dark a band is: over two curves it is so wide that it would hide the rest of the panel."""
+    return 0.13 if series.count > 2 else 0.05
+
+
 def _limits(axes: Axes, series: Sequence[Series]) -> tuple[float, float]:
     """The lower and upper end of the y axis.
 
     The lines determine it, because a band over two seeds is very wide. A faint line counts from where the first other
-    line begins, because a loss may start a thousand times as high as it ends.
+    line begins, or after a fifth of the updates, because a loss may start a thousand times as high as it ends.
     """
     clear = [each for each in series if not each.faint]
     shown = [y for each in clear for y in each.y if math.isfinite(y)]
     if axes.get_yscale() == "log" or len(clear) == len(series) or not shown:
         low, high = axes.get_ylim()
         return low, high
-    first = min(each.x[0] for each in clear if each.x)
+    first = min(min(each.x[0] for each in clear if each.x), 0.2 * max(each.x[-1] for each in series if each.x))
     shown += [
         y
         for each in series

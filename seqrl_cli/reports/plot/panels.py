@@ -1,4 +1,4 @@
-"""The panels of each kind of plot: losses, evaluations, online fine-tuning, rewards, scores, time per step."""
+"""The panels of each kind of plot: losses, online fine-tuning, rewards, scores, and time per step."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def _loss(runs: Sequence[PlottedRun], unit: str) -> Panel | None:
             series.append(as_series(held_out, name, group))
     if not series:
         return None
-    title = "Loss on held-out data, and in training (thin)" if any(each.faint for each in series) else "Training loss"
+    archs = ", ".join(dict.fromkeys(run.arch for run in runs))
+    both = any(each.faint for each in series)
+    title = f"{archs}: loss on held-out data, and in training (thin)" if both else f"{archs}: training loss"
     return Panel("loss", title + band_note(series, "seeds"), "updates", unit, tuple(series))
 
 

@@ -5,7 +5,8 @@ All numbers are computed here; the formats (terminal, Markdown, CSV, LaTeX, JSON
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,81 +14,30 @@ import numpy as np
 from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order, summarize_episodes
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table.comparison import D4RL_DATASETS, Cell, Column, Comparison, dataset_order, grouped
+from seqrl_cli.reports.table.comparison import D4RL_DATASETS, Comparison, dataset_order
 from seqrl_cli.reports.table.deltas import DELTA_NOTE, DeltaRow, delta_rows
 from seqrl_cli.reports.table.published import PublishedMethod, published_notes
+from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow
+from seqrl_cli.reports.table.side_by_side import compare
 
-SCORE_NOTE = (
-    "score: 0 is a random policy, 100 the reference policy; "
-    "95 % interval: bootstrap of the mean, over seeds and their episodes"
+SCORE_NOTE = "score: 0 is a random policy, 100 D4RL's reference policy"
+OWN_SCORE_NOTE = "score: 0 and 100 are two returns of each dataset's own scale"
+MIXED_SCORE_NOTE = "score: 0 is a random policy, 100 D4RL's reference policy, where no other scale is stated here"
+SPREAD_NOTE = (
+    "± is the standard error over seeds, and over episodes where there is one seed; 95 % interval: bootstrap of the "
+    "mean, over seeds and their episodes"
 )
 RETURN_NOTE = (
-    "without reference scores, ±, the 95 % interval and IQM are those of the return; data.reference_min and "
-    "data.reference_max give a data file scores"
+    "without reference scores, ±, the 95 % interval and IQM are those of the return; "
+    "seqrl download DATASET --reference random,expert measures two policies and gives a data file scores"
 )
+SORTS = ("name", "score", "iqm", "return", "time")
+"""How methods of one dataset are ordered: by name, or the best first."""
+
 CUT_NOTE = (
     "cut after N steps: plan.max_steps ended these episodes, so their returns and scores do not compare with those of "
     "complete episodes"
 )
-
-
-@dataclass(frozen=True)
-class ResultRow:
-    """One method on one dataset.
-
-    Attributes:
-        dataset: dataset id.
-        method: architecture and plan settings, or run and plan settings.
-        score: statistics of the normalized score, where 100 is the reference policy; None without reference scores.
-        return_: statistics of the return.
-        steps: mean episode length.
-        terminated: fraction of episodes that the environment ended.
-        seconds_per_step: mean wall time per step; None if no file contains it.
-        runs: models behind the row; models of one seed count once.
-        iterations: of online fine-tuning, mean over runs; None without fine-tuning.
-        online_steps: environment steps explored in these iterations, mean over runs.
-        cut: how many episodes ``plan.max_steps`` ended before the environment's own limit.
-        cut_at: that number of steps; None if no episode was cut.
-    """
-
-    dataset: str
-    method: str
-    score: Summary | None
-    return_: Summary
-    steps: float
-    terminated: float
-    seconds_per_step: float | None
-    runs: int
-    iterations: float | None = None
-    online_steps: float | None = None
-    cut: int = 0
-    cut_at: int | None = None
-
-    @property
-    def measure(self) -> Summary:
-        """Statistics of the score, or of the return where there is none."""
-        return self.score or self.return_
-
-
-@dataclass(frozen=True)
-class ReferenceRow:
-    """A reference for the results: the dataset's own behaviour, or a random policy.
-
-    Attributes:
-        dataset: dataset id.
-        name: for example ``"behaviour (dataset)"`` or ``"random policy"``.
-        mean_return: mean return of its episodes.
-        score: normalized score as a fraction; None if the dataset has no reference scores.
-        episodes: how many episodes the mean is over; None when unknown.
-        interval: 95 % interval of the score, where 100 is the reference policy; None when unknown.
-    """
-
-    dataset: str
-    name: str
-    mean_return: float
-    score: float | None
-    episodes: int | None = None
-    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,18 +65,22 @@ def build_table(
     episodes: Sequence[EpisodeResult],
     *,
     by: str = "method",
+    sort: str = "name",
     references: Sequence[ReferenceRow] = (),
     published: Sequence[PublishedMethod] = (),
     notes: Sequence[str] = (),
+    own_scales: Mapping[str, str] | None = None,
 ) -> ResultsTable:
     """Summarize episodes and add references and published figures.
 
     Args:
         episodes: from :func:`seqrl_cli.reports.results.read_results`.
         by: ``"method"`` joins the runs of one architecture and settings; ``"run"`` keeps them apart.
+        sort: one of ``SORTS``.
         references: the datasets' own behaviour and random policies.
         published: published figures to show beside ours.
         notes: further notes.
+        own_scales: what scores of 0 and 100 stand for, in datasets whose scores are not D4RL's.
     """
     groups = group_episodes(episodes, by)
     repeats: list[str] = []
@@ -135,15 +89,15 @@ def build_table(
             groups[key], sentences = drop_repeats(group)
             repeats += sentences
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
-    rows = tuple(_result_row(dataset, method, groups[dataset, method]) for dataset, method in keys)
+    rows = _sorted([_result_row(dataset, method, groups[dataset, method]) for dataset, method in keys], sort)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
     return ResultsTable(
         rows,
         references=tuple(sorted(references, key=lambda row: dataset_order(row.dataset))),
-        comparison=compare(rows, published),
+        comparison=compare(rows, published, own_scales),
         published=bool(published),
         notes=(
-            *_general_notes(rows, deltas),
+            *_general_notes(rows, deltas, own_scales or {}),
             *notes,
             *published_notes(published),
             *sorted(set(repeats)),
@@ -153,13 +107,30 @@ def build_table(
     )
 
 
-def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow]) -> list[str]:
+def _sorted(rows: Sequence[ResultRow], sort: str) -> tuple[ResultRow, ...]:
+    """The rows, which are in the order of their names, with the best of each dataset first."""
+    keys: dict[str, Callable[[ResultRow], float]] = {
+        "name": lambda row: 0.0,
+        "score": lambda row: -row.measure.mean,
+        "iqm": lambda row: -row.measure.iqm,
+        "return": lambda row: -row.return_.mean,
+        "time": lambda row: np.inf if row.seconds_per_step is None else row.seconds_per_step,
+    }
+    return tuple(sorted(rows, key=lambda row: (dataset_order(row.dataset), keys[sort](row))))
+
+
+def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow], own_scales: Mapping[str, str]) -> list[str]:
     """How to read the columns that the table has."""
     notes = []
     if any(row.cut for row in rows):
         notes.append(CUT_NOTE)
+    scored = {row.dataset for row in rows if row.score is not None}
+    if scored:
+        own = scored & set(own_scales)
+        notes.append(MIXED_SCORE_NOTE if own and scored - own else OWN_SCORE_NOTE if own else SCORE_NOTE)
+        notes += [f"{dataset}: {own_scales[dataset]}" for dataset in sorted(own)]
     if rows:
-        notes.append(SCORE_NOTE)
+        notes.append(SPREAD_NOTE)
     if any(row.score is None for row in rows):
         notes.append(RETURN_NOTE)
     if deltas:
@@ -167,51 +138,9 @@ def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow]) -> lis
     return notes
 
 
-def compare(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> Comparison:
-    """Set methods side by side: with published methods over all twelve settings, else over those that have a row."""
-    columns = [_published_column(method, alone=not rows) for method in published]
-    methods = sorted({row.method for row in rows}, key=natural_order)
-    for method in methods:
-        own = [row for row in rows if row.method == method]
-        cells = {
-            row.dataset: Cell(row.measure.mean, row.measure.standard_error, is_return=row.score is None) for row in own
-        }
-        title = " ".join([method, *remarks([row for row in rows if row.method == method])])
-        columns.append(Column(title, title, cells, own=True))
-    datasets = {row.dataset for row in rows} | (set(D4RL_DATASETS) if published else set())
-    return Comparison(tuple(columns), grouped(datasets))
-
-
-def remarks(rows: Sequence[ResultRow]) -> list[str]:
-    """Remarks on a method beside its name: how far it has explored, and whether its episodes were cut."""
-    explored = _explored_text(rows)
-    cut = [row for row in rows if row.cut]
-    remarks = [explored] if explored else []
-    if cut:
-        whole = all(row.cut == row.return_.count for row in rows)
-        count = "" if whole else f"{sum(row.cut for row in cut)} of {sum(row.return_.count for row in rows)} "
-        ends = dict.fromkeys(f"{row.cut_at:,}" for row in cut)
-        remarks.append(f"{count}cut after {'–'.join(ends)} steps")
-    return remarks
-
-
-def _explored_text(rows: Sequence[ResultRow]) -> str:
-    """``after 47,712 steps``: how far fine-tuned runs have explored their environments; empty for others."""
-    steps = sorted(row.online_steps for row in rows if row.online_steps is not None)
-    if not steps:
-        return ""
-    ends = dict.fromkeys((f"{steps[0]:,.0f}", f"{steps[-1]:,.0f}"))
-    return f"after {'–'.join(ends)} steps"
-
-
-def _published_column(method: PublishedMethod, *, alone: bool) -> Column:
-    """A published column; the paper's title with its "(Ours)" is kept only if no results of ours are beside it."""
-    cells = {dataset: Cell(mean, method.errors.get(dataset)) for dataset, mean in method.scores.items()}
-    return Column(method.name, method.latex_name if alone else method.name, cells, own=False)
-
-
 def _result_row(dataset: str, method: str, episodes: list[EpisodeResult]) -> ResultRow:
     seconds = [episode.seconds_per_step for episode in episodes if episode.seconds_per_step is not None]
+    per_run = Counter(episode.replicate for episode in episodes).values()
     return ResultRow(
         dataset=dataset,
         method=method,
@@ -220,7 +149,10 @@ def _result_row(dataset: str, method: str, episodes: list[EpisodeResult]) -> Res
         steps=float(np.mean([episode.steps for episode in episodes])),
         terminated=float(np.mean([episode.terminated for episode in episodes])),
         seconds_per_step=float(np.mean(seconds)) if seconds else None,
-        runs=len({episode.replicate for episode in episodes}),
+        runs=len(per_run),
+        episodes_per_run=(min(per_run), max(per_run)),
+        env_id=episodes[0].env_id,
+        settings=episodes[0].settings_label,
         iterations=_mean_over_runs({episode.run: episode.iterations for episode in episodes}),
         online_steps=_mean_over_runs({episode.run: episode.online_steps for episode in episodes}),
         cut=sum(episode.cut_at is not None for episode in episodes),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,21 +24,46 @@ class Cell:
         mean: the score, or the return.
         error: its standard error; None if unknown.
         is_return: whether it is a return, because the dataset has no reference scores.
+        interval: 95 % interval of the mean; None if unknown.
+        iqm: interquartile mean; None if unknown.
+        iqm_interval: its 95 % interval.
+        seeds: number of seeds; 0 if unknown.
+        count: seeds × episodes, as text; empty if unknown.
     """
 
     mean: float
     error: float | None = None
     is_return: bool = False
+    interval: tuple[float, float] | None = None
+    iqm: float | None = None
+    iqm_interval: tuple[float, float] | None = None
+    seeds: int = 0
+    count: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One method's cells by dataset id; ``own`` marks our results."""
+    """One method.
+
+    Attributes:
+        title, latex_title: its name above the column.
+        cells: by dataset id.
+        own: whether these are our results.
+        remarks: about them, beside the name.
+        settings: plan settings by dataset id, where the title does not contain them.
+    """
 
     title: str
     latex_title: str
     cells: dict[str, Cell]
     own: bool
+    remarks: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def full_title(self) -> str:
+        """The title with its remarks."""
+        return " ".join([self.title, *self.remarks])
 
     @property
     def has_errors(self) -> bool:
@@ -64,10 +89,14 @@ class Comparison:
     Attributes:
         columns: published methods first, then ours.
         groups: dataset ids in the order of the table; rules separate the groups.
+        environments: environments that our results were played in, by dataset id.
+        own_scales: what scores of 0 and 100 stand for, in datasets whose scores are not D4RL's.
     """
 
     columns: tuple[Column, ...]
     groups: tuple[tuple[str, ...], ...]
+    environments: Mapping[str, str] = field(default_factory=dict)
+    own_scales: Mapping[str, str] = field(default_factory=dict)
 
     def is_unpublished(self, group: tuple[str, ...]) -> bool:
         """Whether a group's datasets have no published figures although the table shows some."""
@@ -76,19 +105,31 @@ class Comparison:
     def of_d4rl(self) -> Comparison:
         """The comparison on D4RL's settings alone, without methods that have no result on them."""
         columns = tuple(column for column in self.columns if not column.own or set(column.cells) & set(D4RL_DATASETS))
-        return Comparison(columns, tuple(group for group in self.groups if group[0] in D4RL_DATASETS))
+        return replace(self, columns=columns, groups=tuple(g for g in self.groups if g[0] in D4RL_DATASETS))
 
     def published(self) -> Comparison:
         """The comparison without our columns."""
-        return Comparison(tuple(column for column in self.columns if not column.own), self.groups)
+        return replace(self, columns=tuple(column for column in self.columns if not column.own))
+
+    def titles(self, dataset: str) -> tuple[str, str]:
+        """Dataset and environment: as in the published table, else as the results state it."""
+        title, environment = dataset_titles(dataset)
+        return title, environment or self.environments.get(dataset, "")
 
     def averages(self) -> list[tuple[str, list[float | None]]]:
-        """The published table's last lines: averages over nine settings, and over twelve if a column has them."""
+        """The published table's last lines: averages over nine settings, and over twelve if a column has them.
+
+        Our results on other data have an average over all of these instead.
+        """
         lines = []
         for title, datasets in (("Average (without Ant)", NINE_DATASETS), ("Average (all settings)", D4RL_DATASETS)):
             values = [column.average(datasets) for column in self.columns]
             if any(value is not None for value in values):
                 lines.append((title, values))
+        shown = [dataset for group in self.groups for dataset in group]
+        if not lines and len(shown) > 1 and all(column.own for column in self.columns):
+            values = [column.average(shown) for column in self.columns]
+            lines += [("Average", values)] if any(value is not None for value in values) else []
         return lines
 
 

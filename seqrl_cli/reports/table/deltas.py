@@ -13,8 +13,8 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import paired_interval
 
 DELTA_NOTE = (
-    "− offline, − parent: mean of a fine-tuned run minus that of its parent, with the same plan settings; n counts "
-    "seeds, and the 95 % interval is Student's t over seeds"
+    "− offline, − parent: mean of a fine-tuned run minus that of its parent, with the same plan settings; "
+    "the 95 % interval is Student's t over seeds"
 )
 
 

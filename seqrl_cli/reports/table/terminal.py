@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from seqrl_cli.console import printable
-from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
+from seqrl_cli.console import counted, printable
+from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
 from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width, wrap_name
+from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, remarks
 from seqrl_cli.reports.table.text import (
     MISSING,
     cell_text,
@@ -42,20 +43,20 @@ class _Statistic:
 
 _STATISTICS = (
     _Statistic(
-        "n",
-        lambda row: str(row.return_.count),
+        "seeds\n× n",
+        count_text,
         lambda row: "" if row.episodes is None else str(row.episodes),
-        lambda row: str(row.pairs),
+        lambda row: counted(row.pairs, "seed"),
     ),
     _Statistic(
-        "score ± s.e.",
+        "score\n± s.e.",
         lambda row: score_text(row.score),
         lambda row: MISSING if row.score is None else fixed(100 * row.score),
         lambda row: delta_text(row.score),
         cell_text,
     ),
     _Statistic(
-        "95 % interval",
+        "95 %\ninterval",
         mean_interval_text,
         lambda row: interval_text(row.interval) if row.interval else "",
         delta_interval_text,
@@ -68,7 +69,7 @@ _STATISTICS = (
     ),
     _Statistic("IQM", iqm_text),
     _Statistic("steps", lambda row: f"{row.steps:.0f}"),
-    _Statistic("fell", lambda row: f"{100 * row.terminated:.0f} %"),
+    _Statistic("terminated", lambda row: f"{100 * row.terminated:.0f} %"),
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),
 )
 _ESSENTIAL = 4  # columns that are always printed
@@ -166,7 +167,7 @@ def _fits(columns: Sequence[Column], comparison: Comparison, console: Console) -
 
 def _comparison_rows(columns: Sequence[Column], comparison: Comparison) -> tuple[list[str], list[TextRow]]:
     """The header, and the rows of the settings that at least one of the columns has."""
-    header = ["", *("\n".join(map(str.strip, wrap_name(column.title, _TITLE_WIDTH))) for column in columns)]
+    header = ["", *("\n".join(map(str.strip, wrap_name(column.full_title, _TITLE_WIDTH))) for column in columns)]
     rows: list[TextRow] = []
     for group in comparison.groups:
         shown = [dataset for dataset in group if any(dataset in column.cells for column in columns)]
@@ -175,9 +176,9 @@ def _comparison_rows(columns: Sequence[Column], comparison: Comparison) -> tuple
         rows.append(TextRow((dataset_titles(shown[0])[0],), "bold"))
         for dataset in shown:
             cells = (cell_text(column.cells.get(dataset)) for column in columns)
-            rows.append(TextRow((f"  {dataset_titles(dataset)[1]}", *cells)))
+            rows.append(TextRow((f"  {comparison.titles(dataset)[1]}", *cells)))
         rows.append(TextRow())
-    for title, values in Comparison(tuple(columns), comparison.groups).averages():
+    for title, values in replace(comparison, columns=tuple(columns)).averages():
         rows.append(TextRow((title, *(MISSING if value is None else f"{value:.1f}" for value in values)), "bold"))
     return header, rows
 

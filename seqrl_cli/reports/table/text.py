@@ -7,12 +7,13 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from seqrl_cli.console import amount
+from seqrl_cli.console import amount, counted
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table.build import ReferenceRow, ResultRow, ResultsTable, remarks
-from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, dataset_titles
+from seqrl_cli.reports.table.build import ResultsTable
+from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, Comparison
 from seqrl_cli.reports.table.deltas import DeltaRow
 from seqrl_cli.reports.table.escape import markdown, spreadsheet
+from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, remarks
 
 MISSING = "–"
 _FIELDS = (
@@ -205,17 +206,17 @@ def _published_record(column: Column, dataset: str, cell: Cell) -> dict[str, Any
 
 def _markdown_results(table: ResultsTable) -> str:
     lines = [
-        "| Dataset | Method | n | Score | 95 % interval | IQM | Return | Steps |",
+        "| Dataset | Method | Seeds × episodes | Score | 95 % interval | IQM | Return | Steps |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {markdown(row.dataset)} | {_method(row)} | {row.return_.count} | {score_text(row.score)} "
+        f"| {markdown(row.dataset)} | {_method(row)} | {count_text(row)} | {score_text(row.score)} "
         f"| {mean_interval_text(row)} | {iqm_text(row)} | {return_text(row, 1)} | {row.steps:.0f} |"
         for row in table.rows
     ]
     lines += [
-        f"| {markdown(row.dataset)} | **{markdown(row.label)}** | {row.pairs} | {delta_text(row.score)} "
-        f"| {delta_interval_text(row)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
+        f"| {markdown(row.dataset)} | **{markdown(row.label)}** | {counted(row.pairs, 'seed')} "
+        f"| {delta_text(row.score)} | {delta_interval_text(row)} | {MISSING} | {delta_text(row.return_)} | {MISSING} |"
         for row in table.deltas
     ]
     for reference in table.references:
@@ -234,20 +235,20 @@ def _method(row: ResultRow) -> str:
     return markdown(", ".join([row.method, *remarks([row])]))
 
 
-def _titles(dataset: str) -> list[str]:
-    return [markdown(title) or MISSING for title in dataset_titles(dataset)]
+def _titles(comparison: Comparison, dataset: str) -> list[str]:
+    return [markdown(title) or MISSING for title in comparison.titles(dataset)]
 
 
 def _markdown_comparison(table: ResultsTable) -> str:
     columns = table.comparison.columns
-    lines = ["| Dataset | Environment | " + " | ".join(markdown(column.title) for column in columns) + " |"]
+    lines = ["| Dataset | Environment | " + " | ".join(markdown(column.full_title) for column in columns) + " |"]
     lines.append("|---|---|" + "---:|" * len(columns))
     for group in table.comparison.groups:
         if table.comparison.is_unpublished(group):
             lines.append(f"| **{OTHER_DATA}** | | " + " | ".join("" for _ in columns) + " |")
         for dataset in group:
             cells = [cell_text(column.cells.get(dataset)) for column in columns]
-            lines.append("| " + " | ".join([*_titles(dataset), *cells]) + " |")
+            lines.append("| " + " | ".join([*_titles(table.comparison, dataset), *cells]) + " |")
     for title, values in table.comparison.averages():
         cells = [MISSING if value is None else f"{value:.1f}" for value in values]
         lines.append(f"| **{title}** | | " + " | ".join(cells) + " |")

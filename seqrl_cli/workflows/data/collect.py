@@ -134,6 +134,14 @@ def run(request: CollectRequest, console: Console) -> DatasetReport:
     return summarize(locate(request.store, request.dataset), fresh=True)
 
 
+def play_policy(request: CollectRequest, console: Console) -> Episodes:
+    """Play a policy without storing anything; arguments and errors as for :func:`run`."""
+    accept(request.env_id, [Path.cwd()])
+    play = _make_player(request, console.warn)
+    with console.progress(f"playing {request.policy_name}", "steps") as update:
+        return play(update)
+
+
 def _existing(request: CollectRequest, console: Console) -> DatasetReport:
     console.note(f"{request.dataset} already exists; --force makes it again")
     return summarize(locate(request.store, request.dataset), fresh=False)
@@ -176,12 +184,24 @@ def _make_player(
     if policy in (*SHIPPED, SCRIPTED, "random"):
         layout_of(request.env_id)
         return partial(_play_parts, request, _parts(request, policy), on_warning)
+    _require_run(request.store, policy)
     plan = PlanRequest(request.store, policy, seed=request.seed, env_timeout=request.env_timeout)
     session = open_session(plan, on_warning)
     if session.env_id != request.env_id:
         message = f"{session.run.path} plans in {session.env_id}, not in {request.env_id}"
         raise SeqrlError(message, f"seqrl collect {session.env_id} --policy {policy}")
     return partial(_play_run, session, request)
+
+
+def _require_run(store: RunStore, policy: str) -> None:
+    """Raise UsageError if a name is neither a run's nor a policy's, but nearly a policy's."""
+    names = (*SHIPPED, SCRIPTED, "random")
+    try:
+        store.find(policy, lambda _: None)
+    except SeqrlError as error:
+        if close := nearest(policy, names):
+            raise UsageError(f"no policy and no run {policy!r}", f"did you mean {close!r}?") from error
+        raise
 
 
 def _play_parts(

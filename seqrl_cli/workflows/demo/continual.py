@@ -67,11 +67,10 @@ def run(request: DemoRequest, console: Console) -> ContinualDemoReport:
         for method in METHODS:
             reports[method] = continual.run(_learning(request, trained.run, method), console)
     with timed_step(console, 4, 4, "table and heat map"):
-        folders = [store.dataset(TASKS).path]
-        summary = table.run(TableRequest(store, folders), console)
-        output = folders[0] / "plots" / "demo.png"
-        # finished runs may be new although a figure is there, so it is drawn again
-        drawn = plot.run(PlotRequest(store, [str(folders[0])], ["matrix"], output=output, force=True), console)
+        folder = suite(store, TASKS, request.seed)[0].folder.path
+        summary = table.run(TableRequest(store, [folder]), console)
+        output = folder / "plots" / "demo.png"
+        drawn = plot.run(PlotRequest(store, [str(folder)], ["matrix"], output=output, force=force), console)
     seconds = time.perf_counter() - start
     console.note(f"the demo took {seconds:.0f} s; to list what it made: seqrl runs")
     return ContinualDemoReport(datasets, trained, reports, summary, drawn.path, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -181,8 +182,13 @@ def _write(
     )
     records.write_record(folder.record, record)
     # Shapes without memory: the sizes in a foreign configuration may be larger than any memory.
-    with torch.device("meta"):
-        load_trained(folder, torch.device("meta"))
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*to a meta parameter")
+        try:
+            load_trained(folder, torch.device("meta"))
+        except SeqrlError as error:
+            message = f"the weights of {request.source} are not those of a model of its configuration"
+            raise SeqrlError(message, "copy or export it again") from error
 
 
 def _report(folder: RunFolder, model: HubModel, origin: str, *, fresh: bool) -> HubImportReport:

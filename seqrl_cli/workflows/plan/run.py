@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.console import Console, amount, counted
+from seqrl_cli.console import Console, amount, counted, duration
+from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.guard import EnvironmentFailedError
+from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.trust import remember
 from seqrl_cli.errors import CommandInterruptedError
@@ -30,6 +34,8 @@ from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
 from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
+
+_MEASURED_STEPS = 6  # of a plan, for the estimate of a dry run
 
 
 def run(request: PlanRequest, console: Console) -> PlanReport:
@@ -81,10 +87,31 @@ def dry_run(request: PlanRequest, console: Console) -> None:
         "episodes there": len(episode_paths(session.folder)),
         **session.agent.facts(session.config.envs),
         **{f"plan.{key}": value for key, value in session.settings.items()},
+        "estimated time": estimated_time(session, console),
     }
     at_terminals = session.terminal_rewards
     console.emit({**facts, "terminal_rewards": at_terminals})
     console.show_facts({**facts, **({"rewards at terminals": at_terminals} if at_terminals else {})})
+
+
+def estimated_time(session: PlanSession, console: Console) -> str:
+    """How long the missing episodes take if none ends early, measured by a few steps."""
+    missing = session.config.episodes - len(episode_paths(session.folder))
+    if missing <= 0:
+        return "nothing is left to play"
+    console.note(f"measuring {_MEASURED_STEPS} steps …")
+    num_envs = min(session.config.envs, missing)
+    times: list[float] = []
+    limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS
+    with closing(session.make_vector(num_envs, min(limit, _MEASURED_STEPS))) as vector:
+        rollout = session.rollout(vector, Profile())
+        rollout.play(range(num_envs), lambda record: None, lambda running, done: times.append(time.perf_counter()))
+    steps = np.diff(times)
+    if not len(steps):
+        return "unknown: the first step ended the episode"
+    rounds = math.ceil(missing / num_envs)
+    seconds = float(np.median(steps)) * limit * rounds
+    return f"about {duration(seconds)} for {counted(missing, 'episode')}, if none ends before {limit:,} steps"
 
 
 def _announce(session: PlanSession, missing: list[int], console: Console) -> None:

@@ -56,6 +56,7 @@ class PlanRequest:
         force: replace existing episodes.
         env_timeout: seconds to wait for an environment in a process of its own.
         tasks: patterns of the tasks to play, joined by commas, for runs of many tasks; None = all.
+        best_checkpoint: use the best checkpoint in place of ``checkpoint``.
     """
 
     store: RunStore
@@ -70,6 +71,7 @@ class PlanRequest:
     force: bool = False
     env_timeout: float = ANSWER_SECONDS
     tasks: str | None = None
+    best_checkpoint: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,10 +209,11 @@ def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> Loade
     options = AgentOptions(request.mode, request.max_memory)
     device = choose_device(request.device)
     check_options(saved, options)
-    trained = load_trained(saved, device, request.checkpoint, on_warning)
+    wanted = saved.best_checkpoint() if request.best_checkpoint else request.checkpoint
+    trained = load_trained(saved, device, wanted, on_warning)
     _check_plan(trained, config, on_warning)
     agent = make_agent_spec(trained, config.plan, options, on_warning)
-    if request.checkpoint is None:
+    if wanted is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
     return LoadedAgent(saved, config, agent)
 
@@ -225,6 +228,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
     loaded = load_agent(request, on_warning)
     saved, config, agent = loaded.saved, loaded.config, loaded.agent
     store, trained = request.store, agent.trained
+    checkpoint = trained.step if request.best_checkpoint else request.checkpoint
     if saved.record.tasks:
         first = saved.record.tasks[0]
         return PlanSession(
@@ -235,7 +239,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
             None,
             None,
             request.seed,
-            request.checkpoint,
+            checkpoint,
             request.env_timeout,
             on_warning,
             first,
@@ -251,7 +255,7 @@ def open_session(request: PlanRequest, on_warning: Callable[[str], None]) -> Pla
         references,
         size,
         request.seed,
-        request.checkpoint,
+        checkpoint,
         request.env_timeout,
         on_warning,
     )

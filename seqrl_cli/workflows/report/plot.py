@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seqrl_cli.artifacts.locate import find_stored
+from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.reports.across_datasets import methods_across
 from seqrl_cli.reports.continual_results import ContinualResult, group_continual, read_continual
 from seqrl_cli.reports.groups import natural_order
+from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
 from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
 from seqrl_cli.reports.plot.curves import Panel
 from seqrl_cli.reports.plot.draw import is_drawn, plot_panels
@@ -18,6 +22,8 @@ from seqrl_cli.reports.plot.figure_formats import check_figure_format
 from seqrl_cli.reports.plot.panels import KINDS, build_panels
 from seqrl_cli.reports.plot.read_runs import read_runs
 from seqrl_cli.reports.plot.run_curves import PlottedRun
+from seqrl_cli.reports.references import with_current_scores
+from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.status import unfinished
 from seqrl_cli.runs.store import RunStore
@@ -31,10 +37,12 @@ class PlotRequest:
     Attributes:
         store: the run directory.
         runs: runs by path or name, or sweeps, datasets and folders for all of their runs; none = the latest run.
-        kinds: some of ``KINDS``; none = all that the runs have.
+        kinds: some of ``KINDS``; none = all that the runs have. Those of ``ACROSS_KINDS`` compare methods over several
+            datasets, by default over everything in the run directory.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
         output: the figure's file; None = one in the run's folder, or in the folder that contains all runs.
         force: replace an existing figure.
+        published: draw the papers' averages beside ours.
     """
 
     store: RunStore
@@ -43,6 +51,7 @@ class PlotRequest:
     by: str = "method"
     output: Path | None = None
     force: bool = False
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ def _prepared(request: PlotRequest, console: Console) -> tuple[list[str], list[P
     _check(request)
     if continual := _continual(request, console):
         return continual
+    if set(request.kinds) & set(ACROSS_KINDS):
+        return _across(request, console)
     runs, panels, output = _prepare(request, console)
     return [request.store.name_of(run.folder.path) for run in runs], panels, output
 
@@ -134,6 +145,35 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
     return [result.name for result in results], panels, output
 
 
+def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Panel], Path]:
+    """What :func:`_prepared` returns, for methods over several datasets.
+
+    Raises:
+        SeqrlError: nothing has a normalised score.
+    """
+    store = request.store
+    folders = find_runs(store, request.runs, console.warn) if request.runs else [run for run, _ in store.runs()]
+    runs = _scored(store, read_runs(folders, request.by, console.warn))
+    episodes = [episode for run in runs for episode in run.episodes]
+    published = load_published(presets_folder() / "published") if request.published else ()
+    panels = [panel for kind in request.kinds for panel in build_across_panels(kind, episodes, published)]
+    if not panels:
+        hint = "plan first: seqrl plan; own data need references: seqrl download DATASET --reference random,expert"
+        raise SeqrlError(f"no planned episode with a normalised score in {store.root}", hint)
+    for note in methods_across(episodes).notes:
+        console.note(note)
+    names = [store.name_of(run.folder.path) for run in runs if run.episodes]
+    output = request.output or store.root / "plots" / f"{'-'.join(dict.fromkeys(request.kinds))}.png"
+    return names, panels, output
+
+
+def _scored(store: RunStore, runs: Sequence[PlottedRun]) -> list[PlottedRun]:
+    """The runs, with their episodes scored by the references that own data have now."""
+    names = sorted({episode.dataset for run in runs for episode in run.episodes})
+    datasets = [dataset for name in names if (dataset := find_stored(store, name))]
+    return [replace(run, episodes=with_current_scores(run.episodes, datasets)) for run in runs]
+
+
 def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], list[Panel], Path]:
     """The runs, their panels, and the figure's path.
 
@@ -141,7 +181,8 @@ def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], 
         SeqrlError: as :func:`run`.
     """
     store = request.store
-    runs = read_runs(_find_runs(store, request.runs, console.warn), request.by, console.warn, _axes_of(request))
+    members = read_runs(find_runs(store, request.runs, console.warn), request.by, console.warn, _axes_of(request))
+    runs = _scored(store, members)
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, runs))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
@@ -160,10 +201,15 @@ def _check(request: PlotRequest) -> None:
         UsageError: a value is unknown.
     """
     for kind in request.kinds:
-        if kind not in (*KINDS, *CONTINUAL_KINDS):
-            raise unknown("kind of plot", kind, (*KINDS, *CONTINUAL_KINDS))
-    if not {kind in KINDS for kind in request.kinds} < {True, False}:
-        raise UsageError("plots of continual runs and of other runs are figures of their own", "plot them one by one")
+        if kind not in (*KINDS, *ACROSS_KINDS, *CONTINUAL_KINDS):
+            raise unknown("kind of plot", kind, (*KINDS, *ACROSS_KINDS, *CONTINUAL_KINDS))
+    groups = [kinds for kinds in (KINDS, ACROSS_KINDS, CONTINUAL_KINDS) if set(request.kinds) & set(kinds)]
+    if len(groups) > 1:
+        asked = f"{request.kinds[0]} and {next(kind for kind in request.kinds if kind not in groups[0])}"
+        message = "plots of runs, over datasets, and of continual runs are figures of their own"
+        raise UsageError(f"{message}: {asked}", "plot them one by one")
+    if request.published and request.kinds != ["average"]:
+        raise UsageError("--published adds to the plot of averages only", "seqrl plot -k average --published")
     if request.by not in ("method", "run"):
         raise unknown("grouping", request.by, ("method", "run"))
     if request.output is not None:
@@ -187,12 +233,13 @@ def _nothing_to_plot(store: RunStore, runs: Sequence[PlottedRun], missing: Seque
 _HINTS = {
     "axis": "it needs a sweep, by its name, whose axes have several values, and plans or a validation loss",
     "loss": "`seqrl train` logs it",
+    "evaluation": "`seqrl train --eval-every N` logs it",
     "online": "`seqrl finetune-online` logs it",
     **dict.fromkeys(("reward", "score", "time"), "plan first: seqrl plan"),
 }
 
 
-def _find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str], None]) -> list[RunFolder]:
+def find_runs(store: RunStore, names: Sequence[str], on_warning: Callable[[str], None]) -> list[RunFolder]:
     """Runs in the order in which they are named; a dataset or folder stands for all runs below it.
 
     Raises:
@@ -229,4 +276,6 @@ def _default_output(runs: Sequence[RunFolder], kinds: Sequence[str]) -> Path:
     """A PNG in ``plots/`` of the run, or of the folder that contains all runs."""
     name = "-".join(dict.fromkeys(kinds)) or "all"
     common = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path.resolve() for run in runs]))
+    if len(runs) > 1 and not runs[0].path.is_absolute():
+        common = Path(os.path.relpath(common))  # as all other paths are printed
     return common / "plots" / f"{name}.png"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,23 @@ from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, group_continual, read_continual
-from seqrl_cli.reports.references import reference_notes, reference_rows
+from seqrl_cli.reports.references import (
+    is_own_scale,
+    reference_notes,
+    reference_rows,
+    scale_of_scores,
+    with_current_scores,
+)
 from seqrl_cli.reports.results import EpisodeResult, read_results
-from seqrl_cli.reports.table.build import build_table
+from seqrl_cli.reports.table.aggregate import build_aggregate_table
+from seqrl_cli.reports.table.aggregate_formats import (
+    aggregate_csv,
+    aggregate_latex,
+    aggregate_markdown,
+    aggregate_records,
+    print_aggregate_table,
+)
+from seqrl_cli.reports.table.build import SORTS, build_table
 from seqrl_cli.reports.table.continual import (
     build_continual_table,
     continual_csv,
@@ -36,7 +50,7 @@ from seqrl_cli.reports.table.continual_tasks import (
     task_rows_markdown,
     task_rows_records,
 )
-from seqrl_cli.reports.table.latex import to_latex
+from seqrl_cli.reports.table.latex import CELLS, LatexOptions, to_latex
 from seqrl_cli.reports.table.published import load_published
 from seqrl_cli.reports.table.task_formats import print_task_table, task_csv, task_latex, task_markdown, task_records
 from seqrl_cli.reports.table.tasks import build_task_table
@@ -47,7 +61,9 @@ from seqrl_cli.runs.sweeps import is_sweep, runs_of_sweep
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 BY_TASK = ("task", "domain")
-GROUPINGS = ("method", "run", *BY_TASK)
+AGGREGATE = "aggregate"
+GROUPINGS = ("method", "run", *BY_TASK, AGGREGATE)
+SUFFIXES = {".csv": "csv", ".tex": "latex", ".md": "markdown", ".txt": "markdown"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,9 @@ class TableRequest:
         published: add the papers' results.
         output: file to write; None = stdout.
         by: ``method`` joins the seeds of one architecture and setting, ``run`` keeps them apart; ``task`` and
-            ``domain`` summarize runs of many tasks.
+            ``domain`` summarize runs of many tasks; ``aggregate`` summarizes methods over all datasets.
+        sort: ``name``, or a column of ``SORTS`` by which the methods of each dataset are ordered, best first.
+        latex: what the cells of LaTeX show, its label and its caption.
     """
 
     store: RunStore
@@ -70,6 +88,8 @@ class TableRequest:
     published: bool = False
     output: Path | None = None
     by: str = "method"
+    sort: str = "name"
+    latex: LatexOptions = LatexOptions()
 
 
 @dataclass(frozen=True)
@@ -92,12 +112,7 @@ def run(request: TableRequest, console: Console) -> TableReport:
         UsageError: an unknown format.
         SeqrlError: no plan was found, or a source does not exist.
     """
-    if request.format not in FORMATS:
-        raise unknown("format", request.format, FORMATS)
-    if request.by not in GROUPINGS:
-        raise unknown("grouping", request.by, GROUPINGS)
-    if request.by in BY_TASK and request.published:
-        raise UsageError(f"published results are by dataset, not by {request.by}", "leave out --published or --by")
+    _check(request)
     store = request.store
     if groups := _continual_groups(request, console):
         return _of_continual(groups, request, console)
@@ -106,16 +121,57 @@ def run(request: TableRequest, console: Console) -> TableReport:
         return _by_task(episodes, request, console)
     names = sorted({episode.dataset for episode in episodes})
     datasets = [dataset for name in names if (dataset := find_stored(store, name))]
+    episodes = with_current_scores(episodes, datasets)
+    scales = {dataset.id: scale_of_scores(dataset) for dataset in datasets if is_own_scale(dataset)}
+    if request.by == AGGREGATE:
+        return _aggregated(episodes, scales, request, console)
     report = build_table(
         episodes,
         by=request.by,
+        sort=request.sort,
         references=[row for dataset in datasets for row in reference_rows(dataset)],
         published=load_published(presets_folder() / "published") if request.published else (),
         notes=[note for dataset in datasets for note in reference_notes(dataset)],
+        own_scales=scales,
     )
-    writers = {"markdown": to_markdown, "csv": to_csv, "latex": lambda report: to_latex(report.comparison)}
+    writers = {
+        "markdown": to_markdown,
+        "csv": to_csv,
+        "latex": lambda report: to_latex(report.comparison, request.latex),
+    }
     _print_or_write(request, console, partial(print_table, report), lambda style: writers[style](report))
     return TableReport(to_rows(report), report.notes, str(request.output) if request.output else None)
+
+
+def _check(request: TableRequest) -> None:
+    """Raise UsageError if the options' values are unknown, or do not go together."""
+    for name, value, known in (
+        ("format", request.format, FORMATS),
+        ("grouping", request.by, GROUPINGS),
+        ("order", request.sort, SORTS),
+        ("kind of cells", request.latex.cells, CELLS),
+    ):
+        if value not in known:
+            raise unknown(name, value, known)
+    if request.by in (*BY_TASK, AGGREGATE) and request.published:
+        raise UsageError(f"published results are by dataset, not by {request.by}", "leave out --published or --by")
+    if request.output is not None and request.format == "terminal" and request.output.suffix.lower() not in SUFFIXES:
+        hint = f"use {', '.join(SUFFIXES)}, or name the --format"
+        raise UsageError(f"{request.output} has no suffix of a table", hint)
+
+
+def _aggregated(
+    episodes: Sequence[EpisodeResult], scales: Mapping[str, str], request: TableRequest, console: Console
+) -> TableReport:
+    table = build_aggregate_table(episodes, [f"{dataset}: {scale}" for dataset, scale in scales.items()])
+    options = request.latex
+    writers = {
+        "markdown": aggregate_markdown,
+        "csv": aggregate_csv,
+        "latex": lambda table: aggregate_latex(table, options.label, options.caption),
+    }
+    _print_or_write(request, console, partial(print_aggregate_table, table), lambda style: writers[style](table))
+    return TableReport(aggregate_records(table), table.notes, str(request.output) if request.output else None)
 
 
 def _by_task(episodes: Sequence[EpisodeResult], request: TableRequest, console: Console) -> TableReport:
@@ -220,7 +276,7 @@ def _print_or_write(
         return
     style = request.format
     if style == "terminal":  # the extension of the file decides
-        style = {".csv": "csv", ".tex": "latex"}.get(request.output.suffix if request.output else "", "markdown")
+        style = SUFFIXES[request.output.suffix.lower()] if request.output else "markdown"
     if request.output is None:
         console.show(text(style).rstrip("\n"))
         return

@@ -29,7 +29,7 @@ def show_machine(store: RunStore, console: Console) -> None:
         "devices": ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())],
         "planning": f"native, compiled with {compiler}" if library.available() else "PyTorch; faster with g++",
         "drawing": f"MuJoCo with {backend.upper()}" if backend else "software",
-        "runs directory": str(store.root.resolve()),
+        "runs_dir": str(store.root.resolve()),
         **{package: metadata.version(package) for package in CORE},
     }
     extras = {extra: installed_version(extra) for extra in PURPOSES}
@@ -37,8 +37,10 @@ def show_machine(store: RunStore, console: Console) -> None:
     console.emit({**facts, "extras": extras, "megabytes": MEGABYTES, "missing": missing})
     there = {f"extra {extra}": f"{version} ({MEGABYTES[extra]} MB)" for extra, version in extras.items() if version}
     console.show_facts({**facts, **there})
+    if missing:
+        console.show("optional extras that are not installed, and the line that installs each:")
     for extra, line in missing.items():
-        console.show(f"missing: {PURPOSES[extra]} ({MEGABYTES[extra]} MB)\n  {line}")
+        console.show(f"  {PURPOSES[extra]} ({MEGABYTES[extra]} MB)\n    {line}")
     _compare_with_d4rl(console)
     if backend is None:
         console.note("MuJoCo cannot draw here without EGL or OSMesa: apt install libegl1, or libosmesa6")

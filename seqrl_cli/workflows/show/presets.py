@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from seqrl_cli.config.explain import KeyHelp, all_keys, value_text
 from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
 from seqrl_cli.console import Console
@@ -37,7 +38,7 @@ def show_presets(arch: str, size: str | None, console: Console) -> None:
     console.note("every setting that a dataset is trained with: seqrl presets show sim/hopper-medium")
 
 
-def show_preset(name: str, arch: str, size: str | None, console: Console) -> None:
+def show_preset(name: str, arch: str, size: str | None, console: Console, *, explain: bool = False) -> None:
     """Print a preset with every key, or, for a dataset or suite, the configuration that training on it would use."""
     overrides = {"model.arch": arch}
     if name in preset_names(arch):
@@ -45,8 +46,25 @@ def show_preset(name: str, arch: str, size: str | None, console: Console) -> Non
     else:
         dataset = name if all(part in suites() for part in name.split("+")) else resolve(name).id
         config = resolve_config(dataset, size=size, overrides=overrides)
+    if explain:
+        _show_explained(config.model_dump(), arch, console)
+        return
     console.emit(config.model_dump())
     console.show(dump_config(config).rstrip())
+
+
+def _show_explained(values: dict[str, Any], arch: str, console: Console) -> None:
+    """Print each key that the architecture has with its value, and below it what it means and changes."""
+    shown = [help_ for help_ in all_keys() if arch in help_.owners]
+    rows = [{"key": one.key, "value": get_dotted(values, one.key), **_explained(one)} for one in shown]
+    console.emit({"keys": rows})
+    for row in rows:
+        symbol = f"  [{row['symbol']}]" if row["symbol"] else ""
+        console.show(f"{row['key']}={value_text(row['value'])}{symbol}\n    {row['meaning']}; {row['effect']}")
+
+
+def _explained(one: KeyHelp) -> dict[str, str]:
+    return {"meaning": one.meaning, "symbol": one.symbol, "effect": one.effect}
 
 
 def _preset(name: str, size: str, arch: str) -> dict[str, Any]:

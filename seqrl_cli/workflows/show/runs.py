@@ -2,50 +2,105 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
 from seqrl_cli.continual.run_files import run_status as continual_status
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, TaskRecord, read_record
 from seqrl_cli.runs.status import RunStatus, run_status
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.tracking.metrics import OnlineLine, TrainingLine, read_online_lines, read_training_lines
+from seqrl_cli.tracking.metrics import (
+    OnlineLine,
+    TrainingLine,
+    read_online_lines,
+    read_training_lines,
+    validation_losses,
+)
+from seqrl_cli.training.checkpoints import saved_steps
+
+SORTS = ("updated", "name", "updates", "loss", "status")
 
 
-def show_runs(store: RunStore, console: Console) -> None:
-    """List datasets and runs, the newest run last, with a warning for each damaged run."""
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs ``seqrl runs list`` prints, and in which order.
+
+    Attributes:
+        pattern: with ``*`` and ``?``, else a part of the name; None = all.
+        status: only runs of this status.
+        arch: only runs of this architecture.
+        sort: one of ``SORTS``.
+    """
+
+    pattern: str | None = None
+    status: str | None = None
+    arch: str | None = None
+    sort: str = "updated"
+
+    def matches(self, row: dict[str, Any]) -> bool:
+        """Whether a run is printed."""
+        pattern = self.pattern if self.pattern and set(self.pattern) & set("*?[") else f"*{self.pattern or ''}*"
+        fits = fnmatch.fnmatchcase(row["run"], pattern)
+        return fits and self.status in (None, row["status"]) and self.arch in (None, row.get("arch"))
+
+    def ordered(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The rows that match, by the chosen column; unknown values come last."""
+        key = {"name": "run", "loss": "held-out loss"}.get(self.sort, self.sort)
+        chosen = [row for row in rows if self.matches(row)]
+        if self.sort == "updated":
+            return chosen  # as the store orders them
+        return sorted(chosen, key=lambda row: (row[key] is None, row[key] if row[key] is not None else 0))
+
+
+def show_runs(store: RunStore, console: Console, wanted: RunFilter | None = None) -> None:
+    """List datasets and runs, the newest run last, with a warning for each damaged run.
+
+    Raises:
+        UsageError: an unknown order, or no run matches.
+    """
+    wanted = wanted or RunFilter()
+    if wanted.sort not in SORTS:
+        raise unknown("order", wanted.sort, SORTS)
     runs, unreadable = store.read_runs()
     folders = store.dataset_folders()
-    rows = [_run_row(store, folder, record) for folder, record in runs]
+    everything = [_run_row(store, folder, record) for folder, record in runs]
+    rows = wanted.ordered(everything)
     continual, damaged = find_runs(store)
-    learned = [_continual_row(store, folder, record) for folder, record in continual]
+    learned = [row for row in (_continual_row(store, *one) for one in continual) if wanted.matches(row)]
     console.emit({"datasets": [store.name_of(f.path) for f in folders], "runs": rows, "continual": learned})
     for error in [*(error for _, error in unreadable), *damaged]:
         console.warn(error.message)
     if not runs and not folders and not learned:
         console.show(f"nothing in {store.root} yet; start with: seqrl demo")
         return
-    if folders:
+    if wanted != RunFilter(sort=wanted.sort):
+        if not rows and not learned:
+            raise UsageError("no run matches", f"{counted(len(everything), 'run')} without these filters: seqrl runs")
+    elif folders:
         cells = [[store.name_of(f.path), "yes" if f.tokens.exists() else "no", _size(f)] for f in folders]
         console.show_rows(["dataset", "tokens", "MB"], cells)
     if rows:
         tasks = ["tasks"] if any(row["tasks"] for row in rows) else []
-        header = ["run", *tasks, "status", "updates", "loss", "plans", "updated"]
-        console.show_rows(header, [_cells(row, header) for row in rows])
+        header = ["run", *tasks, "status", "updates", "held-out loss", "plans", "updated"]
+        console.show_list(header, [_for_a_person(row) for row in rows])
     if learned:
         header = [key for key in learned[0] if key not in _WHERE]
-        console.show_rows(header, [_cells(row, header) for row in learned])
+        console.show_list(header, [_for_a_person(row) for row in learned])
 
 
-def show_run(store: RunStore, spec: str | None, console: Console) -> None:
-    """Print one run: record, configuration, last metrics and plans; an unreadable configuration is shown as null.
+def show_run(store: RunStore, spec: str | None, console: Console, *, full: bool = True) -> None:
+    """Print one run: its main facts, or all of record, configuration, last metrics and plans.
+
+    An unreadable configuration is shown as null.
 
     Raises:
         SeqrlError: there is no such run, or its run.json is damaged.
@@ -59,29 +114,66 @@ def show_run(store: RunStore, spec: str | None, console: Console) -> None:
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
     console.emit({"run": record.model_dump() | _heard(status), "config": config, "last_metrics": last, "plans": plans})
-    shown = {
-        "run": {**_shown_record(record), "status": status.text},
-        "last metrics": last,
-        "plans": plans,
-        "config": config,
+    name = store.name_of(folder.path)
+    console.show(f"{name}  ({folder.path})")
+    if full:
+        shown = {
+            "run": {**_shown_record(record), "status": status.text},
+            "last metrics": last,
+            "plans": plans,
+            "config": config,
+        }
+        console.show(dump_yaml(shown).rstrip())
+        return
+    console.show_facts(_main_facts(store, folder, record, plans) | {"status": status.text})
+    console.show(f"configuration and all else: seqrl runs show {name} --full")
+
+
+def _main_facts(store: RunStore, folder: RunFolder, record: RunRecord, plans: Sequence[str]) -> dict[str, Any]:
+    """What one wants to know of a run, in a dozen lines."""
+    row = _run_row(store, folder, record)
+    source = record.git.get("revision")
+    from_ = record.parent or (record.base.run if record.base else None)
+    return {
+        "status": record.status,
+        "architecture": f"{record.arch}, {record.parameters:,} parameters",
+        "dataset": record.dataset,
+        "environment": record.env_id or f"{len(record.tasks)} tasks",
+        **({"fine-tuned from": from_} if from_ else {}),
+        "seed": record.seed,
+        "updates": row["updates"],
+        "held-out loss": _held_out_text(folder),
+        "plans": ", ".join(plans) or "none yet",
+        "trained on": f"{record.device} with {counted(record.threads, 'thread')}, {record.host}",
+        "program": f"seqrl {record.versions.get('seqrl')}, " + (f"revision {source[:10]}" if source else "installed"),
+        "created": record.created[:16].replace("T", " "),
+        "updated": record.updated[:16].replace("T", " "),
     }
-    console.show(f"{store.name_of(folder.path)}  ({folder.path})")
-    console.show(dump_yaml(shown).rstrip())
+
+
+def _held_out_text(folder: RunFolder) -> str:
+    """``5.62 at update 600, the lowest; 6.1 at last``."""
+    losses = validation_losses(folder.metrics)
+    if not losses:
+        return "–"
+    (step, lowest), (end, last) = min(losses, key=lambda pair: pair[1]), losses[-1]
+    text = f"{lowest:.4g} at update {step:,}"
+    return text if step == end else f"{text}, the lowest; {last:.4g} at last"
 
 
 def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
     lines = _log(folder, record)
     held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
-    losses = [nll for line in lines if (nll := line.get("nll")) is not None] if record.parent else held_out
+    steps = [line.step for line in lines[-1:]] + saved_steps(folder.checkpoints)[-1:]
     return {
         "run": store.name_of(folder.path),
         "dataset": record.dataset,
+        "arch": record.arch,
         "tasks": len(record.tasks) or None,
         "status": (status := run_status(folder, record)).word,
         **_heard(status),
-        "updates": lines[-1].step if lines else None,
-        "validation loss": round(held_out[-1], 4) if held_out else None,
-        "loss": round(losses[-1], 4) if losses else None,
+        "updates": max(steps, default=None),
+        "held-out loss": round(held_out[-1], 4) if held_out else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
@@ -96,11 +188,9 @@ def _heard(status: RunStatus) -> dict[str, Any]:
     return dict(zip(_WHERE, (status.host, silence), strict=True))
 
 
-def _cells(row: dict[str, Any], header: Sequence[str]) -> list[Any]:
-    """A row for a person."""
-    status = RunStatus(row["status"], row["running_on"], row["silent_seconds"])
-    shown = {**row, "status": status.text}
-    return ["–" if shown[key] is None else shown[key] for key in header]
+def _for_a_person(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its status in words."""
+    return {**row, "status": RunStatus(row["status"], row["running_on"], row["silent_seconds"]).text}
 
 
 def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:

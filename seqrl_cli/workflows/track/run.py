@@ -13,7 +13,6 @@ from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder
-from seqrl_cli.reports.results import read_results
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of
@@ -123,6 +122,8 @@ def _described(request: TrackRequest, folder: RunFolder, record: RunRecord, own:
 
 def results_of(folder: RunFolder) -> Results:
     """Mean scores and returns of each plan, and all figures and videos."""
+    from seqrl_cli.reports.results import read_results  # imports PyTorch, and a tracker follows a run without it
+
     values: dict[str, list[float]] = defaultdict(list)
     if folder.plans.is_dir():
         for one in read_results(folder.plans).episodes:

@@ -83,9 +83,9 @@ def _effort(request: TrainRequest, job: TrainJob) -> dict[str, Any]:
 
 
 def _checkpoint_bytes(job: TrainJob, config: Config) -> int:
-    """Bytes of the checkpoints that are kept, and of the one being written."""
+    """Bytes of the newest checkpoints, which are kept, of the best, and of the one being written."""
     checkpoint = 4 * count_parameters(job.model) + OPTIMIZER_STATE_BYTES * count_trainable(job.model)
-    return checkpoint * (config.train.keep_checkpoints + 1)
+    return checkpoint * (config.train.keep_checkpoints + 2)
 
 
 def placeholder_data(dataset: DatasetRef, config: Config, sizes: Sizes) -> TrainingData | None:

@@ -60,7 +60,9 @@ def evaluations(
         return
     with ExitStack() as opened:
         player = _Player(folder, config, job, store, console, opened)
-        yield Evaluation(every, player.play, lambda step: _is_logged(folder, step))
+        yield Evaluation(
+            every, player.play, lambda step: _logged(folder, step) is not None, lambda step: _logged(folder, step)
+        )
 
 
 def check_evaluations(config: Config, job: TrainJob) -> None:
@@ -69,8 +71,9 @@ def check_evaluations(config: Config, job: TrainJob) -> None:
         chosen_tasks(job.tasks, config.train.eval_tasks)
 
 
-def _is_logged(folder: RunFolder, step: int) -> bool:
-    return any(line.step == step for line in read_evaluation_lines(folder.metrics))
+def _logged(folder: RunFolder, step: int) -> Values | None:
+    """The numbers of the evaluation after so many updates; None if it has not been logged."""
+    return next((line.values for line in read_evaluation_lines(folder.metrics) if line.step == step), None)
 
 
 @dataclass

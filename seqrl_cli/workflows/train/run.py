@@ -17,8 +17,9 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.replace import finish_replacement
 from seqrl_cli.runs.status import seconds_since
-from seqrl_cli.tracking.metrics import read_training_lines
+from seqrl_cli.tracking.metrics import read_training_lines, validation_losses
 from seqrl_cli.training.agreement import Start, in_turns
+from seqrl_cli.training.best import read_best
 from seqrl_cli.training.placement import Placement
 from seqrl_cli.training.world import ALONE, World
 from seqrl_cli.workflows.train.dry_run import dry_run
@@ -27,6 +28,8 @@ from seqrl_cli.workflows.train.ranks import check_processes, facts_of, follow, m
 from seqrl_cli.workflows.train.resume import check_resumable, say_old_penalty, with_own_penalty
 from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
 from seqrl_cli.workflows.train.training import Training
+
+_NOISE = 0.02  # of a validation loss, as a fraction of it
 
 __all__ = ["TrainReport", "TrainRequest", "check_processes", "dry_run", "run"]
 
@@ -43,12 +46,39 @@ class TrainReport:
     loss: float | None
     validation_loss: float | None
     seconds: float
+    best_checkpoint: int | None = None
+    best_by: str | None = None
+    best_value: float | None = None
+    lowest_loss_at: int | None = None
+    lowest_loss: float | None = None
 
     def text(self) -> str:
         """Two lines for a person."""
         losses = [("loss", self.loss), ("validation loss", self.validation_loss)]
         parts = [f"{name} {value:.3f}" for name, value in losses if value is not None]
-        return f"{self.updates:,} updates in {self.seconds:,.0f} s: {', '.join(parts)}\n{self.run}"
+        done = f"{self.updates:,} updates in {self.seconds:,.0f} s: {', '.join(parts)}"
+        return "\n".join([done, *self._on_the_best(), self.run])
+
+    def _has_over_fitted(self, lowest: float) -> bool:
+        """Whether the validation loss has risen by more than its noise."""
+        last = self.validation_loss
+        return last is not None and last - lowest > _NOISE * abs(lowest)
+
+    def _on_the_best(self) -> list[str]:
+        """Whether another checkpoint than the last is better, and how to use it."""
+        lines = []
+        if self.lowest_loss_at is not None and self.lowest_loss is not None and self._has_over_fitted(self.lowest_loss):
+            lines.append(
+                f"validation loss was lowest at update {self.lowest_loss_at:,} ({self.lowest_loss:.3f}): "
+                "the model has over-fitted since"
+            )
+        if self.best_checkpoint is not None and self.best_checkpoint < self.updates:
+            by = (self.best_by or "").replace("_", " ")
+            lines.append(
+                f"best checkpoint, by {by}: update {self.best_checkpoint:,} ({self.best_value:.4g}), which is kept: "
+                f"seqrl plan {self.run} --checkpoint best"
+            )
+        return lines
 
 
 def run(request: TrainRequest, console: Console) -> TrainReport:
@@ -135,6 +165,8 @@ def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> T
     lines = read_training_lines(run.metrics)
     validated = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
     last = lines[-1] if lines else None
+    best = read_best(run.checkpoints)
+    lowest = min(validation_losses(run.metrics), key=lambda pair: pair[1], default=(None, None))
     return TrainReport(
         run=str(run.path),
         status=record.status,
@@ -144,4 +176,9 @@ def _report(run: RunFolder, record: records.RunRecord, fresh: bool = False) -> T
         loss=last.loss if last else None,
         validation_loss=validated[-1] if validated else None,
         seconds=last.elapsed if last else 0.0,
+        best_checkpoint=best.step if best else None,
+        best_by=best.measure if best else None,
+        best_value=best.value if best else None,
+        lowest_loss_at=lowest[0],
+        lowest_loss=lowest[1],
     )

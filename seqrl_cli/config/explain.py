@@ -1,0 +1,161 @@
+"""What each key of the configuration means: its description, the papers' symbol, its effect, and its defaults.
+
+Descriptions and defaults are those of the sections; only symbols and effects that cannot be derived are written here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.model_sections import ModelSection
+from seqrl_cli.config.overrides import dotted_keys, get_dotted, sections_of
+from seqrl_cli.config.owners import owners
+from seqrl_cli.config.plan import PlanConfig
+from seqrl_cli.config.presets import resolve_config
+from seqrl_cli.config.recipe import BOOKKEEPING, SEEDS
+from seqrl_cli.config.schema import Config
+from seqrl_cli.config.section import NotInName, marks
+
+TT, DT, ODT = "arXiv 2106.02039", "arXiv 2106.01345", "arXiv 2202.05607"
+
+SYMBOLS = {
+    "data.bins": f"V ({TT})",
+    "data.discount": f"γ ({TT})",
+    "model.sequence_length": f"K ({DT})",
+    "train.beta1": "β₁ of Adam",
+    "train.beta2": "β₂ of Adam",
+    "plan.horizon": f"T ({TT}, algorithm 1), in transitions",
+    "plan.beam_width": f"B ({TT}, algorithm 1)",
+    "plan.max_context_transitions": f"K ({DT}), in play",
+    "plan.target_return": f"R̂₁ ({DT})",
+    "policy.target_entropy": f"β ({ODT})",
+    "policy.initial_temperature": f"λ ({ODT})",
+    "online.exploration_return": f"g_online ({ODT}, algorithm 1)",
+    "online.capacity": f"N ({ODT}, algorithm 1)",
+    "online.iterations": f"R ({ODT}, algorithm 1)",
+    "online.updates": f"I ({ODT}, algorithm 1)",
+}
+"""The papers' symbols, with the paper."""
+
+EFFECTS = {
+    "data.bins": "more: finer numbers, a larger vocabulary",
+    "model.width": "more: a larger model, slower",
+    "model.n_layer": "more: a larger model, slower",
+    "model.sequence_length": "more: a longer memory; training takes as much longer",
+    "train.updates": "more: a lower training loss, then over-fitting on small data",
+    "train.batch_size": "more: smoother gradients, slower updates",
+    "train.learning_rate": "more: faster learning, until it diverges",
+    "plan.horizon": "more: looks further ahead; time grows in proportion",
+    "plan.beam_width": "more: a wider search; time and memory grow in proportion",
+    "plan.k_act": "less: greedier actions",
+    "plan.k_obs": "1: the likeliest observations only",
+    "plan.cdf_act": "more: unlikely actions are not tried",
+    "plan.plan_freq": "more: fewer searches, faster, less feedback",
+    "plan.target_return": "more: asks for better behaviour; far above the data it is ignored or misleads",
+    "policy.top_share": "less: imitates the best episodes only",
+    "train.eval_every": "less: a finer learning curve; training waits for each evaluation",
+    "train.keep_checkpoints": "more: more disk; the best checkpoint is kept besides",
+}
+"""What more or less of a key does, for the keys that are changed most."""
+
+MATTER_MOST = (
+    "train.updates",
+    "train.batch_size",
+    "train.learning_rate",
+    "train.eval_every",
+    "model.n_layer",
+    "model.width",
+    "model.n_head",
+    "model.sequence_length",
+    "data.bins",
+    "policy.top_share",
+)
+"""The keys that help names; the generated page and ``seqrl presets show DATASET --explain`` have all."""
+
+
+@dataclass(frozen=True)
+class KeyHelp:
+    """One key.
+
+    Attributes:
+        key: dotted, as on the command line.
+        meaning: in a few words.
+        symbol: the papers', or empty.
+        effect: what it changes: the trained model, the episodes, or neither.
+        owners: the architectures that have it.
+    """
+
+    key: str
+    meaning: str
+    symbol: str
+    effect: str
+    owners: tuple[str, ...]
+
+
+@cache
+def all_keys() -> tuple[KeyHelp, ...]:
+    """Every key, in the order of the configuration."""
+    keys = [key for key in dotted_keys(Config) if not key.startswith("finetune.")]
+    return tuple(KeyHelp(key, _meaning(key), SYMBOLS.get(key, ""), _effect(key), _owners(key)) for key in keys)
+
+
+def _field(dotted: str) -> Any:
+    """The declaration of a key; that of ``model`` in the first architecture that has it."""
+    section, _, key = dotted.rpartition(".")
+    if not section:
+        return Config.model_fields[key]
+    kinds = sections_of(Config.model_fields[section].annotation)
+    return next(kind.model_fields[key] for kind in kinds if key in kind.model_fields)
+
+
+def _meaning(dotted: str) -> str:
+    if dotted == "model.arch":  # each architecture declares its own name
+        return str(ModelSection.model_fields["arch"].description)
+    return str(_field(dotted).description or "").strip()
+
+
+def _owners(dotted: str) -> tuple[str, ...]:
+    return owners(dotted) if "." in dotted else tuple(ARCHITECTURES)
+
+
+def _effect(dotted: str) -> str:
+    """What a key changes, and in which direction where that is known."""
+    if dotted in SEEDS:
+        what = "another seed of the same method"
+    elif dotted in BOOKKEEPING:
+        what = "does not change the model"
+    elif dotted.startswith("plan."):
+        unnamed = marks(PlanConfig, NotInName)
+        what = "does not change episodes" if dotted.partition(".")[2] in unnamed else "changes episodes"
+    else:
+        what = "changes the model"
+    return f"{what}; {EFFECTS[dotted]}" if dotted in EFFECTS else what
+
+
+def defaults_of(dotted: str, size: str = "paper") -> dict[str, Any]:
+    """The default of a key by architecture, at one size, before a dataset's preset changes it."""
+    return {arch: get_dotted(_base(arch, size), dotted) for arch in _owners(dotted)}
+
+
+@cache
+def _base(arch: str, size: str) -> dict[str, Any]:
+    return resolve_config("base", size=size, preset="base", overrides={"model.arch": arch}).model_dump()
+
+
+def default_text(dotted: str, size: str = "paper") -> str:
+    """The default: one value, or several with their architectures, such as ``128; 96 (dt, odt)``."""
+    by_value: dict[str, list[str]] = {}
+    for arch, value in defaults_of(dotted, size).items():
+        by_value.setdefault(value_text(value), []).append(arch)
+    ordered = sorted(by_value.items(), key=lambda item: -len(item[1]))
+    first, *others = ordered
+    return "; ".join([first[0], *(f"{value} ({', '.join(archs)})" for value, archs in others)])
+
+
+def value_text(value: Any) -> str:
+    """A value as it is typed."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)

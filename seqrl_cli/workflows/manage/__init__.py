@@ -1,0 +1,1 @@
+"""``seqrl runs delete``, ``rename``, ``archive`` and ``restore``."""

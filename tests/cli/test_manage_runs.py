@@ -1,0 +1,129 @@
+"""``seqrl runs``: lists with one line per run, and runs that are deleted, renamed, archived and restored."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from seqrl_cli.console import Console
+from seqrl_cli.console.lists import shortened, spark
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.runs.record import read_record, write_record
+from seqrl_cli.runs.store import RunStore
+from tests.cli.conftest import assert_refused, invoke, succeed
+from tests.reports.episode_files import write_episode, write_run_record
+from tests.runs.records import make_run
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A parent with a plan, a run fine-tuned from it online, and a run of another dataset."""
+    root = tmp_path / "runs"
+    parent = root / "sim/hopper-medium/odt-s1"
+    write_run_record(parent, seed=1)
+    write_episode(parent / "plans/RTG3000-ctx5-s0", run="odt-s1", arch="odt")
+    write_run_record(root / "sim/hopper-medium/odt-s1-online", parent="odt-s1", online_seed=1, seed=1)
+    write_episode(
+        root / "sim/hopper-medium/odt-s1-online/plans/RTG3000-ctx5-s0", run="odt-s1-online", arch="odt", parent="odt-s1"
+    )
+    make_run(root, "sim/walker2d-medium", "gpt-s42")
+    return root
+
+
+def listed(root, *words):
+    return [run["run"] for run in json.loads(succeed(root, "runs", "list", *words, "--json").stdout)["runs"]]
+
+
+def test_deleting_asks_and_spares_parents(root):
+    refused = invoke(root, "runs", "delete", "odt-s1")
+    assert_refused(refused, 2, "without a question", "--yes")
+    refused = invoke(root, "runs", "delete", "odt-s1", "--yes")
+    assert_refused(refused, 1, "odt-s1-online was fine-tuned from sim/hopper-medium/odt-s1", "--force")
+    refused = invoke(root, "runs", "delete", "sim/hopper-medium", "--yes")
+    assert_refused(refused, 2, "is not the name of a run", "seqrl runs delete sim/hopper-medium/")
+    assert len(listed(root)) == 3
+    succeed(root, "runs", "delete", "odt-s1-online", "--yes")
+    succeed(root, "runs", "delete", "odt-s1", "--yes")
+    assert listed(root) == ["sim/walker2d-medium/gpt-s42"]
+    assert not (root / "sim/hopper-medium/odt-s1").exists()
+
+
+def test_a_run_in_use_is_left_alone(root):
+    with locked(root / "sim/walker2d-medium/gpt-s42"):
+        refused = invoke(root, "runs", "delete", "gpt-s42", "--yes")
+    assert_refused(refused, 1, "is in use", "wait")
+    assert "sim/walker2d-medium/gpt-s42" in listed(root)
+
+
+def test_a_new_name_reaches_plans_and_children(root):
+    before = read_record(root / "sim/hopper-medium/odt-s1/run.json").updated
+    succeed(root, "runs", "rename", "odt-s1", "best-s1")
+    folder = root / "sim/hopper-medium"
+    assert read_record(folder / "best-s1/run.json").name == "best-s1"
+    assert read_record(folder / "best-s1/run.json").updated == before
+    assert read_record(folder / "odt-s1-online/run.json").parent == "best-s1"
+    plan = json.loads((folder / "best-s1/plans/RTG3000-ctx5-s0/episode-000.json").read_text())
+    online = json.loads((folder / "odt-s1-online/plans/RTG3000-ctx5-s0/episode-000.json").read_text())
+    assert (plan["run"], online["run"], online["parent"]) == ("best-s1", "odt-s1-online", "best-s1")
+    text = succeed(root, "table", "--by", "run").stdout
+    assert "best-s1" in text and "− offline" in text
+    assert_refused(invoke(root, "runs", "rename", "best-s1", "odt-s1-online"), 2, "already exists", "another name")
+    assert_refused(invoke(root, "runs", "rename", "best-s1", "plans"), 2, "cannot be the name", "letters")
+
+
+def test_an_archived_run_is_out_of_lists_and_tables_until_it_is_restored(root):
+    succeed(root, "runs", "archive", "odt-s1-online")
+    assert "sim/hopper-medium/odt-s1-online" not in listed(root)
+    assert "online" not in succeed(root, "table").stdout
+    refused = invoke(root, "runs", "restore", "odt")
+    assert_refused(refused, 1, "no archived run", "sim/hopper-medium/odt-s1-online")
+    succeed(root, "runs", "restore", "sim/hopper-medium/odt-s1-online")
+    assert len(listed(root)) == 3
+
+
+def test_filters_and_orders(root):
+    assert listed(root, "hopper", "--sort", "name") == ["sim/hopper-medium/odt-s1", "sim/hopper-medium/odt-s1-online"]
+    assert listed(root, "sim/*", "--arch", "gpt") == ["sim/walker2d-medium/gpt-s42"]
+    assert_refused(invoke(root, "runs", "list", "nothing"), 2, "no run matches", "3 runs without")
+    assert_refused(invoke(root, "runs", "list", "--sort", "size"), 2, "size", "name")
+    assert_refused(invoke(root, "runs", "gpt-s42"), 2, "is a run, not an action", "seqrl runs show gpt-s42")
+    assert_refused(invoke(root, "runs", "list", "a", "b"), 2, "one run at a time", "seqrl runs list")
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_lists_have_one_line_per_run_at_any_width(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    name = "hopper-medium-v2/faster-trajectory-transformer-of-someone"
+    rows = [{"run": name, "status": "finished", "updates": 12000, "plans": 3, "updated": "2026-01-01 00:00"}] * 3
+    stdout = io.StringIO()
+    Console(stdout=stdout).show_list(list(rows[0]), rows)
+    lines = [line for line in stdout.getvalue().splitlines() if "transformer" in line or "someone" in line]
+    assert len(lines) == 3 and all(len(line) <= width for line in lines)
+    assert ("12,000" in lines[0]) == (width > 40)
+
+
+def test_names_are_shortened_in_their_middle():
+    assert shortened("hopper-medium-v2/gpt-s42", 24) == "hopper-medium-v2/gpt-s42"
+    short = shortened("hopper-medium-v2/gpt-s42", 13)
+    assert len(short) == 13 and short.startswith("hopp") and short.endswith("/gpt-s42")
+
+
+def test_watching_a_run_that_is_not_trained_shows_it_once(root):
+    run = root / "sim/walker2d-medium/gpt-s42"
+    lines = [{"step": step, "loss": 5 - step / 100, "elapsed": float(step)} for step in (100, 200, 300)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = succeed(root, "watch", "gpt-s42").stdout
+    assert "update 300" in text and "█▅▁" in text.replace("▄", "▅")
+    found = json.loads(succeed(root, "watch", "gpt-s42", "--json").stdout)
+    assert (found["step"], found["last"]["loss"]) == (300, 2.0)
+    record = read_record(run / "run.json")
+    write_record(run / "run.json", record.model_copy(update={"status": "running"}))
+    assert "silent" in succeed(root, "watch", "gpt-s42").stdout
+    assert RunStore(root).find("gpt-s42").path == run
+
+
+def test_many_values_share_blocks():
+    assert spark([1.0, 1.0]) == "▁▁" and spark([0.0, 7.0]) == "▁█"
+    assert len(spark([float(value) for value in range(1000)])) == 48
