@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 
 from seqrl_cli.stops import ignore_stops, interrupt_on_stops
 
@@ -19,7 +20,9 @@ be running, it is two to three times as fast. GNU's OpenMP reads it when PyTorch
 def main() -> None:
     """Run the command line; SIGTERM, SIGHUP and their like are treated like Ctrl-C, so that work is saved."""
     _open_closed_streams()
+    _wait_for_readers()
     interrupt_on_stops()
+    os.environ.pop("MPLBACKEND", None)  # figures go to files, and Matplotlib cannot be imported with a wrong one
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     for stream in (sys.stdout, sys.stderr):
@@ -53,6 +56,13 @@ def _open_closed_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, "r")
     sys.stdout = sys.stdout or os.fdopen(1, "w")
     sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _wait_for_readers() -> None:
+    """Let output wait where nobody reads it; a stream that another program left non-blocking would drop it."""
+    for number in (1, 2):
+        with suppress(OSError):
+            os.set_blocking(number, True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,18 @@ def require_address_space() -> None:
     if _is_limited() and _address_space() < LEAST_ADDRESS_SPACE:
         message = f"this process may take {byte_size(_address_space())} of memory, less than"
         raise SeqrlError(f"{message} the {byte_size(LEAST_ADDRESS_SPACE)} that its libraries need", _LIMIT_HINT)
+
+
+def require_current_folder() -> None:
+    """Stop where paths have no meaning and PyTorch's libraries end the process.
+
+    Raises:
+        SeqrlError: the current folder was removed.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise SeqrlError("the current folder was removed", "change to another one: cd") from error
 
 
 def _is_limited() -> bool:

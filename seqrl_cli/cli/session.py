@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import typer
 
-from seqrl_cli.cli.machine import machine_fault, require_address_space
+from seqrl_cli.cli.machine import machine_fault, require_address_space, require_current_folder
 from seqrl_cli.console import Console, OutputError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.stops import pass_over_stops
@@ -45,6 +45,7 @@ def command_session(
     debug = bool(os.environ.get("SEQRL_DEBUG"))
     try:
         require_address_space()
+        require_current_folder()
         yield console
         pass_over_stops()
     except SeqrlError as error:

@@ -1,12 +1,14 @@
 """Closed, broken and full streams, as the shell hands them to a command."""
 
+import fcntl
 import os
+import select
 import subprocess
 import sys
 
 import pytest
 
-from tests.processes import ENVIRONMENT
+from tests.processes import ENVIRONMENT, until
 
 pytestmark = pytest.mark.slow
 
@@ -54,3 +56,23 @@ def test_too_little_address_space_is_told_in_a_sentence(tmp_path, kilobytes, cod
     assert "Traceback" not in done.stderr and "internal error" not in done.stderr
     if code:
         assert "of memory, less than the 1.0 GB that its libraries need" in done.stderr
+
+
+def test_a_removed_current_folder_is_told_in_a_sentence(tmp_path):
+    done = shell(tmp_path, "mkdir gone; cd gone; rmdir ../gone; seqrl runs")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "error: the current folder was removed")
+
+
+def test_a_stream_that_is_not_waited_for_loses_nothing(tmp_path):
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(write, False)
+    command = [sys.executable, "-m", "seqrl_cli", "train", "--help"]
+    whole = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(whole) > 8192
+    process = subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    until(lambda: select.select([read], [], [], 0)[0], 120)
+    with open(read) as stream:
+        assert stream.read() == whole
+    assert process.communicate()[1] == b"" and process.returncode == 0

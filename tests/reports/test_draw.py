@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from seqrl_cli.errors import SeqrlError
@@ -50,6 +51,14 @@ def test_names_are_drawn_as_they_are(tmp_path, suffix, recwarn):
     if suffix == "svg":
         assert "local/$\\frac$ &lt;b&gt;&amp;\\x1b 数" in {comment.text.strip() for comment in comments(output)}
     assert not recwarn.list
+
+
+def test_what_the_user_sets_for_matplotlib_changes_nothing(tmp_path):
+    panel = Panel("plans", "Plans", "score", "", dots=(PointsRow("gpt", (0.1, 0.2), 0.15),))
+    plot_panels([panel], tmp_path / "plain.png")
+    with rc_context({"text.usetex": True, "font.family": "No Such Font", "savefig.dpi": 7, "axes.facecolor": "red"}):
+        plot_panels([panel], tmp_path / "set.png")
+    assert (tmp_path / "set.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 def comments(path: Path) -> Iterator[ElementTree.Element]:

@@ -46,6 +46,8 @@ _TITLE_WIDTH = 62  # characters that fit a panel
 _AXIS_WIDTH = 40  # characters beside the y axis
 ROW_HEIGHT = 0.42  # of a row of points
 _LABEL_WIDTH = 28  # characters in a line of its label
+# Matplotlib's own settings take the place of the user's, which may ask for LaTeX or for fonts that are not there.
+_USUAL: dict[Any, Any] = {key: value for key, value in matplotlib.rcParamsDefault.items() if key != "backend"}
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": INK,
@@ -125,7 +127,7 @@ def _draw_large(parts: Any, panels: Sequence[Panel], height: float) -> None:
 def _figure(output: Path, width: float, height: float, description: str) -> Iterator[Figure]:
     """A figure of ``width`` x ``height`` inches, saved to ``output`` unless the block fails; PNGs keep metadata."""
     check_figure_format(output)
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(_USUAL | _STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box is drawn for it
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12))
         FigureCanvasAgg(figure)
