@@ -70,12 +70,13 @@ def test_trials_are_runs_and_more_of_them_go_on(seqrl, runs):
 @pytest.mark.slow
 def test_a_score_is_planned_for_and_impossible_values_are_no_trials(seqrl):
     pytest.importorskip("optuna")
-    tiny = [word for word in TINY if word.partition("=")[0] not in ("model.n_head", "train.updates")]
+    tiny = [word for word in TINY if word.partition("=")[0] not in ("model.n_head", "model.width", "train.updates")]
     words = (
         *tiny,
         "train.updates=2",
         "train.batch_size=4",
-        "model.n_head=2,3",
+        "model.width=12",
+        "model.n_head=2,5",
         "--name",
         "heads",
         "--search-seed",
@@ -84,7 +85,7 @@ def test_a_score_is_planned_for_and_impossible_values_are_no_trials(seqrl):
     plan = ("--metric", "score", "--plan", "episodes=1 max_steps=5")
     said = shown(seqrl("tune", DATASET, *words, *plan, "--trials", "4", "--json"))
     heads = {trial["number"]: (trial["values"]["model.n_head"], trial["state"]) for trial in said["trials"]}
-    assert set(heads.values()) <= {("2", "complete"), ("3", "fail")} and len(heads) == 4
+    assert set(heads.values()) <= {("2", "complete"), ("5", "fail")} and len(heads) == 4
 
 
 @pytest.mark.slow
