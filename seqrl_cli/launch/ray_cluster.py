@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,7 @@ class RayLauncher:
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": retries, "retry_exceptions": [MemberDied]}
         self._remote = self._ray.remote(**options)(_run)
         self._running: dict[Any, Task] = {}
+        self._redirection = ExitStack()
 
     def start(self, task: Task) -> None:
         """See :class:`~seqrl_cli.launch.launcher.Launcher`."""
@@ -67,11 +70,14 @@ class RayLauncher:
                 self._ray.cancel(reference, force=False, recursive=False)
 
     def __enter__(self) -> RayLauncher:
+        # Ray prints what happens to its workers to stdout, which belongs to the command's result.
+        self._redirection.enter_context(redirect_stdout(sys.stderr))
         return self
 
     def __exit__(self, *error: object) -> None:
         """Leave the cluster, which ends what this launcher started there; the commands save first."""
-        self._ray.shutdown()
+        with self._redirection:
+            self._ray.shutdown()
 
     def _ended(self, reference: Any) -> Ended:
         task = self._running.pop(reference)

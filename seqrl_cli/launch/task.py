@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from seqrl_cli.files.regular import open_own, open_regular
 from seqrl_cli.runs.lock import is_locked
 
 INTERRUPTED = 130
@@ -151,7 +152,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
         output: IO[bytes] | int = _STDERR
         if task.log is not None:
             task.log.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(task.log.open("ab"))
+            file = stack.enter_context(open_own(task.log, "ab"))
             file.write(f"$ seqrl {' '.join(words)}\n".encode())
             file.flush()
             output = file
@@ -183,7 +184,7 @@ def _last_error(log: Path | None) -> str:
     """The last error that a command printed to its log, with its hint."""
     if log is None or not log.is_file():
         return ""
-    with log.open("rb") as file:
+    with open_regular(log) as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.files.atomic import make_folder
+from seqrl_cli.files.regular import open_own, open_regular
 
 PATIENCE = 30.0
 """Seconds that a tracker has after the run has ended."""
@@ -137,7 +138,7 @@ def _start(folder: Path, command: Command, on_warning: Callable[[str], None]) ->
     """Start a process; a failure is only a warning."""
     try:
         log = make_folder(tracker_folder(folder, command.name)) / _LOG
-        with log.open("ab") as output:
+        with open_own(log, "ab") as output:
             process = subprocess.Popen(
                 command.words, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
             )
@@ -164,7 +165,8 @@ def _finish(one: Beside, on_warning: Callable[[str], None], patience: float) -> 
 def _last_line(log: Path) -> str:
     """The error at the end of what a tracker printed."""
     try:
-        lines = log.read_bytes()[-_TAIL:].decode(errors="replace").splitlines()
+        with open_regular(log) as file:
+            lines = file.read()[-_TAIL:].decode(errors="replace").splitlines()
     except OSError:
         return "it printed nothing"
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import imageio.v3 as imageio
 
+from seqrl_cli.files.regular import open_regular
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.tracking.trackers import TrackedRun
 
@@ -20,7 +22,8 @@ class TensorBoard:
         """Open a new event file."""
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(run.folder), flush_secs=10)
+        # a file is named by the second, and two of one second would be one
+        self._writer = SummaryWriter(str(run.folder), flush_secs=10, filename_suffix=f".{time.time_ns()}")
         self._step = 0
         for name, values in (("configuration", run.config), ("record", run.facts)):
             text = "".join(f"    {line}\n" for line in dump_yaml(dict(values)).splitlines())
@@ -44,7 +47,8 @@ class TensorBoard:
         from tensorboardX.proto.summary_pb2 import Summary
 
         height, width = imageio.improps(path, index=0).shape[:2]
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
+        with open_regular(path) as file:
+            image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=file.read())
         self._writer.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), self._step)
 
     def flush(self) -> None:

@@ -120,7 +120,7 @@ def test_watching_a_run_that_is_not_trained_shows_it_once(root):
     assert (found["step"], found["last"]["loss"]) == (300, 2.0)
     record = read_record(run / "run.json")
     write_record(run / "run.json", record.model_copy(update={"status": "running"}))
-    assert "killed" in succeed(root, "watch", "gpt-s42").stdout
+    assert "silent" in succeed(root, "watch", "gpt-s42").stdout
     assert RunStore(root).find("gpt-s42").path == run
 
 

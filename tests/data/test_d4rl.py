@@ -219,7 +219,7 @@ def test_values_that_are_not_finite_are_placed(tmp_path, name, value):
     arrays = raw_arrays()
     arrays[name].reshape(10, -1)[5, -1] = value
     column = "" if name == "rewards" else f", column {arrays[name].shape[1] - 1}"
-    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} is {value} at row 5{column}$")
+    refuse(write_raw(tmp_path / "a.h5", arrays), f"{name} is {value} at row 5{column}\n")
 
 
 def test_zero_transitions(tmp_path):

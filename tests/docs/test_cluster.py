@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from tests.docs.commands import parse
 from tests.docs.pages import ROOT
-from tests.docs.test_commands import parse
 
 CLUSTER = ROOT / "presets" / "cluster"
 SCRIPTS = ("torchrun.slurm", "torchrun.pbs", "spot.sh")

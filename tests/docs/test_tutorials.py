@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.commands import parse, small
 from tests.docs.conftest import succeed
 from tests.docs.pages import TUTORIALS, Block, blocks_of, commands_of
-from tests.docs.test_commands import parse, small
 
 pytestmark = pytest.mark.slow
 

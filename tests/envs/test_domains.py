@@ -20,6 +20,7 @@ from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.make import make_env, spaces_of
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.render.mujoco_view import find_backend
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +111,18 @@ def test_written_controllers_earn_most_of_what_there_is(env_id):
         policy = scripted_parts(env_id)[0].make_policy()
         episode = play_episode(env, policy, np.random.default_rng(1))
     assert episode.returns[0] > 700
+
+
+@needs("dmc")
+def test_tasks_are_drawn_after_others_were_played_without_drawing(monkeypatch):
+    if (backend := find_backend()) is None:
+        pytest.skip("neither EGL nor OSMesa works")
+    with closing(make_env("dmc/cartpole-balance")) as env:
+        env.reset(seed=0)
+    monkeypatch.setenv("MUJOCO_GL", backend)
+    with closing(make_env("dmc/cartpole-balance", render_mode="rgb_array")) as env:
+        env.reset(seed=0)
+        assert env.render().shape == (240, 320, 3) and env.render().std() > 5
 
 
 @needs("dmc")

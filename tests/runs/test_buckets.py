@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 
+from seqrl_cli.artifacts.remote import FencedError, Remote
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.runs.remote import FencedError, Remote
 from seqrl_cli.runs.store import RunStore
-from tests.runs.test_sync import RUN, contents, pulled, pushed, store, train
+from tests.runs.syncing import RUN, contents, pulled, pushed, train
 
 pytestmark = pytest.mark.slow
-__all__ = ["store"]  # a fixture
 
 # Azurite's own account, which its documentation states.
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

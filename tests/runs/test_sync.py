@@ -4,62 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
-import torch
 
+from seqrl_cli.artifacts.remote import FencedError, Remote, shown_url
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.runs.remote import FencedError, Remote, shown_url
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, write_checkpoint
-from seqrl_cli.workflows.exchange import pull, push
-from tests.runs.records import make_run
+from seqrl_cli.training.checkpoints import newest_checkpoint
+from seqrl_cli.workflows.exchange import push
+from tests.runs.syncing import RUN, contents, pulled, pushed, train
 
 fsspec = pytest.importorskip("fsspec")
-
-RUN = "d/r"
-
-
-def train(run: Path, step: int) -> None:
-    """What an update of a run leaves: a checkpoint and a line of the log; it keeps two checkpoints."""
-    weights = {"weight": torch.full((3,), float(step))}
-    write_checkpoint(
-        run / "checkpoints", Checkpoint(step, weights, {"weight.step": torch.tensor(float(step))}, {}), keep=2
-    )
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, "loss": 1.0}) + "\n")
-
-
-@pytest.fixture
-def store(tmp_path) -> RunStore:
-    run = make_run(tmp_path / "here", "d", "r").parent
-    (run.parent / "dataset.h5").write_bytes(b"data")
-    (run / "config.yaml").write_text("seed: 1\n")
-    for step in (1, 2):
-        train(run, step)
-    (run / ".lock").write_text("")
-    return RunStore(tmp_path / "here")
-
-
-@pytest.fixture
-def url(tmp_path) -> str:
-    return (tmp_path / "there").as_uri()
-
-
-def pushed(store: RunStore, url: str, *runs: str) -> push.PushReport:
-    return push.run(push.PushRequest(store, runs or (RUN,), url), Console(quiet=True))
-
-
-def pulled(root: Path, url: str, *runs: str, force: bool = False) -> pull.PullReport:
-    return pull.run(pull.PullRequest(RunStore(root), runs, url, force=force), Console(quiet=True))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a run or dataset but locks."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_what_is_pulled_is_what_was_pushed(store, url, tmp_path):

@@ -7,6 +7,7 @@ section 4): equal places mean equal things in every task, and what a task does n
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium
@@ -69,6 +70,8 @@ class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self._name = f"dmc/{task}"
         self._env, specs = _load(task, self._name)
+        if render_mode is not None:
+            _allow_drawing()
         self._places = [(kind, _place(self._name, kind, spec.shape)) for kind, spec in specs.items()]
         action = self._env.action_spec()
         if not (action.minimum.min() >= -1.0 and action.maximum.max() <= 1.0):
@@ -145,6 +148,14 @@ def _place(name: str, kind: str, shape: tuple[int, ...]) -> slice:
         message = f"{name} observes {size} numbers of {kind}, for which the layout has {room}"
         raise UnsupportedSpacesError(message, "choose another task: seqrl download --list dmc")
     return slice(STARTS[kind], STARTS[kind] + size)
+
+
+def _allow_drawing() -> None:
+    """Let the suite choose again how it draws, if it was told not to when it was imported."""
+    from dm_control import _render
+
+    if _render.BACKEND in _render.constants.NO_RENDERER:
+        importlib.reload(_render)
 
 
 def _load(task: str, name: str) -> tuple[Any, Any]:

@@ -96,6 +96,9 @@ def _draw_lines(axes: Axes, panel: Panel) -> None:
         if each.low is not None and each.high is not None:
             axes.fill_between(each.x, each.low, each.high, color=colour, alpha=0.13, linewidth=0)
     axes.margins(x=0.02, y=0.12)
+    if panel.y_label.endswith("(%)"):
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(-4.0, low), max(104.0, high))
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
     for axis in (axes.xaxis, axes.yaxis):

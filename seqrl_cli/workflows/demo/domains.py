@@ -30,6 +30,7 @@ SUITE = "mt8+dmc4"
 _EXTRAS = ("metaworld", "dmc")
 _UPDATES = 2000
 _EPISODES = 3  # per task
+_DRAWN = "metaworld/d*,metaworld/window-open-v3,dmc/*"  # without a graphics card, a task takes seven seconds
 _STEPS = 5
 
 
@@ -67,7 +68,7 @@ def run(request: DemoRequest, console: Console) -> DomainsDemoReport:
         planning = PlanRequest(store, trained.run, seed=PLAN_SEED, threads=request.threads, force=force)
         planned = plan.run(planning, console)
     with timed_step(console, 4, _STEPS, "video"):
-        video = render.run(RenderRequest(store, trained.run, grid=True, force=force), console)
+        video = render.run(RenderRequest(store, trained.run, tasks=_DRAWN, grid=True, force=force), console)
     with timed_step(console, 5, _STEPS, "table"):
         report = table.run(TableRequest(store, [training.run.path], by="task"), console)
     seconds = time.perf_counter() - start

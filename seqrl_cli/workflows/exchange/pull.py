@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
+from seqrl_cli.artifacts.remote import Manifest, Remote
+from seqrl_cli.artifacts.sync import pull_files
 from seqrl_cli.console import Console, byte_size, counted
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.runs.layout import RunFolder, stays_below
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record
-from seqrl_cli.runs.remote import Manifest, Remote
 from seqrl_cli.runs.replace import replacing
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.runs.sync import pull_files
 
 _RUN_PARTS = ("run.json", "config.yaml", "metrics.jsonl", "tokens.h5")
 _RUN_FOLDERS = ("buffer", "checkpoints", "plans", "plots", "videos")

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqrl_cli.artifacts.remote import FencedError, Remote, shown_url
+from seqrl_cli.artifacts.sync import Pushed, data_files, push_folder, run_files
 from seqrl_cli.console import Console, byte_size, counted
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
-from seqrl_cli.runs.remote import FencedError, Remote, shown_url
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.runs.sync import Pushed, data_files, push_folder, run_files
 
 POLL_SECONDS = 2.0
 
@@ -121,6 +122,6 @@ def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], co
 
 def _newest(run: RunFolder) -> bytes:
     try:
-        return run.last_checkpoint.read_bytes()
+        return read_bytes(run.last_checkpoint, 64)
     except OSError:
         return b""

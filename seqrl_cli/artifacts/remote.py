@@ -99,6 +99,7 @@ class Remote:
                 f"{self.shown} is no URL that fsspec reads: {error}", "s3://, abfs://, gs://, file://"
             ) from error
         self._root = root.rstrip("/")
+        self._protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
 
     def folders(self) -> list[str]:
         """Names of all folders that were pushed."""
@@ -167,7 +168,7 @@ class Remote:
         """Write contents under their hash."""
         path = self._path(name, f"{_FOLDER}/objects/{digest}")
         with self._reached():
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folder_of(path)
             if isinstance(source, bytes):
                 self._fs.pipe_file(path, source)
             else:
@@ -198,6 +199,11 @@ class Remote:
     def _path(self, name: str, rest: str) -> str:
         return f"{self._root}/{name}/{rest}"
 
+    def _make_folder_of(self, path: str) -> None:
+        """Make a file's folder where there are folders; in a store of objects this would make a bucket."""
+        if self._protocol in ("file", "local", "memory"):
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+
     def _tag(self, path: str) -> str:
         """The store's name for a version of a file; its time where it has none."""
         facts = self._fs.info(path)
@@ -208,16 +214,15 @@ class Remote:
 
     def _write_if(self, path: str, content: bytes, seen: Manifest | None, name: str) -> None:
         """Write a file if it still is the version that was seen, where the store can check that."""
-        protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
         tag = seen.tag.rpartition("/")[0] if seen else None
         with self._reached():
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folder_of(path)
             try:
-                if protocol == "s3":
+                if self._protocol == "s3":
                     bucket, _, key = path.partition("/")
                     condition = {"IfMatch": tag} if tag else {"IfNoneMatch": "*"}
                     self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content, **condition)
-                elif protocol in ("abfs", "az", "abfss"):
+                elif self._protocol in ("abfs", "az", "abfss"):
                     _azure_write(self._fs, path, content, tag)
                 else:
                     self._fs.pipe_file(path, content)

@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from seqrl_cli.artifacts.remote import Manifest, Remote, Stored
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import make_folder, writing
-from seqrl_cli.runs.remote import Manifest, Remote, Stored
+from seqrl_cli.files.regular import open_regular
 
 SMALL = 2**20
 """Bytes of files that are read once and kept in memory: they may grow while they are pushed."""
@@ -129,7 +130,8 @@ def _read(state: Pushed, path: Path) -> tuple[Path | bytes, Stored]:
     """A file's content, or its path if it is large, and its hash."""
     facts = path.stat()
     if facts.st_size <= SMALL or path.suffix == ".jsonl":
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
         return content, Stored(hashlib.sha256(content).hexdigest(), len(content))
     key = (str(path), facts.st_size, facts.st_mtime_ns)
     if key not in state.hashes:
@@ -138,7 +140,7 @@ def _read(state: Pushed, path: Path) -> tuple[Path | bytes, Stored]:
 
 
 def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

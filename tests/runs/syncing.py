@@ -1,0 +1,39 @@
+"""Runs pushed to a URL and pulled from it, and what a run's training leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from seqrl_cli.console import Console
+from seqrl_cli.runs.store import RunStore
+from seqrl_cli.training.checkpoints import Checkpoint, write_checkpoint
+from seqrl_cli.workflows.exchange import pull, push
+
+RUN = "d/r"
+
+
+def train(run: Path, step: int) -> None:
+    """What an update of a run leaves: a checkpoint and a line of the log; it keeps two checkpoints."""
+    weights = {"weight": torch.full((3,), float(step))}
+    write_checkpoint(
+        run / "checkpoints", Checkpoint(step, weights, {"weight.step": torch.tensor(float(step))}, {}), keep=2
+    )
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, "loss": 1.0}) + "\n")
+
+
+def pushed(store: RunStore, url: str, *runs: str) -> push.PushReport:
+    return push.run(push.PushRequest(store, runs or (RUN,), url), Console(quiet=True))
+
+
+def pulled(root: Path, url: str, *runs: str, force: bool = False) -> pull.PullReport:
+    return pull.run(pull.PullRequest(RunStore(root), runs, url, force=force), Console(quiet=True))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a run or dataset but locks."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
