@@ -36,6 +36,8 @@ _WRONG_NAMES = {
     errno.ELOOP: ("a link leads to itself", "give another name"),
 }
 
+GONE_HINT = "the same command starts over; if the folder is put back first, it resumes"
+
 _RANDOM = "[a-z0-9_]{8}"  # as tempfile names files
 _TEMPORARY = rf"\..+-{_RANDOM}\.tmp(\.\w+)?"
 
@@ -75,6 +77,16 @@ def make_folder(path: Path) -> Path:
                 path.stat()
             raise
     return path
+
+
+def require_folder(path: Path) -> None:
+    """Stop if a folder that is being written is gone, rather than write the rest of it into a new one.
+
+    Raises:
+        SeqrlError: somebody removed or renamed it.
+    """
+    if not path.is_dir():
+        raise SeqrlError(f"{path} was removed or renamed while it was written", GONE_HINT)
 
 
 def free_space(folder: Path) -> int:

@@ -39,6 +39,11 @@ class FileLock:
         """Whether this object holds the lock."""
         return self._descriptor is not None
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the path still leads to the file whose lock is held."""
+        return self._descriptor is not None and self._is_the_file(self._descriptor)
+
     def acquire(self, timeout: float = 0.0) -> bool:
         """Try to take the lock for some seconds, at least once; returns whether it is held now.
 

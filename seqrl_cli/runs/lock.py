@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import make_folder, sweep, writing
+from seqrl_cli.files.atomic import GONE_HINT, make_folder, sweep, writing
 from seqrl_cli.files.locks import FileLock
 from seqrl_cli.runs.holder import announced, holder_text, is_held
 
@@ -39,7 +39,7 @@ def locked(folder: Path, console: Console | None = None, patience: float = PATIE
         Whether it had to wait, so that another process may have changed the folder.
 
     Raises:
-        SeqrlError: another process still holds the lock, or the folder cannot be written.
+        SeqrlError: another process still holds the lock, the folder cannot be written, or it was removed meanwhile.
     """
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = FileLock(folder / LOCK_NAME)
@@ -52,6 +52,8 @@ def locked(folder: Path, console: Console | None = None, patience: float = PATIE
                 stack.enter_context(announced(folder))
             sweep(folder)
             yield waited
+            if not lock.in_place:
+                raise SeqrlError(f"{folder} was removed or renamed while it was written", GONE_HINT)
     except BaseException:
         _leave_no_trace(folder, absent, ours=lock.held)
         raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import make_folder, write_bytes_atomic, writing
+from seqrl_cli.files.atomic import require_folder, write_bytes_atomic, writing
 from seqrl_cli.files.json_text import parse_json
 from seqrl_cli.files.regular import open_own, read_bytes, reason
 
@@ -124,9 +124,9 @@ def append_line(path: Path, step: int, values: Values) -> None:
     """Append one line to the file, which is created when absent.
 
     Raises:
-        SeqrlError: the file cannot be written.
+        SeqrlError: the file cannot be written, or its folder is gone.
     """
-    make_folder(path.parent)
+    require_folder(path.parent)
     with writing(path), open_own(path, "ab") as file:
         file.write(json.dumps({"step": step, **values}).encode() + b"\n")
 

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import fsync, make_folder, write_text_atomic, writing
+from seqrl_cli.files.atomic import fsync, make_folder, require_folder, write_text_atomic, writing
 from seqrl_cli.files.json_fields import JsonFieldError
 from seqrl_cli.files.json_text import read_json
 from seqrl_cli.files.regular import contains, read_bytes
@@ -88,9 +88,10 @@ def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int, judge
         judgement: what was measured of it; it becomes the best checkpoint if it is better than that.
 
     Raises:
-        SeqrlError: the disk is full, or the folder cannot be written.
+        SeqrlError: the disk is full, the folder cannot be written, or the run's folder is gone.
     """
     assert keep >= 1
+    require_folder(checkpoints.parent)
     make_folder(checkpoints)
     final = step_folder(checkpoints, checkpoint.step)
     with writing(final):

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import append_line, read_online_lines, read_training_lines, rewind
 
 TRAINING = {"epoch": 0.5, "loss": 2.5, "validation_loss": None, "learning_rate": 6e-4, "elapsed": 1.5}
@@ -13,7 +14,7 @@ ONLINE = {"iteration": 0, "env_steps": 0, "loss": 0.5, "evaluation_return": 30.0
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "run" / "metrics.jsonl"
+    return tmp_path / "metrics.jsonl"
 
 
 def steps(path) -> list[int]:
@@ -102,3 +103,9 @@ def test_what_is_no_number_is_left_out_but_stays_in_the_file(path):
     assert line.as_dict() == {"step": 5, **TRAINING}
     rewind(path, 5)
     assert path.read_bytes() == before
+
+
+def test_the_log_of_a_run_that_is_gone_is_not_begun_elsewhere(tmp_path):
+    with pytest.raises(SeqrlError, match="run was removed or renamed while it was written"):
+        append_line(tmp_path / "run" / "metrics.jsonl", 1, TRAINING)
+    assert not list(tmp_path.iterdir())
