@@ -25,7 +25,9 @@ FOREVER = math.inf
 
 
 @contextmanager
-def locked(folder: Path, console: Console | None = None, patience: float = PATIENCE) -> Iterator[bool]:
+def locked(
+    folder: Path, console: Console | None = None, patience: float = PATIENCE, *, moves: bool = False
+) -> Iterator[bool]:
     """Hold the folder's lock for the block; a file beside it names the holder for other processes.
 
     If the block fails and leaves nothing behind, the folders that were created for it are removed again.
@@ -34,6 +36,7 @@ def locked(folder: Path, console: Console | None = None, patience: float = PATIE
         folder: created if absent.
         console: told that a lock is waited for, and that a file system has no locks.
         patience: seconds to wait for a lock that is taken.
+        moves: the block itself may rename or remove the folder; otherwise its absence afterwards is an error.
 
     Yields:
         Whether it had to wait, so that another process may have changed the folder.
@@ -52,7 +55,7 @@ def locked(folder: Path, console: Console | None = None, patience: float = PATIE
                 stack.enter_context(announced(folder))
             sweep(folder)
             yield waited
-            if not lock.in_place:
+            if not (moves or lock.in_place):
                 raise SeqrlError(f"{folder} was removed or renamed while it was written", GONE_HINT)
     except BaseException:
         _leave_no_trace(folder, absent, ours=lock.held)

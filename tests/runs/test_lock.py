@@ -68,6 +68,13 @@ def test_a_block_that_fails_after_writing_keeps_what_it_wrote(tmp_path):
     assert (tmp_path / "runs/hopper/part").read_text() == "half"
 
 
+def test_a_folder_that_somebody_else_moves_away_is_an_error(tmp_path):
+    with pytest.raises(SeqrlError, match="removed or renamed"), locked(tmp_path / "run"):
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+    with locked(tmp_path / "run", moves=True):
+        (tmp_path / "run").rename(tmp_path / "ours")
+
+
 def test_who_waits_for_a_lock_that_vanishes_gets_it(tmp_path):
     folder = tmp_path / "runs/hopper"
     lines = []

@@ -74,7 +74,7 @@ def run(request: ManageRequest, console: Console) -> ManageReport:
         return _rename(request, folder, children, console)
     _refuse_parent(request, name, children)
     target = None
-    with locked(folder.path, console, patience=0.0), writing(folder.path):
+    with locked(folder.path, console, patience=0.0, moves=True), writing(folder.path):
         if request.action == "archive":
             target = _archived(request.store, name)
             _require_free(target)
@@ -152,7 +152,7 @@ def _rename(
     old, new = (request.store.name_of(path) for path in (folder.path, target))
     with ExitStack() as stack:
         for each in (folder, *(child for child, _ in children)):
-            stack.enter_context(locked(each.path, console, patience=0.0))
+            stack.enter_context(locked(each.path, console, patience=0.0, moves=True))
         for child, record in children:
             _rename_parent(child, record, (old, new), (folder.path.name, target.name))
         for path in episode_paths(folder.plans, below=True):
