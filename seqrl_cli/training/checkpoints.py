@@ -184,7 +184,7 @@ def reading_state(checkpoints: Path, checkpoint: Checkpoint) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except WRONG_STATE as error:
         folder = step_folder(checkpoints, checkpoint.step)
         what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used: {error}"
         hint = "remove that folder to resume from the previous checkpoint, or start over with --force"

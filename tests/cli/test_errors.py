@@ -44,11 +44,10 @@ RUN = "sim/hopper-medium/gpt-s42"
         (("demo", "hopper-medium-v2", "--dry-run"), "not a simulated dataset", "seqrl train hopper-medium-v2"),
         (("download", "nofile.hdf5"), "there is no file nofile.hdf5", "check the path"),
         (("runs", "shw"), "unknown action 'shw'", "show"),
-        (("runs", "list", "gpt-s42"), "takes no name", "seqrl runs show gpt-s42"),
         (("train", "sim/hopper-medium", "train.learning_rate=2020-13-01"), "= '2020-13-01'", "presets show"),
         (("train", "sim/hopper-medium", "train.learning_rate=[1"), "cannot be read", "quote"),
         (("table", "-f", "html"), "unknown format 'html'", "markdown"),
-        (("collect", "hopper", "--policy", "medium-replay"), "medium-replay", "seqrl runs"),
+        (("collect", "hopper", "--policy", "medium-replay"), "medium-replay", "did you mean 'medium'?"),
         (("presets", "show", "nothing-like-it"), "nothing-like-it", ""),
     ],
     ids=lambda value: "-".join(map(str, value)).replace("/", "-") if isinstance(value, tuple) else None,
@@ -377,12 +376,13 @@ def test_a_state_that_lacks_a_key_is_a_damaged_checkpoint(runs, seqrl):
     folder = runs / "sim/hopper-medium/cut"
     path = folder / "checkpoints/00000004/state.json"
     state = json.loads(path.read_text())
-    for key, where in (("losses", state["training"]), ("position", state["training"]["sampler"])):
+    parts = (("losses", state["training"]), ("position", state["training"]["sampler"]))
+    for (key, where), says in zip(parts, ("has no 'losses'", "cannot be used: its position is missing"), strict=True):
         value = where.pop(key)
         path.write_text(json.dumps(state))
         record = folder / "run.json"
         record.write_text(record.read_text().replace('"finished"', '"interrupted"'))
-        assert_refused(seqrl(*words), 1, f"state.json has no '{key}'", "remove that folder")
+        assert_refused(seqrl(*words), 1, f"state.json {says}", "remove that folder")
         where[key] = value
 
 

@@ -114,7 +114,7 @@ def test_very_many_runs_are_asked_about(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(sweep_presets()))
 def test_every_sweep_that_ships_is_accepted(fresh, name):
-    tiny = ("model.width=32", "train.batch_size=2") if name != "paper-l2m" else ("train.batch_size=2",)
+    tiny = ("model.width=48", "train.batch_size=2") if name != "paper-l2m" else ("train.batch_size=2",)
     said = shown(fresh("sweep", name, *tiny, "--dry-run", "--json"))
     assert said["sweep"] == name and len(said["rows"]) == len(said["commands"]) > 1
     assert all(state["status"] == "waiting" for state in said["rows"])

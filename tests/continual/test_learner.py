@@ -136,15 +136,15 @@ def test_replay_draws_the_share_that_was_asked_for(tmp_path, monkeypatch):
     seen: list[tuple[str, int]] = []
     learner = learner_for("replay", **{"updates": 100, "replay_share": 0.25})
     learn(learner, tmp_path, (0,))
-    draw = TaskSampler.next_batches
+    draw = TaskSampler.next_draws
 
     def counted(sampler: TaskSampler, batch_size: int):
         drawn = draw(sampler, batch_size)
         if len(sampler.tasks) == 2:  # neither a validation nor statistics of one task
-            seen.extend((batch.group[0], len(batch.actions)) for _, batches in drawn for batch in batches)
+            seen.extend((sampler.tasks[task].facts.env_id, len(starts)) for one in drawn for task, starts in one.starts)
         return drawn
 
-    monkeypatch.setattr(TaskSampler, "next_batches", counted)
+    monkeypatch.setattr(TaskSampler, "next_draws", counted)
     learn(learner, tmp_path, (1,))
     totals = {name: sum(count for own, count in seen if own == name) for name in ("A-v0", "B-v0")}
     assert totals["A-v0"] / sum(totals.values()) == pytest.approx(0.25, abs=0.05)

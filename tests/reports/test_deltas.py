@@ -109,7 +109,7 @@ def test_every_format_shows_it(folder):
     console = Console(width=80, file=io.StringIO())
     print_table(report, console)
     shown = " ".join(console.file.getvalue().split())
-    assert "odt online RTG3000-ctx5 6 48.3" in shown and "− offline 3 +15.3 [-0.4, 31.1] +460" in shown
+    assert "odt online RTG3000-ctx5 3 × 2 48.3" in shown and "− offline 3 seeds +15.3 [-0.4, 31.1] +460" in shown
 
 
 def test_a_fine_tuned_row_says_how_far_it_explored(folder):

@@ -45,6 +45,7 @@ def die_at_write(number: int) -> None:
 
 def train(folder: Path, die_after: int | None = None, arch: str = "gpt", **callbacks: Any) -> FitOutcome:
     """A run of ``UPDATES``, or what is left of one."""
+    folder.mkdir(parents=True, exist_ok=True)
     updates = count(1)
 
     def after_update(step: int, total: int) -> None:

@@ -133,9 +133,10 @@ def test_a_plateau_needs_held_out_episodes():
 def test_accumulated_batches_are_averaged():
     one = run(trainer_for(optimizer="lion", learning_rate=1.0), 1).model.state_dict()
     apart = trainer_for(optimizer="lion", learning_rate=1.0, accumulate=2)
-    batches = [apart.sampler.next_batches(8) for _ in range(2)]
-    again = iter(batches)
-    apart.sampler.next_batches = lambda size: next(again)
+    draws = [apart.sampler.next_draws(8) for _ in range(2)]
+    batches = [[(draw.weight, apart.sampler.read(draw.starts)) for draw in drawn] for drawn in draws]
+    again = iter(draws)
+    apart.sampler.next_draws = lambda size: next(again)
     gradients = []
     apart._optimizer.step = lambda: gradients.extend(p.grad.clone() for p in apart.model.parameters())
     apart.update()

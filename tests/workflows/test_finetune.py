@@ -179,9 +179,9 @@ def test_the_table_sets_a_run_beside_its_parent(store):
     for run_name in ("collected/pendulum/bc-s42", made.run):
         plan(PlanRequest(store, run_name, {"plan.episodes": 1, "plan.max_steps": 3}), Heard())
     report = build_table(read_results(store.root).episodes)
-    assert {row.method.partition(" mode")[0] for row in report.rows} == {"bc", "bc head"}
+    assert {row.method.removesuffix(" steps3") for row in report.rows} == {"bc", "bc head"}
     (delta,) = report.deltas
-    assert delta.label.startswith("bc head mode") and delta.label.endswith(" − parent")
+    assert delta.label == "bc head steps3 − parent"
 
 
 def test_a_run_that_learned_offline_does_not_explore(store):

@@ -203,7 +203,7 @@ _MARKDOWN = [
 ]
 _OWN_COMMANDS = re.compile(
     r"\\(begin|end|centering|small|toprule|midrule|bottomrule|multicolumn|bf|it|scriptsize|raisebox|pm|hspace|caption"
-    r"|label|text[a-z]+)"
+    r"|label|times|text[a-z]+)"
 )
 
 

@@ -160,7 +160,7 @@ def test_what_an_environment_raises_is_told_as_if_it_were_here():
     plot_mischief("raise", step=3, once=False)
     failures = []
     for backend in (InProcessBackend, SubprocessBackend):
-        with pytest.raises(EnvironmentFailedError, match="failed in a step: ValueError: a gear is missing$") as caught:
+        with pytest.raises(EnvironmentFailedError, match="failed in a step: ValueError: a gear is missing\n") as caught:
             play(vector(FRAGILE, backend=backend))
         failures.append((caught.value.message, caught.value.hint))
     assert failures[0] == failures[1]

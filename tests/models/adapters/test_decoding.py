@@ -57,7 +57,7 @@ def test_each_episode_is_decided_by_its_own_adapter(spec, context):
                 assert logits.argmax(dim=-1).tolist() == action.long().tolist()
                 continue
             expected = (logits.softmax(-1) * playing.model.tokens.centres()).sum(-1)
-            torch.testing.assert_close(action, expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(action, expected, atol=5e-5, rtol=0)
 
 
 @every_kind
