@@ -13,6 +13,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MOST_PROCESSES
 from seqrl_cli.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ On = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster (default: this machine's).")
 ]
-Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="Cores per run on a cluster.")]
+Cpus = Annotated[
+    int | None, typer.Option("--cpus", metavar="N", min=1, max=MOST_PROCESSES, help="Cores per run on a cluster.")
+]
 Gpus = Annotated[float | None, typer.Option("--gpus", metavar="N", min=0, help="GPUs per run on a cluster.")]
 Time = Annotated[str | None, typer.Option("--time", metavar="H:MM:SS", help="Time limit of a job.")]
 Option = Annotated[

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from seqrl_cli.config.overrides import parse_overrides
 from seqrl_cli.console import Console
+from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
 from seqrl_cli.launch.task import Ended, run_task
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.runs.sweeps import find_sweep, read_sweep
+from seqrl_cli.runs.sweeps import SweepMember, find_sweep, read_sweep
 from seqrl_cli.workflows.sweep.report import show_states
 from seqrl_cli.workflows.sweep.run import member_task
 from seqrl_cli.workflows.sweep.states import state_of, states_text
@@ -35,7 +37,7 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
         UsageError: the sweep has no such member.
         CommandInterruptedError: it was stopped, and has saved; exit code 130, upon which a scheduler's script queues
             the job again.
-        SeqrlError: there is no such sweep, or the member failed.
+        SeqrlError: there is no such sweep, the member failed, or its environment's module is not trusted.
     """
     folder = find_sweep(store, name)
     record = read_sweep(folder)
@@ -46,6 +48,7 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
     if state_of(store, member).done:
         console.note(f"{member.run} is finished")
         return Ended(member_task(store.root, folder, record, index), 0, 0)
+    _require_trust(member)
     try:
         ended = run_task(member_task(store.root, folder, record, index, log=False), retries, say=console.note)
     except KeyboardInterrupt as error:
@@ -55,3 +58,15 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
     if not ended.done:
         raise SeqrlError(f"{member.run} failed: {ended.reason}", "the message above says why")
     return ended
+
+
+def _require_trust(member: SweepMember) -> None:
+    """Stop at a module that only the sweep's file names, since the member's process would take it for the user's word.
+
+    Raises:
+        SeqrlError: names the environment.
+    """
+    for words in member.steps:
+        settings = parse_overrides([word for word in words[2:] if word.startswith("data.env_id=")], ["data.env_id"])
+        for env_id in settings.values():
+            require_accepted(str(env_id))
