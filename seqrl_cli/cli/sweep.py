@@ -224,6 +224,7 @@ def _grid(
     """The grid of the command line, over that of a file if one is named; and the file's name."""
     from seqrl_cli.config.grid import Grid, parse_axes, parse_seeds
     from seqrl_cli.config.sweep_file import find_sweep_file, read_sweep_file
+    from seqrl_cli.workflows.sweep.members import require_trust
     from seqrl_cli.workflows.sweep.setup import config_keys, plan_keys
 
     subjects, overrides = options.split_subjects(words)
@@ -240,6 +241,8 @@ def _grid(
         "preset": preset,
         "train": {**base.train, **parse_axes(overrides, config_keys())},
     }
+    if "data.env_id" not in parse_axes(overrides, config_keys()):
+        require_trust(f"data.env_id={text}" for text in base.train.get("data.env_id", ()))
     grid = replace(base, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     return grid, file.stem if file else None
 

@@ -334,3 +334,16 @@ def write_strange_sweep(runs, words) -> None:
     member = {"run": f"{DATASET}/x", "values": {}, "steps": [list(words)]}
     record = {"name": "sw", "seqrl": "1", "threads": 1, "axes": {}, "members": [member]}
     (folder / "sweep.json").write_text(json.dumps(record))
+
+
+def test_a_strangers_grid_names_no_module_but_the_user_may(seqrl, tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"datasets: {DATASET}\ntrain:\n  data.env_id: evil:Env-v0\n")
+    assert_refused(seqrl("sweep", file, "--dry-run"), 1, "would run the code of module 'evil'", "name it yourself")
+    assert_refused(seqrl("sweep", file, "data.env_id=evil:Env-v0", "--dry-run"), 2, "not of evil:Env-v0", "leave")
+
+
+def test_a_name_that_only_a_file_can_have(seqrl, tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text('datasets: ["a\\0b"]\n')
+    assert_refused(seqrl("sweep", file, "--dry-run"), 2, "'a\\x00b' cannot be the name of a dataset", "--list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from seqrl_cli.config.overrides import parse_overrides
@@ -10,7 +11,7 @@ from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
 from seqrl_cli.launch.task import Ended, run_task
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.runs.sweeps import SweepMember, find_sweep, read_sweep
+from seqrl_cli.runs.sweeps import find_sweep, read_sweep
 from seqrl_cli.workflows.sweep.report import show_states
 from seqrl_cli.workflows.sweep.run import member_task
 from seqrl_cli.workflows.sweep.states import state_of, states_text
@@ -48,7 +49,7 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
     if state_of(store, member).done:
         console.note(f"{member.run} is finished")
         return Ended(member_task(store.root, folder, record, index), 0, 0)
-    _require_trust(member)
+    require_trust(word for words in member.steps for word in words[2:])
     try:
         ended = run_task(member_task(store.root, folder, record, index, log=False), retries, say=console.note)
     except KeyboardInterrupt as error:
@@ -60,13 +61,16 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
     return ended
 
 
-def _require_trust(member: SweepMember) -> None:
-    """Stop at a module that only the sweep's file names, since the member's process would take it for the user's word.
+def require_trust(settings: Iterable[str]) -> None:
+    """Stop at a module that only a sweep's file names, since its members would take it for the user's word.
+
+    Args:
+        settings: ``key=value`` of the file.
 
     Raises:
         SeqrlError: names the environment.
     """
-    for words in member.steps:
-        settings = parse_overrides([word for word in words[2:] if word.startswith("data.env_id=")], ["data.env_id"])
-        for env_id in settings.values():
+    named = [setting for setting in settings if setting.startswith("data.env_id=")]
+    for setting in named:
+        for env_id in parse_overrides([setting], ["data.env_id"]).values():
             require_accepted(str(env_id))
