@@ -62,7 +62,7 @@ def member_task(root: Path, folder: SweepFolder, record: SweepRecord, index: int
     member: SweepMember = record.members[index]
     return Task(
         name=member.run,
-        steps=member.steps,
+        steps=record.commands(member),
         root=root.resolve(),
         run=root.resolve() / member.run,
         log=folder.log(index, member.name).resolve() if log else None,
