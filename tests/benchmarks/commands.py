@@ -1,4 +1,4 @@
-"""Long lists of ``seqrl`` commands: what is done is skipped, what was cut off resumes, and each has a log of its own."""
+"""Long lists of ``seqrl`` commands: done ones are skipped, cut ones resume, and each has a log of its own."""
 
 from __future__ import annotations
 
