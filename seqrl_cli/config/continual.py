@@ -23,6 +23,7 @@ class ContinualConfig(Section):
     learning_rate: float | None = Field(None, gt=0.0, description="learning rate; null = the method's own")
     weight_decay: float = Field(0.0, ge=0.0, description="weight decay of matrices")
     grad_clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto = bf16 where it is faster")
     warmup_updates: int = Field(20, ge=0, description="updates of each task over which the learning rate rises")
     rank: int = Field(8, ge=1, description="rank of LoRA")
     alpha: float = Field(16.0, gt=0.0, description="LoRA: its product is multiplied by alpha / rank")
