@@ -13,6 +13,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MOST_PROCESSES
 from seqrl_cli.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ On = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster (default: this machine's).")
 ]
-Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="Cores per run on a cluster.")]
+Cpus = Annotated[
+    int | None, typer.Option("--cpus", metavar="N", min=1, max=MOST_PROCESSES, help="Cores per run on a cluster.")
+]
 Gpus = Annotated[float | None, typer.Option("--gpus", metavar="N", min=0, help="GPUs per run on a cluster.")]
 Time = Annotated[str | None, typer.Option("--time", metavar="H:MM:SS", help="Time limit of a job.")]
 Option = Annotated[
@@ -225,6 +228,7 @@ def _grid(
     """The grid of the command line, over that of a file if one is named; and the file's name."""
     from seqrl_cli.config.grid import Grid, parse_axes, parse_seeds
     from seqrl_cli.config.sweep_file import find_sweep_file, read_sweep_file
+    from seqrl_cli.workflows.sweep.members import require_trust
     from seqrl_cli.workflows.sweep.setup import config_keys, plan_keys
 
     subjects, overrides = options.split_subjects(words)
@@ -241,6 +245,8 @@ def _grid(
         "preset": preset,
         "train": {**base.train, **parse_axes(overrides, config_keys())},
     }
+    if "data.env_id" not in parse_axes(overrides, config_keys()):
+        require_trust(f"data.env_id={text}" for text in base.train.get("data.env_id", ()))
     grid = replace(base, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     return grid, file.stem if file else None
 

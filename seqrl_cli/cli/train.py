@@ -13,6 +13,7 @@ from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.seeds import SeveralSeeds, seeds_grid, train_several
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
+from seqrl_cli.config.limits import MOST_PROCESSES
 from seqrl_cli.errors import UsageError
 
 Arch = Annotated[
@@ -67,7 +68,11 @@ Name = Annotated[str | None, typer.Option("--name", help="Name of the run (defau
 Devices = Annotated[
     int | None,
     typer.Option(
-        "--devices", metavar="N", min=1, help="Processes on this machine that train together, one per GPU (default: 1)."
+        "--devices",
+        metavar="N",
+        min=1,
+        max=MOST_PROCESSES,
+        help="Processes on this machine that train together, one per GPU (default: 1).",
     ),
 ]
 
