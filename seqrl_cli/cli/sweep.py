@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqrl_cli.config.grid import Grid
     from seqrl_cli.console import Console
     from seqrl_cli.runs.store import RunStore
+    from seqrl_cli.workflows.sweep.followers import Followers
     from seqrl_cli.workflows.sweep.setup import Cluster
 
 PLACES = ("local", "ray", "slurm", "pbs")
@@ -108,10 +109,13 @@ def sweep(
     --force replaces the list of an existing sweep of this name; its runs stay.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
+        from seqrl_cli.workflows.sweep.followers import Followers
+
         store = options.store(runs_dir, options.network(mirrors, offline))
         words = arguments or []
+        followers = Followers(options.trackers(track), options.push_url(push))
         if words[:1] in (["status"], ["run"]):
-            _existing(words, index, retries, store, console)
+            _existing(words, index, retries, store, console, followers)
             return
         if index is not None:
             raise UsageError("--index belongs to `seqrl sweep run NAME`", "for example seqrl sweep run lr --index 0")
@@ -133,8 +137,7 @@ def sweep(
             retries=retries,
             cluster=cluster,
             network=network_words(mirrors, offline),
-            track=options.trackers(track),
-            push=options.push_url(push),
+            followers=followers,
             force=force,
         )
         if dry_run:
@@ -270,7 +273,9 @@ def _names(what: str, text: str) -> tuple[str, ...]:
     return names
 
 
-def _existing(words: list[str], index: int | None, retries: int, store: RunStore, console: Console) -> None:
+def _existing(
+    words: list[str], index: int | None, retries: int, store: RunStore, console: Console, followers: Followers
+) -> None:
     """``status`` and ``run``."""
     from seqrl_cli.runs.sweeps import sweep_names
     from seqrl_cli.workflows.sweep.members import run_member, show_status
@@ -287,4 +292,4 @@ def _existing(words: list[str], index: int | None, retries: int, store: RunStore
         return
     if index is None:
         raise UsageError("`seqrl sweep run` needs --index", f"for example seqrl sweep run {names[0]} --index 0")
-    run_member(store, names[0], index, retries, console)
+    run_member(store, names[0], index, retries, console, followers)

@@ -144,6 +144,8 @@ def train(
         )
         if seeds is not None:
             _refuse_with_seeds({"--seed": seed, "--force": force or None, "--devices": devices})
+            from seqrl_cli.workflows.sweep.followers import Followers
+
             grid = seeds_grid(dataset or dataset_ref.id, given, seeds, size, preset, config_file)
             several = SeveralSeeds(
                 grid,
@@ -153,8 +155,7 @@ def train(
                 device,
                 mirrors,
                 offline,
-                track=options.trackers(track),
-                push=options.push_url(push),
+                Followers(options.trackers(track), options.push_url(push)),
             )
             train_several(dataset_ref.store, several, console, dry_run)
             return

@@ -12,6 +12,7 @@ from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
 from seqrl_cli.launch.task import Ended, run_task
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import find_sweep, read_sweep
+from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import show_states
 from seqrl_cli.workflows.sweep.run import member_task
 from seqrl_cli.workflows.sweep.states import state_of, states_text
@@ -31,7 +32,9 @@ def show_status(store: RunStore, name: str, console: Console) -> None:
     console.show(states_text(states))
 
 
-def run_member(store: RunStore, name: str, index: int, retries: int, console: Console) -> Ended:
+def run_member(
+    store: RunStore, name: str, index: int, retries: int, console: Console, followers: Followers = NOBODY
+) -> Ended:
     """Run one member in the foreground; this is what the job of an array does.
 
     Raises:
@@ -51,7 +54,9 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
         return Ended(member_task(store.root, folder, record, index), 0, 0)
     require_trust(word for words in member.steps for word in words[2:])
     try:
-        ended = run_task(member_task(store.root, folder, record, index, log=False), retries, say=console.note)
+        ended = run_task(
+            member_task(store.root, folder, record, index, followers, log=False), retries, say=console.note
+        )
     except KeyboardInterrupt as error:
         raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes") from error
     if ended.code == 130:
