@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.continual.methods import METHODS
+from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.continual.methods import METHODS, settled
 from seqrl_cli.continual.metrics import ContinualScores, area_under, relative_transfer
 from seqrl_cli.continual.run_files import ContinualRecord, Evaluation, StageFolder, find_runs, read_evaluation
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
@@ -142,13 +143,17 @@ def _identity(result: ContinualResult) -> tuple[Any, ...]:
 
 
 def _label(own: tuple[Any, ...], everyone: Sequence[tuple[Any, ...]]) -> str:
-    """The method, and what sets it apart from other groups of the method, or of all where suite and base differ."""
+    """The method, and what sets it apart from other groups of the method, or of all where suite and base differ.
+
+    A setting is named where groups differ in it, and this one's is not the default.
+    """
     suites = {other[1] for other in everyone}
     bases = {other[2] for other in everyone}
     alike = [other for other in everyone if other[0] == own[0]]
     parts = [f"of {own[1][1]}"] if len(suites) > 1 else []
     parts += [f"from {own[2][1]}"] if len(bases) > 1 else []
+    usual = settled(ContinualConfig(method=own[0]), METHODS[own[0]]).model_dump()
     for place, (key, value) in enumerate(own[3:], start=3):
-        if len({str(other[place]) for other in alike}) > 1:
+        if value != usual[key] and len({str(other[place]) for other in alike}) > 1:
             parts.append(f"{key}={value}")
     return " ".join([own[0], *parts])

@@ -82,7 +82,7 @@ def runs(tmp_path) -> Path:
 
 def test_rows_are_methods_and_seeds_are_joined(runs):
     rows = json.loads(succeed(runs, "table", "two", "--by", "task", "--json").stdout)["rows"]
-    assert [row["method"] for row in rows] == ["full", "hide-lora task_id=inferred", "hide-lora task_id=oracle"]
+    assert [row["method"] for row in rows] == ["full", "hide-lora", "hide-lora task_id=oracle"]
     full, inferred, _ = rows
     assert (full["seeds"], full["average"], full["forgetting"]) == (2, 62.5, 75.0)
     assert full["forgetting_low"] == 50.0 and full["forgetting_high"] == 100.0
