@@ -103,7 +103,7 @@ def _path_of(rom: str) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # it prints where it looks if a variable says so
             return roms.get_rom_path(rom)
     except OSError as error:
-        hint = "pip install --force-reinstall ale-py brings all games; ALE_ROMS_DIR, if set, names another folder of them"
+        hint = "pip install --force-reinstall ale-py brings all games; ALE_ROMS_DIR, if set, names another folder"
         raise SeqrlError(f"the game {rom} cannot be loaded: {str(error).splitlines()[0]}", hint) from error
 
 
