@@ -1,6 +1,6 @@
 """Written controllers for tasks of the DeepMind Control Suite, for ``CartPole-v1`` and for Atari's Pong.
 
-Those of the suite use linear feedback, energy pumping and Jacobian control. Each maps an observation in the layout of
+Those of the suite use linear feedback, energy pumping and geometry. Each maps an observation in the layout of
 :mod:`seqrl_cli.envs.domains.dmc` to an action, which is clipped afterwards. The others choose among discrete actions.
 """
 
@@ -19,7 +19,6 @@ Controller = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _GRAVITY = 9.81
 _POLE_INERTIA = 1.5  # of a thin pole, over its mass and half its length: 2/3 of its length, in units of 1/gravity
-_LINK_LENGTH = 0.12  # of the reacher's two links, in metres
 
 
 def _read(observation: NDArray[np.float64], kind: str, size: int) -> NDArray[np.float64]:
@@ -51,13 +50,15 @@ def hold_point(observation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def reach_target(observation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pull the finger of ``reacher`` to the target: the transposed Jacobian of its two links, with damping."""
-    first, second = _read(observation, "position", 2)
-    to_target, speed = _read(observation, "to_target", 2), _read(observation, "velocity", 2)
-    outer = _LINK_LENGTH * np.array([-np.sin(first + second), np.cos(first + second)])
-    inner = _LINK_LENGTH * np.array([-np.sin(first), np.cos(first)])
-    jacobian = np.stack([inner + outer, outer], axis=1)
-    return 80 * jacobian.T @ to_target - 0.25 * speed
+    """Turn each joint of ``reacher`` so that what it moves swings the finger towards the target, with damping.
+
+    The transposed Jacobian also weights the joints by their distance to the finger. So it hardly moves a folded arm,
+    whose finger is near its shoulder, and an imitation of it stays there.
+    """
+    shoulder, wrist = _read(observation, "position", 2)
+    (x, y), speed = _read(observation, "to_target", 2), _read(observation, "velocity", 2)
+    directions = shoulder + np.array([wrist / 2, wrist])  # from either joint to the finger; both links are equally long
+    return 10 * (np.cos(directions) * y - np.sin(directions) * x) - 0.2 * speed
 
 
 CONTROLLERS: dict[str, Controller] = {
