@@ -95,6 +95,13 @@ Track = Annotated[
     ),
 ]
 
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push", metavar="URL", help="Push the run after each checkpoint, to s3://, abfs://, gs:// or file://…"
+    ),
+]
+
 DatasetArguments = Annotated[
     list[str] | None,
     typer.Argument(

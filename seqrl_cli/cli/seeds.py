@@ -26,6 +26,8 @@ class SeveralSeeds:
     device: str
     mirrors: str
     offline: bool
+    track: tuple[str, ...] = ()
+    push: str | None = None
 
 
 def seeds_grid(
@@ -65,6 +67,8 @@ def train_several(store: RunStore, several: SeveralSeeds, console: Console, dry_
         cores=available_cores(),
         device=several.device,
         network=network_words(several.mirrors, several.offline),
+        track=several.track,
+        push=several.push,
     )
     if dry_run:
         workflow.dry_run(request, console)

@@ -89,6 +89,8 @@ def sweep(
     submit: Submit = False,
     index: Index = None,
     yes: Yes = False,
+    track: options.Track = None,
+    push: options.Push = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -128,6 +130,8 @@ def sweep(
             retries=retries,
             cluster=cluster,
             network=network_words(mirrors, offline),
+            track=options.trackers(track),
+            push=options.push_url(push),
             force=force,
         )
         if dry_run:

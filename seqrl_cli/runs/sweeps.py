@@ -55,6 +55,8 @@ class SweepRecord(BaseModel):
         threads: CPU threads of each member; bits depend on it.
         axes: values by configuration key.
         data: commands that make the datasets, before any member starts.
+        track: trackers that follow each training.
+        push: the URL that each member is pushed to, after each checkpoint and at its end.
         members: the runs.
     """
 
@@ -66,7 +68,21 @@ class SweepRecord(BaseModel):
     threads: int = Field(ge=1)
     axes: dict[str, tuple[str, ...]]
     data: tuple[Words, ...] = ()
+    track: tuple[str, ...] = ()
+    push: str | None = None
     members: tuple[SweepMember, ...] = Field(min_length=1)
+
+    def commands(self, member: SweepMember) -> tuple[Words, ...]:
+        """What is run for a member, each command as the words after ``seqrl``.
+
+        Trackers and the URL are no part of the member's own words: they change no run.
+        """
+        train, *plans = member.steps
+        track = ("--track", ",".join(self.track)) if self.track else ()
+        if self.push is None:
+            return ((*train, *track), *plans)
+        last = [("runs", "push", member.run, self.push)] if plans else []
+        return ((*train, *track, "--push", self.push), *plans, *last)
 
 
 @dataclass(frozen=True)

@@ -224,9 +224,33 @@ def test_several_seeds_train_with_one_command(seqrl, runs):
     assert dry.stdout.count(f"seqrl plan {DATASET}/mine-s") == 3
 
 
+@pytest.mark.slow
+def test_members_are_pushed_and_followed(seqrl, runs, tmp_path):
+    bucket = tmp_path / "bucket"
+    plan = ("--plan", "episodes=1 max_steps=3")
+    words = ("sweep", DATASET, *TINY_TRAIN, "--seeds", "1", "--name", "kept", *plan)
+    done = seqrl(*words, "--push", f"file://{bucket}")
+    assert done.exit_code == 0, done.output
+    record = read_sweep(sweep_folder(RunStore(runs), "kept"))
+    assert record.push == f"file://{bucket}" and "--push" not in str(record.members[0].steps)
+    pulled = tmp_path / "elsewhere"
+    succeed(pulled, "runs", "pull", f"file://{bucket}")
+    assert hashes(pulled, ["kept-s1"]) == hashes(runs, ["kept-s1"]) and len(list(pulled.rglob("episode-000.json"))) == 1
+    assert seqrl(*words).exit_code == 0  # followers are no part of what a sweep is
+
+
+def test_wrong_followers_are_refused(seqrl):
+    for words in (("sweep", DATASET), ("train", DATASET, "--seeds", "1-2")):
+        assert_refused(
+            seqrl(*words, *TINY_TRAIN, "--push", "bucket"), 2, "--push is 'bucket', which is no URL", "s3://"
+        )
+        assert_refused(seqrl(*words, *TINY_TRAIN, "--track", "excel"), 2, "unknown tracker 'excel'", "tensorboard")
+
+
 def test_one_seed_or_several(seqrl):
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--seed", "1"), 2, "--seed is for one run", "leave")
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--force"), 2, "--force is for one run", "leave")
+    assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--devices", "2"), 2, "--devices is for one run", "leave")
     assert_refused(seqrl("train", DATASET, "--seeds", "none"), 2, "are no seeds", "1..4")
 
 

@@ -61,6 +61,8 @@ class SweepRequest:
         retries: how often a command that dies is started again.
         cluster: where members run; None = on this machine.
         network: words for commands that fetch data, such as ``--offline``.
+        track: trackers that follow each training.
+        push: the URL that each member is pushed to; None for none.
         force: replace the list of members of an existing sweep of this name.
     """
 
@@ -75,6 +77,8 @@ class SweepRequest:
     retries: int = 3
     cluster: Cluster | None = None
     network: Sequence[str] = ()
+    track: tuple[str, ...] = ()
+    push: str | None = None
     force: bool = False
 
     @property
@@ -144,6 +148,8 @@ def set_up(request: SweepRequest) -> Sweep:
         threads=threads,
         axes=grid.axes,
         data=_data_commands([words for _, words in data]),
+        track=request.track,
+        push=request.push,
         members=tuple(member.member for member in members),
     )
     if known and not request.force:
