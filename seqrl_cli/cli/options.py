@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqrl_cli.cli import complete
-from seqrl_cli.config.limits import MAX_SEED, memory_bytes
+from seqrl_cli.config.limits import MAX_SEED, MOST_PROCESSES, memory_bytes
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,8 +37,16 @@ Device = Annotated[
         "--device", help="auto, cpu, cuda, cuda:1 …", autocompletion=complete.one_of("auto", "cpu", "cuda", "cuda:0")
     ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Runs at a time, where there are several.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=MOST_PROCESSES, help="CPU threads (default: all cores)."),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=1, max=MOST_PROCESSES, help="Runs at a time, where there are several."
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed (default: from the preset).")
 ]

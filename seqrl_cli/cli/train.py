@@ -13,6 +13,7 @@ from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.seeds import SeveralSeeds, seeds_grid, train_several
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
+from seqrl_cli.config.limits import MOST_PROCESSES
 from seqrl_cli.errors import UsageError
 
 Arch = Annotated[
@@ -67,7 +68,11 @@ Name = Annotated[str | None, typer.Option("--name", help="Name of the run (defau
 Devices = Annotated[
     int | None,
     typer.Option(
-        "--devices", metavar="N", min=1, help="Processes on this machine that train together, one per GPU (default: 1)."
+        "--devices",
+        metavar="N",
+        min=1,
+        max=MOST_PROCESSES,
+        help="Processes on this machine that train together, one per GPU (default: 1).",
     ),
 ]
 
@@ -139,6 +144,8 @@ def train(
         )
         if seeds is not None:
             _refuse_with_seeds({"--seed": seed, "--force": force or None, "--devices": devices})
+            from seqrl_cli.workflows.sweep.followers import Followers
+
             grid = seeds_grid(dataset or dataset_ref.id, given, seeds, size, preset, config_file)
             several = SeveralSeeds(
                 grid,
@@ -148,8 +155,7 @@ def train(
                 device,
                 mirrors,
                 offline,
-                track=options.trackers(track),
-                push=options.push_url(push),
+                Followers(options.trackers(track), options.push_url(push)),
             )
             train_several(dataset_ref.store, several, console, dry_run)
             return

@@ -5,6 +5,7 @@ How far a sweep is follows from the runs of its members, so the two can never di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from seqrl_cli.runs.store import RunStore
 SCHEMA_VERSION = 1
 FOLDER = "sweeps"
 _HINT = "the command that made it writes it again with --force"
+
+_MACHINE = ("--device", "--threads")
+_OPTIONS = {"train": ("--name", "--arch", "--seed", "--size", "--preset", "--config", *_MACHINE), "plan": _MACHINE}
+_SETTING = re.compile(r"[a-z][a-z0-9_.]*=")
 
 Words = tuple[str, ...]
 
@@ -55,8 +60,6 @@ class SweepRecord(BaseModel):
         threads: CPU threads of each member; bits depend on it.
         axes: values by configuration key.
         data: commands that make the datasets, before any member starts.
-        track: trackers that follow each training.
-        push: the URL that each member is pushed to, after each checkpoint and at its end.
         members: the runs.
     """
 
@@ -68,21 +71,7 @@ class SweepRecord(BaseModel):
     threads: int = Field(ge=1)
     axes: dict[str, tuple[str, ...]]
     data: tuple[Words, ...] = ()
-    track: tuple[str, ...] = ()
-    push: str | None = None
     members: tuple[SweepMember, ...] = Field(min_length=1)
-
-    def commands(self, member: SweepMember) -> tuple[Words, ...]:
-        """What is run for a member, each command as the words after ``seqrl``.
-
-        Trackers and the URL are no part of the member's own words: they change no run.
-        """
-        train, *plans = member.steps
-        track = ("--track", ",".join(self.track)) if self.track else ()
-        if self.push is None:
-            return ((*train, *track), *plans)
-        last = [("runs", "push", member.run, self.push)] if plans else []
-        return ((*train, *track, "--push", self.push), *plans, *last)
 
 
 @dataclass(frozen=True)
@@ -126,7 +115,8 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
     """Read sweep.json.
 
     Raises:
-        SeqrlError: the file is missing, damaged, foreign, of a newer schema, or names a folder elsewhere.
+        SeqrlError: the file is missing, damaged, foreign, of a newer schema, or names a folder elsewhere or a command
+            that no sweep has.
     """
     try:
         values = read_json(folder.record)
@@ -140,7 +130,27 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
         raise SeqrlError(f"{folder.record} is damaged", _HINT) from error
     if wrong := [member.run for member in record.members if not stays_below(member.run)]:
         raise SeqrlError(f"{folder.record} names {wrong[0]!r}, which is no folder in a run directory", _HINT)
+    if foreign := [words for member in record.members for words in member.steps if not _is_a_members(words)]:
+        message = f"{folder.record} has the command {' '.join(foreign[0])[:120]!r}, which no sweep has"
+        raise SeqrlError(message, _HINT)
     return record
+
+
+def _is_a_members(words: Words) -> bool:
+    """Whether a command could be written by us: it trains or plans one thing, and reaches nothing else.
+
+    The file may come from elsewhere, and its commands are run.
+    """
+    if len(words) < 2 or words[0] not in _OPTIONS or words[1].startswith("-"):
+        return False
+    left = list(words[2:])
+    while left:
+        word = left.pop(0)
+        if word in _OPTIONS[words[0]] and left:
+            left.pop(0)
+        elif word.startswith("-") or not _SETTING.match(word):
+            return False
+    return True
 
 
 def sweep_names(store: RunStore) -> list[str]:

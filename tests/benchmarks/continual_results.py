@@ -117,7 +117,12 @@ class Run:
     def words(self) -> list[str]:
         """What follows ``seqrl``."""
         sizes = ["--updates", str(self.study.updates), "--episodes", str(EPISODES), "--seed", str(self.seed)]
-        settings = [f"continual.batch_size={BATCH}", f"continual.retention_episodes={RETENTION}"]
+        # in float32, so that the numbers do not depend on what a processor is fast at
+        settings = [
+            "continual.precision=float32",
+            f"continual.batch_size={BATCH}",
+            f"continual.retention_episodes={RETENTION}",
+        ]
         chosen = [*METHODS[self.method], *settings, *self.study.words]
         return ["continual", BASE, self.study.suite, "--name", self.name, *sizes, *chosen]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import numpy as np
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.vector.backend import EnvLayout, EnvSpec
 from seqrl_cli.envs.vector.messages import FAILED, START, STEP, pack_start, pack_step, receive, send, unpack_failure
-from seqrl_cli.stops import stops_held_back
+from seqrl_cli.stops import kill_group, stops_held_back
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from seqrl_cli.envs.vector.worker import main; main(sys.argv[1])"
 _PATIENCE = 5.0  # seconds for a process to end by itself
@@ -107,9 +106,7 @@ class Child:
 
     def _kill(self) -> None:
         """End the process at once, with the processes of its group, which it forked."""
-        if hasattr(os, "killpg"):  # not on Windows
-            with suppress(OSError):  # none is left
-                os.killpg(self._process.pid, signal.SIGKILL)
+        kill_group(self._process.pid)
         self._process.kill()
 
     def _ask(self, *question: bytes) -> bytes:

@@ -21,7 +21,7 @@ from seqrl_cli.envs.vector.backend import EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.envs.vector.messages import DONE, FAILED, START, pack_failure, receive, send, unpack_start, unpack_step
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.stops import leave_stops_to_parent
+from seqrl_cli.stops import kill_group, leave_stops_to_parent
 
 _GRACE = 3.0  # seconds for a step to end after the parent has gone
 
@@ -81,4 +81,5 @@ def _end_with_parent(requests: IO[bytes]) -> None:
     watch.register(requests, 0)  # only the closing of the other end
     watch.poll()
     time.sleep(_GRACE)
+    kill_group(os.getpid())
     os._exit(1)

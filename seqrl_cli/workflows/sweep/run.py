@@ -17,6 +17,7 @@ from seqrl_cli.launch.slurm_jobs import SlurmLauncher
 from seqrl_cli.launch.task import Task, run_task
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words, sweep_folder, write_sweep
 from seqrl_cli.workflows.sweep.dry_run import dry_run
+from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import SweepReport
 from seqrl_cli.workflows.sweep.setup import Cluster, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import state_of, states_text
@@ -47,7 +48,7 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
     if launcher is None and cluster is not None and left:
         script, job = _job_array(cluster, request, folder, left)
     elif launcher is not None and left:
-        tasks = [member_task(request.store.root, folder, sweep.record, index) for index in left]
+        tasks = [member_task(request.store.root, folder, sweep.record, index, request.followers) for index in left]
         failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}, runs")
     states = [state_of(request.store, member) for member in sweep.record.members]
     seconds = time.perf_counter() - start
@@ -58,12 +59,19 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
     return report
 
 
-def member_task(root: Path, folder: SweepFolder, record: SweepRecord, index: int, log: bool = True) -> Task:
+def member_task(
+    root: Path,
+    folder: SweepFolder,
+    record: SweepRecord,
+    index: int,
+    followers: Followers = NOBODY,
+    log: bool = True,
+) -> Task:
     """A member as a task; without ``log`` it prints to this process's own streams."""
     member: SweepMember = record.members[index]
     return Task(
         name=member.run,
-        steps=record.commands(member),
+        steps=followers.commands(member),
         root=root.resolve(),
         run=root.resolve() / member.run,
         log=folder.log(index, member.name).resolve() if log else None,
@@ -121,6 +129,7 @@ def job_array(
         logs=folder.logs.resolve(),
         script=folder.script(cluster.kind).resolve(),
         indices=indices,
+        words=request.followers.words,
         cpus=cluster.cpus,
         gpus=cluster.gpus,
         time=cluster.time,

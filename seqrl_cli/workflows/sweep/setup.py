@@ -20,6 +20,7 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepMember, SweepRecord, Words, read_sweep, sweep_folder
+from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,7 @@ class SweepRequest:
         retries: how often a command that dies is started again.
         cluster: where members run; None = on this machine.
         network: words for commands that fetch data, such as ``--offline``.
-        track: trackers that follow each training.
-        push: the URL that each member is pushed to; None for none.
+        followers: what accompanies each member.
         force: replace the list of members of an existing sweep of this name.
     """
 
@@ -77,8 +77,7 @@ class SweepRequest:
     retries: int = 3
     cluster: Cluster | None = None
     network: Sequence[str] = ()
-    track: tuple[str, ...] = ()
-    push: str | None = None
+    followers: Followers = NOBODY
     force: bool = False
 
     @property
@@ -148,8 +147,6 @@ def set_up(request: SweepRequest) -> Sweep:
         threads=threads,
         axes=grid.axes,
         data=_data_commands([words for _, words in data]),
-        track=request.track,
-        push=request.push,
         members=tuple(member.member for member in members),
     )
     if known and not request.force:
