@@ -64,7 +64,8 @@ def _failed(dataset: DatasetRef, failures: dict[str, SeqrlError]) -> SeqrlError:
     """One error for all members that could not be made."""
     reasons = "; ".join(f"{name}: {error.message}" for name, error in failures.items())
     done = len(dataset.members) - len(failures)
-    kept = f"the other {done} are there, and " if done else ""
+    others = "the other one is" if done == 1 else f"the other {done} are"
+    kept = f"{others} there, and " if done else ""
     hints = {error.hint: None for error in failures.values() if error.hint}
     return SeqrlError(
         f"{len(failures)} of {len(dataset.members)} datasets of {dataset.id} failed: {reasons}",

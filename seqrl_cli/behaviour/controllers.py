@@ -1,12 +1,14 @@
-"""Written controllers for tasks of the DeepMind Control Suite and for ``CartPole-v1``.
+"""Written controllers for tasks of the DeepMind Control Suite, for ``CartPole-v1`` and for Atari's Pong.
 
-Those of the suite use linear feedback, energy pumping and Jacobian control. Each maps an observation in the layout of
-:mod:`seqrl_cli.envs.domains.dmc` to an action, which is clipped afterwards. That of ``CartPole-v1`` chooses a side.
+Those of the suite use linear feedback, energy pumping and geometry. Each maps an observation in the layout of
+:mod:`seqrl_cli.envs.domains.dmc` to an action, which is clipped afterwards. The others choose among discrete actions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,6 @@ Controller = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _GRAVITY = 9.81
 _POLE_INERTIA = 1.5  # of a thin pole, over its mass and half its length: 2/3 of its length, in units of 1/gravity
-_LINK_LENGTH = 0.12  # of the reacher's two links, in metres
 
 
 def _read(observation: NDArray[np.float64], kind: str, size: int) -> NDArray[np.float64]:
@@ -49,13 +50,15 @@ def hold_point(observation: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def reach_target(observation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pull the finger of ``reacher`` to the target: the transposed Jacobian of its two links, with damping."""
-    first, second = _read(observation, "position", 2)
-    to_target, speed = _read(observation, "to_target", 2), _read(observation, "velocity", 2)
-    outer = _LINK_LENGTH * np.array([-np.sin(first + second), np.cos(first + second)])
-    inner = _LINK_LENGTH * np.array([-np.sin(first), np.cos(first)])
-    jacobian = np.stack([inner + outer, outer], axis=1)
-    return 80 * jacobian.T @ to_target - 0.25 * speed
+    """Turn each joint of ``reacher`` so that what it moves swings the finger towards the target, with damping.
+
+    The transposed Jacobian also weights the joints by their distance to the finger. So it hardly moves a folded arm,
+    whose finger is near its shoulder, and an imitation of it stays there.
+    """
+    shoulder, wrist = _read(observation, "position", 2)
+    (x, y), speed = _read(observation, "to_target", 2), _read(observation, "velocity", 2)
+    directions = shoulder + np.array([wrist / 2, wrist])  # from either joint to the finger; both links are equally long
+    return 10 * (np.cos(directions) * y - np.sin(directions) * x) - 0.2 * speed
 
 
 CONTROLLERS: dict[str, Controller] = {
@@ -75,5 +78,40 @@ def push_under_pole(observation: NDArray[np.float64]) -> int:
     return int(angle + 0.5 * angle_speed + 0.02 * x + 0.1 * x_speed > 0)
 
 
-CHOOSERS: dict[str, tuple[Callable[[NDArray[np.float64]], int], int]] = {"CartPole-v1": (push_under_pole, 2)}
-"""By environment: what chooses among discrete actions, and their number."""
+_FIELD = slice(14, 77)  # Pong's rows between its walls, and columns without its left paddle
+_BALL_COLUMNS, _PADDLE_COLUMNS = slice(11, 73), slice(73, 76)
+_BACKGROUND = 87
+_STAY, _UP, _DOWN = 0, 3, 4  # Pong's names for them are right and left
+_NEAR = 3  # rows; the paddle glides on for about as many
+
+
+def follow_ball(observation: NDArray[Any]) -> int:
+    """Keep the right paddle of Pong as high as the ball; ``observation`` is (84, 84) uint8."""
+    drawn = np.abs(observation[_FIELD].astype(np.int64) - _BACKGROUND) > 5
+    ball, paddle = (np.flatnonzero(drawn[:, columns].any(axis=1)) for columns in (_BALL_COLUMNS, _PADDLE_COLUMNS))
+    if not len(ball) or not len(paddle):
+        return _STAY
+    below = ball.mean() - paddle.mean()
+    return _STAY if abs(below) < _NEAR else _DOWN if below > 0 else _UP
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """A controller with discrete actions.
+
+    Attributes:
+        choose: the action for an observation.
+        choices: number of actions.
+        random_shares: probabilities of a random action in the equal parts of a dataset.
+    """
+
+    choose: Callable[[NDArray[Any]], int]
+    choices: int
+    random_shares: tuple[float, ...]
+
+
+CHOOSERS = {
+    "CartPole-v1": Chooser(push_under_pole, 2, (0.0, 0.4, 0.8)),
+    "atari/Pong": Chooser(follow_ball, 18, (0.05, 0.2, 0.4)),  # without chance, it loses the same rally for ever
+}
+"""By environment."""

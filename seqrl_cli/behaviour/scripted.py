@@ -112,9 +112,6 @@ class NoisyChoice:
         return np.asarray(self.choose(observation))
 
 
-RANDOM_SHARES = (0.0, 0.4, 0.8)
-"""Probabilities of a random action in the equal parts of a dataset of discrete actions."""
-
 _UP, _DOWN = 2, 5  # Atari's
 _RIGHT, _RIGHT_JUMP = 7, 8  # ProcGen's
 
@@ -169,6 +166,9 @@ def policy_text(env_id: str) -> str:
         return "one action, and another at random moments"
     if not has_scripted_policy(env_id):
         return "uniform random actions"
+    if env_id in CHOOSERS:
+        shares = ", ".join(map(str, CHOOSERS[env_id].random_shares))
+        return f"scripted, with random actions of probability {shares} in equal parts"
     pushed = "; pushed now and then where there is noise" if env_id in CONTROLLERS else ""
     return f"scripted, with noise of {', '.join(map(str, NOISES))} in equal parts{pushed}"
 
@@ -197,7 +197,8 @@ def _factories(env_id: str) -> list[PolicyFactory]:
     if env_id in CONTROLLERS:
         return [partial(_controller, env_id, noise) for noise in NOISES]
     if env_id in CHOOSERS:
-        return [partial(NoisyChoice, *CHOOSERS[env_id], probability) for probability in RANDOM_SHARES]
+        chooser = CHOOSERS[env_id]
+        return [partial(NoisyChoice, chooser.choose, chooser.choices, share) for share in chooser.random_shares]
     if env_id in _REPEATED:
         return [partial(_same, policy) for policy in _REPEATED[env_id]]
     return [uniform_factory(env_id)]

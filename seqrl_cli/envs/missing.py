@@ -6,7 +6,7 @@ import importlib
 import warnings
 
 import gymnasium
-from gymnasium.error import DependencyNotInstalled, UnregisteredEnv
+from gymnasium.error import DependencyNotInstalled, DeprecatedEnv, UnregisteredEnv
 from gymnasium.error import Error as GymnasiumError
 
 from seqrl_cli.envs.guard import EnvironmentFailedError, naming_failures
@@ -45,7 +45,7 @@ def explained(env_id: str, failure: EnvironmentFailedError) -> SeqrlError:
         other = _other_version(env_id)
         hint = f"did you mean {other!r}?" if other else "install what it needs, or choose another environment"
         return SeqrlError(f"environment {env_id!r} cannot be made here: {reason}", hint)
-    if isinstance(error, UnregisteredEnv) or type(error) is GymnasiumError:
+    if isinstance(error, UnregisteredEnv | DeprecatedEnv) or type(error) is GymnasiumError:
         return SeqrlError(f"there is no environment {env_id!r} here: {reason}", _suggestion(env_id))
     return failure
 

@@ -41,7 +41,7 @@ def test_a_member_that_fails_is_named_at_the_end_and_the_rest_stays(tmp_path):
     result = invoke(runs, "download", f"{failing}+{GOOD}", SMALL, "--offline")
     assert result.exit_code == 1
     assert f"1 of 2 datasets of {failing}+{GOOD} failed: {failing}: " in result.stderr
-    assert "the other 1 are there" in result.stderr
+    assert "the other one is there" in result.stderr
     assert (runs / GOOD / "dataset.h5").exists() and not (runs / failing / "dataset.h5").exists()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from seqrl_cli.behaviour.controllers import follow_ball
 from seqrl_cli.behaviour.scripted import NoisyPolicy, PushedPolicy, scripted_parts
 
 STEPS = 5000
@@ -35,3 +37,13 @@ def test_only_noisy_controllers_are_pushed_and_each_episode_has_its_own_pushes()
     parts = scripted_parts("dmc/cartpole-swingup")
     assert [isinstance(part.make_policy(), PushedPolicy) for part in parts] == [False, True, True]
     assert parts[1].make_policy() is not parts[1].make_policy()
+
+
+@pytest.mark.parametrize(("ball", "action"), [(20, 3), (70, 4), (40, 0), (None, 0)])
+def test_the_paddle_of_pong_follows_the_ball(ball, action):
+    screen = np.full((84, 84), 87, np.uint8)
+    screen[:13], screen[78:] = 236, 236  # the walls
+    screen[36:44, 73:76] = 147  # its paddle
+    if ball is not None:
+        screen[ball, 50] = 236
+    assert follow_ball(screen) == action

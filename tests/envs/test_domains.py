@@ -180,3 +180,21 @@ def test_registering_imports_no_simulator():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@needs("atari")
+def test_a_missing_or_damaged_game_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
+    with pytest.raises(SeqrlError, match=r"the game pong cannot be loaded: .*pong\.bin") as missing:
+        make_env("atari/Pong")
+    assert "ale-py" in missing.value.hint
+    (tmp_path / "pong.bin").write_bytes(b"another game")
+    with pytest.raises(SeqrlError, match=r"The hash of pong\.bin"):
+        make_env("atari/Pong")
+    assert not capsys.readouterr().out
+
+
+def test_the_old_version_of_a_task_suggests_the_new_one():
+    with pytest.raises(SeqrlError, match="hammer-v2") as old:
+        make_env("metaworld/hammer-v2")
+    assert "metaworld/hammer-v3" in old.value.hint

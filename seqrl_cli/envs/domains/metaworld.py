@@ -20,6 +20,8 @@ GOALS: dict[Goals, range] = {"seen": range(2**30), "held-out": range(2**30, 2**3
 
 EPISODE_STEPS = 200
 
+_LOWEST, _HIGHEST = (np.array(bound, np.float32) for bound in (-1.0, 1.0))
+
 
 class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One task: observations ``(39,)`` float64 with the goal in the last three entries, actions ``(4,)`` in [-1, 1].
@@ -59,7 +61,8 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Step; the step limit belongs to gymnasium's wrapper."""
-        observation, reward, _, _, info = self._env.step(np.clip(action, -1.0, 1.0))
+        clipped = np.minimum(np.maximum(action, _LOWEST), _HIGHEST)  # np.clip takes three times as long
+        observation, reward, _, _, info = self._env.step(clipped)
         return observation, float(reward), False, False, {"success": bool(info["success"])}
 
     def render(self) -> np.ndarray | None:

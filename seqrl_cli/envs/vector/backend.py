@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -77,6 +77,28 @@ class EnvLayout:
         )
 
 
+class Columns(NamedTuple):
+    """The fields of all rows but the simulator's state, as views; to look a field up by its name takes longer."""
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    successes: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> Columns:
+        """The columns of rows ``(E,)`` of ``EnvLayout.row``."""
+        return cls(*(rows[name] for name in ("observation", "reward", "terminated", "truncated", "success")))
+
+    def forget_step(self) -> None:
+        """Clear rewards and ends of the latest step."""
+        self.rewards.fill(0.0)
+        self.terminated.fill(False)
+        self.truncated.fill(False)
+        self.successes.fill(-1)
+
+
 class EnvBackend(Protocol):
     """E environments, here or in another process.
 
@@ -84,7 +106,7 @@ class EnvBackend(Protocol):
         layout: what each of them takes and returns.
         rows: ``(E,)`` of ``layout.row``, the state of each one, updated by ``start`` and ``step``: its last
             observation and simulator state, zeros before its first episode, and the reward and end of the latest
-            step, 0 and false if it was not stepped.
+            step, 0 and false if it was not stepped. It stays the same array.
     """
 
     layout: EnvLayout
@@ -98,11 +120,3 @@ class EnvBackend(Protocol):
 
     def close(self) -> None:
         """Free all environments."""
-
-
-def forget_step(rows: np.ndarray) -> None:
-    """Clear rewards and ends of the latest step."""
-    rows["reward"] = 0.0
-    rows["terminated"] = False
-    rows["truncated"] = False
-    rows["success"] = -1

@@ -10,7 +10,7 @@ import numpy as np
 from seqrl_cli.envs.guard import naming_failures
 from seqrl_cli.envs.make import Environment, episode_limit, make_env, spaces_of
 from seqrl_cli.envs.simulator import MujocoEnv
-from seqrl_cli.envs.vector.backend import EnvLayout, EnvSpec, forget_step
+from seqrl_cli.envs.vector.backend import Columns, EnvLayout, EnvSpec
 
 
 class InProcessBackend:
@@ -35,8 +35,7 @@ class InProcessBackend:
             self.close()
             raise
         self.rows = np.zeros(spec.num_envs, self.layout.row)
-        # views; writing to a field of a row takes twice as long
-        self._columns = [self.rows[name] for name in ("observation", "reward", "terminated", "truncated", "success")]
+        self._columns = Columns.of(self.rows)
 
     def start(self, index: int, seed: int) -> None:
         """Reset one environment.
@@ -44,7 +43,7 @@ class InProcessBackend:
         Raises:
             EnvironmentFailedError: it raised something.
         """
-        forget_step(self.rows)
+        self._columns.forget_step()
         observation = self._envs[index].reset(seed=seed)[0]
         with naming_failures(self._env_id, "when it was reset"):  # the observation may not be numbers
             self.rows[index]["observation"] = observation
@@ -56,7 +55,7 @@ class InProcessBackend:
         Raises:
             EnvironmentFailedError: one raised something.
         """
-        forget_step(self.rows)
+        self._columns.forget_step()
         observations, rewards, terminated, truncated, successes = self._columns
         with naming_failures(self._env_id, "in a step"):
             for index in np.flatnonzero(chosen).tolist():

@@ -14,7 +14,7 @@ import numpy as np
 
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.trust import require_accepted
-from seqrl_cli.envs.vector.backend import EnvSpec, forget_step
+from seqrl_cli.envs.vector.backend import Columns, EnvSpec
 from seqrl_cli.envs.vector.child import Child, NoAnswerError, ProcessDiedError
 
 Answer = TypeVar("Answer")
@@ -69,6 +69,7 @@ class SubprocessBackend:
         self._under_way: dict[int, _Episode] = {}
         self.layout = self._insist(lambda: "when it was made", lambda child: child.layout)
         self.rows = np.zeros(spec.num_envs, self.layout.row)
+        self._columns = Columns.of(self.rows)
 
     def start(self, index: int, seed: int) -> None:
         """Reset one environment.
@@ -79,7 +80,7 @@ class SubprocessBackend:
         self._under_way.pop(index, None)
         rows = self._insist(lambda: "when it was reset", lambda child: child.start(index, seed))
         self._under_way[index] = _Episode(seed)
-        forget_step(self.rows)
+        self._columns.forget_step()
         self.rows[index] = rows[index]
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> None:
@@ -90,10 +91,10 @@ class SubprocessBackend:
         """
         indices = np.flatnonzero(chosen).tolist()
         if not indices:  # no process is needed
-            forget_step(self.rows)
+            self._columns.forget_step()
             return
         rows = self._insist(lambda: self._in_step(indices), lambda child: child.step(actions, chosen))
-        forget_step(self.rows)
+        self._columns.forget_step()
         self.rows[chosen] = rows[chosen]
         for index in indices:
             self._under_way[index].actions.append(actions[index].copy())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.envs.vector.backend import EnvBackend, EnvSpec
+from seqrl_cli.envs.vector.backend import Columns, EnvBackend, EnvSpec
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 
 
@@ -66,6 +66,7 @@ class SeededVectorEnv:
     ) -> None:
         assert num_envs > 0
         self._backend = backend(EnvSpec(env_id, num_envs, max_episode_steps, observation_size, goals))
+        self._columns = Columns.of(self._backend.rows)
         self._running = np.zeros(num_envs, np.bool_)
         layout = self._backend.layout
         self.spaces = layout.spaces  # of one environment
@@ -88,7 +89,7 @@ class SeededVectorEnv:
         """
         self._backend.start(index, seed)
         self._running[index] = True
-        observation: np.ndarray = self._backend.rows["observation"][index].copy()
+        observation: np.ndarray = self._columns.observations[index].copy()
         return observation
 
     def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> Step:
@@ -102,11 +103,10 @@ class SeededVectorEnv:
             EnvironmentFailedError: an environment broke.
         """
         chosen = self.active if active is None else np.asarray(active)
-        assert not (chosen & ~self._running).any(), "an environment was stepped that has no episode"
+        assert active is None or not (chosen & ~self._running).any(), "a step needs an episode"
         self._backend.step(actions, chosen)
-        rows = self._backend.rows
-        self._running &= ~(rows["terminated"] | rows["truncated"])
-        return Step(*(rows[name].copy() for name in ("observation", "reward", "terminated", "truncated", "success")))
+        self._running &= ~(self._columns.terminated | self._columns.truncated)
+        return Step(*[column.copy() for column in self._columns])
 
     def states(self) -> list[SimulatorState]:
         """The simulator state of each environment, as copies; empty arrays where it is not a MuJoCo one."""

@@ -254,6 +254,11 @@ class TransformerDecoder:
         return x[:, 0], cache
 
 
+def normalized(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """What ``norm(x)`` returns, for two thirds of the time that a module's call takes."""
+    return torch.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+
 class PolicyLayer:
     """A transformer block whose linear layers process the rows of all episodes together.
 
@@ -292,7 +297,7 @@ class PolicyLayer:
         query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
         rows = self.projection.add_residual(x.flatten(0, 1), attended.transpose(1, 2).flatten(2).flatten(0, 1))
-        return self.mlp_out.add_residual(rows, self.mlp_in.relu(self.norm_mlp(rows))).view(x.shape)
+        return self.mlp_out.add_residual(rows, self.mlp_in.relu(normalized(self.norm_mlp, rows))).view(x.shape)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(episodes, tokens, width) -> (episodes, heads, tokens, head_dim)."""

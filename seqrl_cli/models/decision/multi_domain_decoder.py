@@ -17,7 +17,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.block import Block
 from seqrl_cli.models.decision.action_choice import ActionChoice
 from seqrl_cli.models.decision.action_tokens import Decode
-from seqrl_cli.models.decision.decoder import PolicyLayer
+from seqrl_cli.models.decision.decoder import PolicyLayer, normalized
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.models.decision.step_tokens import BEFORE_ACTIONS, hidden_tokens
 from seqrl_cli.models.decision.task_history import TaskHistory
@@ -102,13 +102,16 @@ class MultiDomainDecoder:
         Returns:
             For each episode (K,) float32: numbers in [-1, 1], or the index of a discrete choice.
         """
-        self._embed(histories, observations, returns_to_go)
+        current = self._tokens(histories, observations, returns_to_go)
+        if self.context > 1 or self.choose:  # to split a batch takes long
+            for history, tokens in zip(histories, current, strict=True):
+                history.current = tokens
         self._choose_adapters(histories)
         members = [self.adapters.members(history.adapter) for history in histories]
         actions: dict[int, Tensor] = {}
         for rows in self._groups(histories, members):
             own = None if draws is None else torch.stack([draws[row] for row in rows])
-            chosen = self._choose([histories[row] for row in rows], own)
+            chosen = self._choose([histories[row] for row in rows], current[rows], own)
             actions |= dict(zip(rows, chosen, strict=True))
         return [actions[index] for index in range(len(histories))]
 
@@ -133,13 +136,12 @@ class MultiDomainDecoder:
             SeqrlError: the model was trained without returns.
         """
         head = self.model.require_return_head()
-        states = [tokens[0] for tokens in self._tokens(histories, observations, torch.zeros(len(histories)))]
+        states = self._tokens(histories, observations, torch.zeros(len(histories)))[:, :1]
         found: dict[int, tuple[Tensor, Tensor]] = {}
         members = [self.adapters.members(history.adapter) for history in histories]
         for rows in self._groups(histories, members):
-            parts = [token for row in rows for token in (*histories[row].tokens, states[row].unsqueeze(0))]
-            prefixes = self.adapters.prefixes([members[row] for row in rows])
-            hidden, _ = self._encode(torch.cat(parts).view(len(rows), -1, states[0].shape[-1]), prefixes)
+            window = _window([histories[row] for row in rows], states[rows])
+            hidden, _ = self._encode(window, self.adapters.prefixes([members[row] for row in rows]))
             weights = self.returns(self.model.norm(hidden)).softmax(dim=-1)
             found |= {row: (own, head.centres(histories[row].name)) for row, own in zip(rows, weights, strict=True)}
         return [found[index] for index in range(len(histories))]
@@ -166,29 +168,24 @@ class MultiDomainDecoder:
         for history, tokens in zip(histories, torch.cat(past, dim=1), strict=True):
             history.tokens = [*history.tokens, tokens][-(self.context - 1) :]
 
-    def _embed(self, histories: Sequence[TaskHistory], observations: Sequence[Tensor], returns_to_go: Tensor) -> None:
-        """Embed the current state and return-to-go of each episode."""
-        for history, tokens in zip(histories, self._tokens(histories, observations, returns_to_go), strict=True):
-            history.current = tokens
-
     def _tokens(
         self, histories: Sequence[TaskHistory], observations: Sequence[Tensor], returns_to_go: Tensor
-    ) -> list[Tensor]:
-        """The embedded state and return-to-go (2, width) of each episode; those of one input are embedded together."""
+    ) -> Tensor:
+        """The embedded states and returns-to-go (episodes, 2, width); those of one input are embedded together."""
         device = self.device
         returns_to_go = returns_to_go.to(device)
-        found: dict[int, Tensor] = {}
+        found = torch.empty(len(histories), BEFORE_ACTIONS, self.model.head.in_features, device=device)
         for rows in _grouped(history.name for history in histories):
             own = [histories[row] for row in rows]
             bodies = torch.tensor([history.body for history in own], device=device)
             observed = self._observe(own[0].name, [observations[row] for row in rows], bodies)
             promised = self.embed_return(returns_to_go[rows].unsqueeze(-1))
             kinds = self._kinds(1)[:BEFORE_ACTIONS]
-            placed = self.model.place(torch.stack([observed, promised], dim=1), kinds, _steps(own, device))
-            found |= dict(zip(rows, placed, strict=True))
-            for history, features in zip(own, observed, strict=True):
-                history.observed = features
-        return [found[index] for index in range(len(histories))]
+            found[rows] = self.model.place(torch.stack([observed, promised], dim=1), kinds, _steps(own, device))
+            if self.choose:
+                for history, features in zip(own, observed, strict=True):
+                    history.observed = features
+        return found
 
     def _groups(self, histories: Sequence[TaskHistory], members: Sequence[Members]) -> Iterator[list[int]]:
         """Places of episodes that share all products, whose adapters are in use until the next group."""
@@ -227,17 +224,17 @@ class MultiDomainDecoder:
         embedded: Tensor = self.projects[name](features)
         return embedded
 
-    def _choose(self, histories: Sequence[TaskHistory], draws: Tensor | None) -> list[Tensor]:
+    def _choose(self, histories: Sequence[TaskHistory], current: Tensor, draws: Tensor | None) -> list[Tensor]:
         """Choose the actions of episodes with equally long windows and equally many action dimensions.
 
         Args:
             histories: of the episodes.
+            current: (episodes, 2, width), their states and returns-to-go.
             draws: (episodes, K) uniform random numbers; None unless actions are sampled.
         """
         action_dim = histories[0].action_dim
-        parts = [token for history in histories for token in (*history.tokens, history.current)]
         prefixes = self.adapters.prefixes([self.adapters.members(history.adapter) for history in histories])
-        hidden, cache = self._encode(torch.cat(parts).view(len(histories), -1, parts[0].shape[-1]), prefixes)
+        hidden, cache = self._encode(_window(histories, current), prefixes)
         model = self.model
         kinds = model.embed_kind(self._kinds(action_dim)[BEFORE_ACTIONS:])
         times = model.embed_time(_steps(histories, hidden.device).clamp(max=model.embed_time.num_embeddings - 1))
@@ -247,9 +244,9 @@ class MultiDomainDecoder:
         for dimension in range(action_dim):
             if ids:
                 token = model.embed_action(ids[-1]).unsqueeze(1)  # placed as by the model, with fewer operations
-                placed = model.norm_embedding(token + kinds[dimension - 1] + times)
+                placed = normalized(model.norm_embedding, token + kinds[dimension - 1] + times)
                 hidden, cache = self._encode(placed, cache)
-            logits = self.head(model.norm(hidden))
+            logits = self.head(normalized(model.norm, hidden))
             chosen, value = self.choice.pick(logits, allowed, None if draws is None else draws[:, dimension])
             ids.append(chosen)
             values.append(value)
@@ -268,7 +265,7 @@ class MultiDomainDecoder:
         hidden = hidden_tokens(length, x.device) if length > 1 else None
         grown: KeysValues = []
         for number, block in enumerate(self.blocks):
-            normed = block.norm_attention(x)
+            normed = normalized(block.norm_attention, x)
             key, value = block.keys_and_values(normed)
             if cache:
                 key, value = (torch.cat(pair, dim=2) for pair in zip(cache[number], (key, value), strict=True))
@@ -278,6 +275,19 @@ class MultiDomainDecoder:
             before = key.shape[2] - length
             x = block(x, normed, key, value, functional.pad(hidden, (before, 0)) if hidden is not None else None)
         return x[:, -1], grown
+
+
+def _window(histories: Sequence[TaskHistory], current: Tensor) -> Tensor:
+    """The inputs of the first block (episodes, tokens, width) of episodes with equally long windows.
+
+    Args:
+        histories: of the episodes.
+        current: (episodes, new tokens, width), what comes after the finished steps.
+    """
+    if not histories[0].tokens:
+        return current
+    before = torch.cat([token for history in histories for token in history.tokens])
+    return torch.cat([before.view(len(histories), -1, current.shape[-1]), current], dim=1)
 
 
 def _steps(histories: Sequence[TaskHistory], device: torch.device) -> Tensor:

@@ -32,6 +32,9 @@ from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.record import now
 from seqrl_cli.runs.store import RunStore
 
+_OF_ONE_FILE = ("env_id", "dones", "reset_rows", "reference_min", "reference_max")
+"""Keys of ``data`` that describe what the base was trained on, and not the tasks that come."""
+
 
 @dataclass(frozen=True)
 class ContinualRequest:
@@ -112,7 +115,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
     device = choose_device(request.device)
     base = cast(TrainedMultiTask, load_trained(saved, device, on_warning=console.warn))
     warn_unfinished(saved.folder, saved.record, base.step, console.warn)
-    dataset.ensure(saved.config.data, console)
+    dataset.ensure(saved.config.data.model_copy(update=dict.fromkeys(_OF_ONE_FILE)), console)
     data = load_tasks(dataset, saved.config.tasks).tasks
     for task in data:
         check_task(base.model, task.facts, str(saved.folder.path))

@@ -140,7 +140,7 @@ def _origin(dataset: DatasetRef) -> str:
         return "; ".join(_origin(part) for part in dataset.parts)
     spec = dataset.spec
     if not spec.files:
-        return str(spec.path) if spec.path else "MuJoCo, on this machine"
+        return str(spec.path) if spec.path else "a simulation on this machine"
     sources = locations(spec.files[0], spec.source, dataset.store.network)
     return sources[0] if sources else f"nowhere: {spec.url} is on the network, which --offline forbids"
 
