@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, TypeVar
 
-from seqrl_cli.envs.vector.child import ProcessDiedError
+from seqrl_cli.envs.vector.process import ProcessDiedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.stops import leave_stops_to_parent, stops_held_back
 
