@@ -13,7 +13,9 @@ from seqrl_cli.cli.session import command_session, print_report
 
 def download(
     arguments: options.DatasetArguments = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List all known datasets and checkpoints.")] = False,
+    list_all: Annotated[
+        bool, typer.Option("--list", metavar="", help="List all known datasets and checkpoints.")
+    ] = False,
     seed: options.Seed = None,
     jobs: Annotated[
         int | None,

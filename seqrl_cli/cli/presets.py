@@ -41,7 +41,8 @@ def presets(
     arch: Arch = DEFAULT,
     size: options.SizeName = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="show: what each key means, the papers' symbol, and its effect.")
+        bool,
+        typer.Option("--explain", metavar="", help="show: what each key means, the papers' symbol, and its effect."),
     ] = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,

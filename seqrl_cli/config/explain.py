@@ -57,7 +57,7 @@ EFFECTS = {
     "plan.plan_freq": "more: fewer searches, faster, less feedback",
     "plan.target_return": "more: asks for better behaviour; far above the data it is ignored or misleads",
     "policy.top_share": "less: imitates the best episodes only",
-    "train.eval_every": "less: a finer learning curve; training waits only for evaluations longer than the updates between",
+    "train.eval_every": "less: a finer learning curve; training waits only for evaluations that take longer",
     "train.keep_checkpoints": "more: more disk; the best checkpoint is kept besides",
 }
 """What more or less of a key does, for the keys that are changed most."""

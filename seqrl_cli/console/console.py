@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
-from seqrl_cli.console.text import brief, finite, one_line, printable
+from seqrl_cli.console.text import brief, finite, joined, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -64,9 +64,10 @@ class Console:
             self.emit({"error": brief(message), "hint": brief(hint), "exit_code": code})
 
     def emit(self, value: Any) -> None:
-        """Print the one object of ``--json``; without it, print nothing."""
+        """Print the one object of ``--json``, the words of its keys joined by ``_``; without it, print nothing."""
         if self.as_json:
-            self._print_result(json.dumps(finite(value), indent=2, default=str, allow_nan=False))
+            named = {joined(key): one for key, one in value.items()} if isinstance(value, Mapping) else value
+            self._print_result(json.dumps(finite(named), indent=2, default=str, allow_nan=False))
 
     def show(self, renderable: Any) -> None:
         """Print a result: text, or anything that Rich renders."""

@@ -81,6 +81,11 @@ def fact_text(value: Any, grouped: bool = True) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def joined(key: Any) -> Any:
+    """A fact's name as a key of JSON: ``there already`` becomes ``there_already``."""
+    return re.sub("[ -]", "_", key) if isinstance(key, str) else key
+
+
 def finite(value: Any) -> Any:
     """The value with None for NaN and infinity, which JSON cannot express."""
     if isinstance(value, Mapping):
