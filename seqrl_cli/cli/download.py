@@ -14,7 +14,12 @@ from seqrl_cli.cli.session import command_session, print_report
 def download(
     arguments: options.DatasetArguments = None,
     list_all: Annotated[
-        bool, typer.Option("--list", metavar="", help="List all known datasets and checkpoints.")
+        bool,
+        typer.Option(
+            "--list",
+            metavar="",
+            help="List the known datasets and checkpoints, all or those whose names contain a word: --list hopper.",
+        ),
     ] = False,
     seed: options.Seed = None,
     jobs: Annotated[
