@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,13 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """The printable text in one line: names in foreign files must not look like further errors or hints."""
     return printable(_LINE_ENDS.sub(" ", text.strip()))
+
+
+def wrapped(text: str, width: int) -> str:
+    """A line for a terminal, broken between words and indented; one that names a command stays whole to be copied."""
+    if len(text) <= width or any(command in text for command in ("seqrl ", "pip ", "`")):
+        return text
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def brief(text: str) -> str:

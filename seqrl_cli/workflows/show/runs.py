@@ -190,7 +190,8 @@ def _heard(status: RunStatus) -> dict[str, Any]:
 
 def _for_a_person(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its status in words."""
-    return {**row, "status": RunStatus(row["status"], row["running_on"], row["silent_seconds"]).text}
+    loss = {"held-out loss": row["held_out_loss"]} if "held_out_loss" in row else {}
+    return {**row, **loss, "status": RunStatus(row["status"], row["running_on"], row["silent_seconds"]).text}
 
 
 def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:

@@ -36,22 +36,19 @@ class Beside:
         self._on_warning = on_warning
         self._process: PipedProcess | None = None
         self._pool = ThreadPoolExecutor(1)
-        self._latest: Future[Answer] | None = None
         self._closed = False
 
     def begin(self, model: nn.Module) -> Playing:
         """Begin to play a copy of the model; the previous evaluation has ended."""
         self._packed = self._packed or pickle.dumps(self._setup)
         weights = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
-        self._latest = self._pool.submit(self._play, weights)
-        return Playing(self._latest, self._on_warning)
+        return Playing(self._pool.submit(self._play, weights), self._on_warning)
 
     def close(self) -> None:
-        """End the process, at once if it plays."""
+        """End the process at once: it has nothing to save, and environments in processes of their own end with it."""
         self._closed = True
         if self._process is not None:
-            if self._latest is not None and not self._latest.done():
-                self._process.kill()
+            self._process.kill()
             self._process.close()
         self._pool.shutdown()
 
