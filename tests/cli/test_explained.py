@@ -10,17 +10,26 @@ from typer.testing import CliRunner
 from seqrl_cli.cli.app import app
 from seqrl_cli.config.explain import MATTER_MOST, defaults_of
 from tests.cli.conftest import assert_refused, succeed
+from tests.data.files import write_file
 
 
 def test_presets_are_explained(tmp_path):
     text = succeed(tmp_path, "presets", "show", "hopper-medium-v2", "--explain").stdout
-    assert "plan.horizon=15  [T (arXiv 2106.02039" in text and "transitions planned ahead; changes episodes" in text
+    assert "plan.horizon=15  [H (arXiv 2106.02039" in text and "transitions planned ahead; changes episodes" in text
     assert "policy.top_share" not in text
     keys = json.loads(succeed(tmp_path, "presets", "show", "base", "--arch", "dt", "--explain", "--json").stdout)[
         "keys"
     ]
     assert {"key", "value", "meaning", "symbol", "effect"} == set(keys[0])
     assert "policy.top_share" in {row["key"] for row in keys}
+
+
+@pytest.mark.slow
+def test_presets_of_own_data_are_shown(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    assert fresh("download", path, "data.env_id=Hopper-v4").exit_code == 0
+    shown = json.loads(fresh("presets", "show", "local/mine", "--arch", "dt", "--json").stdout)
+    assert (shown["size"], shown["dataset"], shown["model"]["arch"]) == ("laptop", "local/mine", "dt")
 
 
 def test_help_names_the_keys_that_matter_most(tmp_path):
