@@ -6,9 +6,10 @@ user's choice (SIGUSR1, SIGUSR2, SIGXCPU); a terminal that closes sends SIGHUP.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
@@ -57,6 +58,22 @@ def stops_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def lead_group() -> None:
+    """Begin a group of processes, to which all belongs that this one starts, away from the terminal."""
+    if hasattr(os, "setsid") and os.getpgrp() != os.getpid():  # not on Windows
+        os.setsid()
+
+
+def kill_group(leader: int) -> None:
+    """End a process that began a group at once, with the processes of the group.
+
+    What it has started would go on else, and could complain on the terminal that nobody listens to it.
+    """
+    if hasattr(os, "killpg"):  # not on Windows
+        with suppress(OSError):  # it has not begun one yet, or all have ended
+            os.killpg(leader, signal.SIGKILL)
 
 
 def ignore_stops() -> None:

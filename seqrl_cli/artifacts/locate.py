@@ -34,6 +34,8 @@ def locate(store: RunStore, dataset: str) -> DatasetRef:
     if "://" in dataset:
         message = f"{dataset} is an address, and neither a file nor a dataset that seqrl knows"
         raise UsageError(message, "download the file first, for example with curl -LO, and give its path")
+    if "\0" in dataset:  # of a file; nobody can type one
+        raise UsageError(f"{dataset!r} cannot be the name of a dataset", "`seqrl download --list` lists all")
     known = named_datasets()
     dataset = dataset if dataset in known else _stored_name(store, dataset)
     if ("+" in dataset or dataset in suites()) and not _is_users_path(store, dataset):

@@ -6,7 +6,6 @@ download goes on where it stopped, and datasets are written completely or not at
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,10 @@ from typing import Any, cast
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.behaviour.collect import available_cores
-from seqrl_cli.behaviour.workers import live_as_worker, one_thread_each
+from seqrl_cli.behaviour.workers import end_worker, start_worker
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console, Progress
 from seqrl_cli.errors import SeqrlError, when_interrupted
-from seqrl_cli.stops import stops_held_back
 
 _REPORT_SECONDS = 0.2
 _NAMES_SHOWN = 3
@@ -129,18 +127,11 @@ def _ended(running: list[_Job]) -> Iterator[None]:
         yield
     finally:
         for job in running:
-            job.process.kill()
-            job.process.join()
+            end_worker(job.process)
 
 
 def _start(part: DatasetRef, data: DataConfig, force: bool) -> _Job:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_make_one, args=(part, data, force, theirs), daemon=True)
-    with one_thread_each(), stops_held_back():
-        process.start()
-    theirs.close()
-    return _Job(part, process, ours)
+    return _Job(part, *start_worker(_make_one, part, data, force))
 
 
 def _listen(running: Sequence[_Job], console: Console) -> None:
@@ -197,9 +188,8 @@ class _DistantConsole(Console):
         yield update
 
 
-def _make_one(part: DatasetRef, data: DataConfig, force: bool, connection: Connection) -> None:
+def _make_one(connection: Connection, part: DatasetRef, data: DataConfig, force: bool) -> None:
     """Make one dataset, in a process of its own."""
-    live_as_worker()
     error: Any = None
     try:
         part.ensure(data, _DistantConsole(connection), force=force)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import load_weights
 from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer
 from seqrl_cli.models.encoders.vector import VectorEncoder
+from seqrl_cli.models.size import made_if_it_fits
 from seqrl_cli.runs.record import RunRecord, TaskRecord
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.task_losses import Part
@@ -202,7 +204,8 @@ def make_model(
         if shape != task.shape:
             message = f"{task.dataset} has observations of shape {task.shape}, but others of its domain have {shape}"
             raise SeqrlError(message, "train on datasets whose observations are alike, or on one of them")
-    return MultiDomainTransformer(
+    make = partial(
+        MultiDomainTransformer,
         inputs={
             name: Input(shape, tuple(sorted(bodies[name])), _return_range(tasks, name))
             for name, shape in shapes.items()
@@ -214,6 +217,7 @@ def make_model(
         generator=generator,
         **section.arguments(),
     )
+    return made_if_it_fits(make)
 
 
 def fit_encoders(model: MultiDomainTransformer, tasks: list[TaskData]) -> None:

@@ -19,12 +19,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from seqrl_cli.config.extras import install_line
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.json_text import parse_json
+from seqrl_cli.files.regular import MAX_TEXT_BYTES, NotRegularError, TooLargeError, open_regular, read_bytes
 from seqrl_cli.runs.layout import stays_below
 from seqrl_cli.runs.record import host, now
 
@@ -33,6 +34,9 @@ _FOLDER = ".seqrl"
 _MANIFEST = f"{_FOLDER}/manifest.json"
 _BLOCK = 8 * 2**20
 _MAX_FILES = 1_000_000
+_MAX_LEVELS = 20  # of folders that a run has, and more
+_SHOWN = 120  # characters of a name
+_PULL_HINT = "do not pull from there"
 _CONFLICTS = ("PreconditionFailed", "ConditionNotMet", "ResourceExistsError", "ResourceModified")
 
 
@@ -99,7 +103,11 @@ class Remote:
                 f"{self.shown} is no URL that fsspec reads: {error}", "s3://, abfs://, gs://, file://"
             ) from error
         self._root = root.rstrip("/")
+        if "://" in url and not url.partition("://")[2].strip("/"):
+            raise UsageError(f"{self.shown} names no place", "for example file:///home/me/runs")
         self._protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
+        if self._protocol == "memory":
+            raise UsageError(f"{self.shown} is forgotten once the command ends", "for example file:///home/me/runs")
 
     def folders(self) -> list[str]:
         """Names of all folders that were pushed."""
@@ -120,7 +128,7 @@ class Remote:
             self._fs.invalidate_cache()
             try:
                 tag = self._tag(path)
-                content = self._fs.cat_file(path)
+                content = self._read_text(path, f"{self.shown}/{name}")
             except FileNotFoundError:
                 return None
         return parse_manifest(content, f"{self.shown}/{name}", tag)
@@ -174,21 +182,25 @@ class Remote:
             else:
                 self._fs.put_file(str(source), path)
 
-    def get(self, name: str, digest: str) -> Iterator[bytes]:
-        """Read contents by their hash, block by block.
+    def get(self, name: str, stored: Stored) -> Iterator[bytes]:
+        """Read contents by their hash, block by block, and no more than their size.
 
         Raises:
-            SeqrlError: they are missing, or are not what the hash says.
+            SeqrlError: they are missing, or are not what hash and size say.
         """
-        path = self._path(name, f"{_FOLDER}/objects/{digest}")
-        found = hashlib.sha256()
-        with self._reached(), self._fs.open(path, "rb") as file:
-            while block := file.read(_BLOCK):
+        path = self._path(name, f"{_FOLDER}/objects/{stored.sha256}")
+        found, size = hashlib.sha256(), 0
+        what, hint = (
+            f"{self.shown}/{name}: the contents {stored.sha256[:12]}…",
+            "push the run again from where it is whole",
+        )
+        with self._reached(), self._opened(path, f"{what} are missing", hint) as file:
+            while size <= stored.size and (block := file.read(_BLOCK)):
                 found.update(block)
+                size += len(block)
                 yield block
-        if found.hexdigest() != digest:
-            message = f"{self.shown}/{name}: the contents {digest[:12]}… are damaged"
-            raise SeqrlError(message, "push the run again from where it is whole")
+        if found.hexdigest() != stored.sha256 or size != stored.size:
+            raise SeqrlError(f"{what} are damaged", hint)
 
     def remove(self, name: str, digests: set[str]) -> None:
         """Remove contents that no manifest names any more."""
@@ -196,12 +208,36 @@ class Remote:
             for digest in digests:
                 self._fs.rm_file(self._path(name, f"{_FOLDER}/objects/{digest}"))
 
+    def _read_text(self, path: str, where: str) -> bytes:
+        """A manifest, unless it is longer than any."""
+        if self._is_local:
+            content = read_bytes(Path(path), MAX_TEXT_BYTES)
+        elif int(self._fs.info(path).get("size") or 0) > MAX_TEXT_BYTES:
+            raise SeqrlError(f"the manifest of {where} is too large", "do not pull from there")
+        else:
+            content = self._fs.cat_file(path)
+        return content
+
+    @contextmanager
+    def _opened(self, path: str, missing: str, hint: str) -> Iterator[BinaryIO]:
+        """A file for reading bytes; on this machine never a pipe or a device."""
+        try:
+            file = open_regular(Path(path)) if self._is_local else self._fs.open(path, "rb")
+        except FileNotFoundError as error:
+            raise SeqrlError(missing, hint) from error
+        with file:
+            yield file
+
+    @property
+    def _is_local(self) -> bool:
+        return self._protocol in ("file", "local")
+
     def _path(self, name: str, rest: str) -> str:
         return f"{self._root}/{name}/{rest}"
 
     def _make_folder_of(self, path: str) -> None:
         """Make a file's folder where there are folders; in a store of objects this would make a bucket."""
-        if self._protocol in ("file", "local", "memory"):
+        if self._is_local:
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _tag(self, path: str) -> str:
@@ -238,6 +274,10 @@ class Remote:
             yield
         except (SeqrlError, ImportError, ValueError):
             raise
+        except (NotRegularError, TooLargeError) as error:
+            raise SeqrlError(
+                f"{self.shown} holds what no push writes: {error.filename}: {error.strerror}", _PULL_HINT
+            ) from error
         except PermissionError as error:
             message = f"{self.shown} does not let this machine read or write: {_reason(error)}"
             raise SeqrlError(message, "check the credentials, or ask the owner for rights") from error
@@ -262,7 +302,7 @@ def parse_manifest(content: bytes, where: str, tag: str = "") -> Manifest:
         files = {str(path): Stored(str(one["sha256"]), int(one["size"])) for path, one in values["files"].items()}
         before = tuple(str(one) for one in values["before"])
         manifest = Manifest(files, str(values["written"]), str(values["host"]), before, tag)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise SeqrlError(f"the manifest of {where} is damaged", "push the run again") from error
     _check(manifest, where)
     return manifest
@@ -270,13 +310,19 @@ def parse_manifest(content: bytes, where: str, tag: str = "") -> Manifest:
 
 def _check(manifest: Manifest, where: str) -> None:
     if len(manifest.files) > _MAX_FILES:
-        raise SeqrlError(f"the manifest of {where} names {len(manifest.files):,} files, too many for a run")
+        raise SeqrlError(f"the manifest of {where} names {len(manifest.files):,} files, too many for a run", _PULL_HINT)
     digests = [*(one.sha256 for one in manifest.files.values()), *manifest.before]
     wrong = [one for one in digests if not re.fullmatch("[0-9a-f]{64}", one)]
-    paths = [path for path in manifest.files if not is_plain(path)]
+    folders = {folder for path in manifest.files for folder in _folders_above(path)}
+    paths = [path for path in manifest.files if not is_plain(path) or path in folders]
     if wrong or paths or any(one.size < 0 for one in manifest.files.values()):
-        what = repr((paths or wrong or ["a negative size"])[0])
-        raise SeqrlError(f"the manifest of {where} names {what}, which no run has", "do not pull from there")
+        what = repr((paths or wrong or ["a negative size"])[0][:_SHOWN])
+        raise SeqrlError(f"the manifest of {where} names {what}, which no run has", _PULL_HINT)
+
+
+def _folders_above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, min(len(parts), _MAX_LEVELS))]
 
 
 def is_plain(path: str) -> bool:

@@ -118,7 +118,7 @@ def pull_files(remote: Remote, name: str, manifest: Manifest, into: Path, known:
                 shutil.copyfile(known / path, target, follow_symlinks=False)
             continue
         with writing(target), target.open("xb") as file:
-            for block in remote.get(name, one.sha256):
+            for block in remote.get(name, one):
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())

@@ -10,11 +10,16 @@ import numpy as np
 from torch import nn
 
 from seqrl_cli.config.schema import Config
+from seqrl_cli.models.build import device_of
+from seqrl_cli.models.size import SIZES_HINT, require_memory
 from seqrl_cli.runs.record import TaskRecord
+from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.training.loop import seconds_per_update
 from seqrl_cli.training.optimizer import trainable_parameters
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.training.trainer import LoopSettings, TrainerFactory
+
+_NUMBER, _HALF = 4, 2  # bytes of a gradient, and at least of an activation
 
 OTHER_SIZES_HINT = "fine-tune on data of the same kind of environment, or train a new model"
 
@@ -65,6 +70,25 @@ def estimate_seconds(job: TrainJob, done: int = 0) -> float:
     """Seconds that the updates after the first ``done`` take here, from a few updates of a copy of the model."""
     left = max(0, job.settings.updates - done)
     return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer) * left
+
+
+def require_training_memory(job: TrainJob, config: Config, processes: int = 1) -> None:
+    """Stop before a training that cannot fit: its weights, gradients and moments, and what each block keeps of a batch.
+
+    Args:
+        job: what is trained.
+        config: its configuration.
+        processes: that share a batch.
+
+    Raises:
+        SeqrlError: the device has less free memory than the least that it takes.
+    """
+    section, device = config.model, device_of(job.model)
+    batch = config.train.batch_size
+    windows = (batch if job.tasks else min(batch, len(job.train))) // processes
+    kept = windows * getattr(section, "sequence_length", 1) * section.width * section.n_layer * _HALF
+    needed = count_trainable(job.model) * (_NUMBER + OPTIMIZER_STATE_BYTES) + kept
+    require_memory(needed, device, "training this model", f"{SIZES_HINT}, or train.batch_size")
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -17,11 +17,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar
 
 from seqrl_cli.envs.vector.process import ProcessDiedError
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.stops import leave_stops_to_parent, stops_held_back
+from seqrl_cli.stops import kill_group, lead_group, leave_stops_to_parent, stops_held_back
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -90,12 +91,7 @@ class _Worker:
     """A process and the pipe to it."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with one_thread_each(), stops_held_back():
-            self.process.start()
-        theirs.close()
+        self.process, self.connection = start_worker(_serve)
         self.heard = time.monotonic()
         self.index: int | None = None  # of its task; None while it has none, or one whose result nobody wants
         self.task: tuple[Callable[[Any], Any], Any] | None = None
@@ -124,8 +120,7 @@ class _Worker:
 
     def end(self) -> int:
         """End the process, if it has not ended; its exit code."""
-        self.process.kill()
-        self.process.join()
+        end_worker(self.process)
         self.connection.close()
         assert self.process.exitcode is not None
         return self.process.exitcode
@@ -233,23 +228,56 @@ def still_alive() -> None:
 def _serve(connection: Connection) -> None:
     """Run tasks in a worker until its parent ends it or dies."""
     global _pulse
-    live_as_worker()
     _pulse = _Pulse(connection)
     while True:
         function, task = connection.recv()
         connection.send(_outcome(function, task))
 
 
-def live_as_worker() -> None:
-    """Leave Ctrl-C and its like to the parent process, and end when it ends."""
+def start_worker(act: Callable[..., object], *arguments: object) -> tuple[BaseProcess, Connection]:
+    """Start a process with one BLAS thread, which leaves Ctrl-C and its like to this one, and ends when this one ends.
+
+    Args:
+        act: called there with the connection to this process and the arguments. Its module is imported only once the
+            process leads a group, so that :func:`end_worker` also ends what the import starts.
+        arguments: picklable.
+
+    Returns:
+        The process and the connection to it.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_live_as_worker, args=(theirs,), daemon=True)
+    with one_thread_each(), stops_held_back():
+        process.start()
+    theirs.close()
+    with suppress(OSError):  # it has died, which the next look at it tells
+        ours.send((act, arguments))
+    return process, ours
+
+
+def end_worker(process: BaseProcess) -> None:
+    """End a worker at once, with all that it has started, if it has not ended."""
+    if process.exitcode is None and process.pid is not None:
+        kill_group(process.pid)
+    process.kill()
+    process.join()
+
+
+def _live_as_worker(connection: Connection) -> None:
+    lead_group()
     leave_stops_to_parent()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent has gone, and nobody is left to tell
+        act, arguments = connection.recv()
+        act(connection, *arguments)
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
+    kill_group(os.getpid())
     os._exit(1)
 
 

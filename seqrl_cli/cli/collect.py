@@ -8,6 +8,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MOST, MOST_PROCESSES
 
 Env = Annotated[
     str,
@@ -25,10 +26,13 @@ Policy = Annotated[
         autocompletion=complete.policies,
     ),
 ]
-Transitions = Annotated[int, typer.Option("--transitions", "-n", metavar="N", min=1, help="Size of the dataset.")]
+Transitions = Annotated[
+    int, typer.Option("--transitions", "-n", metavar="N", min=1, max=MOST, help="Size of the dataset.")
+]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the dataset (default: collected/ENV-POLICY).")]
 Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=1, help="Processes (default: one per core).")
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, max=MOST_PROCESSES, help="Processes (default: one per core)."),
 ]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from seqrl_cli.cli import options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MOST, MOST_PROCESSES
 
 
 def download(
@@ -24,7 +25,9 @@ def download(
     seed: options.Seed = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", metavar="N", min=1, help="Datasets of a suite at once (default: cores)."),
+        typer.Option(
+            "--jobs", metavar="N", min=1, max=MOST_PROCESSES, help="Datasets of a suite at once (default: cores)."
+        ),
     ] = None,
     reference: Annotated[
         str | None,
@@ -36,7 +39,7 @@ def download(
         ),
     ] = None,
     reference_episodes: Annotated[
-        int, typer.Option("--reference-episodes", metavar="N", min=1, help="Fewest episodes per policy.")
+        int, typer.Option("--reference-episodes", metavar="N", min=1, max=MOST, help="Fewest episodes per policy.")
     ] = 20,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqrl_cli.cli import complete
-from seqrl_cli.config.limits import MAX_SEED, memory_bytes
+from seqrl_cli.config.limits import MAX_SEED, MOST_PROCESSES, memory_bytes
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,8 +47,16 @@ Device = Annotated[
         "--device", help="auto, cpu, cuda, cuda:1 …", autocompletion=complete.one_of("auto", "cpu", "cuda", "cuda:0")
     ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Runs at a time, where there are several.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=MOST_PROCESSES, help="CPU threads (default: all cores)."),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", metavar="N", min=1, max=MOST_PROCESSES, help="Runs at a time, where there are several."
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option("--seed", metavar="N", min=0, callback=check_seed, help="Random seed (default: from the preset)."),
@@ -104,6 +112,13 @@ Track = Annotated[
         metavar="TRACKERS",
         help="Trackers that follow the run, such as wandb,tensorboard (default: none).",
         autocompletion=complete.one_of("wandb", "tensorboard", "trackio"),
+    ),
+]
+
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push", metavar="URL", help="Push the run after each checkpoint, to s3://, abfs://, gs:// or file://…"
     ),
 ]
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_json, print_report
+from seqrl_cli.cli.sweep import Address, Cpus, Gpus, cluster_options
+from seqrl_cli.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from seqrl_cli.console import Console
+    from seqrl_cli.launch.launcher import Launcher
+
+_RETRIES = 3
 
 Horizon = Annotated[
     int | None,
@@ -75,6 +84,13 @@ Tasks = Annotated[
         "--tasks", metavar="PATTERNS", help="Tasks of a run of many, such as 'metaworld/*,dmc/*' (default: all)."
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes that share the episodes, or runs at a time."),
+]
+PLACES = ("local", "ray")
+On = Annotated[str, typer.Option("--on", help="Where they run: local or ray.", autocompletion=complete.one_of(*PLACES))]
+Part = Annotated[str | None, typer.Option("--part", hidden=True)]
 Profile = Annotated[bool, typer.Option("--profile", metavar="", help="Print how the time per step is spent.")]
 
 
@@ -100,7 +116,12 @@ def plan(
     tasks: Tasks = None,
     env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
     profile: Profile = False,
-    jobs: options.Jobs = 1,
+    jobs: Jobs = None,
+    on: On = "local",
+    address: Address = None,
+    cpus: Cpus = None,
+    gpus: Gpus = None,
+    part: Part = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -112,12 +133,14 @@ def plan(
     """Play episodes with a trained model, by beam search or with its policy, and write a JSON file for each.
 
     Options that are not given default to the run's configuration. After an interruption the same command resumes: it
-    plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time.
+    plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time. With one
+    run, --jobs processes share its episodes, here or on a Ray cluster; the episodes are the same.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
-        from seqrl_cli.behaviour.collect import available_cores
         from seqrl_cli.runs.sweeps import is_group
         from seqrl_cli.workflows.plan import run as workflow
+        from seqrl_cli.workflows.plan.parts import Part as PlanPart
+        from seqrl_cli.workflows.plan.parts import PartsRequest, play_part, run_parts
         from seqrl_cli.workflows.plan.setup import PlanRequest
         from seqrl_cli.workflows.sweep.plan_group import PlanGroupRequest, dry_run_group, plan_group, words_of
 
@@ -133,22 +156,15 @@ def plan(
         memory = options.memory(max_memory)
         step, best = options.checkpoint(checkpoint)
         store = options.store(runs_dir)
+        own = _threads(threads, cpus, jobs, on)
+        words = (
+            *_words(given),
+            *words_of([("--seed", seed), ("--checkpoint", checkpoint), ("--max-memory", max_memory), ("--mode", mode)]),
+            *words_of([("--tasks", tasks), ("--env-timeout", env_timeout), ("--device", device), ("--force", force)]),
+        )
+        launcher = _launcher(on, address, cpus, gpus, jobs, threads, console)
         if run is not None and is_group(store, run):
-            words = (
-                *_words(given),
-                *words_of(
-                    [
-                        *(
-                            ("--seed", seed),
-                            ("--checkpoint", checkpoint),
-                            ("--max-memory", max_memory),
-                            ("--mode", mode),
-                        ),
-                        *(("--tasks", tasks), ("--env-timeout", env_timeout), ("--device", device), ("--force", force)),
-                    ]
-                ),
-            )
-            group = PlanGroupRequest(store, run, words, jobs, available_cores(), threads)
+            group = PlanGroupRequest(store, run, words, launcher, own)
             if dry_run:
                 dry_run_group(group, console)
             else:
@@ -160,9 +176,50 @@ def plan(
         if dry_run:
             workflow.dry_run(request, console)
             return
+        if part is not None:
+            print_report(console, play_part(request, PlanPart.parse(part), console))
+            return
+        if on != "local" or (jobs or 1) > 1:
+            if profile:
+                raise UsageError("--profile measures one process", "leave out --jobs and --on")
+            parts = PartsRequest(request, (*words, "--threads", str(own)), launcher, jobs)
+            print_report(console, run_parts(parts, console))
+            return
         report = workflow.run(request, console)
         console.show(report.text(profile=profile))
         print_json(console, report)
+
+
+def _threads(threads: int | None, cpus: int | None, jobs: int | None, on: str) -> int:
+    """CPU threads of each process: what was asked for, or its share of the cores."""
+    from seqrl_cli.behaviour.collect import available_cores
+
+    return threads or cpus or (max(1, available_cores() // (jobs or 1)) if on == "local" else 1)
+
+
+def _launcher(
+    on: str,
+    address: str | None,
+    cpus: int | None,
+    gpus: float | None,
+    jobs: int | None,
+    threads: int | None,
+    console: Console,
+) -> Callable[[], Launcher]:
+    """What runs several processes, when it is needed.
+
+    Raises:
+        UsageError: there is no such place, or an option does not belong to it.
+    """
+    from seqrl_cli.launch.local import LocalLauncher
+    from seqrl_cli.launch.ray_cluster import RayLauncher
+
+    if on not in PLACES:
+        raise unknown("place", on, PLACES)
+    cluster = cluster_options(on, address, cpus, gpus, None, None, False, threads)
+    if cluster is None:
+        return lambda: LocalLauncher(jobs or 1, _RETRIES, console.note)
+    return lambda: RayLauncher(cluster.address, cpus=cluster.cpus, gpus=cluster.gpus or 0.0, retries=_RETRIES)
 
 
 def _words(given: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MOST_FRAMES
 
 Episode = Annotated[
     int | None,
@@ -50,7 +51,11 @@ Grid = Annotated[
 Every = Annotated[
     int | None,
     typer.Option(
-        "--every", metavar="N", min=1, help="Draw every N-th step (default: 25 frames per second of real time)."
+        "--every",
+        metavar="N",
+        min=1,
+        max=MOST_FRAMES,
+        help="Draw every N-th step (default: 25 frames per second of real time).",
     ),
 ]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from seqrl_cli.config.grid import Grid
     from seqrl_cli.console import Console
     from seqrl_cli.runs.store import RunStore
+    from seqrl_cli.workflows.sweep.followers import Followers
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SeveralSeeds:
     device: str
     mirrors: str
     offline: bool
+    followers: Followers
 
 
 def seeds_grid(
@@ -65,6 +67,7 @@ def train_several(store: RunStore, several: SeveralSeeds, console: Console, dry_
         cores=available_cores(),
         device=several.device,
         network=network_words(several.mirrors, several.offline),
+        followers=several.followers,
     )
     if dry_run:
         workflow.dry_run(request, console)

@@ -13,12 +13,14 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.config.limits import MOST_PROCESSES
 from seqrl_cli.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from seqrl_cli.config.grid import Grid
     from seqrl_cli.console import Console
     from seqrl_cli.runs.store import RunStore
+    from seqrl_cli.workflows.sweep.followers import Followers
     from seqrl_cli.workflows.sweep.setup import Cluster
 
 PLACES = ("local", "ray", "slurm", "pbs")
@@ -57,7 +59,9 @@ On = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster (default: this machine's).")
 ]
-Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", min=1, help="Cores per run on a cluster.")]
+Cpus = Annotated[
+    int | None, typer.Option("--cpus", metavar="N", min=1, max=MOST_PROCESSES, help="Cores per run on a cluster.")
+]
 Gpus = Annotated[float | None, typer.Option("--gpus", metavar="N", min=0, help="GPUs per run on a cluster.")]
 Time = Annotated[str | None, typer.Option("--time", metavar="H:MM:SS", help="Time limit of a job.")]
 Option = Annotated[
@@ -91,6 +95,8 @@ def sweep(
     submit: Submit = False,
     index: Index = None,
     yes: Yes = False,
+    track: options.Track = None,
+    push: options.Push = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -105,10 +111,13 @@ def sweep(
     --force replaces the list of an existing sweep of this name; its runs stay.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
+        from seqrl_cli.workflows.sweep.followers import Followers
+
         store = options.store(runs_dir, options.network(mirrors, offline))
         words = arguments or []
+        followers = Followers(options.trackers(track), options.push_url(push))
         if words[:1] in (["status"], ["run"]):
-            _existing(words, index, retries, store, console)
+            _existing(words, index, retries, store, console, followers)
             return
         if index is not None:
             raise UsageError("--index belongs to `seqrl sweep run NAME`", "for example seqrl sweep run lr --index 0")
@@ -130,6 +139,7 @@ def sweep(
             retries=retries,
             cluster=cluster,
             network=network_words(mirrors, offline),
+            followers=followers,
             force=force,
         )
         if dry_run:
@@ -223,6 +233,7 @@ def _grid(
     """The grid of the command line, over that of a file if one is named; and the file's name."""
     from seqrl_cli.config.grid import Grid, parse_axes, parse_seeds
     from seqrl_cli.config.sweep_file import find_sweep_file, read_sweep_file
+    from seqrl_cli.workflows.sweep.members import require_trust
     from seqrl_cli.workflows.sweep.setup import config_keys, plan_keys
 
     subjects, overrides = options.split_subjects(words)
@@ -239,6 +250,8 @@ def _grid(
         "preset": preset,
         "train": {**base.train, **parse_axes(overrides, config_keys())},
     }
+    if "data.env_id" not in parse_axes(overrides, config_keys()):
+        require_trust(f"data.env_id={text}" for text in base.train.get("data.env_id", ()))
     grid = replace(base, **{key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
     return grid, file.stem if file else None
 
@@ -262,7 +275,9 @@ def _names(what: str, text: str) -> tuple[str, ...]:
     return names
 
 
-def _existing(words: list[str], index: int | None, retries: int, store: RunStore, console: Console) -> None:
+def _existing(
+    words: list[str], index: int | None, retries: int, store: RunStore, console: Console, followers: Followers
+) -> None:
     """``status`` and ``run``."""
     from seqrl_cli.runs.sweeps import sweep_names
     from seqrl_cli.workflows.sweep.members import run_member, show_status
@@ -279,4 +294,4 @@ def _existing(words: list[str], index: int | None, retries: int, store: RunStore
         return
     if index is None:
         raise UsageError("`seqrl sweep run` needs --index", f"for example seqrl sweep run {names[0]} --index 0")
-    run_member(store, names[0], index, retries, console)
+    run_member(store, names[0], index, retries, console, followers)

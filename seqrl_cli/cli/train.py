@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.seeds import SeveralSeeds, seeds_grid, train_several
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
+from seqrl_cli.config.limits import MOST_PROCESSES
 from seqrl_cli.errors import UsageError
 
 Arch = Annotated[
@@ -64,16 +66,14 @@ Seeds = Annotated[
     typer.Option("--seeds", metavar="SEEDS", help="One run for each of these seeds: 1-3, 1..3 or 1,2,5; see sweep."),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: ARCH-sSEED).")]
-Push = Annotated[
-    str | None,
-    typer.Option(
-        "--push", metavar="URL", help="Push the run after each checkpoint, to s3://, abfs://, gs:// or file://…"
-    ),
-]
 Devices = Annotated[
     int | None,
     typer.Option(
-        "--devices", metavar="N", min=1, help="Processes on this machine that train together, one per GPU (default: 1)."
+        "--devices",
+        metavar="N",
+        min=1,
+        max=MOST_PROCESSES,
+        help="Processes on this machine that train together, one per GPU (default: 1).",
     ),
 ]
 
@@ -99,7 +99,7 @@ def train(
     devices: Devices = None,
     threads: options.Threads = None,
     track: options.Track = None,
-    push: Push = None,
+    push: options.Push = None,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,
     runs_dir: options.RunsDir = options.RUNS,
@@ -144,11 +144,20 @@ def train(
             config_file=config_file,
         )
         if seeds is not None:
-            if seed is not None or force:
-                wrong = "--force" if force else "--seed"
-                raise UsageError(f"{wrong} is for one run, and --seeds for several", "leave one of them out")
+            _refuse_with_seeds({"--seed": seed, "--force": force or None, "--devices": devices})
+            from seqrl_cli.workflows.sweep.followers import Followers
+
             grid = seeds_grid(dataset or dataset_ref.id, given, seeds, size, preset, config_file)
-            several = SeveralSeeds(grid, name, jobs, threads, device, mirrors, offline)
+            several = SeveralSeeds(
+                grid,
+                name,
+                jobs,
+                threads,
+                device,
+                mirrors,
+                offline,
+                Followers(options.trackers(track), options.push_url(push)),
+            )
             train_several(dataset_ref.store, several, console, dry_run)
             return
         request = train_run.TrainRequest(
@@ -172,3 +181,14 @@ def train(
                 raise typer.Exit(code)
         else:
             print_report(console, train_run.run(request, console))
+
+
+def _refuse_with_seeds(given: Mapping[str, object]) -> None:
+    """Stop at an option that --seeds cannot be joined with.
+
+    Raises:
+        UsageError: one is given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} is for one run, and --seeds for several", "leave one of them out")

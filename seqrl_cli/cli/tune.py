@@ -10,6 +10,7 @@ from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.cli.sweep import Address, Cpus, Gpus, Option, Plan, Retries, Time, cluster_options
 from seqrl_cli.cli.train import Arch
+from seqrl_cli.config.limits import MOST_MEMBERS
 from seqrl_cli.errors import UsageError
 
 Arguments = Annotated[
@@ -22,7 +23,7 @@ Arguments = Annotated[
         show_default=False,
     ),
 ]
-Trials = Annotated[int, typer.Option("--trials", metavar="N", min=1, help="Trials in all.")]
+Trials = Annotated[int, typer.Option("--trials", metavar="N", min=1, max=MOST_MEMBERS, help="Trials in all.")]
 Metric = Annotated[
     str,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from seqrl_cli.config.limits import MAX_SEED
+from seqrl_cli.config.limits import MAX_SEED, MOST_MEMBERS
 from seqrl_cli.config.section import Section
 
 
@@ -23,6 +23,7 @@ class ContinualConfig(Section):
     learning_rate: float | None = Field(None, gt=0.0, description="learning rate; null = the method's own")
     weight_decay: float = Field(0.0, ge=0.0, description="weight decay of matrices")
     grad_clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto = bf16 where it is faster")
     warmup_updates: int = Field(20, ge=0, description="updates of each task over which the learning rate rises")
     rank: int = Field(8, ge=1, description="rank of LoRA")
     alpha: float = Field(16.0, gt=0.0, description="LoRA: its product is multiplied by alpha / rank")
@@ -30,14 +31,16 @@ class ContinualConfig(Section):
     targets: tuple[str, ...] = Field(
         ("query", "value", "feed-forward"), min_length=1, description="parts of a block that have adapters"
     )
-    pool: int = Field(30, ge=1, description="l2m: number of adapters with a key each")
+    pool: int = Field(30, ge=1, le=MOST_MEMBERS, description="l2m: number of adapters with a key each")
     keys: Literal["windows", "tasks"] = Field(
         "windows",
         description="l2m: each window chooses an adapter by its key, or a task's windows choose one together, and play "
         "infers the task",
     )
     pull: float = Field(0.5, ge=0.0, description="l2m: weight of the loss that pulls a chosen key to its windows")
-    prompt_length: int = Field(5, ge=1, description="l2p: keys and values that a prefix adds to each block")
+    prompt_length: int = Field(
+        5, ge=1, le=MOST_MEMBERS, description="l2p: keys and values that a prefix adds to each block"
+    )
     head: Literal["frozen", "shared"] = Field(
         "frozen", description="hide-lora: the action head of adapted steps is the backbone's, or learns with all tasks"
     )

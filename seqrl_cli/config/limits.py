@@ -7,6 +7,18 @@ import re
 MAX_SEED = 2**64 - 1
 """PyTorch's generators take no larger one."""
 
+MOST = 10**15
+"""The largest whole number of a key that states no limit of its own; indices and sizes of arrays are counted in it."""
+
+MOST_PROCESSES = 1024
+"""The most threads, processes and runs at a time that a command starts; no machine has more cores for one."""
+
+MOST_FRAMES = 1_000_000
+"""The most steps from one frame of a video to the next."""
+
+MOST_MEMBERS = 10_000
+"""The most members of a pool of adapters, tokens of a prompt, and trials of a search."""
+
 _UNITS = {"": 2**30, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 

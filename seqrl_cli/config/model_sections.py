@@ -23,6 +23,9 @@ PAPERS_RETURN_SCALE = 1e-3
 _ROUND_HEAD_WIDTH = 16  # the widths that are suggested give each head a multiple of this
 _MOST_HEADS = 1024  # that are suggested
 
+MOST_LAYERS = 1000
+"""No one has trained more, and making a model takes time per layer."""
+
 
 class UnfitValueError(ValueError):
     """Values that do not fit together.
@@ -41,7 +44,7 @@ class ModelSection(Section):
     """What every model has."""
 
     arch: str = Field(description="architecture")
-    n_layer: int = Field(4, ge=1, description="layers")
+    n_layer: int = Field(4, ge=1, le=MOST_LAYERS, description="layers")
     width: int = Field(128, ge=1, description="width of the embedding")
     residual_dropout: float = Field(0.1, ge=0.0, lt=1.0, description="dropout of each layer's output")
 

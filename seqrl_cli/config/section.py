@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from annotated_types import Le, Lt
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from seqrl_cli.config.architectures import Trait
+from seqrl_cli.config.limits import MOST
 
 
 class Section(BaseModel):
@@ -36,6 +40,18 @@ class Section(BaseModel):
             if isinstance(value, bool) and bool not in types.get(key, ()) and {int, float} & types.get(key, set())
         }
         return {**values, **wrong}
+
+    @field_validator("*")
+    @classmethod
+    def _countable(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse whole numbers that nothing has, where a key states no limit of its own."""
+        if isinstance(value, int) and value > MOST and not _has_limit(cls.model_fields[str(info.field_name)]):
+            raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": MOST})
+        return value
+
+
+def _has_limit(field: FieldInfo) -> bool:
+    return any(isinstance(mark, Le | Lt) for mark in field.metadata)
 
 
 def _types(annotation: Any) -> set[Any]:

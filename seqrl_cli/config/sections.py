@@ -137,7 +137,7 @@ class PolicyConfig(Section):
         True, description="odt: squash the Gaussian into the action box"
     )
     entropy_samples: Annotated[int, _EXPLORES] = Field(
-        1, ge=1, description="odt: samples per step for the entropy estimate (k)"
+        1, ge=1, le=1000, description="odt: samples per step for the entropy estimate (k)"
     )
     target_entropy: Annotated[float | None, _EXPLORES] = Field(
         None,
@@ -150,7 +150,7 @@ class PolicyConfig(Section):
         0.1, gt=0.0, description="odt: weight of the entropy at the start"
     )
     temperature_rate: Annotated[float, _EXPLORES] = Field(
-        1e-4, gt=0.0, description="odt: learning rate of the temperature's logarithm"
+        1e-4, gt=0.0, le=1e6, description="odt: learning rate of the temperature's logarithm"
     )
 
 

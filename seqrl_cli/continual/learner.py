@@ -229,9 +229,10 @@ class Learner:
         assert self.keys is not None
         name, windows, _ = draw_windows(self.model, data, _WINDOWS, self._generator(task + 1, _MEMBER))
         queries = functional.normalize(window_queries(self.model, name, windows), dim=1)
+        was_training = self.keys.training
         self.keys.train()  # which is when rarely used members are preferred
         found = self.keys.choose(queries.mean(dim=0, keepdim=True))  # has the mean of all cosines
-        self.keys.eval()
+        self.keys.train(was_training)
         return int(found.flatten()[0])
 
     def _replay_actions(self, task: int, data: TaskData, stage: int) -> None:

@@ -212,6 +212,7 @@ def stage_settings(learner: Learner, task: int, tasks: int) -> TaskTrainSettings
         learning_rate=settings.learning_rate or learner.method.learning_rate,
         weight_decay=settings.weight_decay,
         grad_clip=settings.grad_clip,
+        precision=settings.precision,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
         keep_checkpoints=1,

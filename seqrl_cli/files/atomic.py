@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
+from seqrl_cli.files.regular import NotRegularError, check_regular
 
 _REASONS = {
     errno.ENOSPC: ("the disk is full", "free some space, or write to another disk (--runs-dir, or -o for one file)"),
@@ -120,8 +121,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     raises, the temporary file is deleted and ``path`` is left as it was.
 
     Raises:
+        UsageError: ``path`` is a device or a pipe, or cannot be a name.
         SeqrlError: the folder cannot be written, or the disk is full.
     """
+    _refuse_special(path)
     make_folder(path.parent)
     with writing(path):
         _sweep(path.parent, rf"\.{re.escape(path.stem)}-{_RANDOM}\.tmp{re.escape(path.suffix)}")
@@ -135,6 +138,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         finally:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
+
+
+def _refuse_special(path: Path) -> None:
+    """Stop before a device or a pipe is replaced by a file, as a user who may do anything would be allowed to."""
+    try:
+        check_regular(path)
+    except NotRegularError as error:
+        if not path.is_dir():  # which the system tells
+            hint = "name a file, or send what is printed elsewhere with >"
+            raise UsageError(f"cannot write {shortened_path(path)}: {error.strerror}", hint) from error
+    except OSError:  # it is missing, or the attempt to write tells
+        return
 
 
 def _locked_temporary(path: Path) -> tuple[int, Path]:

@@ -47,6 +47,7 @@ class JobArray:
         logs: folder of what the jobs print.
         script: the script's file.
         indices: members to run, ascending.
+        words: further options of ``seqrl sweep run``.
         cpus: cores of each job.
         gpus: GPUs of each job; None = not asked for.
         time: time limit of a job, as the scheduler writes it; None = the scheduler's own.
@@ -61,6 +62,7 @@ class JobArray:
     logs: Path
     script: Path
     indices: Sequence[int]
+    words: Sequence[str] = ()
     cpus: int = 1
     gpus: float | None = None
     time: str | None = None
@@ -221,4 +223,4 @@ def _quoted(path: str) -> str:
 
 def _member_command(array: JobArray) -> str:
     words = [sys.executable, "-m", "seqrl_cli", "sweep", "run", array.name, "--runs-dir", str(array.root)]
-    return shlex.join(words)
+    return shlex.join([*words, *array.words])

@@ -10,6 +10,10 @@ from seqrl_cli.launch.task import Ended, Task
 class Launcher(Protocol):
     """Runs tasks side by side; use it in a ``with`` statement, at whose end every task has ended."""
 
+    @property
+    def slots(self) -> int:
+        """Tasks that run at once."""
+
     def start(self, task: Task) -> None:
         """Queue a task."""
 

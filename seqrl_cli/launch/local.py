@@ -18,6 +18,7 @@ class LocalLauncher:
     """
 
     def __init__(self, jobs: int, retries: int, say: Callable[[str], None] | None = None) -> None:
+        self.slots = jobs
         self._pool = ThreadPoolExecutor(jobs)
         self._retries = retries
         self._say = say

@@ -18,6 +18,7 @@ from seqrl_cli.launch.task import Ended, Task, died, run_task
 LOCAL = "local"
 _STORE_BYTES = 80 * 2**20  # tasks hand over nothing but an exit code
 _CONNECT_SECONDS = 5.0
+_MOST_PER_NODE = 1024
 
 
 class MemberDied(Exception):  # noqa: N818
@@ -43,7 +44,7 @@ class RayLauncher:
         self._retries = retries
         _connect(self._ray, address or "auto")
         try:
-            check_resources(self._ray.nodes(), cpus, gpus)
+            self.slots = check_resources(self._ray.nodes(), cpus, gpus)
         except SeqrlError:
             self._ray.shutdown()
             raise
@@ -133,15 +134,22 @@ def _connect(ray: Any, address: str) -> None:
         raise SeqrlError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]:.200}", hint) from error
 
 
-def check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> None:
-    """Stop where Ray would wait forever for a node that is large enough.
+def check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> int:
+    """Tasks that a cluster runs at once, where Ray would wait forever for a node that is large enough.
 
     Raises:
         SeqrlError: no node is.
     """
     resources = [node["Resources"] for node in nodes if node["Alive"]]
-    if any(own.get("CPU", 0) >= cpus and own.get("GPU", 0) >= gpus for own in resources):
-        return
+    slots = sum(_slots(own, cpus, gpus) for own in resources)
+    if slots:
+        return slots
     asked = f"{cpus} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
     has = "; ".join(f"{own.get('CPU', 0):g} CPUs, {own.get('GPU', 0):g} GPUs" for own in resources)
     raise SeqrlError(f"no node of the Ray cluster has {asked}: they have {has}", "ask for less: --cpus, --gpus")
+
+
+def _slots(own: dict[str, float], cpus: int, gpus: float) -> int:
+    """Tasks of this size that a node runs at once."""
+    by_gpu = [own.get("GPU", 0) / gpus] if gpus else []
+    return int(min(own.get("CPU", 0) / cpus, *by_gpu, _MOST_PER_NODE))

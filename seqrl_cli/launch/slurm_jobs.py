@@ -27,6 +27,7 @@ class SlurmLauncher:
     def __init__(self, array: JobArray, jobs: int) -> None:
         require_scheduler("slurm")
         self._array = array
+        self.slots = jobs
         self._pool = ThreadPoolExecutor(jobs)
         self._running: dict[Future[Ended], Task] = {}
         self._jobs: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -19,6 +20,7 @@ from seqrl_cli.models.implementation import (
     implementation,
 )
 from seqrl_cli.models.retnet.model import RetNet
+from seqrl_cli.models.size import made_if_it_fits
 from seqrl_cli.native.library import CompilationError, UnsupportedSystemError, cache_warning
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -35,9 +37,9 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
         **arguments: the constructor's.
 
     Raises:
-        SeqrlError: the architecture does not exist, or the arguments make no model.
+        SeqrlError: the architecture does not exist, or the arguments make no model, or one that does not fit in memory.
     """
-    return cast(TokenModel, _implementation(arch).make(**arguments))
+    return cast(TokenModel, made_if_it_fits(partial(_implementation(arch).make, **arguments)))
 
 
 def _implementation(arch: str) -> TokenImplementation:

@@ -7,7 +7,8 @@ with the arrays of its :class:`EpisodeRecord`. The HDF5 file comes first, so an 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -309,6 +310,29 @@ def replace_episodes(folder: Path) -> None:
         for path in (*folder.glob(f"{_STAGED}episode-*.h5"), *folder.glob(f"{_STAGED}episode-*.json")):
             path.rename(path.with_name(path.name.removeprefix(_STAGED)))
         fsync(folder)
+
+
+@contextmanager
+def replacing_episodes(folders: Sequence[Path], *, staged: bool) -> Iterator[None]:
+    """Around a block that writes episodes: staged ones take the places of all others when it ends, or are removed.
+
+    Args:
+        folders: of the plans.
+        staged: whether the block stages what it writes; otherwise only what an earlier one left is removed.
+
+    Raises:
+        SeqrlError: a folder cannot be written.
+    """
+    for folder in folders:
+        discard_staged(folder)
+    try:
+        yield
+    except BaseException:
+        for folder in folders if staged else ():
+            discard_staged(folder)
+        raise
+    for folder in folders if staged else ():
+        replace_episodes(folder)
 
 
 def discard_staged(folder: Path) -> None:

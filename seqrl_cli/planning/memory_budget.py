@@ -9,7 +9,11 @@ from seqrl_cli.planning.settings import PlanSettings
 
 def plan_bytes(decoder: Decoder, settings: PlanSettings) -> int:
     """The most memory that planning for one episode takes, in bytes."""
-    return decoder.cache_bytes(settings.beam_width, settings.n_expand, settings.horizon)
+    caches = decoder.cache_bytes(settings.beam_width, settings.n_expand, settings.horizon)
+    candidates, dims = settings.beam_width * settings.n_expand, decoder.observation_dim + decoder.action_dim + 2
+    noise = 4 * (decoder.action_dim * candidates + decoder.observation_dim * settings.beam_width)
+    sequences = 8 * (dims + 1) * candidates  # tokens and rewards
+    return caches + settings.horizon * (noise + sequences)
 
 
 def episodes_that_fit(decoder: Decoder, settings: PlanSettings, episodes: int, max_memory: int | None) -> int:

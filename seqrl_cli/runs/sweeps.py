@@ -5,6 +5,7 @@ How far a sweep is follows from the runs of its members, so the two can never di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from seqrl_cli.runs.store import RunStore
 SCHEMA_VERSION = 1
 FOLDER = "sweeps"
 _HINT = "the command that made it writes it again with --force"
+
+_MACHINE = ("--device", "--threads")
+_OPTIONS = {"train": ("--name", "--arch", "--seed", "--size", "--preset", "--config", *_MACHINE), "plan": _MACHINE}
+_SETTING = re.compile(r"[a-z][a-z0-9_.]*=")
 
 Words = tuple[str, ...]
 
@@ -110,7 +115,8 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
     """Read sweep.json.
 
     Raises:
-        SeqrlError: the file is missing, damaged, foreign, of a newer schema, or names a folder elsewhere.
+        SeqrlError: the file is missing, damaged, foreign, of a newer schema, or names a folder elsewhere or a command
+            that no sweep has.
     """
     try:
         values = read_json(folder.record)
@@ -124,7 +130,27 @@ def read_sweep(folder: SweepFolder) -> SweepRecord:
         raise SeqrlError(f"{folder.record} is damaged", _HINT) from error
     if wrong := [member.run for member in record.members if not stays_below(member.run)]:
         raise SeqrlError(f"{folder.record} names {wrong[0]!r}, which is no folder in a run directory", _HINT)
+    if foreign := [words for member in record.members for words in member.steps if not _is_a_members(words)]:
+        message = f"{folder.record} has the command {' '.join(foreign[0])[:120]!r}, which no sweep has"
+        raise SeqrlError(message, _HINT)
     return record
+
+
+def _is_a_members(words: Words) -> bool:
+    """Whether a command could be written by us: it trains or plans one thing, and reaches nothing else.
+
+    The file may come from elsewhere, and its commands are run.
+    """
+    if len(words) < 2 or words[0] not in _OPTIONS or words[1].startswith("-"):
+        return False
+    left = list(words[2:])
+    while left:
+        word = left.pop(0)
+        if word in _OPTIONS[words[0]] and left:
+            left.pop(0)
+        elif word.startswith("-") or not _SETTING.match(word):
+            return False
+    return True
 
 
 def sweep_names(store: RunStore) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.files.regular import open_own, open_regular
+from seqrl_cli.stops import kill_group
 
 PATIENCE = 30.0
 """Seconds that a tracker has after the run has ended."""
@@ -154,6 +155,7 @@ def _finish(one: Beside, on_warning: Callable[[str], None], patience: float) -> 
     try:
         code = one.process.wait(patience)
     except subprocess.TimeoutExpired:
+        kill_group(one.process.pid)
         one.process.kill()
         one.process.wait()
         on_warning(f"{name} was not ready {patience:.0f} s after the run had ended; {again}")

@@ -29,6 +29,8 @@ PATIENCE = timedelta(hours=1)
 """Longest wait for the others, who write checkpoints and play evaluations meanwhile. Nobody waits for the dead: their
 connections close."""
 
+_BARRIERS = 8  # Gloo has two threads, and either may take up a barrier
+
 
 class RanksLostError(SeqrlError):
     """The connection to other processes of the run is gone."""
@@ -54,6 +56,7 @@ def joined(placement: Placement, device: torch.device) -> Iterator["Ranks"]:
             backend, init_method=placement.rendezvous, rank=placement.rank, world_size=placement.size, timeout=PATIENCE
         )
         yield Ranks(placement)
+        _settle()
         dist.destroy_process_group()
     except (RuntimeError, ValueError) as error:
         if not _is_of_the_connection(error):
@@ -61,6 +64,17 @@ def joined(placement: Placement, device: torch.device) -> Iterator["Ranks"]:
         message = f"rank {placement.rank} on {socket.gethostname()} lost the other processes of the run"
         hint = "the first error of another rank gives the reason; the same command resumes from the newest checkpoint"
         raise RanksLostError(message, hint) from error
+
+
+def _settle() -> None:
+    """Let Gloo's threads release the tensors of the last collectives.
+
+    A thread that releases a tensor of Python's after the interpreter began to end aborts the process. A collective
+    returns before that moment; a thread lets go of it, at the latest, before it takes up its next one. Barriers have
+    no tensors of Python's.
+    """
+    for _ in range(_BARRIERS):
+        dist.barrier()
 
 
 def _is_of_the_connection(error: Exception) -> bool:

@@ -90,7 +90,8 @@ class TaskTrainer:
     def update(self) -> None:
         """Make one optimizer step."""
         settings = self.settings
-        self.model.train()
+        if not self.model.training:  # to say so to every module of a pool takes a while
+            self.model.train()
         draws = [draw for _ in range(settings.accumulate) for draw in self.sampler.next_draws(settings.batch_size)]
         counts = [self._counts(draw.starts) for draw in draws]
         self._metrics.count(sum(one["actions"] for one in counts))

@@ -98,3 +98,45 @@ def test_workers_do_not_outlive_a_killed_parent(endless):
     process.kill()
     process.communicate(timeout=120)  # returns when nobody holds the pipes any more
     assert not any(is_running(pid) for pid in workers)
+
+
+@pytest.fixture
+def asking(tmp_path):
+    """A program of which a worker is in the middle of asking a process of its own, as GLFW's import asks for a version.
+
+    Gives it and the ids of the worker and of the asked process, which would complain on stderr once it is left alone.
+    """
+    script = tmp_path / "asking.py"
+    script.write_text(
+        textwrap.dedent("""
+            import itertools, os, subprocess, sys
+            from seqrl_cli.behaviour.workers import worker_map
+
+            def ask(number):
+                if number == 0:
+                    return os.getpid()
+                process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+                print(process.pid, flush=True)
+                process.wait()
+
+            if __name__ == "__main__":
+                with worker_map(2) as ordered_map:
+                    answers = ordered_map(ask, range(2))
+                    print(next(answers), flush=True)
+                    sys.stdin.readline()
+            """)
+    )
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, script], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    yield process, [int(process.stdout.readline()) for _ in range(2)]
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("end", ["leaves", "killed"])
+def test_what_workers_have_started_ends_with_them_without_a_word(asking, end):
+    process, others = asking
+    if end == "killed":
+        process.kill()
+    assert process.communicate("go on\n" if end == "leaves" else None, timeout=60)[1] == ""  # once all have closed it
+    assert not any(map(is_running, others))

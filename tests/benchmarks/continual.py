@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -93,12 +93,12 @@ def plain(size: Size) -> PlainModel:
     return PlainModel(OBSERVATION, size.context, size.layers, size.heads, size.width, POOL)
 
 
-def updates(size: Size, method: str) -> dict[str, Callable[[], object]]:
+def updates(size: Size, method: str, precision: Literal["auto", "float32"] = "auto") -> dict[str, Callable[[], object]]:
     """What makes some updates of a second task; ours draws and cuts its windows too."""
     data = tasks()
     ours = learner(size, method, data)
     schedule = RateSchedule("constant", 0, 10_000)
-    settings = TaskTrainSettings(10_000, 0, schedule, batch_size=size.batch)
+    settings = TaskTrainSettings(10_000, 0, schedule, batch_size=size.batch, precision=precision)
     trainer = TaskTrainer(ours.model, TaskMixture(data[1:2]), None, settings, guide=ours.begin(1))
     theirs = plain(size)
     batch = random_batch(size.batch, size.context, OBSERVATION, torch.Generator().manual_seed(0))

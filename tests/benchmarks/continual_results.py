@@ -8,20 +8,19 @@ cut off resumes. Each command runs in one thread and writes its output below ``l
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from seqrl_cli.console import duration
 from seqrl_cli.continual.run_files import ContinualFolder, read_record
 from seqrl_cli.data.suites import expand
 from seqrl_cli.errors import SeqrlError
+from tests.benchmarks.commands import log_file, say, seqrl
 from tests.benchmarks.many_tasks import stepping, updating
 
 BACKBONE = "mt8"
@@ -118,7 +117,12 @@ class Run:
     def words(self) -> list[str]:
         """What follows ``seqrl``."""
         sizes = ["--updates", str(self.study.updates), "--episodes", str(EPISODES), "--seed", str(self.seed)]
-        settings = [f"continual.batch_size={BATCH}", f"continual.retention_episodes={RETENTION}"]
+        # in float32, so that the numbers do not depend on what a processor is fast at
+        settings = [
+            "continual.precision=float32",
+            f"continual.batch_size={BATCH}",
+            f"continual.retention_episodes={RETENTION}",
+        ]
         chosen = [*METHODS[self.method], *settings, *self.study.words]
         return ["continual", BASE, self.study.suite, "--name", self.name, *sizes, *chosen]
 
@@ -219,7 +223,7 @@ def prepare(studies: Sequence[Study], args: argparse.Namespace) -> None:
     commands["backbone"] = ["train", BACKBONE, "--arch", "mddt", "--updates", str(BACKBONE_UPDATES), "--threads", "1"]
     for name, words in commands.items():
         say(f"seqrl {' '.join(words)}")
-        if seqrl(words, name, args.runs_dir):
+        if seqrl(words, name, args.runs_dir).code:
             raise SystemExit(f"{name} failed: see {log_file(args.runs_dir, name)}")
 
 
@@ -230,7 +234,7 @@ def learn_all(missing: Sequence[Run], speed: Speed, args: argparse.Namespace) ->
 
     def learn(run: Run) -> tuple[Run, int]:
         log = f"{run.study.suite}-{run.name}".replace("/", "-")
-        return run, seqrl([*run.words, "--threads", "1"], log, args.runs_dir)
+        return run, seqrl([*run.words, "--threads", "1"], log, args.runs_dir).code
 
     with ThreadPoolExecutor(args.jobs) as pool:
         for number, (run, code) in enumerate(pool.map(learn, missing), start=1):
@@ -243,21 +247,6 @@ def learn_all(missing: Sequence[Run], speed: Speed, args: argparse.Namespace) ->
     return failed
 
 
-def seqrl(words: Sequence[str], name: str, runs: Path) -> int:
-    """Run a command with its output in a log; returns its exit code."""
-    log = log_file(runs, name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "seqrl_cli", *words, "--runs-dir", str(runs)]
-    with log.open("a", encoding="utf-8") as output:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment).returncode
-
-
-def log_file(runs: Path, name: str) -> Path:
-    """Where a command's output goes."""
-    return runs / "logs" / f"{name}.log"
-
-
 def print_tables(study: Study, args: argparse.Namespace) -> None:
     """Print a study's tables as Markdown."""
     print(f"\n### {study.suite}, {study.updates} updates of {BATCH} windows per task\n")
@@ -265,11 +254,6 @@ def print_tables(study: Study, args: argparse.Namespace) -> None:
     for by in ("method", "task"):
         words = ["table", study.suite, "--by", by, "-f", "markdown", "--runs-dir", str(args.runs_dir)]
         subprocess.run([sys.executable, "-m", "seqrl_cli", *words], check=False)
-
-
-def say(text: str) -> None:
-    """Print a line with the time."""
-    print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

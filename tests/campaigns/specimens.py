@@ -27,6 +27,39 @@ TUNE = (
 )
 TUNE_FURTHER = (*TUNE, "--iterations", "4")
 
+MANY = "sim/hopper-medium+walker2d-medium/mddt-s42"
+_LATER = ("sim/hopper-medium-replay", "sim/walker2d-medium-replay")
+CONTINUAL = "sim/hopper-medium-replay+walker2d-medium-replay/hide-lora-s42"
+_FEW, _ONE = "data.transitions=1500", ("--threads", "1")
+TRAIN_MANY = (
+    *("train", "sim/hopper-medium+sim/walker2d-medium", "--arch", "mddt", _FEW, *_ONE, "model.width=16"),
+    *("model.n_layer=1", "train.updates=4", "train.batch_size=8", "train.checkpoint_every=2"),
+)
+LEARN = (
+    *("continual", MANY, "+".join(_LATER), "--method", "hide-lora", *_ONE, "--updates", "4", "--episodes", "1"),
+    *("continual.max_steps=5", "continual.batch_size=8", "continual.retention_episodes=1"),
+    *("continual.checkpoint_every=2", "continual.log_every=2", "continual.rank=2"),
+)
+SWEEP = ("sweep", DATASET, "--seeds", "1-2", "--name", "sw", *TINY_TRAIN)
+ADAPT = (
+    *("finetune", f"{DATASET}/odt-s42", DATASET, "--adapter", "lora", "--name", "adapted", "--updates", "2", *_ONE),
+    "train.checkpoint_every=1",
+)
+
+
+def make_rooms(folder: Path) -> Path:
+    """``runs`` with a continual run, a sweep and an adapter more; ``hub-gpt``, ``hub-odt``, ``peft`` and ``remote``."""
+    gpt, odt, adapted = (f"{DATASET}/{name}" for name in ("gpt-s42", "odt-s42", "adapted"))
+    for words in (
+        *(TRAIN_MANY, *(("download", name, _FEW) for name in _LATER), LEARN, SWEEP, ADAPT),
+        ("export", gpt, "-f", "hub", "-o", "hub-gpt"),
+        ("export", odt, "-f", "hub", "-o", "hub-odt"),
+        ("export", adapted, "-f", "peft", "-o", "peft"),
+        ("runs", "push", gpt, f"file://{folder / 'remote'}"),
+    ):
+        _succeed(command([*words, "--runs-dir", "runs"], folder, MINUTES))
+    return folder
+
 
 def make_runs(folder: Path) -> Path:
     """``folder/runs``: a dataset, a planned gpt, one cut short, a planned odt, the same fine-tuned, an import."""
@@ -101,6 +134,11 @@ class Specimens:
         self.folder = folder
         make_runs(folder)
         shutil.copytree(Path(__file__).parents[2] / "presets", folder / "presets")
+
+    @cached_property
+    def rooms(self) -> Path:
+        """A folder with what :func:`make_rooms` makes."""
+        return make_rooms(Path(shutil.copytree(self.folder / "runs", self.folder / "rooms" / "runs")).parent)
 
     @cached_property
     def datasets(self) -> list[Path]:

@@ -224,9 +224,32 @@ def test_several_seeds_train_with_one_command(seqrl, runs):
     assert dry.stdout.count(f"seqrl plan {DATASET}/mine-s") == 3
 
 
+@pytest.mark.slow
+def test_members_are_pushed_and_followed(seqrl, runs, tmp_path):
+    bucket = tmp_path / "bucket"
+    plan = ("--plan", "episodes=1 max_steps=3")
+    words = ("sweep", DATASET, *TINY_TRAIN, "--seeds", "1", "--name", "kept", *plan)
+    done = seqrl(*words, "--push", f"file://{bucket}")
+    assert done.exit_code == 0, done.output
+    assert "bucket" not in (runs / "sweeps/kept/sweep.json").read_text()  # of a stranger's it would send runs away
+    pulled = tmp_path / "elsewhere"
+    succeed(pulled, "runs", "pull", f"file://{bucket}")
+    assert hashes(pulled, ["kept-s1"]) == hashes(runs, ["kept-s1"]) and len(list(pulled.rglob("episode-000.json"))) == 1
+    assert seqrl(*words).exit_code == 0  # followers are no part of what a sweep is
+
+
+def test_wrong_followers_are_refused(seqrl):
+    for words in (("sweep", DATASET), ("train", DATASET, "--seeds", "1-2")):
+        assert_refused(
+            seqrl(*words, *TINY_TRAIN, "--push", "bucket"), 2, "--push is 'bucket', which is no URL", "s3://"
+        )
+        assert_refused(seqrl(*words, *TINY_TRAIN, "--track", "excel"), 2, "unknown tracker 'excel'", "tensorboard")
+
+
 def test_one_seed_or_several(seqrl):
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--seed", "1"), 2, "--seed is for one run", "leave")
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--force"), 2, "--force is for one run", "leave")
+    assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--devices", "2"), 2, "--devices is for one run", "leave")
     assert_refused(seqrl("train", DATASET, "--seeds", "none"), 2, "are no seeds", "1..4")
 
 
@@ -295,3 +318,55 @@ def test_a_process_ends_when_the_one_that_started_it_does(runs):
     process.stdin.close()
     assert process.wait(timeout=300) == 130
     assert "a checkpoint was saved" in process.stderr.read()
+
+
+FOREIGN = [
+    ("collect", "evil:Env-v0", "--policy", "random"),
+    ("table", "-o", "out.csv"),
+    ("runs", "delete", DATASET, "--yes"),
+    ("runs", "push", DATASET, "file:///tmp/stolen"),
+    ("train", DATASET, "--push", "file:///tmp/stolen"),
+    ("train", DATASET, "--runs-dir", "elsewhere"),
+    ("train", "--name", "x"),
+    ("train", DATASET, "--name"),
+    ("plan", DATASET, "--force"),
+    ("sweep", "run", "sw"),
+    ("train",),
+    (),
+]
+
+
+@pytest.mark.parametrize("words", FOREIGN, ids=" ".join)
+def test_a_strangers_sweep_runs_nothing_but_trainings_and_plans(seqrl, runs, words):
+    write_strange_sweep(runs, words)
+    for command in (("run", "sw", "--index", "0"), ("status", "sw")):
+        assert_refused(seqrl("sweep", *command), 1, "which no sweep has", "--force")
+
+
+def test_a_strangers_sweep_names_no_module(seqrl, runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('ran', 'w').close()")
+    write_strange_sweep(runs, ("train", DATASET, "--name", "x", "data.env_id='evil:Env-v0'"))
+    assert_refused(seqrl("sweep", "run", "sw", "--index", "0"), 1, "would run the code of module 'evil'", "env_id")
+    assert not (tmp_path / "ran").exists()
+
+
+def write_strange_sweep(runs, words) -> None:
+    folder = runs / "sweeps/sw"
+    folder.mkdir(parents=True)
+    member = {"run": f"{DATASET}/x", "values": {}, "steps": [list(words)]}
+    record = {"name": "sw", "seqrl": "1", "threads": 1, "axes": {}, "members": [member]}
+    (folder / "sweep.json").write_text(json.dumps(record))
+
+
+def test_a_strangers_grid_names_no_module_but_the_user_may(seqrl, tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"datasets: {DATASET}\ntrain:\n  data.env_id: evil:Env-v0\n")
+    assert_refused(seqrl("sweep", file, "--dry-run"), 1, "would run the code of module 'evil'", "name it yourself")
+    assert_refused(seqrl("sweep", file, "data.env_id=evil:Env-v0", "--dry-run"), 2, "not of evil:Env-v0", "leave")
+
+
+def test_a_name_that_only_a_file_can_have(seqrl, tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text('datasets: ["a\\0b"]\n')
+    assert_refused(seqrl("sweep", file, "--dry-run"), 2, "'a\\x00b' cannot be the name of a dataset", "--list")

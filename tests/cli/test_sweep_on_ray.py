@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import psutil
 import pytest
 
-from tests.cli.conftest import assert_refused, invoke
+from tests.cli.conftest import TINY_PLAN, assert_refused, invoke
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
 from tests.processes import start, until
 
@@ -88,3 +90,19 @@ def test_a_cluster_that_is_not_there(runs):
     refused = invoke(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--on", "ray", "--address", "127.0.0.1:1")
     assert_refused(refused, 1, "no Ray cluster answers at 127.0.0.1:1", "ray start --head")
     assert not (runs / "sweeps").exists()
+
+
+def test_a_plan_on_two_nodes_has_the_same_episodes(cluster, made_runs, tmp_path):
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    plan = next((runs / DATASET).glob("gpt-s42/plans/*"))
+    before = {path.name: actions_of(path) for path in plan.glob("*.h5")}
+    shutil.rmtree(plan)
+    done = invoke(runs, "plan", *TINY_PLAN, "--on", "ray", "--address", cluster.address)
+    assert done.exit_code == 0 and "in 2 parts" in done.stderr, done.output
+    after = {path.name: actions_of(path) for path in plan.glob("*.h5")}
+    assert len(after) == 2 and after == before
+
+
+def actions_of(path: Path) -> bytes:
+    with h5py.File(path) as file:
+        return np.asarray(file["actions"]).tobytes()

@@ -37,6 +37,8 @@ def test_tasks_of_other_sizes_are_trained_and_planned_together(runs):
     assert report["episodes"] == report["fresh"] == 4
     again = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)
     assert again["fresh"] == 0 and again["tasks"] == report["tasks"]
+    parts = json.loads(invoke(runs, "plan", "--json", "--force", "--jobs", "3", *SHORT).stdout)
+    assert parts["fresh"] == 4 and parts["tasks"] == report["tasks"]
 
 
 def test_one_task_is_played_as_it_is_among_others(runs):

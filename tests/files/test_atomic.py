@@ -113,3 +113,13 @@ def test_who_locks_a_folder_sweeps_what_killed_processes_left(tmp_path):
         assert not set(left) & set(os.listdir(tmp_path)) and set(kept) <= set(os.listdir(tmp_path))
         assert not set(left) & set(os.listdir(tmp_path / "checkpoints"))
         assert set(left) <= set(os.listdir(tmp_path / "run")), "it has a lock of its own"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_is_never_replaced(tmp_path, kind):
+    """The superuser may rename a file over ``/dev/null``; a link stands for it here."""
+    target = tmp_path / "file.csv"
+    target.symlink_to("/dev/null") if kind == "device" else os.mkfifo(target)
+    with pytest.raises(UsageError, match=f"file.csv: it is a {kind}, not a file"):
+        write_text_atomic(target, "text")
+    assert os.listdir(tmp_path) == ["file.csv"] and not target.is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -207,3 +208,65 @@ def test_runs_are_followed_until_they_are_over(store, url, tmp_path):
     push.run(request, Console(quiet=True))
     pulled(tmp_path / "again", url)
     assert contents(tmp_path / "again" / RUN) == contents(store.root / RUN)
+
+
+def replaced(path, what: str) -> None:
+    """Put something else in the place of a file."""
+    content = path.read_bytes()
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "device":
+        path.symlink_to("/dev/zero")
+    elif what == "longer":
+        path.write_bytes(content + bytes(9 * 2**20))
+    elif what == "too large":
+        path.write_bytes(b" " * (2**24 + 1))
+
+
+@pytest.mark.parametrize(
+    ("what", "says"), [("pipe", "a pipe"), ("device", "a device"), ("too large", "more than the 16,777,216")]
+)
+def test_a_manifest_that_is_no_file_of_ours_is_not_read(store, url, tmp_path, what, says):
+    pushed(store, url)
+    replaced(tmp_path / "there" / RUN / ".seqrl/manifest.json", what)
+    with pytest.raises(SeqrlError, match=says):
+        pulled(tmp_path / "again", url)
+    assert not (tmp_path / "again" / RUN).exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [("pipe", "a pipe"), ("device", "a device"), ("longer", "are damaged"), ("missing", "are missing")],
+)
+def test_contents_that_are_no_file_or_longer_than_stated_are_not_copied(store, url, tmp_path, what, says):
+    pushed(store, url)
+    manifest = json.loads((tmp_path / "there" / RUN / ".seqrl/manifest.json").read_text())
+    digest = manifest["files"]["metrics.jsonl"]["sha256"]
+    replaced(tmp_path / "there" / RUN / ".seqrl/objects" / digest, what)
+    with pytest.raises(SeqrlError, match=says):
+        pulled(tmp_path / "again", url)
+    assert not contents(tmp_path / "again" / RUN)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace('"size": ', '"size": 1e999, "x": ', 1),
+        lambda text: text.replace('"run.json"', '"checkpoints/last/x"', 1),
+        lambda text: text.replace('"run.json"', f'"{"n" * 5000}/.."', 1),
+    ],
+)
+def test_a_manifest_of_what_no_run_has_is_refused(store, url, tmp_path, change):
+    pushed(store, url)
+    path = tmp_path / "there" / RUN / ".seqrl/manifest.json"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(SeqrlError, match="the manifest of .* (is damaged|names '.{,121}', which no run has)") as caught:
+        pulled(tmp_path / "again", url)
+    assert caught.value.hint and not contents(tmp_path / "again" / RUN)
+
+
+@pytest.mark.parametrize(("url", "says"), [("memory://x", "is forgotten"), ("file://", "names no place")])
+def test_urls_that_keep_nothing(store, url, says):
+    with pytest.raises(UsageError, match=says):
+        pushed(store, url)

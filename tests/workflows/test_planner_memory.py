@@ -12,10 +12,12 @@ from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.workflows.plan.agents import BeamSearchSpec
 
 MIB = 2**20
+SEQUENCES = 15 * 128 * 2 * 3 * 8
+"""Bytes of the tokens and rewards of a plan, of 128 beams twice over and 15 transitions of two tokens."""
 
 
 def search(max_memory: int) -> BeamSearchSpec:
-    decoder: Any = SimpleNamespace(cache_bytes=lambda *_: 100 * MIB)
+    decoder: Any = SimpleNamespace(cache_bytes=lambda *_: 100 * MIB - SEQUENCES, observation_dim=0, action_dim=0)
     unused: Any = None
     return BeamSearchSpec(unused, decoder, PlanSettings(), max_memory)
 

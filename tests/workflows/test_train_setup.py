@@ -28,7 +28,7 @@ from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.train.resume import check_resumable
 from seqrl_cli.workflows.train.run import run as train
-from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
+from seqrl_cli.workflows.train.setup import TrainRequest, check_before_training, complete_config
 from tests.workflows.tiny import ENVIRONMENT, EPISODES, LENGTH, LIMIT, NAME, TINY, Heard, make_request, swings
 
 CPU = torch.device("cpu")
@@ -74,12 +74,12 @@ def test_a_simulated_datasets_size_and_seed_are_settled(store):
 def test_early_warnings(store):
     write_dataset(store.dataset("collected/one").dataset, swings(1), {"source": "collected"})
     request, heard = make_request(store, "gpt", dataset="collected/one", plan__max_context_transitions=9), Heard()
-    warn_before_training(request, prepare(request), heard)
+    check_before_training(request, prepare(request), heard)
     whole = " ".join(heard.warnings)
     assert len(heard.warnings) == 3 and "seqrl download collected/one data.env_id=ID" in whole
     assert "there is no validation loss" in whole and "`seqrl plan` will refuse this configuration" in whole
     fine, quiet = make_request(store, "gpt"), Heard()
-    warn_before_training(fine, prepare(fine), quiet)
+    check_before_training(fine, prepare(fine), quiet)
     assert not quiet.warnings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
-from seqrl_cli.stops import stops_held_back
+from seqrl_cli.stops import kill_group, stops_held_back
 
 _PATIENCE = 5.0  # seconds for a process to end by itself
 _PROGRAM = "import sys; sys.path[:] = sys.argv[2:]; from {module} import main; main(sys.argv[1])"
@@ -88,9 +87,7 @@ class PipedProcess:
 
     def kill(self) -> None:
         """End the process at once, with the processes of its group, which it forked."""
-        if hasattr(os, "killpg"):  # not on Windows
-            with suppress(OSError):  # none is left
-                os.killpg(self._process.pid, signal.SIGKILL)
+        kill_group(self._process.pid)
         self._process.kill()
 
     def await_answer(self, timeout: float) -> None:

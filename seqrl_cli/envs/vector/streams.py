@@ -11,7 +11,7 @@ from functools import partial
 from io import BufferedReader, BufferedWriter
 from typing import IO
 
-from seqrl_cli.stops import leave_stops_to_parent
+from seqrl_cli.stops import kill_group, leave_stops_to_parent
 
 _GRACE = 3.0  # seconds for a step to end after the parent has gone
 
@@ -48,4 +48,5 @@ def _end_with_parent(requests: IO[bytes]) -> None:
     watch.register(requests, 0)  # only the closing of the other end
     watch.poll()
     time.sleep(_GRACE)
+    kill_group(os.getpid())
     os._exit(1)

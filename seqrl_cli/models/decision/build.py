@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from seqrl_cli.models.build import foreign_weights
 from seqrl_cli.models.decision.decoder import Policy, PolicyDecoder
 from seqrl_cli.models.decision.implementations import PolicyImplementation
 from seqrl_cli.models.implementation import architecture_of_model, implementation
+from seqrl_cli.models.size import made_if_it_fits
 
 
 def build_policy(arch: str, **arguments: Any) -> Policy:
@@ -23,11 +25,11 @@ def build_policy(arch: str, **arguments: Any) -> Policy:
         **arguments: the constructor's.
 
     Raises:
-        SeqrlError: the architecture does not exist, or the arguments make no model.
+        SeqrlError: the architecture does not exist, or the arguments make no model, or one that does not fit in memory.
     """
     if arch not in names_with("policy"):
         raise unknown("policy", arch, names_with("policy"))
-    return cast(Policy, implementation(arch).make(**arguments))
+    return cast(Policy, made_if_it_fits(partial(implementation(arch).make, **arguments)))
 
 
 def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:

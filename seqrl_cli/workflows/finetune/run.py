@@ -21,7 +21,7 @@ from seqrl_cli.training.learned_part import learned_part
 from seqrl_cli.workflows.finetune.setup import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.train.evaluation import check_evaluations
 from seqrl_cli.workflows.train.resume import check_resumable
-from seqrl_cli.workflows.train.setup import complete_config, warn_before_training
+from seqrl_cli.workflows.train.setup import check_before_training, complete_config
 from seqrl_cli.workflows.train.training import Training
 
 __all__ = ["FinetuneReport", "FinetuneRequest", "dry_run", "run"]
@@ -86,7 +86,7 @@ def run(request: FinetuneRequest, console: Console) -> FinetuneReport:
                 console.note(f"{folder.path} is already fine-tuned; --force does it again")
                 return _report(job, folder, record)
         training = _training_job(job, data)
-        warn_before_training(job.train, training, console)
+        check_before_training(job.train, training, console)
         check_evaluations(job.train.config, training)
         bins = data if isinstance(data, TokenizedDataset) else None
         console.note(f"{job.train.config.finetune.label} learns {job.share} of {job.base.run}")
@@ -118,7 +118,7 @@ def dry_run(request: FinetuneRequest, console: Console) -> None:
     if train.dataset.exists:
         job, data = _with_data(job)
         training = _training_job(job, data)
-        warn_before_training(job.train, training, console)
+        check_before_training(job.train, training, console)
         done = 0 if request.force else max(saved_steps(train.run.checkpoints), default=0)
         facts |= {"updates": training.settings.updates, "estimated time": duration(estimate_seconds(training, done))}
     console.emit({**facts, "config": job.train.config.model_dump(mode="json")})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import DamagedEpisodeError, episode_path, is_whole, read_episode
 from seqrl_cli.workflows.plan.setup import PlanSession
@@ -24,6 +26,15 @@ def has_episode(session: PlanSession, episode: int) -> bool:
         hint = f"--force plays again; --checkpoint {session.trained.step} plays beside these episodes and keeps them"
         raise SeqrlError(message, hint)
     return step is not None and is_whole(episode_file)
+
+
+def missing_episodes(sessions: Sequence[PlanSession], force: bool) -> list[list[int]]:
+    """The numbers of the episodes that are missing, of each task; all of them with ``force``.
+
+    Raises:
+        SeqrlError: as :func:`has_episode`.
+    """
+    return [[i for i in range(one.config.episodes) if force or not has_episode(one, i)] for one in sessions]
 
 
 def what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,18 +19,17 @@ from seqrl_cli.envs.trust import remember
 from seqrl_cli.errors import CommandInterruptedError
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.planning.episode_files import (
-    discard_staged,
     episode_path,
     episode_paths,
     read_episode,
-    replace_episodes,
+    replacing_episodes,
     write_episode,
 )
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks
-from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
+from seqrl_cli.workflows.plan.episodes import missing_episodes, what_is_kept
 from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
@@ -49,22 +48,23 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
     session = open_session(request, console.warn)
     if session.task:
         return run_tasks(session, request, console)
-    if request.tasks is not None:
-        require_tasks((), str(session.run.path), "--tasks")
+    refuse_tasks(session, request)
     folder = session.folder
     wanted = session.config.episodes
     profile = Profile()
     start = time.perf_counter()
     with locked(folder, console):
-        missing = [i for i in range(wanted) if request.force or not has_episode(session, i)]
+        (missing,) = missing_episodes([session], request.force)
         if not missing:
             console.note(f"{folder} already has {counted(wanted, 'episode')}; --force plays again")
         else:
             if len(missing) < wanted:
                 console.note(f"{wanted - len(missing)} of {wanted} episodes exist already")
             _announce(session, missing, console)
-            _play(session, missing, profile, console, replace=request.force and bool(episode_paths(folder)))
-        return _report(session, len(missing), time.perf_counter() - start, profile)
+            staged = request.force and bool(episode_paths(folder))
+            with replacing_episodes([folder], staged=staged):
+                play(session, missing, profile, console, staged=staged)
+        return report([session], len(missing), time.perf_counter() - start, profile)
 
 
 def dry_run(request: PlanRequest, console: Console) -> None:
@@ -77,8 +77,7 @@ def dry_run(request: PlanRequest, console: Console) -> None:
     session = open_session(request, console.warn)
     if session.task:
         return dry_run_tasks(session, request, console)
-    if request.tasks is not None:
-        require_tasks((), str(session.run.path), "--tasks")
+    refuse_tasks(session, request)
     facts = {
         "run": str(session.run.path),
         "checkpoint": session.trained.step,
@@ -114,45 +113,62 @@ def estimated_time(session: PlanSession, console: Console) -> str:
     return f"about {duration(seconds)} for {counted(missing, 'episode')}, if none ends before {limit:,} steps"
 
 
+def refuse_tasks(session: PlanSession, request: PlanRequest) -> None:
+    """Stop if tasks are named for a run of one environment.
+
+    Raises:
+        UsageError: they are.
+    """
+    if request.tasks is not None:
+        require_tasks((), str(session.run.path), "--tasks")
+
+
 def _announce(session: PlanSession, missing: list[int], console: Console) -> None:
     settings = session.agent.describe(min(session.config.envs, len(missing)))
     count = counted(len(missing), "episode")
     console.note(f"planning {count} of {session.env_id} with {session.run.path}: {settings}")
 
 
-def _play(session: PlanSession, episodes: list[int], profile: Profile, console: Console, *, replace: bool) -> None:
-    """Play episodes and write each when it ends; with ``replace`` they replace all existing ones at the end."""
+def play(session: PlanSession, episodes: list[int], profile: Profile, console: Console, *, staged: bool) -> None:
+    """Play episodes and write each when it ends.
+
+    Args:
+        session: the plan.
+        episodes: their numbers.
+        profile: receives the times.
+        console: shows progress.
+        staged: write them beside the existing ones, which they will replace.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; finished episodes are kept, unless they are staged.
+        SeqrlError: the environment failed, or the results cannot be written.
+    """
     num_envs = min(session.config.envs, len(episodes))
     vector = session.make_vector(num_envs, session.config.max_steps)
     remember(session.env_id)
     facts = session.facts()
     written: list[int] = []
     try:
-        discard_staged(session.folder)
         rollout = session.rollout(vector, profile)
         with console.progress("planning", "steps") as update:
             counter = _StepCounter(update, len(episodes), vector.max_episode_steps)
 
             def on_episode(record: EpisodeRecord) -> None:
                 session.check_finite(record)
-                write_episode(session.folder, facts, record, _score(session, record), staged=replace)
+                write_episode(session.folder, facts, record, _score(session, record), staged=staged)
                 written.append(record.episode)
                 counter.on_episode(record)
                 console.note(_episode_line(session, record))
 
             rollout.play(episodes, on_episode, counter.on_step)
     except KeyboardInterrupt as error:
-        kept, hint = what_is_kept(len(written), len(episodes), replace)
+        kept, hint = what_is_kept(len(written), len(episodes), staged)
         raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
     except EnvironmentFailedError as error:
-        kept, hint = what_is_kept(len(written), len(episodes), replace)
+        kept, hint = what_is_kept(len(written), len(episodes), staged)
         raise EnvironmentFailedError(error.message, f"{kept}; once that is fixed, {hint}; {error.hint}") from error
     finally:
         vector.close()
-        if replace and len(written) < len(episodes):
-            discard_staged(session.folder)
-    if replace:
-        replace_episodes(session.folder)
 
 
 @dataclass
@@ -192,7 +208,16 @@ def _score(session: PlanSession, record: EpisodeRecord) -> float | None:
     return None if percent is None else percent / 100
 
 
-def _report(session: PlanSession, fresh: int, seconds: float, profile: Profile) -> PlanReport:
+def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile: Profile) -> PlanReport:
+    """Summarize the episodes of a plan of one environment.
+
+    Args:
+        sessions: the plan's one session.
+        fresh: episodes that were played now.
+        seconds: that it took.
+        profile: how they were spent.
+    """
+    (session,) = sessions
     episodes = [read_episode(episode_path(session.folder, i)) for i in range(session.config.episodes)]
     returns = np.array([episode.return_ for episode in episodes])
     return PlanReport(

@@ -16,11 +16,10 @@ from seqrl_cli.errors import CommandInterruptedError
 from seqrl_cli.planning.episode_files import (
     EpisodeFile,
     PlanFacts,
-    discard_staged,
     episode_path,
     episode_paths,
     read_episode,
-    replace_episodes,
+    replacing_episodes,
     write_episode,
 )
 from seqrl_cli.planning.profile import Profile
@@ -29,7 +28,7 @@ from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import chosen_tasks
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import TaskAgentSpec
-from seqrl_cli.workflows.plan.episodes import has_episode, what_is_kept
+from seqrl_cli.workflows.plan.episodes import missing_episodes, what_is_kept
 from seqrl_cli.workflows.plan.report import TaskResult, TasksReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession
 from seqrl_cli.workflows.plan.targets import target_returns
@@ -53,19 +52,17 @@ def run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> Task
     with ExitStack() as locks:
         for session in sessions:
             locks.enter_context(locked(session.folder, console))
-        missing = [
-            [i for i in range(session.config.episodes) if request.force or not has_episode(session, i)]
-            for session in sessions
-        ]
+        missing = missing_episodes(sessions, request.force)
         fresh = sum(map(len, missing))
         if fresh:
             run = sessions[0].run.path
             names = sum(1 for numbers in missing if numbers)
             console.note(f"planning {counted(fresh, 'episode')} of {counted(names, 'task')} with {run}")
-            _play(sessions, missing, profile, console, replace_all=request.force)
+            with replacing_episodes([session.folder for session in sessions], staged=request.force):
+                play(sessions, missing, profile, console, staged=request.force)
         else:
             console.note("all episodes exist already; --force plays again")
-        return _report(sessions, fresh, time.perf_counter() - start, profile)
+        return report(sessions, fresh, time.perf_counter() - start, profile)
 
 
 def dry_run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> None:
@@ -104,22 +101,33 @@ def task_sessions(base: PlanSession, patterns: str | None) -> list[PlanSession]:
     ]
 
 
-def _play(
+def play(
     sessions: Sequence[PlanSession],
     missing: Sequence[Sequence[int]],
     profile: Profile,
     console: Console,
     *,
-    replace_all: bool,
+    staged: bool,
 ) -> None:
-    """Play the missing episodes of all tasks; with ``replace_all`` they replace the existing ones at the end."""
+    """Play episodes of several tasks side by side and write each when it ends.
+
+    Args:
+        sessions: one per task.
+        missing: numbers of the episodes to play, of each task.
+        profile: receives the times.
+        console: shows progress.
+        staged: write them beside the existing ones, which they will replace.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; finished episodes are kept, unless they are staged.
+        SeqrlError: an environment failed, or the results cannot be written.
+    """
     wanted = sum(map(len, missing))
     written = 0
     with ExitStack() as open_vectors:
         pairs = [(session, numbers) for session, numbers in zip(sessions, missing, strict=True) if numbers]
         rollouts = []
         for session, numbers in pairs:
-            discard_staged(session.folder)
             vector = session.make_vector(min(session.config.envs, len(numbers)), session.config.max_steps)
             open_vectors.callback(vector.close)
             agent = session.agent.make(len(vector), profile)
@@ -134,21 +142,14 @@ def _play(
                     session.check_finite(record)
                     score = percent_score(record.total_reward, session.references)
                     fraction = None if score is None else score / 100
-                    write_episode(session.folder, _facts(session), record, fraction, staged=replace_all)
+                    write_episode(session.folder, _facts(session), record, fraction, staged=staged)
                     written += 1
                     update(written, wanted)
 
                 play_together(rollouts, [numbers for _, numbers in pairs], on_episode)
         except KeyboardInterrupt as error:
-            kept, hint = what_is_kept(written, wanted, replace_all)
+            kept, hint = what_is_kept(written, wanted, staged)
             raise CommandInterruptedError(f"interrupted; {kept}", hint) from error
-        finally:
-            if replace_all and written < wanted:
-                for session, _ in pairs:
-                    discard_staged(session.folder)
-    if replace_all:
-        for session, _ in pairs:
-            replace_episodes(session.folder)
 
 
 def _facts(session: PlanSession) -> PlanFacts:
@@ -158,7 +159,8 @@ def _facts(session: PlanSession) -> PlanFacts:
     return replace(facts, settings={**facts.settings, "target_return": target})
 
 
-def _report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile: Profile) -> TasksReport:
+def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile: Profile) -> TasksReport:
+    """Summarize the episodes of all tasks; arguments as for a plan of one environment."""
     played = [_read(session) for session in sessions]
     results = tuple(_result(session, episodes) for session, episodes in zip(sessions, played, strict=True))
     everything = [episode for episodes in played for episode in episodes]

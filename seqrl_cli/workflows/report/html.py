@@ -119,7 +119,8 @@ def dry_run(request: HtmlRequest, console: Console) -> None:
 def _output(request: HtmlRequest) -> Path:
     output = request.output or Path("report.html")
     if output.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{output} is not the name of a page", f"choose {output.with_suffix('.html')}")
+        page = output.with_suffix(".html") if output.name else output / "report.html"
+        raise UsageError(f"{output} is not the name of a page", f"choose {page}")
     return output
 
 

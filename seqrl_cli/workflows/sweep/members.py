@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
+from seqrl_cli.config.overrides import parse_overrides
 from seqrl_cli.console import Console
+from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import CommandInterruptedError, SeqrlError, UsageError
 from seqrl_cli.launch.task import Ended, run_task
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import find_sweep, read_sweep
+from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import show_states
 from seqrl_cli.workflows.sweep.run import member_task
 from seqrl_cli.workflows.sweep.states import state_of, states_text
@@ -28,14 +32,16 @@ def show_status(store: RunStore, name: str, console: Console) -> None:
     console.show(states_text(states))
 
 
-def run_member(store: RunStore, name: str, index: int, retries: int, console: Console) -> Ended:
+def run_member(
+    store: RunStore, name: str, index: int, retries: int, console: Console, followers: Followers = NOBODY
+) -> Ended:
     """Run one member in the foreground; this is what the job of an array does.
 
     Raises:
         UsageError: the sweep has no such member.
         CommandInterruptedError: it was stopped, and has saved; exit code 130, upon which a scheduler's script queues
             the job again.
-        SeqrlError: there is no such sweep, or the member failed.
+        SeqrlError: there is no such sweep, the member failed, or its environment's module is not trusted.
     """
     folder = find_sweep(store, name)
     record = read_sweep(folder)
@@ -46,8 +52,11 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
     if state_of(store, member).done:
         console.note(f"{member.run} is finished")
         return Ended(member_task(store.root, folder, record, index), 0, 0)
+    require_trust(word for words in member.steps for word in words[2:])
     try:
-        ended = run_task(member_task(store.root, folder, record, index, log=False), retries, say=console.note)
+        ended = run_task(
+            member_task(store.root, folder, record, index, followers, log=False), retries, say=console.note
+        )
     except KeyboardInterrupt as error:
         raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes") from error
     if ended.code == 130:
@@ -55,3 +64,18 @@ def run_member(store: RunStore, name: str, index: int, retries: int, console: Co
     if not ended.done:
         raise SeqrlError(f"{member.run} failed: {ended.reason}", "the message above says why")
     return ended
+
+
+def require_trust(settings: Iterable[str]) -> None:
+    """Stop at a module that only a sweep's file names, since its members would take it for the user's word.
+
+    Args:
+        settings: ``key=value`` of the file.
+
+    Raises:
+        SeqrlError: names the environment.
+    """
+    named = [setting for setting in settings if setting.startswith("data.env_id=")]
+    for setting in named:
+        for env_id in parse_overrides([setting], ["data.env_id"]).values():
+            require_accepted(str(env_id))

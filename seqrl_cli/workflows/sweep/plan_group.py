@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seqrl_cli.console import Console, amount
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.launch.local import LocalLauncher
+from seqrl_cli.launch.batch import failures_text, run_tasks
+from seqrl_cli.launch.launcher import Launcher
 from seqrl_cli.launch.task import Task
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, find_sweep, runs_of_sweep
-from seqrl_cli.workflows.sweep.report import failures_text
-from seqrl_cli.workflows.sweep.run import run_tasks
 from seqrl_cli.workflows.sweep.states import MemberState, state_of
-
-_RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -26,17 +23,15 @@ class PlanGroupRequest:
         store: the run directory.
         sweep: its name.
         words: of ``seqrl plan``, without the run.
-        jobs: runs at a time.
-        cores: of this machine.
-        threads: CPU threads of each; None = all cores shared by the jobs.
+        launcher: makes what runs the commands.
+        threads: CPU threads of each.
     """
 
     store: RunStore
     sweep: str
     words: tuple[str, ...]
-    jobs: int = 1
-    cores: int = 1
-    threads: int | None = None
+    launcher: Callable[[], Launcher]
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -62,9 +57,11 @@ def plan_group(request: PlanGroupRequest, console: Console) -> PlanGroupReport:
     folder = find_sweep(request.store, request.sweep)
     members = _members(request)
     tasks = [_task(request, folder, index, member) for index, member in enumerate(members)]
-    failed = run_tasks(LocalLauncher(request.jobs, _RETRIES, console.note), tasks, console, f"plan {folder.path.name}")
+    failed = run_tasks(request.launcher(), tasks, console, f"plan {folder.path.name}, runs")
     if failed:
-        raise SeqrlError(failures_text(failed), f"their logs are in {folder.logs}; the same command runs them again")
+        raise SeqrlError(
+            failures_text(failed, "member"), f"their logs are in {folder.logs}; the same command runs them again"
+        )
     states = [state_of(request.store, member) for member in members]
     return PlanGroupReport(folder.path.name, tuple(states))
 
@@ -82,10 +79,9 @@ def dry_run_group(request: PlanGroupRequest, console: Console) -> None:
 
 def _members(request: PlanGroupRequest) -> list[SweepMember]:
     """The runs that exist, as members whose one plan is the one that is asked for."""
-    threads = str(request.threads or max(1, request.cores // request.jobs))
     return [
         member.model_copy(
-            update={"steps": (member.steps[0], ("plan", member.run, *request.words, "--threads", threads))}
+            update={"steps": (member.steps[0], ("plan", member.run, *request.words, "--threads", str(request.threads)))}
         )
         for _, member in runs_of_sweep(request.store, request.sweep)
     ]

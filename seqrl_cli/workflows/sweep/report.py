@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seqrl_cli.console import Console, amount, counted
+from seqrl_cli.console import Console, amount
 from seqrl_cli.runs.sweeps import SweepMember
 from seqrl_cli.workflows.sweep.states import MemberState, states_text
 
@@ -65,10 +65,3 @@ def state_row(index: int, state: MemberState) -> dict[str, Any]:
         "score": None if score is None else round(score, 1),
         "return": None if score is not None or mean is None else amount(mean),
     }
-
-
-def failures_text(failed: Mapping[str, str]) -> str:
-    """The members that failed, with their reasons."""
-    shown = [f"{run} ({reason})" for run, reason in list(failed.items())[:5]]
-    more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-    return f"{counted(len(failed), 'member')} failed: {', '.join(shown)}{more}"

@@ -6,17 +6,19 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from seqrl_cli.console import Console, counted
-from seqrl_cli.errors import CommandInterruptedError, SeqrlError, when_interrupted
+from seqrl_cli.console import Console
+from seqrl_cli.errors import SeqrlError, when_interrupted
+from seqrl_cli.launch.batch import failures_text, run_tasks
 from seqrl_cli.launch.job_arrays import JobArray, require_scheduler, submit, write_script
 from seqrl_cli.launch.launcher import Launcher
 from seqrl_cli.launch.local import LocalLauncher
 from seqrl_cli.launch.ray_cluster import RayLauncher
 from seqrl_cli.launch.slurm_jobs import SlurmLauncher
-from seqrl_cli.launch.task import Ended, Task, run_task
+from seqrl_cli.launch.task import Task, run_task
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words, sweep_folder, write_sweep
 from seqrl_cli.workflows.sweep.dry_run import dry_run
-from seqrl_cli.workflows.sweep.report import SweepReport, failures_text
+from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
+from seqrl_cli.workflows.sweep.report import SweepReport
 from seqrl_cli.workflows.sweep.setup import Cluster, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import state_of, states_text
 
@@ -46,56 +48,36 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
     if launcher is None and cluster is not None and left:
         script, job = _job_array(cluster, request, folder, left)
     elif launcher is not None and left:
-        tasks = [member_task(request.store.root, folder, sweep.record, index) for index in left]
-        failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}")
+        tasks = [member_task(request.store.root, folder, sweep.record, index, request.followers) for index in left]
+        failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}, runs")
     states = [state_of(request.store, member) for member in sweep.record.members]
     seconds = time.perf_counter() - start
     report = SweepReport(sweep.record.name, tuple(states), failed, script, job, seconds)
     if failed:
         hint = f"their logs are in {folder.logs}; the same command runs them again"
-        raise SeqrlError(failures_text(failed), hint)
+        raise SeqrlError(failures_text(failed, "member"), hint)
     return report
 
 
-def member_task(root: Path, folder: SweepFolder, record: SweepRecord, index: int, log: bool = True) -> Task:
+def member_task(
+    root: Path,
+    folder: SweepFolder,
+    record: SweepRecord,
+    index: int,
+    followers: Followers = NOBODY,
+    log: bool = True,
+) -> Task:
     """A member as a task; without ``log`` it prints to this process's own streams."""
     member: SweepMember = record.members[index]
     return Task(
         name=member.run,
-        steps=member.steps,
+        steps=followers.commands(member),
         root=root.resolve(),
         run=root.resolve() / member.run,
         log=folder.log(index, member.name).resolve() if log else None,
         needs=folder.record.resolve(),
         index=index,
     )
-
-
-def run_tasks(launcher: Launcher, tasks: list[Task], console: Console, label: str) -> Mapping[str, str]:
-    """Run tasks to their end; returns why, by name, for those that failed.
-
-    Raises:
-        CommandInterruptedError: Ctrl-C; the tasks have saved.
-    """
-    failed: dict[str, str] = {}
-    total = len(tasks)
-    try:
-        with launcher, console.progress(f"{label}, runs") as update:
-            for task in tasks:
-                launcher.start(task)
-            ended: list[Ended] = []
-            update(0, total)
-            while len(ended) < total:
-                for each in launcher.wait():
-                    ended.append(each)
-                    console.note(f"[{len(ended)}/{total}] {each.task.name}: {'done' if each.done else each.reason}")
-                    if not each.done:
-                        failed[each.task.name] = each.reason
-                update(len(ended), total)
-    except KeyboardInterrupt as error:
-        message = f"interrupted; {len(ended) - len(failed)} of {counted(total, 'member')} were finished"
-        raise CommandInterruptedError(message, "the others have saved; the same command resumes") from error
-    return failed
 
 
 def _launcher(request: SweepRequest, console: Console) -> Launcher | None:
@@ -147,6 +129,7 @@ def job_array(
         logs=folder.logs.resolve(),
         script=folder.script(cluster.kind).resolve(),
         indices=indices,
+        words=request.followers.words,
         cpus=cluster.cpus,
         gpus=cluster.gpus,
         time=cluster.time,

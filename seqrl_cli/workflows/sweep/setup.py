@@ -20,6 +20,7 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepMember, SweepRecord, Words, read_sweep, sweep_folder
+from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class SweepRequest:
         retries: how often a command that dies is started again.
         cluster: where members run; None = on this machine.
         network: words for commands that fetch data, such as ``--offline``.
+        followers: what accompanies each member.
         force: replace the list of members of an existing sweep of this name.
     """
 
@@ -75,6 +77,7 @@ class SweepRequest:
     retries: int = 3
     cluster: Cluster | None = None
     network: Sequence[str] = ()
+    followers: Followers = NOBODY
     force: bool = False
 
     @property

@@ -20,7 +20,7 @@ from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES, saved_steps
 from seqrl_cli.workflows.train.evaluation import check_evaluations
 from seqrl_cli.workflows.train.resume import check_resumable, with_own_penalty
-from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
+from seqrl_cli.workflows.train.setup import TrainRequest, check_before_training, complete_config
 
 
 def dry_run(request: TrainRequest, console: Console) -> None:
@@ -60,7 +60,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
         facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
     else:
         job = family.prepare(config, usable, dataset.step_limit, device)
-        warn_before_training(request, job, console, has_data=data is not None)
+        check_before_training(request, job, console, has_data=data is not None)
         check_evaluations(config, job)
         console.note("measuring a few updates …")
         facts |= _effort(request, job)

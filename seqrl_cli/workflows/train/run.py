@@ -26,7 +26,7 @@ from seqrl_cli.workflows.train.dry_run import dry_run
 from seqrl_cli.workflows.train.evaluation import check_evaluations
 from seqrl_cli.workflows.train.ranks import check_processes, facts_of, follow, meeting, share_of_memory
 from seqrl_cli.workflows.train.resume import check_resumable, say_old_penalty, with_own_penalty
-from seqrl_cli.workflows.train.setup import TrainRequest, complete_config, warn_before_training
+from seqrl_cli.workflows.train.setup import TrainRequest, check_before_training, complete_config
 from seqrl_cli.workflows.train.training import Training
 
 _NOISE = 0.02  # of a validation loss, as a fraction of it
@@ -146,7 +146,7 @@ def _lead(
                 return _report(folder, record)
         family = family_of(request.config.model.arch)
         job = family.prepare(request.config, data, request.dataset.step_limit, device)
-        warn_before_training(request, job, console)
+        check_before_training(request, job, console)
         check_evaluations(request.config, job)
         if start:
             start.agree(facts_of(request.config, data, job, device))

@@ -10,7 +10,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.families import family_of
 from seqrl_cli.artifacts.policy_data import PolicyData
 from seqrl_cli.artifacts.task_loading import MultiTaskData
-from seqrl_cli.artifacts.train_job import TrainingData, TrainJob
+from seqrl_cli.artifacts.train_job import TrainingData, TrainJob, require_training_memory
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
@@ -74,16 +74,20 @@ def complete_config(dataset: DatasetRef, config: Config, data: TrainingData | No
     return config if data is None else family_of(config.model.arch).complete(config, data, dataset.id)
 
 
-def warn_before_training(request: TrainRequest, job: TrainJob, console: Console, *, has_data: bool = True) -> None:
-    """Warn about what would only show after training: no validation loss, or a configuration that cannot plan.
+def check_before_training(request: TrainRequest, job: TrainJob, console: Console, *, has_data: bool = True) -> None:
+    """Stop if memory cannot suffice; warn about what would only show after training: a configuration that cannot plan.
 
     Args:
         request: what to train.
         job: how.
         console: gets the warnings.
         has_data: whether the job has the data themselves, not placeholders of about their size.
+
+    Raises:
+        SeqrlError: the training needs more memory than is free.
     """
     config = request.config
+    require_training_memory(job, config, request.processes)
     dataset = request.dataset
     if (
         not job.tasks and (dataset.env_id or config.data.env_id) is None

@@ -14,13 +14,13 @@ from tests.campaigns.common import Trial, main
 
 def make_trials(folder: Path, seed: int) -> list[Trial]:
     """All trials, with the whole files that they damage below ``folder``."""
-    from tests.campaigns.files import commands, places, readers, words
+    from tests.campaigns.files import commands, places, readers, rooms, words
     from tests.campaigns.forked import import_everything
     from tests.campaigns.specimens import Specimens
 
     import_everything()
     specimens = Specimens(folder)
-    families = [readers.trials, commands.trials, words.trials, places.trials]
+    families = [readers.trials, commands.trials, words.trials, places.trials, rooms.trials]
     return [trial for trials in families for trial in trials(specimens, seed)]
 
 

@@ -1,0 +1,173 @@
+"""One plan played by several processes: on this machine, or on the nodes of a cluster.
+
+An episode depends on its number and the seed alone, so who plays it makes no difference. The command that was typed
+holds the locks of the plan's folders and starts the parts; each part plays its share of the missing episodes and writes
+them where the command would. Episodes that replace others are staged by the parts, and take their places together.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+
+from seqrl_cli.console import Console, counted
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.launch.batch import failures_text, run_tasks
+from seqrl_cli.launch.launcher import Launcher
+from seqrl_cli.launch.task import Task
+from seqrl_cli.models.device import use_threads
+from seqrl_cli.planning.episode_files import replacing_episodes
+from seqrl_cli.planning.profile import Profile
+from seqrl_cli.runs.lock import locked
+from seqrl_cli.workflows.plan import run as whole
+from seqrl_cli.workflows.plan import tasks as many
+from seqrl_cli.workflows.plan.episodes import missing_episodes
+from seqrl_cli.workflows.plan.report import PlanReport
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
+
+_LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a plan: every ``of``-th of its episodes, counted over its tasks, from ``index`` on."""
+
+    index: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read ``INDEX/OF``.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if part.index >= part.of:
+            raise UsageError(f"--part is {text!r}", "write INDEX/OF, such as 0/4; `seqrl plan --jobs` does so itself")
+        return part
+
+    def share(self, missing: Sequence[Sequence[int]], episodes: int) -> list[list[int]]:
+        """Its share of the missing episodes of each task."""
+        return [
+            [number for number in numbers if (task * episodes + number) % self.of == self.index]
+            for task, numbers in enumerate(missing)
+        ]
+
+
+@dataclass(frozen=True)
+class PartsRequest:
+    """A plan that several processes play.
+
+    Attributes:
+        plan: the plan.
+        words: of ``seqrl plan`` after the run, for each part.
+        launcher: makes what runs the parts.
+        parts: processes; None = as many as the launcher runs at once.
+    """
+
+    plan: PlanRequest
+    words: tuple[str, ...]
+    launcher: Callable[[], Launcher]
+    parts: int | None = None
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """Result of a part: how many episodes it played."""
+
+    folder: str
+    fresh: int
+
+    def text(self) -> str:
+        """One line."""
+        return f"{counted(self.fresh, 'episode')}\n{self.folder}"
+
+
+def play_part(request: PlanRequest, part: Part, console: Console) -> PartReport:
+    """Play a share of the missing episodes; its caller holds the locks and puts staged episodes in their places.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; finished episodes are kept.
+        SeqrlError: as :func:`seqrl_cli.workflows.plan.run.run`.
+    """
+    use_threads(request.threads)
+    base = open_session(request, console.warn)
+    sessions = sessions_of(base, request)
+    missing = part.share(missing_episodes(sessions, request.force), base.config.episodes)
+    count = sum(map(len, missing))
+    if count and base.task:
+        many.play(sessions, missing, Profile(), console, staged=request.force)
+    elif count:
+        whole.play(base, missing[0], Profile(), console, staged=request.force)
+    return PartReport(str(sessions[0].folder), count)
+
+
+def run_parts(request: PartsRequest, console: Console) -> PlanReport:
+    """Play the missing episodes of a plan in several processes, and summarize all of them.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; finished episodes are kept.
+        SeqrlError: a part failed, or as :func:`seqrl_cli.workflows.plan.run.run`.
+    """
+    plan = request.plan
+    base = open_session(plan, console.warn)
+    sessions = sessions_of(base, plan)
+    start = time.perf_counter()
+    with ExitStack() as locks:
+        for session in sessions:
+            locks.enter_context(locked(session.folder, console))
+        missing = sum(map(len, missing_episodes(sessions, plan.force)))
+        if missing:
+            with replacing_episodes([session.folder for session in sessions], staged=plan.force):
+                _run(request, sessions, missing, console)
+        report = many.report if base.task else whole.report
+        summary = report(sessions, missing, time.perf_counter() - start, Profile())
+        return replace(summary, profile={})  # each part has its own
+
+
+def sessions_of(base: PlanSession, request: PlanRequest) -> list[PlanSession]:
+    """One session per task that is played; one for a run of one environment.
+
+    Raises:
+        UsageError: tasks are named that the run does not have.
+        SeqrlError: a task has no target return.
+    """
+    if base.task:
+        return many.task_sessions(base, request.tasks)
+    whole.refuse_tasks(base, request)
+    return [base]
+
+
+def _run(request: PartsRequest, sessions: Sequence[PlanSession], missing: int, console: Console) -> None:
+    """Run the parts to their end.
+
+    Raises:
+        CommandInterruptedError: Ctrl-C; finished episodes are kept.
+        SeqrlError: a part failed.
+    """
+    launcher = request.launcher()
+    count = min(request.parts or launcher.slots, missing)
+    name = sessions[0].run.path.relative_to(request.plan.store.root).as_posix()
+    console.note(f"planning {counted(missing, 'episode')} with {sessions[0].run.path} in {counted(count, 'part')}")
+    tasks = [_task(request, sessions[0], name, Part(index, count)) for index in range(count)]
+    failed = run_tasks(launcher, tasks, console, "planning, parts", "part")
+    if failed:
+        hint = f"their logs are in {sessions[0].folder / _LOGS}; the same command plays what is missing"
+        raise SeqrlError(failures_text(failed, "part"), hint)
+    for task in tasks:
+        assert task.log is not None
+        task.log.unlink(missing_ok=True)
+    with suppress(OSError):  # logs of other parts, that failed earlier
+        (sessions[0].folder / _LOGS).rmdir()
+
+
+def _task(request: PartsRequest, session: PlanSession, run: str, part: Part) -> Task:
+    root = request.plan.store.root.resolve()
+    words = ("plan", run, *request.words, "--part", f"{part.index}/{part.of}")
+    log = (session.folder / _LOGS / f"part-{part.index:03d}.log").resolve()
+    return Task(f"part {part.index} of {part.of}", (words,), root, log=log, needs=session.run.record.resolve())

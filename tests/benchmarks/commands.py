@@ -1,0 +1,41 @@
+"""Long lists of ``seqrl`` commands: done ones are skipped, cut ones resume, and each has a log of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended: its exit code, and its processor time in seconds, its own processes included."""
+
+    code: int
+    seconds: float
+
+
+def seqrl(words: Sequence[str], name: str, runs: Path) -> Ended:
+    """Run a command in one thread with its output in a log."""
+    log = log_file(runs, name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "seqrl_cli", *words, "--runs-dir", str(runs)]
+    with log.open("a", encoding="utf-8") as output:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+    return Ended(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
+
+
+def log_file(runs: Path, name: str) -> Path:
+    """Where a command's output goes."""
+    return runs / "logs" / f"{name}.log"
+
+
+def say(text: str) -> None:
+    """Print a line with the time."""
+    print(f"{datetime.now():%H:%M:%S} {text}", file=sys.stderr, flush=True)
