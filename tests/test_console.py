@@ -11,10 +11,12 @@ import sys
 import pytest
 
 from seqrl_cli.console import Console, byte_size
+from seqrl_cli.console.text import wrapped
 
 PROGRAM = """
 import time
 from seqrl_cli.console import Console
+from seqrl_cli.console.text import wrapped
 console = Console()
 with console.progress("working on odt-s1-online", "steps") as update:
     for done in range(1, 31):
@@ -150,3 +152,15 @@ def test_foreign_words_add_no_lines():
     console.note("z\nz\n")
     expected = ["error: environment 'a error: b' failed", "hint: name it: hint: c", "warning: x y", "z z"]
     assert stderr.getvalue().splitlines() == expected
+
+
+def test_long_lines_are_broken_between_words_but_commands_stay_whole():
+    text = "planning 2 episodes of Pendulum-v1 with runs/local/pendulum/bc-s42: 2 at once"
+    assert wrapped(text, 80) == text
+    assert wrapped(text, 40).splitlines() == [
+        "planning 2 episodes of Pendulum-v1 with",
+        "  runs/local/pendulum/bc-s42: 2 at once",
+    ]
+    assert wrapped(f"{text}; seqrl runs", 40) == f"{text}; seqrl runs"
+    forged = wrapped("no file is named 'a very long name with error: gone'", 40).splitlines()
+    assert len(forged) == 2 and forged[1].startswith("  ")

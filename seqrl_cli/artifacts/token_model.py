@@ -97,7 +97,7 @@ def own_tokens(run: SavedRun) -> TokenizedDataset:
     Raises:
         SeqrlError: they are missing or damaged, or others.
     """
-    tokens = load_tokens(run.folder.tokens)
+    tokens = load_tokens(run.folder.tokens, run.record.dataset)
     if tokens.fingerprint != run.record.tokens_fingerprint:
         message = f"{run.folder.path} was trained on other tokens than {run.folder.tokens} now contains"
         raise SeqrlError(message, "train again with --force, or make the old tokens again with the run's settings")

@@ -130,7 +130,7 @@ def current_tokens(
     path = dataset.folder.tokens
     if not path.exists():
         return None
-    tokens = load_tokens(path)
+    tokens = load_tokens(path, dataset.id)
     _check_settings(dataset, tokens, data)
     # Times alone prove nothing: a file that was copied, unpacked or synchronised keeps its own.
     same = dataset.facts is not None and dataset.facts.episodes_sha256 == tokens.episodes_sha256

@@ -16,7 +16,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import unfinished
 from seqrl_cli.training.best import read_best
-from seqrl_cli.training.checkpoints import newest_model, read_model, saved_steps, step_folder
+from seqrl_cli.training.checkpoints import newest_model, read_model, saved_states, saved_steps, step_folder
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ class SavedRun:
         if wanted not in steps:
             raise SeqrlError(f"{path} has no checkpoint {wanted}", f"choose one of {', '.join(map(str, steps))}")
         return wanted, read_model(step_folder(checkpoints, wanted)), step_folder(checkpoints, wanted)
+
+
+def is_imported(run: RunFolder) -> bool:
+    """Whether a run was not trained here but imported."""
+    return any("imported" in state for state in saved_states(run.checkpoints))
 
 
 class TrainedRun(Protocol):

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeVar
 
-from seqrl_cli.envs.vector.child import ProcessDiedError
+from seqrl_cli.envs.vector.process import ProcessDiedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.stops import kill_group, lead_group, leave_stops_to_parent, stops_held_back
 

@@ -9,7 +9,6 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
-from seqrl_cli.config.limits import MAX_SEED
 
 Dataset = Annotated[
     str,
@@ -20,7 +19,8 @@ Dataset = Annotated[
     ),
 ]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Seed of the data and the training.")
+    int,
+    typer.Option("--seed", metavar="N", min=0, callback=options.check_seed, help="Seed of the data and the training."),
 ]
 
 

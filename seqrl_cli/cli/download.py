@@ -14,7 +14,14 @@ from seqrl_cli.config.limits import MOST, MOST_PROCESSES
 
 def download(
     arguments: options.DatasetArguments = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List all known datasets and checkpoints.")] = False,
+    list_all: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            metavar="",
+            help="List the known datasets and checkpoints, all or those whose names contain a word: --list hopper.",
+        ),
+    ] = False,
     seed: options.Seed = None,
     jobs: Annotated[
         int | None,

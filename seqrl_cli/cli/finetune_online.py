@@ -9,22 +9,40 @@ import typer
 
 from seqrl_cli.cli import options, ranks
 from seqrl_cli.cli.session import command_session, print_report
-from seqrl_cli.config.limits import MAX_SEED
 
 Iterations = Annotated[
     int | None,
-    typer.Option("--iterations", min=1, help="Rounds of exploring and learning (default: from the preset)."),
+    typer.Option(
+        "--iterations",
+        metavar="N",
+        min=1,
+        help="Rounds of exploring and learning (default: 1500, at laptop 40).",
+    ),
 ]
 Envs = Annotated[
-    int | None, typer.Option("--envs", min=1, help="Exploration episodes per iteration, played in parallel.")
+    int | None,
+    typer.Option(
+        "--envs",
+        metavar="N",
+        min=1,
+        help="Exploration episodes per iteration, played in parallel (default: 1, at laptop 4).",
+    ),
 ]
-Updates = Annotated[int | None, typer.Option("--updates", min=1, help="Gradient steps per iteration.")]
+Updates = Annotated[
+    int | None,
+    typer.Option("--updates", metavar="N", min=1, help="Gradient steps per iteration (default: 300, at laptop 40)."),
+]
 TargetReturn = Annotated[
-    float | None, typer.Option("--target-return", help="Target return of evaluations (default: the run's).")
+    float | None,
+    typer.Option("--target-return", metavar="R", help="Target return of evaluations (default: the run's)."),
 ]
 ExplorationReturn = Annotated[
     float | None,
-    typer.Option("--exploration-return", help="Target return of exploration (default: a multiple of --target-return)."),
+    typer.Option(
+        "--exploration-return",
+        metavar="R",
+        help="Target return of exploration (default: 2.0 times --target-return, at laptop 1.1 times).",
+    ),
 ]
 Seed = Annotated[
     int | None,
@@ -32,7 +50,7 @@ Seed = Annotated[
         "--seed",
         metavar="N",
         min=0,
-        max=MAX_SEED,
+        callback=options.check_seed,
         help="Seed for exploration, learning and evaluation (default: the run's).",
     ),
 ]

@@ -26,11 +26,21 @@ ENV_TIMEOUT = 300
 # Values that Typer accepts in the environment variable of a flag.
 _YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("", "0", "false", "f", "no", "n", "off")
 
+
+def check_seed(value: int | None) -> int | None:
+    """Refuse a seed that is too large for PyTorch; a limit that Typer knows would take up half of each help's line."""
+    if value is not None and value > MAX_SEED:
+        raise typer.BadParameter(f"it is larger than {MAX_SEED}")
+    return value
+
+
 RunsDir = Annotated[Path, typer.Option("--runs-dir", envvar="SEQRL_RUNS", help="Folder of datasets, runs and plans.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results, warnings and errors.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without writing anything.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what already exists.")]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print the result as one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print only results, warnings and errors.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", metavar="", help="Print what would be done, without writing anything.")
+]
+Force = Annotated[bool, typer.Option("--force", metavar="", help="Replace what already exists.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -48,7 +58,8 @@ Jobs = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Random seed (default: from the preset).")
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, callback=check_seed, help="Random seed (default: from the preset)."),
 ]
 Preset = Annotated[
     str | None,
@@ -90,7 +101,8 @@ Mirrors = Annotated[
     ),
 ]
 Offline = Annotated[
-    bool, typer.Option("--offline", envvar="SEQRL_OFFLINE", help="Use no network, only files on this machine.")
+    bool,
+    typer.Option("--offline", envvar="SEQRL_OFFLINE", metavar="", help="Use no network, only files on this machine."),
 ]
 
 Track = Annotated[

@@ -43,7 +43,9 @@ def plot(
     runs: Runs = None,
     kind: Kind = None,
     by: options.By = "method",
-    published: Annotated[bool, typer.Option("--published", help="average: add the papers' figures.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", metavar="", help="average: add the papers' figures.")
+    ] = False,
     output: Output = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,

@@ -41,8 +41,10 @@ def presets(
     arch: Arch = DEFAULT,
     size: options.SizeName = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="show: what each key means, the papers' symbol, and its effect.")
+        bool,
+        typer.Option("--explain", metavar="", help="show: what each key means, the papers' symbol, and its effect."),
     ] = False,
+    runs_dir: options.RunsDir = options.RUNS,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -53,7 +55,7 @@ def presets(
         from seqrl_cli.workflows.show.presets import show_preset, show_presets
 
         if action == "show":
-            show_preset(name or "base", arch, size, console, explain=explain)
+            show_preset(options.store(runs_dir), name or "base", arch, size, console, explain=explain)
         else:
             options.refuse_name(name, "seqrl presets list", f"seqrl presets show {name}")
             show_presets(arch, size, console)

@@ -43,7 +43,10 @@ Task = Annotated[
     ),
 ]
 Grid = Annotated[
-    bool, typer.Option("--grid", help="Tasks of a run of many side by side in one video (default: all planned ones).")
+    bool,
+    typer.Option(
+        "--grid", metavar="", help="Tasks of a run of many side by side in one video (default: all planned ones)."
+    ),
 ]
 Every = Annotated[
     int | None,

@@ -15,6 +15,9 @@ from typer.core import TyperGroup
 from seqrl_cli.cli.session import abandon_stdout
 from seqrl_cli.console import Console
 
+_USUAL = {"lr": "learning_rate", "epochs": "n_epochs_ref", "steps": "updates", "layers": "n_layer", "heads": "n_head"}
+"""Words of other projects for keys of the configuration."""
+
 
 class Root(TyperGroup):
     """The group of all commands; prints Typer's own errors as this program's, with their exit code 2."""
@@ -50,7 +53,9 @@ class Root(TyperGroup):
                 **extra,
             )
         except TyperException as error:
-            Console(as_json="--json" in arguments).fail(_sentence(error, arguments), _hint(error), error.exit_code)
+            Console(as_json="--json" in arguments).fail(
+                _sentence(error, arguments), _hint(error, arguments), error.exit_code
+            )
             code = error.exit_code
         except SystemExit as end:  # Rich and Typer exit with code 1 where the reader of a pipe, such as `head`, is gone
             if not isinstance(end.__context__, BrokenPipeError):
@@ -80,7 +85,31 @@ def _sentence(error: TyperException, arguments: Sequence[str]) -> str:
     text = " ".join(error.format_message().split()).removesuffix(".").replace(". Did you", "; did you")
     text = re.sub(r" \(Possible options: (.*)\)", r"; did you mean \1?", text)
     text = re.sub(r"^(Invalid value for '.*'): Input ", rf"\1, {_value(error, arguments)}: input ", text)
+    if _meant(error, arguments):  # better than the options of similar spelling
+        text = text.partition("; did you mean")[0]
     return text[:1].lower() + text[1:]
+
+
+def _meant(error: TyperException, arguments: Sequence[str]) -> str | None:
+    """What an unknown option is meant to be: a long one with one dash, or a key of the configuration."""
+    option = str(getattr(error, "option_name", "") or "")
+    context = getattr(error, "ctx", None)
+    if not option or context is None:
+        return None
+    known = {name for param in context.command.params for name in param.opts}
+    single = [word for word in arguments if word.startswith(option) and f"-{word.partition('=')[0]}" in known]
+    return f"-{single[0]}" if len(option) == 2 and single else _key_of(option)
+
+
+def _key_of(option: str) -> str | None:
+    """The configuration key that other projects make an option of, such as ``--lr``."""
+    from seqrl_cli.config.overrides import dotted_keys
+    from seqrl_cli.config.schema import Config
+
+    word = option.lstrip("-").replace("-", "_")
+    word = _USUAL.get(word, word)
+    found = next((key for key in dotted_keys(Config) if key.rpartition(".")[2] == word), None)
+    return None if found is None else f"{found}=VALUE"
 
 
 def _value(error: TyperException, arguments: Sequence[str]) -> str:
@@ -94,7 +123,8 @@ def _value(error: TyperException, arguments: Sequence[str]) -> str:
     return repr(given[-1]) if given else "as given"
 
 
-def _hint(error: TyperException) -> str:
+def _hint(error: TyperException, arguments: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)  # parsing errors contain the command in which they arose
     command = context.command_path if context else "seqrl"
-    return f"`{command} --help` lists its options"
+    meant = _meant(error, arguments)
+    return f"did you mean {meant}? " * bool(meant) + f"`{command} --help` lists its options"

@@ -42,8 +42,10 @@ To = Annotated[
     ),
 ]
 Project = Annotated[str, typer.Option("--project", help="track: the project's name in the tracker.")]
-Follow = Annotated[bool, typer.Option("--follow", hidden=True, help="Go on until stdin closes.")]
-WithoutData = Annotated[bool, typer.Option("--without-data", help="push, pull: leave datasets and tokens out.")]
+Follow = Annotated[bool, typer.Option("--follow", hidden=True, metavar="", help="Go on until stdin closes.")]
+WithoutData = Annotated[
+    bool, typer.Option("--without-data", metavar="", help="push, pull: leave datasets and tokens out.")
+]
 
 Sort = Annotated[
     str,
@@ -73,8 +75,8 @@ def runs(
     sort: Sort = "updated",
     status: Status = None,
     arch: Arch = None,
-    full: Annotated[bool, typer.Option("--full", help="show: all of record and configuration.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a run is deleted.")] = False,
+    full: Annotated[bool, typer.Option("--full", metavar="", help="show: all of record and configuration.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask before a run is deleted.")] = False,
     to: To = None,
     project: Project = "seqrl",
     follow: Follow = False,

@@ -67,9 +67,11 @@ Time = Annotated[str | None, typer.Option("--time", metavar="H:MM:SS", help="Tim
 Option = Annotated[
     list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Further options of Slurm or PBS.")
 ]
-Submit = Annotated[bool, typer.Option("--submit", help="Submit the script of --on slurm or pbs.")]
+Submit = Annotated[bool, typer.Option("--submit", metavar="", help="Submit the script of --on slurm or pbs.")]
 Index = Annotated[int | None, typer.Option("--index", metavar="I", min=0, help="The member that `run` runs.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help=f"Do not ask before a sweep of more than {MANY} runs.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", metavar="", help=f"Do not ask before a sweep of more than {MANY} runs.")
+]
 
 
 def sweep(

@@ -36,7 +36,7 @@ By = Annotated[
         autocompletion=complete.one_of("method", "run", "task", "domain", "aggregate"),
     ),
 ]
-Published = Annotated[bool, typer.Option("--published", help="Add the papers' results.")]
+Published = Annotated[bool, typer.Option("--published", metavar="", help="Add the papers' results.")]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Write to a file; .csv, .tex, .md and .txt set the format."),

@@ -43,7 +43,8 @@ EvalEvery = Annotated[
     typer.Option("--eval-every", metavar="N", min=1, help="Play episodes after every N updates (default: never)."),
 ]
 EvalEpisodes = Annotated[
-    int | None, typer.Option("--eval-episodes", metavar="N", min=1, help="Episodes per evaluation and task.")
+    int | None,
+    typer.Option("--eval-episodes", metavar="N", min=1, help="Episodes per evaluation and task (default: 5)."),
 ]
 EvalTasks = Annotated[
     str | None,

@@ -19,7 +19,7 @@ Run = Annotated[
     ),
 ]
 Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between looks.")]
-Once = Annotated[bool, typer.Option("--once", help="Look once, and print it.")]
+Once = Annotated[bool, typer.Option("--once", metavar="", help="Look once, and print it.")]
 
 
 def watch(

@@ -23,23 +23,17 @@ from seqrl_cli.config.section import NotInName, marks
 TT, DT, ODT = "arXiv 2106.02039", "arXiv 2106.01345", "arXiv 2202.05607"
 
 SYMBOLS = {
-    "data.bins": f"V ({TT})",
+    "data.bins": f"N ({TT}, release)",
     "data.discount": f"γ ({TT})",
-    "model.sequence_length": f"K ({DT})",
+    "model.sequence_length": f"K ({DT}, {ODT})",
     "train.beta1": "β₁ of Adam",
     "train.beta2": "β₂ of Adam",
-    "plan.horizon": f"T ({TT}, algorithm 1), in transitions",
-    "plan.beam_width": f"B ({TT}, algorithm 1)",
-    "plan.max_context_transitions": f"K ({DT}), in play",
-    "plan.target_return": f"R̂₁ ({DT})",
-    "policy.target_entropy": f"β ({ODT})",
-    "policy.initial_temperature": f"λ ({ODT})",
-    "online.exploration_return": f"g_online ({ODT}, algorithm 1)",
-    "online.capacity": f"N ({ODT}, algorithm 1)",
-    "online.iterations": f"R ({ODT}, algorithm 1)",
-    "online.updates": f"I ({ODT}, algorithm 1)",
+    "plan.horizon": f"H ({TT}, release)",
+    "plan.beam_width": f"B ({TT})",
+    "plan.target_return": f"R, the first return-to-go ({DT})",
+    "policy.initial_temperature": f"λ, at the start ({ODT})",
 }
-"""The papers' symbols, with the paper."""
+"""Symbols of papers and their releases, as far as they were checked; a key without one may have one there."""
 
 EFFECTS = {
     "data.bins": "more: finer numbers, a larger vocabulary",
@@ -57,7 +51,7 @@ EFFECTS = {
     "plan.plan_freq": "more: fewer searches, faster, less feedback",
     "plan.target_return": "more: asks for better behaviour; far above the data it is ignored or misleads",
     "policy.top_share": "less: imitates the best episodes only",
-    "train.eval_every": "less: a finer learning curve; training waits for each evaluation",
+    "train.eval_every": "less: a finer learning curve; training waits only for evaluations that take longer",
     "train.keep_checkpoints": "more: more disk; the best checkpoint is kept besides",
 }
 """What more or less of a key does, for the keys that are changed most."""

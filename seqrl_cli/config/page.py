@@ -14,8 +14,8 @@ On the command line a key is typed as `key=value`; `seqrl presets show DATASET -
 dataset is trained with. [Glossary](glossary.md) explains the terms.
 
 Defaults are those of the sizes `paper` and, where it differs, `laptop`, before the preset of a dataset changes them.
-A default with architectures in brackets is theirs alone. A run may resume with other values of keys that do not change
-the model.
+A default with architectures in brackets is theirs alone. Symbols are those of the papers and their releases, as far as
+they were checked; the others are left out. A run may resume with other values of keys that do not change the model.
 """
 
 

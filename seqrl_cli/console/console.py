@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from seqrl_cli.console.diagnostics import Diagnostics
 from seqrl_cli.console.progress import Progress, ProgressLines, no_progress
-from seqrl_cli.console.text import brief, finite, one_line, printable
+from seqrl_cli.console.text import brief, finite, joined, one_line, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+
+
+_WIDTH = 80  # of a terminal that does not tell
 
 
 class OutputError(Exception):
@@ -57,16 +61,17 @@ class Console:
 
     def fail(self, message: str, hint: str, code: int) -> None:
         """Print an error and what to do next, a line each; with ``--json`` also as the one object."""
-        print(brief(one_line(f"error: {message}")), file=self.stderr, flush=True)
+        print(self._fitted(brief(one_line(f"error: {message}"))), file=self.stderr, flush=True)
         if hint:
-            print(brief(one_line(f"hint: {hint}")), file=self.stderr, flush=True)
+            print(self._fitted(brief(one_line(f"hint: {hint}"))), file=self.stderr, flush=True)
         with suppress(OutputError):  # stdout may be what failed
             self.emit({"error": brief(message), "hint": brief(hint), "exit_code": code})
 
     def emit(self, value: Any) -> None:
-        """Print the one object of ``--json``; without it, print nothing."""
+        """Print the one object of ``--json``, the words of its keys joined by ``_``; without it, print nothing."""
         if self.as_json:
-            self._print_result(json.dumps(finite(value), indent=2, default=str, allow_nan=False))
+            named = {joined(key): one for key, one in value.items()} if isinstance(value, Mapping) else value
+            self._print_result(json.dumps(finite(named), indent=2, default=str, allow_nan=False))
 
     def show(self, renderable: Any) -> None:
         """Print a result: text, or anything that Rich renders."""
@@ -138,11 +143,18 @@ class Console:
 
     def _print_line(self, text: str) -> None:
         """Print a line on stderr, above the progress bar if there is one."""
-        text = one_line(text)
+        text = self._fitted(one_line(text))
         if self._bars:
             self._bars.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, file=self.stderr, flush=True)
+
+    def _fitted(self, text: str) -> str:
+        """The line, on a terminal broken between words."""
+        try:
+            return wrapped(text, os.get_terminal_size(self.stderr.fileno()).columns or _WIDTH)
+        except (OSError, ValueError):  # no terminal, or a stream without a file
+            return text
 
     def _print_result(self, text: str) -> None:
         with _output_errors():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,13 @@ def one_line(text: str) -> str:
     return printable(_LINE_ENDS.sub(" ", text.strip()))
 
 
+def wrapped(text: str, width: int) -> str:
+    """A line for a terminal, broken between words and indented; one that names a command stays whole to be copied."""
+    if len(text) <= width or any(command in text for command in ("seqrl ", "pip ", "`")):
+        return text
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
 def brief(text: str) -> str:
     """The text without its middle if it is very long, since it repeats somebody's huge value."""
     return text if len(text) <= MAX_CHARACTERS else f"{text[:1500]} … {text[-400:]}"
@@ -79,6 +87,11 @@ def fact_text(value: Any, grouped: bool = True) -> str:
     if isinstance(value, int) and grouped:
         return f"{value:,}"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def joined(key: Any) -> Any:
+    """A fact's name as a key of JSON: ``there already`` becomes ``there_already``."""
+    return re.sub("[ -]", "_", key) if isinstance(key, str) else key
 
 
 def finite(value: Any) -> Any:

@@ -24,6 +24,7 @@ from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.tracking.metrics import Values, read_evaluation_lines
 from seqrl_cli.tracking.sinks import JsonlSink, Sink
 from seqrl_cli.training.evaluation import Evaluation as PlayedCurve
+from seqrl_cli.training.evaluation import in_place
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.rng import SeedStream
@@ -167,7 +168,7 @@ def during_stage(learner: Learner, stage: StageFolder, arena: Arena, task: int) 
     def is_done(step: int) -> bool:
         return any(line.step == step for line in read_evaluation_lines(stage.metrics))
 
-    return PlayedCurve(settings.eval_every, play, is_done)
+    return PlayedCurve(settings.eval_every, in_place(play), is_done)
 
 
 def evaluate_stage(

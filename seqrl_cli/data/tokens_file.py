@@ -80,12 +80,19 @@ def stated_terminal_rewards(path: Path) -> str | None:
     return None
 
 
-def load_tokens(path: Path) -> TokenizedDataset:
+def load_tokens(path: Path, dataset_id: str = "DATASET") -> TokenizedDataset:
     """Read ``tokens.h5``; the tokens themselves stay on the disk, mapped, and processes that read them share them.
 
     Raises:
         SeqrlError: the file is missing, damaged, of another kind, from a newer schema, or inconsistent.
     """
+    try:
+        return _load(path)
+    except SeqrlError as error:
+        raise type(error)(error.message, (error.hint or "").replace("DATASET", dataset_id)) from error
+
+
+def _load(path: Path) -> TokenizedDataset:
     with open_hdf5(path, _REMAKE_HINT) as file:
         attributes: dict[str, Any] = native_attributes(file)
         _check_schema(path, attributes)

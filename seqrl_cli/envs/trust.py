@@ -38,6 +38,11 @@ def accept(env_id: str, folders: Iterable[Path] = ()) -> None:
         _use_first(_in_folder(_package(env_id), folder) for folder in folders)
 
 
+def accepted() -> tuple[str, ...]:
+    """The ids that :func:`accept` was given in this process, for one that it starts with its ``sys.path``."""
+    return tuple(sorted(_accepted))
+
+
 def remember(env_id: str | None) -> None:
     """Honour an accepted id from now on, as long as its module's file is the same; the rest needs no memory."""
     if env_id is None or env_id not in _accepted:

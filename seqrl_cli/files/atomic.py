@@ -22,15 +22,21 @@ from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 from seqrl_cli.files.regular import NotRegularError, check_regular
 
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space, or choose another disk with --runs-dir"),
+    errno.ENOSPC: ("the disk is full", "free some space, or write to another disk (--runs-dir, or -o for one file)"),
     errno.EFBIG: ("the file would be larger than this machine allows", "raise the limit: ulimit -f"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another disk with --runs-dir"),
-    errno.EROFS: ("the file system is read-only", "choose a writable folder with --runs-dir"),
-    errno.EACCES: ("permission denied", "choose a writable folder with --runs-dir"),
-    errno.EPERM: ("permission denied", "choose a writable folder with --runs-dir"),
-    errno.ENOENT: ("there is no such folder, and none can be made there", "choose another folder with --runs-dir"),
-    errno.ENOTDIR: ("a file is where a folder should be", "choose another folder with --runs-dir"),
-    errno.EEXIST: ("a file is where a folder should be", "choose another folder with --runs-dir"),
+    errno.EDQUOT: (
+        "the disk quota is used up",
+        "free some space, or write to another disk (--runs-dir, or -o for one file)",
+    ),
+    errno.EROFS: ("the file system is read-only", "choose a writable folder (--runs-dir, or -o for one file)"),
+    errno.EACCES: ("permission denied", "choose a writable folder (--runs-dir, or -o for one file)"),
+    errno.EPERM: ("permission denied", "choose a writable folder (--runs-dir, or -o for one file)"),
+    errno.ENOENT: (
+        "there is no such folder, and none can be made there",
+        "choose another folder (--runs-dir, or -o for one file)",
+    ),
+    errno.ENOTDIR: ("a file is where a folder should be", "choose another folder (--runs-dir, or -o for one file)"),
+    errno.EEXIST: ("a file is where a folder should be", "choose another folder (--runs-dir, or -o for one file)"),
 }
 _WRONG_NAMES = {
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter name"),

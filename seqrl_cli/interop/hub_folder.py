@@ -66,6 +66,7 @@ class HubRun(_Part):
         reference_min, reference_max: returns that score 0 and 100; None where the environment's are meant, or none.
         sha256: hash of each other file.
         config: the run's configuration.
+        parent: name of the run that it was fine-tuned from online.
     """
 
     format: Literal["seqrl"]
@@ -87,6 +88,7 @@ class HubRun(_Part):
     tokens: HubTokens | None
     sha256: dict[str, str]
     config: dict[str, Any]
+    parent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ def _read_description(folder: Path) -> HubRun:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))[:80]
         raise SeqrlError(f"{path} describes no run: {place}: {first['msg']}", _HINT) from error
-    check_name("run", run.name)
+    for name in (run.name, run.parent or run.name):
+        check_name("run", name)
     if wrong := [name for name in (*run.datasets, run.suite or "none") if not stays_below(name)]:
         raise SeqrlError(f"{path} names the dataset {wrong[0][:80]!r}, which is no folder's name", _HINT)
     return run

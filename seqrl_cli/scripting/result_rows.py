@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.cli.options import default_store
-from seqrl_cli.reports.references import reference_rows
+from seqrl_cli.reports.references import is_own_scale, reference_rows, scale_of_scores, with_current_scores
 from seqrl_cli.reports.results import EpisodeResult, read_results
 from seqrl_cli.reports.table.build import build_table
 from seqrl_cli.reports.table.text import to_rows
@@ -26,6 +26,7 @@ def results(
 
     Args:
         *sources: runs, datasets or folders of plans; none = everything in the run directory.
+            Scores are those of the datasets' references as they are now.
         by: ``episode`` for a row per episode; ``method`` or ``run`` for the rows of ``seqrl table``, with standard
             errors and 95 % intervals, and the data's own returns as references.
         runs_dir: the run directory; None = ``$SEQRL_RUNS``, else ``runs``.
@@ -40,11 +41,14 @@ def results(
     found = read_results(*_folders(store, sources))
     for sentence in found.warnings:
         warnings.warn(sentence, stacklevel=2)
+    names = sorted({episode.dataset for episode in found.episodes})
+    datasets = [dataset for name in names if (dataset := find_stored(store, name))]
+    episodes = with_current_scores(found.episodes, datasets)
     if by == "episode":
-        return [_episode_row(episode) for episode in found.episodes]
-    datasets = [find_stored(store, name) for name in sorted({episode.dataset for episode in found.episodes})]
-    references = [row for dataset in datasets if dataset is not None for row in reference_rows(dataset)]
-    return to_rows(build_table(found.episodes, by=by, references=references)) if found.episodes else []
+        return [_episode_row(episode) for episode in episodes]
+    references = [row for dataset in datasets for row in reference_rows(dataset)]
+    scales = {dataset.id: scale_of_scores(dataset) for dataset in datasets if is_own_scale(dataset)}
+    return to_rows(build_table(episodes, by=by, references=references, own_scales=scales)) if episodes else []
 
 
 def _folders(store: RunStore, sources: Sequence[PathLike]) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
-from seqrl_cli.tracking.metrics import LogLine, read_lines
+from seqrl_cli.tracking.metrics import LogLine, is_evaluation, read_lines
 from seqrl_cli.tracking.trackers import TrackedRun, Tracker
 
 _STATE = "sent.json"
@@ -81,10 +81,16 @@ class Feed:
         self._tracker.end(status)
 
     def _new_lines(self) -> list[LogLine]:
-        """Lines after the last that was sent: of later steps, or further ones of the same step."""
+        """Lines after the last that was sent: of later steps, or further ones of the same step.
+
+        Evaluations in the middle of training come later than the losses of their step, and are counted separately.
+        """
         last, seen = self._state["step"], 0
-        new = []
+        new, evaluations = [], []
         for line in read_lines(self._metrics):
+            if is_evaluation(line):
+                evaluations.append(line)
+                continue
             seen += line.step == last
             if line.step > last or (line.step == last and seen > self._state["lines"]):
                 new.append(line)
@@ -93,6 +99,13 @@ class Feed:
             newest = new[-1].step
             before = self._state["lines"] if newest == last else 0
             self._state |= {"step": newest, "lines": before + sum(line.step == newest for line in new)}
+        return new + self._new_evaluations(evaluations)
+
+    def _new_evaluations(self, lines: list[LogLine]) -> list[LogLine]:
+        """Evaluations after the last that was sent."""
+        new = sorted((line for line in lines if line.step > self._state["evaluated"]), key=lambda line: line.step)
+        if new:
+            self._state["evaluated"] = new[-1].step
         return new
 
     def _remember(self) -> None:
@@ -101,10 +114,11 @@ class Feed:
 
     def _known(self) -> dict[str, Any]:
         """How far an earlier process has come with this run; from the start for another run of its name."""
-        fresh = {"id": self._run.id, "step": -1, "lines": 0, "scores": {}, "media": {}}
+        fresh = {"id": self._run.id, "step": -1, "lines": 0, "evaluated": -1, "scores": {}, "media": {}}
         try:
             state = read_json(self._path)
-            return {**fresh, **state} if state["id"] == self._run.id else fresh
+            earlier = {"evaluated": state["step"]}  # what an earlier version has sent
+            return {**fresh, **earlier, **state} if state["id"] == self._run.id else fresh
         except (OSError, ValueError, KeyError, TypeError):
             return fresh
 

@@ -109,6 +109,8 @@ class OnlineLine(LogLine):
 class EvaluationLine(LogLine):
     """An evaluation in the middle of training; its step counts the updates of the model that played.
 
+    It is written when it ends, while training has gone on: it comes after lines of later steps.
+
     Every line has ``evaluation_episodes`` and ``evaluation_seconds``; none has ``loss`` or ``iteration``. The names:
         evaluation_episodes: episodes played, of all tasks.
         evaluation_seconds: wall time.
@@ -167,8 +169,12 @@ def read_evaluation_lines(path: Path) -> list[EvaluationLine]:
     Raises:
         SeqrlError: the file cannot be opened.
     """
-    lines = [EvaluationLine(line.step, line.values) for line in read_lines(path)]
-    return [line for line in lines if _has(line, "evaluation_episodes") and not _has(line, "iteration")]
+    return [EvaluationLine(line.step, line.values) for line in read_lines(path) if is_evaluation(line)]
+
+
+def is_evaluation(line: LogLine) -> bool:
+    """Whether a line is an evaluation in the middle of training."""
+    return _has(line, "evaluation_episodes") and not _has(line, "iteration")
 
 
 def rewind(path: Path, step: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from seqrl_cli.tracking.trackers import TrackedRun
 
 _VIDEOS = (".mp4", ".gif", ".webm")
+_EVALUATED = "updates_at_evaluation"
 _EXIT_CODES = {"finished": 0, "running": 0, "interrupted": 0}
 
 
@@ -33,11 +34,13 @@ class WeightsAndBiases:
             settings=wandb.Settings(**settings),
         )
         self._last: int | None = None
+        self._run.define_metric("evaluation_*", step_metric=_EVALUATED)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Send numbers."""
-        self._last = step
-        self._run.log(dict(values), step=step)
+        """Send numbers; wandb's steps cannot go back, so evaluations have an axis of their own."""
+        self._last = step if self._last is None else max(step, self._last)
+        is_evaluated = any(name.startswith("evaluation_") for name in values)
+        self._run.log({**values, **({_EVALUATED: step} if is_evaluated else {})}, step=self._last)
 
     def scores(self, values: Mapping[str, float]) -> None:
         """Set them in the run's summary."""

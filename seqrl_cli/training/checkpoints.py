@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -61,6 +62,15 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     state: dict[str, Any]
+
+
+def copy_of(checkpoint: Checkpoint) -> Checkpoint:
+    """A copy on the CPU, which the next update leaves as it is."""
+    model, optimizer = (
+        {name: tensor.detach().to("cpu", copy=True) for name, tensor in part.items()}
+        for part in (checkpoint.model, checkpoint.optimizer)
+    )
+    return Checkpoint(checkpoint.step, model, optimizer, copy.deepcopy(checkpoint.state))
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from torch import nn
 
@@ -16,19 +16,33 @@ Evaluate: TypeAlias = Callable[[nn.Module, Callable[[], bool]], Values | None]
 """Measures a model and returns numbers by name; None if the function that it is given returns true before it ends."""
 
 
+class Pending(Protocol):
+    """An evaluation that has begun, of the model as it was then."""
+
+    def is_ready(self) -> bool:
+        """Whether its numbers are there, or can be had only while the model stays as it is."""
+
+    def result(self, should_stop: Callable[[], bool]) -> Values | None:
+        """Wait for the numbers; None if ``should_stop`` returns true before they are there.
+
+        Raises:
+            SeqrlError: the evaluation failed.
+        """
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """When to evaluate, and how.
 
     Attributes:
         every: updates between evaluations.
-        evaluate: plays the model, whatever its architecture.
+        begin: begins to play a model, whatever its architecture. Training goes on meanwhile if the result is not ready.
         is_done: whether the evaluation after so many updates has been logged.
         logged: its numbers as they were logged; None if it has not been.
     """
 
     every: int
-    evaluate: Evaluate
+    begin: Callable[[nn.Module], Pending]
     is_done: Callable[[int], bool]
     logged: Callable[[int], Values | None] = lambda step: None
 
@@ -36,11 +50,28 @@ class Evaluation:
         """Whether the model is evaluated after ``step`` updates."""
         return step > 0 and step % self.every == 0
 
-    def run(self, model: nn.Module, should_stop: Callable[[], bool]) -> Values | None:
-        """The numbers of a model, whose mode and random numbers stay as they are; None if it was stopped."""
-        was_training = model.training
+
+def in_place(evaluate: Evaluate) -> Callable[[nn.Module], Pending]:
+    """Evaluations in the process that trains, which waits for them; see :attr:`Evaluation.begin`."""
+    return lambda model: _InPlace(model, evaluate)
+
+
+@dataclass(frozen=True)
+class _InPlace:
+    """An evaluation that plays the model itself, when it is asked for its result."""
+
+    model: nn.Module
+    evaluate: Evaluate
+
+    def is_ready(self) -> bool:
+        """See :class:`Pending`."""
+        return True
+
+    def result(self, should_stop: Callable[[], bool]) -> Values | None:
+        """The numbers of the model, whose mode and random numbers stay as they are."""
+        was_training = self.model.training
         try:
-            with preserve_rng_state(device_of(model)):
-                return self.evaluate(model.eval(), should_stop)
+            with preserve_rng_state(device_of(self.model)):
+                return self.evaluate(self.model.eval(), should_stop)
         finally:
-            model.train(was_training)
+            self.model.train(was_training)

@@ -14,16 +14,9 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
 from seqrl_cli.tracking.metrics import Values
 from seqrl_cli.tracking.sinks import Sink, send, started
-from seqrl_cli.training.best import judged, offer, read_best
-from seqrl_cli.training.checkpoints import (
-    Checkpoint,
-    newest_checkpoint,
-    reading_state,
-    settle_best,
-    tidy,
-    write_checkpoint,
-)
+from seqrl_cli.training.checkpoints import Checkpoint, newest_checkpoint, reading_state, settle_best, tidy
 from seqrl_cli.training.evaluation import Evaluation
+from seqrl_cli.training.keeping import Evaluations, Keeper
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.training.signals import deferred_interrupt
 from seqrl_cli.training.token_trainer import TokenTrainer
@@ -37,8 +30,8 @@ class FitOutcome:
 
     Attributes:
         first_step: updates made before this call, 0 for a new run.
-        step: updates made in all.
-        interrupted: whether it stopped before the last update.
+        step: updates made in all, as far as they are kept.
+        interrupted: whether updates or an evaluation are left to make.
     """
 
     first_step: int
@@ -77,8 +70,8 @@ def fit(
         on_progress: called with (updates made, all updates) after each update.
         on_warning: called for damaged checkpoints and a changed number of threads.
         should_stop: called after each update; true saves and returns.
-        evaluation: plays the model from time to time, which changes nothing that is learned. One that was interrupted,
-            or that its checkpoint outlived, is made up for when the run resumes.
+        evaluation: plays the model from time to time, which changes nothing that is learned. An interrupted run resumes
+            where the evaluation began that was underway, and repeats it.
         world: the processes that train together. All of them call this; those that do not lead have no checkpoints and
             no sinks, and an evaluation that does nothing.
 
@@ -90,8 +83,9 @@ def fit(
         job = trainer(model, train, validation, settings, world)
         first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning, world)
         with started(sinks, first_step):
-            keeper = _Keeper(job, checkpoints, settings.keep_checkpoints, evaluation is not None, first_step)
-            stop = _evaluate(evaluation, model, first_step, sinks, interrupted, world, keeper, again=True)
+            keeper = Keeper(job, checkpoints, settings.keep_checkpoints, evaluation is not None, first_step)
+            evaluations = Evaluations(evaluation, model, sinks, keeper, interrupted, world)
+            stop = evaluations.resume(first_step)
             while job.step < settings.updates and not stop:
                 job.update()
                 stop = world.any(interrupted() or (should_stop is not None and should_stop()))
@@ -100,90 +94,35 @@ def fit(
                 if save or job.step % settings.log_every == 0:
                     values = job.measure(validate=save and world.leads)
                     send(sinks, job.step, values)
-                if save or stop:
-                    keeper.save(values)
-                if not stop and _evaluate(evaluation, model, job.step, sinks, interrupted, world, keeper):
-                    stop = True
-                    if not save:
-                        keeper.save({})
+                stop = _keep(evaluations, keeper, values, save=save, stop=stop)
                 if on_progress:
                     on_progress(job.step, settings.updates)
-    return FitOutcome(first_step, job.step, job.step < settings.updates)
+            evaluations.settle()
+    last = evaluations.abandoned_at
+    left = job.step < settings.updates or (stop and evaluations.is_due(job.step))
+    return FitOutcome(first_step, job.step if last is None else last, left or last is not None)
 
 
-@dataclass
-class _Keeper:
-    """Writes checkpoints, and knows which is the best.
-
-    Attributes:
-        job: what is trained.
-        checkpoints: their folder; None to keep nothing.
-        keep: newest checkpoints to keep.
-        evaluated: whether evaluations decide which is the best, rather than the validation loss.
-        saved: updates of the checkpoint that was written or read last.
-    """
-
-    job: Trainer
-    checkpoints: Path | None
-    keep: int
-    evaluated: bool
-    saved: int
-
-    def save(self, values: Values) -> None:
-        """Write a checkpoint, of which ``values`` were measured."""
-        if self.checkpoints:
-            judgement = None if self.evaluated else judged(self.job.step, values, evaluated=False)
-            write_checkpoint(self.checkpoints, self.job.checkpoint(), self.keep, judgement)
-            self.saved = self.job.step
-
-    def keep_if_best(self, values: Values) -> None:
-        """Write a checkpoint of the model as it was evaluated, if it did best so far."""
-        judgement = judged(self.job.step, values, evaluated=True)
-        if not self.checkpoints or judgement is None or not judgement.beats(read_best(self.checkpoints)):
-            return
-        if self.saved == self.job.step:
-            offer(self.checkpoints, judgement)
-        else:
-            write_checkpoint(self.checkpoints, self.job.checkpoint(), self.keep, judgement)
-            self.saved = self.job.step
-
-
-def _evaluate(
-    evaluation: Evaluation | None,
-    model: nn.Module,
-    step: int,
-    sinks: Sequence[Sink],
-    interrupted: Callable[[], bool],
-    world: World,
-    keeper: _Keeper,
-    *,
-    again: bool = False,
-) -> bool:
-    """Evaluate a model if it is time to, and log the result.
+def _keep(evaluations: Evaluations, keeper: Keeper, values: Values, *, save: bool, stop: bool) -> bool:
+    """After an update, write a checkpoint and evaluate the model, if it is time to; returns whether to stop.
 
     Args:
-        evaluation: when and how; None for never.
-        model: as it is after ``step`` updates.
-        step: updates made.
-        sinks: receive the numbers.
-        interrupted: whether to stop.
-        world: its other processes wait meanwhile.
-        keeper: keeps the model if it is the best so far.
-        again: whether the run resumes here, so that the evaluation may have been logged already.
-
-    Returns:
-        Whether it was interrupted; then nothing is logged.
+        evaluations: of the model.
+        keeper: writes its checkpoints.
+        values: what was measured at this update.
+        save: whether a checkpoint is due.
+        stop: whether this update is the last of this call.
     """
-    if evaluation is None or not evaluation.is_due(step):
+    step = keeper.job.step
+    due = evaluations.is_due(step)
+    if not (save or stop or due):
+        evaluations.collect_if_ready()
         return False
-    if again and evaluation.is_done(step):
-        keeper.keep_if_best(evaluation.logged(step) or {})
-        return world.any(False)
-    values = evaluation.run(model, interrupted)
-    if values is not None:
-        send(sinks, step, values)
-        keeper.keep_if_best(values)
-    return world.any(values is None)
+    if evaluations.settle():
+        return True
+    if save or stop:
+        keeper.save(values)
+    return stop or (due and evaluations.begin(step))
 
 
 def _require_windows(train: Sized) -> None:

@@ -189,7 +189,7 @@ def test_dry_run_writes_nothing(runs, seqrl, words, tmp_path, monkeypatch):
 def test_dry_run_of_training_states_parameters_time_and_disk(seqrl):
     told = json.loads(seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "--name", "new", "--dry-run", "--json").stdout)
     assert told["parameters"] > 10_000 and told["updates"] == 4
-    assert told["estimated time"].endswith("s") and told["disk_bytes"] > 100_000
+    assert told["estimated_time"].endswith("s") and told["disk_bytes"] > 100_000
     assert told["config"]["model"]["width"] == 16
 
 

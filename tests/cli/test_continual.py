@@ -263,10 +263,10 @@ def test_a_base_that_was_trained_further_is_refused(runs):
 
 def test_a_dry_run_writes_nothing(runs):
     shown = json.loads(learn(runs, "hide-lora", "--dry-run", "--json").stdout)
-    assert shown["stages done"] == 0 and "model" in shown["memory without the data"]
+    assert shown["stages_done"] == 0 and "model" in shown["memory_without_the_data"]
     assert not folder(runs, "hide-lora-s42").exists()
     missing = invoke(runs, "continual", BASE, "sim/hopper-expert+sim/walker2d-expert", "--dry-run", "--json")
-    assert json.loads(missing.stdout)["made first"] == "sim/hopper-expert, sim/walker2d-expert"
+    assert json.loads(missing.stdout)["made_first"] == "sim/hopper-expert, sim/walker2d-expert"
     assert not (runs / "sim/hopper-expert").exists()
 
 

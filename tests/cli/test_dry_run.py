@@ -28,7 +28,7 @@ def test_download_and_discretize_foresee_their_files(tmp_path):
     assert before["disk_bytes"] == pytest.approx(dataset.stat().st_size, abs=20_000)  # HDF5's own book-keeping
     assert both["disk_bytes"] == pytest.approx(dataset.stat().st_size + tokens.stat().st_size, abs=40_000)
     after = told(tmp_path / "runs", "discretize", *SMALL)
-    assert after["tokens are there"] and after["disk_bytes"] == 0 and after["transitions"] == "400"
+    assert after["tokens_are_there"] and after["disk_bytes"] == 0 and after["transitions"] == "400"
 
 
 @pytest.mark.slow
@@ -36,14 +36,14 @@ def test_training_is_foreseen_without_data(tmp_path):
     before = told(tmp_path, "train", *SMALL, *TINY_TRAIN)
     report = json.loads(invoke(tmp_path, "train", *SMALL, *TINY_TRAIN, "--json").stdout)
     assert before["parameters"] == report["parameters"] and before["updates"] == report["updates"] == 4
-    assert before["estimated time"].endswith(" s") and not before["tokens are there"]
+    assert before["estimated_time"].endswith(" s") and not before["tokens_are_there"]
 
 
 @pytest.mark.slow
 def test_the_demo_is_foreseen(tmp_path):
     facts = told(tmp_path, "demo", "sim/hopper-medium")
     assert facts["training_seconds"] > 10 and facts["planning_seconds"] > 10 and not list(tmp_path.iterdir())
-    assert " to train and at most " in facts["estimated time"]
+    assert " to train and at most " in facts["estimated_time"]
 
 
 def test_paper_size_is_foreseen_for_data_that_would_be_fetched(tmp_path):

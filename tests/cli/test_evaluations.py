@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import Result, invoke
+from tests.processes import is_running, start, until
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +35,9 @@ def train(runs: Path, arch: str, *words: str, data: str = "sim/hopper-medium") -
     return result
 
 
-@pytest.mark.parametrize("arch", ["dt", "odt", "bc", "gpt"])
+@pytest.mark.parametrize("arch", ["dt", "odt", "bc", "gpt", "retnet"])
 def test_models_of_one_task(runs, arch):
-    search = ("plan.horizon=2", "plan.beam_width=2") if arch == "gpt" else ()
+    search = ("plan.horizon=2", "plan.beam_width=2") if arch in ("gpt", "retnet") else ()
     heads = () if arch == "bc" else ("model.n_head=2",)
     done = train(runs, arch, *search, *heads)
     assert done.exit_code == 0, done.stderr
@@ -59,3 +64,54 @@ def test_models_of_many_tasks(runs):
     wrong = train(runs, "mddt", "--eval-tasks", "Hoper-v4", "--name", "wrong", data=data)
     assert wrong.exit_code == 2 and "did you mean 'Hopper-v4'?" in wrong.stderr
     assert not (folder / "wrong/run.json").exists()
+
+
+LONG = ("--eval-every", "10", "--eval-episodes", "500", "train.updates=100", "train.checkpoint_every=10")
+
+
+@pytest.fixture
+def training(runs) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
+    """A run that has trained beside its first evaluation, which would take minutes, and the process that plays."""
+    words = ("--arch", "dt", *SMALL, "model.n_head=2", *LONG, "train.log_every=1", "--threads", "1")
+    process = start(runs, "train", "sim/hopper-medium", *words)
+    until(lambda: 19 in steps(runs) and players_of(process), 120)
+    yield process, *players_of(process)
+    process.kill()
+    process.communicate()
+
+
+def steps(runs: Path) -> list[int]:
+    path = runs / "sim/hopper-medium/dt-s42/metrics.jsonl"
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def players_of(process: subprocess.Popen) -> list[psutil.Process]:
+    children = [one for one in psutil.Process(process.pid).children() if one.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in children if any("workflows.train.player" in word for word in child.cmdline())]
+
+
+def test_training_goes_on_beside_an_evaluation(runs, training):
+    process, player = training
+    assert lines(runs / "sim/hopper-medium/dt-s42") == [] and player.is_running() and process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_process_behind(runs, training, number):
+    process, player = training
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    until(lambda: not is_running(player.pid))
+    checkpoints = runs / "sim/hopper-medium/dt-s42/checkpoints"
+    assert [path.name for path in checkpoints.iterdir() if path.is_dir()] == ["00000010"]
+    if number != signal.SIGKILL:
+        assert process.returncode == 130 and "interrupted at update 10 of 100" in errors
+
+
+def test_a_player_that_dies_is_started_again(runs, training):
+    process, player = training
+    player.kill()
+    until(lambda: players_of(process) not in ([], [player]))
+    players_of(process)[0].kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the process of the evaluation died of signal 9 (SIGKILL), and so did the next one" in errors

@@ -207,12 +207,12 @@ def test_dry_run_writes_nothing(runs):
     before = sorted(runs.rglob("*"))
     result = succeed(runs, "finetune-online", "odt-s42", "--name", "other", "--dry-run", "--json")
     facts = json.loads(result.stdout)
-    assert facts["there already"] is False and facts["online.updates"] > 0
-    assert facts["exploration aims at"] == pytest.approx(1.1 * facts["evaluations aim at"])
+    assert facts["there_already"] is False and facts["online.updates"] > 0
+    assert facts["exploration_aims_at"] == pytest.approx(1.1 * facts["evaluations_aim_at"])
     kept = yaml.safe_load((tuned(runs, "odt-s42") / "config.yaml").read_text())["train"]["keep_checkpoints"]
     since = kept * facts["online.checkpoint_every"] * facts["online.envs"]
     trajectories = 2 * facts["online.capacity"] + since  # the offline ones lie in one file, which goes with the last
-    assert facts["disk of the buffer"] == f"at most {trajectories * 1000 * (4 * (11 + 3 + 1) + 2) / 1e6:.1f} MB"
+    assert facts["disk_of_the_buffer"] == f"at most {trajectories * 1000 * (4 * (11 + 3 + 1) + 2) / 1e6:.1f} MB"
     assert sorted(runs.rglob("*")) == before
 
 
@@ -252,7 +252,7 @@ def test_a_dry_run_knows_force_and_the_lock(runs):
     words = ("finetune-online", "odt-s42", "--updates", 9, "--dry-run", "--json")
     assert invoke(runs, *words).exit_code == 1
     facts = json.loads(succeed(runs, *words, "--force").stdout)
-    assert facts["there already"] is True and facts["iterations"].startswith("0 of ")
+    assert facts["there_already"] is True and facts["iterations"].startswith("0 of ")
     with locked(tuned(runs)):
         result = invoke(runs, *words, "--force")
     assert result.exit_code == 1 and "in use" in result.stderr

@@ -174,5 +174,5 @@ def test_bad_names_and_no_network(runs):
     assert_refused(wrong, 2, "unknown checkpoint", "hopper-medium-v2")
     assert_refused(invoke(runs, "download", FASTER, "--offline"), 1, "--offline forbids", "seqrl import FOLDER")
     planned = invoke(runs, "download", ORIGINAL, "--dry-run", "--json")
-    assert json.loads(planned.stdout)["dataset first"] == "hopper-medium-v2"
+    assert json.loads(planned.stdout)["dataset_first"] == "hopper-medium-v2"
     assert not runs.exists()

@@ -85,3 +85,17 @@ def test_an_interruption_before_a_command_begins_is_told_too(tmp_path, monkeypat
 def test_a_place_that_takes_no_folders(tmp_path):
     refused = invoke("/proc/nowhere", "collect", "Pendulum-v1", "--policy", "random", "-n", 10)
     assert_refused(refused, 1, "there is no such folder, and none can be made there", "--runs-dir")
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("--lr", "did you mean train.learning_rate=VALUE?"),
+        ("--learning-rate", "did you mean train.learning_rate=VALUE?"),
+        ("-updates", "did you mean --updates?"),
+        ("--wibble", "`seqrl train --help` lists its options"),
+    ],
+)
+def test_options_of_other_projects_are_understood(tmp_path, option, meant):
+    refused = invoke(tmp_path, "train", "sim/hopper-medium", option, "3")
+    assert_refused(refused, 2, f"no such option: {option if option[1] == '-' else '-u'}", meant)

@@ -21,6 +21,7 @@ from seqrl_cli import load
 from seqrl_cli.config.extras import is_installed
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.interop.hub_transfer import parse_address
+from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.exchange import export_hub, import_hub
 from seqrl_cli.workflows.exchange.export_hub import HubExportRequest
@@ -54,6 +55,18 @@ def exported(store: RunStore, run: str, folder: Path) -> Path:
 
 def imported(store: RunStore, folder: Path, **options):
     return import_hub.run(HubImportRequest(store, str(folder), **options), Heard())
+
+
+def test_a_run_fine_tuned_online_keeps_its_parent(store, other, tmp_path):
+    folder = store.find("dt-s42")
+    write_record(folder.record, read_record(folder.record).model_copy(update={"parent": "pretrained"}))
+    source = exported(store, "dt-s42", tmp_path / "shared")
+    imported(other, source)
+    assert read_record(other.find("dt-s42").record).parent == "pretrained"
+    description = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({**description, "parent": "../elsewhere"}))
+    with pytest.raises(SeqrlError, match="elsewhere"):
+        imported(other, source, name="hostile")
 
 
 def actions(run: str, store: RunStore) -> np.ndarray:

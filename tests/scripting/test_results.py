@@ -10,6 +10,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.plan.run import run as plan
 from seqrl_cli.workflows.plan.setup import PlanRequest
+from tests.cli.conftest import invoke
 from tests.workflows.tiny import NAME
 
 
@@ -31,6 +32,14 @@ def test_there_is_a_row_per_episode_with_the_same_keys(planned):
 def test_rows_of_the_table_summarize_them(planned):
     kinds = [(row["kind"], row["episodes"]) for row in results(by="method")]
     assert kinds == [("result", 2), ("result", 2), ("reference", 5)]
+
+
+def test_scores_are_those_of_own_references(planned, runs):
+    assert invoke(runs, "download", NAME, "data.reference_min=-2000", "data.reference_max=0").exit_code == 0
+    for row in results():
+        assert row["score"] == pytest.approx(100 * (row["return"] + 2000) / 2000)
+    for row in results(by="run"):
+        assert row["score_mean"] == pytest.approx(100 * (row["return_mean"] + 2000) / 2000)
 
 
 def test_sources_are_runs_datasets_and_folders(planned, runs):

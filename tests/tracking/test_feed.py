@@ -52,6 +52,19 @@ def test_an_evaluation_shares_its_step_with_a_log_step(tmp_path):
     assert steps(tmp_path) == [5, 5]
 
 
+def test_an_evaluation_that_ends_later_is_sent_once(tmp_path):
+    one = feed(tmp_path)
+    evaluation = {"evaluation_episodes": 1, "evaluation_return": 3.0}
+    for step, values in ((5, {"loss": 1.0}), (9, {"loss": 1.0}), (5, evaluation)):
+        append_line(tmp_path / "metrics.jsonl", step, values)
+        assert one.send() == 1
+    rewind(tmp_path / "metrics.jsonl", 5)
+    for step, values in ((9, {"loss": 1.0}), (10, {"loss": 1.0}), (10, evaluation)):
+        append_line(tmp_path / "metrics.jsonl", step, values)
+    assert feed(tmp_path).send() == 2
+    assert steps(tmp_path) == [5, 9, 5, 10, 10]
+
+
 def test_another_run_of_the_same_name_starts_over(tmp_path):
     append_line(tmp_path / "metrics.jsonl", 5, {"loss": 1.0})
     feed(tmp_path).send()

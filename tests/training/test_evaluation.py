@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from seqrl_cli.tracking.metrics import read_evaluation_lines, read_training_lines
+from seqrl_cli.tracking.metrics import read_evaluation_lines, read_lines, read_training_lines
 from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.best import Best, judged, read_best
 from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, tidy
-from seqrl_cli.training.evaluation import Evaluation
+from seqrl_cli.training.evaluation import Evaluation, Pending, in_place
 from seqrl_cli.training.loop import FitOutcome, fit
 from tests.contracts.trainer import same_tensors
 from tests.training.fixtures import pattern_windows, tiny_gpt, tiny_settings
@@ -47,10 +49,42 @@ class Evaluator:
         return {"evaluation_episodes": 1, "evaluation_return": float(weight), "evaluation_seconds": 0.1}
 
 
-def train(folder: Path, evaluator: Evaluator | None, killed_after: int | None = None) -> FitOutcome:
+class Beside:
+    """Evaluates a copy of the model, and has the numbers after so many looks."""
+
+    def __init__(self, evaluator: Evaluator, looks: int) -> None:
+        self.evaluator = evaluator
+        self.looks = looks
+        self.left = 0
+
+    def __call__(self, model: nn.Module) -> Beside:
+        self.model = copy.deepcopy(model).eval()
+        self.left = self.looks
+        return self
+
+    def is_ready(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+    def result(self, should_stop: Callable[[], bool]) -> dict[str, float] | None:
+        with torch.random.fork_rng():  # another process has random numbers of its own
+            return None if should_stop() else self.evaluator(self.model, should_stop)
+
+
+def train(
+    folder: Path,
+    evaluator: Evaluator | None,
+    killed_after: int | None = None,
+    looks: int | None = None,
+    stopped_after: int | None = None,
+) -> FitOutcome:
+    """A run whose evaluations play beside training for so many ``looks``; None for evaluations in place."""
+
     def on_progress(step: int, total: int) -> None:
         if step == killed_after:
             raise KilledError
+        if step == stopped_after:
+            signal.raise_signal(signal.SIGINT)
 
     metrics = folder / "metrics.jsonl"
 
@@ -65,8 +99,14 @@ def train(folder: Path, evaluator: Evaluator | None, killed_after: int | None = 
         checkpoints=folder / "checkpoints",
         sinks=[JsonlSink(metrics)],
         on_progress=on_progress,
-        evaluation=None if evaluator is None else Evaluation(EVERY, evaluator, is_done),
+        evaluation=None if evaluator is None else Evaluation(EVERY, begin(evaluator, looks), is_done),
     )
+
+
+def begin(evaluator: Evaluator, looks: int | None) -> Callable[[nn.Module], Pending]:
+    if looks is None:
+        return in_place(evaluator)
+    return Beside(evaluator, looks)
 
 
 def evaluations(folder: Path) -> list[tuple[int, float | None]]:
@@ -117,12 +157,51 @@ def test_an_evaluation_that_was_killed_is_made_up_for(whole, tmp_path, number):
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_ctrl_c_in_an_evaluation_saves_and_the_run_repeats_it(whole, tmp_path, number):
     outcome = train(tmp_path, Evaluator(stopped_at=number))
-    assert outcome.step == EVERY * number and outcome.interrupted == (outcome.step < UPDATES)
+    assert outcome.step == EVERY * number and outcome.interrupted
     assert len(evaluations(tmp_path)) == number - 1
     resumed = Evaluator()
     assert train(tmp_path, resumed).first_step == outcome.step
     assert resumed.calls == 4 - number
     assert evaluations(tmp_path) == evaluations(whole)
+    assert same_tensors(weights(tmp_path), weights(whole))
+
+
+LOOKS = (0, 1, 2, 9)  # 9: it must be waited for
+
+
+@pytest.mark.parametrize("looks", LOOKS)
+def test_an_evaluation_beside_training_is_of_the_model_as_it_was(whole, tmp_path, looks):
+    """Its numbers and the model are those of a run that waits for each evaluation."""
+    train(tmp_path, Evaluator(), looks=looks)
+    assert evaluations(tmp_path) == evaluations(whole)
+    assert same_tensors(weights(tmp_path), weights(whole))
+
+
+def test_training_goes_on_beside_an_evaluation(tmp_path):
+    """The evaluation after 8 updates is logged after the training line of 9, and before the checkpoint of 10."""
+    train(tmp_path, Evaluator(), looks=9)
+    order = [(line.step, line.get("loss") is None) for line in read_lines(tmp_path / "metrics.jsonl")]
+    assert order.index((9, False)) < order.index((8, True)) <= order.index((10, False)) + 1
+
+
+@pytest.mark.parametrize("killed_after", range(1, UPDATES + 1))
+@pytest.mark.parametrize("looks", LOOKS[1:])
+def test_a_run_killed_beside_an_evaluation_loses_none(whole, tmp_path, killed_after, looks):
+    with pytest.raises(KilledError):
+        train(tmp_path, Evaluator(), killed_after, looks)
+    train(tmp_path, Evaluator(), looks=looks)
+    assert sorted(evaluations(tmp_path)) == evaluations(whole)
+    assert same_tensors(weights(tmp_path), weights(whole))
+
+
+@pytest.mark.parametrize("stopped_after", range(1, UPDATES))
+def test_ctrl_c_beside_an_evaluation_resumes_where_it_began(whole, tmp_path, stopped_after):
+    outcome = train(tmp_path, Evaluator(), looks=9, stopped_after=stopped_after)
+    newest = newest_checkpoint(tmp_path / "checkpoints")
+    assert outcome.interrupted and newest is not None and newest.step == outcome.step
+    assert outcome.step in (stopped_after, stopped_after + 1, 4, 8)
+    train(tmp_path, Evaluator(), looks=9)
+    assert sorted(evaluations(tmp_path)) == evaluations(whole)
     assert same_tensors(weights(tmp_path), weights(whole))
 
 
@@ -144,9 +223,10 @@ class Scorer(Evaluator):
         return values and {**values, "evaluation_score": self.scores[self.calls - 1]}
 
 
-def test_the_best_by_evaluation_is_kept_beyond_the_newest(tmp_path):
+@pytest.mark.parametrize("looks", [None, 1, 9])
+def test_the_best_by_evaluation_is_kept_beyond_the_newest(tmp_path, looks):
     """Evaluated after 4, 8 and 12 updates, of which no checkpoint is due after 4 and 8."""
-    train(tmp_path, Scorer((0.5, 3.0, 1.0)))
+    train(tmp_path, Scorer((0.5, 3.0, 1.0)), looks=looks)
     checkpoints = tmp_path / "checkpoints"
     assert read_best(checkpoints) == Best(8, "evaluation_score", 3.0)
     assert {8, 12} <= set(saved_steps(checkpoints))

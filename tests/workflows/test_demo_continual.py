@@ -50,7 +50,7 @@ def test_it_ends_with_the_matrices_and_a_heat_map_and_is_not_done_again(small):
 def test_its_dry_run_estimates_and_writes_nothing(small):
     before = sorted(small.rglob("*"))
     facts = json.loads(succeed(small, "demo", "continual", "--dry-run", "--json").stdout)
-    assert facts["datasets to simulate"] == 0 and facts["seconds"] > 0 and "to train" in facts["estimated time"]
+    assert facts["datasets_to_simulate"] == 0 and facts["seconds"] > 0 and "to train" in facts["estimated_time"]
     assert sorted(small.rglob("*")) == before
 
 

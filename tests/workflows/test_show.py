@@ -87,7 +87,7 @@ def test_a_fine_tuned_run_shows_what_its_iterations_logged(folder, tmp_path):
         append_line(folder / "metrics.jsonl", 40 * iteration, values)
     shown, _ = look(show_runs, RunStore(tmp_path / "runs"))
     (run,) = shown["runs"]
-    assert (run["updates"], run["held-out loss"]) == (40, None)
+    assert (run["updates"], run["held_out_loss"]) == (40, None)
     assert look(show_run, RunStore(tmp_path / "runs"), "gpt-s42")[0]["last_metrics"]["iteration"] == 1
 
 

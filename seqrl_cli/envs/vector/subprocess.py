@@ -15,7 +15,8 @@ import numpy as np
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.envs.vector.backend import Columns, EnvSpec
-from seqrl_cli.envs.vector.child import Child, NoAnswerError, ProcessDiedError
+from seqrl_cli.envs.vector.child import Child
+from seqrl_cli.envs.vector.process import NoAnswerError, ProcessDiedError
 
 Answer = TypeVar("Answer")
 

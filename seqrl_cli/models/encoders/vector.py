@@ -52,7 +52,7 @@ class VectorEncoder(nn.Module):
         self.hidden = nn.Linear((5 if periodic else 3) * size, 2 * width)
         self.project = nn.Linear(2 * width, width)
         self._columns: Tensor | None = None
-        self.register_load_state_dict_post_hook(lambda encoder, _: encoder._forget_columns())
+        self.register_load_state_dict_post_hook(_forget_columns)
 
     def fit(self, body: str, mean: np.ndarray, std: np.ndarray) -> None:
         """Set the statistics of a body's data, ``(size,)`` each."""
@@ -130,3 +130,8 @@ class VectorEncoder(nn.Module):
         shape = (len(bodies), *[1] * (observations.ndim - 2), -1)
         mean, std, used = (table[bodies].view(shape) for table in (self.mean, self.std, self.used))
         return ((observations - mean) / std).clamp(-LARGEST, LARGEST) * used, used
+
+
+def _forget_columns(encoder: VectorEncoder, _keys: object) -> None:
+    """After other statistics were loaded; a function of the module, so that the encoder can be pickled."""
+    encoder._forget_columns()

@@ -31,6 +31,7 @@ RETURN_NOTE = (
     "without reference scores, ±, the 95 % interval and IQM are those of the return; "
     "seqrl download DATASET --reference random,expert measures two policies and gives a data file scores"
 )
+PUBLISHED_NOTE = "published figures are for D4RL's datasets, not for {} of this table: they do not compare"
 SORTS = ("name", "score", "iqm", "return", "time")
 """How methods of one dataset are ordered: by name, or the best first."""
 
@@ -99,6 +100,7 @@ def build_table(
         notes=(
             *_general_notes(rows, deltas, own_scales or {}),
             *notes,
+            *_other_data_note(rows, published),
             *published_notes(published),
             *sorted(set(repeats)),
             *_version_notes(episodes),
@@ -136,6 +138,12 @@ def _general_notes(rows: Sequence[ResultRow], deltas: Sequence[DeltaRow], own_sc
     if deltas:
         notes.append(DELTA_NOTE)
     return notes
+
+
+def _other_data_note(rows: Sequence[ResultRow], published: Sequence[PublishedMethod]) -> list[str]:
+    """Which datasets of the table the published figures are not for."""
+    others = sorted({row.dataset for row in rows} - set(D4RL_DATASETS))
+    return [PUBLISHED_NOTE.format(", ".join(others))] if published and others else []
 
 
 def _result_row(dataset: str, method: str, episodes: list[EpisodeResult]) -> ResultRow:

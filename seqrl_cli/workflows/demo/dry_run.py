@@ -47,6 +47,7 @@ def dry_run(request: DemoRequest, console: Console) -> None:
     data = data or placeholder_data(dataset, config, estimate_sizes(dataset, config.data, console))
     assert isinstance(data, TokenizedDataset), "the sizes of simulated datasets are known"
     job = family.prepare(config, data, dataset.step_limit, choose_device("auto"))
+    console.note("measuring a few updates, and a few steps of planning …")
     training = estimate_seconds(job, 0 if request.force else max(saved_steps(run.checkpoints), default=0))
     planning = _planning_seconds(
         job, data, config, dataset.step_limit, 0 if request.force else _existing_episodes(run, config)

@@ -154,7 +154,8 @@ def _write(shared: _Shared) -> None:
     tokens = trained.tokens if isinstance(trained, TrainedModel) else None
     facts: dict[str, Any] = {
         **{
-            key: getattr(record, key) for key in ("name", "arch", "datasets", "suite", "env_id", "seed", "return_range")
+            key: getattr(record, key)
+            for key in ("name", "arch", "datasets", "suite", "env_id", "seed", "return_range", "parent")
         },
         **{"tasks": record.tasks, "tokens_fingerprint": record.tokens_fingerprint},
         "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),

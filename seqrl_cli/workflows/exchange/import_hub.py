@@ -167,9 +167,8 @@ def _write(
     write_text_atomic(folder.config, dump_config(config))
     imported = {"project": "seqrl", "weights": origin, "sha256": stated.sha256[WEIGHTS_FILE]}
     write_checkpoint(folder.checkpoints, Checkpoint(stated.step, model.weights, {}, {"imported": imported}), keep=1)
-    kept = {
-        key: getattr(stated, key) for key in ("datasets", "suite", "env_id", "arch", "seed", "return_range", "tasks")
-    }
+    names = ("datasets", "suite", "env_id", "arch", "seed", "return_range", "tasks", "parent")
+    kept = {key: getattr(stated, key) for key in names}
     record = records.new_record(
         **kept,
         name=final.path.name,

@@ -204,6 +204,9 @@ def _find_runs(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]
     if ARCHITECTURES[record.arch].no_exploration is not None:
         _refuse_architecture(store, found, record)
     parent = found if record.parent is None else RunFolder(found.path.parent / record.parent)
+    if not parent.record.exists():
+        message = f"{found.path} was fine-tuned from {parent.path}, which is not here, so it cannot be continued"
+        raise SeqrlError(message, "bring that run here, too: seqrl import or runs pull")
     usual = _usual_name(found, record, request.overrides.get("online.seed"))
     name = check_name("run", usual if request.name is None else request.name)
     if name == parent.path.name:

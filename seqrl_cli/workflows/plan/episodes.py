@@ -23,7 +23,8 @@ def has_episode(session: PlanSession, episode: int) -> bool:
     step = episode_file.plan.checkpoint_step
     if step is not None and step != session.trained.step:
         message = f"{path} was played with checkpoint {step}, not {session.trained.step}"
-        raise SeqrlError(message, "play again with --force, or name the old checkpoint with --checkpoint")
+        hint = f"--force plays again; --checkpoint {session.trained.step} plays beside these episodes and keeps them"
+        raise SeqrlError(message, hint)
     return step is not None and is_whole(episode_file)
 
 

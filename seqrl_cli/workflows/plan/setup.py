@@ -12,7 +12,7 @@ from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run, observation_size_of_run
 from seqrl_cli.artifacts.token_model import TrainedModel
-from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
+from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, is_imported, warn_unfinished
 from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.owners import without_foreign_keys
 from seqrl_cli.config.plan import PlanConfig
@@ -177,7 +177,9 @@ class PlanSession:
             SeqrlError: the environment has other sizes than the model, or one plan exceeds the memory limit.
         """
         hint = "name the right environment: seqrl download FILE data.env_id=… --force"
-        vector.spaces.require_alike(self.env_id, self.trained.spaces, self.trained.record.dataset, hint)
+        if is_imported(self.run):
+            hint = "import it again for the data that it was trained on: seqrl import FOLDER --dataset DATASET --force"
+        vector.spaces.require_alike(self.env_id, self.trained.spaces, str(self.run.path), hint)
         agent = self.agent.make(len(vector), profile)
         return Rollout(agent, vector, seed=self.seed, purpose=[SeedStream.PLAN], profile=profile)
 

@@ -29,7 +29,7 @@ def show_machine(store: RunStore, console: Console) -> None:
         "devices": ["cpu"] + [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())],
         "planning": f"native, compiled with {compiler}" if library.available() else "PyTorch; faster with g++",
         "drawing": f"MuJoCo with {backend.upper()}" if backend else "software",
-        "runs_dir": str(store.root.resolve()),
+        "runs directory": str(store.root.resolve()),
         **{package: metadata.version(package) for package in CORE},
     }
     extras = {extra: installed_version(extra) for extra in PURPOSES}

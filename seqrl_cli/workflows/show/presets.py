@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from seqrl_cli.artifacts.locate import dataset_config, find_stored
 from seqrl_cli.config.explain import KeyHelp, all_keys, value_text
 from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.suites import suites
+from seqrl_cli.runs.store import RunStore
 
 _SIZE_OF = {"paper": "D4RL's names", "laptop": "sim/…, minari/…, files"}
 
@@ -38,11 +40,15 @@ def show_presets(arch: str, size: str | None, console: Console) -> None:
     console.note("every setting that a dataset is trained with: seqrl presets show sim/hopper-medium")
 
 
-def show_preset(name: str, arch: str, size: str | None, console: Console, *, explain: bool = False) -> None:
+def show_preset(
+    store: RunStore, name: str, arch: str, size: str | None, console: Console, *, explain: bool = False
+) -> None:
     """Print a preset with every key, or, for a dataset or suite, the configuration that training on it would use."""
     overrides = {"model.arch": arch}
     if name in preset_names(arch):
         config = resolve_config(name, size=size or "paper", preset=name, overrides=overrides)
+    elif find_stored(store, name) is not None:
+        _, config = dataset_config(store, name, size=size, overrides=overrides)
     else:
         dataset = name if all(part in suites() for part in name.split("+")) else resolve(name).id
         config = resolve_config(dataset, size=size, overrides=overrides)

@@ -54,7 +54,7 @@ class RunFilter:
 
     def ordered(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows that match, by the chosen column; unknown values come last."""
-        key = {"name": "run", "loss": "held-out loss"}.get(self.sort, self.sort)
+        key = {"name": "run", "loss": "held_out_loss"}.get(self.sort, self.sort)
         chosen = [row for row in rows if self.matches(row)]
         if self.sort == "updated":
             return chosen  # as the store orders them
@@ -173,7 +173,7 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
         "status": (status := run_status(folder, record)).word,
         **_heard(status),
         "updates": max(steps, default=None),
-        "held-out loss": round(held_out[-1], 4) if held_out else None,
+        "held_out_loss": round(held_out[-1], 4) if held_out else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
@@ -190,7 +190,8 @@ def _heard(status: RunStatus) -> dict[str, Any]:
 
 def _for_a_person(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its status in words."""
-    return {**row, "status": RunStatus(row["status"], row["running_on"], row["silent_seconds"]).text}
+    loss = {"held-out loss": row["held_out_loss"]} if "held_out_loss" in row else {}
+    return {**row, **loss, "status": RunStatus(row["status"], row["running_on"], row["silent_seconds"]).text}
 
 
 def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Snapshot:
     @property
     def step(self) -> int:
         """Updates that have been logged."""
-        return self.lines[-1].step if self.lines else 0
+        return max((line.step for line in self.lines), default=0)  # a line of an evaluation may come late
 
     def column(self, name: str) -> list[tuple[int, float]]:
         """The logged values of a number, with their steps."""
@@ -173,12 +173,17 @@ def _picture(snapshot: Snapshot) -> RenderableType:
     evaluations = [name for line in snapshot.lines for name in line.values if _is_evaluation(name)]
     for name in dict.fromkeys((*_SHOWN, *evaluations)):
         if values := snapshot.column(name):
-            table.add_row(name.replace("_", " "), f"{values[-1][1]:,.4g}", spark([value for _, value in values]))
+            table.add_row(name.replace("_", " "), _number(values[-1][1]), spark([value for _, value in values]))
     parts.append(table)
     if not snapshot.lines:
         parts.append(Text("nothing has been logged yet", "dim"))
     parts.append(Text(_resources(snapshot), "dim"))
     return Group(*parts)
+
+
+def _number(value: float) -> str:
+    """Four digits, and whole numbers above them."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _is_evaluation(name: str) -> bool:
@@ -214,5 +219,5 @@ def _resources(snapshot: Snapshot) -> str:
 
 def _as_line(line: LogLine, total: int | None) -> str:
     of = f"/{total:,}" if total else ""
-    shown = [f"{name.replace('_', ' ')} {value:,.4g}" for name in _LINE if (value := line.get(name)) is not None]
+    shown = [f"{name.replace('_', ' ')} {_number(value)}" for name in _LINE if (value := line.get(name)) is not None]
     return f"update {line.step:,}{of}  {', '.join(shown)}"

@@ -62,6 +62,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
         job = family.prepare(config, usable, dataset.step_limit, device)
         check_before_training(request, job, console, has_data=data is not None)
         check_evaluations(config, job)
+        console.note("measuring a few updates …")
         facts |= _effort(request, job)
         new_data = 0 if data else family.data_bytes(config, sizes)
         needed = total_bytes([_checkpoint_bytes(job, config), new_data, missing_dataset_bytes(dataset, sizes)])

@@ -18,7 +18,7 @@ from seqrl_cli.runs.record import git_state, versions
 from seqrl_cli.training.acceleration import resolve_precision
 from seqrl_cli.training.agreement import Start, starting
 from seqrl_cli.training.distributed import Ranks, joined
-from seqrl_cli.training.evaluation import Evaluation
+from seqrl_cli.training.evaluation import Evaluation, in_place
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.placement import Placement
 from seqrl_cli.training.world import World
@@ -103,7 +103,7 @@ def follow(job: TrainJob, every: int | None, world: World) -> int:
         CommandInterruptedError: a process was stopped.
     """
     outcome: FitOutcome | None = None
-    evaluation = None if every is None else Evaluation(every, _nothing, lambda step: False)
+    evaluation = None if every is None else Evaluation(every, in_place(_nothing), lambda step: False)
     while world.from_leader(False):
         parts = (job.model, job.train, job.validation, job.settings)
         outcome = fit(*parts, trainer=job.trainer, evaluation=evaluation, world=world)

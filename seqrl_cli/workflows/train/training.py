@@ -198,7 +198,8 @@ class Training:
 
         request, job = self.request, self.job
         self.world.from_leader(True)  # a loop follows
-        with evaluations(folder, request.config, job, request.dataset.store, self.console) as evaluation:
+        store = request.dataset.store
+        with evaluations(folder, request.config, job, store, self.console, self.threads) as evaluation:
             return fit(
                 job.model,
                 job.train,
