@@ -89,7 +89,14 @@ class _FrameDrawer:
             titles.append(f"imagined: {_seconds(ahead, self.body.dt)}" if ahead else "imagined: no plan")
             facts = self.episode.plan
             notes.append([facts.dataset, f"{facts.run}, episode {self.episode.episode}"])
+        else:
+            titles = [_of_one_panel(self.episode)]
         return compose(panels, titles, notes)
+
+
+def _of_one_panel(episode: EpisodeFile) -> str:
+    """The title of a video without a plan: whose episode it is."""
+    return f"{episode.plan.dataset}/{episode.plan.run}, episode {episode.episode}"
 
 
 def render_episode(
@@ -160,11 +167,11 @@ def _render_replay(episode: EpisodeFile, states: EpisodeStates, options: _VideoO
         return _chosen_steps(total, options.stride(dt), options.limit)
 
     replayed = replay(episode, states, choose, options.size, options.progress)
-    steps = sorted(replayed.pictures)
+    steps, title = sorted(replayed.pictures), _of_one_panel(episode)
 
     def frame(index: int) -> np.ndarray:
         notes = progress_lines(episode, states, steps[index], options.reference_scores)
-        return compose([replayed.pictures[steps[index]]], ["simulation"], [notes])
+        return compose([replayed.pictures[steps[index]]], [title], [notes])
 
     stride = steps[1] - steps[0] if len(steps) > 1 else 1
     fps = options.speed / (stride * replayed.dt)
