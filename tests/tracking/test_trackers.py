@@ -19,6 +19,7 @@ from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
 from seqrl_cli.tracking.trackers import check_tracker
 from seqrl_cli.workflows.track import run as track
+from tests.processes import until
 from tests.runs.records import make_run
 from tests.tracking import offline_wandb
 from tests.tracking.fakes import notes
@@ -130,9 +131,14 @@ def test_wandb_offline_runs_have_one_id_and_never_go_back(store, monkeypatch):
     send(store, "wandb")
     add_steps(store, 50)
     send(store, "wandb")
-    paths = sorted((store.root / RUN / "trackers/wandb").glob("wandb/offline-run-*/*.wandb"))
-    runs = [offline_wandb.read(path) for path in paths]
-    assert len(runs) == 2 and {run.id for run in runs} == {track.run_id(read_record(store.root / RUN / "run.json"))}
+    folder = store.root / RUN / "trackers/wandb"
+
+    def written() -> list[offline_wandb.OfflineRun]:
+        return [offline_wandb.read(path) for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+
+    until(lambda: len(written()) == 2 and all(run.exit_code is not None for run in written()))  # by wandb's own process
+    runs = written()
+    assert {run.id for run in runs} == {track.run_id(read_record(store.root / RUN / "run.json"))}
     rows = [row for run in runs for row in run.history if "loss" in row]
     assert [(row["_step"], row["loss"]) for row in rows] == [(step, 100 / step) for step in (10, 20, 30, 40, 50)]
     assert runs[0].config["train.learning_rate"] == 1e-3 and runs[0].group == "d/gpt"
