@@ -11,7 +11,12 @@ from seqrl_cli.launch.task import Ended, Task
 
 
 def run_tasks(
-    launcher: Launcher, tasks: Sequence[Task], console: Console, label: str, what: str = "member"
+    launcher: Launcher,
+    tasks: Sequence[Task],
+    console: Console,
+    label: str,
+    what: str = "member",
+    kept: str = "the others have saved; the same command resumes",
 ) -> Mapping[str, str]:
     """Run tasks to their end.
 
@@ -21,6 +26,7 @@ def run_tasks(
         console: shows progress.
         label: of the progress.
         what: a task in one word, for messages.
+        kept: what Ctrl-C leaves, and what to do next.
 
     Returns:
         Why, by name, for those that failed.
@@ -45,7 +51,7 @@ def run_tasks(
                 update(len(ended), total)
     except KeyboardInterrupt as error:
         message = f"interrupted; {len(ended) - len(failed)} of {counted(total, what)} were finished"
-        raise CommandInterruptedError(message, "the others have saved; the same command resumes") from error
+        raise CommandInterruptedError(message, kept) from error
     return failed
 
 

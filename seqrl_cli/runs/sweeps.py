@@ -26,6 +26,7 @@ _HINT = "the command that made it writes it again with --force"
 _MACHINE = ("--device", "--threads")
 _OPTIONS = {"train": ("--name", "--arch", "--seed", "--size", "--preset", "--config", *_MACHINE), "plan": _MACHINE}
 _SETTING = re.compile(r"[a-z][a-z0-9_.]*=")
+_IS_SETTING = re.compile(r"[\w.]*=")  # as command lines are read, where a dataset or a run is expected
 
 Words = tuple[str, ...]
 
@@ -141,7 +142,7 @@ def _is_a_members(words: Words) -> bool:
 
     The file may come from elsewhere, and its commands are run.
     """
-    if len(words) < 2 or words[0] not in _OPTIONS or words[1].startswith("-"):
+    if len(words) < 2 or words[0] not in _OPTIONS or words[1].startswith("-") or _IS_SETTING.match(words[1]):
         return False
     left = list(words[2:])
     while left:

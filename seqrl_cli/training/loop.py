@@ -32,11 +32,13 @@ class FitOutcome:
         first_step: updates made before this call, 0 for a new run.
         step: updates made in all, as far as they are kept.
         interrupted: whether updates or an evaluation are left to make.
+        abandoned: whether a signal ended an evaluation.
     """
 
     first_step: int
     step: int
     interrupted: bool
+    abandoned: bool = False
 
 
 def fit(
@@ -100,7 +102,7 @@ def fit(
             evaluations.settle()
     last = evaluations.abandoned_at
     left = job.step < settings.updates or (stop and evaluations.is_due(job.step))
-    return FitOutcome(first_step, job.step if last is None else last, left or last is not None)
+    return FitOutcome(first_step, job.step if last is None else last, left or last is not None, last is not None)
 
 
 def _keep(evaluations: Evaluations, keeper: Keeper, values: Values, *, save: bool, stop: bool) -> bool:

@@ -66,14 +66,14 @@ def test_models_of_many_tasks(runs):
     assert not (folder / "wrong/run.json").exists()
 
 
+DT = ("--arch", "dt", *SMALL, "model.n_head=2")
 LONG = ("--eval-every", "10", "--eval-episodes", "500", "train.updates=100", "train.checkpoint_every=10")
 
 
 @pytest.fixture
 def training(runs) -> Iterator[tuple[subprocess.Popen, psutil.Process]]:
     """A run that has trained beside its first evaluation, which would take minutes, and the process that plays."""
-    words = ("--arch", "dt", *SMALL, "model.n_head=2", *LONG, "train.log_every=1", "--threads", "1")
-    process = start(runs, "train", "sim/hopper-medium", *words)
+    process = start(runs, "train", "sim/hopper-medium", *DT, *LONG, "train.log_every=1", "--threads", "1")
     until(lambda: 19 in steps(runs) and players_of(process), 120)
     yield process, *players_of(process)
     process.kill()
@@ -105,6 +105,18 @@ def test_a_run_that_is_ended_leaves_no_process_behind(runs, training, number):
     assert [path.name for path in checkpoints.iterdir() if path.is_dir()] == ["00000010"]
     if number != signal.SIGKILL:
         assert process.returncode == 130 and "interrupted at update 10 of 100" in errors
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_an_evaluation_before_it_replaces_another(runs):
+    """At its first checkpoint, the new run waits for the evaluation before it takes the place of the old one."""
+    words = ("train", "sim/hopper-medium", *DT, "--threads", "1")
+    assert invoke(runs, *words).exit_code == 0
+    process = start(runs, *words, *LONG, "train.checkpoint_every=20", "train.log_every=1", "--force")
+    metrics = runs / "sim/hopper-medium/.dt-s42.new/metrics.jsonl"
+    until(lambda: metrics.exists() and '"step": 20' in metrics.read_text(), 120)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted at update 10 of 100" in errors
 
 
 def test_a_player_that_dies_is_started_again(runs, training):

@@ -37,7 +37,7 @@ def assert_same(mine: list[dict], others: list[dict]) -> None:
 
 
 @pytest.mark.slow
-def test_parts_play_the_same_episodes(seqrl, runs, tmp_path):
+def test_parts_play_the_same_episodes(seqrl, runs, monkeypatch):
     alone = seqrl("plan", *PLAN, "--json")
     assert alone.exit_code == 0, alone.output
     expected = episodes(runs)
@@ -52,7 +52,8 @@ def test_parts_play_the_same_episodes(seqrl, runs, tmp_path):
         json.loads(alone.stdout)["folder"],
     ]
     (plan / "episode-003.json").unlink()
-    resumed = seqrl("plan", *PLAN, "--jobs", "2")
+    monkeypatch.chdir(runs)
+    resumed = seqrl("plan", f"{DATASET}/gpt-s42", *PLAN, "--jobs", "2")
     assert resumed.exit_code == 0 and "planning 1 episode" in resumed.stderr and "in 1 part" in resumed.stderr
     assert seqrl("plan", *PLAN, "--jobs", "2", "--force").exit_code == 0
     assert_same(episodes(runs), expected)
@@ -66,11 +67,22 @@ def test_a_part_that_fails_leaves_the_old_episodes(seqrl, runs):
     before = {path: path.read_bytes() for path in (runs / DATASET).glob("gpt-s42/plans/*/*")}
     failed = seqrl("plan", *TINY_PLAN, "--jobs", "2", "--force", "--max-memory", "1KiB")
     assert failed.exit_code != 0 and "parts failed" in failed.stderr
+    assert "the earlier episodes were kept unchanged; the same command starts over" in failed.stderr
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.parametrize("named", [(), ("--checkpoint", "best")], ids=["newest", "best"])
+def test_a_part_plays_the_checkpoint_of_the_whole_plan(seqrl, runs, named):
+    shutil.rmtree(runs / DATASET / "gpt-s42" / "plans")
+    played = seqrl("plan", *TINY_PLAN, *named, "--part", "1/2@2")
+    assert played.exit_code == 0, played.output
+    (path,) = runs.rglob("episode-*.json")
+    assert path.name == "episode-001.json" and json.loads(path.read_text())["checkpoint_step"] == 2
+    assert ("step2" in path.parent.name) == bool(named)
 
 
 def test_what_is_refused(seqrl):
     assert_refused(seqrl("plan", "--on", "moon"), 2, "unknown place 'moon'", "ray")
     assert_refused(seqrl("plan", "--on", "slurm"), 2, "unknown place 'slurm'", "local")
     assert_refused(seqrl("plan", "--cpus", "2"), 2, "--cpus is not for --on local", "ray")
-    assert_refused(seqrl("plan", "--part", "2/2"), 2, "--part is '2/2'", "--jobs")
+    assert_refused(seqrl("plan", "--part", "2/2@4"), 2, "--part is '2/2@4'", "--jobs")

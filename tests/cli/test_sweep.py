@@ -328,6 +328,8 @@ FOREIGN = [
     ("train", DATASET, "--push", "file:///tmp/stolen"),
     ("train", DATASET, "--runs-dir", "elsewhere"),
     ("train", "--name", "x"),
+    ("train", "data.env_id=evil:Env-v0", "--config", "mine.yaml"),
+    ("plan", "data.env_id=evil:Env-v0"),
     ("train", DATASET, "--name"),
     ("plan", DATASET, "--force"),
     ("sweep", "run", "sw"),

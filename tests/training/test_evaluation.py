@@ -157,7 +157,7 @@ def test_an_evaluation_that_was_killed_is_made_up_for(whole, tmp_path, number):
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_ctrl_c_in_an_evaluation_saves_and_the_run_repeats_it(whole, tmp_path, number):
     outcome = train(tmp_path, Evaluator(stopped_at=number))
-    assert outcome.step == EVERY * number and outcome.interrupted
+    assert outcome.step == EVERY * number and outcome.interrupted and outcome.abandoned
     assert len(evaluations(tmp_path)) == number - 1
     resumed = Evaluator()
     assert train(tmp_path, resumed).first_step == outcome.step

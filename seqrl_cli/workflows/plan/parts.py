@@ -29,27 +29,45 @@ from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 
 _LOGS = "logs"
+_KEPT = {
+    False: "finished episodes were kept; the same command plays what is missing",
+    True: "the earlier episodes were kept unchanged; the same command starts over",
+}
+"""What a plan leaves that was stopped, by whether its episodes replace others."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A share of a plan: every ``of``-th of its episodes, counted over its tasks, from ``index`` on."""
+    """A share of a plan: every ``of``-th of its episodes, counted over its tasks, from ``index`` on.
+
+    Attributes:
+        index: its number.
+        of: the number of parts.
+        step: updates of the checkpoint that all parts play, though the run may have a newer one by now.
+    """
 
     index: int
     of: int
+    step: int
 
     @classmethod
     def parse(cls, text: str) -> Part:
-        """Read ``INDEX/OF``.
+        """Read ``INDEX/OF@STEP``.
 
         Raises:
             UsageError: it is something else.
         """
-        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-        part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})@(\d{1,15})", text)
+        part = cls(*map(int, found.groups())) if found else cls(0, 0, 0)
         if part.index >= part.of:
-            raise UsageError(f"--part is {text!r}", "write INDEX/OF, such as 0/4; `seqrl plan --jobs` does so itself")
+            hint = "write INDEX/OF@STEP, such as 0/4@1000; `seqrl plan --jobs` does so itself"
+            raise UsageError(f"--part is {text!r}", hint)
         return part
+
+    @property
+    def text(self) -> str:
+        """What :meth:`parse` reads."""
+        return f"{self.index}/{self.of}@{self.step}"
 
     def share(self, missing: Sequence[Sequence[int]], episodes: int) -> list[list[int]]:
         """Its share of the missing episodes of each task."""
@@ -96,7 +114,7 @@ def play_part(request: PlanRequest, part: Part, console: Console) -> PartReport:
         SeqrlError: as :func:`seqrl_cli.workflows.plan.run.run`.
     """
     use_threads(request.threads)
-    base = open_session(request, console.warn)
+    base = _session_of_part(request, part, console)
     sessions = sessions_of(base, request)
     missing = part.share(missing_episodes(sessions, request.force), base.config.episodes)
     count = sum(map(len, missing))
@@ -105,6 +123,13 @@ def play_part(request: PlanRequest, part: Part, console: Console) -> PartReport:
     elif count:
         whole.play(base, missing[0], Profile(), console, staged=request.force)
     return PartReport(str(sessions[0].folder), count)
+
+
+def _session_of_part(request: PlanRequest, part: Part, console: Console) -> PlanSession:
+    """The session of the whole plan: its folder is named by the checkpoint only if the user named one."""
+    pinned = replace(request, checkpoint=part.step, best_checkpoint=False)
+    is_named = request.best_checkpoint or request.checkpoint is not None
+    return replace(open_session(pinned, console.warn), checkpoint=part.step if is_named else None)
 
 
 def run_parts(request: PartsRequest, console: Console) -> PlanReport:
@@ -152,12 +177,12 @@ def _run(request: PartsRequest, sessions: Sequence[PlanSession], missing: int, c
     """
     launcher = request.launcher()
     count = min(request.parts or launcher.slots, missing)
-    name = sessions[0].run.path.relative_to(request.plan.store.root).as_posix()
     console.note(f"planning {counted(missing, 'episode')} with {sessions[0].run.path} in {counted(count, 'part')}")
-    tasks = [_task(request, sessions[0], name, Part(index, count)) for index in range(count)]
-    failed = run_tasks(launcher, tasks, console, "planning, parts", "part")
+    tasks = [_task(request, sessions[0], Part(index, count, sessions[0].trained.step)) for index in range(count)]
+    kept = _KEPT[request.plan.force]
+    failed = run_tasks(launcher, tasks, console, "planning, parts", "part", kept)
     if failed:
-        hint = f"their logs are in {sessions[0].folder / _LOGS}; the same command plays what is missing"
+        hint = f"their logs are in {sessions[0].folder / _LOGS}; {kept}"
         raise SeqrlError(failures_text(failed, "part"), hint)
     for task in tasks:
         assert task.log is not None
@@ -166,8 +191,8 @@ def _run(request: PartsRequest, sessions: Sequence[PlanSession], missing: int, c
         (sessions[0].folder / _LOGS).rmdir()
 
 
-def _task(request: PartsRequest, session: PlanSession, run: str, part: Part) -> Task:
+def _task(request: PartsRequest, session: PlanSession, part: Part) -> Task:
     root = request.plan.store.root.resolve()
-    words = ("plan", run, *request.words, "--part", f"{part.index}/{part.of}")
+    words = ("plan", str(session.run.path.absolute()), *request.words, "--part", part.text)
     log = (session.folder / _LOGS / f"part-{part.index:03d}.log").resolve()
     return Task(f"part {part.index} of {part.of}", (words,), root, log=log, needs=session.run.record.resolve())

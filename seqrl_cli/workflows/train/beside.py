@@ -47,10 +47,10 @@ class Beside:
     def close(self) -> None:
         """End the process at once: it has nothing to save, and environments in processes of their own end with it."""
         self._closed = True
-        if self._process is not None:
-            self._process.kill()
-            self._process.close()
-        self._pool.shutdown()
+        if (process := self._process) is not None:  # the pool's thread may forget it meanwhile
+            process.kill()
+            process.close()
+        self._pool.shutdown(cancel_futures=True)
 
     def _play(self, weights: Mapping[str, Tensor]) -> Answer:
         """Send weights to the process, or to a new one in its place, and wait for the answer.
@@ -94,6 +94,8 @@ class Beside:
             message = f"no process for the evaluation can be started: {error.strerror}"
             raise SeqrlError(message, "memory may be short; train without --eval-every") from error
         self._process = process
+        if self._closed:  # too late for ``close`` to see it
+            process.kill()
         with suppress(BrokenPipeError):  # the answer is missing, then
             process.requests.write(self._packed or b"")
             process.requests.flush()

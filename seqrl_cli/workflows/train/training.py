@@ -110,7 +110,7 @@ class Training:
         except KeyboardInterrupt as error:
             message = f"interrupted before the first checkpoint; {path} was kept"
             raise CommandInterruptedError(message, "the same command starts over") from error
-        return replace(outcome, interrupted=made < first)
+        return replace(outcome, interrupted=made < first or outcome.abandoned)
 
     def write_start(self, folder: RunFolder) -> records.RunRecord:
         """Write the record and the configuration of a run that starts or resumes."""
