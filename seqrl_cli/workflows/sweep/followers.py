@@ -24,7 +24,7 @@ class Followers:
 
     @property
     def words(self) -> Words:
-        """They as options."""
+        """The options that name them."""
         track = ("--track", ",".join(self.track)) if self.track else ()
         return (*track, *(("--push", self.push) if self.push is not None else ()))
 
