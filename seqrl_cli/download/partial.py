@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -103,7 +103,10 @@ class Partial:
         return remote if remote.size is None or self.size() <= remote.size else None
 
     def describe(self, remote: Remote) -> None:
-        """Record the origin of the bytes that follow."""
+        """Record the origin of the bytes that follow, in place of whatever has the file's name."""
+        with suppress(OSError):  # it is missing, or cannot be replaced, which writing tells
+            if not stat.S_ISREG(self.notes.lstat().st_mode):
+                self.notes.unlink()
         write_json_atomic(self.notes, asdict(remote))
 
     @contextmanager

@@ -177,7 +177,7 @@ LARGER_TT = {
     "wider": ({"n_embd": 32}, "of shape"),
     "a longer window": ({"block_size": 16 * 50 - 1}, "pos_emb of shape (63, 16)"),
     "heads that do not divide": ({"n_head": 3}, "model.n_head = 3"),
-    "enormous": ({"n_embd": 60_000, "n_layer": 900}, "lacks"),
+    "enormous": ({"n_embd": 60_000, "n_layer": 900}, "the model needs"),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 from seqrl_cli.cli.app import app
+from seqrl_cli.config.extras import is_installed
 from tests.cli.conftest import TINY_MODEL, TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,10 @@ def test_every_command_is_tried():
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_keys_are_words_joined_by_underscores(seqrl, words):
+    if "domains" in words or "continual" in words:
+        for extra in ("metaworld", "dmc"):
+            if not is_installed(extra):
+                pytest.skip(f"needs the extra {extra}")
     if words[0] == "finetune-online":
         assert seqrl("train", DATA, *TINY_ODT, "--name", "odt").exit_code == 0
     result = seqrl(*words, "--json")

@@ -69,7 +69,7 @@ def test_a_stream_that_is_not_waited_for_loses_nothing(tmp_path):
     os.set_blocking(write, False)
     command = [sys.executable, "-m", "seqrl_cli", "train", "--help"]
     whole = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert len(whole) > 8192
+    assert len(whole.encode()) > 8192
     process = subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     until(lambda: select.select([read], [], [], 0)[0], 120)
