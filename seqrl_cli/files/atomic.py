@@ -21,22 +21,19 @@ from typing import Any
 from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 from seqrl_cli.files.regular import NotRegularError, check_regular
 
+_SPACE = "free some space, or write to another disk (--runs-dir, or -o for one file)"
+_WRITABLE = "choose a writable folder (--runs-dir, or -o for one file)"
+_ANOTHER = "choose another folder (--runs-dir, or -o for one file)"
 _REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space, or write to another disk (--runs-dir, or -o for one file)"),
+    errno.ENOSPC: ("the disk is full", _SPACE),
     errno.EFBIG: ("the file would be larger than this machine allows", "raise the limit: ulimit -f"),
-    errno.EDQUOT: (
-        "the disk quota is used up",
-        "free some space, or write to another disk (--runs-dir, or -o for one file)",
-    ),
-    errno.EROFS: ("the file system is read-only", "choose a writable folder (--runs-dir, or -o for one file)"),
-    errno.EACCES: ("permission denied", "choose a writable folder (--runs-dir, or -o for one file)"),
-    errno.EPERM: ("permission denied", "choose a writable folder (--runs-dir, or -o for one file)"),
-    errno.ENOENT: (
-        "there is no such folder, and none can be made there",
-        "choose another folder (--runs-dir, or -o for one file)",
-    ),
-    errno.ENOTDIR: ("a file is where a folder should be", "choose another folder (--runs-dir, or -o for one file)"),
-    errno.EEXIST: ("a file is where a folder should be", "choose another folder (--runs-dir, or -o for one file)"),
+    errno.EDQUOT: ("the disk quota is used up", _SPACE),
+    errno.EROFS: ("the file system is read-only", _WRITABLE),
+    errno.EACCES: ("permission denied", _WRITABLE),
+    errno.EPERM: ("permission denied", _WRITABLE),
+    errno.ENOENT: ("there is no such folder, and none can be made there", _ANOTHER),
+    errno.ENOTDIR: ("a file is where a folder should be", _ANOTHER),
+    errno.EEXIST: ("a file is where a folder should be", _ANOTHER),
 }
 _WRONG_NAMES = {
     errno.ENAMETOOLONG: ("the name is too long", "give a shorter name"),
