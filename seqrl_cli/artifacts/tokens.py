@@ -87,10 +87,10 @@ def _announce(dataset: DatasetRef, rule: TerminalRule, console: Console) -> None
             f"{rule.reason.partition(':')[0]}; data.termination_penalty=null keeps them"
         )
         return
-    other = f"{FALL_PENALTY:g}" if rule.penalty is None else "null"
+    other = f"{FALL_PENALTY:g} replaces" if rule.penalty is None else "null keeps"
     console.note(
         f"rewards at {counted(rule.terminals, 'terminal')} of {dataset.id} are {rule.reason}; "
-        f"otherwise: data.termination_penalty={other}"
+        f"data.termination_penalty={other} them"
     )
 
 

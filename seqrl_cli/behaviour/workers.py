@@ -10,6 +10,7 @@ import itertools
 import math
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
 from seqrl_cli.envs.vector.process import ProcessDiedError
@@ -240,7 +242,7 @@ def start_worker(act: Callable[..., object], *arguments: object) -> tuple[BasePr
     Args:
         act: called there with the connection to this process and the arguments. Its module is imported only once the
             process leads a group, so that :func:`end_worker` also ends what the import starts.
-        arguments: picklable.
+        arguments: picklable, and like ``act`` of modules, not of the program itself, which no worker runs.
 
     Returns:
         The process and the connection to it.
@@ -248,7 +250,7 @@ def start_worker(act: Callable[..., object], *arguments: object) -> tuple[BasePr
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_live_as_worker, args=(theirs,), daemon=True)
-    with one_thread_each(), stops_held_back():
+    with one_thread_each(), stops_held_back(), _program_hidden():
         process.start()
     theirs.close()
     with suppress(OSError):  # it has died, which the next look at it tells
@@ -295,6 +297,21 @@ def _give(result: Any) -> Any:
 
 def _throw(error: Exception) -> Any:
     raise error
+
+
+@contextmanager
+def _program_hidden() -> Iterator[None]:
+    """Keep processes that are started in the block from running this program first, as ``spawn`` has them do.
+
+    Else each script that uses seqrl would need ``if __name__ == "__main__"``, and without it would run once more in
+    every worker.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 @contextmanager

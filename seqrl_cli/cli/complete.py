@@ -124,6 +124,11 @@ def runs_and_plan_keys(context: typer.Context) -> list[str]:
     return [*runs(context), *_keys("plan.")]
 
 
+def runs_and_online_keys(context: typer.Context) -> list[str]:
+    """Runs and the configuration keys of online fine-tuning."""
+    return [*runs(context), *_keys("online.")]
+
+
 def _keys(prefix: str) -> list[str]:
     """Configuration keys as ``key=``."""
     from seqrl_cli.config.overrides import dotted_keys

@@ -56,7 +56,7 @@ def continual(
 ) -> None:
     """Learn the tasks of a suite one after the other from a trained run, and play all of them after each.
 
-    After an interruption the same command resumes. Tasks are datasets joined by ``+``, or a suite such as cw10.
+    After an interruption the same command resumes. Tasks are datasets joined by `+`, or a suite such as cw10.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
         ranks.refuse_several("continual")

@@ -58,7 +58,7 @@ Name = Annotated[str | None, typer.Option("--name", help="Name of the new run (d
 
 
 def finetune_online(
-    arguments: options.RunArguments = None,
+    arguments: options.OnlineArguments = None,
     iterations: Iterations = None,
     envs: Envs = None,
     updates: Updates = None,

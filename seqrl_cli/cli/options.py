@@ -141,6 +141,15 @@ PlanArguments = Annotated[
         show_default=False,
     ),
 ]
+OnlineArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN | KEY=VALUE",
+        help="A run's path or name, or a dataset for its latest run (default: the latest run); then configuration.",
+        autocompletion=complete.runs_and_online_keys,
+        show_default=False,
+    ),
+]
 RunArguments = Annotated[
     list[str] | None,
     typer.Argument(
@@ -240,7 +249,8 @@ def settings_below(section: str, model: type[BaseModel], overrides: list[str], *
     from seqrl_cli.config.overrides import parse_overrides
 
     given = {f"{section}.{key}": value for key, value in options.items() if value is not None}
-    return {**parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields]), **given}
+    listing = f"`seqrl {section} … --dry-run` lists them."
+    return {**parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields], listing), **given}
 
 
 def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: Any) -> dict[str, Any]:

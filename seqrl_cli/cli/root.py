@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from seqrl_cli.console import Console
 
 _USUAL = {"lr": "learning_rate", "epochs": "n_epochs_ref", "steps": "updates", "layers": "n_layer", "heads": "n_head"}
 """Words of other projects for keys of the configuration."""
+
+_SECTIONS = {"plan": "plan.", "finetune-online": "online.", "continual": "continual."}
+"""What the keys begin with that a command takes, where it does not take all."""
 
 
 class Root(TyperGroup):
@@ -98,17 +102,21 @@ def _meant(error: TyperException, arguments: Sequence[str]) -> str | None:
         return None
     known = {name for param in context.command.params for name in param.opts}
     single = [word for word in arguments if word.startswith(option) and f"-{word.partition('=')[0]}" in known]
-    return f"-{single[0]}" if len(option) == 2 and single else _key_of(option)
+    return f"-{single[0]}" if len(option) == 2 and single else _key_of(option, context.command)
 
 
-def _key_of(option: str) -> str | None:
-    """The configuration key that other projects make an option of, such as ``--lr``."""
+def _key_of(option: str, command: Any) -> str | None:
+    """The configuration key that other projects make an option of, such as ``--lr``, if the command takes it."""
     from seqrl_cli.config.overrides import dotted_keys
     from seqrl_cli.config.schema import Config
 
+    if not any("KEY=VALUE" in (parameter.metavar or "") for parameter in command.params):
+        return None
+    section = _SECTIONS.get(command.name, "")
     word = option.lstrip("-").replace("-", "_")
     word = _USUAL.get(word, word)
-    found = next((key for key in dotted_keys(Config) if key.rpartition(".")[2] == word), None)
+    keys = [key for key in dotted_keys(Config) if key.startswith(section)]
+    found = next((key for key in keys if key.rpartition(".")[2] == word), None)
     return None if found is None else f"{found}=VALUE"
 
 
@@ -124,7 +132,8 @@ def _value(error: TyperException, arguments: Sequence[str]) -> str:
 
 
 def _hint(error: TyperException, arguments: Sequence[str]) -> str:
-    context = getattr(error, "ctx", None)  # parsing errors contain the command in which they arose
-    command = context.command_path if context else "seqrl"
+    context = getattr(error, "ctx", None)  # most parsing errors contain the command in which they arose
+    command = context.command_path if context else shlex.join(["seqrl", *arguments[:1]])
+    listed = "the commands" if command == "seqrl" else "its options"
     meant = _meant(error, arguments)
-    return f"did you mean {meant}? " * bool(meant) + f"`{command} --help` lists its options"
+    return f"did you mean {meant}? " * bool(meant) + f"`{command} --help` lists {listed}"

@@ -55,6 +55,9 @@ def command_session(
     except KeyboardInterrupt as error:
         hint = "finished work was kept; the same command resumes" if writes else "nothing was written"
         _fail(console, "interrupted", hint, 130, error)
+    except typer.Abort as error:  # Ctrl-C or the end of the input, in the line of the question
+        print(file=sys.stderr)
+        _fail(console, "interrupted", "the question was not answered; nothing was changed", 130, error)
     except OutputError as error:
         abandon_stdout()
         _fail(console, str(error), "check where stdout is written to", 1, error)

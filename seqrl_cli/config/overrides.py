@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES
-from seqrl_cli.errors import UsageError, nearest, unknown
+from seqrl_cli.errors import UsageError, nearest
 from seqrl_cli.files.yaml_text import parse_yaml
+
+_LISTING = "`seqrl presets show base --arch ARCH --explain` lists those of an architecture."
 
 _SHORT = reprlib.Repr()  # of values that may be huge
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
@@ -38,8 +41,13 @@ def sections_of(annotation: Any) -> list[type[BaseModel]]:
     return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
-def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, Any]:
+def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str = _LISTING) -> dict[str, Any]:
     """Read ``["train.learning_rate=3e-4", …]``; values are YAML, so ``null``, ``true`` and lists work.
+
+    Args:
+        arguments: what was typed.
+        keys: those that exist.
+        listing: a sentence that says where they are listed.
 
     Raises:
         UsageError: no equals sign, an unknown key (the nearest is named), or a value that is not YAML.
@@ -53,13 +61,28 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, 
                 f"{_SHORT.repr(argument)} is not of the form key=value", "for example train.learning_rate=3e-4"
             )
         if key not in known:
-            raise unknown("key", key, known, "seqrl presets show base --explain")
+            close = _nearest_key(key, known)
+            raise UsageError(f"unknown key {key!r}", (f"did you mean {close!r}? " if close else "") + listing)
         try:
             overrides[key] = parse_yaml(text)
         except ValueError as error:
             shown = _SHORT.repr(text)
             raise UsageError(f"the value of {key!r} cannot be read: {shown}", "quote it for the shell") from error
     return overrides
+
+
+def _nearest_key(key: str, known: list[str]) -> str | None:
+    """The key whose last part is spelt most like that of ``key``; of several, the one that is most like it as a whole.
+
+    People know what a key is called better than which section it is in.
+    """
+    leaves = [one.rpartition(".")[2] for one in known]
+    leaf = nearest(key.rpartition(".")[2], leaves)
+    return max(
+        (one for one, its_leaf in zip(known, leaves, strict=True) if its_leaf == leaf),
+        key=lambda one: SequenceMatcher(None, key, one).ratio(),
+        default=None,
+    )
 
 
 def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:

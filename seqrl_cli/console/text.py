@@ -79,14 +79,14 @@ def amount(value: float, digits: int = 1) -> str:
 
 
 def fact_text(value: Any, grouped: bool = True) -> str:
-    """A value as people write it: ``yes``, ``1,200``, ``a, b``, ``–`` for None."""
+    """A value as people write it: ``yes``, ``1,200``, ``a, b``, ``none``, ``–`` for None."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and grouped:
         return f"{value:,}"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def joined(key: Any) -> Any:

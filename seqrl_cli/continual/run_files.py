@@ -23,6 +23,7 @@ from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
+from seqrl_cli.runs.layout import CONTINUAL
 from seqrl_cli.runs.record import Status, TaskRecord, host, now, refuse_newer_schema, versions
 from seqrl_cli.runs.status import RunStatus, look_at
 from seqrl_cli.runs.store import RunStore
@@ -156,7 +157,7 @@ class ContinualFolder:
     @property
     def record(self) -> Path:
         """The record."""
-        return self.path / "continual.json"
+        return self.path / CONTINUAL
 
     @property
     def contents(self) -> list[Path]:
@@ -199,7 +200,7 @@ def read_record(folder: ContinualFolder) -> ContinualRecord:
 def find_runs(store: RunStore) -> tuple[list[tuple[ContinualFolder, ContinualRecord]], list[SeqrlError]]:
     """All readable continual runs of a run directory, the newest last, and an error for each other one."""
     found, damaged = [], []
-    for path in store.files_named("continual.json"):
+    for path in store.files_named(CONTINUAL):
         folder = ContinualFolder(path.parent)
         try:
             found.append((folder, read_record(folder)))

@@ -140,7 +140,9 @@ def resolve(dataset_id: str) -> DatasetSpec:
         return spec_of_file(dataset_id, path, read_attributes(path))
     if published := published_elsewhere().get(dataset_id):
         raise UsageError(*published)
-    raise unknown("dataset", dataset_id, [*named, *suites()], "seqrl download --list")
+    is_part = bool(dataset_id) and any(dataset_id in name for name in named)
+    listing = f"seqrl download --list {dataset_id}" if is_part else "seqrl download --list"
+    raise unknown("dataset", dataset_id, [*named, *suites()], listing)
 
 
 @cache

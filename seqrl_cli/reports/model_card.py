@@ -42,6 +42,7 @@ class CardFacts:
         versions: of the packages that decide the numbers.
         rows: its results, as ``seqrl table --by run --json`` prints them.
         plans: settings of its plans that differ from its configuration, ready for the command line.
+        task: one of its tasks; None if it has only one.
     """
 
     name: str
@@ -55,6 +56,7 @@ class CardFacts:
     versions: Mapping[str, str]
     rows: Sequence[Mapping[str, Any]]
     plans: Sequence[Sequence[str]]
+    task: str | None = None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -67,8 +69,8 @@ def model_card(facts: CardFacts) -> str:
             *_front_matter(facts),
             f"# {markdown(facts.name)}: {title}{place}",
             "",
-            f"A {title} of {facts.parameters:,} parameters, trained {data} for {facts.step:,} updates with seed "
-            f"{facts.seed}. It was made with seqrl.",
+            f"The model ({title}, {facts.parameters:,} parameters) was trained {data} for {facts.step:,} updates with "
+            f"seed {facts.seed}, by seqrl.",
             "",
             *_results(facts.rows),
             *_commands(facts),
@@ -128,10 +130,11 @@ def _commands(facts: CardFacts) -> list[str]:
     run = shlex.quote(f"{facts.dataset}/{facts.name}")
     plans = [f"seqrl plan {run} {shlex.join(words)}".rstrip() for words in facts.plans] or [f"seqrl plan {run}"]
     train = f"seqrl train {shlex.quote(facts.dataset)} --config config.yaml --name {shlex.quote(facts.name)}-again"
+    task = f", task={json.dumps(facts.task)}" if facts.task else ""
     python = [
         "from seqrl_cli import load",
         "",
-        f"agent = load({json.dumps(f'{facts.dataset}/{facts.name}')})",
+        f"agent = load({json.dumps(f'{facts.dataset}/{facts.name}')}{task})",
         "action = agent.act(observation, reward)",
     ]
     return [

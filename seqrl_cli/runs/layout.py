@@ -22,6 +22,9 @@ from seqrl_cli.errors import UsageError
 
 RESERVED = ("buffer", "checkpoints", "plans", "plots", "trackers", "videos")
 
+CONTINUAL = "continual.json"
+"""The record of a run that learned tasks one after the other."""
+
 MAX_NAME = 200
 """Characters; file systems allow 255, and temporary names beside it are a little longer."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
-from seqrl_cli.runs.layout import RESERVED, DatasetFolder, RunFolder
+from seqrl_cli.runs.layout import CONTINUAL, RESERVED, DatasetFolder, RunFolder
 from seqrl_cli.runs.mirrors import NetworkAccess
 from seqrl_cli.runs.record import RunRecord, read_record
 
@@ -79,10 +79,18 @@ class RunStore:
         damaged = [error for folder, error in unreadable if folder in named or self.name_of(folder.path.parent) == spec]
         if matching or damaged:
             return self._latest(matching, damaged, on_warning)
-        names_known = [self.name_of(folder.path) for folder, _ in runs]
-        close = nearest(spec, names_known)
+        raise self._not_found(spec, [folder.path for folder, _ in runs])
+
+    def _not_found(self, spec: str, known: Sequence[Path]) -> SeqrlError:
+        """The error for a name that no run has, which may be that of a run of many tasks in turn."""
+        for folder in (path.parent for path in self.files_named(CONTINUAL)):
+            if spec in (folder.name, self.name_of(folder), str(folder)):
+                suite = self.name_of(folder.parent)
+                hint = f"these do: seqrl table {suite}; seqrl plot {suite}"
+                return SeqrlError(f"{spec} learned tasks one after the other, and this command reads no such run", hint)
+        close = nearest(spec, [*map(self.name_of, known), *(path.name for path in known)])
         hint = f"did you mean {close!r}?" if close else "`seqrl runs` lists the runs"
-        raise SeqrlError(f"no run {spec!r} in {self.root}", hint)
+        return SeqrlError(f"no run {spec!r} in {self.root}", hint)
 
     def _latest(
         self, runs: Sequence[RunFolder], damaged: Sequence[SeqrlError], on_warning: Callable[[str], None]

@@ -56,24 +56,51 @@ def test_a_dead_worker_is_reported():
         list(ordered_map(die, range(3)))
 
 
+def write_program(folder, tasks, script):
+    """A script as people write it, without ``if __name__ == "__main__"``, and the module of its tasks; its path."""
+    (folder / "tasks.py").write_text(textwrap.dedent(tasks))
+    (folder / "program.py").write_text(textwrap.dedent(script))
+    return folder / "program.py"
+
+
+def test_workers_do_not_run_the_script_that_starts_them(tmp_path):
+    script = write_program(
+        tmp_path,
+        "def act(number): return number * number",
+        """
+        from seqrl_cli.behaviour.workers import worker_map
+        from tasks import act
+
+        print("once")
+        with worker_map(2) as ordered_map:
+            print(list(ordered_map(act, range(3))))
+        """,
+    )
+    told = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert (told.stdout, told.stderr) == ("once\n[0, 1, 4]\n", "")
+
+
 @pytest.fixture
 def endless(tmp_path):
     """A program whose two workers are in the middle of long tasks; gives it and the workers' process ids."""
-    script = tmp_path / "endless.py"
-    script.write_text(
-        textwrap.dedent("""
-            import itertools, os, time
-            from seqrl_cli.behaviour.workers import worker_map
+    script = write_program(
+        tmp_path,
+        """
+        import os, time
 
-            def slow(number):
-                time.sleep(0.1 if number < 8 else 60)
-                return os.getpid()
+        def act(number):
+            time.sleep(0.1 if number < 8 else 60)
+            return os.getpid()
+        """,
+        """
+        import itertools
+        from seqrl_cli.behaviour.workers import worker_map
+        from tasks import act
 
-            if __name__ == "__main__":
-                with worker_map(2) as ordered_map:
-                    for pid in ordered_map(slow, itertools.count()):
-                        print(pid, flush=True)
-            """)
+        with worker_map(2) as ordered_map:
+            for pid in ordered_map(act, itertools.count()):
+                print(pid, flush=True)
+        """,
     )
     process = subprocess.Popen(
         [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -106,25 +133,28 @@ def asking(tmp_path):
 
     Gives it and the ids of the worker and of the asked process, which would complain on stderr once it is left alone.
     """
-    script = tmp_path / "asking.py"
-    script.write_text(
-        textwrap.dedent("""
-            import itertools, os, subprocess, sys
-            from seqrl_cli.behaviour.workers import worker_map
+    script = write_program(
+        tmp_path,
+        """
+        import os, subprocess, sys
 
-            def ask(number):
-                if number == 0:
-                    return os.getpid()
-                process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-                print(process.pid, flush=True)
-                process.wait()
+        def act(number):
+            if number == 0:
+                return os.getpid()
+            process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+            os.write(1, f"{process.pid}\\n".encode())  # one write: another process shares the pipe
+            process.wait()
+        """,
+        """
+        import os, sys
+        from seqrl_cli.behaviour.workers import worker_map
+        from tasks import act
 
-            if __name__ == "__main__":
-                with worker_map(2) as ordered_map:
-                    answers = ordered_map(ask, range(2))
-                    print(next(answers), flush=True)
-                    sys.stdin.readline()
-            """)
+        with worker_map(2) as ordered_map:
+            answers = ordered_map(act, range(2))
+            os.write(1, f"{next(answers)}\\n".encode())
+            sys.stdin.readline()
+        """,
     )
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, script], stdin=pipe, stdout=pipe, stderr=pipe, text=True)

@@ -267,6 +267,8 @@ def test_a_dry_run_writes_nothing(runs):
     assert not folder(runs, "hide-lora-s42").exists()
     missing = invoke(runs, "continual", BASE, "sim/hopper-expert+sim/walker2d-expert", "--dry-run", "--json")
     assert json.loads(missing.stdout)["made_first"] == "sim/hopper-expert, sim/walker2d-expert"
+    absent = invoke(runs, "continual", "absent", "sim/hopper-expert+sim/walker2d-expert", "--dry-run")
+    assert_refused(absent, 1, "no run 'absent'", "seqrl runs")
     assert not (runs / "sim/hopper-expert").exists()
 
 
@@ -279,5 +281,8 @@ def test_other_commands_are_not_disturbed(runs):
     assert own["run"] == f"{FOLDER}/lora-s42" and own["base"] == BASE
     unchanged = {key: value for key, value in json.loads(before).items() if key != "continual"}
     assert after == unchanged
+    for words in (("runs", "show"), ("plan",), ("watch",), ("runs", "archive")):
+        refused = invoke(runs, *words, "lora-s42")
+        assert_refused(refused, 1, "lora-s42 learned tasks one after the other", f"seqrl table {FOLDER}")
     succeed(runs, "plan", "--episodes", "1", "plan.max_steps=5")  # the latest run is still the trained one
     succeed(runs, "table")

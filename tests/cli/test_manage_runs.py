@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -48,6 +52,21 @@ def test_deleting_asks_and_spares_parents(root):
     succeed(root, "runs", "delete", "odt-s1", "--yes")
     assert listed(root) == ["sim/walker2d-medium/gpt-s42"]
     assert not (root / "sim/hopper-medium/odt-s1").exists()
+
+
+@pytest.mark.slow
+def test_a_question_without_an_answer_deletes_nothing(root):
+    terminal, theirs = pty.openpty()
+    words = [sys.executable, "-m", "seqrl_cli", "runs", "delete", "gpt-s42", "--runs-dir", str(root)]
+    process = subprocess.Popen(words, stdin=theirs, stderr=theirs, env=os.environ | {"COLUMNS": "120"})
+    os.close(theirs)
+    told = os.read(terminal, 1000)
+    while b"[y/N]" not in told:
+        told += os.read(terminal, 1000)
+    os.write(terminal, b"\x04")
+    assert process.wait(60) == 130
+    assert b"\r\nerror: interrupted\r\nhint: the question was not answered" in os.read(terminal, 1000)
+    assert "sim/walker2d-medium/gpt-s42" in listed(root)
 
 
 def test_a_run_in_use_is_left_alone(root):

@@ -41,6 +41,18 @@ def test_tasks_of_other_sizes_are_trained_and_planned_together(runs):
     assert parts["fresh"] == 4 and parts["tasks"] == report["tasks"]
 
 
+def test_the_card_of_a_shared_model_repeats_the_plan_of_each_task(runs, tmp_path):
+    assert train(runs).exit_code == 0 and invoke(runs, "plan", *SHORT).exit_code == 0
+    assert invoke(runs, "export", "--format", "hub", "-o", tmp_path / "shared").exit_code == 0
+    card = (tmp_path / "shared/README.md").read_text()
+    plans = [line.split()[1:] for line in card.splitlines() if line.startswith("seqrl plan ")]
+    assert [words[-1] for words in plans] == ["--tasks=Hopper-v4", "--tasks=Walker2d-v4"]
+    for words in plans:
+        again = json.loads(invoke(runs, *words, "--json").stdout)
+        assert (again["fresh"], again["episodes"]) == (0, 2)
+    assert 'mddt-s42", task="Hopper-v4")' in card
+
+
 def test_one_task_is_played_as_it_is_among_others(runs):
     train(runs)
     both = json.loads(invoke(runs, "plan", "--json", *SHORT).stdout)["tasks"]

@@ -34,6 +34,40 @@ def test_they_are_one_json_object_too(tmp_path, words, message):
     assert told["exit_code"] == 2 and message in told["error"] and told["hint"]
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("train", "--learning-rate", "1e-3"), "did you mean train.learning_rate=VALUE? `seqrl train"),
+        (("plan", "--max-steps=50"), "did you mean plan.max_steps=VALUE? "),
+        (("sweep", "--updates", "20"), "did you mean train.updates=VALUE? "),
+        (("finetune-online", "--capacity", "9"), "did you mean online.capacity=VALUE? "),
+        (("plan", "--updates", "20"), "`seqrl plan --help` lists its options"),
+        (("demo", "--updates", "20"), "`seqrl demo --help` lists its options"),
+        (("train", "--arch"), "`seqrl train --help` lists its options"),
+        (("trian",), "`seqrl --help` lists the commands"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_the_next_step_is_one_that_helps(tmp_path, words, hint):
+    told = invoke(tmp_path, *words)
+    assert_refused(told, 2, "", f"hint: {hint}")
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("arch", "model.arch"),
+        ("learning_rate", "train.learning_rate"),
+        ("plan.learning_rate", "train.learning_rate"),
+        ("modle.width", "model.width"),
+        ("train.initial_temprature", "policy.initial_temperature"),
+    ],
+)
+def test_a_key_is_found_by_its_last_part(tmp_path, key, near):
+    told = invoke(tmp_path, "train", "sim/hopper-medium", f"{key}=1")
+    assert_refused(told, 2, f"unknown key '{key}'", f"did you mean '{near}'? `seqrl presets show base --arch ARCH")
+
+
 def test_nothing_at_all_shows_the_help(tmp_path):
     result = invoke(tmp_path)
     assert result.exit_code == 0 and "demo" in result.stdout

@@ -140,6 +140,15 @@ def test_unknown_names_offer_the_nearest(name, near):
     assert near in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "listing"), [("hopper", "`seqrl download --list hopper`"), ("chess", "`seqrl download --list`")]
+)
+def test_a_part_of_names_is_looked_up_in_the_list(name, listing):
+    with pytest.raises(UsageError, match="unknown dataset") as error:
+        resolve(name)
+    assert listing in error.value.hint
+
+
 def test_listing_needs_no_heavy_import():
     code = (
         "import sys; from seqrl_cli.data.catalogue import list_datasets; list_datasets(); "

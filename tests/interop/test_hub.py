@@ -115,7 +115,7 @@ def test_the_card_has_the_scores_and_the_commands(store, tmp_path):
     (result,) = front["model-index"][0]["results"]
     assert result["dataset"] == {"type": "Pendulum-v1", "name": NAME}
     assert result["metrics"][0]["value"] == pytest.approx(report.mean_return, rel=1e-4)
-    assert f"seqrl plan {NAME}/dt-s42 plan.target_return=-20.0 plan.max_steps=4 --seed=5" in card
+    assert f"seqrl plan {NAME}/dt-s42 plan.target_return=-20.0 plan.max_steps=4 plan.episodes=2 --seed=5" in card
     assert f"seqrl train {NAME} --config config.yaml --name dt-s42-again" in card
     assert str(tmp_path) not in card + (folder / "config.json").read_text() + (folder / "config.yaml").read_text()
 

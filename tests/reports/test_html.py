@@ -56,6 +56,12 @@ def test_a_report_has_results_plots_runs_differences_and_videos(store, tmp_path)
     assert "model.arch" in text and f"{NAME}/dt-s42" in text and "data:image/gif;base64," in text
 
 
+def test_without_runs_the_hint_is_how_to_train_one(tmp_path):
+    with pytest.raises(SeqrlError, match="no run in ") as told:
+        html.run(HtmlRequest(RunStore(tmp_path), output=tmp_path / "a.html"), Heard())
+    assert told.value.hint.startswith("train one first: seqrl train")
+
+
 def test_some_runs_make_a_report_of_their_own(store, tmp_path):
     text = written(store, tmp_path / "a.html", runs=["bc-s42"], title="Cloning & co")
     assert "<title>Cloning &amp; co</title>" in text and "dt-s42" not in text

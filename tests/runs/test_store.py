@@ -41,6 +41,9 @@ def test_find_says_what_is_near_or_ambiguous(tmp_path):
     with pytest.raises(SeqrlError, match="no run 'hopper-medium-v2/gpt-s41'") as caught:
         store.find("hopper-medium-v2/gpt-s41", refuse_warnings)
     assert "did you mean 'hopper-medium-v2/gpt-s42'?" in caught.value.hint
+    with pytest.raises(SeqrlError, match="no run 'gtp-s42'") as caught:
+        store.find("gtp-s42", refuse_warnings)
+    assert caught.value.hint == "did you mean 'gpt-s42'?"
     make_run(tmp_path, "walker2d-medium-v2", "gpt-s42")
     with pytest.raises(SeqrlError, match="matches several runs"):
         store.find("gpt-s42", refuse_warnings)

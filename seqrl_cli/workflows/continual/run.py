@@ -32,7 +32,7 @@ from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import Status
 from seqrl_cli.runs.replace import finish_replacement, holds_run, replacing
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
-from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, missing_data, resolve
+from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, find_base, missing_data, resolve
 
 __all__ = ["ContinualReport", "ContinualRequest", "dry_run", "run"]
 
@@ -76,7 +76,9 @@ def dry_run(request: ContinualRequest, console: Console) -> None:
     """
     facts: dict[str, object]
     if missing := missing_data(request):
-        facts = {"suite": request.suite, "made first": ", ".join(missing), "all else": "known once the data are here"}
+        base = find_base(request, console).folder.path
+        facts = {"base": request.store.name_of(base), "suite": request.suite, "made first": ", ".join(missing)}
+        facts["all else"] = "known once the data are here"
         console.emit(facts)
         console.show_facts(facts)
         return

@@ -106,11 +106,7 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
     asked = _settings(request.settings)
     method = method_named(asked.method)
     settings = settled(asked, method)
-    saved = SavedRun.read(request.store.find(request.run, console.warn))
-    if not saved.record.tasks:
-        supported = in_words(names_with("multi-task"))
-        message = f"{saved.folder.path} is {ARCHITECTURES[saved.record.arch]}, and only {supported} can learn on"
-        raise SeqrlError(message, f"train one: seqrl train mt8 --arch {names_with('multi-task')[0]}")
+    saved = find_base(request, console)
     dataset = locate(request.store, request.suite)
     device = choose_device(request.device)
     base = cast(TrainedMultiTask, load_trained(saved, device, on_warning=console.warn))
@@ -141,6 +137,20 @@ def resolve(request: ContinualRequest, console: Console) -> ContinualJob:
         record = _same_run(folder, record)
     base_data = find_stored(request.store, saved.record.dataset)
     return ContinualJob(folder, record, base, base_data, dataset, method, device, data)
+
+
+def find_base(request: ContinualRequest, console: Console) -> SavedRun:
+    """The pretrained run.
+
+    Raises:
+        SeqrlError: there is no such run, or it is of one task.
+    """
+    saved = SavedRun.read(request.store.find(request.run, console.warn))
+    if not saved.record.tasks:
+        supported = in_words(names_with("multi-task"))
+        message = f"{saved.folder.path} is {ARCHITECTURES[saved.record.arch]}, and only {supported} can learn on"
+        raise SeqrlError(message, f"train one: seqrl train mt8 --arch {names_with('multi-task')[0]}")
+    return saved
 
 
 def missing_data(request: ContinualRequest) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.finetune import FinetuneConfig
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import dump_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
@@ -192,19 +194,30 @@ def _card(shared: _Shared) -> CardFacts:
         episodes=None,
         versions=record.versions,
         rows=[row for row in rows if row["kind"] == "result"],
-        plans=_plans(played, shared.config),
+        plans=_plans(played, shared.config, has_tasks=len(record.tasks) > 1),
+        task=record.tasks[0].env_id if len(record.tasks) > 1 else None,
     )
 
 
-def _plans(played: Sequence[EpisodeFile], config: Config) -> list[list[str]]:
-    """The words that repeat each plan: its seed, and settings that are not those of the configuration."""
+def _plans(played: Sequence[EpisodeFile], config: Config, *, has_tasks: bool) -> list[list[str]]:
+    """The words that repeat each plan: its seed, its episodes, and settings that are not those of the configuration."""
+    counts = Counter(episode.path.parent for episode in played)
+    plans = {episode.path.parent: episode.plan for episode in played}
+    return [
+        [
+            *_settings({**plan.settings, "episodes": counts[folder]}, config),
+            *([f"--tasks={plan.env_id}"] if has_tasks else []),
+            *([f"--seed={plan.seed}"] if plan.seed else []),
+        ]
+        for folder, plan in plans.items()
+    ]
+
+
+def _settings(settings: Mapping[str, Any], config: Config) -> list[str]:
+    """Those that are not in the configuration, and that a command line may have; a ``mddt`` infers its target."""
     own = config.plan.model_dump(mode="json")
-    found: dict[Path, list[str]] = {}
-    for episode in played:
-        words = [f"plan.{key}={_word(value)}" for key, value in episode.plan.settings.items() if own.get(key) != value]
-        seed = [f"--seed={episode.plan.seed}"] if episode.plan.seed else []
-        found[episode.path.parent] = [*words, *seed]
-    return list(found.values())
+    changed = {f"plan.{key}": value for key, value in settings.items() if own.get(key) != value}
+    return [f"{key}={_word(value)}" for key, value in changed.items() if has_key(config.model.arch, key)]
 
 
 def _word(value: Any) -> str:

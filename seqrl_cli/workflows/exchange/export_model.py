@@ -148,7 +148,7 @@ def _load_model(request: ExportRequest, saved: SavedRun, console: Console) -> _E
     architecture = ARCHITECTURES[saved.config.model.arch]
     if request.format not in architecture.exports:
         message = f"{folder.path} is {architecture}, which cannot be exported as a {request.format}"
-        raise SeqrlError(message, "export another run")
+        raise SeqrlError(message, "`--format hub` shares it as it is; or export another run")
     trained = cast(TrainedModel, load_merged(saved, torch.device("cpu"), request.checkpoint, console.warn))
     if request.checkpoint is None:
         warn_unfinished(folder, trained.record, trained.step, console.warn)

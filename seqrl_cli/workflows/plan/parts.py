@@ -194,5 +194,5 @@ def _run(request: PartsRequest, sessions: Sequence[PlanSession], missing: int, c
 def _task(request: PartsRequest, session: PlanSession, part: Part) -> Task:
     root = request.plan.store.root.resolve()
     words = ("plan", str(session.run.path.absolute()), *request.words, "--part", part.text)
-    log = (session.folder / _LOGS / f"part-{part.index:03d}.log").resolve()
-    return Task(f"part {part.index} of {part.of}", (words,), root, log=log, needs=session.run.record.resolve())
+    log = (session.folder / _LOGS / f"part-{part.index + 1:03d}.log").resolve()
+    return Task(f"part {part.index + 1} of {part.of}", (words,), root, log=log, needs=session.run.record.resolve())

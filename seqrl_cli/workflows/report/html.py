@@ -126,7 +126,8 @@ def _output(request: HtmlRequest) -> Path:
 
 def _content(request: HtmlRequest, output: Path, console: Console) -> _Content:
     store = request.store
-    folders = find_runs(store, request.runs or [str(store.root)], console.warn)
+    everything = [str(store.root)] if store.runs() else []  # without runs, the error is that of every other command
+    folders = find_runs(store, request.runs or everything, console.warn)
     names = [store.name_of(folder.path) for folder in folders]
     read = [(name, folder, read_record(folder.record)) for name, folder in zip(names, folders, strict=True)]
     results, episodes = _results(request, folders, console)
