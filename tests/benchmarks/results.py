@@ -42,15 +42,16 @@ class Method:
     plan: Sequence[str] = ()
     online: Sequence[str] | None = None
     parent: str | None = None
-    seconds: float = 300.0
+    seconds: float = 200.0
     seeds: int = 1000
 
 
 PLANNED = ("--episodes", "4")
 METHODS = {
-    "bc": Method(("--arch", "bc"), ("--episodes", "10"), seconds=60),
-    "dt": Method(("--arch", "dt"), ("--episodes", "10"), seconds=120),
-    "odt": Method(("--arch", "odt"), ("--episodes", "10"), seconds=120),
+    "bc": Method(("--arch", "bc"), ("--episodes", "10"), seconds=35),
+    "bc-top": Method(("--arch", "bc", "policy.top_share=0.1"), ("--episodes", "10"), seconds=35),
+    "dt": Method(("--arch", "dt"), ("--episodes", "10"), seconds=60),
+    "odt": Method(("--arch", "odt"), ("--episodes", "10"), seconds=40),
     "odt-online": Method((), ("--episodes", "10"), ("--iterations", "15", "online.eval_every=3"), "odt", seconds=400),
     "gpt": Method(("--arch", "gpt", "train.recipe=paper"), PLANNED),
     "gpt-modern": Method(("--arch", "gpt", "train.recipe=modern"), PLANNED),
