@@ -164,6 +164,9 @@ def plan(
         )
         launcher = _launcher(on, address, cpus, gpus, jobs, threads, console)
         if run is not None and is_group(store, run):
+            if on != "local" and jobs:
+                hint = "leave it out; --cpus and --gpus of each run decide"
+                raise UsageError(f"--jobs is for one run or --on local: {on} runs as many of {run} as fit", hint)
             group = PlanGroupRequest(store, run, words, launcher, own)
             if dry_run:
                 dry_run_group(group, console)
@@ -174,7 +177,7 @@ def plan(
             store, run, given, seed, step, device, threads, memory, mode, force, env_timeout, tasks, best
         )
         if dry_run:
-            workflow.dry_run(request, console)
+            workflow.dry_run(request, console, jobs or 1)
             return
         if part is not None:
             print_report(console, play_part(request, PlanPart.parse(part), console))
@@ -182,7 +185,7 @@ def plan(
         if on != "local" or (jobs or 1) > 1:
             if profile:
                 raise UsageError("--profile measures one process", "leave out --jobs and --on")
-            parts = PartsRequest(request, (*words, "--threads", str(own)), launcher, jobs)
+            parts = PartsRequest(request, (*words, "--threads", str(own)), launcher, jobs, on == "local")
             print_report(console, run_parts(parts, console))
             return
         report = workflow.run(request, console)

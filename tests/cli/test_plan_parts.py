@@ -62,6 +62,23 @@ def test_parts_play_the_same_episodes(seqrl, runs, monkeypatch):
     }
 
 
+def test_a_dry_run_names_the_processes(seqrl, runs):
+    shutil.rmtree(runs / DATASET / "gpt-s42" / "plans")
+    told = seqrl("plan", *PLAN, "--jobs", "2", "--dry-run", "--json")
+    assert told.exit_code == 0, told.output
+    facts = json.loads(told.stdout)
+    assert facts["processes"] == 2 and "for 5 episodes" in facts["estimated_time"]
+
+
+@pytest.mark.slow
+def test_processes_on_one_machine_share_its_memory(seqrl, runs, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.workflows.plan.parts.available_memory", lambda device: 4 * 2**20)
+    failed = seqrl("plan", "--jobs", "2", "--horizon", "2", "--beam-width", "20000", "--episodes", "2")
+    assert failed.exit_code != 0
+    (log, _) = sorted((runs / DATASET).glob("gpt-s42/plans/*/logs/*.log"))
+    assert "only 1 MiB may be used" in log.read_text()
+
+
 @pytest.mark.slow
 def test_a_part_that_fails_leaves_the_old_episodes(seqrl, runs):
     before = {path: path.read_bytes() for path in (runs / DATASET).glob("gpt-s42/plans/*/*")}

@@ -222,6 +222,7 @@ def test_several_seeds_train_with_one_command(seqrl, runs):
     assert is_group(RunStore(runs), "mine")
     dry = succeed(runs, "plan", "mine", "--episodes", "1", "--dry-run")
     assert dry.stdout.count(f"seqrl plan {DATASET}/mine-s") == 3
+    assert_refused(seqrl("plan", "mine", "--on", "ray", "--jobs", "2"), 2, "--jobs is for one run", "--cpus")
 
 
 @pytest.mark.slow

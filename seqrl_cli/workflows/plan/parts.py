@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
+from seqrl_cli.config.owners import has_key
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.launch.batch import failures_text, run_tasks
 from seqrl_cli.launch.launcher import Launcher
 from seqrl_cli.launch.task import Task
-from seqrl_cli.models.device import use_threads
+from seqrl_cli.models.build import device_of
+from seqrl_cli.models.device import available_memory, use_threads
 from seqrl_cli.planning.episode_files import replacing_episodes
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.runs.lock import locked
@@ -86,12 +88,14 @@ class PartsRequest:
         words: of ``seqrl plan`` after the run, for each part.
         launcher: makes what runs the parts.
         parts: processes; None = as many as the launcher runs at once.
+        share_memory: whether the parts divide the memory that is free here, for which nobody set a limit.
     """
 
     plan: PlanRequest
     words: tuple[str, ...]
     launcher: Callable[[], Launcher]
     parts: int | None = None
+    share_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,15 @@ def _run(request: PartsRequest, sessions: Sequence[PlanSession], missing: int, c
 
 def _task(request: PartsRequest, session: PlanSession, part: Part) -> Task:
     root = request.plan.store.root.resolve()
-    words = ("plan", str(session.run.path.absolute()), *request.words, "--part", part.text)
+    words = ("plan", str(session.run.path.absolute()), *request.words, *_memory(request, session, part.of))
     log = (session.folder / _LOGS / f"part-{part.index + 1:03d}.log").resolve()
-    return Task(f"part {part.index + 1} of {part.of}", (words,), root, log=log, needs=session.run.record.resolve())
+    name = f"part {part.index + 1} of {part.of}"
+    return Task(name, ((*words, "--part", part.text),), root, log=log, needs=session.run.record.resolve())
+
+
+def _memory(request: PartsRequest, session: PlanSession, parts: int) -> tuple[str, ...]:
+    """The memory of each part in words, if they divide what one process would take."""
+    trained = session.trained
+    if not request.share_memory or request.plan.max_memory or not has_key(trained.record.arch, "plan.beam_width"):
+        return ()
+    return ("--max-memory", f"{available_memory(device_of(trained.model)) // 2 // parts // 2**20}MiB")

@@ -67,8 +67,13 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
         return report([session], len(missing), time.perf_counter() - start, profile)
 
 
-def dry_run(request: PlanRequest, console: Console) -> None:
+def dry_run(request: PlanRequest, console: Console, parts: int = 1) -> None:
     """Print what ``plan`` would do.
+
+    Args:
+        request: the options.
+        console: where to.
+        parts: processes that share the episodes.
 
     Raises:
         SeqrlError: as :func:`run` before it plays.
@@ -86,20 +91,22 @@ def dry_run(request: PlanRequest, console: Console) -> None:
         "episodes there": len(episode_paths(session.folder)),
         **session.agent.facts(session.config.envs),
         **{f"plan.{key}": value for key, value in session.settings.items()},
-        "estimated time": estimated_time(session, console),
+        **({"processes": parts} if parts > 1 else {}),
+        "estimated time": estimated_time(session, console, parts),
     }
     at_terminals = session.terminal_rewards
     console.emit({**facts, "terminal_rewards": at_terminals})
     console.show_facts({**facts, **({"rewards at terminals": at_terminals} if at_terminals else {})})
 
 
-def estimated_time(session: PlanSession, console: Console) -> str:
-    """How long the missing episodes take if none ends early, measured by a few steps."""
+def estimated_time(session: PlanSession, console: Console, parts: int = 1) -> str:
+    """How long the missing episodes take if none ends early, measured by a few steps of one of ``parts`` processes."""
     missing = session.config.episodes - len(episode_paths(session.folder))
     if missing <= 0:
         return "nothing is left to play"
     console.note(f"measuring {_MEASURED_STEPS} steps …")
-    num_envs = min(session.config.envs, missing)
+    share = math.ceil(missing / parts)
+    num_envs = min(session.config.envs, share)
     times: list[float] = []
     limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS
     with closing(session.make_vector(num_envs, min(limit, _MEASURED_STEPS))) as vector:
@@ -108,7 +115,7 @@ def estimated_time(session: PlanSession, console: Console) -> str:
     steps = np.diff(times)
     if not len(steps):
         return "unknown: the first step ended the episode"
-    rounds = math.ceil(missing / num_envs)
+    rounds = math.ceil(share / num_envs)
     seconds = float(np.median(steps)) * limit * rounds
     return f"about {duration(seconds)} for {counted(missing, 'episode')}, if none ends before {limit:,} steps"
 
