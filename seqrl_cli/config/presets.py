@@ -6,7 +6,7 @@ another name (``datasets``).
 
 Layers, the later ones overriding the earlier: the schema's defaults, the base for the size, the dataset's entry, the
 recipe, the user's values. At laptop size the entry comes before the base: it decides how to sample, and the base how
-much.
+much. What an entry has below ``laptop`` overrides both there.
 """
 
 from __future__ import annotations
@@ -109,9 +109,10 @@ def preset_layers(name: str, size: str, arch: str = DEFAULT, recipe: str | None 
     base, families = _sources(arch)
     family = next((content for content in families if name in content["presets"]), {})
     entry = merge(family.get("all", {}), family.get("presets", {}).get(name) or {})
+    small = entry.pop("laptop", {})
     own = base.get(arch, {})
     if size == "laptop":
-        layers = merge(entry, base[size], own.get(size, {}), family.get("laptop", {}))
+        layers = merge(entry, base[size], own.get(size, {}), family.get("laptop", {}), small)
     else:
         layers = merge(base[size], entry)
     recipe = recipe or layers.get("train", {}).get("recipe", "paper")

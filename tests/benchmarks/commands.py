@@ -20,20 +20,25 @@ class Ended:
 
 
 def seqrl(words: Sequence[str], name: str, runs: Path) -> Ended:
-    """Run a command in one thread with its output in a log."""
+    """Run a command in one thread; its messages are added to a log, and its result goes to a file."""
     log = log_file(runs, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "seqrl_cli", *words, "--runs-dir", str(runs)]
-    with log.open("a", encoding="utf-8") as output:
+    with log.open("a", encoding="utf-8") as messages, output_file(runs, name).open("w", encoding="utf-8") as output:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, stdout=output, stderr=messages, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
     return Ended(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
 
 
 def log_file(runs: Path, name: str) -> Path:
-    """Where a command's output goes."""
+    """Where the messages of a name's commands go."""
     return runs / "logs" / f"{name}.log"
+
+
+def output_file(runs: Path, name: str) -> Path:
+    """Where the result of a name's latest command goes."""
+    return runs / "logs" / f"{name}.out"
 
 
 def say(text: str) -> None:

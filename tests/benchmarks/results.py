@@ -1,16 +1,16 @@
 """Makes the tables of ``docs/results.md``: ``python -m tests.benchmarks.results --help``.
 
 Every method learns every dataset with every seed and plays, through the command line. One seed of all methods comes
-before the next, so that a cut leaves an even table. What is finished is skipped, and what was cut off resumes. Each
-command runs in one thread and writes its output below ``logs/`` of the run directory. The last lines are the tables.
+before the next, so that a cut leaves an even table. What was cut off resumes. Each command runs in one thread and
+writes its output below ``logs/`` of the run directory. The last lines are the tables.
+
+Results are kept in ``docs/results.json``, and a run that it has with the same commands is not made again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.console import duration
-from tests.benchmarks.commands import log_file, say, seqrl
+from tests.benchmarks.commands import log_file, output_file, say, seqrl
+from tests.benchmarks.results_record import RECORD, Record, played, tables
 
 ROBOTS = ("hopper", "halfcheetah", "walker2d")
 QUALITIES = ("medium", "medium-replay")
@@ -82,27 +83,47 @@ class Run:
         parent = f"{self.dataset}/{method.parent}-s{self.seed}"
         if method.online is not None:
             tune = ["finetune-online", parent, *method.online, "--threads", "1"]
-            return [tune, ["plan", f"{parent}-online", *method.plan, "--threads", "1"]]
+            return [tune, play(f"{parent}-online", method)]
         if method.parent is not None:
-            return [["plan", parent, *method.plan, "--threads", "1"]]
+            return [play(parent, method)]
         own = f"{self.method}-s{self.seed}"
         train = ["train", self.dataset, *method.words, "--seed", str(self.seed), "--name", own, "--threads", "1"]
-        return [train, ["plan", f"{self.dataset}/{own}", *method.plan, "--threads", "1"]]
+        return [train, play(f"{self.dataset}/{own}", method)]
+
+    @property
+    def texts(self) -> list[str]:
+        """The commands as they are typed."""
+        return [" ".join(("seqrl", *words)) for words in self.commands]
+
+    @property
+    def preparation(self) -> list[str] | None:
+        """Words of the command that trains the run from which it goes on, which does nothing if there is one."""
+        parent = METHODS[self.method].parent
+        return Run(self.dataset, parent, self.seed).commands[0] if parent else None
+
+
+def play(run: str, method: Method) -> list[str]:
+    """Words of ``seqrl plan``."""
+    return ["plan", run, *method.plan, "--threads", "1", "--json"]
 
 
 def main(arguments: list[str]) -> int:
     """Make what is missing and print the tables."""
     args = parse(arguments)
+    record = Record(args.record)
     runs = list(every_run(args.datasets, args.methods, args.seeds))
-    missing = [run for run in runs if read_mark(args.runs_dir, run) is None]
+    missing = [run for run in runs if not record.has(run.dataset, run.method, run.seed, run.texts)]
     failed: list[str] = []
     if missing and not args.tables:
         total = sum(METHODS[run.method].seconds for run in missing)
         say(f"{len(missing)} of {len(runs)} runs are missing: about {duration(total)} of processor time in all")
         if args.dry_run:
             return 0
-        failed = prepare(args.datasets, args) or learn_all(missing, args)
-    print_tables(args)
+        datasets = list(dict.fromkeys(run.dataset for run in missing))
+        failed = prepare(datasets, args.runs_dir) or learn_all(missing, args, record)
+        for dataset in datasets:
+            record.add_behaviour(dataset, table_rows(dataset, args.runs_dir))
+    print(tables(record, args.datasets, args.methods))
     for name in failed:
         say(f"failed: {name}, see {log_file(args.runs_dir, name)}")
     return 1 if failed else 0
@@ -115,9 +136,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--record", type=Path, default=RECORD, help="where results are kept")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--dry-run", action="store_true", help="only say how long it would take")
-    parser.add_argument("--tables", action="store_true", help="only print tables of what is finished")
+    parser.add_argument("--tables", action="store_true", help="only print tables of what is recorded")
     return parser.parse_args(arguments)
 
 
@@ -128,17 +150,17 @@ def every_run(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[i
             yield from (Run(dataset, name, seed) for name in methods if number < METHODS[name].seeds)
 
 
-def prepare(datasets: Sequence[str], args: argparse.Namespace) -> list[str]:
+def prepare(datasets: Sequence[str], runs: Path) -> list[str]:
     """Make the data; returns the logs of commands that failed."""
     failed = []
     for dataset in datasets:
         say(f"seqrl discretize {dataset}")
         name = f"data-{dataset.replace('/', '-')}"
-        failed += [name] if seqrl(["discretize", dataset], name, args.runs_dir).code else []
+        failed += [name] if seqrl(["discretize", dataset], name, runs).code else []
     return failed
 
 
-def learn_all(missing: Sequence[Run], args: argparse.Namespace) -> list[str]:
+def learn_all(missing: Sequence[Run], args: argparse.Namespace, record: Record) -> list[str]:
     """Run what is missing, some at once; returns the names of what failed.
 
     All runs of a seed on a dataset are one after the other, because some need others.
@@ -147,47 +169,35 @@ def learn_all(missing: Sequence[Run], args: argparse.Namespace) -> list[str]:
     for run in missing:
         groups.setdefault((run.dataset, run.seed), []).append(run)
     with ThreadPoolExecutor(args.jobs) as pool:
-        failed = pool.map(lambda group: learn(group, args.runs_dir), groups.values())
+        failed = pool.map(lambda group: learn(group, args.runs_dir, record), groups.values())
         return [name for names in failed for name in names]
 
 
-def learn(group: Sequence[Run], runs: Path) -> list[str]:
+def learn(group: Sequence[Run], runs: Path, record: Record) -> list[str]:
     """Run the commands of some runs; returns the names of those that failed."""
     failed = []
     for run in group:
         seconds = []
+        if run.preparation:
+            seqrl(run.preparation, run.name, runs)
         for words in run.commands:
             ended = seqrl(words, run.name, runs)
             if ended.code:
                 failed.append(run.name)
                 break
-            seconds.append(round(ended.seconds))
+            seconds.append(ended.seconds)
         else:
-            mark_file(runs, run).write_text(json.dumps({"commands": run.commands, "seconds": seconds}))
-            say(f"{run.name}: {' + '.join(map(str, seconds))} s of processor time")
+            folder = Path(json.loads(output_file(runs, run.name).read_text(encoding="utf-8"))["folder"])
+            record.add(played(run.dataset, run.method, run.seed, run.texts, seconds, folder))
+            say(f"{run.name}: {' + '.join(f'{each:.0f}' for each in seconds)} s of processor time")
     return failed
 
 
-def mark_file(runs: Path, run: Run) -> Path:
-    """Says that a run is done."""
-    return runs / "logs" / f"{run.name}.done"
-
-
-def read_mark(runs: Path, run: Run) -> list[float] | None:
-    """Processor seconds of each command of a run; None if it is not done with these commands."""
-    try:
-        mark = json.loads(mark_file(runs, run).read_text())
-    except (OSError, ValueError):
-        return None
-    return list(mark["seconds"]) if mark["commands"] == run.commands else None
-
-
-def print_tables(args: argparse.Namespace) -> None:
-    """Print all results as Markdown."""
-    sys.stdout.flush()
-    for dataset in args.datasets:
-        words = ["table", dataset, "-f", "markdown", "--runs-dir", str(args.runs_dir)]
-        subprocess.run([sys.executable, "-m", "seqrl_cli", *words], check=False, env=dict(os.environ))
+def table_rows(dataset: str, runs: Path) -> list[dict[str, object]]:
+    """The rows of ``seqrl table``."""
+    seqrl(["table", dataset, "--json"], "table", runs)
+    rows: list[dict[str, object]] = json.loads(output_file(runs, "table").read_text(encoding="utf-8"))["rows"]
+    return rows
 
 
 if __name__ == "__main__":
