@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,8 @@ from seqrl_cli.errors import UsageError, unknown
 if TYPE_CHECKING:
     from seqrl_cli.console import Console
     from seqrl_cli.launch.launcher import Launcher
+    from seqrl_cli.runs.store import RunStore
+    from seqrl_cli.workflows.plan.setup import PlanRequest
 
 _RETRIES = 3
 
@@ -90,7 +93,7 @@ Jobs = Annotated[
 ]
 PLACES = ("local", "ray")
 On = Annotated[str, typer.Option("--on", help="Where they run: local or ray.", autocompletion=complete.one_of(*PLACES))]
-Part = Annotated[str | None, typer.Option("--part", hidden=True)]
+PartText = Annotated[str | None, typer.Option("--part", hidden=True)]
 Profile = Annotated[bool, typer.Option("--profile", metavar="", help="Print how the time per step is spent.")]
 
 
@@ -121,7 +124,7 @@ def plan(
     address: Address = None,
     cpus: Cpus = None,
     gpus: Gpus = None,
-    part: Part = None,
+    part: PartText = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     runs_dir: options.RunsDir = options.RUNS,
@@ -138,11 +141,8 @@ def plan(
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.sweeps import is_group
-        from seqrl_cli.workflows.plan import run as workflow
-        from seqrl_cli.workflows.plan.parts import Part as PlanPart
-        from seqrl_cli.workflows.plan.parts import PartsRequest, play_part, run_parts
         from seqrl_cli.workflows.plan.setup import PlanRequest
-        from seqrl_cli.workflows.sweep.plan_group import PlanGroupRequest, dry_run_group, plan_group, words_of
+        from seqrl_cli.workflows.sweep.plan_group import words_of
 
         run, overrides = options.split_arguments(arguments, "run")
         given = options.configuration(
@@ -156,41 +156,93 @@ def plan(
         memory = options.memory(max_memory)
         step, best = options.checkpoint(checkpoint)
         store = options.store(runs_dir)
-        own = _threads(threads, cpus, jobs, on)
+        request = PlanRequest(
+            store, run, given, seed, step, device, threads, memory, mode, force, env_timeout, tasks, best
+        )
         words = (
             *_words(given),
             *words_of([("--seed", seed), ("--checkpoint", checkpoint), ("--max-memory", max_memory), ("--mode", mode)]),
             *words_of([("--tasks", tasks), ("--env-timeout", env_timeout), ("--device", device), ("--force", force)]),
         )
         launcher = _launcher(on, address, cpus, gpus, jobs, threads, console)
+        several = _Several(words, launcher, _threads(threads, cpus, jobs, on), on, jobs)
         if run is not None and is_group(store, run):
-            if on != "local" and jobs:
-                hint = "leave it out; --cpus and --gpus of each run decide"
-                raise UsageError(f"--jobs is for one run or --on local: {on} runs as many of {run} as fit", hint)
-            group = PlanGroupRequest(store, run, words, launcher, own)
-            if dry_run:
-                dry_run_group(group, console)
-            else:
-                print_report(console, plan_group(group, console))
-            return
-        request = PlanRequest(
-            store, run, given, seed, step, device, threads, memory, mode, force, env_timeout, tasks, best
-        )
-        if dry_run:
-            workflow.dry_run(request, console, jobs or 1)
-            return
-        if part is not None:
-            print_report(console, play_part(request, PlanPart.parse(part), console))
-            return
-        if on != "local" or (jobs or 1) > 1:
-            if profile:
-                raise UsageError("--profile measures one process", "leave out --jobs and --on")
-            parts = PartsRequest(request, (*words, "--threads", str(own)), launcher, jobs, on == "local")
-            print_report(console, run_parts(parts, console))
-            return
-        report = workflow.run(request, console)
-        console.show(report.text(profile=profile))
-        print_json(console, report)
+            _plan_group(store, run, several, dry_run, console)
+        elif dry_run:
+            _dry_run(request, jobs or 1, console)
+        elif part is not None:
+            _play_part(request, part, console)
+        elif on != "local" or (jobs or 1) > 1:
+            _plan_in_parts(request, several, profile, console)
+        else:
+            _plan_here(request, profile, console)
+
+
+@dataclass(frozen=True)
+class _Several:
+    """How several processes share the work.
+
+    Attributes:
+        words: of the command line, for each of them.
+        launcher: makes what runs them.
+        threads: CPU threads of each.
+        on: where they run.
+        jobs: how many at once; None where that was not asked for.
+    """
+
+    words: tuple[str, ...]
+    launcher: Callable[[], Launcher]
+    threads: int
+    on: str
+    jobs: int | None
+
+
+def _plan_group(store: RunStore, sweep: str, several: _Several, dry_run: bool, console: Console) -> None:
+    """Plan with all runs of a sweep."""
+    from seqrl_cli.workflows.sweep.plan_group import PlanGroupRequest, dry_run_group, plan_group
+
+    if several.on != "local" and several.jobs:
+        hint = "leave it out; --cpus and --gpus of each run decide"
+        raise UsageError(f"--jobs is for one run or --on local: {several.on} runs as many of {sweep} as fit", hint)
+    request = PlanGroupRequest(store, sweep, several.words, several.launcher, several.threads)
+    if dry_run:
+        dry_run_group(request, console)
+    else:
+        print_report(console, plan_group(request, console))
+
+
+def _dry_run(request: PlanRequest, parts: int, console: Console) -> None:
+    """Print what planning with one run would do."""
+    from seqrl_cli.workflows.plan import run as workflow
+
+    workflow.dry_run(request, console, parts)
+
+
+def _play_part(request: PlanRequest, part: str, console: Console) -> None:
+    """Plan a share of the episodes, as another process asked for."""
+    from seqrl_cli.workflows.plan.parts import Part, play_part
+
+    print_report(console, play_part(request, Part.parse(part), console))
+
+
+def _plan_in_parts(request: PlanRequest, several: _Several, profile: bool, console: Console) -> None:
+    """Plan with one run in several processes."""
+    from seqrl_cli.workflows.plan.parts import PartsRequest, run_parts
+
+    if profile:
+        raise UsageError("--profile measures one process", "leave out --jobs and --on")
+    words = (*several.words, "--threads", str(several.threads))
+    parts = PartsRequest(request, words, several.launcher, several.jobs, several.on == "local")
+    print_report(console, run_parts(parts, console))
+
+
+def _plan_here(request: PlanRequest, profile: bool, console: Console) -> None:
+    """Plan with one run in this process."""
+    from seqrl_cli.workflows.plan import run as workflow
+
+    report = workflow.run(request, console)
+    console.show(report.text(profile=profile))
+    print_json(console, report)
 
 
 def _threads(threads: int | None, cpus: int | None, jobs: int | None, on: str) -> int:
