@@ -61,6 +61,12 @@ class SearchConfig(Section):
         True, description="plan from past transitions, not from the observation alone"
     )
     plan_freq: Annotated[int, _SEARCH, InName("freq")] = Field(1, ge=1, description="environment steps between plans")
+    seconds_per_step: Annotated[float | None, _SEARCH, InName("within")] = Field(
+        None,
+        gt=0.0,
+        description="time that the search may take per environment step; it plans fewer transitions where the horizon "
+        "would take longer; null = no limit",
+    )
     discount: Annotated[float, _SEARCH] = Field(0.99, gt=0.0, le=1.0, description="discount of a plan's rewards")
     window: Annotated[WindowKind, _SEARCH, InName("")] = Field(
         "sliding", description="what happens when the context is full"
@@ -81,6 +87,12 @@ class SearchConfig(Section):
     def _replan_within_the_plan(self) -> SearchConfig:
         if self.plan_freq > self.horizon:
             raise ValueError(f"plan_freq {self.plan_freq} exceeds the horizon {self.horizon}")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_have_no_clock(self) -> SearchConfig:
+        if self.seconds_per_step is not None and self.engine == "graph":
+            raise ValueError("seconds_per_step needs another engine than graph, whose plans are of one length")
         return self
 
 

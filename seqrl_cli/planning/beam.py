@@ -6,6 +6,7 @@ actions, predicts reward and value, keeps the ``beam_width`` best sequences, and
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,23 @@ def draw_noise(generators: list[np.random.Generator], settings: PlanSettings, de
         torch.from_numpy(np.stack(actions)).to(decoder.device),
         torch.from_numpy(np.stack(observations)).to(decoder.device),
     )
+
+
+class TimeLimit:
+    """A time by which a search should end, counted from now.
+
+    Args:
+        seconds: that the search may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._start = time.perf_counter()
+
+    def allows_another(self, planned: int) -> bool:
+        """Whether one more transition is likely to be in time, at the speed of the ``planned`` ones."""
+        elapsed = time.perf_counter() - self._start
+        return elapsed * (planned + 1) <= self._seconds * planned
 
 
 class Beams:
@@ -124,6 +142,7 @@ def beam_plan(
     settings: PlanSettings,
     noise: UniformNoise,
     choices: int | None = None,
+    limit: TimeLimit | None = None,
 ) -> Tensor:
     """Find the best continuation of each episode.
 
@@ -138,9 +157,11 @@ def beam_plan(
         noise: the random numbers.
         choices: number of discrete actions, the first tokens, of which alone actions are sampled; None if actions are
             continuous.
+        limit: ends the search early, but not before it has the ``plan_freq`` transitions that will be executed.
 
     Returns:
-        (episodes, horizon, transition_dim) int64; a plan's first transition contains the current observation.
+        (episodes, planned, transition_dim) int64, as many transitions as the horizon, or fewer if the time limit ended
+        the search; a plan's first transition contains the current observation.
     """
     beams = Beams(decoder, context, settings.horizon)
     beams.expand(settings.beam_width)
@@ -154,11 +175,12 @@ def beam_plan(
         beams.set_reward(t + 1, readout(beams.logits, VALUE))
         beams.write(greedy_token(beams.logits))
         beams.keep_best(settings.beam_width, settings.discount)
-        if t + 1 < settings.horizon:
-            beams.feed()
-            if settings.k_obs == 1:
-                beams.append_greedy(decoder.observation_dim)
-                continue
-            for uniforms in noise.observations[:, t].unbind(1):
-                beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_obs, cdf=settings.cdf_obs))
-    return beams.tokens[:, 0].unflatten(1, (settings.horizon, -1))
+        if t + 1 == settings.horizon or (limit and t + 1 >= settings.plan_freq and not limit.allows_another(t + 1)):
+            break
+        beams.feed()
+        if settings.k_obs == 1:
+            beams.append_greedy(decoder.observation_dim)
+            continue
+        for uniforms in noise.observations[:, t].unbind(1):
+            beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_obs, cdf=settings.cdf_obs))
+    return beams.tokens[:, 0, : beams.length].unflatten(1, (t + 1, -1))

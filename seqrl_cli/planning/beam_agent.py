@@ -12,7 +12,7 @@ import torch
 
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.models.decoding.interface import Decoder
-from seqrl_cli.planning.beam import beam_plan, draw_noise
+from seqrl_cli.planning.beam import TimeLimit, beam_plan, draw_noise
 from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.memory_budget import episodes_that_fit
 from seqrl_cli.planning.profile import Profile, TimedDecoder
@@ -97,12 +97,12 @@ class BeamAgent:
         return [self._next_action(episode) for episode in episodes]
 
     def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:
-        """See :meth:`Agent.plans`; NaN at steps without a new plan."""
+        """See :meth:`Agent.plans`; NaN at steps without a new plan, and after the end of a plan cut short."""
         made = episode.agent_state.plans
         values = np.full((len(made), self.settings.horizon, self.discretizer.dims), np.nan, np.float32)
         for step, plan in enumerate(made):
             if plan is not None:
-                values[step] = self.discretizer.decode(plan)
+                values[step, : len(plan)] = self.discretizer.decode(plan)
         return {
             "plan_observations": values[:, :, : self._action.start],
             "plan_actions": values[:, :, self._action],
@@ -133,9 +133,15 @@ class BeamAgent:
                     with self.profile.measure("decode"):  # the parts of a graph cannot be timed
                         plans = self._graphed(context, noise).cpu()
                 else:
-                    plans = beam_plan(decoder, self.readout, context, self.settings, noise, self.choices).cpu()
+                    limit = self._limit(len(group) / len(episodes))
+                    plans = beam_plan(decoder, self.readout, context, self.settings, noise, self.choices, limit).cpu()
                 for state, plan in zip(states, plans.numpy(), strict=True):
                     state.pending = plan
+
+    def _limit(self, share: float) -> TimeLimit | None:
+        """The time limit of a batch that has a share of all plans that are due."""
+        seconds = self.settings.seconds_per_step
+        return None if seconds is None else TimeLimit(seconds * self.settings.plan_freq * share)
 
     def _advance(self, states: list[_PlanState]) -> TimedDecoder:
         """Move the latest transitions into the recurrent states and return the decoder that continues from them.

@@ -211,7 +211,9 @@ def plan_at(body: Body, qpos: np.ndarray, plans: np.ndarray, step: int) -> np.nd
     if not len(made):
         return np.empty((0, body.model.nq))
     newest = int(made[-1])
-    return imagined_positions(body, plans[newest], qpos[newest])[step - newest :]
+    plan = plans[newest]
+    plan = plan[np.isfinite(plan).all(axis=1)]  # its end is missing where time was short
+    return imagined_positions(body, plan, qpos[newest])[step - newest :]
 
 
 def _chosen_steps(steps: int, every: int, limit: int) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqrl_cli.models.gpt.model import GPT
-from seqrl_cli.planning.beam import beam_plan, draw_noise
+from seqrl_cli.planning.beam import TimeLimit, UniformNoise, beam_plan, draw_noise
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 from tests.planning.naive import naive_plan
@@ -70,3 +70,26 @@ def test_only_existing_choices_are_sampled(gpt_decoder, model, cdf):
     context = torch.zeros(1, model.observation_dim, dtype=torch.int64)
     free, held = (beam_plan(decoder, readout, context, settings, noise, choices)[..., 3:5] for choices in (None, 2))
     assert free.max() >= 2 and held.max() < 2
+
+
+@pytest.mark.parametrize("plan_freq", [1, 3])
+def test_a_search_out_of_time_is_one_of_a_shorter_horizon(gpt_decoder, model, plan_freq):
+    settings = PlanSettings(horizon=5, beam_width=4, max_context_transitions=3, plan_freq=plan_freq)
+    decoder = gpt_decoder(model, settings.model_window)
+    noise = draw_noise([np.random.default_rng(0)], settings, decoder)
+    readout = ValueReadout(np.sort(np.random.default_rng(1).normal(size=(BINS, TRANSITION_DIM)), 0), "mean", "cpu")
+    context = torch.zeros(1, model.observation_dim, dtype=torch.int64)
+    late = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e-9))
+    in_time = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e9))
+    shorter = PlanSettings(**{**settings.model_dump(), "horizon": plan_freq})
+    less = UniformNoise(noise.actions[:, :plan_freq], noise.observations[:, : plan_freq - 1])
+    assert torch.equal(late, beam_plan(decoder, readout, context, shorter, less))
+    assert torch.equal(in_time, beam_plan(decoder, readout, context, settings, noise))
+
+
+def test_a_time_limit_expects_the_speed_so_far(monkeypatch):
+    now = iter([10.0, 10.2, 10.5])
+    monkeypatch.setattr("time.perf_counter", lambda: next(now))
+    limit = TimeLimit(0.6)
+    assert limit.allows_another(1)  # 0.2 s for one, so 0.4 s for two
+    assert not limit.allows_another(2)  # 0.5 s for two, so 0.75 s for three
