@@ -15,31 +15,7 @@ from seqrl_cli.continual.run_files import (
     success_matrix,
 )
 from seqrl_cli.files.yaml_text import dump_yaml
-from seqrl_cli.runs.status import RunStatus
 from seqrl_cli.runs.store import RunStore
-
-WHERE = ("running_on", "silent_seconds")
-
-
-def heard(status: RunStatus) -> dict[str, Any]:
-    """Where a run is and since when it is silent, for programs."""
-    silence = None if status.silence is None else round(status.silence)
-    return dict(zip(WHERE, (status.host, silence), strict=True))
-
-
-def continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
-    """A run as a row of the list."""
-    stages = folder.stages(record)
-    return {
-        "run": store.name_of(folder.path),
-        "base": record.base,
-        "method": record.settings.method,
-        "tasks": len(record.tasks),
-        "status": (status := run_status(folder, record)).word,
-        **heard(status),
-        "stages": f"{sum(stage.evaluation.exists() for stage in stages)} of {len(stages)}",
-        "updated": record.updated[:16].replace("T", " "),
-    }
 
 
 def show_continual(store: RunStore, folder: ContinualFolder, console: Console, *, full: bool) -> None:
@@ -51,33 +27,32 @@ def show_continual(store: RunStore, folder: ContinualFolder, console: Console, *
     record = read_record(folder)
     stages = [stage for stage in folder.stages(record) if stage.evaluation.exists()]
     status = run_status(folder, record)
-    shown = {**record.model_dump(mode="json"), "status": status.word, **heard(status)}
+    shown = {**record.model_dump(mode="json"), "status": status.word, **status.heard}
     console.emit({"run": shown, "stages": [read_evaluation(stage).model_dump(mode="json") for stage in stages]})
     name = store.name_of(folder.path)
     console.show(f"{name}  ({folder.path})")
     if full:
-        console.show(dump_yaml({key: value for key, value in shown.items() if key not in WHERE}).rstrip())
+        console.show(dump_yaml({**record.model_dump(mode="json"), "status": status.text}).rstrip())
         return
-    console.show_facts({**_main_facts(store, folder, record), "status": status.text})
+    console.show_facts({"status": status.text, **_main_facts(folder, record)})
     console.show(f"success on each task: seqrl table {name} --by task; all else: seqrl runs show {name} --full")
 
 
-def _main_facts(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
+def _main_facts(folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
     """What one wants to know of a run, in a dozen lines."""
-    row = continual_row(store, folder, record)
-    evaluations = [read_evaluation(one) for one in folder.stages(record) if one.evaluation.exists()]
+    stages = folder.stages(record)
+    evaluations = [read_evaluation(stage) for stage in stages if stage.evaluation.exists()]
     return {
-        "status": row["status"],
-        "method": f"{row['method']}, seed {record.settings.seed}",
-        "base": row["base"],
-        "suite": f"{record.suite}, {row['tasks']} tasks",
-        "stages": row["stages"],
+        "method": f"{record.settings.method}, seed {record.settings.seed}",
+        "base": record.base,
+        "suite": f"{record.suite}, {len(record.tasks)} tasks",
+        "stages": f"{len(evaluations)} of {len(stages)}",
         "played last": _played(evaluations[-1]) if evaluations else None,
         "learning per task": f"{record.trainable:,} of {record.parameters:,} numbers",
         "trained on": f"{record.device or '–'} with {counted(record.threads, 'thread')}, {record.host or '–'}",
         "program": f"seqrl {record.versions.get('seqrl')}",
         "created": record.created[:16].replace("T", " "),
-        "updated": row["updated"],
+        "updated": record.updated[:16].replace("T", " "),
     }
 
 

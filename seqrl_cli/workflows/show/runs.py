@@ -9,7 +9,8 @@ from typing import Any
 
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console, amount, counted
-from seqrl_cli.continual.run_files import ContinualFolder, find_runs
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
+from seqrl_cli.continual.run_files import run_status as continual_status
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.yaml_text import dump_yaml
 from seqrl_cli.planning.episode_files import plan_folders
@@ -25,7 +26,7 @@ from seqrl_cli.tracking.metrics import (
     validation_losses,
 )
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.workflows.show.continual import WHERE, continual_row, heard, show_continual
+from seqrl_cli.workflows.show.continual import show_continual
 
 SORTS = ("updated", "name", "updates", "loss", "status")
 
@@ -75,7 +76,7 @@ def show_runs(store: RunStore, console: Console, wanted: RunFilter | None = None
     everything = [_run_row(store, folder, record) for folder, record in runs]
     rows = wanted.ordered(everything)
     continual, damaged = find_runs(store)
-    learned = [row for row in (continual_row(store, *one) for one in continual) if wanted.matches(row)]
+    learned = [row for row in (_continual_row(store, *one) for one in continual) if wanted.matches(row)]
     console.emit({"datasets": [store.name_of(f.path) for f in folders], "runs": rows, "continual": learned})
     for error in [*(error for _, error in unreadable), *damaged]:
         console.warn(error.message)
@@ -93,7 +94,7 @@ def show_runs(store: RunStore, console: Console, wanted: RunFilter | None = None
         header = ["run", *tasks, "status", "updates", "held-out loss", "plans", "updated"]
         console.show_list(header, [_for_a_person(row) for row in rows])
     if learned:
-        header = [key for key in learned[0] if key not in WHERE]
+        header = [key for key in learned[0] if key not in _WHERE]
         console.show_list(header, [_for_a_person(row) for row in learned])
 
 
@@ -116,7 +117,7 @@ def show_run(store: RunStore, spec: str | None, console: Console, *, full: bool 
     metrics = [line.as_dict() for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
-    console.emit({"run": record.model_dump() | heard(status), "config": config, "last_metrics": last, "plans": plans})
+    console.emit({"run": record.model_dump() | status.heard, "config": config, "last_metrics": last, "plans": plans})
     name = store.name_of(folder.path)
     console.show(f"{name}  ({folder.path})")
     if full:
@@ -174,7 +175,7 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
         "arch": record.arch,
         "tasks": len(record.tasks) or None,
         "status": (status := run_status(folder, record)).word,
-        **heard(status),
+        **status.heard,
         "updates": max(steps, default=None),
         "held_out_loss": round(held_out[-1], 4) if held_out else None,
         "plans": len(plan_folders(folder)),
@@ -182,10 +183,28 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
     }
 
 
+_WHERE = ("running_on", "silent_seconds")
+
+
 def _for_a_person(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its status in words."""
     loss = {"held-out loss": row["held_out_loss"]} if "held_out_loss" in row else {}
     return {**row, **loss, "status": RunStatus(row["status"], row["running_on"], row["silent_seconds"]).text}
+
+
+def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
+    """A run as a row of the list."""
+    stages = folder.stages(record)
+    return {
+        "run": store.name_of(folder.path),
+        "base": record.base,
+        "method": record.settings.method,
+        "tasks": len(record.tasks),
+        "status": (status := continual_status(folder, record)).word,
+        **status.heard,
+        "stages": f"{sum(stage.evaluation.exists() for stage in stages)} of {len(stages)}",
+        "updated": record.updated[:16].replace("T", " "),
+    }
 
 
 def _shown_record(record: RunRecord) -> dict[str, Any]:
