@@ -12,6 +12,7 @@ import pytest
 from seqrl_cli.tracking.metrics import append_line
 from tests.cli.conftest import assert_refused, invoke, succeed
 from tests.reports.continual_runs import add_run
+from tests.reports.episode_files import write_episode
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +36,38 @@ def test_rows_are_methods_and_seeds_are_joined(runs):
     assert full["forgetting_at_end"] == 37.5 and full["trainable"] == 100
     assert (inferred["average"], inferred["average_low"], inferred["retention"]) == (100.0, None, 50.0)
     assert (inferred["inference"], inferred["inference_first"], inferred["inference_episodes"]) == (75.0, 100.0, 50.0)
+
+
+def test_runs_need_no_name_and_have_one(runs, tmp_path):
+    assert len(json.loads(succeed(runs, "table", "--json").stdout)["rows"]) == 3
+    assert len(json.loads(succeed(runs, "table", "--by", "task", "--json").stdout)["rows"][0]["tasks"]) == 2
+    (row,) = json.loads(succeed(runs, "table", "full-s1", "--json").stdout)["rows"]
+    assert (row["method"], row["seeds"], row["retention_before"]) == ("full", 1, 50.0)
+    assert "50.0 of 50.0" in succeed(runs, "table", "full-s1").stdout
+    assert succeed(runs, "plot", "full-s1").stdout.strip() == str(runs / "two/full-s1/plots/continual.png")
+    assert succeed(runs, "plot").stdout.strip() == str(runs / "plots/continual.png")
+    assert_refused(invoke(runs, "table", "ful-s1"), 1, "no run 'ful-s1'", "seqrl runs")
+
+
+def test_a_report_has_them(runs, tmp_path):
+    said = json.loads(succeed(runs, "report", "-o", tmp_path / "a.html", "--json").stdout)
+    assert (len(said["continual"]), said["runs"]) == (4, []) and said["figures"] > 0
+    text = (tmp_path / "a.html").read_text()
+    assert '<section id="continual">' in text and "50.0 of 50.0" in text and "hide-lora task_id=oracle" in text
+    said = json.loads(succeed(runs, "report", "full-s1", "-o", tmp_path / "a.html", "--json").stdout)
+    assert said["continual"] == ["full-s1"]
+
+
+def test_tables_of_plans_say_that_continual_runs_have_their_own(runs):
+    write_episode(runs / "sim/hopper-medium/odt-s1/plans/RTG3000-ctx5-s0", run="odt-s1", arch="odt")
+    told = succeed(runs, "table")
+    assert "odt" in told.stdout and "left out: 4 continual runs" in told.stderr and "seqrl table two" in told.stderr
+
+
+def test_runs_that_have_not_learned_all_are_said_to_go_on(tmp_path):
+    add_run(tmp_path, "l2m", 1, [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], finished=False)
+    for words in (("table",), ("table", "l2m-s1"), ("report", "two"), ("plot", "two")):
+        assert_refused(invoke(tmp_path, *words), 1, "has learned all of its tasks yet", "goes on")
 
 
 def test_tasks_one_by_one(runs):

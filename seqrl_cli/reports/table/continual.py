@@ -96,9 +96,8 @@ def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
 
 def print_continual_table(table: ContinualTable, console: Console) -> None:
     """Print as many columns as fit, and the notes."""
-    columns = _columns(table)
-    header = ["method", *(title for title, _ in columns)]
-    rows = [TextRow((row.method, *(text(row) for _, text in columns))) for row in table.rows]
+    header, cells = continual_cells(table)
+    rows = [TextRow(tuple(row)) for row in cells]
     kept = fitting_columns(header, rows, console.width - 2, 1 + _LEAST_COLUMNS)
     console.print()
     for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in rows], console.width - 2):
@@ -133,6 +132,13 @@ def continual_latex(table: ContinualTable) -> str:
         *(r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex(caption)}}}", r"\end{table}"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def continual_cells(table: ContinualTable) -> tuple[list[str], list[list[str]]]:
+    """The titles of the columns, and the texts of the rows."""
+    columns = _columns(table)
+    rows = [[row.method, *(text(row) for _, text in columns)] for row in table.rows]
+    return ["method", *(title for title, _ in columns)], rows
 
 
 def continual_records(table: ContinualTable) -> list[dict[str, Any]]:

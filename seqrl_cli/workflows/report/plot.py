@@ -12,7 +12,8 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.reports.across_datasets import methods_across
-from seqrl_cli.reports.continual_results import ContinualResult, group_continual, read_continual
+from seqrl_cli.reports.continual_results import group_continual
+from seqrl_cli.reports.continual_sources import continual_folders, read_continual_runs
 from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
 from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
@@ -119,7 +120,7 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         SeqrlError: there are none of these runs.
     """
     store = request.store
-    named = [path for name in request.runs for path in _continual_folders(store, name)]
+    named = [path for name in request.runs for path in continual_folders(store, name)]
     kinds = list(request.kinds) or list(CONTINUAL_KINDS)
     if not set(kinds) <= set(CONTINUAL_KINDS):
         return None
@@ -127,13 +128,9 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
     if not request.kinds and (not searched or any(RunStore(folder).files_named("run.json") for folder in searched)):
         return None
     if len(named) < len(request.runs):
-        lost = next(name for name in request.runs if not _continual_folders(store, name))
+        lost = next(name for name in request.runs if not continual_folders(store, name))
         raise SeqrlError(f"there is no folder {lost} in {store.root}", "`seqrl runs` lists continual runs")
-    results: list[ContinualResult] = []
-    for found, left_out in map(read_continual, searched):
-        results += found
-        for sentence in left_out:
-            console.warn(sentence)
+    results = read_continual_runs(searched, console.warn)
     if not results and not request.kinds:
         return None
     groups = group_continual(results)
@@ -143,13 +140,6 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         raise SeqrlError(f"no continual run in {places} has data of the kind {kinds[0]}", "learn: seqrl continual")
     output = request.output or _common(searched) / "plots" / f"{'-'.join(request.kinds) or 'continual'}.png"
     return [result.name for result in results], panels, output
-
-
-def _continual_folders(store: RunStore, name: str) -> list[Path]:
-    """Folders of a name, which may be that of a continual run."""
-    folders = [path for path in (Path(name), store.root / name) if path.is_dir()]
-    run = None if folders else store.find_continual(name)
-    return [run] if run else folders
 
 
 def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Panel], Path]:

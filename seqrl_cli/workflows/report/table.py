@@ -15,7 +15,8 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
-from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, group_continual, read_continual
+from seqrl_cli.reports.continual_results import ContinualGroup, group_continual
+from seqrl_cli.reports.continual_sources import read_continual_runs
 from seqrl_cli.reports.references import (
     is_own_scale,
     reference_notes,
@@ -206,11 +207,8 @@ def _of_continual_tasks(
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
     """Continual runs of the sources; none where runs were planned, unless a table by task of named ones is wanted."""
     folders = _folders(request, console)
-    found: list[ContinualResult] = []
     sentences: list[str] = []
-    for results, left_out in map(read_continual, folders):
-        found += results
-        sentences += left_out
+    found = read_continual_runs(folders, sentences.append)
     by_task = request.by == "task" and request.sources
     if not found or request.published or (not by_task and read_results(*folders).episodes):
         if found:
