@@ -10,7 +10,9 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from seqrl_cli.cli.app import app
 from seqrl_cli.console import Console
 from seqrl_cli.console.lists import shortened, spark
 from seqrl_cli.runs.lock import locked
@@ -172,6 +174,15 @@ def test_lists_have_one_line_per_run_at_any_width(width, monkeypatch):
     lines = [line for line in stdout.getvalue().splitlines() if "transformer" in line or "someone" in line]
     assert len(lines) == 3 and all(len(line) <= width for line in lines)
     assert ("12,000" in lines[0]) == (width > 40)
+
+
+def test_a_pipe_gets_whole_names_and_all_columns(tmp_path):
+    name = "a-method-with-a-long-name-and-many-settings-that-no-terminal-of-80-columns-has-room-for-s42"
+    make_run(tmp_path, "sim/hopper-medium", name)
+    write_episode(tmp_path / "sim/hopper-medium" / name / "plans/RTG3000-ctx5-s0", run=name, arch="odt")
+    for words in (("runs",), ("table", "--by", "run")):
+        piped = CliRunner(env={"COLUMNS": None, "SEQRL_RUNS": str(tmp_path)}).invoke(app, words)
+        assert name in piped.stdout and "no room" not in piped.stdout and "shortened" not in piped.stdout
 
 
 def test_names_are_shortened_in_their_middle():
