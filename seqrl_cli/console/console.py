@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -169,8 +170,8 @@ class Console:
             def on_broken_pipe(self) -> None:
                 raise  # Rich would exit with code 1
 
-        whole = not (stream.isatty() or os.environ.get("COLUMNS"))
-        return OwnConsole(file=stream, highlight=False, width=_UNBOUNDED if whole else None)
+        width = None if stream.isatty() else shutil.get_terminal_size((_UNBOUNDED, 24)).columns
+        return OwnConsole(file=stream, highlight=False, width=width)
 
 
 @contextmanager
