@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from seqrl_cli.runs.store import RunStore
 
 Dataset = Annotated[
     str,
@@ -47,8 +51,18 @@ def demo(
         from seqrl_cli.workflows.demo.setup import DemoRequest
 
         request = DemoRequest(RunStore(runs_dir), dataset, seed, threads, force, argv=sys.argv)
-        workflow = {domains.NAME: domains, continual.NAME: continual}.get(dataset, chain)
+        others = {domains.NAME: domains, continual.NAME: continual}
+        workflow = others.get(dataset, chain)
+        if workflow is chain:
+            _refuse_misspelt(request.store, dataset, list(others))
         if dry_run:
             (continual_dry_run if workflow is continual else workflow).dry_run(request, console)
         else:
             print_report(console, workflow.run(request, console))
+
+
+def _refuse_misspelt(store: RunStore, dataset: str, demos: list[str]) -> None:
+    """Raise UsageError for what is nearly the name of a demo, and no dataset that is here."""
+    close = nearest(dataset, demos)
+    if close and not store.dataset(dataset).path.exists():
+        raise UsageError(f"unknown demo {dataset!r}", f"did you mean {close!r}?")

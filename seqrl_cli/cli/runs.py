@@ -90,8 +90,9 @@ def runs(
     """List datasets and runs, newest run last; show, delete, rename or archive one; track it; push or pull runs.
 
     An archived run is moved to a hidden folder of the run directory, which lists and tables leave out; restore moves it
-    back. Runs in use are refused, and with delete and archive those that others were fine-tuned from, without --force.
-    A new name also goes into the run's plans and into the runs fine-tuned from it.
+    back. Runs in use are refused, and with delete and archive those that others learned on from, without --force.
+    A new name also goes into the run's plans and into the runs that learned on from it. A sweep does not follow: it
+    trains its member anew.
 
     URLs are those of fsspec: s3://bucket/path, abfs://container/path, gs://bucket/path, file:///path.
     """
@@ -175,9 +176,8 @@ def _change(
     if len(names) > allowed:
         raise UsageError(f"`seqrl runs {action}` takes one run, not {' and '.join(names)}", f"seqrl runs {action} RUN")
     run, new_name = [*names, "", ""][:2]
-    request = manage.ManageRequest(store, action, run, new_name or None, force)
-    if action == "delete" and not (yes or dry_run):
-        _ask(run)
+    confirm = _ask if action == "delete" and not yes else None
+    request = manage.ManageRequest(store, action, run, new_name or None, force, confirm)
     _run_or_not(manage, request, dry_run, console)
 
 
@@ -188,15 +188,16 @@ def _ask(name: str) -> None:
         UsageError: there is nobody to ask, or the answer is no.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"{name or 'a run'} would be deleted without a question", "add --yes, or --dry-run to look")
+        raise UsageError(f"{name} would be deleted without a question", "add --yes, or --dry-run to look")
     if not typer.confirm(f"Delete {name} with its checkpoints, plans, plots and videos?", err=True):
         raise UsageError(f"{name} was kept", "seqrl runs archive RUN moves a run out of the way instead")
 
 
 def _unknown_action(action: str, store: RunStore) -> Exception:
     """The error for an unknown action; a run's name in its place most likely asks to see the run."""
-    known = [folder.path.name for folder, _ in store.runs()]
-    names = [store.name_of(folder.path) for folder, _ in store.runs()]
-    if action in (*known, *names):
+    from seqrl_cli.runs.layout import CONTINUAL
+
+    folders = [path.parent for record in ("run.json", CONTINUAL) for path in store.files_named(record)]
+    if action in (*(folder.name for folder in folders), *map(store.name_of, folders)):
         return UsageError(f"{action!r} is a run, not an action", f"seqrl runs show {action}")
     return unknown("action", action, ACTIONS)

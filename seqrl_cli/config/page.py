@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from seqrl_cli.config.architectures import ARCHITECTURES
-from seqrl_cli.config.explain import KeyHelp, all_keys, default_text
+from seqrl_cli.config.continual import ContinualConfig
+from seqrl_cli.config.explain import KeyHelp, all_keys, default_text, value_text
+from seqrl_cli.config.finetune import FinetuneConfig
 from seqrl_cli.config.overrides import sections_of
 from seqrl_cli.config.schema import Config
+from seqrl_cli.config.section import Section
 
 _HEAD = """# Configuration keys
 
@@ -34,6 +37,11 @@ def page() -> str:
                 else " ".join((section.__doc__ or "").split("\n\n")[0].split())
             )
             parts.append(_table(f"`{name}`", about, own))
+    parts.append(
+        _short_table("finetune", FinetuneConfig, "`seqrl finetune` alone has these: what learns of a trained model.")
+    )
+    about = "`seqrl continual` alone has these; `--dry-run` prints them with the method's own values."
+    parts.append(_short_table("continual", ContinualConfig, about))
     return "\n".join(parts)
 
 
@@ -41,6 +49,17 @@ def _table(title: str, about: str, keys: list[KeyHelp]) -> str:
     lines = [f"## {title}\n", *([f"{about}\n"] if about else [])]
     lines += ["| key | meaning | symbol | effect | default | architectures |", "|---|---|---|---|---|---|"]
     lines += [_row(help_) for help_ in keys]
+    return "\n".join(lines) + "\n"
+
+
+def _short_table(name: str, section: type[Section], about: str) -> str:
+    """The keys of one command, which have no architectures, symbols or papers' sizes."""
+    lines = [f"## `{name}`\n", f"{about}\n", "| key | meaning | default |", "|---|---|---|"]
+    for key, field in section.model_fields.items():
+        if key in ("parent", "parent_recipe"):  # which the command itself writes
+            continue
+        cells = [f"`{name}.{key}`", str(field.description), f"`{value_text(field.default)}`"]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 80  # of a terminal that does not tell
+_UNBOUNDED = 10_000  # columns of a pipe or a file, whose reader wants whole names
 
 
 class OutputError(Exception):
@@ -161,13 +163,15 @@ class Console:
             print(text, file=self.stdout, flush=True)
 
     def _rich(self, stream: TextIO) -> RichConsole:
+        """A console of Rich's; a pipe or a file is as wide as its lines, unless COLUMNS says otherwise."""
         from rich.console import Console as RichConsole
 
         class OwnConsole(RichConsole):
             def on_broken_pipe(self) -> None:
                 raise  # Rich would exit with code 1
 
-        return OwnConsole(file=stream, highlight=False)
+        width = None if stream.isatty() else shutil.get_terminal_size((_UNBOUNDED, 24)).columns
+        return OwnConsole(file=stream, highlight=False, width=width)
 
 
 @contextmanager

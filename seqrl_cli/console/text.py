@@ -33,6 +33,11 @@ def byte_size(size: float) -> str:
     return f"{size:,.1f} GB"
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """A share of 1 as people write it: ``62.5 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def rate_text(speed: float | None, unit: str) -> str:
     """``1,200 steps/s``; empty while the speed is unknown."""
     if not speed or not unit:

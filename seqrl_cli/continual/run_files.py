@@ -180,6 +180,11 @@ class ContinualFolder:
         return [self.stage(0, None), *(self.stage(number, name) for number, name in enumerate(names, start=1))]
 
 
+def write_base(folder: ContinualFolder, record: ContinualRecord, base: str) -> None:
+    """Write continual.json with the new name of the pretrained run; ``updated`` stays, since runs are sorted by it."""
+    write_json_atomic(folder.record, record.model_copy(update={"base": base}).model_dump(mode="json"))
+
+
 def write_record(folder: ContinualFolder, record: ContinualRecord) -> ContinualRecord:
     """Write continual.json with a fresh ``updated`` time and return what was written."""
     record = record.model_copy(update={"updated": now(), "versions": versions(), "host": host()})

@@ -24,6 +24,7 @@ from seqrl_cli.render.view import FIELD_OF_VIEW, Camera, Pose
 BACKENDS = ("egl", "osmesa")
 _MAX_GEOMS = 2000
 _SHADOW_TEXELS = 2048  # MuJoCo's default of 4096 takes half of the time if OpenGL runs on the CPU
+_SKY_TOP, _SKY_LOW = np.array([[158.0, 184.0, 212.0], [237.0, 242.0, 247.0]])
 _SOURCE = Path(__file__).parents[2]
 _PROBE = """
 import sys
@@ -76,6 +77,8 @@ class MujocoView:
         self._data = mujoco.MjData(self._model)
         self._camera = _mujoco_camera(camera)
         self._picture = np.empty((size, size, 3), dtype=np.uint8)
+        self._sky = None if _has_sky(self._model) else _sky(size)
+        self._depth = None if self._sky is None else np.empty((size, size), dtype=np.float32)
         self._rectangle = mujoco.MjrRect(0, 0, size, size)
         self._options = mujoco.MjvOption()
         self._perturbation = mujoco.MjvPerturb()
@@ -98,8 +101,12 @@ class MujocoView:
         for pose in poses:
             self._add(pose)
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
-        mujoco.mjr_readPixels(self._picture, None, self._rectangle, self._context)
-        return self._picture[::-1].copy()
+        mujoco.mjr_readPixels(self._picture, self._depth, self._rectangle, self._context)
+        picture = self._picture[::-1].copy()
+        if self._sky is not None and self._depth is not None:
+            empty = self._depth[::-1] >= 1.0
+            picture[empty] = self._sky[empty]
+        return picture
 
     def close(self) -> None:
         """Free the renderer and its context."""
@@ -135,10 +142,22 @@ def _mujoco_camera(camera: Camera) -> mujoco.MjvCamera:
     return made
 
 
+def _has_sky(model: mujoco.MjModel) -> bool:
+    """Whether the model has a background of its own; without one MuJoCo draws black."""
+    return mujoco.mjtTexture.mjTEXTURE_SKYBOX.value in model.tex_type
+
+
+def _sky(size: int) -> np.ndarray:
+    """A light background ``(size, size, 3)``, darker at the top."""
+    rows = np.linspace(0.0, 1.0, size)[:, None, None] * np.ones((1, size, 1))
+    return np.asarray(_SKY_TOP + rows * (_SKY_LOW - _SKY_TOP), dtype=np.uint8)
+
+
 def _light_up(model: mujoco.MjModel, camera: Camera) -> None:
     """Add light on the body, and fog where the floor's tiles become smaller than pixels."""
-    model.vis.headlight.ambient[:] = 0.25
-    model.vis.headlight.diffuse[:] = 0.35
+    lit = model.nlight > 0
+    model.vis.headlight.ambient[:] = 0.25 if lit else 0.4
+    model.vis.headlight.diffuse[:] = 0.35 if lit else 0.6
     model.vis.rgba.fog[:] = (0.62, 0.66, 0.70, 1.0)
     model.vis.map.fogstart = 1.2 * camera.distance / model.stat.extent
     model.vis.map.fogend = 5.0 * camera.distance / model.stat.extent

@@ -86,7 +86,7 @@ class _FrameDrawer:
             plan = plan_at(self.body, states.qpos, states.plan_observations, step)
             ahead = max(len(plan) - 1, 0)
             panels.append(self.view.draw(plan_poses(now, plan), centre))
-            titles.append(f"imagined: {_seconds(ahead, self.body.dt)}" if ahead else "imagined: no plan")
+            titles.append(f"imagined: {_seconds(ahead, self.body.dt)} ahead" if ahead else "imagined: no plan")
             facts = self.episode.plan
             notes.append([facts.dataset, f"{facts.run}, episode {self.episode.episode}"])
         else:

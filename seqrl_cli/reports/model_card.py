@@ -92,11 +92,11 @@ def _front_matter(facts: CardFacts) -> list[str]:
     """YAML; JSON's strings are strings of YAML, whatever is in them."""
     lines = ["---", "library_name: seqrl", "pipeline_tag: reinforcement-learning", "tags:"]
     lines += [f"- {tag}" for tag in ("seqrl", "offline-rl", "reinforcement-learning", facts.arch)]
-    measured = [row for row in facts.rows if row["return_mean"] is not None]
+    measured = [row for row in facts.rows if row["mean_return"] is not None]
     if measured and facts.env_id:
         lines += ["model-index:", f"- name: {json.dumps(facts.name)}", "  results:"]
         for row in measured:
-            score, value = row["score_mean"], row["return_mean"]
+            score, value = row["mean_score"], row["mean_return"]
             lines += [
                 "  - task: {type: reinforcement-learning, name: offline RL}",
                 f"    dataset: {{type: {json.dumps(facts.env_id)}, name: {json.dumps(facts.dataset)}}}",
@@ -119,8 +119,8 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for row in rows:
         interval = "–" if row["return_low"] is None else f"[{amount(row['return_low'])}, {amount(row['return_high'])}]"
-        score = "–" if row["score_mean"] is None else f"{row['score_mean']:.1f}"
-        cells = [markdown(str(row["method"])), row["episodes"], amount(row["return_mean"]), interval, score]
+        score = "–" if row["mean_score"] is None else f"{row['mean_score']:.1f}"
+        cells = [markdown(str(row["method"])), row["episodes"], amount(row["mean_return"]), interval, score]
         lines.append(f"| {' | '.join(map(str, cells))} | {row['steps']:,.0f} |")
     return [*lines, "", _NOTE, ""]
 

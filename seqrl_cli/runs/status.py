@@ -30,6 +30,12 @@ class RunStatus:
     silence: float | None = None
 
     @property
+    def heard(self) -> dict[str, str | int | None]:
+        """Where a run is and since when it is silent, for programs."""
+        silence = None if self.silence is None else round(self.silence)
+        return {"running_on": self.host, "silent_seconds": silence}
+
+    @property
     def text(self) -> str:
         """In words, such as ``running on n2, heard 12 s ago``."""
         if self.host is None:

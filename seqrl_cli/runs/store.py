@@ -26,6 +26,15 @@ class RunStore:
     root: Path
     network: NetworkAccess = NetworkAccess()
 
+    @property
+    def archive(self) -> Path:
+        """The folder of archived runs, hidden, so that lists, tables and plots leave it out."""
+        return self.root / ".archive"
+
+    def archived(self, name: str) -> Path:
+        """Where a run is once it is archived, by its path below the root."""
+        return self.archive / name
+
     def dataset(self, folder: str | Path) -> DatasetFolder:
         """A dataset's folder, by its path below the root, for example ``sim/hopper-medium``."""
         return DatasetFolder(self.root / folder)
@@ -73,21 +82,41 @@ class RunStore:
             return self._latest([folder for folder, _ in runs], [error for _, error in unreadable], on_warning)
         named = [folder for folder, _ in (*runs, *unreadable) if folder.path.name == spec]
         if len(named) > 1:
-            names = ", ".join(self.name_of(folder.path) for folder in named)
-            raise SeqrlError(f"{spec!r} matches several runs: {names}", "give the path of one of them")
+            raise self._several(spec, [folder.path for folder in named])
         matching = [folder for folder, record in runs if folder in named or spec in _dataset_names(record)]
         damaged = [error for folder, error in unreadable if folder in named or self.name_of(folder.path.parent) == spec]
         if matching or damaged:
             return self._latest(matching, damaged, on_warning)
         raise self._not_found(spec, [folder.path for folder, _ in runs])
 
+    def find_continual(self, spec: str) -> Path | None:
+        """The folder of the continual run of a path or a name; None if there is none.
+
+        Raises:
+            SeqrlError: several match the name.
+        """
+        spec = spec.rstrip("/")
+        for candidate in (Path(spec), self.root / spec):
+            if (candidate / CONTINUAL).exists():
+                return candidate
+        found = [path.parent for path in self.files_named(CONTINUAL) if path.parent.name == spec]
+        if not found:
+            return None
+        found += [path.parent for path in self.files_named("run.json") if path.parent.name == spec]
+        if len(found) > 1:
+            raise self._several(spec, found)
+        return found[0]
+
+    def _several(self, spec: str, folders: Sequence[Path]) -> SeqrlError:
+        names = ", ".join(map(self.name_of, folders))
+        return SeqrlError(f"{spec!r} matches several runs: {names}", "give the path of one of them")
+
     def _not_found(self, spec: str, known: Sequence[Path]) -> SeqrlError:
         """The error for a name that no run has, which may be that of a run of many tasks in turn."""
-        for folder in (path.parent for path in self.files_named(CONTINUAL)):
-            if spec in (folder.name, self.name_of(folder), str(folder)):
-                suite = self.name_of(folder.parent)
-                hint = f"these do: seqrl table {suite}; seqrl plot {suite}"
-                return SeqrlError(f"{spec} learned tasks one after the other, and this command reads no such run", hint)
+        if folder := self.find_continual(spec):
+            name = self.name_of(folder)
+            hint = f"these do: seqrl runs show {name}; seqrl table {name}; seqrl plot {name}"
+            return SeqrlError(f"{spec} learned tasks one after the other, and this command reads no such run", hint)
         close = nearest(spec, [*map(self.name_of, known), *(path.name for path in known)])
         hint = f"did you mean {close!r}?" if close else "`seqrl runs` lists the runs"
         return SeqrlError(f"no run {spec!r} in {self.root}", hint)

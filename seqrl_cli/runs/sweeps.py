@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,6 +158,16 @@ def _is_a_members(words: Words) -> bool:
 def sweep_names(store: RunStore) -> list[str]:
     """The sweeps of a run directory."""
     return sorted(path.parent.name for path in (store.root / FOLDER).glob("*/sweep.json"))
+
+
+def sweeps_with(store: RunStore, run: str) -> list[str]:
+    """The sweeps that have a run as a member, by its path below the run directory; damaged records are passed over."""
+    found = []
+    for name in sweep_names(store):
+        with suppress(SeqrlError):
+            if any(member.run == run for member in read_sweep(sweep_folder(store, name)).members):
+                found.append(name)
+    return found
 
 
 def is_sweep(store: RunStore, name: str) -> bool:

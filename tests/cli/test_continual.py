@@ -281,7 +281,8 @@ def test_other_commands_are_not_disturbed(runs):
     assert own["run"] == f"{FOLDER}/lora-s42" and own["base"] == BASE
     unchanged = {key: value for key, value in json.loads(before).items() if key != "continual"}
     assert after == unchanged
-    for words in (("runs", "show"), ("plan",), ("watch",), ("runs", "archive")):
+    assert BASE in succeed(runs, "runs", "show", "lora-s42").stdout
+    for words in (("plan",), ("watch",)):
         refused = invoke(runs, *words, "lora-s42")
         assert_refused(refused, 1, "lora-s42 learned tasks one after the other", f"seqrl table {FOLDER}")
     succeed(runs, "plan", "--episodes", "1", "plan.max_steps=5")  # the latest run is still the trained one

@@ -122,7 +122,7 @@ def test_own_file_without_an_environment_trains_and_says_what_planning_needs(fre
     told = fresh("download", "local/mine", "data.env_id=Hopper-v4")
     assert told.exit_code == 0 and "now states that it is from Hopper-v4" in told.stderr
     assert fresh("plan", *TINY_PLAN).exit_code == 0
-    assert json.loads(fresh("table", "--json").stdout)["rows"][0]["score_mean"] is not None
+    assert json.loads(fresh("table", "--json").stdout)["rows"][0]["mean_score"] is not None
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_an_environment_without_reference_scores_has_returns_but_no_scores(fresh
     assert fresh("train", path, *TINY_TRAIN, "data.env_id=Swimmer-v4").exit_code == 0
     assert fresh("plan", *TINY_PLAN).exit_code == 0
     rows = json.loads(fresh("table", "--json").stdout)["rows"]
-    assert rows[0]["return_mean"] is not None and rows[0]["score_mean"] is None
+    assert rows[0]["mean_return"] is not None and rows[0]["mean_score"] is None
     for style in ("terminal", "markdown", "csv", "latex"):
         assert fresh("table", "-f", style).exit_code == 0
 

@@ -10,13 +10,17 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
+from seqrl_cli.cli.app import app
 from seqrl_cli.console import Console
 from seqrl_cli.console.lists import shortened, spark
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.runs.sweeps import SweepMember, SweepRecord, sweep_folder, write_sweep
 from tests.cli.conftest import assert_refused, invoke, succeed
+from tests.reports.continual_runs import add_run
 from tests.reports.episode_files import write_episode, write_run_record
 from tests.runs.records import make_run
 
@@ -41,7 +45,7 @@ def listed(root, *words):
 
 
 def test_deleting_asks_and_spares_parents(root):
-    refused = invoke(root, "runs", "delete", "odt-s1")
+    refused = invoke(root, "runs", "delete", "odt-s1-online")
     assert_refused(refused, 2, "without a question", "--yes")
     refused = invoke(root, "runs", "delete", "odt-s1", "--yes")
     assert_refused(refused, 1, "odt-s1-online was fine-tuned from sim/hopper-medium/odt-s1", "--force")
@@ -102,6 +106,55 @@ def test_an_archived_run_is_out_of_lists_and_tables_until_it_is_restored(root):
     assert len(listed(root)) == 3
 
 
+def test_continual_runs_are_managed_as_others_are(root):
+    add_run(root, "full", 1, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    add_run(root, "full", 2, [[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]])
+    make_run(root, "mt", "mddt-s42")
+    succeed(root, "runs", "rename", "full-s1", "first")
+    succeed(root, "runs", "archive", "two/first")
+    assert continual(root) == {"two/full-s2": "mt/mddt-s42"}
+    succeed(root, "runs", "restore", "two/first")
+    assert "two/first" in continual(root)
+    refused = invoke(root, "runs", "delete", "mddt-s42", "--yes")
+    assert_refused(refused, 1, "two/full-s2 began with the weights of mt/mddt-s42", "--force")
+    succeed(root, "runs", "rename", "mddt-s42", "pretrained")
+    assert continual(root) == {"two/first": "mt/pretrained", "two/full-s2": "mt/pretrained"}
+    succeed(root, "runs", "delete", "two/first", "--yes")
+    assert list(continual(root)) == ["two/full-s2"]
+    make_run(root, "mt", "full-s2")
+    assert_refused(invoke(root, "runs", "delete", "full-s2", "--yes"), 1, "two/full-s2, mt/full-s2", "path")
+    assert_refused(invoke(root, "runs", "two/full-s2"), 2, "is a run, not an action", "seqrl runs show two/full-s2")
+
+
+def test_who_takes_a_sweeps_member_away_is_told_what_becomes_of_it(root):
+    names = ["lr-s1", "lr-s2", "lr-s3"]
+    for name in names:
+        make_run(root, "sim/hopper-medium", name)
+    steps = [("train", "sim/hopper-medium", "--name", name) for name in (*names, "lr-s4")]
+    members = [SweepMember(run=f"sim/hopper-medium/{step[-1]}", values={}, steps=(step,)) for step in steps]
+    folder = sweep_folder(RunStore(root), "lr")
+    write_sweep(folder, SweepRecord(name="lr", seqrl="1", threads=1, axes={}, members=tuple(members)))
+    for index, name in enumerate(names):
+        folder.log(index, name).write_text("trained\n")
+    told = succeed(root, "runs", "rename", "lr-s1", "best", "--json")
+    assert "warning: sim/hopper-medium/lr-s1 is a member of the sweep lr, which will train it anew" in told.stderr
+    assert json.loads(told.stdout)["sweeps"] == ["lr"]
+    assert "runs restore sim/hopper-medium/lr-s2" in succeed(root, "runs", "archive", "lr-s2").stderr
+    assert "lr" in succeed(root, "runs", "delete", "lr-s3", "--dry-run").stdout
+    assert "the sweep lr" in succeed(root, "runs", "delete", "lr-s3", "--yes").stderr
+    states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
+    assert [state["status"] for state in states] == ["missing", "missing", "missing", "waiting"]
+    assert "trains it anew" in succeed(root, "sweep", "status", "lr").stderr
+    succeed(root, "runs", "restore", "sim/hopper-medium/lr-s2")
+    states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
+    assert [state["status"] for state in states] == ["missing", "finished", "missing", "waiting"]
+
+
+def continual(root) -> dict[str, str]:
+    """The bases of the continual runs."""
+    return {run["run"]: run["base"] for run in json.loads(succeed(root, "runs", "--json").stdout)["continual"]}
+
+
 def test_filters_and_orders(root):
     assert listed(root, "hopper", "--sort", "name") == ["sim/hopper-medium/odt-s1", "sim/hopper-medium/odt-s1-online"]
     assert listed(root, "sim/*", "--arch", "gpt") == ["sim/walker2d-medium/gpt-s42"]
@@ -123,6 +176,15 @@ def test_lists_have_one_line_per_run_at_any_width(width, monkeypatch):
     assert ("12,000" in lines[0]) == (width > 40)
 
 
+def test_a_pipe_gets_whole_names_and_all_columns(tmp_path):
+    name = "a-method-with-a-long-name-and-many-settings-that-no-terminal-of-80-columns-has-room-for-s42"
+    make_run(tmp_path, "sim/hopper-medium", name)
+    write_episode(tmp_path / "sim/hopper-medium" / name / "plans/RTG3000-ctx5-s0", run=name, arch="odt")
+    for words in (("runs",), ("table", "--by", "run")):
+        piped = CliRunner(env={"COLUMNS": None, "SEQRL_RUNS": str(tmp_path)}).invoke(app, words)
+        assert name in piped.stdout and "no room" not in piped.stdout and "shortened" not in piped.stdout
+
+
 def test_names_are_shortened_in_their_middle():
     assert shortened("hopper-medium-v2/gpt-s42", 24) == "hopper-medium-v2/gpt-s42"
     short = shortened("hopper-medium-v2/gpt-s42", 13)
@@ -138,7 +200,8 @@ def test_watching_a_run_that_is_not_trained_shows_it_once(root):
     found = json.loads(succeed(root, "watch", "gpt-s42", "--json").stdout)
     assert (found["step"], found["last"]["loss"]) == (300, 2.0)
     record = read_record(run / "run.json")
-    write_record(run / "run.json", record.model_copy(update={"status": "running"}))
+    silent = {"status": "running", "updated": "2026-01-01T00:00:00+00:00"}
+    write_record(run / "run.json", record.model_copy(update=silent), fresh=False)
     assert "silent" in succeed(root, "watch", "gpt-s42").stdout
     assert RunStore(root).find("gpt-s42").path == run
 

@@ -45,7 +45,7 @@ def test_the_table_shows_returns_without_scores(unscored, style, by):
 def test_the_rows_have_returns_and_no_scores(unscored):
     result, behaviour = json.loads(unscored("table", "--json").stdout)["rows"][:2]
     for row in (result, behaviour):
-        assert row["score_mean"] is None and row["score_low"] is None and row["return_mean"] != 0
+        assert row["mean_score"] is None and row["score_low"] is None and row["mean_return"] != 0
     assert result["episodes"] == 2
 
 

@@ -42,6 +42,7 @@ def test_they_are_one_json_object_too(tmp_path, words, message):
         (("sweep", "--updates", "20"), "did you mean train.updates=VALUE? "),
         (("finetune-online", "--capacity", "9"), "did you mean online.capacity=VALUE? "),
         (("plan", "--updates", "20"), "`seqrl plan --help` lists its options"),
+        (("demo", "contnual"), "did you mean 'continual'?"),
         (("demo", "--updates", "20"), "`seqrl demo --help` lists its options"),
         (("train", "--arch"), "`seqrl train --help` lists its options"),
         (("trian",), "`seqrl --help` lists the commands"),

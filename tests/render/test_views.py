@@ -113,3 +113,15 @@ def test_mujoco_and_software_agree_where_the_body_is(backend):
     assert backend.upper() in drawn.name.upper()
     software = body_box(SoftwareView(body, camera, SIZE), Pose(qpos[0], (1.0, 0.0, 0.0)))
     np.testing.assert_allclose(box, software, atol=4)
+
+
+@pytest.mark.parametrize("env_id", ["InvertedPendulum-v5", "Reacher-v5", "Pusher-v5"])
+def test_a_body_without_a_sky_is_drawn_before_a_light_one(env_id):
+    backend = find_backend()
+    if backend is None:
+        pytest.skip("MuJoCo cannot draw on this machine")
+    body = load_body(env_id)
+    view = MujocoView(body, follow(body, body.model.qpos0[None]), SIZE, backend)
+    picture = view.draw([Pose(body.model.qpos0)], ORIGIN)
+    view.close()
+    assert picture[:10, :10].min() > 120 and picture.astype(int).std() > 10

@@ -9,65 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from seqrl_cli.config.continual import ContinualConfig
-from seqrl_cli.continual.run_files import (
-    ContinualFolder,
-    ContinualRecord,
-    Evaluation,
-    TaskScore,
-    write_evaluation,
-    write_record,
-)
-from seqrl_cli.files.atomic import make_folder
-from seqrl_cli.runs.record import TaskRecord, now
 from seqrl_cli.tracking.metrics import append_line
 from tests.cli.conftest import assert_refused, invoke, succeed
-from tests.continual.models import tiny_tasks
+from tests.reports.continual_runs import add_run
+from tests.reports.episode_files import write_episode
 
 pytestmark = pytest.mark.slow
-
-
-def score(task: TaskRecord, success: float, member: int = 0) -> TaskScore:
-    return TaskScore(
-        dataset=task.dataset,
-        env_id=task.env_id,
-        episodes=2,
-        mean_return=1.0,
-        success=success,
-        success_at_end=success / 2,
-        inferred=0.75,
-        inferred_first=1.0,
-        inferred_episodes=0.5,
-        used={-1: 0.25, member: 0.75},
-    )
-
-
-def add_run(runs: Path, method: str, seed: int, matrix: list[list[float]], finished: bool = True, **settings) -> None:
-    tasks = [task.facts for task in tiny_tasks()]
-    config = ContinualConfig.model_validate({"method": method, "seed": seed, **settings})
-    record = ContinualRecord(
-        suite="two",
-        tasks=tuple(tasks),
-        base="mt/mddt-s42",
-        base_sha256="0",
-        base_tasks=(),
-        settings=config,
-        status="finished",
-        argv=[],
-        versions={},
-        trainable=100,
-        parameters=1000,
-        created=now(),
-        updated=now(),
-    )
-    folder = ContinualFolder(runs / "two" / f"{method}-s{seed}{''.join(map(str, settings.values()))}")
-    make_folder(folder.path)
-    write_record(folder, record)
-    stages = folder.stages(record)
-    for stage, row in list(zip(stages, matrix, strict=True))[: None if finished else -1]:
-        make_folder(stage.path)
-        scores = tuple(score(task, value, number) for number, (task, value) in enumerate(zip(tasks, row, strict=True)))
-        write_evaluation(stage, Evaluation(tasks=scores, pretraining=(score(tasks[0], 0.5),), seconds=1.0))
 
 
 @pytest.fixture
@@ -89,6 +36,38 @@ def test_rows_are_methods_and_seeds_are_joined(runs):
     assert full["forgetting_at_end"] == 37.5 and full["trainable"] == 100
     assert (inferred["average"], inferred["average_low"], inferred["retention"]) == (100.0, None, 50.0)
     assert (inferred["inference"], inferred["inference_first"], inferred["inference_episodes"]) == (75.0, 100.0, 50.0)
+
+
+def test_runs_need_no_name_and_have_one(runs, tmp_path):
+    assert len(json.loads(succeed(runs, "table", "--json").stdout)["rows"]) == 3
+    assert len(json.loads(succeed(runs, "table", "--by", "task", "--json").stdout)["rows"][0]["tasks"]) == 2
+    (row,) = json.loads(succeed(runs, "table", "full-s1", "--json").stdout)["rows"]
+    assert (row["method"], row["seeds"], row["retention_before"]) == ("full", 1, 50.0)
+    assert "50.0 of 50.0" in succeed(runs, "table", "full-s1").stdout
+    assert succeed(runs, "plot", "full-s1").stdout.strip() == str(runs / "two/full-s1/plots/continual.png")
+    assert succeed(runs, "plot").stdout.strip() == str(runs / "plots/continual.png")
+    assert_refused(invoke(runs, "table", "ful-s1"), 1, "no run 'ful-s1'", "seqrl runs")
+
+
+def test_a_report_has_them(runs, tmp_path):
+    said = json.loads(succeed(runs, "report", "-o", tmp_path / "a.html", "--json").stdout)
+    assert (len(said["continual"]), said["runs"]) == (4, []) and said["figures"] > 0
+    text = (tmp_path / "a.html").read_text()
+    assert '<section id="continual">' in text and "50.0 of 50.0" in text and "hide-lora task_id=oracle" in text
+    said = json.loads(succeed(runs, "report", "full-s1", "-o", tmp_path / "a.html", "--json").stdout)
+    assert said["continual"] == ["full-s1"]
+
+
+def test_tables_of_plans_say_that_continual_runs_have_their_own(runs):
+    write_episode(runs / "sim/hopper-medium/odt-s1/plans/RTG3000-ctx5-s0", run="odt-s1", arch="odt")
+    told = succeed(runs, "table")
+    assert "odt" in told.stdout and "left out: 4 continual runs" in told.stderr and "seqrl table two" in told.stderr
+
+
+def test_runs_that_have_not_learned_all_are_said_to_go_on(tmp_path):
+    add_run(tmp_path, "l2m", 1, [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], finished=False)
+    for words in (("table",), ("table", "l2m-s1"), ("report", "two"), ("plot", "two")):
+        assert_refused(invoke(tmp_path, *words), 1, "has learned all of its tasks yet", "goes on")
 
 
 def test_tasks_one_by_one(runs):

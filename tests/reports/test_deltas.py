@@ -104,7 +104,7 @@ def test_every_format_shows_it(folder):
     write_online(folder)
     report = report_of(folder)
     (row,) = [row for row in to_rows(report) if row["kind"] == "delta"]
-    assert row["runs"] == 3 and row["score_low"] < row["score_mean"] < row["score_high"]
+    assert row["runs"] == 3 and row["score_low"] < row["mean_score"] < row["score_high"]
     assert "| **odt online RTG3000-ctx5 − offline** | 3 seeds | +15.3 | [-0.4, 31.1] |" in to_markdown(report)
     console = Console(width=80, file=io.StringIO())
     print_table(report, console)

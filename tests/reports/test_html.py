@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.config.extras import is_installed
-from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.html.figures import figures_of
 from seqrl_cli.reports.html.page import HtmlTable, Section, figure, media, page, safe_json
 from seqrl_cli.reports.html.tables import differences_table
@@ -81,15 +81,13 @@ def test_without_plotly_the_plots_are_a_picture(store, tmp_path, monkeypatch):
     assert "data:image/svg+xml;base64," in text and "<script" not in text
 
 
-def test_a_file_is_replaced_only_with_force(store, tmp_path):
+def test_a_report_is_replaced_and_any_other_file_only_with_force(store, tmp_path):
     written(store, tmp_path / "a.html")
-    with pytest.raises(SeqrlError, match="a.html exists"):
+    assert html.run(HtmlRequest(store, output=tmp_path / "a.html"), Heard()).fresh
+    (tmp_path / "a.html").write_text("<html>of somebody else</html>")
+    with pytest.raises(SeqrlError, match="a.html exists and was not written by seqrl report"):
         written(store, tmp_path / "a.html")
     written(store, tmp_path / "a.html", force=True)
-    with pytest.raises(UsageError, match="not the name of a page"):
-        written(store, tmp_path / "a.pdf")
-    with pytest.raises(SeqrlError, match="no run 'gone'"):
-        written(store, tmp_path / "b.html", runs=["gone"])
 
 
 def test_too_many_videos_are_left_out_by_name(store, tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ def test_csv_and_json_rows_hold_the_same(report):
     json.dumps(rows, allow_nan=False)
     table = list(csv.DictReader(io.StringIO(to_csv(report))))
     assert [row["kind"] for row in table] == ["result", "result", "reference", "reference"]
-    assert float(table[1]["score_mean"]) == rows[1]["score_mean"] == pytest.approx(46.0)
+    assert float(table[1]["mean_score"]) == rows[1]["mean_score"] == pytest.approx(46.0)
     assert table[0]["score_low"] == "" and rows[0]["score_low"] is None
     assert rows[1]["score_low"] < 46.0 < rows[1]["score_high"]
 
@@ -344,7 +344,7 @@ def test_names_are_no_formulas_in_spreadsheets(tmp_path, name):
 def test_negative_numbers_stay_numbers_in_spreadsheets(tmp_path):
     write_episode(tmp_path, dataset="-5", **{"return": -1600.5, "score": -0.5})
     (row,) = csv.DictReader(io.StringIO(to_csv(build_table(read_results(tmp_path).episodes))))
-    assert (row["dataset"], row["return_mean"], row["score_mean"]) == ("-5", "-1600.5", "-50.0")
+    assert (row["dataset"], row["mean_return"], row["mean_score"]) == ("-5", "-1600.5", "-50.0")
 
 
 def test_without_reference_scores_the_statistics_are_those_of_the_return(tmp_path):
@@ -358,4 +358,4 @@ def test_without_reference_scores_the_statistics_are_those_of_the_return(tmp_pat
     assert r"$0.025^\dagger$" in to_latex(table.comparison)
     assert r"\caption{Returns of episodes, of data without reference scores" in to_latex(table.comparison)
     (row,) = csv.DictReader(io.StringIO(to_csv(table)))
-    assert float(row["return_iqm"]) == pytest.approx(0.025) and row["score_mean"] == ""
+    assert float(row["return_iqm"]) == pytest.approx(0.025) and row["mean_score"] == ""

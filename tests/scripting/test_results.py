@@ -39,7 +39,7 @@ def test_scores_are_those_of_own_references(planned, runs):
     for row in results():
         assert row["score"] == pytest.approx(100 * (row["return"] + 2000) / 2000)
     for row in results(by="run"):
-        assert row["score_mean"] == pytest.approx(100 * (row["return_mean"] + 2000) / 2000)
+        assert row["mean_score"] == pytest.approx(100 * (row["mean_return"] + 2000) / 2000)
 
 
 def test_sources_are_runs_datasets_and_folders(planned, runs):

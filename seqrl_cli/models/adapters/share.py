@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seqrl_cli.console import percent
+
 
 @dataclass(frozen=True)
 class Share:
@@ -23,4 +25,4 @@ class Share:
         return self.trainable / self.total
 
     def __str__(self) -> str:
-        return f"{self.trainable:,} of {self.total:,} parameters ({self.fraction:.2%})"
+        return f"{self.trainable:,} of {self.total:,} parameters ({percent(self.fraction, 2)})"

@@ -10,14 +10,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from seqrl_cli.console.text import printable
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import open_regular
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; media-src data:; base-uri 'none'; form-action 'none'"
 )
+_MARK = '<meta name="generator" content="seqrl report">'
 _STYLE = """
 :root { color-scheme: light; --ink: #222; --soft: #666; --line: #ddd; }
 * { box-sizing: border-box; }
@@ -111,6 +115,15 @@ def safe_json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file begins as those of :func:`page` do."""
+    try:
+        with open_regular(path) as file:
+            return _MARK.encode() in file.read(500)
+    except (OSError, SeqrlError):
+        return False
+
+
 def page(title: str, about: Iterable[str], sections: Sequence[Section], library: str | None) -> str:
     """The whole file.
 
@@ -130,7 +143,7 @@ def page(title: str, about: Iterable[str], sections: Sequence[Section], library:
     )
     scripts = f"<script>{library}</script>\n<script>{_DRAW}</script>" if library else ""
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{_MARK}\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text_of(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"

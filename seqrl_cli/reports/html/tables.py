@@ -112,7 +112,7 @@ def _count(value: float | None) -> str:
 
 
 def _with_error(row: Mapping[str, Any], name: str) -> str:
-    mean, error = row[f"{name}_mean"], row[f"{name}_standard_error"]
+    mean, error = row[f"mean_{name}"], row[f"{name}_standard_error"]
     return _number(mean) + (f" ± {_number(error)}" if error is not None else "")
 
 

@@ -15,7 +15,7 @@ from seqrl_cli.console import printable
 from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
 from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
-from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width
+from seqrl_cli.reports.table.layout import TextRow, fitting_columns, layout_lines, no_room
 from seqrl_cli.reports.table.text import MISSING, fixed, interval_text, measured
 
 _LEAST_COLUMNS = 3
@@ -24,7 +24,7 @@ Value = Callable[[ContinualResult], float | None]
 
 @dataclass(frozen=True)
 class _Measure:
-    """One number of a run: its key in JSON, its title, and whether it is in the unit of success."""
+    """One number of a run: its key in JSON, its title (none: no column), and whether it is in the unit of success."""
 
     key: str
     title: str
@@ -36,7 +36,7 @@ class _Measure:
 _MEASURES = (
     _Measure("average", "average", lambda one: one.scores.average, has_interval=True),
     _Measure("forgetting", "forgetting", lambda one: one.scores.forgetting, has_interval=True),
-    _Measure("retention_before", "kept of", lambda one: one.scores.retention_before),
+    _Measure("retention_before", "", lambda one: one.scores.retention_before),
     _Measure("retention", "kept", lambda one: one.scores.retention),
     _Measure("inference", "inferred", lambda one: one.inference("inferred")),
     _Measure("learned", "learned", lambda one: one.scores.learned),
@@ -84,7 +84,7 @@ def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
     rows = tuple(_row(group) for group in groups)
     notes = [
         "average, forgetting, learned, transfer: of success at any step, in percent; at end: at the last step",
-        "kept: success on the pretraining's tasks, of what the backbone had; numbers: those that learn per task",
+        "kept: success on the pretraining's tasks at the end, of that before learning; numbers: learned per task",
         "inferred: steps with the right adapter in percent; intervals of 95 %: bootstrap over seeds",
     ]
     if any(row.values["transfer"] is not None for row in rows):
@@ -96,19 +96,14 @@ def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
 
 def print_continual_table(table: ContinualTable, console: Console) -> None:
     """Print as many columns as fit, and the notes."""
-    columns = _columns(table)
-    for kept in range(len(columns), _LEAST_COLUMNS - 1, -1):
-        header = ["method", *(title for title, _ in columns[:kept])]
-        rows = [TextRow((row.method, *(text(row) for _, text in columns[:kept]))) for row in table.rows]
-        if table_width(header, rows) <= console.width - 2:
-            break
+    header, cells = continual_cells(table)
+    rows = [TextRow(tuple(row)) for row in cells]
+    kept = fitting_columns(header, rows, console.width - 2, 1 + _LEAST_COLUMNS)
     console.print()
-    for line in layout_lines(header, rows, console.width - 2):
+    for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in rows], console.width - 2):
         console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
     console.print()
-    left_out = ", ".join(title for title, _ in columns[kept:])
-    room = [f"no room here for {left_out}: a wider terminal, -f csv and --json show them"] if left_out else []
-    for note in [*room, *table.notes]:
+    for note in [*no_room(header[kept:]), *table.notes]:
         console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
 
 
@@ -137,6 +132,13 @@ def continual_latex(table: ContinualTable) -> str:
         *(r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex(caption)}}}", r"\end{table}"),
     ]
     return "\n".join(lines) + "\n"
+
+
+def continual_cells(table: ContinualTable) -> tuple[list[str], list[list[str]]]:
+    """The titles of the columns, and the texts of the rows."""
+    columns = _columns(table)
+    rows = [[row.method, *(text(row) for _, text in columns)] for row in table.rows]
+    return ["method", *(title for title, _ in columns)], rows
 
 
 def continual_records(table: ContinualTable) -> list[dict[str, Any]]:
@@ -182,7 +184,7 @@ def _summary(group: ContinualGroup, measure: _Measure, in_percent: bool) -> Summ
 def _columns(table: ContinualTable) -> list[tuple[str, Callable[[ContinualRow], str]]]:
     """Titles and texts of the columns that any row has a value for."""
     columns: list[tuple[str, Callable[[ContinualRow], str]]] = []
-    for measure in _MEASURES:
+    for measure in (measure for measure in _MEASURES if measure.title):
         columns.append((measure.title, lambda row, measure=measure: _mean(row, measure)))  # type: ignore[misc]
         if measure.has_interval:
             columns.append(("95 % interval", lambda row, measure=measure: _interval(row, measure)))  # type: ignore[misc]
@@ -194,7 +196,9 @@ def _mean(row: ContinualRow, measure: _Measure) -> str:
     summary = row.values[measure.key]
     if summary is None:
         return MISSING
-    return f"{summary.mean:.0f}" if not measure.in_percent else _shown(row)(summary.mean)
+    text = f"{summary.mean:.0f}" if not measure.in_percent else _shown(row)(summary.mean)
+    before = row.values["retention_before"] if measure.key == "retention" else None
+    return text if before is None else f"{text} of {_shown(row)(before.mean)}"
 
 
 def _interval(row: ContinualRow, measure: _Measure) -> str:

@@ -16,7 +16,7 @@ from seqrl_cli.console import printable
 from seqrl_cli.continual.run_files import TaskScore, success_matrix
 from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
 from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
-from seqrl_cli.reports.table.layout import TextRow, layout_lines
+from seqrl_cli.reports.table.layout import TextRow, fitting_columns, layout_lines, no_room
 from seqrl_cli.reports.table.text import MISSING, fixed, measured
 
 _TITLES = {
@@ -32,6 +32,9 @@ TASK_NOTES = (
     "before, learned, end: success in percent before learning anything, right after the task, and after all",
     "first step, all steps, last step: where the inferred adapter is the right one after all tasks, in percent",
 )
+
+
+_LEAST_COLUMNS = 3  # the method, the task and one number
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,14 @@ def build_task_rows(groups: Sequence[ContinualGroup]) -> tuple[TaskRow, ...]:
 
 def print_task_rows(rows: Sequence[TaskRow], console: Console) -> None:
     """Print a table and its notes."""
-    header, cells = _header(rows), [TextRow(_cells(row, rows)) for row in rows]
+    header = [title.replace(" ", "\n") for title in _header(rows)]
+    cells = [TextRow(_cells(row, rows)) for row in rows]
+    kept = fitting_columns(header, cells, console.width - 2, _LEAST_COLUMNS)
     console.print()
-    for line in layout_lines(header, cells, console.width - 2):
+    for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in cells], console.width - 2):
         console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
     console.print()
-    for note in _notes(rows):
+    for note in (*no_room(header[kept:]), *_notes(rows)):
         console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
 
 

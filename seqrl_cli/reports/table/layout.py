@@ -30,6 +30,20 @@ def table_width(header: Sequence[str], rows: Sequence[TextRow], name_width: int 
     return sum(_widths(header, rows, name_width)) + len(GAP) * (len(header) - 1)
 
 
+def fitting_columns(header: Sequence[str], rows: Sequence[TextRow], width: int, least: int) -> int:
+    """How many of the first columns fit a width, ``least`` at least; no row is a heading."""
+    for kept in range(len(header), least, -1):
+        if table_width(header[:kept], [TextRow(row.cells[:kept]) for row in rows]) <= width:
+            return kept
+    return least
+
+
+def no_room(left_out: Sequence[str]) -> list[str]:
+    """The note of columns that were left out, if any were."""
+    names = ", ".join(title.replace("\n", " ") for title in left_out)
+    return [f"no room here for {names}: a wider terminal, -f csv and --json show them"] if left_out else []
+
+
 def layout_lines(
     header: Sequence[str], rows: Sequence[TextRow], width: int, name_width: int | None = None
 ) -> list[TextRow]:

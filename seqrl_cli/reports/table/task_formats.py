@@ -123,9 +123,10 @@ def _record(row: TaskRow) -> Iterator[tuple[str, Any]]:
         name = key.rstrip("_")
         for statistic, interval in (("mean", "mean_interval"), ("iqm", "iqm_interval")):
             low, high = (getattr(summary, interval) if summary else None) or (None, None)
-            yield f"{name}_{statistic}", getattr(summary, statistic) if summary else None
-            yield f"{name}_{statistic}_low", low
-            yield f"{name}_{statistic}_high", high
+            column = f"mean_{name}" if statistic == "mean" else f"{name}_{statistic}"
+            yield column, getattr(summary, statistic) if summary else None
+            yield f"{column}_low", low
+            yield f"{column}_high", high
 
 
 def _used(table: TaskTable) -> list[_Column]:

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from seqrl_cli.console import counted, printable
+from seqrl_cli.console import counted, percent, printable
 from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
@@ -69,7 +69,7 @@ _STATISTICS = (
     ),
     _Statistic("IQM", iqm_text),
     _Statistic("steps", lambda row: f"{row.steps:.0f}"),
-    _Statistic("terminated", lambda row: f"{100 * row.terminated:.0f} %"),
+    _Statistic("terminated", lambda row: percent(row.terminated, 0)),
     _Statistic("s/step", lambda row: MISSING if row.seconds_per_step is None else f"{row.seconds_per_step:.3f}"),
 )
 _ESSENTIAL = 4  # columns that are always printed

@@ -18,8 +18,8 @@ from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, re
 MISSING = "–"
 _FIELDS = (
     *("kind", "dataset", "method", "episodes"),
-    *("score_mean", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
-    *("return_mean", "return_standard_error", "return_low", "return_high"),
+    *("mean_score", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
+    *("mean_return", "return_standard_error", "return_low", "return_high"),
     *("return_iqm", "return_iqm_low", "return_iqm_high", "steps", "terminated", "seconds_per_step"),
     *("runs", "iterations", "online_steps", "cut_episodes"),
 )
@@ -136,7 +136,7 @@ def _own_record(row: ResultRow) -> dict[str, Any]:
         row.method,
         episodes=return_.count,
         **_score_fields(row.score),
-        return_mean=return_.mean,
+        mean_return=return_.mean,
         return_standard_error=return_.standard_error,
         return_low=return_low,
         return_high=return_high,
@@ -159,7 +159,7 @@ def _score_fields(score: Summary | None) -> dict[str, Any]:
     low, high = score.mean_interval or (None, None)
     iqm_low, iqm_high = score.iqm_interval or (None, None)
     return {
-        "score_mean": score.mean,
+        "mean_score": score.mean,
         "score_standard_error": score.standard_error,
         "score_low": low,
         "score_high": high,
@@ -177,10 +177,10 @@ def _delta_record(row: DeltaRow) -> dict[str, Any]:
         row.dataset,
         row.label,
         runs=row.pairs,
-        score_mean=row.score,
+        mean_score=row.score,
         score_low=score_low,
         score_high=score_high,
-        return_mean=row.return_,
+        mean_return=row.return_,
         return_low=return_low,
         return_high=return_high,
     )
@@ -193,15 +193,15 @@ def _reference_record(row: ReferenceRow) -> dict[str, Any]:
         row.dataset,
         row.name,
         episodes=row.episodes,
-        score_mean=None if row.score is None else 100.0 * row.score,
+        mean_score=None if row.score is None else 100.0 * row.score,
         score_low=low,
         score_high=high,
-        return_mean=row.mean_return,
+        mean_return=row.mean_return,
     )
 
 
 def _published_record(column: Column, dataset: str, cell: Cell) -> dict[str, Any]:
-    return _record("published", dataset, column.title, score_mean=cell.mean, score_standard_error=cell.error)
+    return _record("published", dataset, column.title, mean_score=cell.mean, score_standard_error=cell.error)
 
 
 def _markdown_results(table: ResultsTable) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seqrl_cli.console import byte_size
+from seqrl_cli.console import byte_size, percent
 from seqrl_cli.continual.metrics import ContinualScores
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_evaluation, success_matrix
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
@@ -65,11 +65,10 @@ class ContinualReport:
             lines.append(f"tasks of the pretraining: {kept}")
         if self.inference is not None:
             first, last = self.inference_first or 0.0, self.inference_episodes or 0.0
-            lines.append(
-                f"right adapter: {self.inference:.1%} of steps, {first:.1%} of first, {last:.1%} of last steps"
-            )
+            shares = f"{percent(self.inference)} of steps, {percent(first)} of first, {percent(last)} of last steps"
+            lines.append(f"right adapter: {shares}")
         share = self.trainable / self.parameters
-        size = f"{share:.1%} of the backbone's {self.parameters:,}; {byte_size(self.stored)} are stored"
+        size = f"{percent(share)} of the backbone's {self.parameters:,}; {byte_size(self.stored)} are stored"
         return [*lines, f"{self.trainable:,} numbers learn per task, {size}"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from seqrl_cli.artifacts.families import family_of
 from seqrl_cli.artifacts.train_job import TrainingData, TrainJob, estimate_seconds
 from seqrl_cli.config.presets import dump_config
-from seqrl_cli.console import Console, duration
+from seqrl_cli.console import Console, duration, percent
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.models.device import use_threads
 from seqrl_cli.runs.layout import RunFolder
@@ -61,7 +61,7 @@ class FinetuneReport:
         """Three lines for a person."""
         losses = [("loss", self.loss), ("validation loss", self.validation_loss)]
         parts = [f"{name} {value:.3f}" for name, value in losses if value is not None]
-        share = f"{self.trainable:,} of {self.parameters:,} parameters ({self.trainable / self.parameters:.2%})"
+        share = f"{self.trainable:,} of {self.parameters:,} parameters ({percent(self.trainable / self.parameters, 2)})"
         first = f"{self.updates:,} updates in {self.seconds:,.0f} s: {', '.join(parts)}"
         return f"{first}\n{self.learned}: {share} of {self.parent}\n{self.run}"
 

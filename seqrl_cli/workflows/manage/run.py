@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.config.overrides import merge
-from seqrl_cli.config.presets import dump_config, load_config, validate
 from seqrl_cli.console import Console, byte_size
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.files.atomic import make_folder, write_text_atomic, writing
+from seqrl_cli.files.atomic import make_folder, writing
 from seqrl_cli.planning.episode_files import episode_paths, rename_run_in_episode
-from seqrl_cli.runs.layout import RunFolder, check_name
+from seqrl_cli.runs.layout import CONTINUAL, RunFolder, check_name
 from seqrl_cli.runs.lock import locked, refuse_locked
-from seqrl_cli.runs.record import RunRecord, read_record, write_record
+from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
+from seqrl_cli.workflows.manage.dependents import Dependents, dependents_of
 
 ACTIONS = ("delete", "rename", "archive", "restore")
-ARCHIVE = ".archive"
-"""Folder below the run directory, hidden, so that lists, tables and plots leave it out."""
+RECORDS = ("run.json", CONTINUAL)
+"""A run's folder has one of them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class ManageRequest:
         action: one of ``ACTIONS``.
         run: by path or name; for ``restore`` its path below the run directory, as before it was archived.
         new_name: for ``rename``.
-        force: delete or archive a run that others were fine-tuned from.
+        force: delete or archive a run that others were made from.
+        confirm: called with the run's name once nothing speaks against the change; raises to stop it.
     """
 
     store: RunStore
@@ -41,16 +41,26 @@ class ManageRequest:
     run: str
     new_name: str | None = None
     force: bool = False
+    confirm: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True)
 class ManageReport:
-    """What was done to which run, and where it is now; None if it is deleted."""
+    """What was done to which run.
+
+    Attributes:
+        action: one of ``ACTIONS``.
+        run: its name before.
+        path: where it is now; None if it is deleted.
+        updated: runs in which its new name was written.
+        sweeps: those that will train it anew.
+    """
 
     action: str
     run: str
     path: str | None
     updated: tuple[str, ...] = ()
+    sweeps: tuple[str, ...] = ()
 
     def text(self) -> str:
         """One line for a person."""
@@ -59,32 +69,36 @@ class ManageReport:
 
 
 def run(request: ManageRequest, console: Console) -> ManageReport:
-    """Change a run.
+    """Change a run, with a warning for each sweep whose member it is.
 
     Raises:
-        UsageError: the new name is no name, or a name is missing or taken.
-        SeqrlError: there is no such run, it is in use, or others were fine-tuned from it.
+        UsageError: the new name is no name, or a name is missing or taken, or the user did not confirm.
+        SeqrlError: there is no such run, it is in use, or others were made from it.
     """
     if request.action == "restore":
         return _restore(request)
     folder = _found(request, console)
-    name = request.store.name_of(folder.path)
-    children = _children(request.store, folder)
+    name = request.store.name_of(folder)
+    dependents = dependents_of(request.store, folder)
+    if request.action != "rename":
+        _refuse_parent(request, name, dependents)
+    target = None if request.action == "delete" else _free_target(request, folder)
+    for sweep in dependents.sweeps:
+        console.warn(_sweep_warning(request.action, name, sweep))
+    if request.confirm is not None:
+        request.confirm(name)
     if request.action == "rename":
-        return _rename(request, folder, children, console)
-    _refuse_parent(request, name, children)
-    target = None
-    with locked(folder.path, console, patience=0.0, moves=True), writing(folder.path):
-        if request.action == "archive":
-            target = _archived(request.store, name)
-            _require_free(target)
+        assert target is not None
+        return _rename(request.store, folder, target, dependents, console)
+    with locked(folder, console, patience=0.0, moves=True), writing(folder):
+        if target is not None:
             make_folder(target.parent)
-            folder.path.rename(target)
+            folder.rename(target)
         else:
-            gone = folder.path.with_name(f".{folder.path.name}.old")
-            folder.path.rename(gone)  # at once, so that a kill leaves no half of a run
+            gone = folder.with_name(f".{folder.name}.old")
+            folder.rename(gone)  # at once, so that a kill leaves no half of a run
             shutil.rmtree(gone)
-    return ManageReport(request.action, name, None if target is None else str(target))
+    return ManageReport(request.action, name, None if target is None else str(target), sweeps=dependents.sweeps)
 
 
 def dry_run(request: ManageRequest, console: Console) -> None:
@@ -97,94 +111,73 @@ def dry_run(request: ManageRequest, console: Console) -> None:
         facts: dict[str, object] = {"restore": request.run, "to": str(request.store.root / request.run)}
     else:
         folder = _found(request, console)
-        children = _children(request.store, folder)
-        facts = {request.action: str(folder.path), "size": byte_size(_bytes(folder.path))}
-        facts |= {"to": _target(request, folder)} if request.action != "delete" else {}
-        facts["fine-tuned from it"] = [request.store.name_of(child.path) for child, _ in children]
+        dependents = dependents_of(request.store, folder)
+        facts = {request.action: str(folder), "size": byte_size(_bytes(folder))}
+        facts |= {"to": str(_target(request, folder))} if request.action != "delete" else {}
+        facts["made from it"] = list(map(request.store.name_of, dependents.folders))
+        facts["member of the sweeps"] = list(dependents.sweeps)
     console.emit(facts)
     console.show_facts(facts)
 
 
-def _found(request: ManageRequest, console: Console) -> RunFolder:
-    """The run, which no other process writes; only a run that is named is changed."""
+def _found(request: ManageRequest, console: Console) -> Path:
+    """The run's folder, which no other process writes; only a run that is named is changed."""
     if request.action not in ACTIONS:
         raise UsageError(f"unknown action {request.action!r}", f"choose {', '.join(ACTIONS)}")
     if not request.run:
         raise UsageError(f"no run given to {request.action}", f"seqrl runs {request.action} RUN")
-    folder = request.store.find(request.run, console.warn)
-    named = {request.run.rstrip("/"), request.store.root.joinpath(request.run).as_posix()}
-    if not named & {folder.path.name, request.store.name_of(folder.path), str(folder.path), folder.path.as_posix()}:
-        hint = f"seqrl runs {request.action} {request.store.name_of(folder.path)}"
+    store = request.store
+    folder = store.find_continual(request.run) or store.find(request.run, console.warn).path
+    named = {request.run.rstrip("/"), store.root.joinpath(request.run).as_posix()}
+    if not named & {folder.name, store.name_of(folder), str(folder), folder.as_posix()}:
+        hint = f"seqrl runs {request.action} {store.name_of(folder)}"
         raise UsageError(f"{request.run} is not the name of a run", f"to {request.action} its latest run: {hint}")
-    refuse_locked(folder.path)
+    refuse_locked(folder)
     return folder
 
 
-def _children(store: RunStore, folder: RunFolder) -> list[tuple[RunFolder, RunRecord]]:
-    """Runs that were fine-tuned from a run, online (named by name) or offline (by its path)."""
-    name = store.name_of(folder.path)
-    return [
-        (child, record)
-        for child, record in store.runs()
-        if (record.parent == folder.path.name and child.path.parent == folder.path.parent)
-        or (record.base is not None and record.base.run == name)
-    ]
+def _refuse_parent(request: ManageRequest, name: str, dependents: Dependents) -> None:
+    objections = dependents.objections(request.store, name)
+    if objections and not request.force:
+        raise SeqrlError("; ".join(objections), f"{request.action} that first, or add --force")
 
 
-def _refuse_parent(request: ManageRequest, name: str, children: Sequence[tuple[RunFolder, RunRecord]]) -> None:
-    if children and not request.force:
-        others = ", ".join(request.store.name_of(child.path) for child, _ in children)
-        message = f"{others} was fine-tuned from {name}, and its table rows compare with it"
-        raise SeqrlError(message, f"{request.action} that first, or add --force")
+def _sweep_warning(action: str, name: str, sweep: str) -> str:
+    """What becomes of the sweep."""
+    back = f"; `seqrl runs restore {name}` prevents that" if action == "archive" else ""
+    return f"{name} is a member of the sweep {sweep}, which will train it anew when it is run again{back}"
 
 
-def _rename(
-    request: ManageRequest, folder: RunFolder, children: Sequence[tuple[RunFolder, RunRecord]], console: Console
-) -> ManageReport:
-    """Rename a run in its own files, in those of runs that name it as their parent, and last its folder.
+def _rename(store: RunStore, folder: Path, target: Path, dependents: Dependents, console: Console) -> ManageReport:
+    """Rename a run in its own files, in those of runs that were made from it, and last its folder.
 
     After a kill the same command does the rest.
     """
-    if request.new_name is None:
-        raise UsageError("no new name given", f"seqrl runs rename {request.run} NAME")
-    target = folder.path.with_name(check_name("run", request.new_name))
-    _require_free(target)
-    old, new = (request.store.name_of(path) for path in (folder.path, target))
     with ExitStack() as stack:
-        for each in (folder, *(child for child, _ in children)):
-            stack.enter_context(locked(each.path, console, patience=0.0, moves=True))
-        for child, record in children:
-            _rename_parent(child, record, (old, new), (folder.path.name, target.name))
-        for path in episode_paths(folder.plans, below=True):
-            rename_run_in_episode(path, run=target.name)
-        write_record(folder.record, read_record(folder.record).model_copy(update={"name": target.name}), fresh=False)
-        with writing(folder.path):
-            folder.path.rename(target)
-    return ManageReport("rename", old, str(target), tuple(request.store.name_of(child.path) for child, _ in children))
+        for each in (folder, *dependents.folders):
+            stack.enter_context(locked(each, console, patience=0.0, moves=True))
+        dependents.rename(folder, target, store)
+        _rename_in_its_files(RunFolder(folder), target.name)
+        with writing(folder):
+            folder.rename(target)
+    updated = tuple(map(store.name_of, dependents.folders))
+    return ManageReport("rename", store.name_of(folder), str(target), updated, dependents.sweeps)
 
 
-def _rename_parent(child: RunFolder, record: RunRecord, paths: tuple[str, str], names: tuple[str, str]) -> None:
-    """Name a run's parent anew in its record, its configuration and its episodes."""
-    online = record.parent == names[0]
-    if online:
-        write_record(child.record, record.model_copy(update={"parent": names[1]}), fresh=False)
-    elif record.base is not None:
-        base = record.base.model_copy(update={"run": paths[1]})
-        write_record(child.record, record.model_copy(update={"base": base}), fresh=False)
-    if child.config.exists():
-        config = load_config(child.config)
-        if config.finetune.parent == paths[0]:
-            renamed = validate(merge(config.model_dump(), {"finetune": {"parent": paths[1]}}))
-            write_text_atomic(child.config, dump_config(renamed))
-    for path in episode_paths(child.plans, below=True):
-        rename_run_in_episode(path, parent=names[1] if online else paths[1])
+def _rename_in_its_files(run: RunFolder, name: str) -> None:
+    """Name a run anew in its plans and its record; a continual run's files do not have its name."""
+    for path in episode_paths(run.plans, below=True):
+        rename_run_in_episode(path, run=name)
+    if run.record.exists():
+        write_record(run.record, read_record(run.record).model_copy(update={"name": name}), fresh=False)
 
 
 def _restore(request: ManageRequest) -> ManageReport:
     source, target = _archived(request.store, request.run), request.store.root / request.run
-    if not (source / "run.json").is_file():
-        archived = sorted(path.parent for path in (request.store.root / ARCHIVE).rglob("run.json"))
-        names = ", ".join(path.relative_to(request.store.root / ARCHIVE).as_posix() for path in archived)
+    if not any((source / record).is_file() for record in RECORDS):
+        root = request.store.archive
+        archived = sorted(path.parent for record in RECORDS for path in root.rglob(record))
+        names = ", ".join(path.relative_to(root).as_posix() for path in archived)
         raise SeqrlError(f"no archived run {request.run!r}", f"archived: {names}" if names else "nothing is archived")
     _require_free(target)
     make_folder(target.parent)
@@ -196,13 +189,21 @@ def _restore(request: ManageRequest) -> ManageReport:
 def _archived(store: RunStore, name: str) -> Path:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise UsageError(f"{name} is not below the run directory", "name a run of it, as `seqrl runs` does")
-    return store.root / ARCHIVE / name
+    return store.archived(name)
 
 
-def _target(request: ManageRequest, folder: RunFolder) -> str:
+def _free_target(request: ManageRequest, folder: Path) -> Path:
+    target = _target(request, folder)
+    _require_free(target)
+    return target
+
+
+def _target(request: ManageRequest, folder: Path) -> Path:
     if request.action == "archive":
-        return str(_archived(request.store, request.store.name_of(folder.path)))
-    return str(folder.path.with_name(check_name("run", request.new_name or "")))
+        return _archived(request.store, request.store.name_of(folder))
+    if request.new_name is None:
+        raise UsageError("no new name given", f"seqrl runs rename {request.run} NAME")
+    return folder.with_name(check_name("run", request.new_name))
 
 
 def _require_free(target: Path) -> None:

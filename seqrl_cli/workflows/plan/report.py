@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from seqrl_cli.console import amount, counted
+from seqrl_cli.console import amount, counted, percent
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class TaskResult:
         """Its numbers, for a person."""
         parts = [f"return {amount(self.mean_return):>8}"]
         if self.success is not None and self.success_at_end is not None:
-            parts.append(f"success {100 * self.success:5.1f} %, at the end {100 * self.success_at_end:5.1f} %")
+            parts.append(f"success {percent(self.success):>7}, at the end {percent(self.success_at_end):>7}")
         if self.score is not None:
             parts.append(f"score {self.score:5.1f}")
         return ", ".join(parts)
@@ -88,7 +88,7 @@ class TasksReport(PlanReport):
         lines = [f"{result.task:<{width}}  {result.text()}" for result in self.tasks]
         means = []
         if self.mean_success is not None:
-            means.append(f"success {100 * self.mean_success:.1f} %")
+            means.append(f"success {percent(self.mean_success)}")
         if self.mean_score is not None:
             means.append(f"score {self.mean_score:.1f}")
         played = f"{counted(len(self.tasks), 'task')}, {counted(self.episodes, 'episode')}"
@@ -101,5 +101,5 @@ def profile_lines(profile: Mapping[str, float]) -> list[str]:
     total = sum(profile.values())
     if not total:
         return ["no episode was played, so there is nothing to profile; --force plays again"]
-    shares = [f"  {part:<12} {100 * spent / total:5.1f} %" for part, spent in profile.items()]
+    shares = [f"  {part:<12} {percent(spent / total):>7}" for part, spent in profile.items()]
     return ["time per step, by part:", *shares]

@@ -205,7 +205,7 @@ class _StepCounter:
 def _episode_line(session: PlanSession, record: EpisodeRecord) -> str:
     percent = percent_score(record.total_reward, session.references)
     score = f", score {percent:.1f}" if percent is not None else ""
-    end = "fell" if record.terminated else "to the limit"
+    end = "terminated" if record.terminated else "to the limit"
     steps = f"{len(record.actions)} steps ({end})"
     return f"episode {record.episode}: return {amount(record.total_reward)}{score}, {steps}"
 

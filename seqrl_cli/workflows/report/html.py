@@ -19,9 +19,12 @@ from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.files.regular import TooLargeError, read_bytes
+from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, group_continual
+from seqrl_cli.reports.continual_sources import continual_folders, has_only_continual, read_continual_runs
 from seqrl_cli.reports.html.figures import figures_of
-from seqrl_cli.reports.html.page import Section, figure, media, page, paragraph
+from seqrl_cli.reports.html.page import HtmlTable, Section, figure, is_page, media, page, paragraph
 from seqrl_cli.reports.html.tables import differences_table, results_table, runs_table
+from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
 from seqrl_cli.reports.plot.curves import Panel
 from seqrl_cli.reports.plot.draw import plot_panels
 from seqrl_cli.reports.plot.panels import KINDS, build_panels
@@ -29,6 +32,7 @@ from seqrl_cli.reports.plot.read_runs import read_runs
 from seqrl_cli.reports.references import reference_notes, reference_rows
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.reports.table.build import build_table
+from seqrl_cli.reports.table.continual import build_continual_table, continual_cells
 from seqrl_cli.reports.table.text import to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -53,7 +57,7 @@ class HtmlRequest:
         output: the file; None = ``report.html``.
         by: ``method`` joins runs that differ only in their seed, ``run`` keeps them apart.
         title: of the page; None = the names of what it shows.
-        force: replace an existing file.
+        force: also replace a file that is no report; a report is replaced in any case, as by ``table`` and ``plot``.
     """
 
     store: RunStore
@@ -74,6 +78,7 @@ class HtmlReport:
     figures: int
     videos: int
     fresh: bool
+    continual: list[str]
 
     def text(self) -> str:
         """One line for a person."""
@@ -93,11 +98,12 @@ def run(request: HtmlRequest, console: Console) -> HtmlReport:
 
     Raises:
         UsageError: the file's name is not that of a page.
-        SeqrlError: there is no such run, or the file exists or cannot be written.
+        SeqrlError: there is no such run, the file cannot be written, or it exists and is no report.
     """
     output = _output(request)
-    if output.exists() and not request.force:
-        raise SeqrlError(f"{output} exists", "replace it with --force, or choose another -o")
+    if output.exists() and not request.force and not is_page(output):
+        message = f"{output} exists and was not written by seqrl report"
+        raise SeqrlError(message, "replace it with --force, or choose another -o")
     content = _content(request, output, console)
     write_text_atomic(output, content.html)
     return replace(content.report, fresh=True)
@@ -110,7 +116,7 @@ def dry_run(request: HtmlRequest, console: Console) -> None:
         SeqrlError: as :func:`run` before it writes.
     """
     report = _content(request, _output(request), console).report
-    facts: dict[str, Any] = {"runs": report.runs, "episodes": report.episodes}
+    facts: dict[str, Any] = {"runs": report.runs, "continual": report.continual, "episodes": report.episodes}
     facts |= {"figures": report.figures, "videos": report.videos, "to": report.path}
     console.emit(facts)
     console.show_facts(facts)
@@ -126,19 +132,22 @@ def _output(request: HtmlRequest) -> Path:
 
 def _content(request: HtmlRequest, output: Path, console: Console) -> _Content:
     store = request.store
-    everything = [str(store.root)] if store.runs() else []  # without runs, the error is that of every other command
-    folders = find_runs(store, request.runs or everything, console.warn)
+    learned = group_continual(_continual(request, console))
+    folders = _folders(request, bool(learned), console)
     names = [store.name_of(folder.path) for folder in folders]
     read = [(name, folder, read_record(folder.record)) for name, folder in zip(names, folders, strict=True)]
     results, episodes = _results(request, folders, console)
     panels = _panels(folders, request.by, console)
-    library = _library(console) if panels else None
+    matrices = [panel for kind in CONTINUAL_KINDS for panel in build_continual_panels(kind, learned)] if learned else []
+    library = _library(console) if panels or matrices else None
     plots = _figures(panels, library)
+    heat_maps = _figures(matrices, library, first=len(plots))
     videos = _videos(read, console)
     sections = [
         Section("results", "Results", results),
         Section("plots", "Plots", plots),
-        Section("runs", "Runs", [runs_table([(name, record, _last(run)) for name, run, record in read]).html()]),
+        Section("continual", "Tasks learned one after the other", _learned_table(learned) + heat_maps),
+        Section("runs", "Runs", _runs(read)),
         Section("differences", "In what the configurations differ", _differences(read)),
         Section("videos", "Videos", [f'<div class="videos">{"".join(videos)}</div>'] if videos else []),
         Section("versions", "Versions", [paragraph(line) for line in _versions(read)]),
@@ -149,11 +158,44 @@ def _content(request: HtmlRequest, output: Path, console: Console) -> _Content:
         else f"Runs in {store.root.resolve().parent.name}/{store.root.resolve().name}"
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    about = [
-        f"{counted(len(read), 'run')}, {counted(episodes, 'planned episode')}. Made by seqrl {__version__}, {made}."
-    ]
-    report = HtmlReport(str(output), names, episodes, len(plots), len(videos), fresh=False)
-    return _Content(report, page(title, about, sections, library if plots else None))
+    continual = [result.name for group in learned for result in group.results]
+    counts = [counted(len(read), "run"), *([counted(len(continual), "continual run")] if continual else [])]
+    about = [f"{', '.join([*counts, counted(episodes, 'planned episode')])}. Made by seqrl {__version__}, {made}."]
+    figures = len(plots) + len(heat_maps)
+    report = HtmlReport(str(output), names, episodes, figures, len(videos), fresh=False, continual=continual)
+    return _Content(report, page(title, about, sections, library if figures else None))
+
+
+def _continual(request: HtmlRequest, console: Console) -> list[ContinualResult]:
+    """The finished continual runs among what is named, by default in the run directory."""
+    store = request.store
+    named = [folder for name in request.runs for folder in continual_folders(store, name)]
+    return read_continual_runs(named if request.runs else [store.root], console.warn)
+
+
+def _folders(request: HtmlRequest, has_continual: bool, console: Console) -> list[RunFolder]:
+    """All other runs.
+
+    Raises:
+        SeqrlError: there is nothing to show; the error is that of every other command.
+    """
+    store = request.store
+    everything = [str(store.root)] if store.runs() else []
+    others = [name for name in request.runs if not has_only_continual(store, name)] if request.runs else everything
+    return [] if has_continual and not others else find_runs(store, others or request.runs, console.warn)
+
+
+def _learned_table(groups: Sequence[ContinualGroup]) -> list[str]:
+    """The table of continual runs with its notes."""
+    if not groups:
+        return []
+    table = build_continual_table(groups)
+    header, rows = continual_cells(table)
+    return [HtmlTable(header, rows, frozenset(range(1, len(header)))).html(), *map(paragraph, table.notes)]
+
+
+def _runs(read: Sequence[tuple[str, RunFolder, RunRecord]]) -> list[str]:
+    return [runs_table([(name, record, _last(run)) for name, run, record in read]).html()] if read else []
 
 
 def _results(request: HtmlRequest, folders: Sequence[RunFolder], console: Console) -> tuple[list[str], int]:
@@ -162,7 +204,7 @@ def _results(request: HtmlRequest, folders: Sequence[RunFolder], console: Consol
     for warning in found.warnings:
         console.warn(warning)
     if not found.episodes:
-        return [paragraph("No episode has been planned yet: seqrl plan")], 0
+        return [] if not folders else [paragraph("No episode has been planned yet: seqrl plan")], 0
     names = sorted({episode.dataset for episode in found.episodes})
     datasets = [dataset for name in names if (dataset := find_stored(request.store, name))]
     table = build_table(
@@ -190,12 +232,12 @@ def _library(console: Console) -> str | None:
     return script.replace("</script", "<\\/script")
 
 
-def _figures(panels: Sequence[Panel], library: str | None) -> list[str]:
-    """Interactive figures; without the library one picture of all panels."""
+def _figures(panels: Sequence[Panel], library: str | None, first: int = 0) -> list[str]:
+    """Interactive figures, numbered from the first; without the library one picture of all panels."""
     if not panels:
         return []
     if library is not None:
-        return [figure(*content[:2], number, content[2]) for number, content in enumerate(figures_of(panels))]
+        return [figure(*content[:2], number, content[2]) for number, content in enumerate(figures_of(panels), first)]
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "plots.svg"
         plot_panels(panels, picture)

@@ -12,7 +12,8 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.reports.across_datasets import methods_across
-from seqrl_cli.reports.continual_results import ContinualResult, group_continual, read_continual
+from seqrl_cli.reports.continual_results import group_continual
+from seqrl_cli.reports.continual_sources import continual_folders, read_continual_runs
 from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
 from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
@@ -119,29 +120,25 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         SeqrlError: there are none of these runs.
     """
     store = request.store
-    named = [path for name in request.runs for path in (Path(name), store.root / name) if path.is_dir()]
+    named = [path for name in request.runs for path in continual_folders(store, name)]
     kinds = list(request.kinds) or list(CONTINUAL_KINDS)
     if not set(kinds) <= set(CONTINUAL_KINDS):
         return None
-    if not request.kinds and (not named or any(RunStore(folder).files_named("run.json") for folder in named)):
+    searched = named if request.runs else [store.root]
+    if not request.kinds and (not searched or any(RunStore(folder).files_named("run.json") for folder in searched)):
         return None
     if len(named) < len(request.runs):
-        lost = next(name for name in request.runs if not (Path(name).is_dir() or (store.root / name).is_dir()))
+        lost = next(name for name in request.runs if not continual_folders(store, name))
         raise SeqrlError(f"there is no folder {lost} in {store.root}", "`seqrl runs` lists continual runs")
-    folders = named or [store.root]
-    results: list[ContinualResult] = []
-    for found, left_out in map(read_continual, folders):
-        results += found
-        for sentence in left_out:
-            console.warn(sentence)
+    results = read_continual_runs(searched, console.warn)
     if not results and not request.kinds:
         return None
     groups = group_continual(results)
     panels = [panel for kind in kinds for panel in build_continual_panels(kind, groups)] if groups else []
     if not panels:
-        searched = ", ".join(map(str, folders))
-        raise SeqrlError(f"no continual run in {searched} has data of the kind {kinds[0]}", "learn: seqrl continual")
-    output = request.output or folders[0] / "plots" / f"{'-'.join(request.kinds) or 'continual'}.png"
+        places = ", ".join(map(str, searched))
+        raise SeqrlError(f"no continual run in {places} has data of the kind {kinds[0]}", "learn: seqrl continual")
+    output = request.output or _common(searched) / "plots" / f"{'-'.join(request.kinds) or 'continual'}.png"
     return [result.name for result in results], panels, output
 
 
@@ -275,7 +272,12 @@ def _axes_of(request: PlotRequest) -> dict[Path, dict[str, str]]:
 def _default_output(runs: Sequence[RunFolder], kinds: Sequence[str]) -> Path:
     """A PNG in ``plots/`` of the run, or of the folder that contains all runs."""
     name = "-".join(dict.fromkeys(kinds)) or "all"
-    common = runs[0].path if len(runs) == 1 else Path(os.path.commonpath([run.path.resolve() for run in runs]))
-    if len(runs) > 1 and not runs[0].path.is_absolute():
-        common = Path(os.path.relpath(common))  # as all other paths are printed
-    return common / "plots" / f"{name}.png"
+    return _common([run.path for run in runs]) / "plots" / f"{name}.png"
+
+
+def _common(folders: Sequence[Path]) -> Path:
+    """The folder, or the one that contains all."""
+    if len(folders) == 1:
+        return folders[0]
+    common = Path(os.path.commonpath([folder.resolve() for folder in folders]))
+    return common if folders[0].is_absolute() else Path(os.path.relpath(common))  # as all other paths are printed

@@ -12,10 +12,11 @@ from rich.console import Console as RichConsole
 
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
-from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult, group_continual, read_continual
+from seqrl_cli.reports.continual_results import ContinualGroup, group_continual
+from seqrl_cli.reports.continual_sources import read_continual_runs
 from seqrl_cli.reports.references import (
     is_own_scale,
     reference_notes,
@@ -204,14 +205,15 @@ def _of_continual_tasks(
 
 
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
-    """Continual runs of the sources that are named; none where runs were planned and no table by task is wanted."""
+    """Continual runs of the sources; none where runs were planned, unless a table by task of named ones is wanted."""
     folders = _folders(request, console)
-    found: list[ContinualResult] = []
     sentences: list[str] = []
-    for results, left_out in map(read_continual, folders):
-        found += results
-        sentences += left_out
-    if not found or request.published or (request.by != "task" and read_results(*folders).episodes):
+    found = read_continual_runs(folders, sentences.append)
+    by_task = request.by == "task" and request.sources
+    if not found or request.published or (not by_task and read_results(*folders).episodes):
+        if found:
+            number = counted(len(found), "continual run")
+            console.note(f"left out: {number}, in a table of their own: seqrl table {found[-1].record.suite}")
         return []
     for sentence in sentences:
         console.warn(sentence)
@@ -229,22 +231,21 @@ def _read_episodes(request: TableRequest, console: Console) -> tuple[EpisodeResu
     Raises:
         SeqrlError: there are none, or a source does not exist.
     """
-    store = request.store
     folders = _folders(request, console)
-    if not folders and store.root.is_dir():
-        folders = [store.root]
     results = read_results(*folders)
     for warning in results.warnings:
         console.warn(warning)
     if not results.episodes and not request.published:
-        searched = ", ".join(str(folder) for folder in folders) or str(store.root)
+        searched = ", ".join(str(folder) for folder in folders) or str(request.store.root)
         raise SeqrlError(f"no planned episodes in {searched}", "plan some first: seqrl plan")
     return results.episodes
 
 
 def _folders(request: TableRequest, console: Console) -> list[Path]:
-    """The folders of all sources; a sweep stands for its runs."""
+    """The folders of all sources, by default the run directory; a sweep stands for its runs."""
     store = request.store
+    if not request.sources:
+        return [store.root] if store.root.is_dir() else []
     folders = []
     for source in request.sources:
         if is_sweep(store, str(source)):
@@ -255,9 +256,9 @@ def _folders(request: TableRequest, console: Console) -> list[Path]:
 
 
 def _folder(store: RunStore, source: Path, on_warning: Callable[[str], None]) -> Path:
-    """A folder by its path or its name below the root (a dataset's holds all its runs), else a run by its name."""
+    """A folder by its path or its name below the root (a dataset's has all its runs), else a run by its name."""
     folder = next((path for path in (source, store.root / source) if path.is_dir()), None)
-    return folder or store.find(str(source), on_warning).path
+    return folder or store.find_continual(str(source)) or store.find(str(source), on_warning).path
 
 
 def _print_or_write(

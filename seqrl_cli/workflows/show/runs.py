@@ -26,6 +26,7 @@ from seqrl_cli.tracking.metrics import (
     validation_losses,
 )
 from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.workflows.show.continual import show_continual
 
 SORTS = ("updated", "name", "updates", "loss", "status")
 
@@ -105,6 +106,9 @@ def show_run(store: RunStore, spec: str | None, console: Console, *, full: bool 
     Raises:
         SeqrlError: there is no such run, or its run.json is damaged.
     """
+    if spec is not None and (continual := store.find_continual(spec)):
+        show_continual(store, ContinualFolder(continual), console, full=full)
+        return
     folder = store.find(spec, console.warn)
     record = read_record(folder.record)
     status = run_status(folder, record)
@@ -113,7 +117,7 @@ def show_run(store: RunStore, spec: str | None, console: Console, *, full: bool 
     metrics = [line.as_dict() for line in _log(folder, record)]
     plans = [path.name for path in plan_folders(folder)]
     last = metrics[-1] if metrics else None
-    console.emit({"run": record.model_dump() | _heard(status), "config": config, "last_metrics": last, "plans": plans})
+    console.emit({"run": record.model_dump() | status.heard, "config": config, "last_metrics": last, "plans": plans})
     name = store.name_of(folder.path)
     console.show(f"{name}  ({folder.path})")
     if full:
@@ -171,7 +175,7 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
         "arch": record.arch,
         "tasks": len(record.tasks) or None,
         "status": (status := run_status(folder, record)).word,
-        **_heard(status),
+        **status.heard,
         "updates": max(steps, default=None),
         "held_out_loss": round(held_out[-1], 4) if held_out else None,
         "plans": len(plan_folders(folder)),
@@ -182,12 +186,6 @@ def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str,
 _WHERE = ("running_on", "silent_seconds")
 
 
-def _heard(status: RunStatus) -> dict[str, Any]:
-    """Where a run is and since when it is silent, for programs."""
-    silence = None if status.silence is None else round(status.silence)
-    return dict(zip(_WHERE, (status.host, silence), strict=True))
-
-
 def _for_a_person(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its status in words."""
     loss = {"held-out loss": row["held_out_loss"]} if "held_out_loss" in row else {}
@@ -195,6 +193,7 @@ def _for_a_person(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRecord) -> dict[str, Any]:
+    """A run as a row of the list."""
     stages = folder.stages(record)
     return {
         "run": store.name_of(folder.path),
@@ -202,7 +201,7 @@ def _continual_row(store: RunStore, folder: ContinualFolder, record: ContinualRe
         "method": record.settings.method,
         "tasks": len(record.tasks),
         "status": (status := continual_status(folder, record)).word,
-        **_heard(status),
+        **status.heard,
         "stages": f"{sum(stage.evaluation.exists() for stage in stages)} of {len(stages)}",
         "updated": record.updated[:16].replace("T", " "),
     }

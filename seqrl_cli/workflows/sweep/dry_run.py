@@ -14,11 +14,12 @@ from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
 from seqrl_cli.models.device import choose_device, use_threads
+from seqrl_cli.runs.sweeps import sweep_folder
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.training.loop import seconds_per_update
 from seqrl_cli.workflows.sweep.report import show_states, state_row
 from seqrl_cli.workflows.sweep.setup import Member, SweepRequest, set_up
-from seqrl_cli.workflows.sweep.states import state_of, states_text
+from seqrl_cli.workflows.sweep.states import states_of, states_text
 from seqrl_cli.workflows.train.dry_run import placeholder_data
 
 _TIMED_BATCH = 16  # windows; a larger batch takes as many times as long
@@ -45,7 +46,7 @@ def dry_run(request: SweepRequest, console: Console) -> None:
     sweep = set_up(request)
     use_threads(sweep.record.threads)
     efforts = _efforts(sweep.members, request, console)
-    states = [state_of(request.store, member.member) for member in sweep.members]
+    states = states_of(request.store, sweep_folder(request.store, sweep.record.name), sweep.record)
     left = [
         _left(effort.seconds, effort.updates, state.updates)
         for effort, state in zip(efforts, states, strict=True)

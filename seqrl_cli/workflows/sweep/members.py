@@ -15,7 +15,7 @@ from seqrl_cli.runs.sweeps import find_sweep, read_sweep
 from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import show_states
 from seqrl_cli.workflows.sweep.run import member_task
-from seqrl_cli.workflows.sweep.states import state_of, states_text
+from seqrl_cli.workflows.sweep.states import MISSING, state_of, states_of, states_text
 
 
 def show_status(store: RunStore, name: str, console: Console) -> None:
@@ -24,12 +24,17 @@ def show_status(store: RunStore, name: str, console: Console) -> None:
     Raises:
         SeqrlError: there is no such sweep, or its record is damaged.
     """
-    record = read_sweep(find_sweep(store, name))
-    states = [state_of(store, member) for member in record.members]
+    folder = find_sweep(store, name)
+    record = read_sweep(folder)
+    states = states_of(store, folder, record)
     rows = [{**member.values, **asdict(state)} for member, state in zip(record.members, states, strict=True)]
     console.emit({"sweep": record.name, "axes": record.axes, "members": rows})
     show_states(record.members, states, console)
     console.show(states_text(states))
+    if any(state.status == MISSING for state in states):
+        console.note(
+            "missing: it was started, and its run is not here now; the sweep trains it anew when it is run again"
+        )
 
 
 def run_member(

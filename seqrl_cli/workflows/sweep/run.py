@@ -20,7 +20,7 @@ from seqrl_cli.workflows.sweep.dry_run import dry_run
 from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import SweepReport
 from seqrl_cli.workflows.sweep.setup import Cluster, SweepRequest, set_up
-from seqrl_cli.workflows.sweep.states import state_of, states_text
+from seqrl_cli.workflows.sweep.states import state_of, states_of, states_text
 
 __all__ = ["SweepReport", "SweepRequest", "dry_run", "run"]
 
@@ -40,7 +40,7 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
     launcher = _launcher(request, console)  # a cluster that is not there is an error before anything is written
     write_sweep(folder, sweep.record)
     make_data(request, sweep.missing_data, console)
-    states = [state_of(request.store, member) for member in sweep.record.members]
+    states = states_of(request.store, folder, sweep.record)
     left = [index for index, state in enumerate(states) if not state.done]
     console.note(f"{folder.path}: {states_text(states)}")
     script, job = None, None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,17 @@ from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import episode_path, read_episode
 from seqrl_cli.runs.layout import RunFolder
+from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.runs.sweeps import SweepMember, Words
+from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words
 from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.workflows.sweep.setup import plan_keys
 
 WAITING = "waiting"
 FINISHED = "finished"
+MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class MemberState:
 
     Attributes:
         run: its folder below the run directory.
-        status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still missing.
+        status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still to be played;
+            ``missing`` if it was started and has no run: it was renamed, archived or deleted, or failed at once.
         updates: made so far.
         validation_loss: the last one.
         episodes: planned so far.
@@ -89,6 +92,22 @@ def state_of(store: RunStore, member: SweepMember) -> MemberState:
         float(np.mean([each for _, each in found])) if found else None,
         own=_is_command(record.argv, member.steps[0]),
     )
+
+
+def states_of(store: RunStore, folder: SweepFolder, record: SweepRecord) -> list[MemberState]:
+    """How far the members of a sweep are, in order."""
+    states = [state_of(store, member) for member in record.members]
+    for index, (member, state) in enumerate(zip(record.members, states, strict=True)):
+        if state.status == WAITING and _was_started(store, folder, index, member):
+            states[index] = replace(state, status=MISSING)
+    return states
+
+
+def _was_started(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> bool:
+    """Whether a member has printed something, or is archived, and no process is about to begin its run."""
+    log = folder.log(index, member.name)
+    started = (log.is_file() and log.stat().st_size > 0) or store.archived(member.run).exists()
+    return started and not is_locked(store.root / member.run)
 
 
 def states_text(states: Sequence[MemberState]) -> str:

@@ -41,7 +41,7 @@ def test_groups_are_joined_and_the_rest_does_not_move():
     assert trained(model) == {
         name for name, _ in model.named_parameters() if name.startswith("head.") or "norm" in name
     }
-    assert str(share) == f"{share.trainable:,} of {share.total:,} parameters ({100 * share.fraction:.2f}%)"
+    assert str(share) == f"{share.trainable:,} of {share.total:,} parameters ({100 * share.fraction:.2f} %)"
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
     run(ALL).square().sum().backward()
