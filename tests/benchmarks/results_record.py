@@ -93,7 +93,11 @@ class Record:
     def add_behaviour(self, dataset: str, rows: Iterable[dict[str, Any]]) -> None:
         """Keep the score of a dataset's own episodes, of the rows of ``seqrl table --json``."""
         row = next(row for row in rows if row["method"] == "behaviour (dataset)")
-        self.behaviour[dataset] = {key: round(row[f"score_{key}"], 2) for key in ("mean", "low", "high")}
+        self.behaviour[dataset] = {
+            "mean": round(row["mean_score"], 2),
+            "low": round(row["score_low"], 2),
+            "high": round(row["score_high"], 2),
+        }
         self._write()
 
     def of(self, dataset: str, method: str) -> list[Played]:

@@ -33,7 +33,7 @@ COMMANDS = [
     ("plan", "gpt-s42", *TINY_PLAN, "--dry-run"),
     ("finetune", "gpt-s42", "sim/hopper-random", "--adapter", "lora", "--dry-run"),
     ("finetune-online", "odt", *TINY_TUNE, "--dry-run"),
-    ("continual", "cw3", "--dry-run"),
+    ("continual", "many", "sim/hopper-expert", "--dry-run"),
     ("render", "gpt-s42", "--dry-run"),
     ("table",),
     ("table", "--published"),
@@ -75,12 +75,15 @@ def test_every_command_is_tried():
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_keys_are_words_joined_by_underscores(seqrl, words):
-    if "domains" in words or "continual" in words:
+    if words[0] == "demo" and len(words) > 2:  # of domains, or continual
         for extra in ("metaworld", "dmc"):
             if not is_installed(extra):
                 pytest.skip(f"needs the extra {extra}")
     if words[0] == "finetune-online":
         assert seqrl("train", DATA, *TINY_ODT, "--name", "odt").exit_code == 0
+    if words[0] == "continual":
+        tiny = ("model.width=16", "model.n_layer=1", "train.updates=2", "train.batch_size=8")
+        assert seqrl("train", DATA, "--arch", "mddt", *tiny, "--name", "many").exit_code == 0
     result = seqrl(*words, "--json")
     assert result.exit_code == (1 if words[0] == "import" else 0), result.output
     odd = [key for key in keys_of(json.loads(result.stdout)) if not re.fullmatch(r"[a-z][a-z0-9_.]*", key)]
