@@ -157,7 +157,20 @@ def plan(
         step, best = options.checkpoint(checkpoint)
         store = options.store(runs_dir)
         request = PlanRequest(
-            store, run, given, seed, step, device, threads, memory, mode, force, env_timeout, tasks, best
+            store,
+            run,
+            given,
+            seed,
+            step,
+            device,
+            threads,
+            memory,
+            mode,
+            force,
+            env_timeout,
+            tasks,
+            best,
+            jobs or 1,
         )
         words = (
             *_words(given),
@@ -169,7 +182,7 @@ def plan(
         if run is not None and is_group(store, run):
             _plan_group(store, run, several, dry_run, console)
         elif dry_run:
-            _dry_run(request, jobs or 1, console)
+            _dry_run(request, console)
         elif part is not None:
             _play_part(request, part, console)
         elif on != "local" or (jobs or 1) > 1:
@@ -211,11 +224,11 @@ def _plan_group(store: RunStore, sweep: str, several: _Several, dry_run: bool, c
         print_report(console, plan_group(request, console))
 
 
-def _dry_run(request: PlanRequest, parts: int, console: Console) -> None:
+def _dry_run(request: PlanRequest, console: Console) -> None:
     """Print what planning with one run would do."""
     from seqrl_cli.workflows.plan import run as workflow
 
-    workflow.dry_run(request, console, parts)
+    workflow.dry_run(request, console)
 
 
 def _play_part(request: PlanRequest, part: str, console: Console) -> None:

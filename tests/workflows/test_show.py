@@ -97,7 +97,7 @@ def test_presets_tell_what_the_sizes_are():
     assert shown["sizes"]["laptop"]["train.updates"] == 1600 and "size" not in shown["sizes"]["laptop"]
     small, _ = look(show_presets, "gpt", "laptop")
     changes = {row["preset"]: row["changes"] for row in small["presets"]}
-    assert changes["walker2d-medium-replay-v2"]["plan.k_act"] == 40 and changes["base"] == {}
+    assert changes["walker2d-medium-replay-v2"]["train.n_epochs_ref"] == 80 and changes["base"] == {}
     assert "seqrl presets --size laptop" in said and "seqrl presets show sim/hopper-medium" in said
     with pytest.raises(SeqrlError, match="unknown size 'huge'"):
         look(show_presets, "gpt", "huge")

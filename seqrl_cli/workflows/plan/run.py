@@ -67,13 +67,8 @@ def run(request: PlanRequest, console: Console) -> PlanReport:
         return report([session], len(missing), time.perf_counter() - start, profile)
 
 
-def dry_run(request: PlanRequest, console: Console, parts: int = 1) -> None:
+def dry_run(request: PlanRequest, console: Console) -> None:
     """Print what ``plan`` would do.
-
-    Args:
-        request: the options.
-        console: where to.
-        parts: processes that share the episodes.
 
     Raises:
         SeqrlError: as :func:`run` before it plays.
@@ -91,21 +86,21 @@ def dry_run(request: PlanRequest, console: Console, parts: int = 1) -> None:
         "episodes there": len(episode_paths(session.folder)),
         **session.agent.facts(session.config.envs),
         **{f"plan.{key}": value for key, value in session.settings.items()},
-        **({"processes": parts} if parts > 1 else {}),
-        "estimated time": estimated_time(session, console, parts),
+        **({"processes": request.processes} if request.processes > 1 else {}),
+        "estimated time": estimated_time(session, console, request.processes),
     }
     at_terminals = session.terminal_rewards
     console.emit({**facts, "terminal_rewards": at_terminals})
     console.show_facts({**facts, **({"rewards at terminals": at_terminals} if at_terminals else {})})
 
 
-def estimated_time(session: PlanSession, console: Console, parts: int = 1) -> str:
-    """How long the missing episodes take if none ends early, measured by a few steps of one of ``parts`` processes."""
+def estimated_time(session: PlanSession, console: Console, processes: int) -> str:
+    """How long the missing episodes take if none ends early, measured by a few steps of one of the processes."""
     missing = session.config.episodes - len(episode_paths(session.folder))
     if missing <= 0:
         return "nothing is left to play"
     console.note(f"measuring {_MEASURED_STEPS} steps …")
-    share = math.ceil(missing / parts)
+    share = math.ceil(missing / processes)
     num_envs = min(session.config.envs, share)
     times: list[float] = []
     limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS

@@ -57,6 +57,7 @@ class PlanRequest:
         env_timeout: seconds to wait for an environment in a process of its own.
         tasks: patterns of the tasks to play, joined by commas, for runs of many tasks; None = all.
         best_checkpoint: use the best checkpoint in place of ``checkpoint``.
+        processes: how many share the episodes, for a dry run.
     """
 
     store: RunStore
@@ -72,6 +73,7 @@ class PlanRequest:
     env_timeout: float = ANSWER_SECONDS
     tasks: str | None = None
     best_checkpoint: bool = False
+    processes: int = 1
 
 
 @dataclass(frozen=True)
