@@ -31,6 +31,7 @@ from seqrl_cli.cli import (
     tune,
     watch,
 )
+from seqrl_cli.cli.kinds import Command
 from seqrl_cli.cli.root import Root
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ def _paragraphs(text: str) -> str:
 
 
 for command in app.registered_commands:
+    command.cls = Command
     command.help = _paragraphs((command.callback and command.callback.__doc__) or "")
 
 

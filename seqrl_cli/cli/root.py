@@ -13,6 +13,7 @@ from typing import Any
 from typer import Exit, TyperException
 from typer.core import TyperGroup
 
+from seqrl_cli.cli.kinds import PlainKinds
 from seqrl_cli.cli.session import abandon_stdout
 from seqrl_cli.console import Console
 
@@ -23,7 +24,7 @@ _SECTIONS = {"plan": "plan.", "finetune-online": "online.", "continual": "contin
 """What the keys begin with that a command takes, where it does not take all."""
 
 
-class Root(TyperGroup):
+class Root(PlainKinds, TyperGroup):
     """The group of all commands; prints Typer's own errors as this program's, with their exit code 2."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:

@@ -42,7 +42,7 @@ PURPOSES = {
     "atari": "environments of atari/… games",
     "procgen": "environments of procgen/… games",
     "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
-    "d4rl": "D4RL's own list of datasets, to compare seqrl's with it",
+    "d4rl": "D4RL's package, with which `seqrl info` compares seqrl's list; nothing else needs it",
     "ray": "sweeps on the machines of a Ray cluster",
     "tune": "searches for hyperparameters with Optuna",
     "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",

@@ -328,7 +328,7 @@ def test_a_run_that_is_not_finished(runs, seqrl):
     record = json.loads((later / "run.json").read_text())
     (later / "run.json").write_text(json.dumps({**record, "status": "interrupted", "updated": "9999"}))
     assert "gpt-s42" in seqrl("render", "--dry-run", "--json").stdout  # the latest that has a plan
-    assert_refused(seqrl("render", "later"), 1, "later has no planned episode", "seqrl plan")
+    assert_refused(seqrl("render", "later"), 1, "later has no planned episode", "seqrl plan " + str(later))
     told = seqrl("plan", "--dry-run")
     assert "later was interrupted while training: its newest checkpoint, of update 4, is used" in told.stderr
     assert "interrupted" not in seqrl("plan", "--dry-run", "--checkpoint", 2).stderr

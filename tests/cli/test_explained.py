@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from seqrl_cli.cli.app import app
@@ -35,6 +37,13 @@ def test_presets_of_own_data_are_shown(fresh, tmp_path):
 def test_help_names_the_keys_that_matter_most(tmp_path):
     text = succeed(tmp_path, "train", "--help").stdout
     assert all(key in text for key in MATTER_MOST) and "--explain" in text
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in get_command(app).commands)], ids=" ".join)
+def test_help_has_no_names_of_python_types(command):
+    told = CliRunner(env={"COLUMNS": "250"}).invoke(app, [*command, "--help"])
+    assert told.exit_code == 0 and "--help" in told.stdout
+    assert not re.search(r"<(list|str|int|float|bool|path|Path)\b", told.stdout)
 
 
 DEFAULTS = [

@@ -187,6 +187,7 @@ def leave(runs: Path, status: str) -> None:
 def test_an_unfinished_run_is_drawn_as_far_as_it_has_got(runs, status, said):
     leave(runs, status)
     assert f"{GPT} {said}: the plot shows it up to now" in succeed(runs, "plot").stderr
+    assert "up to now" not in succeed(runs, "plot", "-k", "score").stderr  # plans are there or not
 
 
 def test_a_run_that_has_logged_nothing_yet(runs):

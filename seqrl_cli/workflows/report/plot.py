@@ -184,7 +184,7 @@ def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], 
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
     if missing or not found:
         raise _nothing_to_plot(store, runs, missing)
-    for run in runs:
+    for run in runs if found.keys() & _OF_TRAINING else ():
         if status := unfinished(run.folder, run.record):
             console.note(f"{store.name_of(run.folder.path)} {status}: the plot shows it up to now")
     output = request.output or _default_output([run.folder for run in runs], request.kinds)
@@ -226,6 +226,9 @@ def _nothing_to_plot(store: RunStore, runs: Sequence[PlottedRun], missing: Seque
         hint = "`seqrl runs` shows how far each run is, and seqrl plot RUN draws another"
     return SeqrlError(f"nothing has been logged or planned yet for {names}", hint)
 
+
+_OF_TRAINING = {"loss", "evaluation", "online"}
+"""Kinds that show how far training is; the others show plans, which are there or not."""
 
 _HINTS = {
     "axis": "it needs a sweep, by its name, whose axes have several values, and plans or a validation loss",

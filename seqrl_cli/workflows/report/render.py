@@ -269,7 +269,7 @@ def _latest_plan(store: RunStore, spec: str | None, on_warning: Callable[[str], 
     for candidate in candidates:
         if folders := plan_folders(candidate):
             return folders[-1]
-    raise SeqrlError(f"{run.path} has no planned episode", "plan some first: seqrl plan")
+    raise SeqrlError(f"{run.path} has no planned episode", f"plan some first: seqrl plan {run.path}")
 
 
 def _best(folder: Path) -> Path:
