@@ -25,7 +25,9 @@ class Command(PlainKinds, TyperCommand):
 
 def _kind(parameter: Any, ctx: Any) -> str | None:
     """The word for the values of an option; an argument's own name is word enough."""
-    described = parameter.type_descriptor
+    described = getattr(parameter, "type_descriptor", None)
+    if described is None:  # not Typer's own, or of a Typer that calls it otherwise: help must come in any case
+        return parameter.metavar
     if parameter.param_type_name == "argument" or described.annotation is bool:
         return None
     return parameter.metavar if parameter.metavar is not None else "PATH" if described.is_path else "TEXT"
