@@ -24,7 +24,8 @@ class Played:
         method: key of the methods.
         seed: of training.
         commands: what made it.
-        train_seconds: processor time of training, of a run that goes on from another without that one's.
+        train_seconds: processor time of training, of a run that goes on from another without that one's; None if it
+            was not measured, because the training was cut off and resumed.
         play_seconds: processor time of playing.
         scores: normalized scores of the episodes in percent.
         steps: lengths of the episodes.
@@ -35,7 +36,7 @@ class Played:
     method: str
     seed: int
     commands: Sequence[str]
-    train_seconds: float
+    train_seconds: float | None
     play_seconds: float
     scores: Sequence[float]
     steps: Sequence[int]
@@ -166,5 +167,6 @@ def _costs(record: Record, datasets: Sequence[str], method: str) -> tuple[str, s
     """Processor minutes of training, and environment steps per processor second of playing, means over runs."""
     runs = [run for dataset in datasets for run in record.of(dataset, method)]
     played_steps = sum(sum(run.steps) for run in runs)
-    minutes = sum(run.train_seconds for run in runs) / len(runs) / 60
+    trained = [run.train_seconds for run in runs if run.train_seconds is not None]
+    minutes = sum(trained) / max(len(trained), 1) / 60
     return f"{minutes:.1f}", f"{played_steps / sum(run.play_seconds for run in runs):,.0f}"
