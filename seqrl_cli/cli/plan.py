@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -182,7 +182,7 @@ def plan(
         if run is not None and is_group(store, run):
             _plan_group(store, run, several, dry_run, console)
         elif dry_run:
-            _dry_run(request, console)
+            _dry_run(request if jobs in (None, 1) else replace(request, threads=several.threads), console)
         elif part is not None:
             _play_part(request, part, console)
         elif on != "local" or (jobs or 1) > 1:

@@ -55,16 +55,20 @@ class TimeLimit:
 
     Args:
         seconds: that the search may take.
+        device: where the search runs.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, device: torch.device) -> None:
         self._seconds = seconds
+        self._device = device
         self._start = time.perf_counter()
 
-    def allows_another(self, planned: int) -> bool:
-        """Whether one more transition is likely to be in time, at the speed of the ``planned`` ones."""
+    def allows(self, tokens: int, decoded: int) -> bool:
+        """Whether so many more tokens are likely to be in time, at the speed of the ``decoded`` ones."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # what is only queued has taken no time yet
         elapsed = time.perf_counter() - self._start
-        return elapsed * (planned + 1) <= self._seconds * planned
+        return elapsed * (decoded + tokens) <= self._seconds * decoded
 
 
 class Beams:
@@ -175,7 +179,10 @@ def beam_plan(
         beams.set_reward(t + 1, readout(beams.logits, VALUE))
         beams.write(greedy_token(beams.logits))
         beams.keep_best(settings.beam_width, settings.discount)
-        if t + 1 == settings.horizon or (limit and t + 1 >= settings.plan_freq and not limit.allows_another(t + 1)):
+        if t + 1 == settings.horizon:
+            break
+        decoded = beams.length - decoder.observation_dim  # the first observation was known
+        if limit and t + 1 >= settings.plan_freq and not limit.allows(beams.length // (t + 1), decoded):
             break
         beams.feed()
         if settings.k_obs == 1:

@@ -123,6 +123,7 @@ class BeamAgent:
         """Plan for the episodes: those with equal history lengths together, as many at once as memory allows."""
         with self.profile.measure("sampling"):
             for group in self._groups(episodes):
+                limit = self._limit(len(group) / len(episodes))
                 states = [episode.agent_state for episode in group]
                 decoder = self._advance(states) if self.settings.is_recurrent else self.decoder
                 context = torch.from_numpy(np.stack([self._context(episode) for episode in group])).to(
@@ -133,7 +134,6 @@ class BeamAgent:
                     with self.profile.measure("decode"):  # the parts of a graph cannot be timed
                         plans = self._graphed(context, noise).cpu()
                 else:
-                    limit = self._limit(len(group) / len(episodes))
                     plans = beam_plan(decoder, self.readout, context, self.settings, noise, self.choices, limit).cpu()
                 for state, plan in zip(states, plans.numpy(), strict=True):
                     state.pending = plan
@@ -141,7 +141,9 @@ class BeamAgent:
     def _limit(self, share: float) -> TimeLimit | None:
         """The time limit of a batch that has a share of all plans that are due."""
         seconds = self.settings.seconds_per_step
-        return None if seconds is None else TimeLimit(seconds * self.settings.plan_freq * share)
+        if seconds is None:
+            return None
+        return TimeLimit(seconds * self.settings.plan_freq * share, self.decoder.device)
 
     def _advance(self, states: list[_PlanState]) -> TimedDecoder:
         """Move the latest transitions into the recurrent states and return the decoder that continues from them.

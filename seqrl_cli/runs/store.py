@@ -61,6 +61,11 @@ class RunStore:
         """A folder's path below the root, as a user would type it."""
         return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
 
+    def known_as(self, folder: Path) -> Path:
+        """A folder by its path below the root, however it was named; itself if it is not below it."""
+        resolved, root = folder.resolve(), self.root.resolve()
+        return self.root / resolved.relative_to(root) if resolved.is_relative_to(root) else folder
+
     def find(self, spec: str | None, on_warning: Callable[[str], None] = warnings.warn) -> RunFolder:
         """Find the run that a user names.
 

@@ -91,6 +91,11 @@ class Run:
         return [train, play(f"{self.dataset}/{own}", method)]
 
     @property
+    def folder(self) -> str:
+        """The run that plays, below the run directory."""
+        return self.commands[-1][1]
+
+    @property
     def texts(self) -> list[str]:
         """The commands as they are typed."""
         return [" ".join(("seqrl", *words)) for words in self.commands]
@@ -177,25 +182,28 @@ def learn(group: Sequence[Run], runs: Path, record: Record) -> list[str]:
     """Run the commands of some runs; returns the names of those that failed."""
     failed = []
     for run in group:
-        seconds = []
         if run.preparation:
             seqrl(run.preparation, run.name, runs)
+        begun = (runs / run.folder).exists() and len(run.commands) > 1
+        ended = []
         for words in run.commands:
-            ended = seqrl(words, run.name, runs)
-            if ended.code:
+            ended.append(seqrl(words, run.name, runs))
+            if ended[-1].code:
                 failed.append(run.name)
                 break
-            seconds.append(ended.seconds)
         else:
-            folder = Path(json.loads(output_file(runs, run.name).read_text(encoding="utf-8"))["folder"])
-            record.add(played(run.dataset, run.method, run.seed, run.texts, seconds, folder))
-            say(f"{run.name}: {' + '.join(f'{each:.0f}' for each in seconds)} s of processor time")
+            say(f"{run.name}: {' + '.join(f'{each.seconds:.0f}' for each in ended)} s of processor time")
+            plan = json.loads(output_file(runs, run.name).read_text(encoding="utf-8"))
+            seconds = [None if begun else each.seconds for each in ended[:-1]]
+            seconds.append(ended[-1].seconds if plan["fresh"] == plan["episodes"] else None)
+            record.add(played(run.dataset, run.method, run.seed, run.texts, seconds, Path(plan["folder"])))
     return failed
 
 
 def table_rows(dataset: str, runs: Path) -> list[dict[str, object]]:
     """The rows of ``seqrl table``."""
-    seqrl(["table", dataset, "--json"], "table", runs)
+    if seqrl(["table", dataset, "--json"], "table", runs).code:
+        return []
     rows: list[dict[str, object]] = json.loads(output_file(runs, "table").read_text(encoding="utf-8"))["rows"]
     return rows
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from seqrl_cli.files.atomic import write_text_atomic
@@ -25,8 +26,8 @@ class Played:
         seed: of training.
         commands: what made it.
         train_seconds: processor time of training, of a run that goes on from another without that one's; None if it
-            was not measured, because the training was cut off and resumed.
-        play_seconds: processor time of playing.
+            was trained before, whole or in part, so that this is not known.
+        play_seconds: processor time of playing; None likewise.
         scores: normalized scores of the episodes in percent.
         steps: lengths of the episodes.
         falls: of each episode, whether the environment ended it.
@@ -37,7 +38,7 @@ class Played:
     seed: int
     commands: Sequence[str]
     train_seconds: float | None
-    play_seconds: float
+    play_seconds: float | None
     scores: Sequence[float]
     steps: Sequence[int]
     falls: Sequence[bool]
@@ -49,23 +50,25 @@ class Played:
 
 
 def played(
-    dataset: str, method: str, seed: int, commands: Sequence[str], seconds: Sequence[float], folder: Path
+    dataset: str, method: str, seed: int, commands: Sequence[str], seconds: Sequence[float | None], folder: Path
 ) -> Played:
     """The result of a run whose episodes are in a plan folder.
 
     Args:
         dataset: see :class:`Played`, as ``method``, ``seed`` and ``commands``.
-        seconds: processor time of each command; the last one plays.
+        seconds: processor time of each command, the last of which plays; None where it found work done before.
         folder: the episodes.
     """
     episodes = read_results(folder).episodes
+    *training, playing = seconds
+    known = [each for each in training if each is not None]
     return Played(
         dataset,
         method,
         seed,
         commands,
-        train_seconds=round(sum(seconds[:-1]), 1),
-        play_seconds=round(seconds[-1], 1),
+        train_seconds=round(sum(known), 1) if len(known) == len(training) else None,
+        play_seconds=None if playing is None else round(playing, 1),
         scores=[round(100 * episode.score, 2) for episode in episodes if episode.score is not None],
         steps=[episode.steps for episode in episodes],
         falls=[episode.terminated for episode in episodes],
@@ -77,6 +80,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = Lock()
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"behaviour": {}, "runs": []}
         self.behaviour: dict[str, dict[str, Any]] = content["behaviour"]
         self.runs = {run.key: run for run in (Played(**values) for values in content["runs"])}
@@ -88,12 +92,15 @@ class Record:
 
     def add(self, run: Played) -> None:
         """Keep a result, in place of an earlier one of the same run."""
-        self.runs[run.key] = run
-        self._write()
+        with self._lock:
+            self.runs[run.key] = run
+            self._write()
 
     def add_behaviour(self, dataset: str, rows: Iterable[dict[str, Any]]) -> None:
         """Keep the score of a dataset's own episodes, of the rows of ``seqrl table --json``."""
-        row = next(row for row in rows if row["method"] == "behaviour (dataset)")
+        row = next((row for row in rows if row["method"] == "behaviour (dataset)"), None)
+        if row is None:
+            return
         self.behaviour[dataset] = {
             "mean": round(row["mean_score"], 2),
             "low": round(row["score_low"], 2),
@@ -166,7 +173,7 @@ def _mean(runs: Sequence[Played], values: Sequence[Sequence[float]], digits: int
 def _costs(record: Record, datasets: Sequence[str], method: str) -> tuple[str, str]:
     """Processor minutes of training, and environment steps per processor second of playing, means over runs."""
     runs = [run for dataset in datasets for run in record.of(dataset, method)]
-    played_steps = sum(sum(run.steps) for run in runs)
+    timed = [(sum(run.steps), run.play_seconds) for run in runs if run.play_seconds is not None]
     trained = [run.train_seconds for run in runs if run.train_seconds is not None]
-    minutes = sum(trained) / max(len(trained), 1) / 60
-    return f"{minutes:.1f}", f"{played_steps / sum(run.play_seconds for run in runs):,.0f}"
+    minutes = f"{sum(trained) / len(trained) / 60:.1f}" if trained else "–"
+    return minutes, f"{sum(steps for steps, _ in timed) / sum(each for _, each in timed):,.0f}" if timed else "–"

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -56,6 +57,15 @@ def test_deleting_asks_and_spares_parents(root):
     succeed(root, "runs", "delete", "odt-s1", "--yes")
     assert listed(root) == ["sim/walker2d-medium/gpt-s42"]
     assert not (root / "sim/hopper-medium/odt-s1").exists()
+
+
+def test_a_run_is_the_same_run_by_any_path(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    absolute = root / "sim/hopper-medium/odt-s1"
+    refused = invoke(Path(root.name), "runs", "delete", absolute, "--yes")
+    assert_refused(refused, 1, "odt-s1-online was fine-tuned from sim/hopper-medium/odt-s1", "--force")
+    succeed(Path(root.name), "runs", "rename", absolute, "other")
+    assert read_record(root / "sim/hopper-medium/odt-s1-online/run.json").parent == "other"
 
 
 @pytest.mark.slow
@@ -144,7 +154,7 @@ def test_who_takes_a_sweeps_member_away_is_told_what_becomes_of_it(root):
     assert "the sweep lr" in succeed(root, "runs", "delete", "lr-s3", "--yes").stderr
     states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
     assert [state["status"] for state in states] == ["missing", "missing", "missing", "waiting"]
-    assert "trains it anew" in succeed(root, "sweep", "status", "lr").stderr
+    assert "because it was moved or deleted" in succeed(root, "sweep", "status", "lr").stderr
     succeed(root, "runs", "restore", "sim/hopper-medium/lr-s2")
     states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
     assert [state["status"] for state in states] == ["missing", "finished", "missing", "waiting"]

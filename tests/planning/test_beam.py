@@ -79,8 +79,8 @@ def test_a_search_out_of_time_is_one_of_a_shorter_horizon(gpt_decoder, model, pl
     noise = draw_noise([np.random.default_rng(0)], settings, decoder)
     readout = ValueReadout(np.sort(np.random.default_rng(1).normal(size=(BINS, TRANSITION_DIM)), 0), "mean", "cpu")
     context = torch.zeros(1, model.observation_dim, dtype=torch.int64)
-    late = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e-9))
-    in_time = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e9))
+    late = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e-9, decoder.device))
+    in_time = beam_plan(decoder, readout, context, settings, noise, limit=TimeLimit(1e9, decoder.device))
     shorter = PlanSettings(**{**settings.model_dump(), "horizon": plan_freq})
     less = UniformNoise(noise.actions[:, :plan_freq], noise.observations[:, : plan_freq - 1])
     assert torch.equal(late, beam_plan(decoder, readout, context, shorter, less))
@@ -90,6 +90,6 @@ def test_a_search_out_of_time_is_one_of_a_shorter_horizon(gpt_decoder, model, pl
 def test_a_time_limit_expects_the_speed_so_far(monkeypatch):
     now = iter([10.0, 10.2, 10.5])
     monkeypatch.setattr("time.perf_counter", lambda: next(now))
-    limit = TimeLimit(0.6)
-    assert limit.allows_another(1)  # 0.2 s for one, so 0.4 s for two
-    assert not limit.allows_another(2)  # 0.5 s for two, so 0.75 s for three
+    limit = TimeLimit(0.6, torch.device("cpu"))
+    assert limit.allows(7, 4)  # 0.2 s for four tokens, so 0.55 s for eleven
+    assert not limit.allows(7, 11)  # 0.5 s for eleven, so 0.82 s for eighteen

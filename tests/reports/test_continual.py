@@ -55,7 +55,7 @@ def test_a_report_has_them(runs, tmp_path):
     text = (tmp_path / "a.html").read_text()
     assert '<section id="continual">' in text and "50.0 of 50.0" in text and "hide-lora task_id=oracle" in text
     said = json.loads(succeed(runs, "report", "full-s1", "-o", tmp_path / "a.html", "--json").stdout)
-    assert said["continual"] == ["full-s1"]
+    assert said["continual"] == ["two/full-s1"]
 
 
 def test_tables_of_plans_say_that_continual_runs_have_their_own(runs):
@@ -68,6 +68,7 @@ def test_runs_that_have_not_learned_all_are_said_to_go_on(tmp_path):
     add_run(tmp_path, "l2m", 1, [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], finished=False)
     for words in (("table",), ("table", "l2m-s1"), ("report", "two"), ("plot", "two")):
         assert_refused(invoke(tmp_path, *words), 1, "has learned all of its tasks yet", "goes on")
+    assert "left out" not in succeed(tmp_path, "table", "--published").stderr
 
 
 def test_tasks_one_by_one(runs):

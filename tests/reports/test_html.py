@@ -85,7 +85,7 @@ def test_a_report_is_replaced_and_any_other_file_only_with_force(store, tmp_path
     written(store, tmp_path / "a.html")
     assert html.run(HtmlRequest(store, output=tmp_path / "a.html"), Heard()).fresh
     (tmp_path / "a.html").write_text("<html>of somebody else</html>")
-    with pytest.raises(SeqrlError, match="a.html exists and was not written by seqrl report"):
+    with pytest.raises(SeqrlError, match="a.html exists and is not known to be a report"):
         written(store, tmp_path / "a.html")
     written(store, tmp_path / "a.html", force=True)
 

@@ -12,7 +12,7 @@ from seqrl_cli.continual.run_files import find_runs as find_continual_runs
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.planning.episode_files import episode_paths, rename_run_in_episode
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.runs.record import RunRecord, write_record
+from seqrl_cli.runs.record import RunRecord, read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import sweeps_with
 
@@ -68,11 +68,6 @@ def dependents_of(store: RunStore, folder: Path) -> Dependents:
 def _rename_parent(child: RunFolder, record: RunRecord, paths: tuple[str, str], names: tuple[str, str]) -> None:
     """Name a run's parent anew in its record, its configuration and its episodes."""
     online = record.parent == names[0]
-    if online:
-        write_record(child.record, record.model_copy(update={"parent": names[1]}), fresh=False)
-    elif record.base is not None:
-        base = record.base.model_copy(update={"run": paths[1]})
-        write_record(child.record, record.model_copy(update={"base": base}), fresh=False)
     if child.config.exists():
         config = load_config(child.config)
         if config.finetune.parent == paths[0]:
@@ -80,3 +75,9 @@ def _rename_parent(child: RunFolder, record: RunRecord, paths: tuple[str, str], 
             write_text_atomic(child.config, dump_config(renamed))
     for path in episode_paths(child.plans, below=True):
         rename_run_in_episode(path, parent=names[1] if online else paths[1])
+    record = read_record(child.record)  # again, now that nobody else writes it
+    if online:  # last, because it says after a kill which runs are still to be renamed
+        write_record(child.record, record.model_copy(update={"parent": names[1]}), fresh=False)
+    elif record.base is not None:
+        base = record.base.model_copy(update={"run": paths[1]})
+        write_record(child.record, record.model_copy(update={"base": base}), fresh=False)

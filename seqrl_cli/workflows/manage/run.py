@@ -133,7 +133,7 @@ def _found(request: ManageRequest, console: Console) -> Path:
         hint = f"seqrl runs {request.action} {store.name_of(folder)}"
         raise UsageError(f"{request.run} is not the name of a run", f"to {request.action} its latest run: {hint}")
     refuse_locked(folder)
-    return folder
+    return store.known_as(folder)  # as the runs that were made from it name it
 
 
 def _refuse_parent(request: ManageRequest, name: str, dependents: Dependents) -> None:

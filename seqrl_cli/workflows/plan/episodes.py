@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.planning.episode_files import DamagedEpisodeError, episode_path, is_whole, read_episode
-from seqrl_cli.workflows.plan.setup import PlanSession
+from seqrl_cli.planning.episode_files import DamagedEpisodeError, episode_path, episode_paths, is_whole, read_episode
+from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession
 
 
 def has_episode(session: PlanSession, episode: int) -> bool:
@@ -43,3 +43,10 @@ def what_is_kept(written: int, wanted: int, replace: bool) -> tuple[str, str]:
         return "the earlier episodes were kept unchanged", "the same command starts over"
     kept = f"{written} of {wanted} episodes were finished and kept"
     return kept, "the same command, without --force, plays the missing ones"
+
+
+def processes_of(sessions: Sequence[PlanSession], request: PlanRequest) -> dict[str, int]:
+    """How many processes would share the episodes, as a fact to show; none if one plays them all."""
+    wanted = sum(session.config.episodes - len(episode_paths(session.folder)) for session in sessions)
+    count = min(request.processes, wanted)
+    return {"processes": count} if count > 1 else {}

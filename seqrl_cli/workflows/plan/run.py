@@ -29,7 +29,7 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks
-from seqrl_cli.workflows.plan.episodes import missing_episodes, what_is_kept
+from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
 from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
@@ -86,7 +86,7 @@ def dry_run(request: PlanRequest, console: Console) -> None:
         "episodes there": len(episode_paths(session.folder)),
         **session.agent.facts(session.config.envs),
         **{f"plan.{key}": value for key, value in session.settings.items()},
-        **({"processes": request.processes} if request.processes > 1 else {}),
+        **processes_of([session], request),
         "estimated time": estimated_time(session, console, request.processes),
     }
     at_terminals = session.terminal_rewards

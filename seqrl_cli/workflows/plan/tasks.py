@@ -28,7 +28,7 @@ from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import chosen_tasks
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import TaskAgentSpec
-from seqrl_cli.workflows.plan.episodes import missing_episodes, what_is_kept
+from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
 from seqrl_cli.workflows.plan.report import TaskResult, TasksReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession
 from seqrl_cli.workflows.plan.targets import target_returns
@@ -74,6 +74,7 @@ def dry_run_tasks(base: PlanSession, request: PlanRequest, console: Console) -> 
         "tasks": ", ".join(session.env_id for session in sessions),
         "to": str(sessions[0].run.plans),
         "episodes there": sum(len(episode_paths(session.folder)) for session in sessions),
+        **processes_of(sessions, request),
         **{f"plan.{key}": value for key, value in sessions[0].settings.items()},
     }
     console.emit(facts)

@@ -102,8 +102,9 @@ def run(request: HtmlRequest, console: Console) -> HtmlReport:
     """
     output = _output(request)
     if output.exists() and not request.force and not is_page(output):
-        message = f"{output} exists and was not written by seqrl report"
-        raise SeqrlError(message, "replace it with --force, or choose another -o")
+        raise SeqrlError(
+            f"{output} exists and is not known to be a report", "replace it with --force, or choose another -o"
+        )
     content = _content(request, output, console)
     write_text_atomic(output, content.html)
     return replace(content.report, fresh=True)
@@ -158,7 +159,7 @@ def _content(request: HtmlRequest, output: Path, console: Console) -> _Content:
         else f"Runs in {store.root.resolve().parent.name}/{store.root.resolve().name}"
     )
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    continual = [result.name for group in learned for result in group.results]
+    continual = [f"{result.record.suite}/{result.name}" for group in learned for result in group.results]
     counts = [counted(len(read), "run"), *([counted(len(continual), "continual run")] if continual else [])]
     about = [f"{', '.join([*counts, counted(episodes, 'planned episode')])}. Made by seqrl {__version__}, {made}."]
     figures = len(plots) + len(heat_maps)

@@ -206,14 +206,17 @@ def _of_continual_tasks(
 
 def _continual_groups(request: TableRequest, console: Console) -> list[ContinualGroup]:
     """Continual runs of the sources; none where runs were planned, unless a table by task of named ones is wanted."""
+    if request.published:
+        return []
     folders = _folders(request, console)
     sentences: list[str] = []
     found = read_continual_runs(folders, sentences.append)
     by_task = request.by == "task" and request.sources
-    if not found or request.published or (not by_task and read_results(*folders).episodes):
+    if not found or (not by_task and read_results(*folders).episodes):
         if found:
             number = counted(len(found), "continual run")
-            console.note(f"left out: {number}, in a table of their own: seqrl table {found[-1].record.suite}")
+            tables = ", ".join(dict.fromkeys(f"seqrl table {one.record.suite}" for one in found))
+            console.note(f"left out: {number}, in tables of their own: {tables}")
         return []
     for sentence in sentences:
         console.warn(sentence)

@@ -104,7 +104,7 @@ def states_of(store: RunStore, folder: SweepFolder, record: SweepRecord) -> list
 
 
 def _was_started(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> bool:
-    """Whether a member has printed something, or is archived, and no process is about to begin its run."""
+    """Whether a member has printed something, or is archived, and no process has its run."""
     log = folder.log(index, member.name)
     started = (log.is_file() and log.stat().st_size > 0) or store.archived(member.run).exists()
     return started and not is_locked(store.root / member.run)
