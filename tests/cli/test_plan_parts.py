@@ -81,7 +81,7 @@ def test_processes_on_one_machine_share_its_memory(seqrl, runs, monkeypatch):
 
 @pytest.mark.slow
 def test_a_part_that_fails_leaves_the_old_episodes(seqrl, runs):
-    before = {path: path.read_bytes() for path in (runs / DATASET).glob("gpt-s42/plans/*/*")}
+    before = {path: path.read_bytes() for path in (runs / DATASET).glob("gpt-s42/plans/*/episode-*")}
     failed = seqrl("plan", *TINY_PLAN, "--jobs", "2", "--force", "--max-memory", "1KiB")
     assert failed.exit_code != 0 and "parts failed" in failed.stderr
     assert "the earlier episodes were kept unchanged; the same command starts over" in failed.stderr
