@@ -58,11 +58,14 @@ class RunStore:
         return sorted(found, key=lambda run: run[1].updated), unreadable
 
     def name_of(self, folder: Path) -> str:
-        """A folder's path below the root, as a user would type it."""
-        return folder.relative_to(self.root).as_posix() if folder.is_relative_to(self.root) else str(folder)
+        """A folder's path below the root, as a user would type it; that of the folder itself if it is elsewhere."""
+        known = self.known_as(folder)
+        return known.relative_to(self.root).as_posix() if known.is_relative_to(self.root) else str(folder)
 
     def known_as(self, folder: Path) -> Path:
         """A folder by its path below the root, however it was named; itself if it is not below it."""
+        if folder.is_relative_to(self.root):
+            return folder
         resolved, root = folder.resolve(), self.root.resolve()
         return self.root / resolved.relative_to(root) if resolved.is_relative_to(root) else folder
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,12 @@ def test_find_names_an_unreadable_run_that_is_the_only_one(tmp_path):
     make_run(tmp_path, "hopper-medium-v2", "gpt-s42")
     with pytest.raises(SeqrlError, match="'gpt-s42' matches several runs"):
         RunStore(tmp_path).find("gpt-s42", refuse_warnings)
+
+
+def test_a_folder_has_one_name_however_it_is_written(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "runs", "sim/hopper-medium", "gpt-s42").parent
+    monkeypatch.chdir(tmp_path)
+    store = RunStore(Path("runs"))
+    assert store.name_of(run) == store.name_of(Path("runs/sim/hopper-medium/gpt-s42")) == "sim/hopper-medium/gpt-s42"
+    assert store.known_as(run) == Path("runs/sim/hopper-medium/gpt-s42")
+    assert store.name_of(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
