@@ -19,7 +19,7 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.discretizer import Discretizer, token_dtype
 from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.tokens import TokenizedDataset
-from seqrl_cli.data.windows import Windows, split_episodes
+from seqrl_cli.data.windows import Windows, return_weights, split_episodes
 from seqrl_cli.models.build import TokenModel
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
 from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
@@ -110,9 +110,11 @@ def _job(model: TokenModel, config: Config, data: TokenizedDataset, step_limit: 
     section = config.model
     assert isinstance(section, TokenModelSection)
     parts = split_episodes(len(data.returns), config.train.validation_share, held_out_generator(config))
+    emphasis = config.train.return_emphasis
+    weights = return_weights(data.returns[parts[0]], np.diff(data.offsets)[parts[0]], emphasis)
     train, validation = (
-        Windows(data.tokens, data.offsets, section.sequence_length, data.bins, step_limit, episodes=episodes)
-        for episodes in parts
+        Windows(data.tokens, data.offsets, section.sequence_length, data.bins, step_limit, episodes, chosen)
+        for episodes, chosen in zip(parts, (weights, None), strict=True)
     )
     settings = train_settings(config, len(train), train.block_size)
     return TrainJob(model, train, validation, settings, TokenTrainer, data)

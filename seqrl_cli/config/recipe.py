@@ -61,6 +61,7 @@ NUMBERS: dict[str, Any] = {
     "train.action_weight": 5.0,
     "train.reward_weight": 1.0,
     "train.value_weight": 1.0,
+    "train.return_emphasis": 0.0,
     "train.objective": "actions",
     "train.state_weight": 1.0,
     "train.return_weight": 1.0,

@@ -101,6 +101,12 @@ class TrainConfig(Section):
     action_weight: Annotated[float, _PLANNER] = Field(5.0, ge=0.0, description="weight of action tokens in the loss")
     reward_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0, description="weight of reward tokens in the loss")
     value_weight: Annotated[float, _PLANNER] = Field(1.0, ge=0.0, description="weight of value tokens in the loss")
+    return_emphasis: Annotated[float, _PLANNER] = Field(
+        0.0,
+        ge=0.0,
+        description="train more on good episodes: a window's weight is the fraction of steps that earned less, to this "
+        "power; 0 = all alike",
+    )
     objective: Annotated[Objective, _TASKS] = Field(
         "actions", description="mddt: what the model learns to predict: actions, next states, returns-to-go"
     )

@@ -14,7 +14,8 @@ class Windows:
     a window contains the stop token ``bins`` in every dimension. Stop tokens count in the loss, so that a model learns
     to stop, except at steps from ``max_path_length`` on, where the step limit ends an episode and not its actions.
 
-    Windows are numbered through the episodes in order. A sampler needs only these indices.
+    Windows are numbered through the episodes in order. A sampler needs only these indices. With weights, there are as
+    many indices, but an episode has them in proportion to its weight: several stand for one window, or none.
 
     Args:
         tokens: ``(transitions, dims)`` unsigned tokens.
@@ -23,6 +24,7 @@ class Windows:
         bins: bins of each dimension; also the stop token.
         max_path_length: step limit of the environment's episodes.
         episodes: indices of the episodes to use; None takes all.
+        weights: how often to draw a window of each of these episodes, relative to the others; None = all alike.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Windows:
         bins: int,
         max_path_length: int = 1000,
         episodes: ArrayLike | None = None,
+        weights: NDArray[np.float64] | None = None,
     ) -> None:
         assert sequence_length >= 1 and len(tokens) == offsets[-1]
         self.tokens = tokens
@@ -44,6 +47,10 @@ class Windows:
         self._end = offsets[1:][self.episodes]
         starts = np.maximum(self._end - self._begin - 1, 1)
         self._first_window = np.concatenate([[0], np.cumsum(starts)])
+        self._drawn: NDArray[np.float64] | None = None
+        if weights is not None:
+            shares = np.cumsum(starts * weights)
+            self._drawn = np.concatenate([[0.0], shares / shares[-1]])  # of all draws, up to each episode
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -93,8 +100,42 @@ class Windows:
         """Position in ``self.episodes`` and first step of each window, both ``(batch,)``."""
         windows = np.asarray(indices, dtype=np.int64)
         assert windows.size == 0 or (windows.min() >= 0 and windows.max() < len(self))
+        if self._drawn is not None:
+            windows = self._weighted(windows, self._drawn)
         slots = np.searchsorted(self._first_window, windows, side="right") - 1
         return slots, windows - self._first_window[slots]
+
+    def _weighted(self, indices: NDArray[np.int64], drawn: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The windows that indices stand for, (batch,)."""
+        share = (indices + 0.5) / len(self)
+        slots = np.searchsorted(drawn, share, side="right") - 1
+        within = (share - drawn[slots]) / (drawn[slots + 1] - drawn[slots])
+        first, end = self._first_window[slots], self._first_window[slots + 1]
+        return np.minimum(first + (within * (end - first)).astype(np.int64), end - 1)
+
+
+def return_weights(
+    returns: NDArray[np.float64], lengths: NDArray[np.int64], emphasis: float
+) -> NDArray[np.float64] | None:
+    """Weights that prefer windows of good episodes: the fraction of all steps that earned less, to a power.
+
+    Steps of equal episodes count half, so that a set whose episodes all earn the same has equal weights.
+
+    Args:
+        returns: ``(episodes,)``.
+        lengths: ``(episodes,)`` steps.
+        emphasis: the power; 0 has no weights.
+
+    Returns:
+        ``(episodes,)``, or None.
+    """
+    if emphasis == 0.0:
+        return None
+    _, ranks = np.unique(returns, return_inverse=True)
+    steps = np.bincount(ranks, lengths)
+    worse = np.cumsum(steps) - steps / 2
+    weights: NDArray[np.float64] = (worse[ranks] / steps.sum()) ** emphasis
+    return weights
 
 
 def split_episodes(

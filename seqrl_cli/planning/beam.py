@@ -1,6 +1,6 @@
 """The beam search over trajectories, for several episodes at once (Janner et al. 2021, algorithm 1).
 
-:func:`beam_plan` is the search. For each transition of the plan it copies every beam ``n_expand`` times, samples
+:func:`best_plans` is the search. For each transition of the plan it copies every beam ``n_expand`` times, samples
 actions, predicts reward and value, keeps the ``beam_width`` best sequences, and samples the next observation.
 """
 
@@ -138,7 +138,6 @@ class Beams:
         self._state = self._state.select(best)
 
 
-@torch.inference_mode()
 def beam_plan(
     decoder: Decoder,
     readout: ValueReadout,
@@ -148,7 +147,21 @@ def beam_plan(
     choices: int | None = None,
     limit: TimeLimit | None = None,
 ) -> Tensor:
-    """Find the best continuation of each episode.
+    """The best plan of each episode, (episodes, planned, transition_dim); otherwise as :func:`best_plans`."""
+    return best_plans(decoder, readout, context, settings, noise, choices, limit)[:, 0]
+
+
+@torch.inference_mode()
+def best_plans(
+    decoder: Decoder,
+    readout: ValueReadout,
+    context: Tensor,
+    settings: PlanSettings,
+    noise: UniformNoise,
+    choices: int | None = None,
+    limit: TimeLimit | None = None,
+) -> Tensor:
+    """Find the best continuations of each episode.
 
     A sequence scores its discounted predicted rewards plus the predicted value of what follows.
 
@@ -164,8 +177,8 @@ def beam_plan(
         limit: ends the search early, but not before it has the ``plan_freq`` transitions that will be executed.
 
     Returns:
-        (episodes, planned, transition_dim) int64, as many transitions as the horizon, or fewer if the time limit ended
-        the search; a plan's first transition contains the current observation.
+        (episodes, elites, planned, transition_dim) int64, best first; as many transitions as the horizon, or fewer if
+        the time limit ended the search; a plan's first transition contains the current observation.
     """
     beams = Beams(decoder, context, settings.horizon)
     beams.expand(settings.beam_width)
@@ -190,4 +203,4 @@ def beam_plan(
             continue
         for uniforms in noise.observations[:, t].unbind(1):
             beams.append(sample(beams.logits, uniforms.flatten(), k=settings.k_obs, cdf=settings.cdf_obs))
-    return beams.tokens[:, 0, : beams.length].unflatten(1, (t + 1, -1))
+    return beams.tokens[:, : settings.elites, : beams.length].unflatten(2, (t + 1, -1))

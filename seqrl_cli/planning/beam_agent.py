@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.discretizer import Discretizer
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Decoder
-from seqrl_cli.planning.beam import TimeLimit, beam_plan, draw_noise
+from seqrl_cli.planning.beam import TimeLimit, best_plans, draw_noise
 from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.memory_budget import episodes_that_fit
 from seqrl_cli.planning.profile import Profile, TimedDecoder
@@ -27,7 +28,7 @@ class _PlanState:
 
     Attributes:
         tokens: of the most recent transitions, (transition_dim,) each.
-        pending: transitions of the current plan that are not executed yet, (transitions, transition_dim) tokens.
+        pending: actions of the current plan that are not executed yet, (actions, action_dim).
         plans: the plan made at each step; None at steps that followed an older plan.
         recurrent_state: the model's state after the transitions that are no longer in ``tokens``, if it has one.
     """
@@ -55,7 +56,7 @@ class BeamAgent:
         make_graph_decoder: makes decoders for plans that are captured as CUDA graphs; None to plan without graphs.
 
     Raises:
-        SeqrlError: the plan of a single episode needs more than ``max_memory``.
+        SeqrlError: the plan of a single episode needs more than ``max_memory``, or discrete actions would be averaged.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class BeamAgent:
         max_memory: int | None = None,
         make_graph_decoder: Callable[[], Decoder] | None = None,
     ) -> None:
+        if choices is not None and settings.elites > 1:
+            raise SeqrlError("discrete actions cannot be averaged", "set plan.elites=1")
         self.profile = profile or Profile()
         self.decoder = TimedDecoder(decoder, self.profile)
         self.discretizer = discretizer
@@ -86,14 +89,16 @@ class BeamAgent:
     def reset(self, episode: LiveEpisode) -> None:
         """See :meth:`Agent.reset`."""
         longest = None if self.settings.is_recurrent else self.settings.max_context_transitions
-        episode.agent_state = _PlanState(deque(maxlen=longest), np.empty((0, self.discretizer.dims), np.int64))
+        episode.agent_state = _PlanState(deque(maxlen=longest), np.empty((0, self.decoder.action_dim)))
 
     def decide(self, episodes: Sequence[LiveEpisode]) -> list[np.ndarray]:
         """See :meth:`Agent.decide`."""
         for episode in episodes:
             if episode.actions:
                 self._append_transition(episode)
-        self._plan([episode for episode in episodes if self._plans_now(episode)])
+        for episode in episodes:
+            episode.agent_state.plans.append(None)
+        self._plan([episode for episode in episodes if len(episode.actions) % self.settings.plan_freq == 0])
         return [self._next_action(episode) for episode in episodes]
 
     def plans(self, episode: LiveEpisode) -> dict[str, np.ndarray]:
@@ -109,9 +114,6 @@ class BeamAgent:
             "plan_rewards": values[:, :, -2],
             "plan_values": values[:, :, -1],
         }
-
-    def _plans_now(self, episode: LiveEpisode) -> bool:
-        return len(episode.actions) % self.settings.plan_freq == 0
 
     def _append_transition(self, episode: LiveEpisode) -> None:
         """Append the latest transition; its value is unknown, so it gets the highest bin, as in the original."""
@@ -134,9 +136,16 @@ class BeamAgent:
                     with self.profile.measure("decode"):  # the parts of a graph cannot be timed
                         plans = self._graphed(context, noise).cpu()
                 else:
-                    plans = beam_plan(decoder, self.readout, context, self.settings, noise, self.choices, limit).cpu()
-                for state, plan in zip(states, plans.numpy(), strict=True):
-                    state.pending = plan
+                    plans = best_plans(decoder, self.readout, context, self.settings, noise, self.choices, limit).cpu()
+                for state, best in zip(states, plans.numpy(), strict=True):
+                    state.plans[-1] = best[0]
+                    state.pending = self._mean_actions(best)
+
+    def _mean_actions(self, plans: np.ndarray) -> np.ndarray:
+        """Actions (planned, action_dim), averaged over plans (elites, planned, transition_dim)."""
+        actions = self.discretizer.decode(plans[:, :, self._action], start=self._action.start)
+        mean: np.ndarray = actions.mean(axis=0)
+        return mean
 
     def _limit(self, share: float) -> TimeLimit | None:
         """The time limit of a batch that has a share of all plans that are due."""
@@ -180,9 +189,7 @@ class BeamAgent:
         return np.concatenate([*past, self.discretizer.encode(episode.observations[-1])]).astype(np.int64)
 
     def _next_action(self, episode: LiveEpisode) -> np.ndarray:
-        """Take the next transition off the plan and return its action."""
+        """Take the next action off the plan."""
         state = episode.agent_state
-        state.plans.append(state.pending if self._plans_now(episode) else None)
-        planned = self.discretizer.decode(state.pending[0, self._action], start=self._action.start)
-        state.pending = state.pending[1:]
-        return planned if self.choices is None else np.asarray(planned[0], np.int64)
+        action, state.pending = state.pending[0], state.pending[1:]
+        return action if self.choices is None else np.asarray(action[0], np.int64)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Decoder
-from seqrl_cli.planning.beam import UniformNoise, beam_plan
+from seqrl_cli.planning.beam import UniformNoise, best_plans
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.planning.value_readout import ValueReadout
 
@@ -30,7 +30,7 @@ class _PlanGraph:
 
 
 class GraphedPlanner:
-    """:func:`beam_plan` for contexts of a few different shapes; the first plan of each shape is captured as a graph.
+    """:func:`best_plans` for contexts of a few different shapes; the first plan of each shape is captured as a graph.
 
     A graph is used only if it reproduces the plan made without it. This code follows CUDA's rules but is untested on
     GPUs. Its precondition, that no operation depends on the value of a token, is tested on a CPU.
@@ -60,7 +60,7 @@ class GraphedPlanner:
         self._graphs: dict[torch.Size, _PlanGraph] = {}
 
     def __call__(self, context: Tensor, noise: UniformNoise) -> Tensor:
-        """See :func:`beam_plan`."""
+        """See :func:`best_plans`."""
         graphed = self._graphs.pop(context.shape, None) or self._capture(context.clone(), noise)
         self._graphs[context.shape] = graphed
         if len(self._graphs) > MAX_GRAPHS:
@@ -93,4 +93,4 @@ class GraphedPlanner:
         return _PlanGraph(graph, context, noise, plan, decoder)
 
     def _plan(self, decoder: Decoder, context: Tensor, noise: UniformNoise) -> Tensor:
-        return beam_plan(decoder, self._readout, context, self._settings, noise, self._choices)
+        return best_plans(decoder, self._readout, context, self._settings, noise, self._choices)

@@ -46,7 +46,7 @@ ANOTHER: dict[str, Any] = {
     **{"cdf_obs": 0.2, "cdf_act": None, "percentile": 0.75, "max_context_transitions": 8, "target_return": 900.0},
     **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "recurrent"},
     **{"precision": "bf16", "engine": "torch", "max_steps": 9, "decode": "argmax", "goals": "seen"},
-    **{"targets": "paper", "target_multiple": 2.0, "seconds_per_step": 0.05},
+    **{"elites": 2, "targets": "paper", "target_multiple": 2.0, "seconds_per_step": 0.05},
 }
 HARMLESS = {"episodes", "envs", "engine"}  # they change no episode
 BLIND = {"max_context_transitions"}  # a bc sees one step whatever it is

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqrl_cli.data.windows import Windows, split_episodes
+from seqrl_cli.data.windows import Windows, return_weights, split_episodes
 from tests.data.naive_windows import naive_windows
 
 BINS = 9
@@ -46,6 +46,37 @@ def test_one_step_episodes_have_one_window():
     assert inputs[0].tolist() == [*tokens[0], BINS, BINS]
     assert targets[0].tolist() == [*tokens[0, 1:], BINS, BINS, BINS]
     assert mask.all()
+
+
+def test_weights_decide_how_often_windows_are_drawn():
+    tokens, offsets = random_tokens([31, 61, 11, 2])
+    windows = Windows(tokens, offsets, 2, BINS, weights=np.array([1.0, 0.25, 4.0, 0.001]))
+    assert len(windows) == 30 + 60 + 10 + 1
+    rows = {row.tobytes(): index for index, row in enumerate(Windows(tokens, offsets, 2, BINS).batch(range(101))[0])}
+    drawn = np.bincount([rows[row.tobytes()] for row in windows.batch(np.arange(101))[0]], minlength=101)
+    shares = 101 * np.array([1.0, 0.25, 4.0]) / (30 + 60 * 0.25 + 10 * 4.0 + 0.001)
+    for part, share in zip(np.split(drawn, [30, 90, 100]), shares, strict=False):
+        assert part.min() >= np.floor(share) and part.max() <= np.ceil(share)
+    assert windows.real_targets(np.arange(101)) == drawn @ np.array([5] * 101)
+
+
+def test_equal_weights_draw_every_window_once():
+    tokens, offsets = random_tokens([5, 1, 9, 40])
+    alike = return_weights(np.array([3.0, 3.0, 3.0, 3.0]), np.diff(offsets), 2.0)
+    order = np.random.default_rng(0).permutation(4 + 1 + 8 + 39)
+    for mine, plain in zip(
+        Windows(tokens, offsets, 3, BINS, weights=alike).batch(order),
+        Windows(tokens, offsets, 3, BINS).batch(order),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, plain)
+
+
+def test_better_episodes_weigh_more():
+    returns, lengths = np.array([10.0, -5.0, 10.0, 20.0]), np.array([10, 40, 30, 20])
+    assert return_weights(returns, lengths, 0.0) is None
+    weights = return_weights(returns, lengths, 2.0)
+    np.testing.assert_allclose(np.sqrt(weights), [0.6, 0.2, 0.6, 0.9])  # worse steps, and half of the equal ones
 
 
 def test_windows_never_reach_into_the_next_episode():

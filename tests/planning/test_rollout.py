@@ -81,6 +81,16 @@ def test_between_plans_the_older_one_is_followed():
     np.testing.assert_array_equal(record.actions[1], record.plan_actions[0, 1].clip(-1, 1))
 
 
+def test_actions_are_averaged_over_elites():
+    (one,) = play(1, [1])
+    (all_alike,) = play(1, [1], n_expand=1, k_act=1, cdf_act=None, elites=2)  # every beam has the same actions
+    (greedy,) = play(1, [1], n_expand=1, k_act=1, cdf_act=None)
+    assert_same([greedy], [all_alike])
+    (mean,) = play(1, [1], elites=2)
+    np.testing.assert_array_equal(mean.plan_actions[0], one.plan_actions[0])  # the search is the same
+    assert not np.array_equal(mean.actions[0], one.actions[0])
+
+
 def test_a_plan_cut_short_has_no_numbers_after_its_end():
     (record,) = play(1, [1], plan_freq=2, seconds_per_step=1e-9)
     missing = np.isnan(record.plan_actions[::2]).any(axis=2)
