@@ -199,4 +199,4 @@ def test_true_is_a_flag():
 def test_an_entry_has_values_of_its_own_at_laptop_size():
     paper, laptop = (resolve_config("sim/walker2d-medium-replay", size=size) for size in ("paper", "laptop"))
     assert (paper.plan.k_act, paper.plan.cdf_act) == (40, None)
-    assert (laptop.plan.k_act, laptop.plan.cdf_act, laptop.plan.horizon) == (None, 0.6, 5)
+    assert (laptop.plan.k_act, laptop.plan.cdf_act, laptop.plan.horizon) == (None, 0.6, 2)
