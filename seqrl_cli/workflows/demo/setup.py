@@ -14,6 +14,9 @@ from seqrl_cli.runs.store import RunStore
 PLAN_SEED = 0
 """Seed of the environments and of sampling."""
 
+_SEARCH = {"plan.horizon": 5, "plan.elites": 1}
+"""The search of the paper: a plan of several steps has a future to draw, and one plan is executed as it is drawn."""
+
 
 @dataclass(frozen=True)
 class DemoRequest:
@@ -43,7 +46,7 @@ def configure(request: DemoRequest) -> tuple[DatasetRef, Config]:
         UsageError: the dataset is not simulated.
     """
     name = request.dataset
-    dataset, config = dataset_config(request.store, name, size="laptop", overrides={"seed": request.seed})
+    dataset, config = dataset_config(request.store, name, size="laptop", overrides={"seed": request.seed, **_SEARCH})
     if dataset.spec.source != "sim":
         hint = f"for the same steps on it: seqrl train {name} --size laptop; seqrl plan; seqrl render; seqrl table"
         raise UsageError(f"the demo simulates its data, and {name} is not a simulated dataset", hint)
