@@ -239,6 +239,20 @@ def test_members_are_pushed_and_followed(seqrl, runs, tmp_path):
     assert seqrl(*words).exit_code == 0  # followers are no part of what a sweep is
 
 
+@pytest.mark.slow
+def test_a_member_whose_last_push_fails_is_done_and_is_warned_of(seqrl, runs, tmp_path):
+    (tmp_path / "file").touch()
+    url = (tmp_path / "file" / "below").as_uri()
+    words = ("sweep", DATASET, *TINY_TRAIN, "--name", "kept", "--push", url)
+    done = seqrl(*words, "--seeds", "1")
+    by_hand = f"seqrl runs push {DATASET}/kept-s1 {url} --runs-dir {runs}"
+    assert done.exit_code == 0 and "1 finished" in done.stdout, done.output
+    assert f"warning: {DATASET}/kept-s1 is done, but `{by_hand}` failed: {url} has no such place" in done.stderr
+    seqrl(*words, "--seeds", "1-2", "--on", "slurm")
+    done = seqrl("sweep", "run", "kept", "--index", "1", "--push", url)
+    assert done.exit_code == 0 and f"warning: {DATASET}/kept-s2 is done, but `seqrl runs push" in done.stderr
+
+
 def test_wrong_followers_are_refused(seqrl):
     for words in (("sweep", DATASET), ("train", DATASET, "--seeds", "1-2")):
         assert_refused(

@@ -67,6 +67,8 @@ def run_member(
         raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes") from error
     if ended.code == 130:
         raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes")
+    if ended.warning:
+        console.warn(f"{member.run} is done, but {ended.warning}")
     if not ended.done:
         raise SeqrlError(f"{member.run} failed: {ended.reason}", "the message above says why")
     return ended

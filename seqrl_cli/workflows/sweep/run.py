@@ -77,6 +77,7 @@ def member_task(
         log=folder.log(index, member.name).resolve() if log else None,
         needs=folder.record.resolve(),
         index=index,
+        after=followers.last(member),
     )
 
 
