@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from seqrl_cli.console import typed_command
 from seqrl_cli.files.regular import open_own, open_regular
+from seqrl_cli.runs.holder import signed
 from seqrl_cli.runs.lock import is_locked
 
 INTERRUPTED = 130
@@ -33,6 +34,7 @@ class Task:
     Attributes:
         name: for people.
         steps: the words of each command after ``seqrl``.
+        sign: file that shows others that the task runs, see :func:`~seqrl_cli.runs.holder.is_signed`.
         after: further commands, once all steps are done; the task is done even if they fail.
         root: the run directory, as an absolute path.
         run: folder that the first command writes; None if that is not known.
@@ -48,6 +50,7 @@ class Task:
     log: Path | None = None
     needs: Path | None = None
     index: int | None = None
+    sign: Path | None = None
     after: tuple[Words, ...] = ()
 
 
@@ -131,6 +134,14 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
     stop = stop or Stop()
     if task.needs is not None and not task.needs.is_file():
         return Ended(task, 1, 0, f"{task.needs} is not on this machine: every node must see the same run directory")
+    with ExitStack() as stack:
+        if task.sign is not None:
+            with suppress(OSError):  # nothing depends on it
+                stack.enter_context(signed(task.sign))
+        return _run_commands(task, retries, stop, say)
+
+
+def _run_commands(task: Task, retries: int, stop: Stop, say: Callable[[str], None] | None) -> Ended:
     started = 0
     for words in task.steps:
         code, attempts = _run_until_alive(words, task, retries, stop, say)

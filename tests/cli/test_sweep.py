@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.launch.local import LocalLauncher
 from seqrl_cli.launch.ray_cluster import check_resources
 from seqrl_cli.launch.task import Task, died, run_task
+from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import is_group, read_sweep, sweep_folder
-from tests.cli.conftest import TINY_TRAIN, assert_refused, succeed
+from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke, succeed
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
 from tests.processes import start, until
 
@@ -200,6 +202,32 @@ def test_driver_and_members_are_killed_and_the_same_line_gives_the_same_bits(mad
     serial = Path(shutil.copytree(made_runs, tmp_path / "serial"))
     make_serial(serial, range(1, 3), "gpt")
     assert hashes(runs, names) == hashes(serial, names)
+
+
+@pytest.mark.slow
+def test_a_member_whose_process_has_begun_no_run_is_starting_and_never_missing(made_runs, tmp_path):
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    driver = start(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--jobs", "1", "--threads", "1")
+    until(lambda: (runs / "sweeps/hopper-medium-gpt/sweep.json").exists(), 300)
+    seen = []
+
+    def is_running() -> bool:
+        first, second = shown(invoke(runs, "sweep", "status", "hopper-medium-gpt", "--json"))["members"]
+        assert second["status"] == "waiting"
+        seen.append(first["status"])
+        return seen[-1] == "running"
+
+    until(is_running, 300)
+    driver.send_signal(signal.SIGINT)
+    driver.communicate(timeout=300)
+    assert [word for word, _ in groupby(seen)][-2:] == ["starting", "running"] and "missing" not in seen
+
+
+def test_a_member_whose_run_is_locked_and_not_written_yet_is_starting(seqrl, runs):
+    assert seqrl("sweep", DATASET, *TINY_TRAIN, "--seeds", "1-2", "--on", "slurm").exit_code == 0
+    with locked(runs / DATASET / "gpt-s2"):
+        said = shown(seqrl("sweep", "status", "hopper-medium-gpt", "--json"))
+    assert [state["status"] for state in said["members"]] == ["waiting", "starting"]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import episode_path, read_episode
+from seqrl_cli.runs.holder import is_signed
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -26,6 +27,7 @@ from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.workflows.sweep.setup import plan_keys
 
 WAITING = "waiting"
+STARTING = "starting"
 FINISHED = "finished"
 MISSING = "missing"
 
@@ -37,7 +39,8 @@ class MemberState:
     Attributes:
         run: its folder below the run directory.
         status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still to be played;
-            ``missing`` if it was started and has no run: it was renamed, archived or deleted, or failed at once.
+            ``starting`` if a process runs it that has not begun its run yet; ``missing`` if it was started, has no
+            run and no process: it was renamed, archived or deleted, or failed at once.
         updates: made so far.
         validation_loss: the last one.
         episodes: planned so far.
@@ -98,16 +101,18 @@ def states_of(store: RunStore, folder: SweepFolder, record: SweepRecord) -> list
     """How far the members of a sweep are, in order."""
     states = [state_of(store, member) for member in record.members]
     for index, (member, state) in enumerate(zip(record.members, states, strict=True)):
-        if state.status == WAITING and _was_started(store, folder, index, member):
-            states[index] = replace(state, status=MISSING)
+        if state.status == WAITING:
+            states[index] = replace(state, status=_without_run(store, folder, index, member))
     return states
 
 
-def _was_started(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> bool:
-    """Whether a member has printed something, or is archived, and no process has its run."""
+def _without_run(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> str:
+    """The status of a member that has no run: a process is about to begin it, or it had one, or it waits."""
+    if is_locked(store.root / member.run) or is_signed(folder.sign(index, member.name)):
+        return STARTING
     log = folder.log(index, member.name)
     started = (log.is_file() and log.stat().st_size > 0) or store.archived(member.run).exists()
-    return started and not is_locked(store.root / member.run)
+    return MISSING if started else WAITING
 
 
 def states_text(states: Sequence[MemberState]) -> str:
