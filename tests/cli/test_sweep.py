@@ -20,8 +20,12 @@ from seqrl_cli.launch.task import Task, died, run_task
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import is_group, read_sweep, sweep_folder
+from seqrl_cli.workflows.plan.timing import PlayTime
+from seqrl_cli.workflows.sweep.play_time import PlayEffort
+from seqrl_cli.workflows.sweep.states import MemberState
 from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke, succeed
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
+from tests.data.files import write_file
 from tests.processes import start, until
 
 TINY = [word for word in TINY_TRAIN if not word.startswith("train.updates")]
@@ -53,6 +57,36 @@ def test_a_dry_run_lists_members_hours_and_disk_and_writes_nothing(seqrl, runs):
     assert sorted(runs.rglob("*")) == before
     text = seqrl("sweep", DATASET, *words, *TINY_TRAIN, "--dry-run").stdout
     assert "8 members: 8 waiting" in text and "disk" in text and "training" in text
+    assert "planning" not in plan_of(seqrl, "--seeds", "1-2")
+
+
+TINY_POLICY = ("model.width=16", "model.n_layer=1", "train.updates=4", "train.batch_size=8")
+
+
+@pytest.mark.parametrize(("arch", "tiny"), [("gpt", TINY_TRAIN), ("dt", TINY_POLICY), ("bc", TINY_POLICY)])
+def test_a_dry_run_counts_the_hours_of_planning(seqrl, runs, arch, tiny):
+    before = sorted(runs.rglob("*"))
+    said = shown(seqrl("sweep", DATASET, "--arch", arch, *tiny, "--plan", "episodes=2", "--dry-run", "--json"))
+    assert said["planning_seconds"] > 0 and said["planning"].startswith("at most "), said
+    assert said["planning"].endswith(" here, if no episode ends before its step limit")
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_a_dry_run_says_why_planning_is_not_counted(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    said = shown(fresh("sweep", str(path), *TINY_TRAIN, "--plan", "default", "--dry-run", "--json"))
+    assert said["planning"].startswith("not included: ") and "does not state which environment" in said["planning"]
+    assert said["planning_seconds"] is None and said["seconds"] > 0
+    long = ("--plan", "plan.max_context_transitions=9", "--dry-run", "--json")
+    said = shown(fresh("sweep", DATASET, *TINY_TRAIN, *long))
+    assert said["planning"].startswith("not included: ") and "9" in said["planning"]
+
+
+def test_the_most_that_a_member_may_play():
+    """Rounds of episodes at once, each to the step limit; of a member that has begun, no more than is left."""
+    effort = PlayEffort(((PlayTime(per_step=0.5, limit=100, envs=2), 3), (PlayTime(2.0, 10, 1), 4)))
+    assert effort.seconds(MemberState("d/r", "waiting")) == 2 * 50 + 4 * 20
+    assert effort.seconds(MemberState("d/r", "planning", episodes=6, wanted=7)) == 50 + 20
 
 
 def test_axes_of_planning_make_more_plans_of_one_training(seqrl):

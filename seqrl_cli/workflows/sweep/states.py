@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from seqrl_cli.artifacts.policy import pin_target
-from seqrl_cli.config.overrides import merge, nest, parse_overrides
 from seqrl_cli.config.plan_names import plan_name
-from seqrl_cli.config.presets import load_config, validate
+from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import episode_path, read_episode
@@ -24,7 +23,7 @@ from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words
 from seqrl_cli.tracking.metrics import read_training_lines
-from seqrl_cli.workflows.sweep.setup import plan_keys
+from seqrl_cli.workflows.sweep.setup import with_plan
 
 WAITING = "waiting"
 STARTING = "starting"
@@ -128,9 +127,8 @@ def _is_command(argv: Sequence[str], words: Words) -> bool:
 
 def _planned(folder: RunFolder, record: RunRecord, words: Words) -> tuple[list[tuple[float | None, float]], int]:
     """Scores and returns of the episodes that a planning command has played, and how many it will have played."""
-    overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
     try:
-        config = validate(merge(load_config(folder.config).model_dump(), nest(overrides)))
+        config = with_plan(load_config(folder.config), words)
         config = pin_target(config, record.return_range, folder.record)
     except SeqrlError:
         return [], 1
