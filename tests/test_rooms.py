@@ -161,14 +161,14 @@ def test_help_imports_nothing_heavy(arguments):
 
 WORKFLOWS = PACKAGE / "workflows"
 # The demo runs the other verbs. To collect with a trained run, or to evaluate it in training, is to plan with it; to
-# fine-tune one is to train it; a sweep estimates what its trainings take as they do; and the trials of a search are
-# members of a sweep that grows.
+# fine-tune one is to train it; a sweep estimates what its trainings and plans take as they do; and the trials of a
+# search are members of a sweep that grows.
 VERBS_WITH_OTHERS = {
     "finetune": {"train"},
     "demo": {"continual", "data", "plan", "report", "train"},
     "data": {"plan"},
     "train": {"plan"},
-    "sweep": {"train"},
+    "sweep": {"plan", "train"},
     "tune": {"sweep"},
 }
 

@@ -92,6 +92,9 @@ class Family(Protocol):
     def fine_tuned(self, base: Any, run: SavedRun, step: int) -> TrainedRun:
         """A fine-tuned run after ``step`` updates; ``base`` has its model already."""
 
+    def as_run(self, model: Any, data: Any, config: Config, record: RunRecord) -> TrainedRun:
+        """A model in memory as that of a run; of ``data``, a token model reads how tokens are read."""
+
     def load(
         self,
         run: SavedRun,

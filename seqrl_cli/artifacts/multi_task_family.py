@@ -120,6 +120,12 @@ class MultiTaskFamily:
         """See :meth:`Family.fine_tuned`."""
         return TrainedMultiTask(base.model, step, run.config, run.record)
 
+    def as_run(
+        self, model: MultiDomainTransformer, data: object, config: Config, record: RunRecord
+    ) -> TrainedMultiTask:
+        """See :meth:`Family.as_run`."""
+        return TrainedMultiTask(model, 0, config, record)
+
     def load(
         self,
         run: SavedRun,

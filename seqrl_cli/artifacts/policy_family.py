@@ -20,6 +20,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.policy_windows import PolicyWindows, Trajectory, best_fraction
 from seqrl_cli.data.windows import split_episodes
 from seqrl_cli.models.decision.decoder import Policy
+from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.training.policy_learner import PolicySettings
 from seqrl_cli.training.policy_trainer import PolicyTrainer, PolicyTrainSettings
 
@@ -87,6 +88,10 @@ class PolicyFamily:
     def fine_tuned(self, base: TrainedPolicy, run: SavedRun, step: int) -> TrainedPolicy:
         """See :meth:`Family.fine_tuned`."""
         return TrainedPolicy(base.model, step, run.config, run.record)
+
+    def as_run(self, model: Policy, data: object, config: Config, record: RunRecord) -> TrainedPolicy:
+        """See :meth:`Family.as_run`."""
+        return TrainedPolicy(model, 0, config, record)
 
     def load(
         self,

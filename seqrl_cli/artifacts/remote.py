@@ -16,16 +16,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
+from seqrl_cli.artifacts.remote_faults import reached
 from seqrl_cli.config.extras import install_line
+from seqrl_cli.console import shown_url
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.json_text import parse_json
-from seqrl_cli.files.regular import MAX_TEXT_BYTES, NotRegularError, TooLargeError, open_regular, read_bytes
+from seqrl_cli.files.regular import MAX_TEXT_BYTES, open_regular, read_bytes
 from seqrl_cli.runs.layout import stays_below
 from seqrl_cli.runs.record import host, now
 
@@ -267,26 +268,8 @@ class Remote:
                     raise _fenced(self.shown, name, self.manifest(name)) from error
                 raise
 
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """Turn whatever a store's library raises into a sentence."""
-        try:
-            yield
-        except (SeqrlError, ImportError, ValueError):
-            raise
-        except (NotRegularError, TooLargeError) as error:
-            raise SeqrlError(
-                f"{self.shown} holds what no push writes: {error.filename}: {error.strerror}", _PULL_HINT
-            ) from error
-        except PermissionError as error:
-            message = f"{self.shown} does not let this machine read or write: {_reason(error)}"
-            raise SeqrlError(message, "check the credentials, or ask the owner for rights") from error
-        except FileNotFoundError as error:
-            message = f"{self.shown} has no such place: {_reason(error)}"
-            raise SeqrlError(message, "check the URL; the bucket or container must exist") from error
-        except Exception as error:
-            message = f"{self.shown} cannot be reached: {type(error).__name__}: {_reason(error)}"
-            raise SeqrlError(message, "check the URL and the network; the same command goes on") from error
+    def _reached(self) -> AbstractContextManager[None]:
+        return reached(self.shown)
 
 
 def parse_manifest(content: bytes, where: str, tag: str = "") -> Manifest:
@@ -330,13 +313,6 @@ def is_plain(path: str) -> bool:
     return stays_below(path) and "\\" not in path and not any(part.startswith(".") for part in path.split("/"))
 
 
-def shown_url(url: str) -> str:
-    """A URL without the password that it may contain."""
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2] if ":" in parts.netloc.rpartition("@")[0] else parts.netloc
-    return parts._replace(netloc=netloc, query="", fragment="").geturl().rstrip("/")
-
-
 def _azure_write(fs: Any, path: str, content: bytes, tag: str | None) -> None:
     """Write a blob on the condition that it has this etag, or does not exist."""
     from azure.core import MatchConditions
@@ -368,7 +344,3 @@ def _fenced(shown: str, name: str, newest: Manifest | None) -> FencedError:
     by = f"{newest.host} at {newest.written[:19]}" if newest else "someone who removed it"
     message = f"{shown}/{name} was pushed by {by}, since this machine has read or written it"
     return FencedError(message, f"pull it first: seqrl runs pull {shown} {name} --force, or push to another URL")
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -21,6 +21,7 @@ from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.windows import Windows, return_weights, split_episodes
 from seqrl_cli.models.build import TokenModel
+from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.training.schedule import paper_schedule, paper_updates, scaled_schedule
 from seqrl_cli.training.token_trainer import TokenTrainer, TrainSettings
 
@@ -93,6 +94,10 @@ class TokenFamily:
     def fine_tuned(self, base: TrainedModel, run: SavedRun, step: int) -> TrainedModel:
         """See :meth:`Family.fine_tuned`."""
         return TrainedModel(base.model, step, own_tokens(run), run.config, run.record)
+
+    def as_run(self, model: TokenModel, data: TokenizedDataset, config: Config, record: RunRecord) -> TrainedModel:
+        """See :meth:`Family.as_run`."""
+        return TrainedModel(model, 0, data, config, record)
 
     def load(
         self,

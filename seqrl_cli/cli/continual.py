@@ -48,6 +48,7 @@ def continual(
     name: Name = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
+    track: options.Track = None,
     runs_dir: options.RunsDir = options.RUNS,
     dry_run: options.DryRun = False,
     force: options.Force = False,
@@ -77,7 +78,9 @@ def continual(
         )
         run, suite = options.run_and_suite(subjects)
         request = workflow.ContinualRequest(
-            options.store(runs_dir), run, suite, given, name, device, threads, force, argv=sys.argv
+            *(options.store(runs_dir), run, suite, given, name, device, threads, force),
+            argv=sys.argv,
+            track=options.trackers(track),
         )
         if dry_run:
             workflow.dry_run(request, console)

@@ -9,6 +9,18 @@
 
 from seqrl_cli.console.console import Console, OutputError
 from seqrl_cli.console.progress import Progress
-from seqrl_cli.console.text import amount, byte_size, counted, duration, percent, printable
+from seqrl_cli.console.text import amount, byte_size, counted, duration, percent, printable, shown_url, typed_command
 
-__all__ = ["Console", "OutputError", "Progress", "amount", "byte_size", "counted", "duration", "percent", "printable"]
+__all__ = [
+    "Console",
+    "OutputError",
+    "Progress",
+    "amount",
+    "byte_size",
+    "counted",
+    "duration",
+    "percent",
+    "printable",
+    "shown_url",
+    "typed_command",
+]

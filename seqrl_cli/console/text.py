@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import textwrap
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 # All but tab and newline; what turns the direction of writing or ends a line; and the surrogates that stand for
 # undecodable bytes of a file name.
@@ -48,6 +50,18 @@ def rate_text(speed: float | None, unit: str) -> str:
 def printable(text: str) -> str:
     """The text with control characters escaped: names in foreign files must not control the terminal."""
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def shown_url(url: str) -> str:
+    """A URL without the password that it may contain."""
+    parts = urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2] if ":" in parts.netloc.rpartition("@")[0] else parts.netloc
+    return parts._replace(netloc=netloc, query="", fragment="").geturl().rstrip("/")
+
+
+def typed_command(*words: str) -> str:
+    """A command as a user types it, by its words after ``seqrl``; without passwords."""
+    return shlex.join(["seqrl", *(shown_url(word) if "://" in word else word for word in words)])
 
 
 def one_line(text: str) -> str:

@@ -7,6 +7,7 @@
       stages/00/                 before learning: what is known of the pretraining, and the backbone's evaluation
       stages/01-hammer/          metrics.jsonl  checkpoints/  learned.safetensors  evaluation.json
       stages/02-push-wall/ …
+      trackers/                  what it is sent to
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
-from seqrl_cli.runs.layout import CONTINUAL
+from seqrl_cli.runs.layout import CONTINUAL, TRACKERS
 from seqrl_cli.runs.record import Status, TaskRecord, host, now, refuse_newer_schema, versions
 from seqrl_cli.runs.status import RunStatus, look_at
 from seqrl_cli.runs.store import RunStore
@@ -162,7 +163,7 @@ class ContinualFolder:
     @property
     def contents(self) -> list[Path]:
         """All files and folders of a run, the record first."""
-        return [self.record, self.path / "stages"]
+        return [self.record, self.path / "stages", self.path / TRACKERS]
 
     def at(self, path: Path) -> ContinualFolder:
         """A run's folder elsewhere."""

@@ -46,6 +46,8 @@ def run_tasks(
                 for each in launcher.wait():
                     ended.append(each)
                     console.note(f"[{len(ended)}/{total}] {each.task.name}: {'done' if each.done else each.reason}")
+                    if each.warning:
+                        console.warn(f"{each.task.name} is done, but {each.warning}")
                     if not each.done:
                         failed[each.task.name] = each.reason
                 update(len(ended), total)

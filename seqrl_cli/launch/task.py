@@ -7,12 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from seqrl_cli.console import typed_command
 from seqrl_cli.files.regular import open_own, open_regular
+from seqrl_cli.runs.holder import signed
 from seqrl_cli.runs.lock import is_locked
 
 INTERRUPTED = 130
@@ -32,6 +34,8 @@ class Task:
     Attributes:
         name: for people.
         steps: the words of each command after ``seqrl``.
+        sign: file that shows others that the task runs, see :func:`~seqrl_cli.runs.holder.is_signed`.
+        after: further commands, once all steps are done; the task is done even if they fail.
         root: the run directory, as an absolute path.
         run: folder that the first command writes; None if that is not known.
         log: file that receives what the commands print; None = they print to this process's stderr.
@@ -46,6 +50,8 @@ class Task:
     log: Path | None = None
     needs: Path | None = None
     index: int | None = None
+    sign: Path | None = None
+    after: tuple[Words, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,14 @@ class Ended:
         code: exit code of its last command; negative if a signal ended it.
         attempts: how often commands were started.
         error: what the last command said was wrong; empty if nothing was, or it is not known.
+        warning: which of the commands after the steps failed, and why; empty if none did.
     """
 
     task: Task
     code: int
     attempts: int = 1
     error: str = ""
+    warning: str = ""
 
     @property
     def done(self) -> bool:
@@ -126,19 +134,43 @@ def run_task(task: Task, retries: int = 0, stop: Stop | None = None, say: Callab
     stop = stop or Stop()
     if task.needs is not None and not task.needs.is_file():
         return Ended(task, 1, 0, f"{task.needs} is not on this machine: every node must see the same run directory")
+    with ExitStack() as stack:
+        if task.sign is not None:
+            with suppress(OSError):  # nothing depends on it
+                stack.enter_context(signed(task.sign))
+        return _run_commands(task, retries, stop, say)
+
+
+def _run_commands(task: Task, retries: int, stop: Stop, say: Callable[[str], None] | None) -> Ended:
     started = 0
     for words in task.steps:
-        for attempt in range(retries + 1):
-            _wait_for_lock(task.run, stop)
-            code = INTERRUPTED if stop.asked else _run(words, task, stop)
-            started += 1
-            if not died(code) or stop.asked or attempt == retries:
-                break
-            if say:
-                say(f"{task.name}: {code_text(code)}; starting it again")
+        code, attempts = _run_until_alive(words, task, retries, stop, say)
+        started += attempts
         if code:
             return Ended(task, code, started, "" if died(code) else _last_error(task.log))
-    return Ended(task, 0, started)
+    warnings = []
+    for words in task.after:
+        code, attempts = _run_until_alive(words, task, retries, stop, say)
+        started += attempts
+        if code:
+            reason = "" if died(code) else _last_error(task.log)
+            again = typed_command(*words, "--runs-dir", str(task.root))
+            warnings.append(f"`{again}` failed: {reason or code_text(code)}")
+    return Ended(task, 0, started, warning="; ".join(warnings))
+
+
+def _run_until_alive(
+    words: Words, task: Task, retries: int, stop: Stop, say: Callable[[str], None] | None
+) -> tuple[int, int]:
+    """Run a command, again if it dies; returns its last exit code and how often it was started."""
+    for attempt in range(retries + 1):
+        _wait_for_lock(task.run, stop)
+        code = INTERRUPTED if stop.asked else _run(words, task, stop)
+        if not died(code) or stop.asked or attempt == retries:
+            break
+        if say:
+            say(f"{task.name}: {code_text(code)}; starting it again")
+    return code, attempt + 1
 
 
 def command(words: Words, root: Path) -> list[str]:

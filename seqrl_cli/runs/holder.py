@@ -28,7 +28,17 @@ def announced(folder: Path) -> Iterator[None]:
     Raises:
         OSError: the file cannot be written.
     """
-    path = folder / HOLDER_NAME
+    with signed(folder / HOLDER_NAME):
+        yield
+
+
+@contextmanager
+def signed(path: Path) -> Iterator[None]:
+    """Name this process in a file, and keep a lock on it for the block, which others can ask about.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     path.unlink(missing_ok=True)  # it may be a link to something else
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666)
@@ -39,13 +49,20 @@ def announced(folder: Path) -> Iterator[None]:
         os.write(descriptor, "\n".join(lines).encode())
         yield
     finally:
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)  # the process lives on, and without locks its number would count
         os.close(descriptor)
 
 
 def is_held(folder: Path) -> bool:
     """Whether a living process holds the folder's lock; takes no lock and changes nothing."""
+    return is_signed(folder / HOLDER_NAME)
+
+
+def is_signed(path: Path) -> bool:
+    """Whether the process that a file names lives and is in its block; takes no lock and changes nothing."""
     try:
-        descriptor = _open(folder)
+        descriptor = _open(path)
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as file:
@@ -56,7 +73,7 @@ def holder_process(folder: Path) -> int | None:
     """The process on this machine that holds the folder's lock; None if there is none, or it is unknown."""
     if not is_held(folder):
         return None
-    with suppress(OSError), os.fdopen(_open(folder), "rb") as file:
+    with suppress(OSError), os.fdopen(_open(folder / HOLDER_NAME), "rb") as file:
         process, host, *_ = [*_lines(file.read(1000)), "", ""]
         if process.isdecimal() and host == socket.gethostname():
             return int(process)
@@ -66,7 +83,7 @@ def holder_process(folder: Path) -> int | None:
 def holder_text(folder: Path) -> str:
     """The holder in words, such as `` (process 123)``; empty if it is unknown."""
     try:
-        with os.fdopen(_open(folder), "rb") as file:
+        with os.fdopen(_open(folder / HOLDER_NAME), "rb") as file:
             process, host, *_ = [*_lines(file.read(1000)), ""]
     except OSError:
         return ""
@@ -75,8 +92,8 @@ def holder_text(folder: Path) -> str:
     return f" (process {process})" if host in ("", socket.gethostname()) else f" (process {process} on {host})"
 
 
-def _open(folder: Path) -> int:
-    return os.open(folder / HOLDER_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _lines(content: bytes) -> list[str]:

@@ -20,7 +20,10 @@ from pathlib import Path
 
 from seqrl_cli.errors import UsageError
 
-RESERVED = ("buffer", "checkpoints", "plans", "plots", "trackers", "videos")
+TRACKERS = "trackers"
+"""The folder of a run that has one folder per tracker that it is sent to."""
+
+RESERVED = ("buffer", "checkpoints", "plans", "plots", TRACKERS, "videos")
 
 CONTINUAL = "continual.json"
 """The record of a run that learned tasks one after the other."""
@@ -163,7 +166,7 @@ class RunFolder:
     @property
     def trackers(self) -> Path:
         """One folder per tracker that the run is sent to."""
-        return self.path / "trackers"
+        return self.path / TRACKERS
 
     @property
     def dataset_folder(self) -> DatasetFolder:

@@ -100,6 +100,10 @@ class SweepFolder:
         """What one member prints."""
         return self.logs / f"{index:03d}-{name}.log"
 
+    def sign(self, index: int, name: str) -> Path:
+        """Names the process that runs one member; locked while it does."""
+        return self.logs / f".{index:03d}-{name}.holder"
+
 
 def sweep_folder(store: RunStore, name: str) -> SweepFolder:
     """The folder of a sweep, by its name."""

@@ -1,4 +1,4 @@
-"""Feeds a tracker from a run's ``metrics.jsonl``: while it grows, and afterwards; each line once.
+"""Feeds a tracker from a run's log: while it grows, and afterwards; each line once.
 
 A file beside the tracker's own remembers how far it has come. A run that resumes from a checkpoint logs some steps
 again, with the same numbers: what was sent is not sent again, and steps never go back.
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
@@ -33,19 +33,44 @@ class Results:
     media: Mapping[str, Path] = field(default_factory=dict)
 
 
+class Log(Protocol):
+    """The log steps of a run."""
+
+    def size(self) -> int:
+        """Bytes, so that one can see whether there are new lines."""
+
+    def lines(self) -> list[LogLine]:
+        """All lines that there are now."""
+
+
+@dataclass(frozen=True)
+class FileLog:
+    """The log of one file."""
+
+    path: Path
+
+    def size(self) -> int:
+        """Bytes of the file; 0 if it is absent."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def lines(self) -> list[LogLine]:
+        """Its lines; none if it is absent."""
+        return read_lines(self.path)
+
+
 class Feed:
     """Sends a run to one tracker.
 
     Args:
         run: the run.
         tracker: where to.
-        metrics: the run's ``metrics.jsonl``.
+        log: the run's.
     """
 
-    def __init__(self, run: TrackedRun, tracker: Tracker, metrics: Path) -> None:
+    def __init__(self, run: TrackedRun, tracker: Tracker, log: Log) -> None:
         self._run = run
         self._tracker = tracker
-        self._metrics = metrics
+        self._log = log
         self._path = run.folder / _STATE
         self._state = self._known()
         self._size = -1
@@ -53,7 +78,7 @@ class Feed:
 
     def send(self) -> int:
         """Send the lines that are new; returns how many."""
-        size = self._metrics.stat().st_size if self._metrics.exists() else 0
+        size = self._log.size()
         if size == self._size:
             return 0
         self._size = size
@@ -87,7 +112,7 @@ class Feed:
         """
         last, seen = self._state["step"], 0
         new, evaluations = [], []
-        for line in read_lines(self._metrics):
+        for line in self._log.lines():
             if is_evaluation(line):
                 evaluations.append(line)
                 continue

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqrl_cli.console import typed_command
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.files.regular import open_own, open_regular
 from seqrl_cli.stops import kill_group
@@ -49,28 +50,32 @@ class Command:
     Attributes:
         name: of the tracker, or ``push``.
         words: the command line.
-        again: does by hand what is left.
+        again: the command that does by hand what is left.
     """
 
     name: str
     words: Sequence[str]
-    again: str = ""
+    again: str
 
     @property
     def hint(self) -> str:
         """What the user can do about a failure."""
-        return f"{self.again or f'`seqrl runs track RUN --to {self.name}`'} sends the rest"
+        return f"the run itself is not affected, and `{self.again}` sends the rest"
 
 
-def push_line(run: Path, runs_dir: Path, url: str) -> list[str]:
-    """The command that pushes a run after each checkpoint until its stdin closes."""
-    words = ["runs", "push", str(run), url, "--follow", "--quiet", "--runs-dir", str(runs_dir)]
-    return [sys.executable, "-m", "seqrl_cli", *words]
+def push_command(run: Path, runs_dir: Path, url: str) -> Command:
+    """What pushes a run after each checkpoint until its stdin closes."""
+    words = ("runs", "push", str(run), url, "--runs-dir", str(runs_dir))
+    return Command("push", _process(*words, "--follow", "--quiet"), typed_command(*words))
 
 
-def track_line(run: Path, runs_dir: Path, name: str, project: str) -> list[str]:
-    """The command that sends a run to a tracker until its stdin closes."""
-    words = ["runs", "track", str(run), "--to", name, "--project", project, "--follow", "--runs-dir", str(runs_dir)]
+def track_command(run: Path, runs_dir: Path, name: str, project: str) -> Command:
+    """What sends a run to a tracker until its stdin closes."""
+    words = ("runs", "track", str(run), "--to", name, "--project", project, "--runs-dir", str(runs_dir))
+    return Command(name, _process(*words, "--follow"), typed_command(*words))
+
+
+def _process(*words: str) -> list[str]:
     return [sys.executable, "-m", "seqrl_cli", *words]
 
 
@@ -94,8 +99,8 @@ def followed(
         push: the URL to push to after each checkpoint; None for none.
         project: under which trackers keep the run.
     """
-    tracks = [Command(name, track_line(run, runs_dir, name, project)) for name in names]
-    pushes = [] if push is None else [Command("push", push_line(run, runs_dir, push), f"`seqrl runs push RUN {push}`")]
+    tracks = [track_command(run, runs_dir, name, project) for name in names]
+    pushes = [] if push is None else [push_command(run, runs_dir, push)]
     with (
         processes_beside(run / "trackers", pushes, on_warning, PUSH_PATIENCE),
         processes_beside(run / "trackers", tracks, on_warning),

@@ -15,8 +15,10 @@ import pytest
 from seqrl_cli.continual.methods import METHODS
 from seqrl_cli.continual.run_files import StageFolder
 from seqrl_cli.tracking.metrics import read_evaluation_lines
+from seqrl_cli.tracking.process import tracker_folder
 from tests.cli.conftest import Result, assert_refused, invoke, succeed
-from tests.processes import ENVIRONMENT
+from tests.processes import ENVIRONMENT, until
+from tests.tracking.fakes import notes
 
 pytestmark = pytest.mark.slow
 
@@ -252,6 +254,59 @@ def test_force_keeps_the_old_run_until_the_new_one_has_begun(runs):
     assert "is replaced as soon as the new run has played" in " ".join(done.stderr.split())
     assert json.loads((run / "continual.json").read_text())["settings"]["updates"] == 7
     assert not [path.name for path in run.parent.iterdir() if path.name.startswith(".head")]
+
+
+NOTES = "tests.tracking.fakes:Notes"
+
+
+def told(runs: Path, name: str) -> list[list]:
+    """What the tracker that writes down what it is told has heard of a run."""
+    own = tracker_folder(folder(runs, name) / "trackers", NOTES)
+    return notes(own) if (own / "notes.jsonl").exists() else []
+
+
+def test_trackers_follow_all_stages_and_change_no_bit(runs):
+    assert learn(runs, "lora", "--eval-every", "3").exit_code == 0
+    other = ("--eval-every", "3", "--name", "followed", "--track", f"{NOTES},tests.tracking.fakes:Raising")
+    done = learn(runs, "lora", *other)
+    assert done.exit_code == 0, done.output
+    assert contents(folder(runs, "followed")) == contents(folder(runs, "lora-s42"))
+    assert "Raising failed: " in done.stderr and "nobody answers" in done.stderr
+    heard = told(runs, "followed")
+    (_, _, name, config), *_, (_, status) = heard
+    assert name == f"{FOLDER}/followed" and config["continual.method"] == "lora" and status == "finished"
+    steps = [(note[1], int(note[2]["stage"])) for note in heard if note[0] == "log" and "loss" in note[2]]
+    assert steps == [(2, 1), (4, 1), (6, 1), (8, 2), (10, 2), (12, 2)]
+    assert [note[1] for note in heard if note[0] == "log" and "evaluation_return" in note[2]] == [3, 6, 9, 12]
+    played = {note[1]: note[2] for note in heard if note[0] == "log" and "average" in note[2]}
+    evaluation = json.loads((folder(runs, "followed") / "stages/01-hopper-medium-replay/evaluation.json").read_text())
+    returns = {f"return/{task['dataset'].partition('/')[2]}": task["mean_return"] for task in evaluation["tasks"]}
+    assert list(played) == [0, 6, 12] and returns.items() <= played[6].items()
+    (scores,) = [note[1] for note in heard if note[0] == "scores"]
+    assert scores["continual/average"] == pytest.approx(played[12]["average"]) and "continual/forgetting" in scores
+
+
+def test_a_continual_run_is_sent_afterwards_and_once(runs):
+    assert learn(runs, "joint").exit_code == 0
+    for sent in (8, 0):
+        done = succeed(runs, "runs", "track", "joint-s42", "--to", NOTES, "--json")
+        assert json.loads(done.stdout)["sent"] == {NOTES: sent}
+    assert [note[1] for note in told(runs, "joint-s42") if note[0] == "log"] == [0, 2, 4, 6, 8, 10, 12, 12]
+    assert json.loads(
+        succeed(runs, "runs", "track", FOLDER + "/joint-s42", "--to", NOTES, "--dry-run", "--json").stdout
+    )
+    assert learn(runs, "joint", "--force").exit_code == 0
+    again = succeed(runs, "runs", "track", "joint-s42", "--to", NOTES, "--json")
+    assert json.loads(again.stdout)["sent"] == {NOTES: 8}  # another run, and its trackers' folders were replaced, too
+
+
+def test_a_run_that_resumes_sends_no_step_twice(runs):
+    killed = run_and_die(runs, "update", 9, "lora", "--track", NOTES)
+    assert killed.returncode == -signal.SIGKILL
+    until(lambda: "end" in [note[0] for note in told(runs, "lora-s42")])  # its tracker ends with it
+    assert learn(runs, "lora", "--track", NOTES).exit_code == 0
+    steps = [note[1] for note in told(runs, "lora-s42") if note[0] == "log"]
+    assert steps == [0, 2, 4, 6, 6, 8, 10, 12, 12]
 
 
 def test_a_base_that_was_trained_further_is_refused(runs):

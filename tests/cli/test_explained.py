@@ -73,6 +73,8 @@ def test_help_shows_the_defaults_of_the_presets(tmp_path, command, key, arch, te
 def test_a_dry_run_estimates_the_time_and_the_best_checkpoint_is_found(seqrl):
     facts = json.loads(seqrl("plan", "gpt-s42", "--episodes", "40", "--dry-run", "--json").stdout)
     assert facts["estimated_time"].startswith("about ") and "episodes, if none ends before" in facts["estimated_time"]
+    short = json.loads(seqrl("plan", "gpt-s42", "--episodes", "2", "plan.max_steps=1", "--dry-run", "--json").stdout)
+    assert short["estimated_time"].startswith("about ") and short["estimated_time"].endswith("before 1 steps")
     best = json.loads(seqrl("plan", "gpt-s42", "--checkpoint", "best", "--dry-run", "--json").stdout)
     assert best["checkpoint"] > 0 and f"-step{best['checkpoint']}-s0" in best["to"]
     assert_refused(seqrl("plan", "gpt-s42", "--checkpoint", "finest"), 2, "no number of updates", "best")

@@ -154,7 +154,7 @@ def test_who_takes_a_sweeps_member_away_is_told_what_becomes_of_it(root):
     assert "the sweep lr" in succeed(root, "runs", "delete", "lr-s3", "--yes").stderr
     states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
     assert [state["status"] for state in states] == ["missing", "missing", "missing", "waiting"]
-    assert "because it was moved or deleted" in succeed(root, "sweep", "status", "lr").stderr
+    assert "because it was moved, deleted, or failed" in succeed(root, "sweep", "status", "lr").stderr
     succeed(root, "runs", "restore", "sim/hopper-medium/lr-s2")
     states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
     assert [state["status"] for state in states] == ["missing", "finished", "missing", "waiting"]

@@ -149,3 +149,5 @@ def test_a_url_without_rights_is_a_warning(runs, tmp_path):
     url = (tmp_path / "there" / "below").as_uri()
     code, _, errors = outcome(start(runs, *TRAIN, "--name", "followed", "--push", url))
     assert code == 0 and "warning: push failed" in errors, errors
+    by_hand = f"seqrl runs push {runs / 'sim/hopper-medium/followed'} {url} --runs-dir {runs}"
+    assert f"the run itself is not affected, and `{by_hand}` sends the rest" in errors

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,15 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.launch.local import LocalLauncher
 from seqrl_cli.launch.ray_cluster import check_resources
 from seqrl_cli.launch.task import Task, died, run_task
+from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import is_group, read_sweep, sweep_folder
-from tests.cli.conftest import TINY_TRAIN, assert_refused, succeed
+from seqrl_cli.workflows.plan.timing import PlayTime
+from seqrl_cli.workflows.sweep.play_time import PlayEffort
+from seqrl_cli.workflows.sweep.states import MemberState
+from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke, succeed
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
+from tests.data.files import write_file
 from tests.processes import start, until
 
 TINY = [word for word in TINY_TRAIN if not word.startswith("train.updates")]
@@ -51,6 +57,36 @@ def test_a_dry_run_lists_members_hours_and_disk_and_writes_nothing(seqrl, runs):
     assert sorted(runs.rglob("*")) == before
     text = seqrl("sweep", DATASET, *words, *TINY_TRAIN, "--dry-run").stdout
     assert "8 members: 8 waiting" in text and "disk" in text and "training" in text
+    assert "planning" not in plan_of(seqrl, "--seeds", "1-2")
+
+
+TINY_POLICY = ("model.width=16", "model.n_layer=1", "train.updates=4", "train.batch_size=8")
+
+
+@pytest.mark.parametrize(("arch", "tiny"), [("gpt", TINY_TRAIN), ("dt", TINY_POLICY), ("bc", TINY_POLICY)])
+def test_a_dry_run_counts_the_hours_of_planning(seqrl, runs, arch, tiny):
+    before = sorted(runs.rglob("*"))
+    said = shown(seqrl("sweep", DATASET, "--arch", arch, *tiny, "--plan", "episodes=2", "--dry-run", "--json"))
+    assert said["planning_seconds"] > 0 and said["planning"].startswith("at most "), said
+    assert said["planning"].endswith(" here, if no episode ends before its step limit")
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_a_dry_run_says_why_planning_is_not_counted(fresh, tmp_path):
+    path = write_file(tmp_path / "mine.hdf5")
+    said = shown(fresh("sweep", str(path), *TINY_TRAIN, "--plan", "default", "--dry-run", "--json"))
+    assert said["planning"].startswith("not included: ") and "does not state which environment" in said["planning"]
+    assert said["planning_seconds"] is None and said["seconds"] > 0
+    long = ("--plan", "plan.max_context_transitions=9", "--dry-run", "--json")
+    said = shown(fresh("sweep", DATASET, *TINY_TRAIN, *long))
+    assert said["planning"].startswith("not included: ") and "9" in said["planning"]
+
+
+def test_the_most_that_a_member_may_play():
+    """Rounds of episodes at once, each to the step limit; of a member that has begun, no more than is left."""
+    effort = PlayEffort(((PlayTime(per_step=0.5, limit=100, envs=2), 3), (PlayTime(2.0, 10, 1), 4)))
+    assert effort.seconds(MemberState("d/r", "waiting")) == 2 * 50 + 4 * 20
+    assert effort.seconds(MemberState("d/r", "planning", episodes=6, wanted=7)) == 50 + 20
 
 
 def test_axes_of_planning_make_more_plans_of_one_training(seqrl):
@@ -203,6 +239,32 @@ def test_driver_and_members_are_killed_and_the_same_line_gives_the_same_bits(mad
 
 
 @pytest.mark.slow
+def test_a_member_whose_process_has_begun_no_run_is_starting_and_never_missing(made_runs, tmp_path):
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    driver = start(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--jobs", "1", "--threads", "1")
+    until(lambda: (runs / "sweeps/hopper-medium-gpt/sweep.json").exists(), 300)
+    seen = []
+
+    def is_running() -> bool:
+        first, second = shown(invoke(runs, "sweep", "status", "hopper-medium-gpt", "--json"))["members"]
+        assert second["status"] == "waiting"
+        seen.append(first["status"])
+        return seen[-1] == "running"
+
+    until(is_running, 300)
+    driver.send_signal(signal.SIGINT)
+    driver.communicate(timeout=300)
+    assert [word for word, _ in groupby(seen)][-2:] == ["starting", "running"] and "missing" not in seen
+
+
+def test_a_member_whose_run_is_locked_and_not_written_yet_is_starting(seqrl, runs):
+    assert seqrl("sweep", DATASET, *TINY_TRAIN, "--seeds", "1-2", "--on", "slurm").exit_code == 0
+    with locked(runs / DATASET / "gpt-s2"):
+        said = shown(seqrl("sweep", "status", "hopper-medium-gpt", "--json"))
+    assert [state["status"] for state in said["members"]] == ["waiting", "starting"]
+
+
+@pytest.mark.slow
 def test_an_interrupted_sweep_saves_and_says_so(made_runs, tmp_path):
     runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
     driver = start(runs, "sweep", DATASET, "--seeds", "1-2", *LONG, "--jobs", "1", "--threads", "1")
@@ -237,6 +299,20 @@ def test_members_are_pushed_and_followed(seqrl, runs, tmp_path):
     succeed(pulled, "runs", "pull", f"file://{bucket}")
     assert hashes(pulled, ["kept-s1"]) == hashes(runs, ["kept-s1"]) and len(list(pulled.rglob("episode-000.json"))) == 1
     assert seqrl(*words).exit_code == 0  # followers are no part of what a sweep is
+
+
+@pytest.mark.slow
+def test_a_member_whose_last_push_fails_is_done_and_is_warned_of(seqrl, runs, tmp_path):
+    (tmp_path / "file").touch()
+    url = (tmp_path / "file" / "below").as_uri()
+    words = ("sweep", DATASET, *TINY_TRAIN, "--name", "kept", "--push", url)
+    done = seqrl(*words, "--seeds", "1")
+    by_hand = f"seqrl runs push {DATASET}/kept-s1 {url} --runs-dir {runs}"
+    assert done.exit_code == 0 and "1 finished" in done.stdout, done.output
+    assert f"warning: {DATASET}/kept-s1 is done, but `{by_hand}` failed: {url} has no such place" in done.stderr
+    seqrl(*words, "--seeds", "1-2", "--on", "slurm")
+    done = seqrl("sweep", "run", "kept", "--index", "1", "--push", url)
+    assert done.exit_code == 0 and f"warning: {DATASET}/kept-s2 is done, but `seqrl runs push" in done.stderr
 
 
 def test_wrong_followers_are_refused(seqrl):

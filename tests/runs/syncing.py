@@ -26,7 +26,8 @@ def train(run: Path, step: int) -> None:
 
 
 def pushed(store: RunStore, url: str, *runs: str) -> push.PushReport:
-    return push.run(push.PushRequest(store, runs or (RUN,), url), Console(quiet=True))
+    request = push.PushRequest(store, runs or (RUN,), url, wait=lambda seconds: None)
+    return push.run(request, Console(quiet=True))
 
 
 def pulled(root: Path, url: str, *runs: str, force: bool = False) -> pull.PullReport:

@@ -166,3 +166,24 @@ def test_without_locks_a_living_writer_is_still_seen(tmp_path):
     holder.kill()
     holder.communicate()
     assert not is_locked(tmp_path)
+
+
+RELEASE = """
+import sys
+from pathlib import Path
+from seqrl_cli.runs.lock import locked
+with locked(Path(sys.argv[1])):
+    pass
+print("released", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_without_locks_a_process_that_wrote_and_lives_on_is_no_writer(tmp_path):
+    command = [sys.executable, "-c", RELEASE, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=lockless(37), text=True
+    ) as process:
+        assert process.stdout.readline() == "released\n"
+        assert not is_locked(tmp_path)
+        process.communicate()

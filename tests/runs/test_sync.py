@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+from collections.abc import Callable
 
 import pytest
 
-from seqrl_cli.artifacts.remote import FencedError, Remote, shown_url
-from seqrl_cli.console import Console
+from seqrl_cli.artifacts.remote import FencedError, Remote
+from seqrl_cli.artifacts.remote_faults import UnreachableError
+from seqrl_cli.console import Console, shown_url
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint
@@ -208,6 +211,57 @@ def test_runs_are_followed_until_they_are_over(store, url, tmp_path):
     push.run(request, Console(quiet=True))
     pulled(tmp_path / "again", url)
     assert contents(tmp_path / "again" / RUN) == contents(store.root / RUN)
+
+
+@pytest.fixture
+def failing(monkeypatch) -> Callable[[int, Exception], None]:
+    """A function that lets the next writes to a URL fail."""
+    original = type(fsspec.filesystem("file")).pipe_file
+
+    def fail(times: int, error: Exception) -> None:
+        left = iter(range(times))
+
+        def pipe_file(self, path, value, **options):
+            if next(left, None) is not None:
+                raise error
+            original(self, path, value, **options)
+
+        monkeypatch.setattr(type(fsspec.filesystem("file")), "pipe_file", pipe_file)
+
+    return fail
+
+
+@pytest.mark.parametrize("is_over", [None, lambda seconds: True], ids=["by hand", "after training"])
+def test_a_last_push_that_fails_is_tried_again_after_growing_waits(store, url, tmp_path, failing, is_over):
+    waits: list[float] = []
+    failing(3, ConnectionError("try later"))
+    printed = io.StringIO()
+    request = push.PushRequest(store, (RUN,), url, is_over=is_over, wait=waits.append)
+    push.run(request, Console(quiet=True, stderr=printed))
+    assert waits == [2, 5, 15] and printed.getvalue().count("try later; another attempt follows in") == 3
+    pulled(tmp_path / "again", url)
+    assert contents(tmp_path / "again") == contents(store.root)
+
+
+def test_a_last_push_is_given_up_after_a_minute(store, url, failing):
+    waits: list[float] = []
+    failing(100, ConnectionError("try later"))
+    with pytest.raises(UnreachableError, match="cannot be reached: ConnectionError: try later"):
+        push.run(push.PushRequest(store, (RUN,), url, wait=waits.append), Console(quiet=True))
+    assert waits == sorted(waits) and 30 < sum(waits) < 90
+
+
+class NoCredentialsError(Exception):
+    """Named like an error of botocore's."""
+
+
+@pytest.mark.parametrize("error", [PermissionError("no"), NoCredentialsError("who are you?"), FileNotFoundError("no")])
+def test_what_does_not_pass_by_itself_is_not_tried_again(store, url, failing, error):
+    waits: list[float] = []
+    failing(100, error)
+    with pytest.raises(SeqrlError, match="does not let this machine|no such place"):
+        push.run(push.PushRequest(store, (RUN,), url, wait=waits.append), Console(quiet=True))
+    assert not waits
 
 
 def replaced(path, what: str) -> None:

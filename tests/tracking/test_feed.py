@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from seqrl_cli.tracking.feed import Feed, Results
+from seqrl_cli.tracking.feed import Feed, FileLog, Results
 from seqrl_cli.tracking.metrics import append_line, rewind
 from seqrl_cli.tracking.trackers import TrackedRun
 from tests.tracking.fakes import Notes, notes
 
 
 def feed(folder: Path, run_id: str = "1") -> Feed:
-    return Feed(TrackedRun(run_id, "d/r", "d", "p", folder, {"seed": 1}, {}), Notes(), folder / "metrics.jsonl")
+    return Feed(
+        TrackedRun(run_id, "d/r", "d", "p", folder, {"seed": 1}, {}), Notes(), FileLog(folder / "metrics.jsonl")
+    )
 
 
 def steps(folder: Path) -> list[int]:

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 
 def beside(folder, program: str, patience: float = 60) -> list[str]:
     warnings: list[str] = []
-    with processes_beside(folder, [Command("t", [sys.executable, "-c", program])], warnings.append, patience):
+    with processes_beside(
+        folder, [Command("t", [sys.executable, "-c", program], "seqrl runs track r")], warnings.append, patience
+    ):
         pass
     return warnings
 
@@ -29,7 +31,8 @@ def test_its_stdin_closes_when_the_run_is_over(tmp_path):
 
 
 def test_one_that_fails_is_a_warning(tmp_path):
-    assert beside(tmp_path, FAILS) == ["t failed: no account; `seqrl runs track RUN --to t` sends the rest"]
+    rest = "the run itself is not affected, and `seqrl runs track r` sends the rest"
+    assert beside(tmp_path, FAILS) == [f"t failed: no account; {rest}"]
 
 
 def test_one_that_hangs_is_ended(tmp_path):
@@ -41,7 +44,7 @@ def test_one_that_hangs_is_ended(tmp_path):
 
 def test_one_that_cannot_start_is_a_warning(tmp_path):
     warnings: list[str] = []
-    with processes_beside(tmp_path, [Command("t", ["/no/such/program"])], warnings.append):
+    with processes_beside(tmp_path, [Command("t", ["/no/such/program"], "")], warnings.append):
         pass
     assert len(warnings) == 1 and warnings[0].startswith("t could not be started")
 
@@ -49,6 +52,6 @@ def test_one_that_cannot_start_is_a_warning(tmp_path):
 def test_an_error_of_the_run_is_not_hidden(tmp_path):
     with (
         pytest.raises(ZeroDivisionError),
-        processes_beside(tmp_path, [Command("t", [sys.executable, "-c", FAILS])], lambda text: None),
+        processes_beside(tmp_path, [Command("t", [sys.executable, "-c", FAILS], "")], lambda text: None),
     ):
         raise ZeroDivisionError

@@ -14,11 +14,13 @@ import pytest
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.yaml_text import dump_yaml
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line
 from seqrl_cli.tracking.trackers import check_tracker
 from seqrl_cli.workflows.track import run as track
+from seqrl_cli.workflows.track.sources import TrainedSource
 from tests.processes import until
 from tests.runs.records import make_run
 from tests.tracking import offline_wandb
@@ -89,8 +91,10 @@ def test_unknown_trackers_are_named(store):
 
 def test_the_id_is_that_of_the_run_wherever_it_is(store, tmp_path):
     record = read_record(store.root / RUN / "run.json")
-    assert track.run_id(record) == track.run_id(record.model_copy(update={"updated": "later", "host": "n2"}))
-    assert track.run_id(record) != track.run_id(record.model_copy(update={"created": "again"}))
+    folder = RunFolder(store.root / RUN)
+    known = TrainedSource(folder, record).id
+    assert known == TrainedSource(folder, record.model_copy(update={"updated": "later", "host": "n2"})).id
+    assert known != TrainedSource(folder, record.model_copy(update={"created": "again"})).id
 
 
 def events(folder: Path) -> Iterator[Any]:
@@ -138,7 +142,8 @@ def test_wandb_offline_runs_have_one_id_and_never_go_back(store, monkeypatch):
 
     until(lambda: len(written()) == 2 and all(run.exit_code is not None for run in written()))  # by wandb's own process
     runs = written()
-    assert {run.id for run in runs} == {track.run_id(read_record(store.root / RUN / "run.json"))}
+    folder = RunFolder(store.root / RUN)
+    assert {run.id for run in runs} == {TrainedSource(folder, read_record(folder.record)).id}
     rows = [row for run in runs for row in run.history if "loss" in row]
     assert [(row["_step"], row["loss"]) for row in rows] == [(step, 100 / step) for step in (10, 20, 30, 40, 50)]
     assert runs[0].config["train.learning_rate"] == 1e-3 and runs[0].group == "d/gpt"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from seqrl_cli.artifacts.task_loading import load_tasks
@@ -31,6 +31,7 @@ from seqrl_cli.runs.heartbeat import beating
 from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import Status
 from seqrl_cli.runs.replace import finish_replacement, holds_run, replacing
+from seqrl_cli.tracking.process import followed
 from seqrl_cli.workflows.continual.report import ContinualReport, make_report
 from seqrl_cli.workflows.continual.setup import ContinualJob, ContinualRequest, find_base, missing_data, resolve
 
@@ -64,7 +65,8 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
         if not fresh:
             console.note(f"{job.folder.path} is finished; --force starts over")
             return make_report(job.folder, job.record, 0)
-        record = _learn_all(job, stages, threads, console)
+        beside = followed(job.folder.path, request.store.root, request.track, console.warn)
+        record = _learn_all(job, stages, threads, console, beside)
         return make_report(job.folder, record, fresh + replaced)
 
 
@@ -114,20 +116,35 @@ def _replace(job: ContinualJob, threads: int, console: Console) -> None:
     console.note(f"{path} is replaced as soon as the new run has played its tasks before learning")
     try:
         with replacing(job.folder) as new:
-            _learn_all(replace(job, folder=new), new.stages(job.record)[:1], threads, console)
+            _learn_all(replace(job, folder=new), new.stages(job.record)[:1], threads, console, nullcontext())
     except CommandInterruptedError as error:
         message = f"interrupted before the new run had played its tasks; {path} was kept"
         raise CommandInterruptedError(message, "the same command starts over") from error
 
 
-def _learn_all(job: ContinualJob, stages: list[StageFolder], threads: int, console: Console) -> ContinualRecord:
-    """Learn and evaluate all stages; returns the record of the finished run."""
+def _learn_all(
+    job: ContinualJob,
+    stages: list[StageFolder],
+    threads: int,
+    console: Console,
+    beside: AbstractContextManager[None],
+) -> ContinualRecord:
+    """Learn and evaluate all stages; returns the record of the finished run.
+
+    Args:
+        job: the run.
+        stages: that are learned.
+        threads: CPU threads.
+        console: shows progress.
+        beside: entered once the run has its record, and left once that says how it ended.
+    """
     learner = job.learner()
     learner.begin(0)
     facts = {"trainable": learner.trainable, "device": str(job.device), "threads": threads}
     record = write_record(job.folder, job.record.model_copy(update={**facts, "status": "running"}))
     console.note(f"{job.folder.path}: {memory_of(learner, len(record.base_tasks)).text}, without the data")
-    with _recording(job.folder, record, whole=len(stages) == len(job.folder.stages(record))), _arena(job) as arena:
+    whole = len(stages) == len(job.folder.stages(record))
+    with beside, _recording(job.folder, record, whole=whole), _arena(job) as arena:
         for number, stage in enumerate(stages):
             make_folder(stage.path)
             _learn(job, learner, stage, number, arena, console)

@@ -50,6 +50,7 @@ class ContinualRequest:
         threads: CPU threads; None = all cores.
         force: start over if the run exists.
         argv: the command line, for the record.
+        track: trackers that follow the run.
     """
 
     store: RunStore
@@ -61,6 +62,7 @@ class ContinualRequest:
     threads: int | None = None
     force: bool = False
     argv: Sequence[str] = ()
+    track: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import closing
-from itertools import pairwise
-from statistics import median
 from typing import cast
 
 from seqrl_cli.artifacts.families import family_of
@@ -23,14 +20,12 @@ from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.episode_files import episode_paths
 from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.settings import plan_settings
+from seqrl_cli.planning.timing import seconds_per_step
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.workflows.demo.setup import PLAN_SEED, DemoRequest, configure
 from seqrl_cli.workflows.train.dry_run import placeholder_data
 from seqrl_cli.workflows.train.setup import TrainRequest
-
-TIMED_STEPS = 10
-"""Steps that are timed once the model's context is full."""
 
 
 def dry_run(request: DemoRequest, console: Console) -> None:
@@ -86,11 +81,6 @@ def _seconds_per_step(model: TokenModel, data: TokenizedDataset, config: Config,
     settings = plan_settings(config.plan)
     num_envs = min(config.plan.envs, config.plan.episodes)
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
-    limit = settings.max_context_transitions + TIMED_STEPS
-    with closing(SeededVectorEnv(env_id, num_envs, max_episode_steps=limit)) as vector:
+    with closing(SeededVectorEnv(env_id, num_envs)) as vector:
         agent = BeamAgent(decoder, data.discretizer, settings, episodes=num_envs)
-        times = [time.perf_counter()]
-        Rollout(agent, vector, seed=PLAN_SEED).play(
-            range(num_envs), lambda record: None, lambda running, finished: times.append(time.perf_counter())
-        )
-    return median(end - start for start, end in pairwise(times[-TIMED_STEPS - 1 :]))
+        return seconds_per_step(Rollout(agent, vector, seed=PLAN_SEED), settings.max_context_transitions)

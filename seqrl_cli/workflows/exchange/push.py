@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.artifacts.remote import FencedError, Remote, shown_url
+from seqrl_cli.artifacts.remote import FencedError, Remote
+from seqrl_cli.artifacts.remote_faults import UnreachableError
 from seqrl_cli.artifacts.sync import Pushed, data_files, push_folder, run_files
-from seqrl_cli.console import Console, byte_size, counted
+from seqrl_cli.console import Console, byte_size, counted, shown_url
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import read_bytes
 from seqrl_cli.runs.layout import RunFolder
@@ -16,6 +18,8 @@ from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
 
 POLL_SECONDS = 2.0
+WAITS = (2.0, 5.0, 15.0, 40.0)
+"""Seconds before each further attempt of a push that no other one follows."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class PushRequest:
         url: where to.
         data: whether datasets and tokens go along.
         is_over: waits for some seconds, and returns whether the run has ended; None pushes what is there.
+        wait: waits for some seconds before another attempt.
     """
 
     store: RunStore
@@ -35,6 +40,7 @@ class PushRequest:
     url: str
     data: bool = True
     is_over: Callable[[float], bool] | None = None
+    wait: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class PushReport:
 
 
 def run(request: PushRequest, console: Console) -> PushReport:
-    """Push runs; of those that are running, their newest checkpoint.
+    """Push runs; of those that are running, their newest checkpoint. What may pass is tried again for a minute.
 
     Raises:
         FencedError: another machine has pushed one of them.
@@ -68,10 +74,9 @@ def run(request: PushRequest, console: Console) -> PushReport:
         for name, (folder, files) in parts.items():
             sent += push_folder(remote, states[name], folder, files)
 
-    if request.is_over is None:
-        push_all()
-    else:
+    if request.is_over is not None:
         _follow(request, parts, push_all, console)
+    _insist(push_all, request.wait, console)
     return PushReport(remote.shown, list(parts), sent, sum(state.sent for state in states.values()))
 
 
@@ -102,7 +107,7 @@ def _parts(request: PushRequest, console: Console) -> Parts:
 
 
 def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], console: Console) -> None:
-    """Push after each checkpoint until the runs are over; what fails is tried again at the next."""
+    """Push after each checkpoint until the runs are over, all but the last; what fails is tried again at the next."""
     assert request.is_over is not None
     seen: list[bytes] = []
     while not request.is_over(POLL_SECONDS):
@@ -117,6 +122,16 @@ def _follow(request: PushRequest, parts: Parts, push_all: Callable[[], None], co
         except SeqrlError as error:
             console.warn(f"{error.message}; the next checkpoint is pushed again")
             seen = newest
+
+
+def _insist(push_all: Callable[[], None], wait: Callable[[float], None], console: Console) -> None:
+    """Push, and try again after growing waits while the store does not answer; the last error is the caller's."""
+    for seconds in WAITS:
+        try:
+            return push_all()
+        except UnreachableError as error:
+            console.warn(f"{error.message}; another attempt follows in {seconds:.0f} s")
+            wait(seconds)
     push_all()
 
 

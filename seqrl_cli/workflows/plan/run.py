@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from seqrl_cli.console import Console, amount, counted, duration
-from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.envs.guard import EnvironmentFailedError
-from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.scores import percent_score
 from seqrl_cli.envs.trust import remember
 from seqrl_cli.errors import CommandInterruptedError
@@ -33,8 +30,7 @@ from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, wh
 from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
-
-_MEASURED_STEPS = 6  # of a plan, for the estimate of a dry run
+from seqrl_cli.workflows.plan.timing import measure
 
 
 def run(request: PlanRequest, console: Console) -> PlanReport:
@@ -99,20 +95,11 @@ def estimated_time(session: PlanSession, console: Console, processes: int) -> st
     missing = session.config.episodes - len(episode_paths(session.folder))
     if missing <= 0:
         return "nothing is left to play"
-    console.note(f"measuring {_MEASURED_STEPS} steps …")
+    console.note("measuring a few steps …")
     share = math.ceil(missing / processes)
-    num_envs = min(session.config.envs, share)
-    times: list[float] = []
-    limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS
-    with closing(session.make_vector(num_envs, min(limit, _MEASURED_STEPS))) as vector:
-        rollout = session.rollout(vector, Profile())
-        rollout.play(range(num_envs), lambda record: None, lambda running, done: times.append(time.perf_counter()))
-    steps = np.diff(times)
-    if not len(steps):
-        return "unknown: the first step ended the episode"
-    rounds = math.ceil(share / num_envs)
-    seconds = float(np.median(steps)) * limit * rounds
-    return f"about {duration(seconds)} for {counted(missing, 'episode')}, if none ends before {limit:,} steps"
+    play = measure(session, share)
+    took = duration(play.seconds(share))
+    return f"about {took} for {counted(missing, 'episode')}, if none ends before {play.limit:,} steps"
 
 
 def refuse_tasks(session: PlanSession, request: PlanRequest) -> None:

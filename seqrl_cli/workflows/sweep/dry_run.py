@@ -17,6 +17,7 @@ from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.sweeps import sweep_folder
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.training.loop import seconds_per_update
+from seqrl_cli.workflows.sweep.play_time import PlayEffort, measured_plans, why_unknown
 from seqrl_cli.workflows.sweep.report import show_states, state_row
 from seqrl_cli.workflows.sweep.setup import Member, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import states_of, states_text
@@ -28,34 +29,41 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class _Effort:
-    """What a member takes: seconds of training from its start, and bytes; None if that is not known yet."""
+    """What a member takes: seconds of training from its start, and bytes; None if that is not known yet; its plans."""
 
     updates: int | None = None
     seconds: float | None = None
     bytes: int | None = None
+    play: PlayEffort = PlayEffort(unknown="the data are not here")
 
 
 def dry_run(request: SweepRequest, console: Console) -> None:
     """Print what ``sweep`` would do: members, hours and disk space.
 
-    The time is that of this machine, without planning. Members of one size share one measurement.
+    The time is that of this machine. Members of one size share one measurement.
 
     Raises:
         UsageError: as ``run``.
     """
     sweep = set_up(request)
     use_threads(sweep.record.threads)
-    efforts = _efforts(sweep.members, request, console)
     states = states_of(request.store, sweep_folder(request.store, sweep.record.name), sweep.record)
-    left = [
-        _left(effort.seconds, effort.updates, state.updates)
-        for effort, state in zip(efforts, states, strict=True)
-        if not state.done
-    ]
+    console.note(
+        "measuring a few updates" + (", and a few steps of planning …" if request.grid.plan_settings else " …")
+    )
+    efforts = _efforts(sweep.members, request, console)
+    unfinished = [(effort, state) for effort, state in zip(efforts, states, strict=True) if not state.done]
+    left = [_left(effort.seconds, effort.updates, state.updates) for effort, state in unfinished]
     seconds = None if None in left else sum(value for value in left if value is not None)
     new = [effort for effort, state in zip(efforts, states, strict=True) if state.updates is None]
     needed = total_bytes([*(effort.bytes for effort in new), *_data_bytes(sweep.members, console)])
     at_once = 1 if request.cluster else request.jobs
+    planning: dict[str, Any] = {}
+    playing = None
+    if request.grid.plan_settings:
+        unknown = why_unknown([effort.play for effort, _ in unfinished])
+        playing = None if unknown else sum(effort.play.seconds(state) for effort, state in unfinished)
+        planning["planning"] = f"not included: {unknown}" if playing is None else _at_most(playing, at_once, request)
     facts: dict[str, Any] = {
         "sweep": sweep.record.name,
         "members": states_text(states),
@@ -63,11 +71,13 @@ def dry_run(request: SweepRequest, console: Console) -> None:
         "data to make": ", ".join(words[1] for words in sweep.missing_data) or "none",
         "threads per member": sweep.record.threads,
         "training": _hours(seconds, at_once, request.cluster is not None),
+        **planning,
         "disk": disk_text(request.store.root, needed),
     }
     rows = [state_row(index, state) for index, state in enumerate(states)]
     commands = [[" ".join(("seqrl", *words)) for words in member.member.steps] for member in sweep.members]
-    console.emit({**facts, "seconds": seconds, "disk_bytes": needed, "rows": rows, "commands": commands})
+    seconds_of = {"seconds": seconds, **({"planning_seconds": playing} if planning else {})}
+    console.emit({**facts, **seconds_of, "disk_bytes": needed, "rows": rows, "commands": commands})
     console.show_facts(facts)
     show_states([member.member for member in sweep.members[:_SHOWN]], states[:_SHOWN], console)
     if len(states) > _SHOWN:
@@ -85,6 +95,10 @@ def _hours(seconds: float | None, at_once: int, elsewhere: bool) -> str:
     if elsewhere:
         return f"{duration(seconds)} in all, at this machine's speed"
     return f"{duration(seconds / at_once)} here" + (f" ({at_once} at a time)" if at_once > 1 else "")
+
+
+def _at_most(seconds: float, at_once: int, request: SweepRequest) -> str:
+    return f"at most {_hours(seconds, at_once, request.cluster is not None)}, if no episode ends before its step limit"
 
 
 def _efforts(members: tuple[Member, ...], request: SweepRequest, console: Console) -> list[_Effort]:
@@ -122,7 +136,10 @@ def _effort(member: Member, request: SweepRequest, console: Console) -> _Effort:
     weights = 4 * count_parameters(job.model) + OPTIMIZER_STATE_BYTES * count_trainable(job.model)
     updates = job.settings.updates
     return _Effort(
-        updates, seconds * updates * config.train.batch_size / timed, weights * (config.train.keep_checkpoints + 1)
+        updates,
+        seconds * updates * config.train.batch_size / timed,
+        weights * (config.train.keep_checkpoints + 1),
+        measured_plans(member, job),
     )
 
 

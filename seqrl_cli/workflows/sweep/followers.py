@@ -31,8 +31,11 @@ class Followers:
     def commands(self, member: SweepMember) -> tuple[Words, ...]:
         """What is run for a member, each command as the words after ``seqrl``."""
         train, *plans = member.steps
-        last = [("runs", "push", member.run, self.push)] if plans and self.push is not None else []
-        return ((*train, *self.words), *plans, *last)
+        return ((*train, *self.words), *plans)
+
+    def last(self, member: SweepMember) -> tuple[Words, ...]:
+        """What is run for a member at last: it sends its plans, and whatever its training could not send."""
+        return () if self.push is None else (("runs", "push", member.run, self.push),)
 
 
 NOBODY = Followers()

@@ -33,8 +33,8 @@ def show_status(store: RunStore, name: str, console: Console) -> None:
     console.show(states_text(states))
     if any(state.status == MISSING for state in states):
         console.note(
-            "missing: it was started and its run is not here, because it was moved or deleted, failed before it began "
-            f"(see {folder.logs}) or is about to begin; the sweep trains it when it is run again"
+            "missing: it was started and its run is not here, because it was moved, deleted, or failed before it "
+            f"began (see {folder.logs}); the sweep trains it when it is run again"
         )
 
 
@@ -67,6 +67,8 @@ def run_member(
         raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes") from error
     if ended.code == 130:
         raise CommandInterruptedError(f"{member.run} was interrupted", "the same command resumes")
+    if ended.warning:
+        console.warn(f"{member.run} is done, but {ended.warning}")
     if not ended.done:
         raise SeqrlError(f"{member.run} failed: {ended.reason}", "the message above says why")
     return ended

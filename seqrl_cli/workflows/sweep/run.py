@@ -77,6 +77,8 @@ def member_task(
         log=folder.log(index, member.name).resolve() if log else None,
         needs=folder.record.resolve(),
         index=index,
+        sign=folder.sign(index, member.name).resolve(),
+        after=followers.last(member),
     )
 
 

@@ -166,6 +166,16 @@ def plan_keys() -> list[str]:
     return [key for key in config_keys() if key.startswith("plan.")]
 
 
+def with_plan(config: Config, words: Words) -> Config:
+    """A member's configuration with the settings of one of its planning commands.
+
+    Raises:
+        SeqrlError: a value is wrong.
+    """
+    overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
+    return validate(merge(config.model_dump(), nest(overrides)))
+
+
 @dataclass
 class Resolver:
     """Resolves members; those that differ in their seed alone share the work."""

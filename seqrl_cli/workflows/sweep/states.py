@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from seqrl_cli.artifacts.policy import pin_target
-from seqrl_cli.config.overrides import merge, nest, parse_overrides
 from seqrl_cli.config.plan_names import plan_name
-from seqrl_cli.config.presets import load_config, validate
+from seqrl_cli.config.presets import load_config
 from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import episode_path, read_episode
+from seqrl_cli.runs.holder import is_signed
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import is_locked
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -23,9 +23,10 @@ from seqrl_cli.runs.status import status_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import SweepFolder, SweepMember, SweepRecord, Words
 from seqrl_cli.tracking.metrics import read_training_lines
-from seqrl_cli.workflows.sweep.setup import plan_keys
+from seqrl_cli.workflows.sweep.setup import with_plan
 
 WAITING = "waiting"
+STARTING = "starting"
 FINISHED = "finished"
 MISSING = "missing"
 
@@ -37,7 +38,8 @@ class MemberState:
     Attributes:
         run: its folder below the run directory.
         status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still to be played;
-            ``missing`` if it was started and has no run: it was renamed, archived or deleted, or failed at once.
+            ``starting`` if a process runs it that has not begun its run yet; ``missing`` if it was started, has no
+            run and no process: it was renamed, archived or deleted, or failed at once.
         updates: made so far.
         validation_loss: the last one.
         episodes: planned so far.
@@ -98,16 +100,18 @@ def states_of(store: RunStore, folder: SweepFolder, record: SweepRecord) -> list
     """How far the members of a sweep are, in order."""
     states = [state_of(store, member) for member in record.members]
     for index, (member, state) in enumerate(zip(record.members, states, strict=True)):
-        if state.status == WAITING and _was_started(store, folder, index, member):
-            states[index] = replace(state, status=MISSING)
+        if state.status == WAITING:
+            states[index] = replace(state, status=_without_run(store, folder, index, member))
     return states
 
 
-def _was_started(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> bool:
-    """Whether a member has printed something, or is archived, and no process has its run."""
+def _without_run(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> str:
+    """The status of a member that has no run: a process is about to begin it, or it had one, or it waits."""
+    if is_locked(store.root / member.run) or is_signed(folder.sign(index, member.name)):
+        return STARTING
     log = folder.log(index, member.name)
     started = (log.is_file() and log.stat().st_size > 0) or store.archived(member.run).exists()
-    return started and not is_locked(store.root / member.run)
+    return MISSING if started else WAITING
 
 
 def states_text(states: Sequence[MemberState]) -> str:
@@ -123,9 +127,8 @@ def _is_command(argv: Sequence[str], words: Words) -> bool:
 
 def _planned(folder: RunFolder, record: RunRecord, words: Words) -> tuple[list[tuple[float | None, float]], int]:
     """Scores and returns of the episodes that a planning command has played, and how many it will have played."""
-    overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
     try:
-        config = validate(merge(load_config(folder.config).model_dump(), nest(overrides)))
+        config = with_plan(load_config(folder.config), words)
         config = pin_target(config, record.return_range, folder.record)
     except SeqrlError:
         return [], 1

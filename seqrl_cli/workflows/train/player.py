@@ -9,18 +9,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
-from seqrl_cli.artifacts.policy import TrainedPolicy
+from seqrl_cli.artifacts.families import family_of
 from seqrl_cli.artifacts.run_environment import environment_of_run, observation_size_of_run
-from seqrl_cli.artifacts.token_model import TrainedModel
-from seqrl_cli.artifacts.trained_run import TrainedRun
-from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.envs.scores import percent_score
@@ -150,7 +145,7 @@ class Player:
         """How each task is played; one session for a run of one task."""
         setup, warn = self.setup, self.warnings.append
         record, config = setup.record, setup.config
-        trained = _trained(model, setup)
+        trained = family_of(config.model.arch).as_run(model, setup.tokens, config, record)
         spec = make_agent_spec(trained, config.plan, AgentOptions(), warn)
         if record.tasks:
             env_id, references, size, task = record.tasks[0].env_id, None, None, record.tasks[0]
@@ -195,14 +190,3 @@ def _of_task(session: PlanSession, played: Sequence[EpisodeRecord]) -> dict[str,
         values["success"] = float(np.mean([one.any() for one in successes]))
         values["success_at_end"] = float(np.mean([one[-1] for one in successes]))
     return values
-
-
-def _trained(model: Any, setup: Setup) -> TrainedRun:
-    """A model in training as a run's model; its step does not matter here."""
-    kind = ARCHITECTURES[setup.config.model.arch].kind.name
-    if kind == "multi-task":
-        return TrainedMultiTask(model, 0, setup.config, setup.record)
-    if kind == "policy":
-        return TrainedPolicy(model, 0, setup.config, setup.record)
-    assert setup.tokens is not None
-    return TrainedModel(model, 0, setup.tokens, setup.config, setup.record)
