@@ -80,12 +80,12 @@ def unpack_failure(body: bytes) -> SeqrlError:
     """The same error, caused by one that shows where it arose."""
     name, message, hint, trace = json.loads(body)
     error = _ERRORS.get(name, SeqrlError)(message, hint)
-    error.__cause__ = _RemoteTracebackError(trace)
+    error.__cause__ = RemoteTracebackError(trace)
     return error
 
 
-class _RemoteTracebackError(Exception):
+class RemoteTracebackError(Exception):
     """Where an error arose in another process."""
 
     def __str__(self) -> str:
-        return f'in the process of the environment:\n"""\n{self.args[0]}"""'
+        return f'in another process:\n"""\n{self.args[0]}"""'
