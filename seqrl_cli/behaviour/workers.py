@@ -13,19 +13,16 @@ import os
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any
 
-from seqrl_cli.envs.vector.messages import RemoteTracebackError
 from seqrl_cli.envs.vector.process import ProcessDiedError
-from seqrl_cli.launch.ordered_map import DeadWorkerError, OrderedMap, Result, Task
+from seqrl_cli.launch.ordered_map import DeadWorkerError, OrderedMap, Result, Task, outcome_of
 from seqrl_cli.stops import kill_group, lead_group, leave_stops_to_parent, stops_held_back
 
 _RESULTS_AHEAD = 4
@@ -234,7 +231,7 @@ def _serve(connection: Connection) -> None:
     _pulse = _Pulse(connection)
     while True:
         function, task = connection.recv()
-        connection.send(_outcome(function, task))
+        connection.send(outcome_of(function, task))
 
 
 def start_worker(act: Callable[..., object], *arguments: object) -> tuple[BaseProcess, Connection]:
@@ -282,22 +279,6 @@ def _end_with_parent() -> None:
     wait([parent.sentinel])
     kill_group(os.getpid())
     os._exit(1)
-
-
-def _outcome(function: Callable[[Any], Any], task: Any) -> Callable[[], Any]:
-    """A function that returns the task's result, or raises its error, when the parent calls it."""
-    try:
-        return partial(_give, function(task))
-    except Exception as error:  # any error is raised again in the parent
-        return partial(_throw, error, traceback.format_exc())
-
-
-def _give(result: Any) -> Any:
-    return result
-
-
-def _throw(error: Exception, trace: str) -> Any:
-    raise error from RemoteTracebackError(trace)
 
 
 @contextmanager

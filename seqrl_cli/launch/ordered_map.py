@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import RemoteTracebackError, SeqrlError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -35,3 +37,19 @@ class OrderedMap(Protocol):
         Raises:
             DeadWorkerError: processes died in a task, or hung.
         """
+
+
+def outcome_of(function: Callable[[Any], Any], task: Any) -> Callable[[], Any]:
+    """What a process sends back: a function that returns the task's result, or raises its error, when it is called."""
+    try:
+        return partial(_give, function(task))
+    except Exception as error:  # any error is raised again where the result is wanted
+        return partial(_throw, error, traceback.format_exc())
+
+
+def _give(result: Any) -> Any:
+    return result
+
+
+def _throw(error: Exception, trace: str) -> Any:
+    raise error from RemoteTracebackError(trace)

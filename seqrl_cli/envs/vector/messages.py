@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrl_cli.data.spaces import UnsupportedSpacesError
 from seqrl_cli.envs.guard import EnvironmentFailedError
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import RemoteTracebackError, SeqrlError
 
 START, STEP = b"b", b"s"  # requests
 DONE, FAILED = b"d", b"f"  # answers
@@ -82,10 +82,3 @@ def unpack_failure(body: bytes) -> SeqrlError:
     error = _ERRORS.get(name, SeqrlError)(message, hint)
     error.__cause__ = RemoteTracebackError(trace)
     return error
-
-
-class RemoteTracebackError(Exception):
-    """Where an error arose in another process."""
-
-    def __str__(self) -> str:
-        return f'in another process:\n"""\n{self.args[0]}"""'
