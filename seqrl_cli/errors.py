@@ -40,6 +40,13 @@ class RunConflictError(SeqrlError):
     """The requested run's folder contains a run with other settings or data."""
 
 
+class RemoteTracebackError(Exception):
+    """Where an error arose in another process: the cause of the error that this one raises."""
+
+    def __str__(self) -> str:
+        return f'in another process:\n"""\n{self.args[0]}"""'
+
+
 def shortened_path(path: str | bytes | os.PathLike[str]) -> str:
     """A path that fits into a sentence: without its middle if it is long."""
     text = os.fsencode(path).decode(errors="replace")

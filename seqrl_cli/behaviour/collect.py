@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seqrl_cli.behaviour.policies import Policy, PolicyFactory
-from seqrl_cli.behaviour.workers import OrderedMap, Watch, still_alive, worker_map
+from seqrl_cli.behaviour.workers import Watch, still_alive, worker_map
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.make import Environment, environment_name, make_env
 from seqrl_cli.envs.probe import has_run_here, recordable_spaces
@@ -19,6 +19,7 @@ from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector.choice import is_proven
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.launch.ordered_map import OrderedMap
 
 _CHUNK_STEPS = 1000
 

@@ -16,27 +16,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from seqrl_cli.envs.vector.process import ProcessDiedError
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.launch.ordered_map import DeadWorkerError, OrderedMap, Result, Task, outcome_of
 from seqrl_cli.stops import kill_group, lead_group, leave_stops_to_parent, stops_held_back
-
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 _RESULTS_AHEAD = 4
 _BEAT = 1.0  # seconds between signs of life
 _LAST_MOMENTS = 5.0  # seconds for a dead process to leave its exit code
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-class DeadWorkerError(SeqrlError):
-    """A worker process died in a task, and again when it was started again, or hung."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +39,18 @@ class Watch:
         name: what it is called in messages.
         patience: seconds without a sign of life after which it is ended.
         on_warning: called when one has died and is started again.
+        memory_hint: what the user can do where two were killed, most likely for lack of memory.
     """
 
     name: str = "a worker process"
     patience: float = math.inf
     on_warning: Callable[[str], None] | None = None
-
-
-class OrderedMap(Protocol):
-    """Like the built-in ``map``: lazy, in order, over an iterable that may never end."""
-
-    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
-        """Results of ``function`` over ``tasks``; both must be picklable."""
+    memory_hint: str = "fewer --workers need less memory"
 
 
 @contextmanager
 def worker_map(workers: int, watch: Watch | None = None) -> Iterator[OrderedMap]:
-    """A map over new processes with one BLAS thread each.
+    """A map over new processes with one BLAS thread each; over an iterable that may never end, too.
 
     A process that dies is started again, and so is its task, once. The processes end immediately when the block ends,
     and by themselves if this process is killed.
@@ -77,7 +64,7 @@ def worker_map(workers: int, watch: Watch | None = None) -> Iterator[OrderedMap]
     """
     is_worker = multiprocessing.current_process().daemon  # which cannot have workers of its own
     if is_worker or (workers == 1 and watch is None):
-        yield map
+        yield _map_here
         return
     crew: list[_Worker] = []
     try:
@@ -87,6 +74,13 @@ def worker_map(workers: int, watch: Watch | None = None) -> Iterator[OrderedMap]
     finally:
         for worker in crew:
             worker.end()
+
+
+def _map_here(
+    function: Callable[[Task], Result], tasks: Iterable[Task], /, on_wait: Callable[[], None] | None = None
+) -> Iterator[Result]:
+    """The map of this process, which never waits."""
+    return map(function, tasks)
 
 
 class _Worker:
@@ -136,7 +130,9 @@ class _PipeMap:
         self._watch = watch
         self._window = _RESULTS_AHEAD * len(crew)
 
-    def __call__(self, function: Callable[[Task], Result], tasks: Iterable[Task], /) -> Iterator[Result]:
+    def __call__(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], /, on_wait: Callable[[], None] | None = None
+    ) -> Iterator[Result]:
         remaining = enumerate(tasks)
         done: dict[int, Callable[[], Result]] = {}
         try:
@@ -147,6 +143,8 @@ class _PipeMap:
                     if not is_running and any(worker.task is None for worker in self._crew):
                         return
                     self._receive(done)
+                    if on_wait:
+                        on_wait()
                 yield done.pop(due)()
         finally:
             for worker in self._crew:
@@ -194,7 +192,7 @@ class _PipeMap:
         what = f"{self._watch.name} {death.how}"
         is_wanted = dead.index is not None
         if is_wanted and dead.tries > 1:
-            hint = "fewer --workers need less memory" if death.killed else death.hint
+            hint = self._watch.memory_hint if death.killed else death.hint
             raise DeadWorkerError(f"{what}, and so did the next one", hint)
         if is_wanted and self._watch.on_warning:
             self._watch.on_warning(f"{what}: it is started again")
@@ -233,7 +231,7 @@ def _serve(connection: Connection) -> None:
     _pulse = _Pulse(connection)
     while True:
         function, task = connection.recv()
-        connection.send(_outcome(function, task))
+        connection.send(outcome_of(function, task))
 
 
 def start_worker(act: Callable[..., object], *arguments: object) -> tuple[BaseProcess, Connection]:
@@ -281,22 +279,6 @@ def _end_with_parent() -> None:
     wait([parent.sentinel])
     kill_group(os.getpid())
     os._exit(1)
-
-
-def _outcome(function: Callable[[Any], Any], task: Any) -> Callable[[], Any]:
-    """A function that returns the task's result, or raises its error, when the parent calls it."""
-    try:
-        return partial(_give, function(task))
-    except Exception as error:  # any error is raised again in the parent
-        return partial(_throw, error)
-
-
-def _give(result: Any) -> Any:
-    return result
-
-
-def _throw(error: Exception) -> Any:
-    raise error
 
 
 @contextmanager

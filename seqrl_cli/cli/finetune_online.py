@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from seqrl_cli.cli import options, ranks
+from seqrl_cli.cli.plan import PLACES, On
 from seqrl_cli.cli.session import command_session, print_report
+from seqrl_cli.cli.sweep import Address, cluster_options
+from seqrl_cli.config.limits import MOST_PROCESSES
+from seqrl_cli.errors import unknown
 
 Iterations = Annotated[
     int | None,
@@ -56,6 +60,18 @@ Seed = Annotated[
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the new run (default: RUN-online).")]
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=MOST_PROCESSES,
+        help="Processes that share the episodes (default: 1, on Ray as many as it has cores).",
+    ),
+]
+
 
 def finetune_online(
     arguments: options.OnlineArguments = None,
@@ -67,6 +83,9 @@ def finetune_online(
     seed: Seed = None,
     name: Name = None,
     env_timeout: options.EnvTimeout = options.ENV_TIMEOUT,
+    jobs: Jobs = None,
+    on: On = "local",
+    address: Address = None,
     device: options.Device = "auto",
     threads: options.Threads = None,
     track: options.Track = None,
@@ -79,7 +98,8 @@ def finetune_online(
     """Fine-tune a trained odt in its environment: explore, add to the replay buffer, learn, evaluate.
 
     The result is a new run beside the pretrained one. After an interruption the same command resumes; a finished run
-    resumes with more --iterations.
+    resumes with more --iterations. With --jobs, several processes share the episodes, here or on a Ray cluster; the
+    result is the same.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
         ranks.refuse_several("finetune-online")
@@ -96,6 +116,9 @@ def finetune_online(
             online__exploration_return=exploration_return,
             plan__target_return=target_return,
         )
+        if on not in PLACES:
+            raise unknown("place", on, PLACES)
+        cluster_options(on, address, None, None, None, None, False, threads)
         store = options.store(runs_dir)
         request = FinetuneOnlineRequest(
             store,
@@ -108,6 +131,9 @@ def finetune_online(
             argv=sys.argv,
             env_timeout=env_timeout,
             track=options.trackers(track),
+            jobs=jobs,
+            on=on,
+            address=address,
         )
         if dry_run:
             workflow.dry_run(request, console)

@@ -42,7 +42,7 @@ class RayLauncher:
     def __init__(self, address: str | None, *, cpus: int, gpus: float, retries: int) -> None:
         self._ray = require_extra("ray", "ray", "--on ray")
         self._retries = retries
-        _connect(self._ray, address or "auto")
+        connect(self._ray, address or "auto")
         try:
             self.slots = check_resources(self._ray.nodes(), cpus, gpus)
         except SeqrlError:
@@ -107,7 +107,7 @@ def _run(task: Task, folder: str) -> Ended:
     return replace(ended, error=f"{ended.error} (on {socket.gethostname()})") if ended.error else ended
 
 
-def _connect(ray: Any, address: str) -> None:
+def connect(ray: Any, address: str) -> None:
     """Join a cluster, or start one of this machine.
 
     Raises:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from seqrl_cli.data.policy_windows import Trajectory
-from seqrl_cli.envs.vector.vector import SeededVectorEnv
-from seqrl_cli.planning.rollout import Agent, EpisodeRecord, Rollout
+from seqrl_cli.online.players import EpisodePlayer, MakeAgent
+from seqrl_cli.planning.rollout import EpisodeRecord
 
 
 class EpisodeCollector:
-    """Plays an iteration's episodes, several at once.
+    """Plays an iteration's episodes.
 
     An episode depends only on the weights, the seed and its number.
 
     Args:
         make_agent: makes a new agent for each iteration, since an agent may copy the weights.
-        vector: the environments; as many episodes run at once as it has environments.
+        player: plays them.
         episodes: episodes per iteration.
         seed: of the environments and of the policy's samples.
         fresh: whether each iteration plays new episodes, as exploration does. Otherwise all iterations play the same
@@ -26,8 +26,8 @@ class EpisodeCollector:
 
     def __init__(
         self,
-        make_agent: Callable[[], Agent],
-        vector: SeededVectorEnv,
+        make_agent: MakeAgent,
+        player: EpisodePlayer,
         episodes: int,
         seed: int,
         *,
@@ -35,7 +35,7 @@ class EpisodeCollector:
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
         self.make_agent = make_agent
-        self.vector = vector
+        self.player = player
         self.episodes = episodes
         self.seed = seed
         self.fresh = fresh
@@ -46,12 +46,10 @@ class EpisodeCollector:
 
         Args:
             iteration: selects the episodes if ``fresh``.
-            on_step: called between steps; may raise.
+            on_step: called now and then; may raise.
         """
         first = iteration * self.episodes if self.fresh else 0
-        records: list[EpisodeRecord] = []
-        rollout = Rollout(self.make_agent(), self.vector, seed=self.seed)
-        rollout.play(range(first, first + self.episodes), records.append, lambda running, finished: on_step())
+        records = self.player.play(self.make_agent, self.seed, range(first, first + self.episodes), on_step)
         return [_trajectory(record) for record in sorted(records, key=_number) if self._is_finite(record)]
 
     def _is_finite(self, record: EpisodeRecord) -> bool:

@@ -47,7 +47,7 @@ class CollectEpisodes(Protocol):
     """A function that plays episodes with the current policy."""
 
     def __call__(self, iteration: int, on_step: Callable[[], None]) -> list[Trajectory]:
-        """Play the iteration's episodes; ``on_step`` is called between steps and may raise."""
+        """Play the iteration's episodes; ``on_step`` is called now and then, and may raise."""
 
 
 @dataclass(frozen=True)

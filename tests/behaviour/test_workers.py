@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
 from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.errors import SeqrlError
-from tests.processes import is_running
+from tests.processes import is_running, until
 
 pytestmark = pytest.mark.slow
 
@@ -45,10 +46,20 @@ def test_processes_have_one_thread_each_and_this_one_is_left_alone(monkeypatch):
     assert "OMP_NUM_THREADS" not in os.environ
 
 
-def test_a_tasks_error_keeps_its_hint():
+def test_a_tasks_error_keeps_its_hint_and_tells_where_it_arose():
     with pytest.raises(SeqrlError, match="task 0 is bad") as caught, worker_map(2) as ordered_map:
         list(ordered_map(fail, range(3)))
-    assert caught.value.hint == "do better"
+    assert caught.value.hint == "do better" and "in fail" in str(caught.value.__cause__)
+
+
+def test_who_waits_for_a_result_can_give_up():
+    def give_up():
+        raise TimeoutError
+
+    with worker_map(2) as ordered_map:
+        with pytest.raises(TimeoutError):
+            list(ordered_map(time.sleep, [3600], on_wait=give_up))
+        assert list(ordered_map(square, range(3))) == [0, 1, 4]
 
 
 def test_a_dead_worker_is_reported():
@@ -123,8 +134,8 @@ def test_interrupt_ends_everything_at_once(endless):
 def test_workers_do_not_outlive_a_killed_parent(endless):
     process, workers = endless
     process.kill()
-    process.communicate(timeout=120)  # returns when nobody holds the pipes any more
-    assert not any(is_running(pid) for pid in workers)
+    process.communicate(timeout=120)  # returns when nobody holds the pipes any more, a moment before the workers end
+    until(lambda: not any(is_running(pid) for pid in workers))
 
 
 @pytest.fixture

@@ -11,47 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from seqrl_cli.tracking.metrics import read_online_lines
-from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
-from tests.cli.weights import same_weights
-from tests.envs.fragile import FRAGILE, mend, plot_mischief
+from tests.cli.conftest import invoke, succeed
+from tests.cli.fragile_tuning import TUNE, assert_whole, make_fragile_runs, tuned
+from tests.envs.fragile import mend, plot_mischief
 from tests.processes import ENVIRONMENT, children, is_running, start, until, wait_for
 
 pytestmark = pytest.mark.slow
 
-TUNE = ("finetune-online", "odt-s42", *TINY_TUNE, f"data.env_id={FRAGILE}")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """Made once: a dataset of the fragile environment, an odt, and the same fine-tuned without any mischief."""
-    runs = tmp_path_factory.mktemp("crashes") / "runs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FRAGILE", str(runs.parent))
-        succeed(runs, "collect", FRAGILE, "--policy", "random", "-n", 300, "--name", "fragile", "--workers", 1)
-        succeed(runs, "train", "fragile", *TINY_ODT)
-        succeed(runs, *TUNE, "--name", "whole")
-    return runs
-
 
 @pytest.fixture
-def runs(made, tmp_path, monkeypatch) -> Path:
+def runs(made_once, tmp_path, monkeypatch) -> Path:
+    """A copy of the fragile runs that a test may change."""
     monkeypatch.setenv("FRAGILE", str(tmp_path))
     monkeypatch.setitem(ENVIRONMENT, "FRAGILE", str(tmp_path))
-    return Path(shutil.copytree(made, tmp_path / "runs"))
-
-
-def tuned(runs: Path, name: str = "odt-s42-online") -> Path:
-    return runs / "fragile" / name
-
-
-def metrics(run: Path) -> list[dict]:
-    return [{**line.as_dict(), "elapsed": 0.0} for line in read_online_lines(run / "metrics.jsonl")]
-
-
-def assert_whole(runs: Path) -> None:
-    assert metrics(tuned(runs)) == metrics(tuned(runs, "whole")) and same_weights(tuned(runs), tuned(runs, "whole"))
-    assert not children()
+    return Path(shutil.copytree(made_once("fragile", make_fragile_runs), tmp_path / "runs"))
 
 
 @pytest.mark.parametrize(("what", "reset"), [("abort", 1), ("kill", 5)])  # in the first evaluation, in exploration
@@ -60,6 +33,7 @@ def test_a_process_that_dies_changes_nothing(runs, what, reset):
     told = succeed(runs, *TUNE)
     assert told.stderr.count("warning:") == 1 and "in step 5: it is started again" in told.stderr
     assert_whole(runs)
+    assert not children()
 
 
 @pytest.mark.parametrize(
@@ -76,6 +50,7 @@ def test_what_cannot_go_on_is_told_and_goes_on_when_it_is_mended(runs, what, say
     mend()
     succeed(runs, *TUNE)
     assert_whole(runs)
+    assert not children()
 
 
 def test_ctrl_c_ends_the_waiting_for_an_environment_that_hangs(runs, tmp_path):
@@ -92,6 +67,7 @@ def test_ctrl_c_ends_the_waiting_for_an_environment_that_hangs(runs, tmp_path):
     assert process.returncode == 130 and "Traceback" not in errors and not is_running(pid)
     succeed(runs, *TUNE)
     assert_whole(runs)
+    assert not children()
 
 
 def test_no_environment_outlives_a_killed_program(runs):

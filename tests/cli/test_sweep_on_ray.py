@@ -1,8 +1,9 @@
-"""A sweep on a Ray cluster of two nodes that loses a worker and a node: the same bits as one after the other."""
+"""Work on a Ray cluster of two nodes that loses a worker and a node: the same bits as on this machine alone."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.cli.conftest import TINY_PLAN, assert_refused, invoke
+from seqrl_cli.tracking.metrics import read_online_lines
+from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TUNE, assert_refused, invoke, succeed
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
+from tests.cli.weights import same_weights
 from tests.processes import start, until
 
 ray = pytest.importorskip("ray")
@@ -101,6 +104,29 @@ def test_a_plan_on_two_nodes_has_the_same_episodes(cluster, made_runs, tmp_path)
     assert done.exit_code == 0 and "in 2 parts" in done.stderr, done.output
     after = {path.name: actions_of(path) for path in plan.glob("*.h5")}
     assert len(after) == 2 and after == before
+
+
+def test_a_fine_tuning_survives_a_lost_node_and_resumes_without_a_cluster(cluster, made_runs, tmp_path):
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    succeed(runs, "train", DATASET, *TINY_ODT)
+    run, words = runs / DATASET / "odt-s42-online", ("finetune-online", "odt-s42", *TINY_TUNE, "--envs", "3")
+    command = start(runs, *words, "--iterations", "100000", "--on", "ray", "--address", cluster.address)
+    try:
+        until((run / "checkpoints/last").exists, 300)
+        kill_node(cluster)
+        for _ in range(2):  # the first may have begun before
+            reached = (run / "checkpoints/last").read_text()
+            until(lambda: command.poll() is not None or (run / "checkpoints/last").read_text() != reached, 120)  # noqa: B023
+        command.send_signal(signal.SIGINT)
+        out, err = command.communicate(timeout=120)
+    finally:
+        command.kill()
+    assert command.returncode == 130 and "everything was saved" in err, err
+    assert "2 processes share the episodes" in err and "raylet" not in out
+    iterations = read_online_lines(run / "metrics.jsonl")[-1].iteration + 3
+    succeed(runs, *words, "--iterations", iterations)
+    succeed(runs, *words, "--iterations", iterations, "--name", "whole")
+    assert same_weights(run, run.with_name("whole"))
 
 
 def actions_of(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,19 @@ def check_batched_equals_one_by_one(policy: Policy, context: int) -> None:
     for episode in range(EPISODES):
         assert torch.equal(decode(policy, recording, [episode], context)[0], together[episode])
     assert torch.equal(decode(policy, recording, [3, 1], context), together[[3, 1]])
+
+
+def check_threads_change_nothing(policy: Policy, context: int) -> None:
+    """Bit for bit, in any company."""
+    recording = make_recording(policy)
+    together = decode(policy, recording, list(range(EPISODES)), context)
+    before = torch.get_num_threads()
+    try:
+        for threads, episodes in itertools.product((1, 2, 3), (range(EPISODES), [0], [3, 1])):
+            torch.set_num_threads(threads)
+            assert torch.equal(decode(policy, recording, list(episodes), context), together[list(episodes)])
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_decoding_equals_the_forward_pass_of_the_window(policy: Policy, context: int) -> None:
@@ -117,6 +131,7 @@ def check_the_mode_draws_nothing(policy: Policy, context: int) -> None:
 
 CHECKS = [
     check_batched_equals_one_by_one,
+    check_threads_change_nothing,
     check_decoding_equals_the_forward_pass_of_the_window,
     check_episodes_may_be_at_different_steps,
     check_actions_are_those_of_the_environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from seqrl_cli.online.buffer_files import BufferFolder
 from seqrl_cli.online.collector import EpisodeCollector
 from seqrl_cli.online.context import EvaluationSummary, FinetuneContext, OnlineSettings
 from seqrl_cli.online.loop import FinetuneOutcome, finetune
+from seqrl_cli.online.players import VectorPlayer
 from seqrl_cli.planning.policy_agent import PolicyAgent
 from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.policy_learner import PolicyLearner, PolicySettings
@@ -39,11 +41,8 @@ def small_learner() -> PolicyLearner:
 def hopper(learner: PolicyLearner, episodes: int, seed: int, explores: bool) -> EpisodeCollector:
     """Episodes of at most STEPS steps, two at once."""
     vector = SeededVectorEnv("Hopper-v4", 2, max_episode_steps=STEPS)
-
-    def agent() -> PolicyAgent:
-        return PolicyAgent(learner.model, target_return=20.0, context=3, stochastic=explores)
-
-    return EpisodeCollector(agent, vector, episodes, seed, fresh=explores)
+    agent = partial(PolicyAgent, learner.model, target_return=20.0, context=3, stochastic=explores)
+    return EpisodeCollector(agent, VectorPlayer(vector), episodes, seed, fresh=explores)
 
 
 def score(trajectories: Sequence[Trajectory]) -> EvaluationSummary:

@@ -3,6 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seqrl_cli.behaviour.workers import worker_map
+from seqrl_cli.envs.vector.backend import EnvSpec
+from seqrl_cli.online.collector import EpisodeCollector
+from seqrl_cli.online.players import SharedPlayer
 from tests.online.fixtures import STEPS, hopper, small_learner
 
 
@@ -47,13 +51,27 @@ def test_it_can_be_stopped_amid_an_episode(learner):
 def test_an_episode_with_numbers_that_are_not_finite_is_left_out(learner, monkeypatch):
     player, said = hopper(learner, 2, seed=5, explores=True), []
     player.on_warning = said.append
-    step = player.vector.step
+    vector = player.player.vector
+    step = vector.step
 
     def blow_up(actions, active=None):
         result = step(actions, active)
         result.rewards[0] = np.nan
         return result
 
-    monkeypatch.setattr(player.vector, "step", blow_up)
+    monkeypatch.setattr(vector, "step", blow_up)
     assert len(play(player, 1)) == 1
     assert said == ["exploration episode 2 is left out: it has rewards of step 0 that are not finite"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("explores", [False, True])
+def test_processes_that_share_the_episodes_play_the_same(learner, explores):
+    alone = hopper(learner, 5, seed=5, explores=explores)
+    spec = EnvSpec("Hopper-v4", 2, max_episode_steps=STEPS)
+    with worker_map(3) as processes:
+        player = SharedPlayer(processes, 3, spec, timeout=60, on_warning=pytest.fail)
+        shared = EpisodeCollector(alone.make_agent, player, 5, 5, fresh=explores)
+        for iteration in (1, 2):
+            pairs = zip(play(alone, iteration), play(shared, iteration), strict=True)
+            assert all(alike(*pair) for pair in pairs)

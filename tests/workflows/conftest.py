@@ -10,7 +10,7 @@ import pytest
 from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.finetune_online import setup
+from seqrl_cli.workflows.finetune_online import players
 from tests.workflows.tiny import NAME, make_runs
 
 
@@ -41,4 +41,4 @@ def odt(store) -> RunFolder:
 @pytest.fixture
 def one_process(monkeypatch) -> None:
     """Fine-tuning plays in this process, which takes no time to start."""
-    monkeypatch.setattr(setup, "SubprocessBackend", lambda spec, **_: InProcessBackend(spec))
+    monkeypatch.setattr(players, "SubprocessBackend", lambda spec, **_: InProcessBackend(spec))

@@ -15,20 +15,20 @@ from seqrl_cli.data.policy_windows import trajectories_of
 from seqrl_cli.data.spaces import SizeMismatchError
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
+from seqrl_cli.online.players import VectorPlayer
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line, read_online_lines
 from seqrl_cli.training.checkpoints import saved_steps
-from seqrl_cli.workflows.finetune_online import setup
+from seqrl_cli.workflows.finetune_online import players, setup
+from seqrl_cli.workflows.finetune_online.players import Players, make_vector
 from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, resolve
 from seqrl_cli.workflows.finetune_online.run import run as finetune
 from seqrl_cli.workflows.finetune_online.setup import (
-    Environments,
     iterations_done,
     load_initial_policy,
     make_context,
-    make_vector,
     move_context,
     warn_of_settings,
 )
@@ -41,6 +41,10 @@ def resolved(store: RunStore, run: str = "odt-s42", **options: Any) -> FinetuneO
 
 def in_process(slots: int = 1) -> SeededVectorEnv:
     return SeededVectorEnv(ENVIRONMENT, slots, max_episode_steps=3)
+
+
+def playing_in(vector: SeededVectorEnv) -> Players:
+    return Players(VectorPlayer(vector), VectorPlayer(vector))
 
 
 @pytest.fixture
@@ -135,7 +139,7 @@ def test_the_policy_is_the_parents_and_an_unfinished_one_is_named(store, odt):
 
 def test_an_environment_of_other_sizes_is_refused_and_freed(made_store, monkeypatch):
     closed = []
-    monkeypatch.setattr(setup, "SeededVectorEnv", lambda *_, **__: Closing("MountainCarContinuous-v0", 1))
+    monkeypatch.setattr(players, "SeededVectorEnv", lambda *_, **__: Closing("MountainCarContinuous-v0", 1))
     monkeypatch.setattr(Closing, "close", lambda self: closed.append(SeededVectorEnv.close(self)))
     job = resolved(made_store)
     with pytest.raises(SizeMismatchError, match="sizes"):
@@ -150,8 +154,8 @@ class Closing(SeededVectorEnv):
 def test_a_context_starts_from_the_parent_with_the_best_episodes(made_store, tmp_path):
     job, heard = resolved(made_store, online__learning_rate=0.5, online__capacity=2), Heard()
     trained = load_initial_policy(job, heard)
-    with closing(in_process()) as one, closing(in_process()) as two:
-        place = make_context(made_store, job, trained, Environments(one, two), heard)
+    with closing(in_process()) as vector:
+        place = make_context(made_store, job, trained, playing_in(vector), heard)
     best = sorted(swings().returns)[-2:]
     assert sorted(float(each.total_reward) for each in place.offline) == pytest.approx(best)
     assert place.learner.step == 2 and place.learner.settings.learning_rate == 0.5
@@ -163,8 +167,8 @@ def test_a_context_starts_from_the_parent_with_the_best_episodes(made_store, tmp
 
 def test_a_context_that_is_too_long_is_refused(made_store):
     job = resolved(made_store, plan__max_context_transitions=9)
-    with closing(in_process()) as one, pytest.raises(SeqrlError, match="a context of 9"):
-        make_context(made_store, job, load_initial_policy(job, Heard()), Environments(one, one), Heard())
+    with closing(in_process()) as vector, pytest.raises(SeqrlError, match="a context of 9"):
+        make_context(made_store, job, load_initial_policy(job, Heard()), playing_in(vector), Heard())
 
 
 def test_settings_that_are_odd_are_warned_of(made_store):

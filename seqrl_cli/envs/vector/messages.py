@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrl_cli.data.spaces import UnsupportedSpacesError
 from seqrl_cli.envs.guard import EnvironmentFailedError
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import RemoteTracebackError, SeqrlError
 
 START, STEP = b"b", b"s"  # requests
 DONE, FAILED = b"d", b"f"  # answers
@@ -80,12 +80,5 @@ def unpack_failure(body: bytes) -> SeqrlError:
     """The same error, caused by one that shows where it arose."""
     name, message, hint, trace = json.loads(body)
     error = _ERRORS.get(name, SeqrlError)(message, hint)
-    error.__cause__ = _RemoteTracebackError(trace)
+    error.__cause__ = RemoteTracebackError(trace)
     return error
-
-
-class _RemoteTracebackError(Exception):
-    """Where an error arose in another process."""
-
-    def __str__(self) -> str:
-        return f'in the process of the environment:\n"""\n{self.args[0]}"""'

@@ -1,7 +1,7 @@
 """Decoding of policies: the next action in many episodes at once, without gradients.
 
-On a CPU, an episode's result does not depend on the other episodes, bit for bit: products treat all rows alike (see
-:mod:`~seqrl_cli.models.decoding.invariant_linear`), and each episode has its own attention.
+On a CPU, an episode's result depends neither on the other episodes nor on the number of threads, bit for bit: products
+treat all rows alike (see :mod:`~seqrl_cli.models.decoding.invariant_linear`), and each episode has its own attention.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from seqrl_cli.models.decoding.invariant_linear import (
     merged_weight,
 )
 from seqrl_cli.models.decoding.routed_linear import RoutedLinear, routed
+from seqrl_cli.models.device import one_thread
 from seqrl_cli.models.encoders.image import ImageEncoder
 
 Policy = DecisionTransformer | BehaviourCloning
@@ -87,7 +88,7 @@ def check_context(policy: Policy, context: int) -> None:
 class ImageLayer:
     """Encodes the images of episodes.
 
-    On a CPU it reads them one by one, since a convolution's rounding depends on the number of images.
+    On a CPU it reads them one by one with one thread: a convolution's rounding depends on the number of both.
     """
 
     def __init__(self, encoder: ImageEncoder, make: MakeLinear) -> None:
@@ -97,7 +98,8 @@ class ImageLayer:
     def __call__(self, images: Tensor) -> Tensor:
         """Images (episodes, *shape) uint8 -> (episodes, width)."""
         batches = images.split(1) if images.is_cpu else [images]
-        features = [self.encoder.features(batch) for batch in batches]
+        with one_thread():
+            features = [self.encoder.features(batch) for batch in batches]
         projected: Tensor = self.project(torch.cat(features))
         return projected
 
@@ -295,7 +297,8 @@ class PolicyLayer:
             hidden: (tokens, past + tokens), minus infinity where a token must not attend; None for no mask.
         """
         query = self._heads(self.query(normed.flatten(0, 1)).view(x.shape))
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
+        with one_thread():  # which of several computes an episode changes its rounding
+            attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=hidden)
         rows = self.projection.add_residual(x.flatten(0, 1), attended.transpose(1, 2).flatten(2).flatten(0, 1))
         return self.mlp_out.add_residual(rows, self.mlp_in.relu(normalized(self.norm_mlp, rows))).view(x.shape)
 

@@ -9,11 +9,11 @@ from seqrl_cli.console import Console, byte_size
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.runs.lock import refuse_locked
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
+from seqrl_cli.workflows.finetune_online.players import make_vector, most_processes
 from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, FinetuneOnlineRequest, resolve
 from seqrl_cli.workflows.finetune_online.setup import (
     iterations_done,
     load_initial_policy,
-    make_vector,
     warn_of_settings,
 )
 
@@ -40,6 +40,7 @@ def dry_run(request: FinetuneOnlineRequest, console: Console) -> None:
         "iterations": f"{done:,} of {job.config.online.iterations:,} done",
         "evaluations aim at": job.target_return,
         "exploration aims at": job.exploration_return,
+        **_processes(request, job),
         "parameters": job.record.parameters,
         "disk of checkpoints": byte_size(checkpoint * (job.config.train.keep_checkpoints + 1)),
         "disk of the buffer": f"at most {byte_size(buffer)}",
@@ -47,6 +48,13 @@ def dry_run(request: FinetuneOnlineRequest, console: Console) -> None:
     }
     console.emit(facts)
     console.show_facts(facts)
+
+
+def _processes(request: FinetuneOnlineRequest, job: FinetuneOnlineJob) -> dict[str, int]:
+    """How many processes would share the episodes; none if this one plays."""
+    if not request.has_processes:
+        return {}
+    return {"processes" if request.on == "local" else "processes at most": most_processes(request, job.config.online)}
 
 
 def _buffer_bytes(job: FinetuneOnlineJob, environment: SeededVectorEnv) -> int:

@@ -50,6 +50,9 @@ class FinetuneOnlineRequest:
         argv: the command line, for the record.
         env_timeout: seconds to wait for the environments.
         track: trackers that follow the new run.
+        jobs: processes that share the episodes; None = this one alone plays them, or on Ray as many as it has cores.
+        on: where these processes are: ``local`` or ``ray``.
+        address: of the Ray cluster; None = the one that this machine belongs to.
     """
 
     store: RunStore
@@ -62,6 +65,14 @@ class FinetuneOnlineRequest:
     argv: Sequence[str] = ()
     env_timeout: float = ANSWER_SECONDS
     track: Sequence[str] = ()
+    jobs: int | None = None
+    on: str = "local"
+    address: str | None = None
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether other processes play."""
+        return self.on != "local" or (self.jobs or 1) > 1
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ from seqrl_cli.training.checkpoints import saved_steps
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.workflows.finetune_online.dry_run import dry_run as dry_run
 from seqrl_cli.workflows.finetune_online.lines import announce, evaluation_line, live_line
+from seqrl_cli.workflows.finetune_online.players import open_players
 from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, FinetuneOnlineRequest, resolve
 from seqrl_cli.workflows.finetune_online.setup import (
     iterations_done,
     load_initial_policy,
     make_context,
     move_context,
-    open_environments,
 )
 
 
@@ -86,9 +86,9 @@ def run(request: FinetuneOnlineRequest, console: Console) -> FinetuneOnlineRepor
             console.note(_already_done(job, done))
             return _report(job, job.record, fresh=False)
         trained = load_initial_policy(job, console)
-        with preserve_rng_state(job.device), open_environments(request.store, job, trained, console) as environments:
+        with preserve_rng_state(job.device), open_players(request, job, trained, console) as players:
             remember(job.env_id)
-            context = make_context(request.store, job, trained, environments, console)
+            context = make_context(request.store, job, trained, players, console)
             announce(job, context, console)
             replaces = request.force and holds_run(job.run)
             started = _replace(job, request, threads, context, console) if replaces else None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,13 +12,9 @@ import torch
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.policy import TrainedPolicy, load_policy
 from seqrl_cli.artifacts.policy_family import policy_settings
-from seqrl_cli.artifacts.run_environment import observation_size_of_run
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.data.spaces import SizeMismatchError
 from seqrl_cli.envs.scores import percent_score
-from seqrl_cli.envs.vector.subprocess import SubprocessBackend
-from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision.decoder import Policy, check_context
 from seqrl_cli.online.buffer import ReplayBuffer, best_trajectories
@@ -34,15 +29,8 @@ from seqrl_cli.tracking.metrics import read_online_lines
 from seqrl_cli.training.checkpoints import newest_checkpoint, reading_state
 from seqrl_cli.training.policy_learner import PolicyLearner
 from seqrl_cli.training.rng import SeedStream
+from seqrl_cli.workflows.finetune_online.players import Players
 from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob
-
-
-@dataclass(frozen=True)
-class Environments:
-    """The environments of exploration and of evaluation."""
-
-    exploration: SeededVectorEnv
-    evaluation: SeededVectorEnv
 
 
 def load_initial_policy(
@@ -65,49 +53,8 @@ def load_initial_policy(
     return trained
 
 
-@contextmanager
-def open_environments(
-    store: RunStore, job: FinetuneOnlineJob, trained: TrainedPolicy, console: Console
-) -> Iterator[Environments]:
-    """Environments for exploration and for evaluation, closed when the block ends.
-
-    Raises:
-        SeqrlError: the environment cannot be made, or has other sizes than the policy.
-    """
-    online = job.config.online
-    with (
-        closing(make_vector(store, job, trained, online.envs, console)) as exploration,
-        closing(make_vector(store, job, trained, online.eval_episodes, console)) as evaluation,
-    ):
-        yield Environments(exploration, evaluation)
-
-
-def make_vector(
-    store: RunStore, job: FinetuneOnlineJob, trained: TrainedPolicy, num_envs: int, console: Console
-) -> SeededVectorEnv:
-    """``num_envs`` environments in a separate process, with observations cut to the data's dimensions.
-
-    Raises:
-        SeqrlError: the environment cannot be made, or has other sizes than the policy.
-    """
-    vector = SeededVectorEnv(
-        job.env_id,
-        num_envs,
-        max_episode_steps=job.config.online.max_steps,
-        observation_size=observation_size_of_run(store, trained),
-        backend=partial(SubprocessBackend, on_warning=console.warn, timeout=job.env_timeout),
-    )
-    hint = "name the right environment: seqrl download FILE data.env_id=… --force"
-    try:
-        vector.spaces.require_alike(job.env_id, trained.spaces, str(job.parent.path), hint)
-    except SizeMismatchError:
-        vector.close()
-        raise
-    return vector
-
-
 def make_context(
-    store: RunStore, job: FinetuneOnlineJob, trained: TrainedPolicy, environments: Environments, console: Console
+    store: RunStore, job: FinetuneOnlineJob, trained: TrainedPolicy, players: Players, console: Console
 ) -> FinetuneContext:
     """Everything that the fine-tuning loop needs; call inside ``preserve_rng_state``.
 
@@ -119,7 +66,7 @@ def make_context(
     warn_of_settings(job, console.warn)
     learner = _make_learner(job, policy, console.warn)
     offline = best_trajectories(_read_offline(store, job, trained, console), capacity) if job.from_parent else []
-    explore, evaluate = _make_collectors(job, policy, environments, console.warn)
+    explore, evaluate = _make_collectors(job, policy, players, console.warn)
     return FinetuneContext(
         learner=learner,
         explore=explore,
@@ -172,7 +119,7 @@ def _make_learner(job: FinetuneOnlineJob, policy: Policy, on_warning: Callable[[
 
 
 def _make_collectors(
-    job: FinetuneOnlineJob, policy: Policy, environments: Environments, on_warning: Callable[[str], None]
+    job: FinetuneOnlineJob, policy: Policy, players: Players, on_warning: Callable[[str], None]
 ) -> tuple[EpisodeCollector, EpisodeCollector]:
     """The collectors of exploration and of evaluation episodes.
 
@@ -187,10 +134,10 @@ def _make_collectors(
     seeds = np.random.SeedSequence([job.seed, SeedStream.EPISODES]).generate_state(2)
     explore_seed, evaluate_seed = (int(seed) for seed in seeds)
     explore = EpisodeCollector(
-        explorer, environments.exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning
+        explorer, players.exploration, online.envs, explore_seed, fresh=True, on_warning=on_warning
     )
     evaluate = EpisodeCollector(
-        evaluator, environments.evaluation, online.eval_episodes, evaluate_seed, fresh=False, on_warning=on_warning
+        evaluator, players.evaluation, online.eval_episodes, evaluate_seed, fresh=False, on_warning=on_warning
     )
     return explore, evaluate
 

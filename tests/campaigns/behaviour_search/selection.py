@@ -11,8 +11,9 @@ from seqrl_cli.behaviour.collect import closed_worker_envs, play_episode, worker
 from seqrl_cli.behaviour.library import Behaviour
 from seqrl_cli.behaviour.policies import LinearPolicy
 from seqrl_cli.behaviour.qualities import DEFAULT_TRANSITIONS, collect_behaviour
-from seqrl_cli.behaviour.workers import OrderedMap, worker_map
+from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.launch.ordered_map import OrderedMap
 from tests.campaigns.behaviour_search.iterates import Iterates
 from tests.campaigns.behaviour_search.recipes import Recipe
 
