@@ -111,7 +111,8 @@ class Windows:
         slots = np.searchsorted(drawn, share, side="right") - 1
         within = (share - drawn[slots]) / (drawn[slots + 1] - drawn[slots])
         first, end = self._first_window[slots], self._first_window[slots + 1]
-        return np.minimum(first + (within * (end - first)).astype(np.int64), end - 1)
+        windows: NDArray[np.int64] = np.minimum(first + (within * (end - first)).astype(np.int64), end - 1)
+        return windows
 
 
 def return_weights(
