@@ -104,8 +104,9 @@ class TrainConfig(Section):
     return_emphasis: Annotated[float, _PLANNER] = Field(
         0.0,
         ge=0.0,
-        description="train more on good episodes: a window's weight is the fraction of steps that earned less, to this "
-        "power; 0 = all alike",
+        le=100.0,
+        description="train more on good episodes: their windows count as the fraction of all steps that earned less, "
+        "to this power; 0 = all alike",
     )
     objective: Annotated[Objective, _TASKS] = Field(
         "actions", description="mddt: what the model learns to predict: actions, next states, returns-to-go"

@@ -15,7 +15,8 @@ class Windows:
     to stop, except at steps from ``max_path_length`` on, where the step limit ends an episode and not its actions.
 
     Windows are numbered through the episodes in order. A sampler needs only these indices. With weights, there are as
-    many indices, but an episode has them in proportion to its weight: several stand for one window, or none.
+    many indices, but an episode has them in proportion to its weight: several stand for one window, or none. They are
+    the same in every epoch.
 
     Args:
         tokens: ``(transitions, dims)`` unsigned tokens.

@@ -152,6 +152,8 @@ def _run_commands(task: Task, retries: int, stop: Stop, say: Callable[[str], Non
     for words in task.after:
         code, attempts = _run_until_alive(words, task, retries, stop, say)
         started += attempts
+        if code == INTERRUPTED:
+            return Ended(task, code, started)
         if code:
             reason = "" if died(code) else _last_error(task.log)
             again = typed_command(*words, "--runs-dir", str(task.root))

@@ -177,8 +177,9 @@ def best_plans(
         limit: ends the search early, but not before it has the ``plan_freq`` transitions that will be executed.
 
     Returns:
-        (episodes, elites, planned, transition_dim) int64, best first; as many transitions as the horizon, or fewer if
-        the time limit ended the search; a plan's first transition contains the current observation.
+        (episodes, elites, planned, transition_dim) int64, best first, and at most as many plans as beams. A plan has as
+        many transitions as the horizon, or fewer if the time limit ended the search; the first contains the current
+        observation.
     """
     beams = Beams(decoder, context, settings.horizon)
     beams.expand(settings.beam_width)

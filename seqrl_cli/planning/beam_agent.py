@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from seqrl_cli.data.discretizer import Discretizer
-from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import TimeLimit, best_plans, draw_noise
 from seqrl_cli.planning.cuda_graph import GraphedPlanner
@@ -56,7 +55,7 @@ class BeamAgent:
         make_graph_decoder: makes decoders for plans that are captured as CUDA graphs; None to plan without graphs.
 
     Raises:
-        SeqrlError: the plan of a single episode needs more than ``max_memory``, or discrete actions would be averaged.
+        SeqrlError: the plan of a single episode needs more than ``max_memory``.
     """
 
     def __init__(
@@ -71,8 +70,6 @@ class BeamAgent:
         max_memory: int | None = None,
         make_graph_decoder: Callable[[], Decoder] | None = None,
     ) -> None:
-        if choices is not None and settings.elites > 1:
-            raise SeqrlError("discrete actions cannot be averaged", "set plan.elites=1")
         self.profile = profile or Profile()
         self.decoder = TimedDecoder(decoder, self.profile)
         self.discretizer = discretizer
@@ -142,8 +139,9 @@ class BeamAgent:
                     state.pending = self._mean_actions(best)
 
     def _mean_actions(self, plans: np.ndarray) -> np.ndarray:
-        """Actions (planned, action_dim), averaged over plans (elites, planned, transition_dim)."""
-        actions = self.discretizer.decode(plans[:, :, self._action], start=self._action.start)
+        """Actions (planned, action_dim), averaged over plans (elites, planned, transition_dim); choices of the best."""
+        averaged = plans if self.choices is None else plans[:1]
+        actions = self.discretizer.decode(averaged[:, :, self._action], start=self._action.start)
         mean: np.ndarray = actions.mean(axis=0)
         return mean
 

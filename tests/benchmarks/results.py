@@ -48,15 +48,16 @@ class Method:
 
 
 PLANNED = ("--episodes", "4")
+PAPER = ("train.recipe=paper", "train.return_emphasis=0", "plan.horizon=5", "plan.elites=1")
 METHODS = {
     "bc": Method(("--arch", "bc"), ("--episodes", "10"), seconds=35),
     "bc-top": Method(("--arch", "bc", "policy.top_share=0.1"), ("--episodes", "10"), seconds=35),
     "dt": Method(("--arch", "dt"), ("--episodes", "10"), seconds=60),
     "odt": Method(("--arch", "odt"), ("--episodes", "10"), seconds=40),
     "odt-online": Method((), ("--episodes", "10"), ("--iterations", "15", "online.eval_every=3"), "odt", seconds=400),
-    "gpt": Method(("--arch", "gpt", "train.recipe=paper"), PLANNED),
+    "gpt": Method(("--arch", "gpt", *PAPER), PLANNED),
     "gpt-modern": Method(("--arch", "gpt", "train.recipe=modern"), PLANNED),
-    "retnet": Method(("--arch", "retnet", "train.recipe=paper"), PLANNED),
+    "retnet": Method(("--arch", "retnet", *PAPER), PLANNED),
     "retnet-modern": Method(("--arch", "retnet", "train.recipe=modern"), PLANNED),
     "gpt-wide": Method((), (*PLANNED, "--horizon", "15", "--beam-width", "128"), None, "gpt-modern", 2400, seeds=1),
 }

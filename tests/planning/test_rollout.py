@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import build_decoder
+from seqrl_cli.planning.beam import best_plans, draw_noise
+from seqrl_cli.planning.beam_agent import BeamAgent
 from seqrl_cli.planning.memory_budget import plan_bytes
 from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.training.rng import SeedStream
-from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout, model
+from tests.planning.closed_loop import (
+    ACTION_DIM,
+    OBSERVATION_DIM,
+    SETTINGS,
+    assert_same,
+    beam_rollout,
+    discretizer,
+    model,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -81,14 +92,30 @@ def test_between_plans_the_older_one_is_followed():
     np.testing.assert_array_equal(record.actions[1], record.plan_actions[0, 1].clip(-1, 1))
 
 
-def test_actions_are_averaged_over_elites():
-    (one,) = play(1, [1])
-    (all_alike,) = play(1, [1], n_expand=1, k_act=1, cdf_act=None, elites=2)  # every beam has the same actions
-    (greedy,) = play(1, [1], n_expand=1, k_act=1, cdf_act=None)
-    assert_same([greedy], [all_alike])
-    (mean,) = play(1, [1], elites=2)
-    np.testing.assert_array_equal(mean.plan_actions[0], one.plan_actions[0])  # the search is the same
-    assert not np.array_equal(mean.actions[0], one.actions[0])
+@pytest.mark.parametrize(("elites", "averaged"), [(1, 1), (2, 2), (9, 4)])
+def test_actions_are_averaged_over_the_best_plans(elites, averaged):
+    settings = PlanSettings(**{**SETTINGS, "horizon": 1, "elites": elites})
+    agent = BeamAgent(build_decoder(model(), settings.model_window), discretizer(), settings, episodes=1)
+    observation = np.random.default_rng(3).normal(size=OBSERVATION_DIM)
+    episode = LiveEpisode(0, 0, np.random.default_rng(7), [observation], [])
+    agent.reset(episode)
+    (action,) = agent.decide([episode])
+    context = torch.from_numpy(discretizer().encode(observation)[None].astype(np.int64))
+    noise = draw_noise([np.random.default_rng(7)], settings, agent.decoder)
+    plans = best_plans(agent.decoder, agent.readout, context, settings, noise)[0]
+    choices = discretizer().decode(plans[:, 0, OBSERVATION_DIM:-2].numpy(), start=OBSERVATION_DIM)
+    assert choices.shape == (averaged, ACTION_DIM) and (len(np.unique(choices, axis=0)) > 1) == (elites > 1)
+    np.testing.assert_array_equal(action, choices.mean(axis=0))
+    np.testing.assert_array_equal(agent.plans(episode)["plan_actions"][0, 0], choices[0].astype(np.float32))
+
+
+def test_discrete_actions_are_those_of_the_best_plan():
+    settings = PlanSettings(**{**SETTINGS, "elites": 4})
+    agent = BeamAgent(build_decoder(model(), settings.model_window), discretizer(), settings, episodes=1, choices=5)
+    episode = LiveEpisode(0, 0, np.random.default_rng(7), [np.zeros(OBSERVATION_DIM)], [])
+    agent.reset(episode)
+    (action,) = agent.decide([episode])
+    assert action == np.int64(agent.plans(episode)["plan_actions"][0, 0, 0])
 
 
 def test_a_plan_cut_short_has_no_numbers_after_its_end():

@@ -17,7 +17,6 @@ from seqrl_cli.planning.settings import PlanSettings
         ({"cdf_act": 1.5}, "cdf_act = 1.5"),
         ({"percentile": "median"}, "plan: percentile = 'median'"),
         ({"percentile": 75}, "percentile is 75"),
-        ({"elites": 129}, "elites 129 exceeds the beam_width 128"),
         ({"plan_freq": 16}, "plan_freq 16 exceeds the horizon 15"),
         ({"max_context_transitions": 1}, "1 transition cannot plan 15"),
         ({"window": "slidng"}, "window = 'slidng'.*did you mean 'sliding'"),
