@@ -292,6 +292,6 @@ def _launcher(
 
 def _words(given: dict[str, Any]) -> list[str]:
     """Configuration as it would be typed."""
-    from seqrl_cli.config.grid import value_text
+    from seqrl_cli.config.typed import value_text
 
     return [f"{key}={value_text(value)}" for key, value in given.items()]

@@ -5,7 +5,6 @@ Descriptions and defaults are those of the sections; only symbols and effects th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,6 +18,7 @@ from seqrl_cli.config.presets import resolve_config
 from seqrl_cli.config.recipe import BOOKKEEPING, SEEDS
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.section import NotInName, marks
+from seqrl_cli.config.typed import value_text
 
 TT, DT, ODT = "arXiv 2106.02039", "arXiv 2106.01345", "arXiv 2202.05607"
 
@@ -151,8 +151,3 @@ def default_text(dotted: str, size: str = "paper") -> str:
     ordered = sorted(by_value.items(), key=lambda item: -len(item[1]))
     first, *others = ordered
     return "; ".join([first[0], *(f"{value} ({', '.join(archs)})" for value, archs in others)])
-
-
-def value_text(value: Any) -> str:
-    """A value as it is typed."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -12,6 +12,7 @@ from typing import Any
 from seqrl_cli.config.architectures import DEFAULT
 from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.overrides import parse_overrides
+from seqrl_cli.config.typed import split_values
 from seqrl_cli.errors import UsageError
 from seqrl_cli.files.yaml_text import parse_yaml
 
@@ -28,7 +29,6 @@ _SHORT = {
     "sequence_length": "length",
     "updates": "updates",
 }
-_OPENING, _CLOSING = "[{(", "]})"
 
 Texts = Mapping[str, tuple[str, ...]]
 """The values of keys as they are typed; several are an axis."""
@@ -130,27 +130,6 @@ def combinations(texts: Texts) -> list[dict[str, str]]:
     return [dict(zip(texts, chosen, strict=True)) for chosen in product(*texts.values())]
 
 
-def split_values(text: str) -> tuple[str, ...]:
-    """Split at commas outside of brackets and quotes: ``1e-3,[0.9,0.95]`` has two values.
-
-    An empty text, or one with nothing between two commas, has empty values, which the caller refuses.
-    """
-    parts, depth, quote, start = [], 0, "", 0
-    for index, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'" and index == start:
-            quote = character
-        elif character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-        elif character == "," and depth <= 0:
-            parts.append(text[start:index].strip())
-            start = index + 1
-    return (*parts, text[start:].strip())
-
-
 def parse_axes(arguments: Iterable[str], keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Read ``["train.learning_rate=1e-3,3e-4", …]``; every value is checked to be YAML, and its key to exist.
 
@@ -232,18 +211,6 @@ def name_of_value(text: str) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "on", False: "off"}[value]
     return re.sub(r"[^A-Za-z0-9.]+", "-", re.sub(r"^-(?=[\d.])", "m", text.replace("+", ""))).strip("-.")
-
-
-def value_text(value: Any) -> str:
-    """A value as it would be typed after ``key=``."""
-    if isinstance(value, str):
-        try:
-            return (
-                value if value and parse_yaml(value) == value and len(split_values(value)) == 1 else json.dumps(value)
-            )
-        except ValueError:
-            return json.dumps(value)
-    return json.dumps(value)
 
 
 def _as_number(value: Any) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.continual import ContinualConfig
-from seqrl_cli.config.explain import KeyHelp, all_keys, default_text, value_text
+from seqrl_cli.config.explain import KeyHelp, all_keys, default_text
 from seqrl_cli.config.finetune import FinetuneConfig
 from seqrl_cli.config.overrides import sections_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.section import Section
+from seqrl_cli.config.typed import value_text
 
 _HEAD = """# Configuration keys
 

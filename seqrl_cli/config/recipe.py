@@ -157,17 +157,17 @@ def recipe_of(config: Config, *, fine_tuned: bool = False) -> str:
         config: the run's.
         fine_tuned: whether the run was fine-tuned online, so that the settings of ``online`` count, too.
     """
-    values = config.model_dump()
-    arch = config.model.arch
-    counted = {}
-    for key, default in NUMBERS.items():
-        if not has_key(arch, key) or (key.startswith("online.") and not fine_tuned):
-            continue
-        value = get_dotted(values, key)
-        if value != default:
-            counted[key] = value
+    numbers = numbers_of(config, fine_tuned=fine_tuned)
+    counted = {key: value for key, value in numbers.items() if value != NUMBERS[key]}
     text = json.dumps(counted, sort_keys=True)
     return f"{VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def numbers_of(config: Config, *, fine_tuned: bool = False) -> dict[str, Any]:
+    """The values of all keys that determine a model, but for the seed; arguments as for :func:`recipe_of`."""
+    values, arch = config.model_dump(), config.model.arch
+    own = [key for key in NUMBERS if has_key(arch, key) and (fine_tuned or not key.startswith("online."))]
+    return {key: get_dotted(values, key) for key in own}
 
 
 def is_current(recipe: str) -> bool:

@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from seqrl_cli.config.grid import Grid, Texts, parse_axes, parse_seeds, value_text
+from seqrl_cli.config.grid import Grid, Texts, parse_axes, parse_seeds
 from seqrl_cli.config.overrides import sentence
 from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.section import Section
+from seqrl_cli.config.typed import value_text
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 
 

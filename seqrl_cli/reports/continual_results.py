@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.config.continual import ContinualConfig
-from seqrl_cli.config.explain import value_text
+from seqrl_cli.config.typed import short_text
 from seqrl_cli.continual.methods import METHODS, settled
 from seqrl_cli.continual.metrics import ContinualScores, area_under, relative_transfer
 from seqrl_cli.continual.run_files import ContinualRecord, Evaluation, StageFolder, find_runs, read_evaluation
@@ -156,10 +156,5 @@ def _label(own: tuple[Any, ...], everyone: Sequence[tuple[Any, ...]]) -> str:
     usual = settled(ContinualConfig(method=own[0]), METHODS[own[0]]).model_dump()
     for place, (key, value) in enumerate(own[3:], start=3):
         if value != usual[key] and len({str(other[place]) for other in alike}) > 1:
-            parts.append(f"{key}={_typed(value)}")
+            parts.append(f"{key}={short_text(value)}")
     return " ".join([own[0], *parts])
-
-
-def _typed(value: Any) -> str:
-    """A value as a person types it."""
-    return f"{value:g}" if isinstance(value, float) else value_text(value)

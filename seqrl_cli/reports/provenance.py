@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from seqrl_cli.artifacts.facts import DatasetFile
 from seqrl_cli.config.presets import load_config
-from seqrl_cli.config.recipe import is_current, recipe_of
+from seqrl_cli.config.recipe import is_current, numbers_of, recipe_of
 from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
@@ -28,6 +29,7 @@ class RunProvenance:
         recipe: hash of its configuration; None if that is missing or cannot be read.
         newest_step: updates of its newest checkpoint; None if there is none.
         trained_on: its dataset, suite or mixture; None if the run's record is missing.
+        numbers: the values behind the recipe, by configuration key; empty without one.
     """
 
     seed: int | None = None
@@ -35,6 +37,7 @@ class RunProvenance:
     recipe: str | None = None
     newest_step: int | None = None
     trained_on: str | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def episode_recipe(self, stated: str | None, step: object) -> str | None:
         """The recipe of an episode whose file states ``stated`` and whose checkpoint has ``step`` updates.
@@ -45,6 +48,10 @@ class RunProvenance:
         """
         old = stated is not None and not is_current(stated)
         return self.recipe if old and self.recipe and step == self.newest_step else stated
+
+    def episode_numbers(self, recipe: str | None) -> Mapping[str, Any]:
+        """The values behind an episode's recipe; empty where the run has another one, because it was extended since."""
+        return self.numbers if recipe is not None and recipe == self.recipe else {}
 
     def online_progress(self, step: int | None) -> tuple[int | None, int | None]:
         """Iterations and explored environment steps after ``step`` updates; None when unknown."""
@@ -69,15 +76,23 @@ def read_provenance(folder: Path | None) -> RunProvenance:
     except SeqrlError:
         return RunProvenance()
     newest_step = max(saved_steps(run.checkpoints), default=None)
-    return RunProvenance(record.seed, online_lines, recipe_of_run(run, record), newest_step, record.dataset)
+    recipe, numbers = _recipe_and_numbers(run, record)
+    return RunProvenance(record.seed, online_lines, recipe, newest_step, record.dataset, numbers)
 
 
 def recipe_of_run(run: RunFolder, record: RunRecord) -> str | None:
     """The hash of a run's configuration; None if the configuration is missing or cannot be read."""
+    return _recipe_and_numbers(run, record)[0]
+
+
+def _recipe_and_numbers(run: RunFolder, record: RunRecord) -> tuple[str | None, Mapping[str, Any]]:
+    """The hash of a run's configuration, and the values behind it."""
     try:
-        return recipe_of(load_config(run.config), fine_tuned=record.parent is not None)
+        config = load_config(run.config)
     except SeqrlError:
-        return None
+        return None, {}
+    fine_tuned = record.parent is not None
+    return recipe_of(config, fine_tuned=fine_tuned), numbers_of(config, fine_tuned=fine_tuned)
 
 
 def step_limit_of(env_id: str, episode: Path) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class EpisodeResult:
         cut_at: ``plan.max_steps`` if it ended the episode before the environment's own limit; else None.
         success, success_at_end: whether the task was solved at any step, and at the last; None if not reported.
         trained_on: the dataset, suite or mixture that the model was trained on; None if its run is missing.
+        numbers: the values behind the recipe, by configuration key; empty where they are not known.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class EpisodeResult:
     success: bool | None = None
     success_at_end: bool | None = None
     trained_on: str | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def task(self) -> str:
@@ -89,8 +91,12 @@ class EpisodeResult:
     @property
     def method(self) -> str:
         """Architecture and settings, such as ``"gpt H15-B128-ctx5"``, or ``"odt online …"`` and ``"dt lora …"``."""
-        stage = f" {self.learned or 'online'}" if self.parent else ""
-        return f"{self.arch}{stage} {self.settings_label}".strip()
+        return f"{self.kind} {self.settings_label}".strip()
+
+    @property
+    def kind(self) -> str:
+        """The architecture, and how it was fine-tuned if it was: ``"gpt"``, ``"odt online"``, ``"dt lora"``."""
+        return f"{self.arch} {self.learned or 'online'}" if self.parent else self.arch
 
     @property
     def run_method(self) -> str:
@@ -177,6 +183,7 @@ def read_result(path: Path, provenance: RunProvenance | None = None) -> EpisodeR
 def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
     plan = file.plan
     iterations, online_steps = provenance.online_progress(plan.checkpoint_step)
+    recipe = provenance.episode_recipe(plan.recipe, plan.checkpoint_step)
     return EpisodeResult(
         dataset=plan.dataset,
         arch=plan.arch,
@@ -190,7 +197,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
         seconds_per_step=file.seconds_per_step,
         env_id=plan.env_id,
         path=file.path,
-        recipe=provenance.episode_recipe(plan.recipe, plan.checkpoint_step),
+        recipe=recipe,
         stated_recipe=plan.recipe,
         parent=plan.parent,
         learned=plan.learned,
@@ -201,6 +208,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
         success=file.success,
         success_at_end=file.success_at_end,
         trained_on=provenance.trained_on,
+        numbers=provenance.episode_numbers(recipe),
     )
 
 

@@ -2,29 +2,11 @@
 
 import pytest
 
-from seqrl_cli.config.grid import Grid, name_of_value, parse_axes, parse_seeds, short_words, split_values, value_text
-from seqrl_cli.config.overrides import parse_overrides
+from seqrl_cli.config.grid import Grid, name_of_value, parse_axes, parse_seeds, short_words
 from seqrl_cli.config.space import Dimension, parse_space
 from seqrl_cli.errors import UsageError
 
 KEYS = ["train.learning_rate", "train.beta1", "train.batch_size", "model.n_layer", "finetune.targets", "tasks.mixing"]
-
-
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("1e-3,3e-4", ("1e-3", "3e-4")),
-        ("[0.9,0.95]", ("[0.9,0.95]",)),
-        ("[1,2],[3]", ("[1,2]", "[3]")),
-        ("{a: 1, b: 2},null", ("{a: 1, b: 2}", "null")),
-        ('"a,b",c', ('"a,b"', "c")),
-        ("", ("",)),
-        ("1,", ("1", "")),
-        ("it's,2", ("it's", "2")),
-    ],
-)
-def test_commas_outside_of_brackets_and_quotes_separate_values(text, values):
-    assert split_values(text) == values
 
 
 @pytest.mark.parametrize(
@@ -110,15 +92,6 @@ def test_keys_of_one_leaf_have_different_words():
         "train.seed_x": "trainseedx",
         "online.seed_x": "onlineseedx",
     }
-
-
-@pytest.mark.parametrize(
-    "value", [1, 1e-05, 0.1, None, True, "text", "1", "a,b", "", "null", [1, "x"], {"a": 1}, "it's"]
-)
-def test_a_value_survives_being_typed(value):
-    text = value_text(value)
-    assert split_values(text) == (text,)
-    assert parse_overrides([f"train.beta1={text}"], KEYS) == {"train.beta1": value}
 
 
 def test_a_space_of_ranges_and_choices():

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from seqrl_cli.config.presets import dump_config, resolve_config
+from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.plot.panels import build_panels
@@ -28,7 +30,7 @@ from seqrl_cli.reports.table.terminal import print_table
 from seqrl_cli.reports.table.text import to_csv, to_markdown, to_rows
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import new_record
-from tests.reports.episode_files import write_episode
+from tests.reports.episode_files import write_episode, write_run_record
 
 REFERENCES = [
     ReferenceRow("sim/hopper-medium", "behaviour (dataset)", 1221.4, 0.381, 312),
@@ -282,6 +284,50 @@ def test_cut_episodes_are_told_from_whole_ones(tmp_path):
     for text in (shown(report, 80), to_markdown(report)):
         assert text.count("1 of 2 cut after 20 steps") == 1 and text.count("plan.max_steps ended these episodes") == 1
     assert [row["cut_episodes"] for row in to_rows(report)] == [1, 0]
+
+
+def add_run(root: Path, name: str, planned_with: str = "", **settings: object) -> None:
+    """A planned run of behaviour cloning; ``planned_with`` is the recipe of its episode, if not that of today."""
+    keys = {"model.arch": "bc", **{key.replace("__", "."): value for key, value in settings.items()}}
+    config = resolve_config("sim/hopper-medium", size="laptop", preset="base", overrides=keys)
+    write_run_record(root / name, arch="bc", seed=config.seed)
+    (root / name / "config.yaml").write_text(dump_config(config))
+    recipe = planned_with or recipe_of(config)
+    write_episode(root / name / "plans" / "mode-s0", run=name, arch="bc", recipe=recipe)
+
+
+def test_runs_of_one_architecture_name_the_settings_in_which_they_differ(tmp_path):
+    add_run(tmp_path, "plain-s1", train__updates=20, seed=1)
+    add_run(tmp_path, "plain-s2", train__updates=20, seed=2)  # a seed is no difference
+    add_run(tmp_path, "best", policy__top_share=0.1, train__updates=20, train__learning_rate=3e-4)
+    add_run(tmp_path, "odd", train__updates=20, planned_with="1-of another time")  # whose settings are not known
+    report = build_table(read_results(tmp_path).episodes)
+    told = {row.method.split()[0]: row.differs for row in report.rows}
+    best = "train.learning_rate=0.0003, policy.top_share=0.1"
+    assert told == {"plain": "train.learning_rate=0.001, policy.top_share=1", "best": best, "odd": ""}
+    for width in (80, 120):
+        lines = shown(report, width).splitlines()
+        (place,) = [index for index, line in enumerate(lines) if line.startswith("   best ")]
+        assert lines[place + 1].strip() == best and max(map(len, lines)) <= width
+    assert f", {best} |" in to_markdown(report).replace("\\", "")
+    assert [row["differing_settings"] for row in to_rows(report)] == [text or None for text in told.values()]
+    assert "policy.top\\_share=0.1" in to_latex(report.comparison)
+
+
+def test_many_differing_settings_are_counted(tmp_path):
+    add_run(tmp_path, "small", train__updates=20)
+    many = {"train__weight_decay": 0.5, "train__batch_size": 8, "train__learning_rate": 0.1, "model__width": 16}
+    add_run(tmp_path, "other", **many, train__updates=30, policy__top_share=0.5)
+    report = build_table(read_results(tmp_path).episodes, by="run")
+    told = {row.method: row.differs for row in report.rows}
+    assert told["other"] == ("train.updates=30, train.batch_size=8, train.learning_rate=0.1, model.width=16 and 2 more")
+    assert max(map(len, shown(report, 80).splitlines())) <= 80
+
+
+def test_what_only_one_run_has_is_no_difference(tmp_path):
+    add_run(tmp_path, "alone", policy__top_share=0.1)
+    write_episode(tmp_path / "gpt-s1" / "plans" / "H15-B128-ctx5-s0", run="gpt-s1")
+    assert [row.differs for row in build_table(read_results(tmp_path).episodes).rows] == ["", ""]
 
 
 @pytest.mark.parametrize(

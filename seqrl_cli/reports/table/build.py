@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seqrl_cli.reports.differing import differing_settings
 from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order, summarize_episodes
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary
@@ -90,7 +91,9 @@ def build_table(
             groups[key], sentences = drop_repeats(group)
             repeats += sentences
     keys = sorted(groups, key=lambda key: (dataset_order(key[0]), natural_order(key[1])))
-    rows = _sorted([_result_row(dataset, method, groups[dataset, method]) for dataset, method in keys], sort)
+    differing = differing_settings([groups[key] for key in keys])
+    own = [replace(_result_row(*key, groups[key]), differs=text) for key, text in zip(keys, differing, strict=True)]
+    rows = _sorted(own, sort)
     deltas = tuple(sorted(delta_rows(episodes, by), key=lambda row: dataset_order(row.dataset)))
     return ResultsTable(
         rows,

@@ -51,6 +51,8 @@ class Column:
         own: whether these are our results.
         remarks: about them, beside the name.
         settings: plan settings by dataset id, where the title does not contain them.
+        differs: the settings that set its models apart from others of the architecture, if they are those on all
+            datasets; else empty.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Column:
     own: bool
     remarks: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    differs: str = ""
 
     @property
     def full_title(self) -> str:

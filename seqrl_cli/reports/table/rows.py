@@ -28,6 +28,7 @@ class ResultRow:
         online_steps: environment steps explored in these iterations, mean over runs.
         cut: how many episodes ``plan.max_steps`` ended before the environment's own limit.
         cut_at: that number of steps; None if no episode was cut.
+        differs: the settings that set its models apart from others of the architecture on the dataset; empty if none.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class ResultRow:
     online_steps: float | None = None
     cut: int = 0
     cut_at: int | None = None
+    differs: str = ""
 
     @property
     def short_method(self) -> str:

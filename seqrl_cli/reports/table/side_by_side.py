@@ -38,7 +38,9 @@ def names_across_datasets(rows: Sequence[ResultRow]) -> list[str]:
 def _own_column(name: str, rows: Sequence[ResultRow]) -> Column:
     cells = {row.dataset: own_cell(row) for row in rows}
     settings = {row.dataset: row.settings for row in rows if row.settings and name != row.method}
-    return Column(name, name, cells, own=True, remarks=tuple(remarks(rows)), settings=settings)
+    differs = {row.differs for row in rows}
+    common = differs.pop() if len(differs) == 1 else ""
+    return Column(name, name, cells, own=True, remarks=tuple(remarks(rows)), settings=settings, differs=common)
 
 
 def own_cell(row: ResultRow) -> Cell:

@@ -129,9 +129,10 @@ def _result_rows(table: ResultsTable, statistics: Sequence[_Statistic]) -> list[
 
 
 def _own_rows(row: ResultRow, deltas: Sequence[DeltaRow], statistics: Sequence[_Statistic]) -> list[TextRow]:
-    """A method, its remarks, and what fine-tuning changed."""
+    """A method, the settings that set it apart, its remarks, and what fine-tuning changed."""
     rows = [TextRow((f"  {row.method}", *(statistic.result(row) for statistic in statistics)))]
-    rows += [TextRow((f"    {remark}",), "dim") for remark in remarks([row])]
+    beneath = [*([row.differs] if row.differs else []), *remarks([row])]
+    rows += [TextRow((f"    {text}",), "dim") for text in beneath]
     for delta in deltas:
         if (delta.dataset, delta.method) == (row.dataset, row.method):
             rows.append(TextRow(("    − offline", *(statistic.delta(delta) for statistic in statistics)), "bold"))

@@ -21,7 +21,7 @@ _FIELDS = (
     *("mean_score", "score_standard_error", "score_low", "score_high", "score_iqm", "score_iqm_low", "score_iqm_high"),
     *("mean_return", "return_standard_error", "return_low", "return_high"),
     *("return_iqm", "return_iqm_low", "return_iqm_high", "steps", "terminated", "seconds_per_step"),
-    *("runs", "iterations", "online_steps", "cut_episodes"),
+    *("runs", "iterations", "online_steps", "cut_episodes", "differing_settings"),
 )
 
 
@@ -150,6 +150,7 @@ def _own_record(row: ResultRow) -> dict[str, Any]:
         iterations=row.iterations,
         online_steps=row.online_steps,
         cut_episodes=row.cut,
+        differing_settings=row.differs or None,
     )
 
 
@@ -231,8 +232,8 @@ def _markdown_results(table: ResultsTable) -> str:
 
 
 def _method(row: ResultRow) -> str:
-    """The method with its remarks."""
-    return markdown(", ".join([row.method, *remarks([row])]))
+    """The method with the settings that set it apart, and its remarks."""
+    return markdown(", ".join([row.method, *([row.differs] if row.differs else []), *remarks([row])]))
 
 
 def _titles(comparison: Comparison, dataset: str) -> list[str]:

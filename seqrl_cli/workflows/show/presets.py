@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from seqrl_cli.artifacts.locate import dataset_config, find_stored
-from seqrl_cli.config.explain import KeyHelp, all_keys, value_text
+from seqrl_cli.config.explain import KeyHelp, all_keys
 from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.presets import SIZES, dump_config, preset_names, resolve_config
+from seqrl_cli.config.typed import value_text
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.suites import suites
@@ -84,5 +84,4 @@ def _difference(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def _changes(changes: dict[str, Any]) -> str:
     """As typed on the command line: ``plan.cdf_act=null, plan.k_act=40``."""
-    typed = {key: value if isinstance(value, str) else json.dumps(value) for key, value in changes.items()}
-    return ", ".join(f"{key}={value}" for key, value in typed.items()) or "–"
+    return ", ".join(f"{key}={value_text(value)}" for key, value in changes.items()) or "–"
