@@ -77,7 +77,7 @@ class TrainConfig(Section):
     )
     updates: int | None = Field(None, ge=1, description="number of updates; null = from n_epochs_ref")
     batch_size: int = Field(256, ge=1, description="windows per update")
-    learning_rate: float = Field(6e-4, gt=0.0, description="highest learning rate")
+    learning_rate: float = Field(6e-4, gt=0.0, description="highest learning rate; of muon, all but matrices")
     recipe: Annotated[Recipe, _PLANNER] = Field(
         "paper", description="where other values of train and model come from: the papers, or what learns faster"
     )

@@ -227,6 +227,18 @@ def test_a_policy_is_not_made_shorter(store):
         check_resumable(request.run, config, data)
 
 
+def test_good_episodes_are_trained_on_more_often(made_store):
+    plain, more = (prepare(make_request(made_store, "gpt", train__return_emphasis=power)) for power in (0.0, 3.0))
+    assert len(plain.train) == len(more.train)
+
+    def mean_value(windows: Windows) -> float:
+        inputs, _, _ = windows.batch(np.arange(len(windows)))
+        return float(inputs[:, windows.dims - 1].mean())  # tokens are in the order of values
+
+    assert mean_value(more.train) > mean_value(plain.train)
+    assert mean_value(more.validation) == mean_value(plain.validation)
+
+
 @pytest.mark.parametrize("arch", ["gpt", "odt"])
 def test_a_training_that_was_cut_resumes_with_other_bookkeeping(store, arch):
     run = store.dataset(NAME).run(f"{arch}-s42")
