@@ -27,7 +27,7 @@ Horizon = Annotated[
         "--horizon",
         metavar="N",
         min=1,
-        help="Transitions planned ahead (default: the run's, 15 at size paper, 5 at laptop).",
+        help="Transitions planned ahead (default: the run's, 15 at size paper, 2 at laptop).",
     ),
 ]
 BeamWidth = Annotated[

@@ -30,7 +30,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().split()) <= 1500
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(" ".join(line for line in lines if not line.startswith("| ")).split()) <= 1500
 
 
 @pytest.mark.parametrize("page", ALL, ids=name)

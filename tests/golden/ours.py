@@ -30,6 +30,7 @@ ATTENTION = ("model.n_head=2", "model.sequence_length=4", "plan.max_context_tran
 DROPOUT = ("model.embedding_dropout=0.1", "model.residual_dropout=0.1", "model.attention_dropout=0.1")
 AIM = ("plan.target_return=64.1",)  # the best return, rounded as it was when the numbers were recorded
 PLAY = ("--episodes", "2", "plan.max_steps=6")
+PAPER = ("train.recipe=paper", "plan.elites=1")
 SEARCH = ("--horizon", "2", "--beam-width", "4")
 ONLINE = (
     *("--iterations", "1", "--envs", "2", "--updates", "3", "online.max_steps=6"),
@@ -49,13 +50,15 @@ class Case:
 COMPILER = sys.platform == "linux" and shutil.which("g++") is not None
 ENGINES = {"torch": ("plan.engine=torch",), "native": ("plan.engine=native",)}
 CASES = {
-    "gpt": Case(("--arch", "gpt", *ATTENTION, *DROPOUT), {name: (*SEARCH, *words) for name, words in ENGINES.items()}),
+    "gpt": Case(
+        ("--arch", "gpt", *PAPER, *ATTENTION, *DROPOUT), {name: (*SEARCH, *words) for name, words in ENGINES.items()}
+    ),
     "gpt-variant": Case(
-        ("--arch", "gpt", *ATTENTION, "data.discretizer=uniform", "data.bins=30", "model.mask_values=false"),
+        ("--arch", "gpt", *PAPER, *ATTENTION, "data.discretizer=uniform", "data.bins=30", "model.mask_values=false"),
         {name: (*SEARCH, "plan.window=growing", "plan.plan_freq=2", *words) for name, words in ENGINES.items()},
     ),
     "retnet": Case(
-        ("--arch", "retnet", *ATTENTION, *DROPOUT[:2]),
+        ("--arch", "retnet", *PAPER, *ATTENTION, *DROPOUT[:2]),
         {
             "torch": (*SEARCH, "plan.engine=torch"),
             "carry": (*SEARCH, "plan.engine=torch", "plan.context=carry"),
@@ -63,7 +66,7 @@ CASES = {
         },
     ),
     "retnet-recurrent": Case(
-        ("--arch", "retnet", *ATTENTION, "--mode", "recurrent", "train.updates=5"),
+        ("--arch", "retnet", *PAPER, *ATTENTION, "--mode", "recurrent", "train.updates=5"),
         {"torch": (*SEARCH, "plan.engine=torch")},
     ),
     "dt": Case(("--arch", "dt", *ATTENTION, *AIM, *DROPOUT, "policy.time_embedding=true"), {"play": ()}),
