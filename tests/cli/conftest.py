@@ -17,6 +17,7 @@ TINY_TRAIN = (
     "plan.max_context_transitions=3",
     "plan.horizon=2",
     "plan.beam_width=4",
+    "plan.elites=1",
     "train.updates=4",
     "train.batch_size=8",
     "train.checkpoint_every=2",

@@ -47,7 +47,7 @@ def test_records_say_what_made_them(made_runs):
     assert record["seed"] == 42 and record["parameters"] > 0 and record["argv"]
     assert {"python", "torch", "mujoco", "seqrl"} <= record["versions"].keys()
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["model"]["width"] == 16 and config["train"]["learning_rate"] == 2e-3
+    assert config["model"]["width"] == 16 and config["train"]["learning_rate"] == 8e-3
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
     assert lines[-1]["validation_loss"] > 0

@@ -257,7 +257,7 @@ def test_a_file_that_changed_is_not_taken_for_the_old_one(fresh, tmp_path):
 
 def test_a_run_with_other_settings_is_not_overwritten(seqrl):
     result = seqrl("train", "sim/hopper-medium", *TINY_TRAIN, "train.learning_rate=0.5")
-    assert_refused(result, 1, "train.learning_rate 0.002 (asked: 0.5)", "--name")
+    assert_refused(result, 1, "train.learning_rate 0.008 (asked: 0.5)", "--name")
 
 
 def test_more_updates_of_a_token_model_are_another_run(seqrl):

@@ -18,7 +18,7 @@ from seqrl_cli.envs.vector.in_process import InProcessBackend
 from seqrl_cli.online.collector import EpisodeCollector
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.tracking.metrics import read_online_lines
-from seqrl_cli.workflows.finetune_online import setup as finetune_setup
+from seqrl_cli.workflows.finetune_online import players as finetune_players
 from tests.cli.conftest import TINY_ODT, TINY_TUNE, invoke, succeed
 from tests.cli.weights import same_weights, weights
 from tests.processes import start, wait_for
@@ -242,7 +242,7 @@ def test_an_unfinished_parent_is_told(runs):
 def test_a_dry_run_makes_one_environment(runs, monkeypatch):
     made = []
     monkeypatch.setattr(
-        finetune_setup, "SubprocessBackend", lambda spec, **_: made.append(spec) or InProcessBackend(spec)
+        finetune_players, "SubprocessBackend", lambda spec, **_: made.append(spec) or InProcessBackend(spec)
     )
     succeed(runs, "finetune-online", "odt-s42", "--name", "n", "--envs", 100_000, "--dry-run", "online.capacity=200000")
     assert [spec.num_envs for spec in made] == [1]
