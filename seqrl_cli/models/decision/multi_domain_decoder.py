@@ -30,6 +30,7 @@ from seqrl_cli.models.decoding.invariant_linear import (
     merged,
 )
 from seqrl_cli.models.decoding.routed_linear import routed
+from seqrl_cli.models.device import one_thread
 from seqrl_cli.models.encoders.image import ImageEncoder
 from seqrl_cli.models.encoders.vector import VectorEncoder
 
@@ -218,9 +219,10 @@ class MultiDomainDecoder:
             features = self.hidden[name].relu(encoder.features(torch.stack(observations), bodies))
         else:
             assert isinstance(encoder, ImageEncoder)
-            # On a CPU, a convolution's bits depend on the number of images.
+            # On a CPU, a convolution's bits depend on the number of images, and of threads.
             batches = [image.unsqueeze(0) for image in observations] if bodies.is_cpu else [torch.stack(observations)]
-            features = torch.cat([encoder.features(batch) for batch in batches])
+            with one_thread():
+                features = torch.cat([encoder.features(batch) for batch in batches])
         embedded: Tensor = self.projects[name](features)
         return embedded
 

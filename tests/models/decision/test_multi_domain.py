@@ -56,6 +56,19 @@ def test_an_episode_does_not_depend_on_those_beside_it(decode):
             assert torch.equal(action, expected[step][index])
 
 
+def test_threads_change_nothing():
+    model, before, played = make_model(4), torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            playing, sources = Playing(model, 4, "mean", EPISODES * 2), generators(2 * len(EPISODES))
+            played.append([playing.step(sources) for _ in range(5)])
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*played, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
 def test_samples_follow_the_probabilities():
     model = make_model(1)
     count = 400
