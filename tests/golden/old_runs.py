@@ -22,7 +22,8 @@ TRAIN = (
     *("train.checkpoint_every=5", "train.keep_checkpoints=1", "train.precision=float32", "--threads", "1"),
     *("model.n_head=2", "model.sequence_length=4", "plan.max_context_transitions=3", "model.residual_dropout=0.1"),
 )
-GPT = ("train", "local/tiny", "--arch", "gpt", "data.bins=6", *TRAIN)
+# the recipe was the default then
+GPT = ("train", "local/tiny", "--arch", "gpt", "data.bins=6", *TRAIN, "train.recipe=paper")
 ODT = ("train", "local/tiny", "--arch", "odt", *TRAIN)
 GPT_PLAN = (
     *("plan", "gpt-s42", "--horizon", "2", "--beam-width", "4", "--episodes", "1"),
