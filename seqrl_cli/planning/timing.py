@@ -12,23 +12,23 @@ from seqrl_cli.planning.rollout import Rollout
 STEPS = 6
 """Steps that count, once the model's context is full."""
 
-_LEAST = 3  # steps, however long they take: the first one has costs of its own
-_SECONDS = 10.0
+_LEAST = 2  # steps, however long they take
 
 
 class _EnoughError(Exception):
     """Enough steps were measured."""
 
 
-def seconds_per_step(rollout: Rollout, context: int) -> float:
+def seconds_per_step(rollout: Rollout, context: int, patience: float = 10.0) -> float:
     """Median seconds to plan and execute one step in all environments of a rollout, which plays on for nobody.
 
-    An environment whose episode ends takes the next one, so all of them run in every step. After ten seconds,
-    the steps so far must do.
+    An environment whose episode ends takes the next one, so all of them run in every step. The first step, which has
+    costs of its own, does not count.
 
     Args:
         rollout: fresh.
         context: transitions until the model's context is full.
+        patience: seconds after which the steps so far must do.
 
     Raises:
         SeqrlError: an environment failed.
@@ -38,9 +38,9 @@ def seconds_per_step(rollout: Rollout, context: int) -> float:
     def on_step(_running: int, _finished: int) -> None:
         times.append(time.perf_counter())
         made = len(times) - 1
-        if made >= context + STEPS or (made >= _LEAST and times[-1] - times[0] > _SECONDS):
+        if made >= context + STEPS or (made >= _LEAST and times[-1] - times[0] > patience):
             raise _EnoughError
 
     with suppress(_EnoughError):
         rollout.play(range(len(rollout.vector) * (context + STEPS)), lambda record: None, on_step)
-    return float(np.median(np.diff(times)[-STEPS:]))
+    return float(np.median(np.diff(times)[1:][-STEPS:]))

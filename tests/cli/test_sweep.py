@@ -20,7 +20,8 @@ from seqrl_cli.launch.task import Task, died, run_task
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.runs.sweeps import is_group, read_sweep, sweep_folder
-from seqrl_cli.workflows.plan.timing import PlayTime
+from seqrl_cli.workflows.plan.timing import PlayTime, measure
+from seqrl_cli.workflows.sweep import play_time
 from seqrl_cli.workflows.sweep.play_time import PlayEffort
 from seqrl_cli.workflows.sweep.states import MemberState
 from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke, succeed
@@ -70,6 +71,20 @@ def test_a_dry_run_counts_the_hours_of_planning(seqrl, runs, arch, tiny):
     assert said["planning_seconds"] > 0 and said["planning"].startswith("at most "), said
     assert said["planning"].endswith(" here, if no episode ends before its step limit")
     assert sorted(runs.rglob("*")) == before
+
+
+def test_a_dry_run_measures_each_kind_of_plan_once(seqrl, monkeypatch):
+    """Seeds, rates of learning and filters of tokens change no time; the horizon does."""
+    measured = []
+
+    def counting(session, *rest):
+        measured.append(session.config.horizon)
+        return measure(session, *rest)
+
+    monkeypatch.setattr(play_time, "measure", counting)
+    plans = ("--plan", "plan.horizon=1,2 plan.k_act=2,3 plan.episodes=1")
+    said = plan_of(seqrl, "--seeds", "1-2", "train.learning_rate=1e-3,3e-4", *plans)
+    assert measured == [1, 2] and said["planning_seconds"] > 0
 
 
 def test_a_dry_run_says_why_planning_is_not_counted(fresh, tmp_path):

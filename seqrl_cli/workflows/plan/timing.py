@@ -32,8 +32,13 @@ class PlayTime:
         return self.per_step * self.limit * math.ceil(episodes / self.envs)
 
 
-def measure(session: PlanSession, episodes: int) -> PlayTime:
+def measure(session: PlanSession, episodes: int, patience: float = 10.0) -> PlayTime:
     """Play a few steps of some episodes, and keep nothing of them.
+
+    Args:
+        session: how to play.
+        episodes: how many are wanted.
+        patience: seconds after which the steps so far must do.
 
     Raises:
         SeqrlError: the environment cannot be made, or the model cannot play in it.
@@ -41,5 +46,6 @@ def measure(session: PlanSession, episodes: int) -> PlayTime:
     envs = min(session.config.envs, episodes)
     with closing(session.make_vector(envs, session.config.max_steps)) as vector:
         limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS
-        per_step = seconds_per_step(session.rollout(vector, Profile()), session.config.max_context_transitions)
+        rollout = session.rollout(vector, Profile())
+        per_step = seconds_per_step(rollout, session.config.max_context_transitions, patience)
     return PlayTime(per_step, limit, envs)

@@ -17,7 +17,7 @@ from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.sweeps import sweep_folder
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.training.loop import seconds_per_update
-from seqrl_cli.workflows.sweep.play_time import PlayEffort, measured_plans, why_unknown
+from seqrl_cli.workflows.sweep.play_time import PlayEffort, PlayTimes, why_unknown
 from seqrl_cli.workflows.sweep.report import show_states, state_row
 from seqrl_cli.workflows.sweep.setup import Member, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import states_of, states_text
@@ -103,11 +103,12 @@ def _at_most(seconds: float, at_once: int, request: SweepRequest) -> str:
 
 def _efforts(members: tuple[Member, ...], request: SweepRequest, console: Console) -> list[_Effort]:
     known: dict[str, _Effort] = {}
+    play_times = PlayTimes()
     efforts = []
     for member in members:
         key = json.dumps([member.dataset.id, _sized(member.config)], sort_keys=True, default=str)
         if key not in known:
-            known[key] = _effort(member, request, console)
+            known[key] = _effort(member, request, console, play_times)
         efforts.append(known[key])
     return efforts
 
@@ -120,7 +121,7 @@ def _sized(config: Config) -> dict[str, Any]:
     return values
 
 
-def _effort(member: Member, request: SweepRequest, console: Console) -> _Effort:
+def _effort(member: Member, request: SweepRequest, console: Console, play_times: PlayTimes) -> _Effort:
     """Time a few updates of a member, with stand-ins for data that are missing."""
     dataset, config = member.dataset, member.config
     family = family_of(config.model.arch)
@@ -139,7 +140,7 @@ def _effort(member: Member, request: SweepRequest, console: Console) -> _Effort:
         updates,
         seconds * updates * config.train.batch_size / timed,
         weights * (config.train.keep_checkpoints + 1),
-        measured_plans(member, job),
+        play_times.effort(member, job),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seqrl_cli.artifacts.families import family_of
 from seqrl_cli.artifacts.train_job import TrainJob, count_parameters
 from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.schema import Config
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import SeqrlError
@@ -20,6 +21,12 @@ from seqrl_cli.workflows.plan.setup import PlanSession
 from seqrl_cli.workflows.plan.timing import PlayTime, measure
 from seqrl_cli.workflows.sweep.setup import Member, with_plan
 from seqrl_cli.workflows.sweep.states import MemberState
+
+_PATIENCE = 3.0  # seconds of measuring per kind of plan: a grid may have many
+_COSTLY = (
+    *("horizon", "beam_width", "n_expand", "max_context_transitions", "prefix_context", "plan_freq", "window"),
+    *("context", "precision", "engine", "seconds_per_step", "max_steps", "envs", "episodes"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,24 +47,40 @@ class PlayEffort:
         return sum(time.seconds(min(left or episodes, episodes)) for time, episodes in self.plans)
 
 
-def measured_plans(member: Member, job: TrainJob) -> PlayEffort:
-    """Let a member's untrained model play a few steps of each of its plans.
+@dataclass(frozen=True)
+class PlayTimes:
+    """Measures how long plans take, each kind of plan once: filters, seeds and the like cost nothing."""
 
-    Args:
-        member: its plans are measured.
-        job: its training, whose model is left in evaluation mode.
-    """
-    steps = member.member.steps[1:]
-    if steps and job.tasks:
-        return PlayEffort(unknown=f"{ARCHITECTURES[member.config.model.arch]} plays several tasks")
-    plans = []
-    try:
-        for words in steps:
-            session = _session(member, job, with_plan(member.config, words))
-            plans.append((measure(session, session.config.episodes), session.config.episodes))
-    except SeqrlError as error:
-        return PlayEffort(unknown=error.message)
-    return PlayEffort(tuple(plans))
+    _known: dict[tuple[object, ...], PlayTime] = field(default_factory=dict)
+
+    def effort(self, member: Member, job: TrainJob) -> PlayEffort:
+        """Let a member's untrained model play a few steps of each of its plans.
+
+        Args:
+            member: its plans are measured.
+            job: its training, whose model is left in evaluation mode.
+        """
+        steps = member.member.steps[1:]
+        if steps and job.tasks:
+            return PlayEffort(unknown=f"{ARCHITECTURES[member.config.model.arch]} plays several tasks")
+        try:
+            plans = tuple(self._measured(member, job, with_plan(member.config, words)) for words in steps)
+        except SeqrlError as error:
+            return PlayEffort(unknown=error.message)
+        return PlayEffort(plans)
+
+    def _measured(self, member: Member, job: TrainJob, config: Config) -> tuple[PlayTime, int]:
+        """The time and the episodes of one plan."""
+        session = _session(member, job, config)
+        kind = (session.env_id, count_parameters(job.model), config.model.model_dump_json(), *_speed(config.plan))
+        if kind not in self._known:
+            self._known[kind] = measure(session, session.config.episodes, _PATIENCE)
+        return self._known[kind], session.config.episodes
+
+
+def _speed(plan: PlanConfig) -> tuple[object, ...]:
+    """The settings that the time of a step, and the number of steps, depend on."""
+    return tuple(getattr(plan, name) for name in _COSTLY)
 
 
 def why_unknown(efforts: Sequence[PlayEffort]) -> str | None:
