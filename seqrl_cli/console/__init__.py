@@ -9,7 +9,17 @@
 
 from seqrl_cli.console.console import Console, OutputError
 from seqrl_cli.console.progress import Progress
-from seqrl_cli.console.text import amount, byte_size, counted, duration, percent, printable, shown_url, typed_command
+from seqrl_cli.console.text import (
+    amount,
+    byte_size,
+    counted,
+    duration,
+    percent,
+    printable,
+    public_words,
+    shown_url,
+    typed_command,
+)
 
 __all__ = [
     "Console",
@@ -21,6 +31,7 @@ __all__ = [
     "duration",
     "percent",
     "printable",
+    "public_words",
     "shown_url",
     "typed_command",
 ]

@@ -6,13 +6,14 @@ import math
 import re
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 # All but tab and newline; what turns the direction of writing or ends a line; and the surrogates that stand for
 # undecodable bytes of a file name.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _LINE_ENDS = re.compile(r"\s*\n\s*")
 
 MAX_CHARACTERS = 2000
@@ -57,6 +58,11 @@ def shown_url(url: str) -> str:
     parts = urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2] if ":" in parts.netloc.rpartition("@")[0] else parts.netloc
     return parts._replace(netloc=netloc, query="", fragment="").geturl().rstrip("/")
+
+
+def public_words(words: Iterable[str]) -> list[str]:
+    """The words of a command line as others may read them: without the passwords of URLs."""
+    return [_URL.sub(lambda found: shown_url(found[0]), word) for word in words]
 
 
 def typed_command(*words: str) -> str:

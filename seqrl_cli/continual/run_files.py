@@ -25,7 +25,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
 from seqrl_cli.runs.layout import CONTINUAL, TRACKERS
-from seqrl_cli.runs.record import Status, TaskRecord, host, now, refuse_newer_schema, versions
+from seqrl_cli.runs.record import CommandWords, Status, TaskRecord, host, now, refuse_newer_schema, versions
 from seqrl_cli.runs.status import RunStatus, look_at
 from seqrl_cli.runs.store import RunStore
 
@@ -110,7 +110,7 @@ class ContinualRecord(BaseModel):
     base_tasks: tuple[TaskRecord, ...]
     settings: ContinualConfig
     status: Status
-    argv: list[str]
+    argv: CommandWords
     versions: dict[str, str]
     device: str = ""
     threads: int = 0

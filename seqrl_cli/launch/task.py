@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from seqrl_cli.console import typed_command
+from seqrl_cli.console import public_words, typed_command
 from seqrl_cli.files.regular import open_own, open_regular
 from seqrl_cli.runs.holder import signed
 from seqrl_cli.runs.lock import is_locked
@@ -156,7 +156,7 @@ def _run_commands(task: Task, retries: int, stop: Stop, say: Callable[[str], Non
             return Ended(task, code, started)
         if code:
             reason = "" if died(code) else _last_error(task.log)
-            again = typed_command(*words, "--runs-dir", str(task.root))
+            again = typed_command(*public_words(words), "--runs-dir", str(task.root))
             warnings.append(f"`{again}` failed: {reason or code_text(code)}")
     return Ended(task, 0, started, warning="; ".join(warnings))
 
@@ -187,7 +187,7 @@ def _run(words: Words, task: Task, stop: Stop) -> int:
         if task.log is not None:
             task.log.parent.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open_own(task.log, "ab"))
-            file.write(f"$ seqrl {' '.join(words)}\n".encode())
+            file.write(f"$ seqrl {' '.join(public_words(words))}\n".encode())
             file.flush()
             output = file
         # Its own process group, so that Ctrl-C in a terminal reaches this process alone, which then stops all in order.

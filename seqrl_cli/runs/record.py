@@ -8,11 +8,12 @@ import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from seqrl_cli import __version__
+from seqrl_cli.console import public_words
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
@@ -22,6 +23,8 @@ SCHEMA_VERSION = 2
 _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "h5py", "safetensors")
 
 Status = Literal["running", "interrupted", "finished", "failed"]
+CommandWords = Annotated[list[str], AfterValidator(public_words)]
+"""A command line, without the passwords that it had: run directories are shared."""
 
 
 class TaskRecord(BaseModel):
@@ -101,7 +104,7 @@ class RunRecord(BaseModel):
     name: str
     seed: int
     status: Status
-    argv: list[str]
+    argv: CommandWords
     git: dict[str, Any]
     versions: dict[str, str]
     host: str

@@ -12,7 +12,7 @@ import pytest
 
 from seqrl_cli.artifacts.remote import FencedError, Remote
 from seqrl_cli.artifacts.remote_faults import UnreachableError
-from seqrl_cli.console import Console, shown_url
+from seqrl_cli.console import Console, public_words, shown_url
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint
@@ -195,6 +195,8 @@ def test_wrong_urls_are_named(store, tmp_path):
 def test_passwords_in_urls_are_not_shown():
     assert shown_url("s3://key:secret@host/bucket/?token=x") == "s3://host/bucket"
     assert shown_url("abfs://container@account/path/") == "abfs://container@account/path"
+    words = ("train", "d", "--push=s3://key:secret@host/b", "--name", "s3://host/b")
+    assert public_words(words) == ["train", "d", "--push=s3://host/b", "--name", "s3://host/b"]
 
 
 def test_runs_are_followed_until_they_are_over(store, url, tmp_path):
