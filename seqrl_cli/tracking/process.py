@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.console import typed_command
+from seqrl_cli.console import Console, duration, typed_command
 from seqrl_cli.files.atomic import make_folder
 from seqrl_cli.files.regular import open_own, open_regular
 from seqrl_cli.stops import kill_group
@@ -24,6 +24,7 @@ PATIENCE = 30.0
 PUSH_PATIENCE = 600.0
 """Seconds for the last checkpoint to reach its URL."""
 
+_MOMENT = 2.0  # seconds of waiting that need no word
 _LOG = "log.txt"
 _TAIL = 4000
 
@@ -84,7 +85,7 @@ def followed(
     run: Path,
     runs_dir: Path,
     names: Sequence[str],
-    on_warning: Callable[[str], None],
+    console: Console,
     *,
     push: str | None = None,
     project: str = "seqrl",
@@ -95,15 +96,15 @@ def followed(
         run: the run's folder, with its record.
         runs_dir: the run directory.
         names: of the trackers.
-        on_warning: called for each process that fails or takes too long.
+        console: says which processes are waited for, fail or take too long.
         push: the URL to push to after each checkpoint; None for none.
         project: under which trackers keep the run.
     """
     tracks = [track_command(run, runs_dir, name, project) for name in names]
     pushes = [] if push is None else [push_command(run, runs_dir, push)]
     with (
-        processes_beside(run / "trackers", pushes, on_warning, PUSH_PATIENCE),
-        processes_beside(run / "trackers", tracks, on_warning),
+        processes_beside(run / "trackers", pushes, console.warn, PUSH_PATIENCE, console.note),
+        processes_beside(run / "trackers", tracks, console.warn, on_wait=console.note),
     ):
         yield
 
@@ -114,6 +115,7 @@ def processes_beside(
     commands: Sequence[Command],
     on_warning: Callable[[str], None],
     patience: float = PATIENCE,
+    on_wait: Callable[[str], None] = lambda text: None,
 ) -> Iterator[None]:
     """Let processes follow a run for the block; their stdin closes at its end.
 
@@ -122,6 +124,7 @@ def processes_beside(
         commands: what to start.
         on_warning: called for each that fails or takes too long.
         patience: seconds to wait for all of them after the block.
+        on_wait: called for each that is waited for longer than a moment.
     """
     started = [one for command in commands if (one := _start(folder, command, on_warning))]
     try:
@@ -132,7 +135,7 @@ def processes_beside(
             with suppress(OSError):
                 one.process.stdin.close()
         for one in started:
-            _finish(one, on_warning, patience)
+            _finish(one, on_warning, patience, on_wait)
 
 
 def tracker_folder(folder: Path, name: str) -> Path:
@@ -154,11 +157,11 @@ def _start(folder: Path, command: Command, on_warning: Callable[[str], None]) ->
     return Beside(command, process, log)
 
 
-def _finish(one: Beside, on_warning: Callable[[str], None], patience: float) -> None:
+def _finish(one: Beside, on_warning: Callable[[str], None], patience: float, on_wait: Callable[[str], None]) -> None:
     """Wait for a tracker's process, and end it if it takes too long."""
     name, again = one.command.name, one.command.hint
     try:
-        code = one.process.wait(patience)
+        code = _waited(one, patience, on_wait)
     except subprocess.TimeoutExpired:
         kill_group(one.process.pid)
         one.process.kill()
@@ -167,6 +170,19 @@ def _finish(one: Beside, on_warning: Callable[[str], None], patience: float) -> 
         return
     if code:
         on_warning(f"{name} failed: {_last_line(one.log)}; {again}")
+
+
+def _waited(one: Beside, patience: float, on_wait: Callable[[str], None]) -> int:
+    """The exit code of a process.
+
+    Raises:
+        TimeoutExpired: it did not end in time.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        return one.process.wait(min(_MOMENT, patience))
+    if patience > _MOMENT:
+        on_wait(f"waiting at most {duration(patience)} for {one.command.name} to finish …")
+    return one.process.wait(max(patience - _MOMENT, 0.0))
 
 
 def _last_line(log: Path) -> str:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from seqrl_cli.tracking import process
 from seqrl_cli.tracking.process import Command, processes_beside
 
 PRINTS = "import sys; sys.stdin.read(); print('ended')"
@@ -40,6 +41,15 @@ def test_one_that_hangs_is_ended(tmp_path):
     (warning,) = beside(tmp_path, HANGS, patience=0.5)
     assert warning.startswith("t was not ready 0 s after the run had ended")
     assert time.monotonic() - start < 60
+
+
+def test_a_wait_is_announced(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "_MOMENT", 0.1)
+    notes: list[str] = []
+    commands = [Command("push", [sys.executable, "-c", HANGS], "")]
+    with processes_beside(tmp_path, commands, lambda text: None, 0.5, notes.append):
+        pass
+    assert notes == ["waiting at most 0 s for push to finish …"]
 
 
 def test_one_that_cannot_start_is_a_warning(tmp_path):

@@ -65,7 +65,7 @@ def run(request: ContinualRequest, console: Console) -> ContinualReport:
         if not fresh:
             console.note(f"{job.folder.path} is finished; --force starts over")
             return make_report(job.folder, job.record, 0)
-        beside = followed(job.folder.path, request.store.root, request.track, console.warn)
+        beside = followed(job.folder.path, request.store.root, request.track, console)
         record = _learn_all(job, stages, threads, console, beside)
         return make_report(job.folder, record, fresh + replaced)
 

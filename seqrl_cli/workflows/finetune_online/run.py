@@ -93,7 +93,7 @@ def run(request: FinetuneOnlineRequest, console: Console) -> FinetuneOnlineRepor
             replaces = request.force and holds_run(job.run)
             started = _replace(job, request, threads, context, console) if replaces else None
             record = _write_start(job.run, job, request, threads)
-            with followed(job.run.path, request.store.root, request.track, console.warn):
+            with followed(job.run.path, request.store.root, request.track, console):
                 return _finetune(job, context, record, console, started, force=request.force)
 
 

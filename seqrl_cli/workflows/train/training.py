@@ -148,7 +148,7 @@ class Training:
             CommandInterruptedError: Ctrl-C.
         """
         request, root = self.request, self.request.dataset.store.root
-        with followed(self.folder.path, root, request.track, self.console.warn, push=request.push):
+        with followed(self.folder.path, root, request.track, self.console, push=request.push):
             return self._finish(record, started)
 
     def _finish(self, record: records.RunRecord, started: FitOutcome | None) -> records.RunRecord:
