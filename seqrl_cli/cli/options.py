@@ -135,8 +135,8 @@ PlanArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="RUN | SWEEP | KEY=VALUE",
-        help="A run's path or name, a sweep's name, or a dataset for its latest run (default: the latest run); then "
-        "configuration.",
+        help="A run's path or name, a sweep's name, or a dataset for its latest run (default: the latest run); further "
+        "runs of an ensemble; then configuration.",
         autocompletion=complete.runs_and_plan_keys,
         show_default=False,
     ),

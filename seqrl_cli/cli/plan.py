@@ -136,15 +136,18 @@ def plan(
     """Play episodes with a trained model, by beam search or with its policy, and write a JSON file for each.
 
     Options that are not given default to the run's configuration. After an interruption the same command resumes: it
-    plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time. With one
-    run, --jobs processes share its episodes, here or on a Ray cluster; the episodes are the same.
+    plays only the missing episodes. The name of a sweep stands for all of its runs, --jobs of them at a time. Otherwise
+    --jobs processes share the episodes, here or on a Ray cluster; the episodes are the same. Several runs on the same
+    data plan together: their predictions are averaged, and the first run keeps the episodes.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
         from seqrl_cli.runs.sweeps import is_group
         from seqrl_cli.workflows.plan.setup import PlanRequest
         from seqrl_cli.workflows.sweep.plan_group import words_of
 
-        run, overrides = options.split_arguments(arguments, "run")
+        runs, overrides = options.split_subjects(arguments)
+        run = runs[0] if runs else None
+        store = options.store(runs_dir)
         given = options.configuration(
             overrides,
             plan__horizon=horizon,
@@ -153,9 +156,9 @@ def plan(
             plan__envs=envs,
             plan__target_return=target_return,
         )
+        given = _with_others(given, store, runs, console)
         memory = options.memory(max_memory)
         step, best = options.checkpoint(checkpoint)
-        store = options.store(runs_dir)
         request = PlanRequest(
             store,
             run,
@@ -208,6 +211,25 @@ class _Several:
     threads: int
     on: str
     jobs: int | None
+
+
+def _with_others(given: dict[str, Any], store: RunStore, runs: list[str], console: Console) -> dict[str, Any]:
+    """The settings, with the runs after the first as an ensemble.
+
+    Raises:
+        UsageError: they cannot be one.
+    """
+    from seqrl_cli.runs.sweeps import is_group
+    from seqrl_cli.workflows.plan.ensemble import joined_names
+
+    if len(runs) < 2:
+        return given
+    for run in runs:
+        if is_group(store, run):
+            raise UsageError(f"{run} is a sweep, whose runs play alone", "name single runs for an ensemble")
+    if "plan.ensemble" in given:
+        raise UsageError("an ensemble is named twice", "name its runs, or set plan.ensemble")
+    return {**given, "plan.ensemble": joined_names(store, runs, console.warn)}
 
 
 def _plan_group(store: RunStore, sweep: str, several: _Several, dry_run: bool, console: Console) -> None:

@@ -82,6 +82,12 @@ class SearchConfig(Section):
     precision: Annotated[Precision, _SEARCH, InName("")] = Field(
         "float32", description="precision of products with weights; bf16 plans differ in some tokens"
     )
+    ensemble: Annotated[str | None, _SEARCH, InName("with_")] = Field(
+        None,
+        pattern=r"^[^/+\s]+(\+[^/+\s]+)*$",
+        max_length=150,
+        description="other runs on the same data, joined by +, whose predictions are averaged with the run's own",
+    )
     engine: Annotated[Engine, _SEARCH, NotInName("engines differ in speed; an episode records its own")] = Field(
         "auto",
         description="native = C++ compiled for this processor (on a CPU); graph = CUDA graphs (a gpt on a GPU); "
@@ -92,6 +98,12 @@ class SearchConfig(Section):
     def _replan_within_the_plan(self) -> SearchConfig:
         if self.plan_freq > self.horizon:
             raise ValueError(f"plan_freq {self.plan_freq} exceeds the horizon {self.horizon}")
+        return self
+
+    @model_validator(mode="after")
+    def _an_ensemble_has_no_memory(self) -> SearchConfig:
+        if self.ensemble is not None and self.context == "recurrent":
+            raise ValueError("an ensemble sees a window of transitions, but context is recurrent")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol, cast
 
 from seqrl_cli.artifacts.multi_task_family import TrainedMultiTask
@@ -19,6 +18,7 @@ from seqrl_cli.console import amount, counted
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import build_decoder, device_of
 from seqrl_cli.models.decision.multi_domain_decoder import MultiDomainDecoder
+from seqrl_cli.models.decoding.ensemble import EnsembleDecoder
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear, fastest_linear
 from seqrl_cli.models.device import available_memory
@@ -57,13 +57,23 @@ class AgentSpec(Protocol):
 
 @dataclass(frozen=True)
 class BeamSearchSpec:
-    """A token model and the search in it; ``make_graph_decoder`` makes decoders for CUDA graphs, if they are used."""
+    """A token model and the search in it.
+
+    Attributes:
+        trained: the run's model.
+        decoder: the model, or the average of an ensemble.
+        settings: of the search.
+        max_memory: bytes that planning may take.
+        make_graph_decoder: makes decoders for CUDA graphs, if they are used.
+        others: the ensemble's other models.
+    """
 
     trained: TrainedModel
     decoder: Decoder
     settings: PlanSettings
     max_memory: int
     make_graph_decoder: Callable[[], Decoder] | None = None
+    others: tuple[TrainedModel, ...] = ()
 
     @property
     def engine(self) -> str:
@@ -175,10 +185,12 @@ class AgentOptions:
     Attributes:
         mode: form of a RetNet's retention that encodes the past; None = as the model was trained.
         max_memory: bytes that planning may take; None = half of what is free.
+        others: models whose predictions are averaged with the run's own.
     """
 
     mode: str | None = None
     max_memory: int | None = None
+    others: tuple[TrainedModel, ...] = ()
 
 
 def check_options(run: SavedRun, options: AgentOptions) -> None:
@@ -210,16 +222,26 @@ def make_agent_spec(
 def _beam_search(
     trained: TrainedModel, plan: PlanConfig, options: AgentOptions, on_warning: Callable[[str], None]
 ) -> BeamSearchSpec:
+    members = (trained, *options.others)
     if options.mode is not None:
-        model = cast(RetNet, trained.model)  # check_options refuses modes of other architectures
-        check_mode(options.mode, model.chunk_size)
-        model.mode = options.mode
+        for member in members:
+            model = cast(RetNet, member.model)  # check_options refuses modes of other architectures
+            check_mode(options.mode, model.chunk_size)
+            model.mode = options.mode
     settings = plan_settings(plan)
     max_memory = options.max_memory or available_memory(device_of(trained.model)) // 2
-    build = partial(
-        build_decoder, trained.model, settings.model_window, settings.precision, settings.engine, on_warning
+
+    def build() -> Decoder:
+        """A decoder of the run's model, or of all models together."""
+        decoders = [
+            build_decoder(member.model, settings.model_window, settings.precision, settings.engine, on_warning)
+            for member in members
+        ]
+        return EnsembleDecoder(decoders) if options.others else decoders[0]
+
+    return BeamSearchSpec(
+        trained, build(), settings, max_memory, build if settings.engine == "graph" else None, options.others
     )
-    return BeamSearchSpec(trained, build(), settings, max_memory, build if settings.engine == "graph" else None)
 
 
 def _policy(

@@ -20,6 +20,9 @@ def has_episode(session: PlanSession, episode: int) -> bool:
         episode_file = read_episode(path)
     except DamagedEpisodeError:
         return False
+    others, now = episode_file.plan.settings.get("ensemble"), session.settings.get("ensemble")
+    if others != now:
+        raise SeqrlError(f"{path} was played with {others}, but the runs are now {now}", "--force plays again")
     step = episode_file.plan.checkpoint_step
     if step is not None and step != session.trained.step:
         message = f"{path} was played with checkpoint {step}, not {session.trained.step}"

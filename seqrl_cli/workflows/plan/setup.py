@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,14 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import TaskRecord
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.rng import SeedStream
-from seqrl_cli.workflows.plan.agents import AgentOptions, AgentSpec, check_options, make_agent_spec
+from seqrl_cli.workflows.plan.agents import (
+    AgentOptions,
+    AgentSpec,
+    BeamSearchSpec,
+    check_options,
+    make_agent_spec,
+)
+from seqrl_cli.workflows.plan.ensemble import described, load_others
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,11 @@ class PlanSession:
         return self.agent.trained
 
     @property
+    def others(self) -> tuple[TrainedModel, ...]:
+        """The models whose predictions are averaged with the run's own."""
+        return self.agent.others if isinstance(self.agent, BeamSearchSpec) else ()
+
+    @property
     def folder(self) -> Path:
         """The folder of its episodes."""
         name = plan_name(self.config, self.trained.config.model.arch, self.seed, self.checkpoint)
@@ -122,7 +134,7 @@ class PlanSession:
         """The settings that mean something to the run's architecture, as plain values."""
         arch = self.trained.config.model.arch
         plan: dict[str, Any] = without_foreign_keys({"plan": self.config.model_dump()}, arch)["plan"]
-        return plan
+        return {**plan, "ensemble": described(self.others)} if self.others else plan
 
     @property
     def terminal_rewards(self) -> str | None:
@@ -216,7 +228,10 @@ def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> Loade
     wanted = saved.best_checkpoint() if request.best_checkpoint else request.checkpoint
     trained = load_trained(saved, device, wanted, on_warning)
     _check_plan(trained, config, on_warning)
-    agent = make_agent_spec(trained, config.plan, options, on_warning)
+    others = load_others(saved, config, device, on_warning)
+    for other in others:
+        check_options(SavedRun(saved.folder, other.record, other.config), options)
+    agent = make_agent_spec(trained, config.plan, replace(options, others=others), on_warning)
     if wanted is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)
     return LoadedAgent(saved, config, agent)
