@@ -47,6 +47,7 @@ ANOTHER: dict[str, Any] = {
     **{"prefix_context": False, "plan_freq": 2, "discount": 0.95, "window": "growing", "context": "recurrent"},
     **{"precision": "bf16", "engine": "torch", "max_steps": 9, "decode": "argmax", "goals": "seen"},
     **{"elites": 2, "targets": "paper", "target_multiple": 2.0, "seconds_per_step": 0.05},
+    **{"ensemble": "gpt-s1+gpt-s2"},
 }
 HARMLESS = {"episodes", "envs", "engine"}  # they change no episode
 BLIND = {"max_context_transitions"}  # a bc sees one step whatever it is

@@ -52,9 +52,9 @@ def dry_run(folder: Path, command: Command) -> None:
 
 def has_run(folder: Path, params: dict[str, Any]) -> bool:
     """Whether the run that a command line means is there."""
-    run, _ = options.split_arguments(params["arguments"], "run")
+    runs, _ = options.split_subjects(params["arguments"])
     try:
-        RunStore(folder / params["runs_dir"]).find(run, print)
+        RunStore(folder / params["runs_dir"]).find(runs[0] if runs else None, print)
     except SeqrlError:
         return False
     return True
