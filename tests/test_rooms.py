@@ -35,7 +35,10 @@ ROOMS = [
 ]
 FLOOR = {room: len(ROOMS) - level for level, rooms in enumerate(ROOMS) for room in rooms}
 PACKAGE = Path(seqrl_cli.__file__).parent
-HEAVY = ("torch", "gymnasium", "h5py", "matplotlib", "scipy", "imageio", "mujoco", "numpy")
+HEAVY = (
+    *("torch", "gymnasium", "h5py", "matplotlib", "scipy", "imageio", "mujoco", "numpy"),
+    *("ray", "optuna", "wandb", "tensorboardX", "trackio", "fsspec"),
+)
 
 
 def imported_rooms(path: Path) -> set[str]:

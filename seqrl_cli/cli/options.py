@@ -188,13 +188,15 @@ def trackers(text: str | None) -> tuple[str, ...]:
     """The trackers of --track, each of which exists.
 
     Raises:
-        UsageError: there is no such tracker.
+        UsageError: there is no such tracker, or none is named.
         SeqrlError: its package is not installed.
     """
     from seqrl_cli.tracking.trackers import check_tracker
 
-    names = [name.strip() for name in (text or "").split(",")]
-    return tuple(check_tracker(name) for name in dict.fromkeys(names) if name)
+    names = [name for part in (text or "").split(",") if (name := part.strip())]
+    if text is not None and not names:
+        raise UsageError("--track names no tracker", "for example --track tensorboard")
+    return tuple(check_tracker(name) for name in dict.fromkeys(names))
 
 
 def push_url(url: str | None) -> str | None:

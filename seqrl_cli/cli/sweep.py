@@ -216,6 +216,8 @@ def plan_texts(plan: list[str] | None) -> dict[str, tuple[str, ...]] | None:
 
     if plan is None:
         return None
+    if any(not text.strip() for text in plan):
+        raise UsageError("--plan is empty", "--plan default plans with each run's own settings")
     words = [word for text in plan for word in shlex.split(text) if word != "default"]
     if wrong := [word for word in words if "=" not in word]:
         raise UsageError(f"--plan takes key=value, not {wrong[0]!r}", "for example --plan plan.horizon=5,15")

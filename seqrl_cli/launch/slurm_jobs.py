@@ -31,6 +31,7 @@ class SlurmLauncher:
         self._pool = ThreadPoolExecutor(jobs)
         self._running: dict[Future[Ended], Task] = {}
         self._jobs: dict[str, str] = {}
+        self._stopped: set[str] = set()
 
     def start(self, task: Task) -> None:
         """See :class:`~seqrl_cli.launch.launcher.Launcher`."""
@@ -47,8 +48,9 @@ class SlurmLauncher:
 
     def stop(self, task: Task) -> None:
         """See :class:`~seqrl_cli.launch.launcher.Launcher`."""
+        self._stopped.add(task.name)
         if job := self._jobs.get(task.name):
-            subprocess.run(["scancel", job], check=False)
+            _cancel(job)
 
     def __enter__(self) -> SlurmLauncher:
         return self
@@ -73,6 +75,8 @@ class SlurmLauncher:
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stderr is not None
             self._jobs[task.name] = process.stdout.readline().strip().partition(";")[0]
+            if task.name in self._stopped and self._jobs[task.name]:  # stopped before its job had a number
+                _cancel(self._jobs[task.name])
             said = process.stderr.read().strip().splitlines()
             code = process.wait()
         if code and not self._jobs[task.name]:
@@ -80,3 +84,7 @@ class SlurmLauncher:
         return Ended(
             task, INTERRUPTED if code > 128 else code, 1, f"see {own.logs}/slurm-{task.index}.log" if code else ""
         )
+
+
+def _cancel(job: str) -> None:
+    subprocess.run(["scancel", job], check=False)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from seqrl_cli.runs.record import read_record
+from seqrl_cli.tracking.metrics import read_training_lines
 from tests.cli.conftest import TINY_MODEL, TINY_TRAIN, assert_refused, invoke, succeed
-from tests.processes import ENVIRONMENT, start, wait_for
+from tests.processes import ENVIRONMENT, start, until, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +76,13 @@ def test_a_signal_saves_and_the_same_command_resumes(runs):
     code, _, errors = outcome(process)
     assert code == 130 and errors.count("a checkpoint was saved") == 1, errors
     assert read_record(run / "run.json").status == "interrupted"
+    saved = int((run / "checkpoints/last").read_text().strip())
+    again = start(runs, *words)
+    until(lambda: again.poll() is not None or int((run / "checkpoints/last").read_text().strip()) > saved, 300)
+    again.send_signal(signal.SIGTERM)
+    assert outcome(again)[0] == 130
+    steps = [line.step for line in read_training_lines(run / "metrics.jsonl")]
+    assert steps == sorted(set(steps)) and steps[-1] > saved
 
 
 def test_no_process_outlives_a_killed_start(runs):

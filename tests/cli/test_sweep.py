@@ -24,7 +24,7 @@ from seqrl_cli.workflows.plan.timing import PlayTime, measure
 from seqrl_cli.workflows.sweep import play_time
 from seqrl_cli.workflows.sweep.play_time import PlayEffort
 from seqrl_cli.workflows.sweep.states import MemberState
-from tests.cli.conftest import TINY_TRAIN, assert_refused, invoke, succeed
+from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, assert_refused, invoke, succeed
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
 from tests.data.files import write_file
 from tests.processes import start, until
@@ -130,6 +130,8 @@ def test_axes_of_planning_make_more_plans_of_one_training(seqrl):
         ((DATASET, "model.attention_dropout=[0.1],0.1"), 2, "model.attention_dropout", ""),
         ((), 2, "name a dataset", "seqrl sweep"),
         (("nothing.yaml",), 2, "unknown sweep 'nothing.yaml'", "paper-tt"),
+        ((DATASET, "--plan", ""), 2, "--plan is empty", "--plan default"),
+        ((DATASET, "--track", ","), 2, "--track names no tracker", "tensorboard"),
         ((DATASET, "--on", "mars"), 2, "unknown place 'mars'", "slurm"),
         ((DATASET, "--address", "here:1"), 2, "--address is not for --on local", "ray"),
         ((DATASET, "--on", "ray", "--time", "1:00:00"), 2, "--time is not for --on ray", "slurm or pbs"),
@@ -227,7 +229,30 @@ def test_members_with_a_mistake_are_named_and_not_started_again(seqrl, runs):
     log = runs / "sweeps/hopper-medium-gpt/logs/000-gpt-s1.log"
     assert log.read_text().count("$ seqrl train") == 1
     states = shown(seqrl("sweep", "status", "hopper-medium-gpt", "--json"))["members"]
-    assert [(state["status"], state["own"]) for state in states] == [("finished", False), ("finished", True)]
+    assert [(state["status"], state["own"]) for state in states] == [("foreign", False), ("finished", True)]
+    assert "2 members: 1 finished, 1 foreign" in seqrl("sweep", "status", "hopper-medium-gpt").stdout
+
+
+@pytest.mark.slow
+def test_a_run_with_the_same_settings_is_taken_over(seqrl, runs):
+    """Another command trained it, and the sweep finds nothing to do."""
+    succeed(runs, "train", DATASET, "--seed", "1", "--name", "gpt-s1", *TINY_TRAIN)
+    done = seqrl("sweep", DATASET, "--seeds", "1", *TINY_TRAIN, "--threads", "1")
+    assert done.exit_code == 0 and "1 member: 1 finished" in done.stdout, done.output
+    assert "to play: seqrl plan hopper-medium-gpt" in done.stdout
+
+
+@pytest.mark.slow
+def test_axes_are_drawn_while_plans_are_few(seqrl, tmp_path):
+    words = ("sweep", DATASET, "train.learning_rate=1e-3,3e-4", "--seeds", "1", *TINY_TRAIN, "--name", "rates")
+    assert seqrl(*words).exit_code == 0
+    drawn = ("plot", "rates", "-k", "axis", "-o", str(tmp_path / "axis.png"), "--json")
+    first = shown(seqrl("sweep", "status", "rates", "--json"))["members"][0]["run"]
+    for episodes in (0, 1):
+        if episodes:
+            assert seqrl("plan", first, *TINY_PLAN).exit_code == 0
+        (panel,) = shown(seqrl(*drawn))["panels"]
+        assert panel["y_label"] == "validation loss" and len(panel["series"][0]["y"]) == 2
 
 
 @pytest.mark.slow

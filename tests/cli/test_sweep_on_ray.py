@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from seqrl_cli.tracking.metrics import read_online_lines
-from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TUNE, assert_refused, invoke, succeed
+from tests.cli.conftest import TINY_ODT, TINY_PLAN, TINY_TRAIN, TINY_TUNE, assert_refused, invoke, succeed
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial, trainings
 from tests.cli.weights import same_weights
 from tests.processes import start, until
@@ -104,6 +105,14 @@ def test_a_plan_on_two_nodes_has_the_same_episodes(cluster, made_runs, tmp_path)
     assert done.exit_code == 0 and "in 2 parts" in done.stderr, done.output
     after = {path.name: actions_of(path) for path in plan.glob("*.h5")}
     assert len(after) == 2 and after == before
+
+
+def test_trials_run_on_two_nodes(cluster, runs):
+    pytest.importorskip("optuna")
+    words = ("tune", DATASET, *TINY_TRAIN, "train.learning_rate=log:1e-4..1e-2", "--name", "found", "--trials", "2")
+    done = invoke(runs, *words, "--on", "ray", "--address", cluster.address, "--json")
+    assert done.exit_code == 0, done.output
+    assert [trial["state"] for trial in json.loads(done.stdout)["trials"]] == ["complete"] * 2
 
 
 def test_a_fine_tuning_survives_a_lost_node_and_resumes_without_a_cluster(cluster, made_runs, tmp_path):

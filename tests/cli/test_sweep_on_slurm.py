@@ -1,14 +1,18 @@
 """Scripts of job arrays; and where Slurm is installed, a real array that is preempted, and loses a node."""
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seqrl_cli.launch.job_arrays import JobArray, pbs_script, ranges, slurm_script, submit_command
+from seqrl_cli.launch.slurm_jobs import SlurmLauncher
+from seqrl_cli.launch.task import Task
 from tests.cli.conftest import assert_refused
 from tests.cli.slurm_cluster import Slurm, is_possible, slurm_cluster
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial
@@ -103,6 +107,24 @@ def test_a_scheduler_that_is_not_there(seqrl, monkeypatch, tmp_path):
     for kind, program in (("slurm", "sbatch"), ("pbs", "qsub")):
         refused = seqrl("sweep", DATASET, "--seeds", "1-2", *LONG, "--on", kind, "--submit")
         assert_refused(refused, 1, f"there is no {program} on this machine", "--submit")
+
+
+@pytest.mark.slow
+def test_a_job_that_is_stopped_before_it_has_a_number_is_cancelled(monkeypatch, tmp_path):
+    """Stand-ins for Slurm's programs: one is slow to tell the number, and waits for the job as Slurm does."""
+    programs = {
+        "sbatch": f"touch {tmp_path}/asked; sleep 1; echo 7; while [ ! -e {tmp_path}/cancelled ]; do sleep 0.05; done",
+        "scancel": f"echo $1 > {tmp_path}/cancelled",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    array = replace(ARRAY, script=tmp_path / "slurm.sh")
+    with SlurmLauncher(array, 1) as launcher:
+        launcher.start(Task("member", (), tmp_path, index=0))
+        until((tmp_path / "asked").exists, 60)
+    assert (tmp_path / "cancelled").read_text() == "7\n"
 
 
 @pytest.fixture

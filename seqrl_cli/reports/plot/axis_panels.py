@@ -26,17 +26,25 @@ def axis_panels(runs: Sequence[PlottedRun]) -> list[Panel]:
     """One panel per axis with several values: a line per choice of the others, averaged over seeds; [] without axes."""
     placed = [run for run in runs if run.axes]
     keys = [key for key in dict.fromkeys(key for run in placed for key in run.axes) if key != _SEED]
-    unit, reached = _reached(placed)
-    return [panel for key in keys if (panel := _panel(key, unit, reached))]
+    for unit, reached in (_planned(placed), _learned(placed)):  # of a sweep that has just begun to plan, its losses
+        panels = [panel for key in keys if (panel := _panel(key, unit, reached))]
+        if panels:
+            return panels
+    return []
 
 
-def _reached(runs: Sequence[PlottedRun]) -> tuple[str, list[tuple[dict[str, str], float]]]:
-    """The unit of what the runs reached, and each run's place with what it reached there, per setting of its plans."""
+Reached = tuple[str, list[tuple[dict[str, str], float]]]
+"""The unit of what runs reached, and each run's place with what it reached there."""
+
+
+def _learned(runs: Sequence[PlottedRun]) -> Reached:
+    """The last validation losses."""
+    return "validation loss", [(dict(run.axes), loss) for run in runs if (loss := _validation_loss(run)) is not None]
+
+
+def _planned(runs: Sequence[PlottedRun]) -> Reached:
+    """The means of the planned episodes, per setting of the plans."""
     episodes = [episode for run in runs for episode in run.episodes]
-    if not episodes:
-        return "validation loss", [
-            (dict(run.axes), loss) for run in runs if (loss := _validation_loss(run)) is not None
-        ]
     scored = all(episode.score is not None for episode in episodes)
     # The settings of plans tell points apart only where one run was planned with several.
     several = any(len({episode.settings_label for episode in run.episodes}) > 1 for run in runs)

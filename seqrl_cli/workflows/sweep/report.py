@@ -37,7 +37,10 @@ class SweepReport:
         if self.script is not None:
             lines.append(f"submitted as {self.job}" if self.job else f"to submit it: {self.script}")
         elif not self.failed:
-            lines.append(f"to compare them: seqrl table {self.sweep}")
+            planned = any(state.episodes for state in self.members)
+            lines.append(
+                f"to compare them: seqrl table {self.sweep}" if planned else f"to play: seqrl plan {self.sweep}"
+            )
         return "\n".join(lines)
 
 

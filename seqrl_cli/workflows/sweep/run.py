@@ -20,7 +20,7 @@ from seqrl_cli.workflows.sweep.dry_run import dry_run
 from seqrl_cli.workflows.sweep.followers import NOBODY, Followers
 from seqrl_cli.workflows.sweep.report import SweepReport
 from seqrl_cli.workflows.sweep.setup import Cluster, SweepRequest, set_up
-from seqrl_cli.workflows.sweep.states import state_of, states_of, states_text
+from seqrl_cli.workflows.sweep.states import accepted, state_of, states_of, states_text
 
 __all__ = ["SweepReport", "SweepRequest", "dry_run", "run"]
 
@@ -52,6 +52,8 @@ def run(request: SweepRequest, console: Console) -> SweepReport:
         failed = run_tasks(launcher, tasks, console, f"sweep {sweep.record.name}, runs")
     states = [state_of(request.store, member) for member in sweep.record.members]
     seconds = time.perf_counter() - start
+    if launcher is not None and not failed:
+        states = accepted(states)
     report = SweepReport(sweep.record.name, tuple(states), failed, script, job, seconds)
     if failed:
         hint = f"their logs are in {folder.logs}; the same command runs them again"

@@ -29,6 +29,7 @@ WAITING = "waiting"
 STARTING = "starting"
 FINISHED = "finished"
 MISSING = "missing"
+FOREIGN = "foreign"
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,15 @@ class MemberState:
         run: its folder below the run directory.
         status: ``waiting``, ``finished``, or that of its run; ``planning`` if episodes are still to be played;
             ``starting`` if a process runs it that has not begun its run yet; ``missing`` if it was started, has no
-            run and no process: it was renamed, archived or deleted, or failed at once.
+            run and no process: it was renamed, archived or deleted, or failed at once; ``foreign`` if another command
+            made the finished run of its name, whose settings the sweep compares when it comes to it.
         updates: made so far.
         validation_loss: the last one.
         episodes: planned so far.
         wanted: episodes to plan.
         score: mean normalised score of the planned episodes, in percent; None without reference scores.
         mean_return: of the planned episodes.
-        own: whether the run was trained by the member's own command line; another run of its name is left to
-            ``seqrl train``, which compares the settings.
+        own: whether the run was trained by the member's own command line.
     """
 
     run: str
@@ -83,16 +84,17 @@ def state_of(store: RunStore, member: SweepMember) -> MemberState:
     found = [episode for episodes, _ in plans for episode in episodes]
     wanted = sum(count for _, count in plans)
     scores = [score for score, _ in found if score is not None]
+    own = _is_command(record.argv, member.steps[0])
     return MemberState(
         member.run,
-        FINISHED if len(found) >= wanted else "planning",
+        FOREIGN if not own else FINISHED if len(found) >= wanted else "planning",
         updates,
         loss,
         len(found),
         wanted,
         100 * float(np.mean(scores)) if scores else None,
         float(np.mean([each for _, each in found])) if found else None,
-        own=_is_command(record.argv, member.steps[0]),
+        own=own,
     )
 
 
@@ -103,6 +105,11 @@ def states_of(store: RunStore, folder: SweepFolder, record: SweepRecord) -> list
         if state.status == WAITING:
             states[index] = replace(state, status=_without_run(store, folder, index, member))
     return states
+
+
+def accepted(states: Sequence[MemberState]) -> list[MemberState]:
+    """The states after all members have run: the settings of foreign runs were compared and are the same."""
+    return [replace(state, status=FINISHED) if state.status == FOREIGN else state for state in states]
 
 
 def _without_run(store: RunStore, folder: SweepFolder, index: int, member: SweepMember) -> str:
