@@ -230,7 +230,7 @@ def test_members_with_a_mistake_are_named_and_not_started_again(seqrl, runs):
     assert log.read_text().count("$ seqrl train") == 1
     states = shown(seqrl("sweep", "status", "hopper-medium-gpt", "--json"))["members"]
     assert [(state["status"], state["own"]) for state in states] == [("foreign", False), ("finished", True)]
-    assert "2 members: 1 finished, 1 foreign" in seqrl("sweep", "status", "hopper-medium-gpt").stdout
+    assert "2 members: 1 foreign, 1 finished" in seqrl("sweep", "status", "hopper-medium-gpt").stdout
 
 
 @pytest.mark.slow
