@@ -1,5 +1,6 @@
 """Scripts of job arrays; and where Slurm is installed, a real array that is preempted, and loses a node."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from seqrl_cli.launch.job_arrays import JobArray, pbs_script, ranges, slurm_script, submit_command
 from seqrl_cli.launch.slurm_jobs import SlurmLauncher
 from seqrl_cli.launch.task import Task
-from tests.cli.conftest import assert_refused
+from tests.cli.conftest import TINY_TRAIN, assert_refused
 from tests.cli.slurm_cluster import Slurm, is_possible, slurm_cluster
 from tests.cli.sweeps import DATASET, LONG, has_checkpoint, hashes, make_serial
 from tests.processes import until
@@ -164,3 +165,14 @@ def test_an_array_is_preempted_and_loses_a_node_and_the_weights_are_those_of_ser
     make_serial(serial, range(1, 4), "gpt")
     assert hashes(runs, names) == hashes(serial, names)
     assert "resuming from update" in (log / f"slurm-{other}.log").read_text()
+
+
+@pytest.mark.slow
+def test_trials_are_jobs(slurm, made_runs, tmp_path):
+    pytest.importorskip("optuna")
+    runs = Path(shutil.copytree(made_runs, tmp_path / "runs"))
+    words = ("tune", DATASET, *TINY_TRAIN, "train.learning_rate=log:1e-4..1e-2", "--trials", "2", "--on", "slurm")
+    command = [sys.executable, "-m", "seqrl_cli", *words, "--json", "--runs-dir", str(runs)]
+    done = subprocess.run(command, env=slurm.environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert [trial["state"] for trial in json.loads(done.stdout)["trials"]] == ["complete"] * 2
