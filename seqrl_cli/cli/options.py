@@ -184,8 +184,8 @@ def split_subjects(arguments: list[str] | None) -> tuple[list[str], list[str]]:
     return [argument for argument in given if argument not in overrides], overrides
 
 
-def trackers(text: str | None) -> tuple[str, ...]:
-    """The trackers of --track, each of which exists.
+def trackers(text: str | None, option: str = "--track") -> tuple[str, ...]:
+    """The trackers of an option, each of which exists.
 
     Raises:
         UsageError: there is no such tracker, or none is named.
@@ -195,7 +195,7 @@ def trackers(text: str | None) -> tuple[str, ...]:
 
     names = [name for part in (text or "").split(",") if (name := part.strip())]
     if text is not None and not names:
-        raise UsageError("--track names no tracker", "for example --track tensorboard")
+        raise UsageError(f"{option} names no tracker", f"for example {option} tensorboard")
     return tuple(check_tracker(name) for name in dict.fromkeys(names))
 
 

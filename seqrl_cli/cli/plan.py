@@ -227,7 +227,7 @@ def _with_others(given: dict[str, Any], store: RunStore, runs: list[str], consol
     for run in runs:
         if is_group(store, run):
             raise UsageError(f"{run} is a sweep, whose runs play alone", "name single runs for an ensemble")
-    if "plan.ensemble" in given:
+    if given.get("plan.ensemble") is not None:
         raise UsageError("an ensemble is named twice", "name its runs, or set plan.ensemble")
     return {**given, "plan.ensemble": joined_names(store, runs, console.warn)}
 

@@ -125,7 +125,7 @@ def runs(
         if action == "track":
             from seqrl_cli.workflows.track import run as tracking
 
-            trackers = options.trackers(to)
+            trackers = options.trackers(to, "--to")
             if not trackers:
                 raise UsageError("no tracker given", "for example: seqrl runs track --to tensorboard")
             wait = _stdin_closes if follow else None

@@ -49,7 +49,7 @@ EFFECTS = {
     "plan.k_obs": "1: the likeliest observations only",
     "plan.cdf_act": "more: unlikely actions are not tried",
     "plan.elites": "more: smoother actions; too many: the average of bad plans, too",
-    "plan.ensemble": "more: steadier play; time and memory grow in proportion",
+    "plan.ensemble": "more: less depends on one seed; time and memory grow in proportion",
     "plan.plan_freq": "more: fewer searches, faster, less feedback",
     "plan.seconds_per_step": "less: looks less far ahead; episodes then depend on the machine's speed",
     "plan.target_return": "more: asks for better behaviour; far above the data it is ignored or misleads",

@@ -84,8 +84,7 @@ class SearchConfig(Section):
     )
     ensemble: Annotated[str | None, _SEARCH, InName("with_")] = Field(
         None,
-        pattern=r"^[^/+\s]+(\+[^/+\s]+)*$",
-        max_length=150,
+        min_length=1,
         description="other runs on the same data, joined by +, whose predictions are averaged with the run's own",
     )
     engine: Annotated[Engine, _SEARCH, NotInName("engines differ in speed; an episode records its own")] = Field(

@@ -8,12 +8,13 @@ import shlex
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 # All but tab and newline; what turns the direction of writing or ends a line; and the surrogates that stand for
 # undecodable bytes of a file name.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s,]+")
+# A user and a password, which may contain slashes, but is no port.
+_SECRET = re.compile(r"[^/@:]*:[^/@]*@|[^/@:]*:(?!\d+(/|$)).*@")
 _LINE_ENDS = re.compile(r"\s*\n\s*")
 
 MAX_CHARACTERS = 2000
@@ -54,10 +55,14 @@ def printable(text: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL without the password that it may contain."""
-    parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2] if ":" in parts.netloc.rpartition("@")[0] else parts.netloc
-    return parts._replace(netloc=netloc, query="", fragment="").geturl().rstrip("/")
+    """A URL without the password that it may contain, even one with slashes."""
+    scheme, mark, rest = re.split("[?#]", url)[0].partition("://")
+    secret = _SECRET.match(rest)
+    rest = rest[secret.end() :] if secret else rest
+    place, slash, path = rest.partition("/")
+    if secret or scheme in ("http", "https"):  # elsewhere a container may stand before the account
+        place = place.rpartition("@")[2]
+    return f"{scheme}{mark}{place}{slash}{path}".rstrip("/")
 
 
 def public_words(words: Iterable[str]) -> list[str]:
@@ -67,7 +72,7 @@ def public_words(words: Iterable[str]) -> list[str]:
 
 def typed_command(*words: str) -> str:
     """A command as a user types it, by its words after ``seqrl``; without passwords."""
-    return shlex.join(["seqrl", *(shown_url(word) if "://" in word else word for word in words)])
+    return shlex.join(["seqrl", *public_words(words)])
 
 
 def one_line(text: str) -> str:

@@ -71,6 +71,8 @@ class SlurmLauncher:
             options=(*self._array.options, _SINGLE),
         )
         write_script(own)
+        if task.name in self._stopped:
+            return Ended(task, INTERRUPTED, 0)
         words = ["sbatch", "--parsable", "--wait", str(own.script)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stderr is not None

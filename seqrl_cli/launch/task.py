@@ -156,7 +156,7 @@ def _run_commands(task: Task, retries: int, stop: Stop, say: Callable[[str], Non
             return Ended(task, code, started)
         if code:
             reason = "" if died(code) else _last_error(task.log)
-            again = typed_command(*public_words(words), "--runs-dir", str(task.root))
+            again = typed_command(*words, "--runs-dir", str(task.root))
             warnings.append(f"`{again}` failed: {reason or code_text(code)}")
     return Ended(task, 0, started, warning="; ".join(warnings))
 

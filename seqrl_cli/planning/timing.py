@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 
@@ -10,37 +11,39 @@ import numpy as np
 from seqrl_cli.planning.rollout import Rollout
 
 STEPS = 6
-"""Steps that count, once the model's context is full."""
-
-_LEAST = 2  # steps, however long they take
+"""Steps that count, once the model's context is full, or as many as there are between two searches."""
 
 
 class _EnoughError(Exception):
     """Enough steps were measured."""
 
 
-def seconds_per_step(rollout: Rollout, context: int, patience: float = 10.0) -> float:
+def seconds_per_step(rollout: Rollout, context: int, plan_freq: int = 1, patience: float = 10.0) -> float:
     """Median seconds to plan and execute one step in all environments of a rollout, which plays on for nobody.
 
-    An environment whose episode ends takes the next one, so all of them run in every step. The first step, which has
-    costs of its own, does not count.
+    An environment whose episode ends takes the next one, so all of them run in every step. The steps of the first
+    search, which has costs of its own, do not count.
 
     Args:
         rollout: fresh.
         context: transitions until the model's context is full.
+        plan_freq: steps from search to search, whose times are averaged.
         patience: seconds after which the steps so far must do.
 
     Raises:
         SeqrlError: an environment failed.
     """
     times = [time.perf_counter()]
+    wanted = math.ceil(max(context + STEPS, 2 * plan_freq) / plan_freq) * plan_freq
 
     def on_step(_running: int, _finished: int) -> None:
         times.append(time.perf_counter())
         made = len(times) - 1
-        if made >= context + STEPS or (made >= _LEAST and times[-1] - times[0] > patience):
+        is_late = made >= 2 * plan_freq and times[-1] - times[0] > patience
+        if made >= wanted or (is_late and made % plan_freq == 0):
             raise _EnoughError
 
     with suppress(_EnoughError):
-        rollout.play(range(len(rollout.vector) * (context + STEPS)), lambda record: None, on_step)
-    return float(np.median(np.diff(times)[1:][-STEPS:]))
+        rollout.play(range(len(rollout.vector) * wanted), lambda record: None, on_step)
+    searches = np.diff(times).reshape(-1, plan_freq).mean(axis=1)
+    return float(np.median(searches[1:][-math.ceil(STEPS / plan_freq) :]))

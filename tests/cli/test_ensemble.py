@@ -45,7 +45,7 @@ def test_two_runs_plan_together(runs):
     alone = next(path for path in (runs / FIRST / "plans").iterdir() if "with" not in path.name)
     assert episodes(alone) != episodes(folder) and len(episodes(folder)) == 2
     assert "already has 2 episodes" in succeed(runs, *words).stderr
-    assert "with" in succeed(runs, "table").stdout
+    assert "with_gpt-s1" in succeed(runs, "table").stdout
 
 
 def test_processes_play_the_same_episodes(runs):
@@ -61,25 +61,32 @@ def test_a_member_that_was_trained_anew_is_noticed(runs):
     words = ("plan", FIRST, SECOND, *TINY_PLAN)
     succeed(runs, *words)
     succeed(runs, "train", DATASET, *TINY_TRAIN, "--seed", 1, "train.learning_rate=0.001", "--force")
-    assert_refused(invoke(runs, *words), 1, "was played with gpt-s1@", "--force plays again")
+    assert_refused(invoke(runs, *words), 1, "weights of the ensemble have changed since", "--force plays again")
     succeed(runs, *words, "--force")
 
 
 def test_what_cannot_be_an_ensemble(runs):
     assert_refused(invoke(runs, "plan", FIRST, FIRST), 2, "gpt-s42 is named twice", "once")
+    assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=gpt-s1+gpt-s1"), 2, "gpt-s1 is named twice", "once")
+    changed = invoke(runs, "plan", FIRST, "plan.ensemble=gpt-s1@00000000")
+    assert_refused(changed, 1, "gpt-s1 have changed meanwhile", "starts over")
+    trained = invoke(runs, "train", DATASET, *TINY_TRAIN, "--name", "new", "plan.ensemble=gpt-s1")
+    assert_refused(trained, 2, "plan.ensemble is for trained runs", "seqrl plan")
     assert_refused(invoke(runs, "plan", FIRST, SECOND, "plan.ensemble=gpt-s1"), 2, "named twice", "plan.ensemble")
-    assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=gpt-s42"), 1, "the run itself", "other runs")
+    assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=gpt-s42"), 2, "the run itself", "other runs")
     assert_refused(invoke(runs, "plan", FIRST, f"{DATASET}/odt-s42"), 1, "is no planner", "seqrl runs")
     assert_refused(invoke(runs, "plan", f"{DATASET}/odt-s42", SECOND), 2, "plan.ensemble", "")
     assert_refused(invoke(runs, "plan", FIRST, "nothing"), 1, "nothing", "seqrl")
-    assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=a/b"), 2, "plan.ensemble", "")
+    assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=../b"), 2, "cannot be the name of a run", "letters")
     assert_refused(invoke(runs, "plan", FIRST, "plan.ensemble=gone"), 1, "gone", "seqrl runs")
 
 
 def test_runs_of_other_data_or_tokens_are_refused(runs):
     succeed(runs, "download", "sim/hopper-expert", "data.transitions=1500")
     succeed(runs, "train", "sim/hopper-expert", *TINY_TRAIN)
-    assert_refused(invoke(runs, "plan", FIRST, "sim/hopper-expert/gpt-s42"), 2, "different datasets", "one dataset")
+    assert_refused(
+        invoke(runs, "plan", FIRST, "sim/hopper-expert/gpt-s42"), 2, "are in different folders", "side by side"
+    )
     succeed(runs, "discretize", DATASET, "data.bins=20", "--force")
     succeed(runs, "train", DATASET, *TINY_TRAIN, "data.bins=20", "--name", "coarse")
     assert_refused(invoke(runs, "plan", FIRST, f"{DATASET}/coarse"), 1, "tokens", "")

@@ -85,6 +85,10 @@ def test_a_dry_run_measures_each_kind_of_plan_once(seqrl, monkeypatch):
     plans = ("--plan", "plan.horizon=1,2 plan.k_act=2,3 plan.episodes=1")
     said = plan_of(seqrl, "--seeds", "1-2", "train.learning_rate=1e-3,3e-4", *plans)
     assert measured == [1, 2] and said["planning_seconds"] > 0
+    plan_of(seqrl, "--plan", "plan.k_obs=1,5 plan.episodes=1")  # greedy observations are decoded at once
+    assert len(measured) == 4
+    plan_of(seqrl, "--plan", "plan.ensemble=other plan.episodes=1")
+    assert len(measured) == 5
 
 
 def test_a_dry_run_says_why_planning_is_not_counted(fresh, tmp_path):

@@ -114,7 +114,8 @@ def test_a_scheduler_that_is_not_there(seqrl, monkeypatch, tmp_path):
 def test_a_job_that_is_stopped_before_it_has_a_number_is_cancelled(monkeypatch, tmp_path):
     """Stand-ins for Slurm's programs: one is slow to tell the number, and waits for the job as Slurm does."""
     programs = {
-        "sbatch": f"touch {tmp_path}/asked; sleep 1; echo 7; while [ ! -e {tmp_path}/cancelled ]; do sleep 0.05; done",
+        "sbatch": f"touch {tmp_path}/asked; sleep 1; echo 7\n"
+        f"for i in $(seq 400); do [ -e {tmp_path}/cancelled ] && break; sleep 0.05; done",
         "scancel": f"echo $1 > {tmp_path}/cancelled",
     }
     for name, text in programs.items():

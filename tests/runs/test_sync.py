@@ -12,7 +12,7 @@ import pytest
 
 from seqrl_cli.artifacts.remote import FencedError, Remote
 from seqrl_cli.artifacts.remote_faults import UnreachableError
-from seqrl_cli.console import Console, public_words, shown_url
+from seqrl_cli.console import Console, public_words, shown_url, typed_command
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint
@@ -195,8 +195,13 @@ def test_wrong_urls_are_named(store, tmp_path):
 def test_passwords_in_urls_are_not_shown():
     assert shown_url("s3://key:secret@host/bucket/?token=x") == "s3://host/bucket"
     assert shown_url("abfs://container@account/path/") == "abfs://container@account/path"
+    assert shown_url("s3://key:se/cr@et@host/bucket") == "s3://host/bucket"
+    assert shown_url("https://token@host/x") == "https://host/x" and shown_url("http://[x") == "http://[x"
+    for plain in ("file:///tmp/a@b/c", "https://host:8080/a@b", "https://host/@user"):
+        assert shown_url(plain) == plain
     words = ("train", "d", "--push=s3://key:secret@host/b", "--name", "s3://host/b")
     assert public_words(words) == ["train", "d", "--push=s3://host/b", "--name", "s3://host/b"]
+    assert "secret" not in typed_command("--push=s3://key:secret@host/b,s3://other:secret@host/b")
 
 
 def test_runs_are_followed_until_they_are_over(store, url, tmp_path):

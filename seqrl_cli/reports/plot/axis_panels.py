@@ -21,20 +21,16 @@ _LOG_RATIO = 3.0
 Place = tuple[tuple[str, str], ...]
 """A run's values on all axes but one, with the settings of its plan."""
 
+Reached = tuple[str, list[tuple[dict[str, str], float]]]
+"""The unit of what runs reached, and each run's place with what it reached there."""
+
 
 def axis_panels(runs: Sequence[PlottedRun]) -> list[Panel]:
     """One panel per axis with several values: a line per choice of the others, averaged over seeds; [] without axes."""
     placed = [run for run in runs if run.axes]
     keys = [key for key in dict.fromkeys(key for run in placed for key in run.axes) if key != _SEED]
-    for unit, reached in (_planned(placed), _learned(placed)):  # of a sweep that has just begun to plan, its losses
-        panels = [panel for key in keys if (panel := _panel(key, unit, reached))]
-        if panels:
-            return panels
-    return []
-
-
-Reached = tuple[str, list[tuple[dict[str, str], float]]]
-"""The unit of what runs reached, and each run's place with what it reached there."""
+    planned, learned = _planned(placed), _learned(placed)  # of an axis that is hardly planned yet, the losses
+    return [panel for key in keys if (panel := _panel(key, *planned) or _panel(key, *learned))]
 
 
 def _learned(runs: Sequence[PlottedRun]) -> Reached:

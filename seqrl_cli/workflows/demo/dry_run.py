@@ -83,4 +83,5 @@ def _seconds_per_step(model: TokenModel, data: TokenizedDataset, config: Config,
     decoder = build_decoder(model.eval(), settings.model_window, settings.precision, settings.engine)
     with closing(SeededVectorEnv(env_id, num_envs)) as vector:
         agent = BeamAgent(decoder, data.discretizer, settings, episodes=num_envs)
-        return seconds_per_step(Rollout(agent, vector, seed=PLAN_SEED), settings.max_context_transitions)
+        rollout = Rollout(agent, vector, seed=PLAN_SEED)
+        return seconds_per_step(rollout, settings.max_context_transitions, settings.plan_freq)

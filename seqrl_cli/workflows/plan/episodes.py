@@ -22,7 +22,8 @@ def has_episode(session: PlanSession, episode: int) -> bool:
         return False
     others, now = episode_file.plan.settings.get("ensemble"), session.settings.get("ensemble")
     if others != now:
-        raise SeqrlError(f"{path} was played with {others}, but the runs are now {now}", "--force plays again")
+        message = f"weights of the ensemble have changed since {path} was played: from {others} to {now}"
+        raise SeqrlError(message, "--force plays again")
     step = episode_file.plan.checkpoint_step
     if step is not None and step != session.trained.step:
         message = f"{path} was played with checkpoint {step}, not {session.trained.step}"

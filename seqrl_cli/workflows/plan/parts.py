@@ -26,6 +26,7 @@ from seqrl_cli.planning.profile import Profile
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.workflows.plan import run as whole
 from seqrl_cli.workflows.plan import tasks as many
+from seqrl_cli.workflows.plan.ensemble import described
 from seqrl_cli.workflows.plan.episodes import missing_episodes
 from seqrl_cli.workflows.plan.report import PlanReport
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
@@ -197,10 +198,18 @@ def _run(request: PartsRequest, sessions: Sequence[PlanSession], missing: int, c
 
 def _task(request: PartsRequest, session: PlanSession, part: Part) -> Task:
     root = request.plan.store.root.resolve()
-    words = ("plan", str(session.run.path.absolute()), *request.words, *_memory(request, session, part.of))
+    words = ("plan", str(session.run.path.absolute()), *_pinned(request.words, session))
+    words += _memory(request, session, part.of)
     log = (session.folder / _LOGS / f"part-{part.index + 1:03d}.log").resolve()
     name = f"part {part.index + 1} of {part.of}"
     return Task(name, ((*words, "--part", part.text),), root, log=log, needs=session.run.record.resolve())
+
+
+def _pinned(words: tuple[str, ...], session: PlanSession) -> tuple[str, ...]:
+    """The words with the weights of the ensemble's further runs, though these may have newer ones by now."""
+    key = "plan.ensemble="
+    pinned = (f"{key}{described(session.others)}",) if session.others else ()
+    return (*(word for word in words if not word.startswith(key)), *pinned)
 
 
 def _memory(request: PartsRequest, session: PlanSession, parts: int) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ from seqrl_cli.workflows.plan.agents import (
     check_options,
     make_agent_spec,
 )
-from seqrl_cli.workflows.plan.ensemble import described, load_others
+from seqrl_cli.workflows.plan.ensemble import described, load_others, without_hashes
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,9 @@ def load_agent(request: PlanRequest, on_warning: Callable[[str], None]) -> Loade
     wanted = saved.best_checkpoint() if request.best_checkpoint else request.checkpoint
     trained = load_trained(saved, device, wanted, on_warning)
     _check_plan(trained, config, on_warning)
-    others = load_others(saved, config, device, on_warning)
-    for other in others:
-        check_options(SavedRun(saved.folder, other.record, other.config), options)
+    others = load_others(saved, config, device, partial(check_options, options=options), on_warning)
+    plan = config.plan.model_copy(update={"ensemble": without_hashes(config.plan.ensemble)})
+    config = config.model_copy(update={"plan": plan})
     agent = make_agent_spec(trained, config.plan, replace(options, others=others), on_warning)
     if wanted is None:
         warn_unfinished(saved.folder, saved.record, trained.step, on_warning)

@@ -47,5 +47,6 @@ def measure(session: PlanSession, episodes: int, patience: float = 10.0) -> Play
     with closing(session.make_vector(envs, session.config.max_steps)) as vector:
         limit = session.config.max_steps or known_step_limit(session.env_id) or EPISODE_STEPS
         rollout = session.rollout(vector, Profile())
-        per_step = seconds_per_step(rollout, session.config.max_context_transitions, patience)
+        config = session.config
+        per_step = seconds_per_step(rollout, config.max_context_transitions, config.plan_freq, patience)
     return PlayTime(per_step, limit, envs)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from seqrl_cli.artifacts.families import family_of
+from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.train_job import TrainJob, count_parameters
 from seqrl_cli.config.architectures import ARCHITECTURES
-from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.schema import Config
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import SeqrlError
@@ -23,10 +24,10 @@ from seqrl_cli.workflows.sweep.setup import Member, with_plan
 from seqrl_cli.workflows.sweep.states import MemberState
 
 _PATIENCE = 3.0  # seconds of measuring per kind of plan: a grid may have many
-_COSTLY = (
-    *("horizon", "beam_width", "n_expand", "max_context_transitions", "prefix_context", "plan_freq", "window"),
-    *("context", "precision", "engine", "seconds_per_step", "max_steps", "envs", "episodes"),
+_FREE = frozenset(
+    ("k_act", "cdf_obs", "cdf_act", "percentile", "discount", "elites", "target_return", "target_multiple")
 )
+"""Settings that change no time worth measuring."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class PlayEffort:
 
 @dataclass(frozen=True)
 class PlayTimes:
-    """Measures how long plans take, each kind of plan once: filters, seeds and the like cost nothing."""
+    """Measures how long plans take, each kind of plan once: what filters actions, seeds and the like cost nothing."""
 
     _known: dict[tuple[object, ...], PlayTime] = field(default_factory=dict)
 
@@ -72,15 +73,11 @@ class PlayTimes:
     def _measured(self, member: Member, job: TrainJob, config: Config) -> tuple[PlayTime, int]:
         """The time and the episodes of one plan."""
         session = _session(member, job, config)
-        kind = (session.env_id, count_parameters(job.model), config.model.model_dump_json(), *_speed(config.plan))
+        settings = config.plan.model_dump_json(exclude=set(_FREE))
+        kind = (session.env_id, count_parameters(job.model), config.model.model_dump_json(), settings)
         if kind not in self._known:
             self._known[kind] = measure(session, session.config.episodes, _PATIENCE)
         return self._known[kind], session.config.episodes
-
-
-def _speed(plan: PlanConfig) -> tuple[object, ...]:
-    """The settings that the time of a step, and the number of steps, depend on."""
-    return tuple(getattr(plan, name) for name in _COSTLY)
 
 
 def why_unknown(efforts: Sequence[PlayEffort]) -> str | None:
@@ -113,6 +110,7 @@ def _session(member: Member, job: TrainJob, config: Config) -> PlanSession:
         parameters=count_parameters(job.model),
     )
     trained = family_of(config.model.arch).as_run(job.model.eval(), job.data, config, record)
-    spec = make_agent_spec(trained, config.plan, AgentOptions(), lambda warning: None)
+    others = (cast(TrainedModel, trained),) * len(config.plan.ensemble.split("+")) if config.plan.ensemble else ()
+    spec = make_agent_spec(trained, config.plan, AgentOptions(others=others), lambda warning: None)
     size = trained.observation_size(lambda: dataset.observation_size)
     return PlanSession(run, spec, config.plan, env_id, None, size, seed=0)

@@ -37,10 +37,9 @@ class SweepReport:
         if self.script is not None:
             lines.append(f"submitted as {self.job}" if self.job else f"to submit it: {self.script}")
         elif not self.failed:
-            planned = any(state.episodes for state in self.members)
-            lines.append(
-                f"to compare them: seqrl table {self.sweep}" if planned else f"to play: seqrl plan {self.sweep}"
-            )
+            played = any(state.wanted for state in self.members)
+            compare = f"seqrl table {self.sweep}"
+            lines.append(f"to compare them: {compare}" if played else f"to play: seqrl plan {self.sweep} && {compare}")
         return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from seqrl_cli.artifacts.train_job import TrainingData, TrainJob, require_traini
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
-from seqrl_cli.errors import SeqrlError
+from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.planning.fit import check_plan
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.training.placement import Placement
@@ -84,9 +84,12 @@ def check_before_training(request: TrainRequest, job: TrainJob, console: Console
         has_data: whether the job has the data themselves, not placeholders of about their size.
 
     Raises:
+        UsageError: the plan is to use runs that training does not know.
         SeqrlError: the training needs more memory than is free.
     """
     config = request.config
+    if config.plan.ensemble is not None:
+        raise UsageError("plan.ensemble is for trained runs", "leave it out here, and give it to `seqrl plan`")
     require_training_memory(job, config, request.processes)
     dataset = request.dataset
     if (
