@@ -104,7 +104,7 @@ def followed(
     pushes = [] if push is None else [push_command(run, runs_dir, push)]
     with (
         processes_beside(run / "trackers", pushes, console.warn, PUSH_PATIENCE, console.note),
-        processes_beside(run / "trackers", tracks, console.warn, on_wait=console.note),
+        processes_beside(run / "trackers", tracks, console.warn, PATIENCE, console.note),
     ):
         yield
 
