@@ -157,7 +157,7 @@ def test_who_takes_a_sweeps_member_away_is_told_what_becomes_of_it(root):
     assert "because it was moved, deleted, or failed" in succeed(root, "sweep", "status", "lr").stderr
     succeed(root, "runs", "restore", "sim/hopper-medium/lr-s2")
     states = json.loads(succeed(root, "sweep", "status", "lr", "--json").stdout)["members"]
-    assert [state["status"] for state in states] == ["missing", "finished", "missing", "waiting"]
+    assert [state["status"] for state in states] == ["missing", "foreign", "missing", "waiting"]
 
 
 def continual(root) -> dict[str, str]:
