@@ -23,7 +23,7 @@ class Kind:
         reads: what they are trained on, in a word.
         named_by: keys of ``plan`` that start the name of a plan's folder.
         paper_schedule: whether the learning rate follows the papers' schedule over the whole run, which then also
-            gives the number of updates. Otherwise it stays constant after the warm-up, and a run can be continued.
+            gives the number of updates. Otherwise a run can be continued, unless its own schedule ends at a number.
     """
 
     name: Literal["planner", "policy", "multi-task"]
@@ -159,9 +159,9 @@ ARCHITECTURES = {entry.name: entry for entry in _ENTRIES}
 DEFAULT = "gpt"
 
 
-def names_with(trait: Trait) -> tuple[str, ...]:
-    """The architectures that have a trait, in the registry's order."""
-    return tuple(name for name, entry in ARCHITECTURES.items() if trait in entry.traits)
+def names_with(*traits: Trait) -> tuple[str, ...]:
+    """The architectures that have one of some traits, in the registry's order."""
+    return tuple(name for name, entry in ARCHITECTURES.items() if entry.traits & {*traits})
 
 
 def with_article(name: str) -> str:

@@ -84,7 +84,7 @@ class TrainConfig(Section):
     optimizer: Annotated[Literal["adamw", "muon"], _PLANNER] = Field(
         "adamw", description="muon is for matrices of linear layers, with adamw for all else"
     )
-    matrix_rate: Annotated[float, _PLANNER] = Field(
+    matrix_rate: Annotated[float, Owned("planner", "policy")] = Field(
         0.03, gt=0.0, description="highest learning rate of muon's matrices"
     )
     schedule: Annotated[Literal["clamped", "tt-exact", "linear"], _PLANNER] = Field(
@@ -133,8 +133,13 @@ class PolicyConfig(Section):
 
     OWNER = "policy"
 
-    optimizer: Literal["lamb", "adamw"] = Field("lamb", description="lamb decays all parameters, adamw only matrices")
+    optimizer: Literal["lamb", "adamw", "muon"] = Field(
+        "lamb", description="lamb decays all parameters, adamw only matrices; muon is as train.optimizer's"
+    )
     warmup_updates: int = Field(10_000, ge=0, description="updates over which the learning rate rises")
+    schedule: Literal["constant", "linear"] = Field(
+        "constant", description="learning rate after the warm-up, offline: as high, or on a line down to zero"
+    )
     top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of all steps to train on, best episodes first")
     return_scale: Annotated[_PositiveFloat | Literal["auto"], _RETURNS] = Field(
         "auto", description="dt, odt: factor of returns-to-go; auto = by the largest return of the data"

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from seqrl_cli.data.policy_windows import PolicyBatch
-from seqrl_cli.models.block import Block, joined_parameters
+from seqrl_cli.models.block import Block
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.decision.action_distribution import ActionDistribution, PointMass
 from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.acceleration import Precision, autocast, compiled, resolve_precision
 from seqrl_cli.training.checkpoints import Checkpoint
-from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.optimizer import (
+    MATRIX_RATE,
     load_optimizer_tensors,
-    make_optimizer,
+    optimizer_by_name,
     optimizer_tensors,
     set_learning_rate,
     trainable_parameters,
@@ -50,9 +50,12 @@ class PolicySettings:
 
     Args:
         seed: of dropout and of the samples for the entropy; not of the initial weights.
-        optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices.
-        learning_rate: constant after the warm-up.
+        optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices;
+            ``muon`` is for the matrices of linear layers, with AdamW for all else.
+        learning_rate: the highest.
+        matrix_rate: Muon's highest learning rate.
         warmup_updates: updates over which the rate rises linearly from zero.
+        final_update: where the rate arrives at zero, on a line from the end of the warm-up; None means that it stays.
         betas: decays of the optimizer's moments.
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
@@ -65,9 +68,11 @@ class PolicySettings:
     """
 
     seed: int
-    optimizer: Literal["adamw", "lamb"] = "lamb"
+    optimizer: Literal["adamw", "lamb", "muon"] = "lamb"
     learning_rate: float = 1e-4
+    matrix_rate: float = MATRIX_RATE
     warmup_updates: int = 10_000
+    final_update: int | None = None
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 5e-4
     grad_clip: float = 0.25
@@ -77,6 +82,15 @@ class PolicySettings:
     temperature_rate: float = 1e-4
     precision: Literal["auto", "float32", "bf16"] = "auto"
     compile: bool = False
+
+    def rate(self, step: int) -> float:
+        """The learning rate of the update after ``step`` updates."""
+        if step < self.warmup_updates:
+            return self.learning_rate * (step + 1) / self.warmup_updates
+        if self.final_update is None:
+            return self.learning_rate
+        decay = max(1, self.final_update - self.warmup_updates)
+        return self.learning_rate * max(0.0, (self.final_update - step) / decay)
 
 
 class PolicyLearner:
@@ -103,13 +117,7 @@ class PolicyLearner:
         torch.manual_seed(settings.seed)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
         self.trainable_parameters = trainable_parameters(model)
-        self._optimizer: torch.optim.Optimizer
-        if settings.optimizer == "lamb":
-            joined = joined_parameters(model)
-            parameters = self.trainable_parameters.values()
-            self._optimizer = Lamb(parameters, lr=rate, betas=betas, weight_decay=decay, joined=joined)
-        else:
-            self._optimizer = make_optimizer(model, rate, betas, decay)
+        self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay, settings.matrix_rate)
         self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
         self._dual = DualTemperature(settings, usual_target_entropy(model), self.device) if model.stochastic else None
         self.world.prepare(model, uses_all=True)
@@ -132,7 +140,7 @@ class PolicyLearner:
         """
         self.model.train()
         measures = self._accumulate(read, windows, real_steps)
-        rate = self.settings.learning_rate * min((self.step + 1) / max(1, self.settings.warmup_updates), 1.0)
+        rate = self.settings.rate(self.step)
         set_learning_rate(self._optimizer, rate)
         nn.utils.clip_grad_norm_(self.trainable_parameters.values(), self.settings.grad_clip)
         self._optimizer.step()

@@ -137,6 +137,16 @@ def test_null_asks_for_the_best_return_of_the_data(seqrl, trained, tmp_path, arc
     assert Path(told["folder"]).name == FOLDERS[arch].format(best=best_return(trained)) and told["fresh"] == 0
 
 
+def test_a_multiple_asks_for_more_than_the_best_return_of_the_data(seqrl, trained):
+    best = json.loads((trained / "sim/hopper-medium/dt-s42/run.json").read_text())["return_range"][1]
+    told = json.loads(seqrl("plan", "dt-s42", *PLAY, "plan.target_multiple=1.5", "--json").stdout)
+    assert Path(told["folder"]).name == FOLDERS["dt"].format(best=round(1.5 * best, 1))
+    given = json.loads(
+        seqrl("plan", "dt-s42", *PLAY, "plan.target_multiple=1.5", "--target-return", 70, "--json").stdout
+    )
+    assert Path(given["folder"]).name == FOLDERS["dt"].format(best=70)
+
+
 def test_null_is_refused_where_the_best_return_is_not_known(seqrl, tmp_path):
     record = tmp_path / "runs/sim/hopper-medium/odt-s42/run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"return_range": None}))

@@ -16,8 +16,8 @@ from seqrl_cli.workflows.train.resume import check_resumable
 from tests.runs.records import make_run
 
 
-def config(arch: str, **train: Any) -> Config:
-    keys = {"model.arch": arch, **{f"train.{key}": value for key, value in train.items()}}
+def config(arch: str, more: dict[str, Any] | None = None, **train: Any) -> Config:
+    keys = {"model.arch": arch, **{f"train.{key}": value for key, value in train.items()}, **(more or {})}
     return resolve_config("sim/hopper-medium", size="paper", preset="base", overrides=keys)
 
 
@@ -43,8 +43,11 @@ def test_a_schedule_for_so_many_updates_has_one(tmp_path):
         goes_on(tmp_path, config("retnet"), long)
 
 
-def test_a_policy_learns_at_one_rate(tmp_path):
+def test_a_policy_learns_at_one_rate_or_on_a_line_to_zero(tmp_path):
     assert goes_on(tmp_path, config("dt", updates=1200), config("dt", updates=3000))
+    falling = [config("dt", {"policy.schedule": "linear"}, updates=updates) for updates in (1200, 3000)]
+    with pytest.raises(SeqrlError, match="has a learning-rate schedule for 1,200 updates; 3,000 need a new run"):
+        goes_on(tmp_path, *falling)
     with pytest.raises(SeqrlError, match="train.batch_size 64 .asked: 32., train.updates 1200"):
         goes_on(tmp_path, config("dt", updates=1200, batch_size=64), config("dt", updates=3000, batch_size=32))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from seqrl_cli.artifacts.policy import pin_target
+from seqrl_cli.artifacts.policy import pin_target, with_new_target
 from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
@@ -17,6 +17,7 @@ from seqrl_cli.config.overrides import merge, nest
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.sections import OnlineConfig
+from seqrl_cli.data.return_scale import multiple_of
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
@@ -27,7 +28,7 @@ from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import saved_steps
 
-OTHER_KEYS = ("plan.target_return", "plan.max_context_transitions")
+OTHER_KEYS = ("plan.target_return", "plan.target_multiple", "plan.max_context_transitions")
 """Keys outside ``online.`` that fine-tuning accepts."""
 
 FREE_KEYS = ("online.iterations",)
@@ -143,7 +144,7 @@ def resolve(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]) -
     overrides = accept_named(request.overrides, record, request.store)
     base = load_config(source.config)
     kept = {} if resumes else _seed_of_replaced(run)
-    requested = validate(merge(base.model_dump(), nest({**kept, **overrides})))
+    requested = validate(merge(base.model_dump(), nest(with_new_target({**kept, **overrides}))))
     config = _pinned(pin_target(requested, record.return_range, source.record))
     if resumes:
         _check_same(run, _pinned(pin_target(base, record.return_range, source.record)), config)
@@ -167,14 +168,13 @@ def _has_begun(run: RunFolder) -> bool:
 def _pinned(config: Config) -> Config:
     """The configuration with its seed and exploration return filled in, so that it reproduces the run.
 
-    By default the exploration return is a multiple of the evaluations' target, twice the target in the original. For a
-    negative target, it is as far above the target.
+    By default the exploration return is a multiple of the evaluations' target, twice the target in the original.
     """
     target = config.plan.target_return
     assert target is not None, "the target is pinned"
     exploration_return = config.online.exploration_return
     if exploration_return is None:
-        exploration_return = target + (config.online.exploration_ratio - 1) * abs(target)
+        exploration_return = multiple_of(target, config.online.exploration_ratio)
     seed = config.seed if config.online.seed is None else config.online.seed
     online = config.online.model_copy(update={"exploration_return": exploration_return, "seed": seed})
     return config.model_copy(update={"online": online})

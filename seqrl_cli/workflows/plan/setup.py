@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.artifacts.families import load_trained
-from seqrl_cli.artifacts.policy import pin_target
+from seqrl_cli.artifacts.policy import pin_target, with_new_target
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run, observation_size_of_run
 from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, is_imported, warn_unfinished
@@ -286,7 +286,7 @@ def _resolve_config(saved: SavedRun, request: PlanRequest) -> Config:
     foreign = [key for key in overrides if not key.startswith("plan.")]
     if foreign:
         raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "plan accepts keys that start with plan.")
-    planned = validate(merge(saved.config.model_dump(), nest(overrides)))
+    planned = validate(merge(saved.config.model_dump(), nest(with_new_target(overrides))))
     refuse_foreign_keys(saved.config.model.arch, overrides)
     return pin_target(planned, saved.record.return_range, saved.folder.record)
 

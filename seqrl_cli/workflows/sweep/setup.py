@@ -11,6 +11,7 @@ from typing import Any
 from seqrl_cli import __version__
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
+from seqrl_cli.artifacts.policy import with_new_target
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
 from seqrl_cli.config.grid import Grid, Point, short_words
 from seqrl_cli.config.overrides import dotted_keys, merge, nest, parse_overrides
@@ -173,7 +174,7 @@ def with_plan(config: Config, words: Words) -> Config:
         SeqrlError: a value is wrong.
     """
     overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
-    return validate(merge(config.model_dump(), nest(overrides)))
+    return validate(merge(config.model_dump(), nest(with_new_target(overrides))))
 
 
 @dataclass

@@ -79,7 +79,7 @@ def _check_updates(run: RunFolder, existing: Config, planned: int, requested: in
     Raises:
         RunConflictError: fewer updates are requested, or the run's learning-rate schedule ends at another number.
     """
-    if ARCHITECTURES[existing.model.arch].kind.paper_schedule:
+    if ARCHITECTURES[existing.model.arch].kind.paper_schedule or existing.policy.schedule != "constant":
         raise RunConflictError(
             f"{run.path} has a learning-rate schedule for {counted(planned, 'update')}; {requested:,} need a new run",
             f"add --name {run.path.name}-{requested} for a run beside it, or --force to redo it",
