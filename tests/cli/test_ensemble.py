@@ -57,6 +57,15 @@ def test_processes_play_the_same_episodes(runs):
     assert episodes(folder) == alone
 
 
+def test_an_older_checkpoint_of_a_gpt_plans_with_a_retnet(runs):
+    succeed(runs, "train", DATASET, *TINY_TRAIN, "--arch", "retnet")
+    words = ("plan", FIRST, f"{DATASET}/retnet-s42", *TINY_PLAN)
+    succeed(runs, *words)
+    succeed(runs, *words, "--checkpoint", 2)
+    newest, older = sorted((runs / FIRST / "plans").glob("*with_retnet-s42*"), key=lambda path: "step2" in path.name)
+    assert "step2" in older.name and episodes(newest) != episodes(older) and len(episodes(older)) == 2
+
+
 def test_a_member_that_was_trained_anew_is_noticed(runs):
     words = ("plan", FIRST, SECOND, *TINY_PLAN)
     succeed(runs, *words)

@@ -23,7 +23,8 @@ def parse(words: tuple[str, ...]) -> dict[str, Any]:
     assert name is not None and command is not None
     params = command.make_context(name, rest, parent=context).params
     subjects, overrides = options.split_subjects(params.get("arguments"))
-    assert name == "plan" or len(subjects) <= (2 if name in ("finetune", "continual", "sweep") else 1)
+    most = 3 if name == "plan" else 2 if name in ("finetune", "continual", "sweep") else 1
+    assert len(subjects) <= most
     if name == "continual":
         options.settings_below(name, ContinualConfig, overrides)
     else:

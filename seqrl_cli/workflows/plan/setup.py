@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ class PlanSession:
         name = plan_name(self.config, self.trained.config.model.arch, self.seed, self.checkpoint)
         return self.run.plans / (f"{self.task.env_id.replace('/', '_')}-{name}" if self.task else name)
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """The settings that mean something to the run's architecture, as plain values."""
         arch = self.trained.config.model.arch
