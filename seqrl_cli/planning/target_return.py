@@ -35,13 +35,11 @@ def check_return(key: str, target: float | None, record: RunRecord) -> None:
     )
 
 
+_MOST_MULTIPLE = 2.01  # of the best return: policies are asked for twice as much, which is rounded
+
+
 def warn_of_return(
-    what: str,
-    target: float | None,
-    record: RunRecord,
-    on_warning: Callable[[str], None] | None,
-    *,
-    explores: bool = False,
+    what: str, target: float | None, record: RunRecord, on_warning: Callable[[str], None] | None
 ) -> None:
     """Warn of a target return far from all returns in the data.
 
@@ -50,14 +48,12 @@ def warn_of_return(
         target: the target return; None = not set.
         record: the run's record, with the range of returns in its data.
         on_warning: receives the warning.
-        explores: whether the target is for exploration, which may aim at twice the best return.
     """
     in_data = record.return_range
     if target is None or in_data is None or on_warning is None:
         return
     low, high = in_data
-    span = (high - low) or abs(high) or 1.0
-    reach = max(span, abs(low), abs(high)) if explores else span
+    reach = max(high - low, abs(low), (_MOST_MULTIPLE - 1) * abs(high)) or 1.0
     if not low - reach <= target <= high + reach:
         known = f"the returns in {record.dataset}, which are {amount(low)} to {amount(high)}"
         on_warning(f"{what} {return_text(target)} is far from {known}")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 TINY = (
     *("model.n_layer=2", "model.width=16", "train.updates=4", "train.batch_size=8"),
-    *("train.checkpoint_every=2", "train.log_every=1"),
+    *("train.checkpoint_every=2", "train.log_every=1", "policy.schedule=constant", "--preset", "base"),
 )
 PLAY = ("--episodes", 3, "--envs", 2, "plan.max_steps=7")
 FOLDERS = {"odt": "RTG{best:g}-ctx5-steps7-s0", "dt": "RTG{best:g}-ctx5-steps7-s0", "bc": "mode-steps7-s0"}

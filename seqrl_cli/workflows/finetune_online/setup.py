@@ -99,7 +99,7 @@ def warn_of_settings(job: FinetuneOnlineJob, on_warning: Callable[[str], None]) 
             "each update repeats some of them"
         )
     warn_of_return("the target return", job.target_return, job.record, on_warning)
-    warn_of_return("the exploration return", job.exploration_return, job.record, on_warning, explores=True)
+    warn_of_return("the exploration return", job.exploration_return, job.record, on_warning)
 
 
 def _make_learner(job: FinetuneOnlineJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
