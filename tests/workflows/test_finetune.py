@@ -29,12 +29,11 @@ from seqrl_cli.workflows.finetune_online.run import run as finetune_online
 from seqrl_cli.workflows.plan.run import run as plan
 from seqrl_cli.workflows.plan.setup import PlanRequest
 from seqrl_cli.workflows.train.run import run as train
-from tests.workflows.tiny import ENVIRONMENT, TINY, Heard, make_request, make_runs, swings, tuning
+from tests.workflows.tiny import ENVIRONMENT, Heard, make_request, make_runs, swings, tuning
 
 pytestmark = pytest.mark.slow
 
 OTHER = "collected/swings"
-MDDT = {"model.arch": "mddt", "model.n_layer": 1, "model.width": 16, "train.updates": 2, "train.batch_size": 4}
 EVERYWHERE = [(arch, adapter) for arch in ("gpt", "retnet", "dt", "odt", "mddt") for adapter in ("lora", "ia3")]
 IN_POLICIES = [("dt", "houlsby"), ("odt", "prompt"), ("mddt", "prefix")]
 OWN = [(arch, "none") for arch in ("gpt", "bc", "dt", "mddt")]
@@ -48,7 +47,6 @@ def trained(tmp_path_factory) -> Path:
     write_dataset(store.dataset(OTHER).dataset, swings(seed=7), {"env_id": ENVIRONMENT, "source": "collected"})
     wide = swings(sizes=(4, 1))
     write_dataset(store.dataset("collected/wide").dataset, wide, {"env_id": ENVIRONMENT, "source": "collected"})
-    TINY["mddt"] = {**MDDT, "train.checkpoint_every": 1, "train.log_every": 1}
     train(make_request(store, "mddt"), Heard())
     return root
 

@@ -25,10 +25,11 @@ _SEARCH: dict[str, Any] = {"data.bins": 8, "plan.horizon": 2, "plan.beam_width":
 TINY: dict[str, dict[str, Any]] = {
     "gpt": {**_MODEL, **_WINDOWS, **_TRAIN, **_SEARCH},
     "retnet": {**_MODEL, **_WINDOWS, **_TRAIN, **_SEARCH},
-    "dt": {**_MODEL, **_WINDOWS, **_TRAIN},
+    "dt": {**_MODEL, **_WINDOWS, **_TRAIN, "policy.schedule": "constant"},
     "odt": {**_MODEL, **_WINDOWS, **_TRAIN},
     "bc": {**_MODEL, **_TRAIN},
 }
+MDDT: dict[str, Any] = {**_MODEL, **_TRAIN}
 
 SHORT: dict[str, Any] = {
     "online.iterations": 2,
@@ -72,7 +73,11 @@ def make_store(root: Path) -> RunStore:
 
 def make_request(store: RunStore, arch: str, *, dataset: str = NAME, force: bool = False, **keys: Any) -> TrainRequest:
     """A tiny training; ``keys`` are dotted keys with ``__`` for the dot."""
-    asked = {"model.arch": arch, **TINY[arch], **{key.replace("__", "."): value for key, value in keys.items()}}
+    asked = {
+        "model.arch": arch,
+        **{**TINY, "mddt": MDDT}[arch],
+        **{key.replace("__", "."): value for key, value in keys.items()},
+    }
     located, config = dataset_config(store, dataset, size="laptop", preset="base", overrides=asked)
     return TrainRequest(located, config, device="cpu", threads=1, force=force)
 
