@@ -37,6 +37,7 @@ class Method:
         parent: the method whose run it plays or goes on from.
         seconds: processor time of one seed on one dataset, measured, for the estimate.
         seeds: at most so many.
+        further: seeds that are made besides, of what others are compared with.
     """
 
     words: Sequence[str] = ()
@@ -45,13 +46,14 @@ class Method:
     parent: str | None = None
     seconds: float = 200.0
     seeds: int = 1000
+    further: Sequence[int] = ()
 
 
 PLANNED = ("--episodes", "4")
 PAPER = ("train.recipe=paper", "train.return_emphasis=0", "plan.horizon=5", "plan.elites=1")
 METHODS = {
     "bc": Method(("--arch", "bc"), ("--episodes", "10"), seconds=35),
-    "bc-top": Method(("--arch", "bc", "policy.top_share=0.1"), ("--episodes", "10"), seconds=35),
+    "bc-top": Method(("--arch", "bc", "policy.top_share=0.1"), ("--episodes", "10"), seconds=35, further=range(4, 11)),
     "dt": Method(("--arch", "dt"), ("--episodes", "10"), seconds=60),
     "odt": Method(("--arch", "odt"), ("--episodes", "10"), seconds=40),
     "odt-online": Method((), ("--episodes", "10"), ("--iterations", "15", "online.eval_every=3"), "odt", seconds=400),
@@ -150,10 +152,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def every_run(datasets: Sequence[str], methods: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
-    """All runs, seed by seed; a run comes after the one that it goes on from."""
+    """All runs, seed by seed, then further seeds; a run comes after the one that it goes on from."""
     for number, seed in enumerate(seeds):
         for dataset in datasets:
             yield from (Run(dataset, name, seed) for name in methods if number < METHODS[name].seeds)
+    for dataset in datasets:
+        for name in methods:
+            yield from (Run(dataset, name, seed) for seed in METHODS[name].further if seed not in seeds)
 
 
 def prepare(datasets: Sequence[str], runs: Path) -> list[str]:
