@@ -15,7 +15,7 @@ from seqrl_cli.artifacts.trained_run import SavedRun
 from seqrl_cli.config.model_sections import PAPERS_RETURN_SCALE, PolicySection
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
-from seqrl_cli.data.return_scale import multiple_of, return_scale
+from seqrl_cli.data.return_scale import return_scale, times
 from seqrl_cli.data.space import DiscreteSpace
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.terminals import is_locomotion
@@ -54,13 +54,10 @@ class TrainedPolicy:
         return of_dataset()
 
 
-def with_new_target(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides by dotted key, where a new multiple of the best return replaces the target that a run has."""
-    return {"plan.target_return": None, **overrides} if "plan.target_multiple" in overrides else dict(overrides)
-
-
 def pin_target(config: Config, return_range: tuple[float, float] | None, source: object) -> Config:
-    """The configuration with a target return in place of null: ``target_multiple`` times the best return of the data.
+    """The configuration with its target return as a number, and ``target_multiple``, which that contains, back at 1.
+
+    Null stands for ``target_multiple`` times the best return of the data.
 
     Args:
         config: the run's configuration; it is returned unchanged if its architecture takes no target return.
@@ -70,13 +67,16 @@ def pin_target(config: Config, return_range: tuple[float, float] | None, source:
     Raises:
         SeqrlError: the return is null, and those of the data are unknown.
     """
-    if not has_key(config.model.arch, "plan.target_return") or config.plan.target_return is not None:
+    if not has_key(config.model.arch, "plan.target_return"):
         return config
-    if return_range is None:
-        message = f"plan.target_return is null, which stands for the dataset's best, but {source} does not state it"
-        raise SeqrlError(message, "give one: --target-return 3600")
-    target = rounded_return(multiple_of(return_range[1], config.plan.target_multiple))
-    return config.model_copy(update={"plan": config.plan.model_copy(update={"target_return": target})})
+    target = config.plan.target_return
+    if target is None:
+        if return_range is None:
+            message = f"the target return depends on the dataset's best, but {source} does not state it"
+            raise SeqrlError(message, "give one: --target-return 3600")
+        target = rounded_return(times(return_range[1], config.plan.target_multiple))
+    pinned = {"target_return": target, "target_multiple": 1.0}
+    return config.model_copy(update={"plan": config.plan.model_copy(update=pinned)})
 
 
 def rounded_return(value: float) -> float:

@@ -127,7 +127,6 @@ def policy_settings(config: Config) -> PolicySettings:
     return PolicySettings(
         seed=config.seed,
         optimizer=policy.optimizer,
-        matrix_rate=train.matrix_rate,
         learning_rate=train.learning_rate,
         warmup_updates=policy.warmup_updates,
         betas=(train.beta1, train.beta2),
@@ -146,10 +145,9 @@ def policy_train_settings(config: Config) -> PolicyTrainSettings:
     """The loop's settings for a policy."""
     train = config.train
     assert train.updates is not None, "the schema gives every policy a number of updates"
-    final_update = train.updates if config.policy.schedule == "linear" else None
     return PolicyTrainSettings(
         updates=train.updates,
-        learner=replace(policy_settings(config), final_update=final_update),
+        learner=replace(policy_settings(config), curve=config.policy.curve, updates=train.updates),
         batch_size=train.batch_size,
         log_every=train.log_every,
         checkpoint_every=train.checkpoint_every,

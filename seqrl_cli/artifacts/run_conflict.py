@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from seqrl_cli.config.overrides import differences, get_dotted
 from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
+from seqrl_cli.config.typed import value_text
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.layout import RunFolder
 
@@ -32,4 +34,12 @@ def conflict_of_settings(
     """The error for a run that exists with other settings; names the first few of them."""
     old, new = existing.model_dump(), requested.model_dump()
     pairs = ", ".join(f"{key} {get_dotted(old, key)} (asked: {get_dotted(new, key)})" for key in changed[:_SHOWN])
-    return RunConflictError(f"{run.path} has {pairs}", OTHER_NAME_HINT)
+    return RunConflictError(f"{run.path} has {pairs}", _hint(old, changed))
+
+
+def _hint(existing: dict[str, Any], changed: Sequence[str]) -> str:
+    """What to do about the conflict; where few keys differ, also the words that go on with the run's own values."""
+    if len(changed) > _SHOWN or not all("." in key for key in changed):
+        return OTHER_NAME_HINT
+    words = " ".join(f"{key}={value_text(get_dotted(existing, key))}" for key in changed)
+    return f"{OTHER_NAME_HINT}; `{words}` goes on with this one"

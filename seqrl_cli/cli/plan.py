@@ -42,7 +42,9 @@ BeamWidth = Annotated[
 TargetReturn = Annotated[
     float | None,
     typer.Option(
-        "--target-return", metavar="R", help="Target return of a dt or odt (default: the run's: the best of its data)."
+        "--target-return",
+        metavar="R",
+        help="Target return of a dt or odt (default: the run's: the best of its data, or more).",
     ),
 ]
 Episodes = Annotated[

@@ -159,9 +159,9 @@ ARCHITECTURES = {entry.name: entry for entry in _ENTRIES}
 DEFAULT = "gpt"
 
 
-def names_with(*traits: Trait) -> tuple[str, ...]:
-    """The architectures that have one of some traits, in the registry's order."""
-    return tuple(name for name, entry in ARCHITECTURES.items() if entry.traits & {*traits})
+def names_with(trait: Trait, other: Trait | None = None) -> tuple[str, ...]:
+    """The architectures that have a trait, or another one, in the registry's order."""
+    return tuple(name for name, entry in ARCHITECTURES.items() if entry.traits & {trait, other})
 
 
 def with_article(name: str) -> str:

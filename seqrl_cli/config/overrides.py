@@ -97,6 +97,11 @@ def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def without_pinned_target(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides by dotted key. Where they name a multiple of the best return, an earlier target counts no more."""
+    return {"plan.target_return": None, **overrides} if "plan.target_multiple" in overrides else dict(overrides)
+
+
 def get_dotted(nested: Mapping[str, Any], dotted: str) -> Any:
     """``get_dotted({"train": {"seed": 1}}, "train.seed")`` → ``1``."""
     value: Any = nested

@@ -1,7 +1,7 @@
 """Which architectures have which keys of the configuration, derived from the sections that declare the keys.
 
 A key of ``model`` belongs to the architectures whose section has it. A key of another section belongs to those with the
-traits that its mark names (see :class:`~seqrl_cli.config.section.Owned`), and to all if it has no mark.
+trait, or one of two, that its mark names (see :class:`~seqrl_cli.config.section.Owned`), and to all if it has no mark.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def owned_keys() -> dict[str, tuple[str, ...]]:
     for name, section in _SECTIONS.items():
         own = marks(section, Owned)
         for key in section.model_fields:
-            traits = own[key].traits if key in own else (section.OWNER,) if section.OWNER else ()
-            if traits:
-                found[f"{name}.{key}"] = names_with(*traits)
+            mark = own.get(key) or (Owned(section.OWNER) if section.OWNER else None)
+            if mark is not None:
+                found[f"{name}.{key}"] = names_with(mark.trait, mark.other)
     return found
 
 

@@ -122,15 +122,18 @@ class PlanConfig(SearchConfig):
         4, ge=1, description="episodes planned at once"
     )
     target_return: Annotated[float | None, Owned("return-conditioned"), InName("RTG", always=True)] = Field(
-        None, description="dt, odt: target return; null = a multiple of the dataset's best"
+        None, description="dt, odt: target return; null = the dataset's best, times plan.target_multiple"
     )
     targets: Annotated[Literal["data", "paper", "infer"], Owned("multi-task"), InName("")] = Field(
         "data",
         description="mddt: target returns: the best of each task's data, a paper's, or inferred at each step",
     )
-    target_multiple: Annotated[
-        float, Owned("return-conditioned", "multi-task"), InName("x", unless="target_return")
-    ] = Field(1.0, gt=0.0, description="factor of the best return of the data, and of a paper's target")
+    target_multiple: Annotated[float, Owned("return-conditioned", "multi-task"), InName("x")] = Field(
+        1.0,
+        gt=0.0,
+        le=1000.0,
+        description="where the target return is null: this times the best of the data; mddt: this times plan.targets",
+    )
     decode: Annotated[Literal["mean", "argmax", "sample"], Owned("multi-task"), InName("")] = Field(
         "mean", description="mddt: an action is the mean over its bins, the likeliest bin, or a sampled one"
     )

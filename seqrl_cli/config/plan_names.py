@@ -19,8 +19,7 @@ def plan_name(config: PlanConfig, arch: str, seed: int, checkpoint: int | None =
     for key, field in PlanConfig.model_fields.items():
         mark = _MARKS.get(key, InName(key))
         value = getattr(config, key)
-        implied = mark.unless is not None and getattr(config, mark.unless) is not None
-        if not (mark.always or implied or key in _HARMLESS or value == field.default):
+        if not mark.always and key not in _HARMLESS and value != field.default:
             parts.append(f"{mark.prefix}{mark.spelled.get(value, _short(value))}")
     if checkpoint is not None:
         parts.append(f"step{checkpoint}")

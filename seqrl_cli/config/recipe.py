@@ -69,7 +69,7 @@ NUMBERS: dict[str, Any] = {
     "train.precision": "auto",
     "policy.optimizer": "lamb",
     "policy.warmup_updates": 10_000,
-    "policy.schedule": "constant",
+    "policy.curve": "constant",
     "policy.top_share": 1.0,
     "policy.return_scale": 1e-3,
     "policy.time_embedding": False,

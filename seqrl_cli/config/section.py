@@ -65,11 +65,12 @@ def _types(annotation: Any) -> set[Any]:
 Mark = TypeVar("Mark")
 
 
+@dataclass(frozen=True)
 class Owned:
-    """Only architectures with one of these traits have the key."""
+    """Only architectures with this trait, or with the other one, have the key."""
 
-    def __init__(self, *traits: Trait) -> None:
-        self.traits = traits
+    trait: Trait
+    other: Trait | None = None
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,11 @@ class InName:
         prefix: text before the value.
         always: whether the key is at the start of every name; otherwise it appears only if it is not at its default.
         spelled: values that are spelled differently in the name.
-        unless: a key that says as much where it has a value; then this key does not appear.
     """
 
     prefix: str
     always: bool = False
     spelled: Mapping[str, str] = dataclass_field(default_factory=dict)
-    unless: str | None = None
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class TrainConfig(Section):
     optimizer: Annotated[Literal["adamw", "muon"], _PLANNER] = Field(
         "adamw", description="muon is for matrices of linear layers, with adamw for all else"
     )
-    matrix_rate: Annotated[float, Owned("planner", "policy")] = Field(
+    matrix_rate: Annotated[float, _PLANNER] = Field(
         0.03, gt=0.0, description="highest learning rate of muon's matrices"
     )
     schedule: Annotated[Literal["clamped", "tt-exact", "linear"], _PLANNER] = Field(
@@ -133,12 +133,10 @@ class PolicyConfig(Section):
 
     OWNER = "policy"
 
-    optimizer: Literal["lamb", "adamw", "muon"] = Field(
-        "lamb", description="lamb decays all parameters, adamw only matrices; muon is as train.optimizer's"
-    )
+    optimizer: Literal["lamb", "adamw"] = Field("lamb", description="lamb decays all parameters, adamw only matrices")
     warmup_updates: int = Field(10_000, ge=0, description="updates over which the learning rate rises")
-    schedule: Literal["constant", "linear"] = Field(
-        "constant", description="learning rate after the warm-up, offline: as high, or on a line down to zero"
+    curve: Literal["constant", "linear"] = Field(
+        "constant", description="learning rate after the warm-up of an offline training: it stays, or falls to zero"
     )
     top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of all steps to train on, best episodes first")
     return_scale: Annotated[_PositiveFloat | Literal["auto"], _RETURNS] = Field(
@@ -188,7 +186,7 @@ class OnlineConfig(Section):
         ge=0.0,
         description="standard deviation when exploring, as a multiple of the policy's; temperature of choices",
     )
-    learning_rate: float | None = Field(None, gt=0.0, description="learning rate; null = the pretraining's")
+    learning_rate: float | None = Field(None, gt=0.0, description="learning rate; null = the pretraining's highest")
     eval_every: int = Field(10, ge=1, description="iterations between evaluations")
     eval_episodes: int = Field(10, ge=1, description="episodes per evaluation, by the policy's mode")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
@@ -217,7 +215,7 @@ class TasksConfig(Section):
     optimizer: Literal["adamw", "adam", "lamb", "lion"] = Field(
         "adamw", description="lamb decays all parameters, the others only matrices"
     )
-    curve: Literal["constant", "cosine", "restarts", "step", "exponential", "plateau"] = Field(
+    curve: Literal["constant", "linear", "cosine", "restarts", "step", "exponential", "plateau"] = Field(
         "cosine", description="learning rate after the warm-up; plateau drops it when the validation loss stalls"
     )
     warmup_updates: int = Field(100, ge=0, description="updates over which the learning rate rises")

@@ -1,4 +1,4 @@
-"""The factor of returns-to-go in what a Decision Transformer sees, and multiples of returns that it is asked for.
+"""The factor of returns-to-go in what a Decision Transformer sees, and the returns that it is asked for.
 
 The Decision Transformer (Chen et al., arXiv 2106.01345) divides returns by 1,000 in locomotion and by 50 in Reacher, so
 that they are about one. A network does not tell apart returns that are all near zero after scaling.
@@ -18,9 +18,9 @@ AUDIBLE = (0.03, 30.0)
 _TINIEST = 1e-30  # a factor for smaller returns would not fit into float32
 
 
-def multiple_of(return_: float, factor: float) -> float:
-    """A return times a factor; of a negative return, what is as far above it where the factor is above one."""
-    return return_ + (factor - 1) * abs(return_)
+def times(best: float, factor: float) -> float:
+    """A return to ask for. A factor of 1.5 adds half of the best return's magnitude: it asks for more than -80, too."""
+    return best + (factor - 1) * abs(best)
 
 
 def return_scale(trajectories: list[Trajectory], usual: float | None = None) -> float:

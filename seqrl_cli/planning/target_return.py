@@ -9,6 +9,9 @@ from seqrl_cli.console import amount
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.record import RunRecord
 
+_MARGIN = 1.01
+"""A target may be twice the best return, rounded; policies are asked for that."""
+
 FARTHEST_RETURN = 1e9
 """Largest distance of a target return from zero: there float32 numbers are 64 apart, more than most rewards."""
 
@@ -35,9 +38,6 @@ def check_return(key: str, target: float | None, record: RunRecord) -> None:
     )
 
 
-_MOST_MULTIPLE = 2.01  # of the best return: policies are asked for twice as much, which is rounded
-
-
 def warn_of_return(
     what: str, target: float | None, record: RunRecord, on_warning: Callable[[str], None] | None
 ) -> None:
@@ -53,7 +53,8 @@ def warn_of_return(
     if target is None or in_data is None or on_warning is None:
         return
     low, high = in_data
-    reach = max(high - low, abs(low), (_MOST_MULTIPLE - 1) * abs(high)) or 1.0
-    if not low - reach <= target <= high + reach:
+    span = (high - low) or abs(high) or 1.0
+    above = max(span, _MARGIN * abs(high))
+    if not low - span <= target <= high + above:
         known = f"the returns in {record.dataset}, which are {amount(low)} to {amount(high)}"
         on_warning(f"{what} {return_text(target)} is far from {known}")

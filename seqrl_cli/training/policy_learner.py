@@ -23,13 +23,13 @@ from seqrl_cli.models.decision.decoder import Policy
 from seqrl_cli.training.acceleration import Precision, autocast, compiled, resolve_precision
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.optimizer import (
-    MATRIX_RATE,
     load_optimizer_tensors,
     optimizer_by_name,
     optimizer_tensors,
     set_learning_rate,
     trainable_parameters,
 )
+from seqrl_cli.training.rates import Curve, RateSchedule
 from seqrl_cli.training.restoring import require_optimizer, restore_weights, saved_precision, warn_of_threads
 from seqrl_cli.training.rng import generator_states, restore_generators
 from seqrl_cli.training.world import ALONE, Measures, Pass, World, own_draws
@@ -50,12 +50,11 @@ class PolicySettings:
 
     Args:
         seed: of dropout and of the samples for the entropy; not of the initial weights.
-        optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices;
-            ``muon`` is for the matrices of linear layers, with AdamW for all else.
+        optimizer: ``lamb`` decays all parameters, as the Online Decision Transformer does; ``adamw`` only matrices.
         learning_rate: the highest.
-        matrix_rate: Muon's highest learning rate.
         warmup_updates: updates over which the rate rises linearly from zero.
-        final_update: where the rate arrives at zero, on a line from the end of the warm-up; None means that it stays.
+        curve: learning rate after the warm-up.
+        updates: of the whole training, at whose end the curve ends; ``constant`` needs none.
         betas: decays of the optimizer's moments.
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
@@ -68,11 +67,11 @@ class PolicySettings:
     """
 
     seed: int
-    optimizer: Literal["adamw", "lamb", "muon"] = "lamb"
+    optimizer: Literal["adamw", "lamb"] = "lamb"
     learning_rate: float = 1e-4
-    matrix_rate: float = MATRIX_RATE
     warmup_updates: int = 10_000
-    final_update: int | None = None
+    curve: Curve = "constant"
+    updates: int = 0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 5e-4
     grad_clip: float = 0.25
@@ -85,12 +84,7 @@ class PolicySettings:
 
     def rate(self, step: int) -> float:
         """The learning rate of the update after ``step`` updates."""
-        if step < self.warmup_updates:
-            return self.learning_rate * (step + 1) / self.warmup_updates
-        if self.final_update is None:
-            return self.learning_rate
-        decay = max(1, self.final_update - self.warmup_updates)
-        return self.learning_rate * max(0.0, (self.final_update - step) / decay)
+        return self.learning_rate * RateSchedule(self.curve, self.warmup_updates, self.updates).factor(step)
 
 
 class PolicyLearner:
@@ -117,7 +111,7 @@ class PolicyLearner:
         torch.manual_seed(settings.seed)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
         self.trainable_parameters = trainable_parameters(model)
-        self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay, settings.matrix_rate)
+        self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay)
         self._forward: Callable[..., ActionDistribution] = compiled(model) if settings.compile else model
         self._dual = DualTemperature(settings, usual_target_entropy(model), self.device) if model.stochastic else None
         self.world.prepare(model, uses_all=True)

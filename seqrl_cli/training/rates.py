@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 from seqrl_cli.files.json_fields import count_field, number_field
 
-Curve: TypeAlias = Literal["constant", "cosine", "restarts", "step", "exponential", "plateau"]
-"""After the warm-up: constant; half a cosine; several of them; tenfold drops; exponential decay; :class:`Plateau`."""
+Curve: TypeAlias = Literal["constant", "linear", "cosine", "restarts", "step", "exponential", "plateau"]
+"""After the warm-up: constant; a line; half a cosine; several; tenfold drops; exponential decay; :class:`Plateau`."""
 
 _STEPS = (0.5, 0.75)  # fractions of a run at which the rate drops tenfold
 _RESTARTS = 4
@@ -42,6 +42,8 @@ class RateSchedule:
         return self._after_warmup(progress)
 
     def _after_warmup(self, progress: float) -> float:
+        if self.curve == "linear":
+            return self.floor + (1 - self.floor) * (1 - progress)
         if self.curve == "cosine":
             return self._cosine(progress)
         if self.curve == "restarts":

@@ -19,9 +19,9 @@ from seqrl_cli.training.acceleration import autocast, compiled, resolve_precisio
 from seqrl_cli.training.checkpoints import Checkpoint
 from seqrl_cli.training.meters import MetricAccumulator
 from seqrl_cli.training.optimizer import (
-    MATRIX_RATE,
     load_optimizer_tensors,
-    optimizer_by_name,
+    make_muon,
+    make_optimizer,
     optimizer_tensors,
     set_learning_rate,
     trainable_parameters,
@@ -65,7 +65,7 @@ class TrainSettings:
     batch_size: int = 64
     learning_rate: float = 6e-4
     optimizer: Literal["adamw", "muon"] = "adamw"
-    matrix_rate: float = MATRIX_RATE
+    matrix_rate: float = 0.03
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.1
     grad_clip: float = 1.0
@@ -113,8 +113,7 @@ class TokenTrainer:
         chosen = min(settings.validation_windows, len(validation))
         self._validated = np.random.default_rng(validation_seed).choice(len(validation), chosen, replace=False)
         self.trainable_parameters = trainable_parameters(model)
-        rates = (settings.learning_rate, settings.betas, settings.weight_decay, settings.matrix_rate)
-        self._optimizer = optimizer_by_name(settings.optimizer, model, *rates)
+        self._optimizer = _optimizer(model, settings)
         self._forward = compiled(model) if settings.compile else model
         self.world.prepare(model, uses_all=True)
         self._weights = target_weights(
@@ -251,3 +250,11 @@ class TokenTrainer:
         if self.settings.precision == "auto":
             self.precision = saved_precision(state)
         warn_of_threads(state["threads"], on_warning)
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """The optimizer that the settings name."""
+    others = (settings.learning_rate, settings.betas, settings.weight_decay)
+    if settings.optimizer == "muon":
+        return make_muon(model, settings.matrix_rate, *others)
+    return make_optimizer(model, *others)

@@ -19,6 +19,7 @@ from threading import Lock
 from seqrl_cli.console import duration
 from seqrl_cli.files.atomic import write_text_atomic
 from tests.benchmarks.commands import log_file, say, seqrl
+from tests.benchmarks.results import prepare
 from tests.benchmarks.results_record import markdown
 
 DATASETS = ("sim/hopper-medium", "sim/halfcheetah-medium", "sim/walker2d-medium-replay")
@@ -78,10 +79,10 @@ def main(arguments: list[str]) -> int:
         say(f"{len(missing)} trainings are missing: about {duration(seconds)} of processor time in all")
         if args.dry_run:
             return 0
-        for dataset in args.datasets:
-            seqrl(["discretize", dataset], f"data-{dataset.replace('/', '-')}", args.runs_dir)
-        with ThreadPoolExecutor(args.jobs) as pool:
-            failed = [name for name in pool.map(lambda run: learn(run, args.runs_dir, record), missing) if name]
+        failed = prepare(args.datasets, args.runs_dir)
+        if not failed:
+            with ThreadPoolExecutor(args.jobs) as pool:
+                failed = [name for name in pool.map(lambda run: learn(run, args.runs_dir, record), missing) if name]
     print(table(record, args.datasets))
     for name in failed:
         say(f"failed: {name}, see {log_file(args.runs_dir, name)}")

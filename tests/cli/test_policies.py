@@ -14,7 +14,7 @@ from gymnasium.envs.mujoco.hopper_v4 import HopperEnv
 from safetensors.numpy import load_file
 
 from seqrl_cli.config.architectures import names_with
-from seqrl_cli.config.presets import preset_names, resolve_config
+from seqrl_cli.config.presets import load_config, preset_names, resolve_config
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import write_d4rl
 from tests.cli.conftest import assert_refused, invoke, succeed
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 TINY = (
     *("model.n_layer=2", "model.width=16", "train.updates=4", "train.batch_size=8"),
-    *("train.checkpoint_every=2", "train.log_every=1", "policy.schedule=constant", "--preset", "base"),
+    *("train.checkpoint_every=2", "train.log_every=1", "policy.curve=constant", "--preset", "base"),
 )
 PLAY = ("--episodes", 3, "--envs", 2, "plan.max_steps=7")
 FOLDERS = {"odt": "RTG{best:g}-ctx5-steps7-s0", "dt": "RTG{best:g}-ctx5-steps7-s0", "bc": "mode-steps7-s0"}
@@ -137,8 +137,12 @@ def test_null_asks_for_the_best_return_of_the_data(seqrl, trained, tmp_path, arc
     assert Path(told["folder"]).name == FOLDERS[arch].format(best=best_return(trained)) and told["fresh"] == 0
 
 
+def exact_best_return(runs: Path) -> float:
+    return float(json.loads((runs / "sim/hopper-medium/dt-s42/run.json").read_text())["return_range"][1])
+
+
 def test_a_multiple_asks_for_more_than_the_best_return_of_the_data(seqrl, trained):
-    best = json.loads((trained / "sim/hopper-medium/dt-s42/run.json").read_text())["return_range"][1]
+    best = exact_best_return(trained)
     told = json.loads(seqrl("plan", "dt-s42", *PLAY, "plan.target_multiple=1.5", "--json").stdout)
     assert Path(told["folder"]).name == FOLDERS["dt"].format(best=round(1.5 * best, 1))
     given = json.loads(
@@ -147,12 +151,31 @@ def test_a_multiple_asks_for_more_than_the_best_return_of_the_data(seqrl, traine
     assert Path(given["folder"]).name == FOLDERS["dt"].format(best=70)
 
 
+@pytest.mark.parametrize(
+    ("words", "multiple"),
+    [
+        (("sim/hopper-medium",), 2.0),  # of its preset
+        (("sim/hopper-medium", "plan.target_multiple=1.2"), 1.2),
+        (("sim/hopper-medium", "--size", "paper", "plan.target_multiple=1.5", "policy.time_embedding=false"), 1.5),
+        (("--config", "runs/sim/hopper-medium/dt-s42/config.yaml", "plan.target_multiple=1.5"), 1.5),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_run_keeps_its_target_as_a_number(seqrl, trained, tmp_path, monkeypatch, words, multiple):
+    monkeypatch.chdir(tmp_path)
+    tiny = [word for word in TINY if word not in ("--preset", "base")]
+    told = seqrl("train", *words, "--arch", "dt", *tiny, "--name", "other", "--json")
+    assert told.exit_code == 0, told.stderr
+    plan = load_config(tmp_path / "runs/sim/hopper-medium/other/config.yaml").plan
+    assert (plan.target_return, plan.target_multiple) == (round(multiple * exact_best_return(trained), 1), 1.0)
+
+
 def test_null_is_refused_where_the_best_return_is_not_known(seqrl, tmp_path):
     record = tmp_path / "runs/sim/hopper-medium/odt-s42/run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"return_range": None}))
     for command in ("plan", "finetune-online"):
         result = seqrl(command, "odt-s42", "plan.target_return=null")
-        assert_refused(result, 1, "plan.target_return is null, which stands for the dataset's best", "--target-return")
+        assert_refused(result, 1, "the target return depends on the dataset's best", "--target-return")
 
 
 def test_percentile_cloning_trains_on_the_best_steps(seqrl, tmp_path):

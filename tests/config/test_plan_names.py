@@ -61,8 +61,7 @@ def test_every_key_that_changes_an_episode_changes_the_name(arch):
     for key, value in ANOTHER.items():
         if has_key(arch, f"plan.{key}"):
             changes = plan_name(PlanConfig(**{**asked, key: value}), arch, 0) != before
-            unseen = (BLIND if arch == "bc" else set()) | ({"target_multiple"} if asked else set())  # the target tells
-            assert changes == (key not in HARMLESS | unseen), key
+            assert changes == (key not in HARMLESS | (BLIND if arch == "bc" else set())), key
 
 
 def test_the_planner_has_the_keys_of_the_search_and_their_defaults():

@@ -75,6 +75,13 @@ def test_exploration_aims_above_the_target_even_below_zero(made_store):
     assert resolved(made_store, online__exploration_return=7.0).exploration_return == 7.0
 
 
+def test_a_multiple_takes_the_place_of_the_runs_target(made_store):
+    plain, more = resolved(made_store), resolved(made_store, plan__target_multiple=1.5, online__exploration_ratio=1.5)
+    assert more.target_return == pytest.approx(plain.target_return / 2)  # it is below zero
+    assert more.exploration_return == pytest.approx(plain.target_return / 4)
+    assert more.config.plan.target_multiple == 1.0
+
+
 def test_another_seed_is_in_the_name(made_store):
     job = resolved(made_store, online__seed=7)
     assert job.seed == 7 and job.run.path.name == "odt-s42-online-s7"

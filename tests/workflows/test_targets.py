@@ -6,7 +6,6 @@ import pytest
 
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.data.domains import domains
-from seqrl_cli.data.return_scale import multiple_of
 from seqrl_cli.envs.scores import percent_score, references_of_data
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.record import TaskRecord
@@ -30,10 +29,6 @@ def test_targets_are_the_best_of_the_data_or_a_papers_or_inferred():
     assert target_returns(TASKS, PlanConfig(target_multiple=1.5)) == [120.0, 120.0]
     assert target_returns(TASKS, PlanConfig(targets="paper")) == [1724.842, 857.492]
     assert target_returns(TASKS, PlanConfig(targets="infer")) == [None, None]
-
-
-def test_more_than_a_negative_return_is_above_it():
-    assert [multiple_of(-80.0, factor) for factor in (0.5, 1.0, 1.5)] == [-120.0, -80.0, -40.0]
 
 
 def test_a_task_without_a_target_of_a_paper_is_named():

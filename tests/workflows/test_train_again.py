@@ -45,7 +45,7 @@ def test_a_schedule_for_so_many_updates_has_one(tmp_path):
 
 def test_a_policy_learns_at_one_rate_or_on_a_line_to_zero(tmp_path):
     assert goes_on(tmp_path, config("dt", updates=1200), config("dt", updates=3000))
-    falling = [config("dt", {"policy.schedule": "linear"}, updates=updates) for updates in (1200, 3000)]
+    falling = [config("dt", {"policy.curve": "linear"}, updates=updates) for updates in (1200, 3000)]
     with pytest.raises(SeqrlError, match="has a learning-rate schedule for 1,200 updates; 3,000 need a new run"):
         goes_on(tmp_path, *falling)
     with pytest.raises(SeqrlError, match="train.batch_size 64 .asked: 32., train.updates 1200"):

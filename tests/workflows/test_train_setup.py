@@ -11,7 +11,7 @@ import torch
 
 from seqrl_cli.artifacts.facts import write_dataset
 from seqrl_cli.artifacts.families import FAMILIES, family_of, load_trained
-from seqrl_cli.artifacts.policy_family import policy_settings
+from seqrl_cli.artifacts.policy_family import policy_settings, policy_train_settings
 from seqrl_cli.artifacts.sizes import Sizes
 from seqrl_cli.artifacts.token_family import train_settings
 from seqrl_cli.artifacts.train_job import TrainJob, count_parameters, estimate_seconds, parameters_text
@@ -138,6 +138,14 @@ def test_a_policy_learns_as_configured(made_store):
     config = make_request(made_store, "odt", train__beta2=0.9, policy__warmup_updates=3, seed=5).config
     settings = policy_settings(config)
     assert (settings.seed, settings.betas, settings.warmup_updates) == (5, (config.train.beta1, 0.9), 3)
+    assert settings.rate(10_000) == settings.learning_rate
+
+
+def test_a_line_ends_with_the_training_and_not_online(made_store):
+    config = make_request(made_store, "dt", train__updates=400, policy__curve="linear").config
+    offline = policy_train_settings(config).learner
+    assert offline.rate(300) == offline.learning_rate and offline.rate(350) == offline.learning_rate / 2
+    assert offline.rate(400) == 0.0 and policy_settings(config).rate(400) == offline.learning_rate
 
 
 @pytest.mark.parametrize("arch", TINY)

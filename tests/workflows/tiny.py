@@ -25,7 +25,7 @@ _SEARCH: dict[str, Any] = {"data.bins": 8, "plan.horizon": 2, "plan.beam_width":
 TINY: dict[str, dict[str, Any]] = {
     "gpt": {**_MODEL, **_WINDOWS, **_TRAIN, **_SEARCH},
     "retnet": {**_MODEL, **_WINDOWS, **_TRAIN, **_SEARCH},
-    "dt": {**_MODEL, **_WINDOWS, **_TRAIN, "policy.schedule": "constant"},
+    "dt": {**_MODEL, **_WINDOWS, **_TRAIN, "policy.curve": "constant"},
     "odt": {**_MODEL, **_WINDOWS, **_TRAIN},
     "bc": {**_MODEL, **_TRAIN},
 }

@@ -141,11 +141,15 @@ def _configuration(saved: SavedRun, dataset: str, parent: str, given: Mapping[st
             raise UsageError(f"{key!r} cannot be changed when fine-tuning", "it keeps the value of the trained run")
     refuse_foreign_keys(arch, given)
     values = saved.config.model_dump()
-    fresh = resolve_config(dataset, size=saved.config.size, overrides={"model.arch": arch})
+    alike: dict[str, Any] = {"size": saved.config.size, "overrides": {"model.arch": arch}}
+    usual = resolve_config(saved.config.dataset, preset=saved.config.preset, **alike)
+    fresh = resolve_config(dataset, **alike)
     data = {**fresh.data.model_dump(), **{key: values["data"][key] for key in _data_of_the_model()}}
     tuned = {"parent": parent, "parent_recipe": recipe_of(saved.config, fine_tuned=saved.record.parent is not None)}
     values |= {"dataset": dataset, "preset": fresh.preset, "data": data, "finetune": tuned}
-    values["plan"]["target_return"] = None
+    if values["policy"]["top_share"] == usual.policy.top_share:  # a preset chose it, for other data
+        values["policy"]["top_share"] = fresh.policy.top_share
+    values["plan"] |= {"target_return": None, "target_multiple": fresh.plan.target_multiple}
     requested = validate(merge(values, nest(given)))
     return _with_short_warm_up(requested, given)
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from seqrl_cli.artifacts.policy import pin_target, with_new_target
+from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
-from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.overrides import merge, nest, without_pinned_target
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.sections import OnlineConfig
-from seqrl_cli.data.return_scale import multiple_of
+from seqrl_cli.data.return_scale import times
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError, unknown
@@ -144,7 +144,7 @@ def resolve(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]) -
     overrides = accept_named(request.overrides, record, request.store)
     base = load_config(source.config)
     kept = {} if resumes else _seed_of_replaced(run)
-    requested = validate(merge(base.model_dump(), nest(with_new_target({**kept, **overrides}))))
+    requested = validate(merge(base.model_dump(), nest(without_pinned_target({**kept, **overrides}))))
     config = _pinned(pin_target(requested, record.return_range, source.record))
     if resumes:
         _check_same(run, _pinned(pin_target(base, record.return_range, source.record)), config)
@@ -174,7 +174,7 @@ def _pinned(config: Config) -> Config:
     assert target is not None, "the target is pinned"
     exploration_return = config.online.exploration_return
     if exploration_return is None:
-        exploration_return = multiple_of(target, config.online.exploration_ratio)
+        exploration_return = times(target, config.online.exploration_ratio)
     seed = config.seed if config.online.seed is None else config.online.seed
     online = config.online.model_copy(update={"exploration_return": exploration_return, "seed": seed})
     return config.model_copy(update={"online": online})

@@ -105,10 +105,8 @@ def warn_of_settings(job: FinetuneOnlineJob, on_warning: Callable[[str], None]) 
 def _make_learner(job: FinetuneOnlineJob, policy: Policy, on_warning: Callable[[str], None]) -> PolicyLearner:
     """The policy's learner in its state after pretraining; a resumed run restores its own state later."""
     settings = policy_settings(job.config)
-    rate = job.config.online.learning_rate
-    if rate is not None:  # matrices learn as much slower as all else
-        slower = rate / settings.learning_rate
-        settings = replace(settings, learning_rate=rate, matrix_rate=slower * settings.matrix_rate)
+    if job.config.online.learning_rate is not None:
+        settings = replace(settings, learning_rate=job.config.online.learning_rate)
     learner = PolicyLearner(policy, settings)
     if job.from_parent:
         pretrained = newest_checkpoint(job.parent.checkpoints, on_warning)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.data.domains import task_of
-from seqrl_cli.data.return_scale import multiple_of
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.record import TaskRecord
 
@@ -24,7 +23,7 @@ def target_returns(tasks: Sequence[TaskRecord], plan: PlanConfig) -> list[float 
     if plan.targets == "infer":
         return [None for _ in tasks]
     stated = [task.best_return for task in tasks] if plan.targets == "data" else [_of_paper(task) for task in tasks]
-    return [multiple_of(target, plan.target_multiple) for target in stated]
+    return [plan.target_multiple * target for target in stated]
 
 
 def _of_paper(record: TaskRecord) -> float:

@@ -11,10 +11,9 @@ from typing import Any
 from seqrl_cli import __version__
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
-from seqrl_cli.artifacts.policy import with_new_target
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
 from seqrl_cli.config.grid import Grid, Point, short_words
-from seqrl_cli.config.overrides import dotted_keys, merge, nest, parse_overrides
+from seqrl_cli.config.overrides import dotted_keys, merge, nest, parse_overrides, without_pinned_target
 from seqrl_cli.config.presets import refuse_foreign_keys, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -174,7 +173,7 @@ def with_plan(config: Config, words: Words) -> Config:
         SeqrlError: a value is wrong.
     """
     overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
-    return validate(merge(config.model_dump(), nest(with_new_target(overrides))))
+    return validate(merge(config.model_dump(), nest(without_pinned_target(overrides))))
 
 
 @dataclass

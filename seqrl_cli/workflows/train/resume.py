@@ -50,8 +50,8 @@ def check_resumable(run: RunFolder, requested: Config, data: TrainingData) -> tu
 
     The intervals of logging and saving may differ, since they do not change a number.
 
-    A policy's learning rate does not depend on when training ends, nor does a token model's at the papers' size. There
-    a longer run equals the shorter one continued, bit for bit.
+    With ``policy.curve=constant`` a policy's learning rate does not depend on when training ends, nor does a token
+    model's at the papers' size. There a longer run equals the shorter one continued, bit for bit.
 
     Raises:
         RunConflictError: the run was trained with other settings or on other data.
@@ -79,7 +79,7 @@ def _check_updates(run: RunFolder, existing: Config, planned: int, requested: in
     Raises:
         RunConflictError: fewer updates are requested, or the run's learning-rate schedule ends at another number.
     """
-    if ARCHITECTURES[existing.model.arch].kind.paper_schedule or existing.policy.schedule != "constant":
+    if ARCHITECTURES[existing.model.arch].kind.paper_schedule or existing.policy.curve != "constant":
         raise RunConflictError(
             f"{run.path} has a learning-rate schedule for {counted(planned, 'update')}; {requested:,} need a new run",
             f"add --name {run.path.name}-{requested} for a run beside it, or --force to redo it",
