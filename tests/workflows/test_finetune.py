@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from seqrl_cli.artifacts.facts import write_dataset
 from seqrl_cli.artifacts.families import load_trained
+from seqrl_cli.config.presets import dump_config, load_config
 from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
 from seqrl_cli.models.adapters.linear import AdaptedLinear
 from seqrl_cli.reports.results import read_results
@@ -120,6 +121,20 @@ def test_an_interrupted_run_resumes_with_the_same_bits(store, arch):
     assert tune(store, arch, name="half", **constant).updates == 4
     one, other = weights(whole, 4), weights(half, 4)
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("preset", "share", "kept"),
+    [("hopper-medium-v2", 0.3, False), ("hopper-medium-v2", 0.2, True), ("base", 0.3, True), ("gone", 0.3, True)],
+    ids=["the preset's", "given", "given over base", "of another version"],
+)
+def test_other_data_have_their_own_share_of_good_episodes_unless_one_was_given(store, preset, share, kept):
+    parent = RunFolder(store.root / "collected/pendulum/dt-s42").config
+    config = load_config(parent)
+    policy = config.policy.model_copy(update={"top_share": share})
+    parent.write_text(dump_config(config.model_copy(update={"preset": preset, "policy": policy})))
+    tuned = load_config(RunFolder(Path(tune(store, "dt").run)).config)
+    assert tuned.policy.top_share == (share if kept else 1.0)
 
 
 def test_groups_learn_with_or_without_an_adapter(store):

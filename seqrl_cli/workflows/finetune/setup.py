@@ -141,17 +141,26 @@ def _configuration(saved: SavedRun, dataset: str, parent: str, given: Mapping[st
             raise UsageError(f"{key!r} cannot be changed when fine-tuning", "it keeps the value of the trained run")
     refuse_foreign_keys(arch, given)
     values = saved.config.model_dump()
-    alike: dict[str, Any] = {"size": saved.config.size, "overrides": {"model.arch": arch}}
-    usual = resolve_config(saved.config.dataset, preset=saved.config.preset, **alike)
-    fresh = resolve_config(dataset, **alike)
+    fresh = resolve_config(dataset, size=saved.config.size, overrides={"model.arch": arch})
     data = {**fresh.data.model_dump(), **{key: values["data"][key] for key in _data_of_the_model()}}
     tuned = {"parent": parent, "parent_recipe": recipe_of(saved.config, fine_tuned=saved.record.parent is not None)}
     values |= {"dataset": dataset, "preset": fresh.preset, "data": data, "finetune": tuned}
-    if values["policy"]["top_share"] == usual.policy.top_share:  # a preset chose it, for other data
+    if _share_is_the_presets(saved.config):
         values["policy"]["top_share"] = fresh.policy.top_share
     values["plan"] |= {"target_return": None, "target_multiple": fresh.plan.target_multiple}
     requested = validate(merge(values, nest(given)))
     return _with_short_warm_up(requested, given)
+
+
+def _share_is_the_presets(config: Config) -> bool:
+    """Whether a run learned from the share of good episodes that its preset has for its data, not from a given one."""
+    try:
+        usual = resolve_config(
+            config.dataset, size=config.size, preset=config.preset, overrides={"model.arch": config.model.arch}
+        )
+    except UsageError:  # a preset of another version
+        return False
+    return config.policy.top_share == usual.policy.top_share
 
 
 def _data_of_the_model() -> list[str]:
