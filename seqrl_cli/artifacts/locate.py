@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import DatasetFile
 from seqrl_cli.artifacts.mixture import DatasetMixture, split_mixture
 from seqrl_cli.artifacts.sources import path_text
-from seqrl_cli.config.overrides import merge, nest, without_pinned_target
+from seqrl_cli.config.overrides import overridden
 from seqrl_cli.config.presets import load_config, resolve_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.data.catalogue import DatasetSpec, named_datasets, resolve, spec_of_file
@@ -142,8 +142,7 @@ def dataset_config(
     ref = locate(store, dataset)
     _accept_environment(ref, overrides or {})
     if base:
-        given = nest(without_pinned_target(overrides or {}))
-        return ref, validate(merge(base.model_dump(), {"dataset": ref.id}, given))
+        return ref, validate(overridden({**base.model_dump(), "dataset": ref.id}, overrides or {}))
     return ref, resolve_config(ref.id, size=size, preset=preset, overrides=overrides)
 
 

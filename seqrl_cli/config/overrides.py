@@ -85,7 +85,20 @@ def _nearest_key(key: str, known: list[str]) -> str | None:
     )
 
 
-def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
+def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with overrides, which are the strongest.
+
+    A multiple of the data's best return also takes the place of a target return that is already a number.
+
+    Args:
+        values: nested.
+        overrides: by dotted key.
+    """
+    undone = {"plan.target_return": None} if "plan.target_multiple" in overrides else {}
+    return merge(values, _nested({**undone, **overrides}))
+
+
+def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     """``{"train.seed": 1}`` → ``{"train": {"seed": 1}}``."""
     nested: dict[str, Any] = {}
     for key, value in dotted.items():
@@ -95,11 +108,6 @@ def nest(dotted: Mapping[str, Any]) -> dict[str, Any]:
             section = section.setdefault(parent, {})
         section[leaf] = value
     return nested
-
-
-def without_pinned_target(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Overrides by dotted key. Where they name a multiple of the best return, an earlier target counts no more."""
-    return {"plan.target_return": None, **overrides} if "plan.target_multiple" in overrides else dict(overrides)
 
 
 def get_dotted(nested: Mapping[str, Any], dotted: str) -> Any:

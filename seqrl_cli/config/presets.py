@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
-from seqrl_cli.config.overrides import hint_of, merge, nest, sentence, without_pinned_target
+from seqrl_cli.config.overrides import hint_of, merge, overridden, sentence
 from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.schema import Config
@@ -147,7 +147,7 @@ def resolve_config(
         raise unknown("size", size, SIZES)
     preset = preset or preset_for(dataset, arch)
     recipe = (overrides or {}).get("train.recipe")
-    layers = merge(preset_layers(preset, size, arch, recipe), nest(without_pinned_target(overrides or {})))
+    layers = overridden(preset_layers(preset, size, arch, recipe), overrides or {})
     refuse_foreign_keys(arch, overrides or {})
     return validate({"dataset": dataset, "size": size, "preset": preset, **layers})
 

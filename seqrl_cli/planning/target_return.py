@@ -9,9 +9,6 @@ from seqrl_cli.console import amount
 from seqrl_cli.errors import UsageError
 from seqrl_cli.runs.record import RunRecord
 
-_MARGIN = 1.01
-"""A target may be twice the best return, rounded; policies are asked for that."""
-
 FARTHEST_RETURN = 1e9
 """Largest distance of a target return from zero: there float32 numbers are 64 apart, more than most rewards."""
 
@@ -54,7 +51,7 @@ def warn_of_return(
         return
     low, high = in_data
     span = (high - low) or abs(high) or 1.0
-    above = max(span, _MARGIN * abs(high))
+    above = max(span, 1.01 * abs(high))  # policies are asked for twice the best return, rounded
     if not low - span <= target <= high + above:
         known = f"the returns in {record.dataset}, which are {amount(low)} to {amount(high)}"
         on_warning(f"{what} {return_text(target)} is far from {known}")

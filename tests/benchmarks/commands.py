@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -9,6 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+
+def campaign_parser(description: str, seeds: Sequence[int]) -> argparse.ArgumentParser:
+    """The options that all long lists of commands have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(seeds))
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--jobs", type=int, default=2, help="commands at once")
+    parser.add_argument("--dry-run", action="store_true", help="only say how long it would take")
+    parser.add_argument("--tables", action="store_true", help="only print tables of what is there")
+    return parser
 
 
 @dataclass(frozen=True)

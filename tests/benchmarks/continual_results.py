@@ -20,7 +20,7 @@ from seqrl_cli.console import duration
 from seqrl_cli.continual.run_files import ContinualFolder, read_record
 from seqrl_cli.data.suites import expand
 from seqrl_cli.errors import SeqrlError
-from tests.benchmarks.commands import log_file, say, seqrl
+from tests.benchmarks.commands import campaign_parser, log_file, say, seqrl
 from tests.benchmarks.many_tasks import stepping, updating
 
 BACKBONE = "mt8"
@@ -192,14 +192,9 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = campaign_parser(__doc__.splitlines()[0], seeds=range(3))
     parser.add_argument("--studies", nargs="+", choices=STUDIES, default=list(STUDIES))
     parser.add_argument("--methods", nargs="+", choices=METHODS, help="only these")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--jobs", type=int, default=2, help="commands at once")
-    parser.add_argument("--dry-run", action="store_true", help="only say how long it would take")
-    parser.add_argument("--tables", action="store_true", help="only print tables of what is finished")
     return parser.parse_args(arguments)
 
 

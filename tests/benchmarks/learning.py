@@ -15,21 +15,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from seqrl_cli.console import duration
 from seqrl_cli.files.atomic import write_text_atomic
-from tests.benchmarks.commands import log_file, say, seqrl
-from tests.benchmarks.results import prepare
+from tests.benchmarks.commands import campaign_parser, log_file, say, seqrl
+from tests.benchmarks.results import SEEDS, prepare
 from tests.benchmarks.results_record import markdown
 
 DATASETS = ("sim/hopper-medium", "sim/halfcheetah-medium", "sim/walker2d-medium-replay")
 METHODS = (("gpt", "paper", 1600), ("gpt", "modern", 500), ("gpt", "modern", 1600), ("retnet", "modern", 1600))
+"""Architecture, recipe and updates."""
 RECORD = Path("docs/learning.json")
 UPDATES_PER_SECOND = 8.0  # measured, for the estimate
 
 
-@dataclass(frozen=True)
-class Learned:
+@dataclass(frozen=True, order=True)
+class Training:
     """One training.
 
     Attributes:
@@ -38,8 +40,6 @@ class Learned:
         recipe: ``train.recipe``.
         updates: of the whole training, at whose end the learning rate is at its lowest.
         seed: of weights and windows.
-        loss: held-out, in nats per token, weighted as in training; None if it is not measured yet.
-        seconds: processor time of the whole command; None if it was begun before.
     """
 
     dataset: str
@@ -47,13 +47,6 @@ class Learned:
     recipe: str
     updates: int
     seed: int
-    loss: float | None = None
-    seconds: float | None = None
-
-    @property
-    def method(self) -> tuple[str, str, int]:
-        """What seeds have in common."""
-        return self.arch, self.recipe, self.updates
 
     @property
     def name(self) -> str:
@@ -68,45 +61,14 @@ class Learned:
         return ["train", self.dataset, *choices, *numbers, "--name", self.name]
 
 
-def main(arguments: list[str]) -> int:
-    """Measure what is missing and print the table."""
-    args = parse(arguments)
-    record = Record(args.record)
-    missing = [run for run in every_run(args.datasets, args.seeds) if not record.has(run)]
-    failed: list[str] = []
-    if missing and not args.table:
-        seconds = sum(run.updates for run in missing) / UPDATES_PER_SECOND
-        say(f"{len(missing)} trainings are missing: about {duration(seconds)} of processor time in all")
-        if args.dry_run:
-            return 0
-        failed = prepare(args.datasets, args.runs_dir)
-        if not failed:
-            with ThreadPoolExecutor(args.jobs) as pool:
-                failed = [name for name in pool.map(lambda run: learn(run, args.runs_dir, record), missing) if name]
-    print(table(record, args.datasets))
-    for name in failed:
-        say(f"failed: {name}, see {log_file(args.runs_dir, name)}")
-    return 1 if failed else 0
+class Learned(NamedTuple):
+    """Held-out loss in nats per token, weighted as in training, and processor seconds of the whole command.
 
+    The seconds are None if the training was begun before.
+    """
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), metavar="DATASET")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--record", type=Path, default=RECORD, help="where results are kept")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at once")
-    parser.add_argument("--dry-run", action="store_true", help="only say how long it would take")
-    parser.add_argument("--table", action="store_true", help="only print the table of what is recorded")
-    return parser.parse_args(arguments)
-
-
-def every_run(datasets: Sequence[str], seeds: Sequence[int]) -> Iterator[Learned]:
-    """All trainings, seed by seed."""
-    for seed in seeds:
-        for dataset in datasets:
-            yield from (Learned(dataset, *method, seed) for method in METHODS)
+    loss: float
+    seconds: float | None
 
 
 class Record:
@@ -116,41 +78,79 @@ class Record:
         self.path = path
         self._lock = Lock()
         rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        self._runs = {self._key(run): run for run in (Learned(**row) for row in rows)}
+        self.learned: dict[Training, Learned] = {}
+        for row in rows:
+            learned = Learned(row.pop("loss"), row.pop("seconds"))
+            self.learned[Training(**row)] = learned
 
-    @staticmethod
-    def _key(run: Learned) -> tuple[str, str]:
-        return run.dataset, run.name
-
-    def has(self, run: Learned) -> bool:
-        """Whether a training was measured."""
-        return self._key(run) in self._runs
-
-    def add(self, run: Learned) -> None:
+    def add(self, training: Training, learned: Learned) -> None:
         """Keep a measurement."""
         with self._lock:
-            self._runs[self._key(run)] = run
-            rows = ",\n".join(json.dumps(asdict(self._runs[key])) for key in sorted(self._runs))  # a line per training
-            write_text_atomic(self.path, f"[\n{rows}\n]\n")
+            self.learned[training] = learned
+            rows = [json.dumps({**asdict(one), **self.learned[one]._asdict()}) for one in sorted(self.learned)]
+            write_text_atomic(self.path, "[\n" + ",\n".join(rows) + "\n]\n")  # a line per training
 
     def of(self, dataset: str, method: tuple[str, str, int]) -> list[Learned]:
         """The measurements of a method on a dataset."""
-        return [run for run in self._runs.values() if run.dataset == dataset and run.method == method]
+        return [
+            learned
+            for one, learned in self.learned.items()
+            if (one.dataset, one.arch, one.recipe, one.updates) == (dataset, *method)
+        ]
 
 
-def learn(run: Learned, runs: Path, record: Record) -> str | None:
+def main(arguments: list[str]) -> int:
+    """Measure what is missing and print the table."""
+    args = parse(arguments)
+    record = Record(args.record)
+    missing = [one for one in every_training(args.datasets, args.seeds) if one not in record.learned]
+    failed: list[str] = []
+    if missing and not args.tables:
+        seconds = sum(one.updates for one in missing) / UPDATES_PER_SECOND
+        say(f"{len(missing)} trainings are missing: about {duration(seconds)} of processor time in all")
+        if args.dry_run:
+            return 0
+        failed = prepare(args.datasets, args.runs_dir) or learn_all(missing, args, record)
+    print(table(record, args.datasets))
+    for name in failed:
+        say(f"failed: {name}, see {log_file(args.runs_dir, name)}")
+    return 1 if failed else 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = campaign_parser(__doc__.splitlines()[0], SEEDS)
+    parser.add_argument("--datasets", nargs="+", default=list(DATASETS), metavar="DATASET")
+    parser.add_argument("--record", type=Path, default=RECORD, help="where results are kept")
+    return parser.parse_args(arguments)
+
+
+def every_training(datasets: Sequence[str], seeds: Sequence[int]) -> Iterator[Training]:
+    """All trainings, seed by seed."""
+    for seed in seeds:
+        for dataset in datasets:
+            yield from (Training(dataset, *method, seed) for method in METHODS)
+
+
+def learn_all(missing: Sequence[Training], args: argparse.Namespace, record: Record) -> list[str]:
+    """Train what is missing, some at once; returns the logs of what failed."""
+    with ThreadPoolExecutor(args.jobs) as pool:
+        logs = pool.map(lambda one: learn(one, args.runs_dir, record), missing)
+        return [log for log in logs if log]
+
+
+def learn(training: Training, runs: Path, record: Record) -> str | None:
     """Train and keep the loss; returns the log's name if the command fails."""
-    name = f"{run.dataset.rpartition('/')[2]}-{run.name}"
-    folder = runs / run.dataset / run.name
+    name = f"{training.dataset.rpartition('/')[2]}-{training.name}"
+    folder = runs / training.dataset / training.name
     begun = folder.exists()
-    ended = seqrl(run.words, name, runs)
+    ended = seqrl(training.words, name, runs)
     if ended.code:
         return name
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    seconds = None if begun else round(ended.seconds, 1)
-    measured = Learned(run.dataset, *run.method, run.seed, round(rows[-1]["validation_loss"], 4), seconds)
-    say(f"{name}: {measured.loss:.3f} after {ended.seconds:.0f} s of processor time")
-    record.add(measured)
+    last = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    learned = Learned(round(last["validation_loss"], 4), None if begun else round(ended.seconds, 1))
+    say(f"{name}: {learned.loss:.3f} after {ended.seconds:.0f} s of processor time")
+    record.add(training, learned)
     return None
 
 
@@ -164,11 +164,12 @@ def table(record: Record, datasets: Sequence[str]) -> str:
     return markdown(head, rows)
 
 
-def _cell(runs: Sequence[Learned]) -> str:
-    losses = [run.loss for run in runs if run.loss is not None]
-    seconds = [run.seconds for run in runs if run.seconds is not None]
-    if not losses:
+def _cell(found: Sequence[Learned]) -> str:
+    """``5.66 ± 0.02, 149 s``: means over seeds, the error where there are several, the time where it is known."""
+    if not found:
         return "–"
+    losses = [one.loss for one in found]
+    seconds = [one.seconds for one in found if one.seconds is not None]
     text = f"{statistics.mean(losses):.2f}"
     if len(losses) > 1:
         text += f" ± {statistics.stdev(losses) / len(losses) ** 0.5:.2f}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.console import duration
-from tests.benchmarks.commands import log_file, output_file, say, seqrl
+from tests.benchmarks.commands import campaign_parser, log_file, output_file, say, seqrl
 from tests.benchmarks.results_record import RECORD, Record, played, tables
 
 ROBOTS = ("hopper", "halfcheetah", "walker2d")
@@ -140,15 +140,10 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = campaign_parser(__doc__.splitlines()[0], SEEDS)
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS), metavar="DATASET")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--record", type=Path, default=RECORD, help="where results are kept")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at once")
-    parser.add_argument("--dry-run", action="store_true", help="only say how long it would take")
-    parser.add_argument("--tables", action="store_true", help="only print tables of what is recorded")
     return parser.parse_args(arguments)
 
 

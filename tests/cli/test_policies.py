@@ -143,11 +143,10 @@ def exact_best_return(runs: Path) -> float:
 
 def test_a_multiple_asks_for_more_than_the_best_return_of_the_data(seqrl, trained):
     best = exact_best_return(trained)
-    told = json.loads(seqrl("plan", "dt-s42", *PLAY, "plan.target_multiple=1.5", "--json").stdout)
+    more = ("plan", "dt-s42", *PLAY, "plan.target_multiple=1.5", "--json")
+    told = json.loads(seqrl(*more).stdout)
     assert Path(told["folder"]).name == FOLDERS["dt"].format(best=round(1.5 * best, 1))
-    given = json.loads(
-        seqrl("plan", "dt-s42", *PLAY, "plan.target_multiple=1.5", "--target-return", 70, "--json").stdout
-    )
+    given = json.loads(seqrl(*more, "--target-return", 70).stdout)
     assert Path(given["folder"]).name == FOLDERS["dt"].format(best=70)
 
 

@@ -73,11 +73,8 @@ def make_store(root: Path) -> RunStore:
 
 def make_request(store: RunStore, arch: str, *, dataset: str = NAME, force: bool = False, **keys: Any) -> TrainRequest:
     """A tiny training; ``keys`` are dotted keys with ``__`` for the dot."""
-    asked = {
-        "model.arch": arch,
-        **{**TINY, "mddt": MDDT}[arch],
-        **{key.replace("__", "."): value for key, value in keys.items()},
-    }
+    tiny = MDDT if arch == "mddt" else TINY[arch]
+    asked = {"model.arch": arch, **tiny, **{key.replace("__", "."): value for key, value in keys.items()}}
     located, config = dataset_config(store, dataset, size="laptop", preset="base", overrides=asked)
     return TrainRequest(located, config, device="cpu", threads=1, force=force)
 

@@ -13,7 +13,7 @@ import torch
 
 from seqrl_cli.artifacts.families import load_trained
 from seqrl_cli.artifacts.locate import find_stored
-from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.overrides import overridden
 from seqrl_cli.config.presets import dump_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
@@ -137,7 +137,7 @@ def _place(request: HubImportRequest, model: HubModel) -> tuple[RunFolder, Confi
     stated = model.run
     told = {"data.reference_min": stated.reference_min, "data.reference_max": stated.reference_max}
     known = {key: value for key, value in told.items() if value is not None}
-    config = validate(merge(stated.config, nest(known)))
+    config = validate(overridden(stated.config, known))
     if config.model.arch != stated.arch:
         raise SeqrlError(
             f"{request.source} states the architectures {stated.arch} and {config.model.arch}", "export it again"

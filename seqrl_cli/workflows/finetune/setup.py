@@ -14,7 +14,7 @@ from seqrl_cli.artifacts.fine_tuning import adapt
 from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES
-from seqrl_cli.config.overrides import merge, nest
+from seqrl_cli.config.overrides import overridden
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.presets import refuse_foreign_keys, resolve_config, validate
 from seqrl_cli.config.recipe import recipe_of
@@ -148,7 +148,7 @@ def _configuration(saved: SavedRun, dataset: str, parent: str, given: Mapping[st
     if _share_is_the_presets(saved.config):
         values["policy"]["top_share"] = fresh.policy.top_share
     values["plan"] |= {"target_return": None, "target_multiple": fresh.plan.target_multiple}
-    requested = validate(merge(values, nest(given)))
+    requested = validate(overridden(values, given))
     return _with_short_warm_up(requested, given)
 
 

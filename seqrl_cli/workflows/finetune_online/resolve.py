@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_conflict import changed_keys, conflict_of_settings
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
-from seqrl_cli.config.overrides import merge, nest, without_pinned_target
+from seqrl_cli.config.overrides import overridden
 from seqrl_cli.config.presets import load_config, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.sections import OnlineConfig
@@ -144,7 +144,7 @@ def resolve(request: FinetuneOnlineRequest, on_warning: Callable[[str], None]) -
     overrides = accept_named(request.overrides, record, request.store)
     base = load_config(source.config)
     kept = {} if resumes else _seed_of_replaced(run)
-    requested = validate(merge(base.model_dump(), nest(without_pinned_target({**kept, **overrides}))))
+    requested = validate(overridden(base.model_dump(), {**kept, **overrides}))
     config = _pinned(pin_target(requested, record.return_range, source.record))
     if resumes:
         _check_same(run, _pinned(pin_target(base, record.return_range, source.record)), config)

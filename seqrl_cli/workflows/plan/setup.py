@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.policy import pin_target
 from seqrl_cli.artifacts.run_environment import accept_named, environment_of_run, observation_size_of_run
 from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, TrainedRun, is_imported, warn_unfinished
-from seqrl_cli.config.overrides import merge, nest, without_pinned_target
+from seqrl_cli.config.overrides import overridden
 from seqrl_cli.config.owners import without_foreign_keys
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.plan_names import plan_name
@@ -286,7 +286,7 @@ def _resolve_config(saved: SavedRun, request: PlanRequest) -> Config:
     foreign = [key for key in overrides if not key.startswith("plan.")]
     if foreign:
         raise UsageError(f"{foreign[0]!r} cannot be changed when planning", "plan accepts keys that start with plan.")
-    planned = validate(merge(saved.config.model_dump(), nest(without_pinned_target(overrides))))
+    planned = validate(overridden(saved.config.model_dump(), overrides))
     refuse_foreign_keys(saved.config.model.arch, overrides)
     return pin_target(planned, saved.record.return_range, saved.folder.record)
 

@@ -13,7 +13,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
 from seqrl_cli.config.grid import Grid, Point, short_words
-from seqrl_cli.config.overrides import dotted_keys, merge, nest, parse_overrides, without_pinned_target
+from seqrl_cli.config.overrides import dotted_keys, overridden, parse_overrides
 from seqrl_cli.config.presets import refuse_foreign_keys, validate
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -173,7 +173,7 @@ def with_plan(config: Config, words: Words) -> Config:
         SeqrlError: a value is wrong.
     """
     overrides = parse_overrides([word for word in words if word.startswith("plan.")], plan_keys())
-    return validate(merge(config.model_dump(), nest(without_pinned_target(overrides))))
+    return validate(overridden(config.model_dump(), overrides))
 
 
 @dataclass
@@ -268,7 +268,7 @@ def _check_plans(config: Config, grid: Grid) -> None:
     for settings in grid.plan_settings:
         overrides = parse_overrides([f"{key}={text}" for key, text in settings.items()], plan_keys())
         refuse_foreign_keys(config.model.arch, overrides)
-        validate(merge(config.model_dump(), nest(overrides)))
+        validate(overridden(config.model_dump(), overrides))
 
 
 def _refuse_equal_names(members: Sequence[Member]) -> None:
