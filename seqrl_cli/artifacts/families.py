@@ -93,7 +93,7 @@ class Family(Protocol):
         """A fine-tuned run after ``step`` updates; ``base`` has its model already."""
 
     def as_run(self, model: Any, data: Any, config: Config, record: RunRecord) -> TrainedRun:
-        """A model in memory as that of a run; of ``data``, a token model reads how tokens are read."""
+        """A model in memory as that of a run; a token model takes its bins from ``data``."""
 
     def load(
         self,

@@ -15,11 +15,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from seqrl_cli.artifacts.dataset import DatasetRef
-from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.behaviour.workers import end_worker, start_worker
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console, Progress
 from seqrl_cli.errors import SeqrlError, when_interrupted
+from seqrl_cli.launch.cores import available_cores
 
 _REPORT_SECONDS = 0.2
 _NAMES_SHOWN = 3

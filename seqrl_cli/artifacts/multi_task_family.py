@@ -34,7 +34,7 @@ from seqrl_cli.training.task_losses import Part
 from seqrl_cli.training.task_settings import TaskTrainSettings
 from seqrl_cli.training.task_trainer import TaskTrainer
 
-_MOST_TIME_EMBEDDINGS = 1000
+_MAX_TIME_EMBEDDINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _time_embeddings(config: Config, data: MultiTaskData, step_limit: int) -> in
     if not config.model.time_embedding:
         return 1
     longest = max(int(task.lengths.max()) for task in data.tasks)
-    return min(_MOST_TIME_EMBEDDINGS, max(step_limit, longest))
+    return min(_MAX_TIME_EMBEDDINGS, max(step_limit, longest))
 
 
 def make_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from seqrl_cli.config.overrides import differences, get_dotted
+from seqrl_cli.config.nested import differences, get_dotted
 from seqrl_cli.config.recipe import BOOKKEEPING
 from seqrl_cli.config.schema import Config
 from seqrl_cli.config.typed import value_text

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.config.sections import DataConfig
+from seqrl_cli.config.typed import value_text
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.terminals import FALL_PENALTY, TerminalRule, is_locomotion, terminal_rule
 from seqrl_cli.data.tokens import TokenizedDataset, fingerprint, tokenize
@@ -161,11 +162,6 @@ def _check_settings(dataset: DatasetRef, tokens: TokenizedDataset, data: DataCon
         pairs["termination_penalty"] = (tokens.termination_penalty, data.termination_penalty)
     for key, (existing, asked) in pairs.items():
         if existing != asked:
-            now, then = (_typed(value) for value in (asked, existing))
+            now, then = value_text(asked), value_text(existing)
             hint = f"`seqrl discretize {dataset.id} data.{key}={now} --force` makes them again"
             raise SeqrlError(f"{dataset.folder.tokens} was made with {key} {then}, not {now}", hint)
-
-
-def _typed(value: object) -> object:
-    """A value as it is typed on the command line."""
-    return "null" if value is None else value

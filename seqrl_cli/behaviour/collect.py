@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector.choice import is_proven
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.launch.cores import available_cores
 from seqrl_cli.launch.ordered_map import OrderedMap
 
 _CHUNK_STEPS = 1000
@@ -118,11 +118,6 @@ def play_episode(env: Environment, policy: Policy, rng: np.random.Generator) -> 
     last = np.arange(len(rows)) == len(rows) - 1
     episode = Episodes.from_flags(observations, actions, rewards, last & terminated, last & (not terminated))
     return replace(episode, successes=np.array(successes)) if len(successes) == len(rows) else episode
-
-
-def available_cores() -> int:
-    """Cores that this process may use, possibly fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _worker_envs: dict[str, Environment] = {}

@@ -8,7 +8,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
-from seqrl_cli.config.limits import MOST, MOST_PROCESSES
+from seqrl_cli.config.limits import MAX_COUNT, MAX_PROCESSES
 
 Env = Annotated[
     str,
@@ -27,12 +27,12 @@ Policy = Annotated[
     ),
 ]
 Transitions = Annotated[
-    int, typer.Option("--transitions", "-n", metavar="N", min=1, max=MOST, help="Size of the dataset.")
+    int, typer.Option("--transitions", "-n", metavar="N", min=1, max=MAX_COUNT, help="Size of the dataset.")
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the dataset (default: collected/ENV-POLICY).")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", min=1, max=MOST_PROCESSES, help="Processes (default: one per core)."),
+    typer.Option("--workers", metavar="N", min=1, max=MAX_PROCESSES, help="Processes (default: one per core)."),
 ]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from seqrl_cli.cli import options
 from seqrl_cli.cli.session import command_session, print_report
-from seqrl_cli.config.limits import MOST, MOST_PROCESSES
+from seqrl_cli.config.limits import MAX_COUNT, MAX_PROCESSES
 
 
 def download(
@@ -26,7 +26,7 @@ def download(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", metavar="N", min=1, max=MOST_PROCESSES, help="Datasets of a suite at once (default: cores)."
+            "--jobs", metavar="N", min=1, max=MAX_PROCESSES, help="Datasets of a suite at once (default: cores)."
         ),
     ] = None,
     reference: Annotated[
@@ -39,7 +39,7 @@ def download(
         ),
     ] = None,
     reference_episodes: Annotated[
-        int, typer.Option("--reference-episodes", metavar="N", min=1, max=MOST, help="Fewest episodes per policy.")
+        int, typer.Option("--reference-episodes", metavar="N", min=1, max=MAX_COUNT, help="Fewest episodes per policy.")
     ] = 20,
     mirrors: options.Mirrors = "",
     offline: options.Offline = False,

@@ -11,7 +11,7 @@ from seqrl_cli.cli import options, ranks
 from seqrl_cli.cli.plan import PLACES, On
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.cli.sweep import Address, cluster_options
-from seqrl_cli.config.limits import MOST_PROCESSES
+from seqrl_cli.config.limits import MAX_PROCESSES
 from seqrl_cli.errors import unknown
 
 Iterations = Annotated[
@@ -67,7 +67,7 @@ Jobs = Annotated[
         "-j",
         metavar="N",
         min=1,
-        max=MOST_PROCESSES,
+        max=MAX_PROCESSES,
         help="Processes that share the episodes (default: 1, on Ray as many as it has cores).",
     ),
 ]

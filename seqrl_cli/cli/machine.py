@@ -14,7 +14,7 @@ from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 if sys.platform != "win32":
     import resource  # which may not be possible any more once it is needed
 
-LEAST_ADDRESS_SPACE = 10**9
+MIN_ADDRESS_SPACE = 10**9
 """Bytes; PyTorch, MuJoCo and their like take most of it, whatever is done with them."""
 
 _LIMIT_HINT = "raise the limit: ulimit -v unlimited"
@@ -64,9 +64,9 @@ def require_address_space() -> None:
     Raises:
         SeqrlError: the user allows this process less than they take.
     """
-    if _is_limited() and _address_space() < LEAST_ADDRESS_SPACE:
+    if _is_limited() and _address_space() < MIN_ADDRESS_SPACE:
         message = f"this process may take {byte_size(_address_space())} of memory, less than"
-        raise SeqrlError(f"{message} the {byte_size(LEAST_ADDRESS_SPACE)} that its libraries need", _LIMIT_HINT)
+        raise SeqrlError(f"{message} the {byte_size(MIN_ADDRESS_SPACE)} that its libraries need", _LIMIT_HINT)
 
 
 def require_current_folder() -> None:

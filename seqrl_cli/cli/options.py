@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqrl_cli.cli import complete
-from seqrl_cli.config.limits import MAX_SEED, MOST_PROCESSES, memory_bytes
+from seqrl_cli.config.limits import MAX_PROCESSES, MAX_SEED, memory_bytes
 from seqrl_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ Device = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", metavar="N", min=1, max=MOST_PROCESSES, help="CPU threads (default: all cores)."),
+    typer.Option("--threads", metavar="N", min=1, max=MAX_PROCESSES, help="CPU threads (default: all cores)."),
 ]
 Jobs = Annotated[
     int,
     typer.Option(
-        "--jobs", "-j", metavar="N", min=1, max=MOST_PROCESSES, help="Runs at a time, where there are several."
+        "--jobs", "-j", metavar="N", min=1, max=MAX_PROCESSES, help="Runs at a time, where there are several."
     ),
 ]
 Seed = Annotated[
@@ -240,7 +240,7 @@ def run_and_dataset(subjects: list[str]) -> tuple[str | None, str]:
 
 
 def settings_below(section: str, model: type[BaseModel], overrides: list[str], **options: Any) -> dict[str, Any]:
-    """Dotted keys below one section from ``key=value`` arguments and options; options take precedence.
+    """Dotted keys below one section from ``key=value`` arguments and options.
 
     Args:
         section: before the dot.
@@ -252,11 +252,11 @@ def settings_below(section: str, model: type[BaseModel], overrides: list[str], *
 
     given = {f"{section}.{key}": value for key, value in options.items() if value is not None}
     listing = f"`seqrl {section} … --dry-run` lists them."
-    return {**parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields], listing), **given}
+    return _joined(parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields], listing), given)
 
 
 def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: Any) -> dict[str, Any]:
-    """Dotted overrides from ``key=value`` arguments and options; options take precedence.
+    """Dotted overrides from ``key=value`` arguments and options.
 
     Args:
         overrides: ``key=value`` arguments.
@@ -269,7 +269,20 @@ def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: 
     keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
     keys = [key for key in keys if fine_tunes or not key.startswith("finetune.")]
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
-    return {**parse_overrides(overrides, keys), **given}
+    return _joined(parse_overrides(overrides, keys), given)
+
+
+def _joined(typed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The keys of ``key=value`` arguments and those of options.
+
+    Raises:
+        UsageError: they give one key two values.
+    """
+    for key in typed.keys() & given.keys():
+        if typed[key] != given[key]:
+            message = f"{key} is given twice: {typed[key]!r:.80} and {given[key]!r:.80}"
+            raise UsageError(message, "leave the option or key=value out")
+    return {**typed, **given}
 
 
 def memory(text: str | None) -> int | None:

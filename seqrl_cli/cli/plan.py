@@ -284,7 +284,7 @@ def _plan_here(request: PlanRequest, profile: bool, console: Console) -> None:
 
 def _threads(threads: int | None, cpus: int | None, jobs: int | None, on: str) -> int:
     """CPU threads of each process: what was asked for, or its share of the cores."""
-    from seqrl_cli.behaviour.collect import available_cores
+    from seqrl_cli.launch.cores import available_cores
 
     return threads or cpus or (max(1, available_cores() // (jobs or 1)) if on == "local" else 1)
 

@@ -9,7 +9,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
-from seqrl_cli.config.limits import MOST_FRAMES
+from seqrl_cli.config.limits import MAX_FRAMES
 
 Episode = Annotated[
     int | None,
@@ -54,7 +54,7 @@ Every = Annotated[
         "--every",
         metavar="N",
         min=1,
-        max=MOST_FRAMES,
+        max=MAX_FRAMES,
         help="Draw every N-th step (default: 25 frames per second of real time).",
     ),
 ]

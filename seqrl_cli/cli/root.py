@@ -14,7 +14,7 @@ from typer import Exit, TyperException
 from typer.core import TyperGroup
 
 from seqrl_cli.cli.kinds import PlainKinds
-from seqrl_cli.cli.session import abandon_stdout
+from seqrl_cli.cli.session import abandon_stdout, tell_failure
 from seqrl_cli.console import Console
 
 _USUAL = {"lr": "learning_rate", "epochs": "n_epochs_ref", "steps": "updates", "layers": "n_layer", "heads": "n_head"}
@@ -58,9 +58,8 @@ class Root(PlainKinds, TyperGroup):
                 **extra,
             )
         except TyperException as error:
-            Console(as_json="--json" in arguments).fail(
-                _sentence(error, arguments), _hint(error, arguments), error.exit_code
-            )
+            console = Console(as_json="--json" in arguments)
+            tell_failure(console, _sentence(error, arguments), _hint(error, arguments), error.exit_code)
             code = error.exit_code
         except SystemExit as end:  # Rich and Typer exit with code 1 where the reader of a pipe, such as `head`, is gone
             if not isinstance(end.__context__, BrokenPipeError):

@@ -54,8 +54,8 @@ def seeds_grid(
 
 def train_several(store: RunStore, several: SeveralSeeds, console: Console, dry_run: bool) -> None:
     """Train one run per seed, or print what that would do."""
-    from seqrl_cli.behaviour.collect import available_cores
     from seqrl_cli.cli.sweep import confirm_many, network_words
+    from seqrl_cli.launch.cores import available_cores
     from seqrl_cli.workflows.sweep import run as workflow
 
     confirm_many(several.grid.count, yes=dry_run)

@@ -91,6 +91,14 @@ def abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def tell_failure(console: Console, message: str, hint: str, code: int) -> None:
+    """Print an error, to whoever still reads; where nobody does, its exit code remains."""
+    try:
+        console.fail(message, hint, code)
+    except BrokenPipeError:
+        abandon_stdout()
+
+
 def _fail(console: Console, message: str, hint: str, code: int, cause: BaseException) -> None:
-    console.fail(message, hint, code)
+    tell_failure(console, message, hint, code)
     raise typer.Exit(code) from cause

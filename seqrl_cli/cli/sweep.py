@@ -13,7 +13,7 @@ import typer
 
 from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
-from seqrl_cli.config.limits import MOST_PROCESSES
+from seqrl_cli.config.limits import MAX_PROCESSES
 from seqrl_cli.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ Address = Annotated[
     str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster (default: this machine's).")
 ]
 Cpus = Annotated[
-    int | None, typer.Option("--cpus", metavar="N", min=1, max=MOST_PROCESSES, help="Cores per run on a cluster.")
+    int | None, typer.Option("--cpus", metavar="N", min=1, max=MAX_PROCESSES, help="Cores per run on a cluster.")
 ]
 Gpus = Annotated[float | None, typer.Option("--gpus", metavar="N", min=0, help="GPUs per run on a cluster.")]
 Time = Annotated[str | None, typer.Option("--time", metavar="H:MM:SS", help="Time limit of a job.")]
@@ -121,7 +121,7 @@ def sweep(
             return
         if index is not None:
             raise UsageError("--index belongs to `seqrl sweep run NAME`", "for example seqrl sweep run lr --index 0")
-        from seqrl_cli.behaviour.collect import available_cores
+        from seqrl_cli.launch.cores import available_cores
         from seqrl_cli.workflows.sweep import run as workflow
 
         grid, default_name = _grid(words, archs, seeds, plan, size, preset)
@@ -154,10 +154,10 @@ def confirm_many(count: int, yes: bool) -> None:
     Raises:
         UsageError: there are too many for a sweep, the answer is no, or nobody can be asked.
     """
-    from seqrl_cli.config.grid import MAX_MEMBERS
+    from seqrl_cli.config.grid import MAX_SWEEP_RUNS
 
-    if count > MAX_MEMBERS:
-        raise UsageError(f"these are {count:,} runs", f"a sweep has {MAX_MEMBERS:,} at most; is there a typo?")
+    if count > MAX_SWEEP_RUNS:
+        raise UsageError(f"these are {count:,} runs", f"a sweep has {MAX_SWEEP_RUNS:,} at most; is there a typo?")
     if count <= MANY or yes:
         return
     if not (sys.stdin.isatty() and typer.confirm(f"These are {count:,} runs. Start them?", err=True)):

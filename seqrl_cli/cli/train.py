@@ -13,7 +13,7 @@ from seqrl_cli.cli import complete, options, ranks
 from seqrl_cli.cli.seeds import SeveralSeeds, seeds_grid, train_several
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.config.architectures import DEFAULT, architectures_in_words
-from seqrl_cli.config.limits import MOST_PROCESSES
+from seqrl_cli.config.limits import MAX_PROCESSES
 from seqrl_cli.errors import UsageError
 
 Arch = Annotated[
@@ -72,7 +72,7 @@ Devices = Annotated[
         "--devices",
         metavar="N",
         min=1,
-        max=MOST_PROCESSES,
+        max=MAX_PROCESSES,
         help="Processes on this machine that train together, one per GPU (default: 1).",
     ),
 ]
@@ -144,7 +144,7 @@ def train(
             config_file=config_file,
         )
         if seeds is not None:
-            _refuse_with_seeds({"--seed": seed, "--force": force or None, "--devices": devices})
+            _refuse_with_seeds({"--seed": given.get("seed"), "--force": force or None, "--devices": devices})
             from seqrl_cli.workflows.sweep.followers import Followers
 
             grid = seeds_grid(dataset or dataset_ref.id, given, seeds, size, preset, config_file)

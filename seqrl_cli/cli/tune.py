@@ -10,7 +10,7 @@ from seqrl_cli.cli import complete, options
 from seqrl_cli.cli.session import command_session, print_report
 from seqrl_cli.cli.sweep import Address, Cpus, Gpus, Option, Plan, Retries, Time, cluster_options
 from seqrl_cli.cli.train import Arch
-from seqrl_cli.config.limits import MOST_MEMBERS
+from seqrl_cli.config.limits import MAX_PARTS
 from seqrl_cli.errors import UsageError
 
 Arguments = Annotated[
@@ -23,7 +23,7 @@ Arguments = Annotated[
         show_default=False,
     ),
 ]
-Trials = Annotated[int, typer.Option("--trials", metavar="N", min=1, max=MOST_MEMBERS, help="Trials in all.")]
+Trials = Annotated[int, typer.Option("--trials", metavar="N", min=1, max=MAX_PARTS, help="Trials in all.")]
 Metric = Annotated[
     str,
     typer.Option(
@@ -87,10 +87,10 @@ def tune(
     with command_session(quiet, as_json, writes=not dry_run) as console:
         if on not in PLACES:
             raise UsageError(f"trials cannot run on {on!r}", f"choose one of: {', '.join(PLACES)}")
-        from seqrl_cli.behaviour.collect import available_cores
         from seqrl_cli.cli.sweep import network_words, plan_texts
         from seqrl_cli.config.grid import Grid
         from seqrl_cli.config.space import parse_space
+        from seqrl_cli.launch.cores import available_cores
         from seqrl_cli.workflows.sweep.setup import SweepRequest, config_keys, default_name
         from seqrl_cli.workflows.tune import run as workflow
 

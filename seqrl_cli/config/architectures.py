@@ -84,7 +84,7 @@ class Architecture:
 
     def __str__(self) -> str:
         """``a gpt``, ``an odt``."""
-        return f"an {self.name}" if self.name[0] in "aeiou" else f"a {self.name}"
+        return f"an {self.name}" if self.name[0] in "aeiou" or self.name == "mddt" else f"a {self.name}"
 
 
 _CROSS_ENTROPY = "cross-entropy (nats per token)"

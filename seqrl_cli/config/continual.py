@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from seqrl_cli.config.limits import MAX_SEED, MOST_MEMBERS
+from seqrl_cli.config.limits import MAX_PARTS, MAX_SEED
 from seqrl_cli.config.section import Section
 
 
@@ -31,7 +31,7 @@ class ContinualConfig(Section):
     targets: tuple[str, ...] = Field(
         ("query", "value", "feed-forward"), min_length=1, description="parts of a block that have adapters"
     )
-    pool: int = Field(30, ge=1, le=MOST_MEMBERS, description="l2m: number of adapters with a key each")
+    pool: int = Field(30, ge=1, le=MAX_PARTS, description="l2m: number of adapters with a key each")
     keys: Literal["windows", "tasks"] = Field(
         "windows",
         description="l2m: each window chooses an adapter by its key, or a task's windows choose one together, and play "
@@ -39,7 +39,7 @@ class ContinualConfig(Section):
     )
     pull: float = Field(0.5, ge=0.0, description="l2m: weight of the loss that pulls a chosen key to its windows")
     prompt_length: int = Field(
-        5, ge=1, le=MOST_MEMBERS, description="l2p: keys and values that a prefix adds to each block"
+        5, ge=1, le=MAX_PARTS, description="l2p: keys and values that a prefix adds to each block"
     )
     head: Literal["frozen", "shared"] = Field(
         "frozen", description="hide-lora: the action head of adapted steps is the backbone's, or learns with all tasks"

@@ -11,7 +11,8 @@ from typing import Any
 
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.model_sections import ModelSection
-from seqrl_cli.config.overrides import dotted_keys, get_dotted, sections_of
+from seqrl_cli.config.nested import get_dotted
+from seqrl_cli.config.overrides import dotted_keys, sections_of
 from seqrl_cli.config.owners import owners
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.presets import resolve_config

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.json_text import parse_json
 
 CONSTRAINTS = "constraints.txt"
@@ -107,6 +109,23 @@ _PACKAGES = {"procgen": ["procgen-mirror==0.10.7", "gym3==0.3.3", "cffi", "pycpa
 def is_installed(extra: str) -> bool:
     """Whether an extra's package can be found; it is not imported."""
     return find_spec(MODULES[extra]) is not None
+
+
+def require_extra(extra: str, module: str, what: str) -> Any:
+    """Import a module of an extra.
+
+    Args:
+        extra: its name.
+        module: to import.
+        what: needs it, for the error: an option, a command, a service.
+
+    Raises:
+        SeqrlError: it is not installed; the hint is the command that installs it.
+    """
+    if not is_installed(extra):
+        package = module.partition(".")[0]
+        raise SeqrlError(f"{what} needs the package {package}, which is not installed here", install_line(extra))
+    return import_module(module)
 
 
 def installed_version(extra: str) -> str | None:

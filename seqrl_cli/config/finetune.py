@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from seqrl_cli.config.limits import MOST_MEMBERS
+from seqrl_cli.config.limits import MAX_PARTS
 from seqrl_cli.config.section import Section
 
 AdapterName = Literal["none", "lora", "ia3", "houlsby", "prompt", "prefix"]
@@ -25,8 +25,8 @@ class FinetuneConfig(Section):
     alpha: float = Field(16.0, gt=0.0, description="lora: the product is multiplied by alpha / rank")
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="lora: fraction of inputs dropped in training")
     targets: tuple[str, ...] = Field((), description="lora, ia3: adapted parts of a block, or layers; none = the usual")
-    reduction: int = Field(16, description="houlsby: width of the model per number of the bottleneck")
-    length: int = Field(25, le=MOST_MEMBERS, description="prompt, prefix: tokens, or keys and values per block")
+    reduction: int = Field(16, description="houlsby: width of the model divided by that of the bottleneck")
+    length: int = Field(25, le=MAX_PARTS, description="prompt, prefix: tokens, or keys and values per block")
     reparametrize: bool = Field(False, description="prefix: learn it through a small network")
 
     @property

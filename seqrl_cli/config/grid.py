@@ -12,11 +12,11 @@ from typing import Any
 from seqrl_cli.config.architectures import DEFAULT
 from seqrl_cli.config.limits import MAX_SEED
 from seqrl_cli.config.overrides import parse_overrides
-from seqrl_cli.config.typed import split_values
+from seqrl_cli.config.typed import name_of_flag, split_values
 from seqrl_cli.errors import UsageError
 from seqrl_cli.files.yaml_text import parse_yaml
 
-MAX_MEMBERS = 10_000
+MAX_SWEEP_RUNS = 10_000
 """Runs of one sweep; more are a mistake."""
 
 _SEEDS_HINT = "write 1-4, 1..4 or 1,2,5"
@@ -27,7 +27,6 @@ _SHORT = {
     "n_layer": "layers",
     "n_head": "heads",
     "sequence_length": "length",
-    "updates": "updates",
 }
 
 Texts = Mapping[str, tuple[str, ...]]
@@ -68,7 +67,7 @@ class Grid:
 
     @property
     def axes(self) -> dict[str, tuple[str, ...]]:
-        """What has several values, in the order in which members follow each other: the seeds change first."""
+        """What has several values, in the order in which members follow each other: the seeds vary fastest."""
         named = {"dataset": self.datasets, "model.arch": self.archs, **self.train, "seed": tuple(map(str, self.seeds))}
         return {key: tuple(texts) for key, texts in named.items() if len(texts) > 1}
 
@@ -161,8 +160,9 @@ def refuse_repeats(key: str, texts: Sequence[str], values: Sequence[Any]) -> Non
     for text, value in zip(texts, values, strict=True):
         known = json.dumps(_as_number(value), sort_keys=True, default=str)
         if known in seen:
-            spelled = repr(text) if text == seen[known] else f"{seen[known]!r} and {text!r}, which are one value"
-            raise UsageError(f"the axis {key} has {spelled}, twice", "give each value once")
+            first = seen[known]
+            twice = f"{text!r} twice" if text == first else f"{first!r} and {text!r}, which are the same value"
+            raise UsageError(f"{key} has {twice}", "give each value once")
         seen[known] = text
 
 
@@ -176,7 +176,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,20})(?:\s*(?:-|\.\.)\s*(\d{1,20}))?\s*", part, re.ASCII)
         if not found:
-            raise UsageError(f"{text[:80]!r} are no seeds", _SEEDS_HINT)
+            raise UsageError(f"{text[:80]!r} is not a list of seeds", _SEEDS_HINT)
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
             raise UsageError(f"the seeds {part.strip()} end before they begin", _SEEDS_HINT)
@@ -184,8 +184,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise UsageError(f"seed {last} is larger than {MAX_SEED}", _SEEDS_HINT)
         ranges.append((first, last))
     count = sum(last - first + 1 for first, last in ranges)
-    if count > MAX_MEMBERS:
-        raise UsageError(f"{text} are {count:,} seeds", f"a sweep has {MAX_MEMBERS:,} runs at most")
+    if count > MAX_SWEEP_RUNS:
+        raise UsageError(f"{text} are {count:,} seeds", f"a sweep has {MAX_SWEEP_RUNS:,} runs at most")
     seeds = tuple(seed for first, last in ranges for seed in range(first, last + 1))
     refuse_repeats("--seeds", [str(seed) for seed in seeds], seeds)
     return seeds
@@ -209,7 +209,7 @@ def name_of_value(text: str) -> str:
     except ValueError:
         value = text
     if value is None or isinstance(value, bool):
-        return {None: "none", True: "on", False: "off"}[value]
+        return name_of_flag(value)
     return re.sub(r"[^A-Za-z0-9.]+", "-", re.sub(r"^-(?=[\d.])", "m", text.replace("+", ""))).strip("-.")
 
 

@@ -7,16 +7,16 @@ import re
 MAX_SEED = 2**64 - 1
 """PyTorch's generators take no larger one."""
 
-MOST = 10**15
+MAX_COUNT = 10**15
 """The largest whole number of a key that states no limit of its own; indices and sizes of arrays are counted in it."""
 
-MOST_PROCESSES = 1024
+MAX_PROCESSES = 1024
 """The most threads, processes and runs at a time that a command starts; no machine has more cores for one."""
 
-MOST_FRAMES = 1_000_000
+MAX_FRAMES = 1_000_000
 """The most steps from one frame of a video to the next."""
 
-MOST_MEMBERS = 10_000
+MAX_PARTS = 10_000
 """The most members of a pool of adapters, tokens of a prompt, and trials of a search."""
 
 _UNITS = {"": 2**30, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -29,7 +29,7 @@ def memory_bytes(text: str) -> int:
     Raises:
         ValueError: the text is something else.
     """
-    written = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    written = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]*)\s*", text)
     if written is None or written[2].lower() not in _UNITS:
         raise ValueError("an amount of memory is written as 2GiB or 500MB")
     return int(float(written[1]) * _UNITS[written[2].lower()])

@@ -21,9 +21,9 @@ PAPERS_RETURN_SCALE = 1e-3
 
 
 _ROUND_HEAD_WIDTH = 16  # the widths that are suggested give each head a multiple of this
-_MOST_HEADS = 1024  # that are suggested
+_MAX_HEADS = 1024  # that are suggested
 
-MOST_LAYERS = 1000
+MAX_LAYERS = 1000
 """No one has trained more, and making a model takes time per layer."""
 
 
@@ -44,7 +44,7 @@ class ModelSection(Section):
     """What every model has."""
 
     arch: str = Field(description="architecture")
-    n_layer: int = Field(4, ge=1, le=MOST_LAYERS, description="layers")
+    n_layer: int = Field(4, ge=1, le=MAX_LAYERS, description="layers")
     width: int = Field(128, ge=1, description="width of the embedding")
     residual_dropout: float = Field(0.1, ge=0.0, lt=1.0, description="dropout of each layer's output")
 
@@ -72,7 +72,7 @@ class AttentionSection(ModelSection):
         step = self.n_head * (_ROUND_HEAD_WIDTH if width >= _ROUND_HEAD_WIDTH * self.n_head else 2)
         below = width // step * step
         widths = [str(near) for near in (below, below + step, below + 2 * step) if near > 0]
-        heads = [heads for heads in range(1, min(2 * self.n_head, _MOST_HEADS)) if width % (2 * heads) == 0]
+        heads = [heads for heads in range(1, min(2 * self.n_head, _MAX_HEADS)) if width % (2 * heads) == 0]
         others = f", or model.n_head={min(heads, key=lambda number: abs(number - self.n_head))}" if heads else ""
         return f"use model.{key}={', '.join(widths[:-1])} or {widths[-1]}{others}"
 

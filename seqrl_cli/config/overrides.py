@@ -1,24 +1,18 @@
-"""``key=value`` on the command line, nested dictionaries, and sentences from pydantic's errors."""
+"""``key=value`` on the command line: the keys that there are, how values are read, and what they override."""
 
 from __future__ import annotations
 
-import re
-import reprlib
 from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from seqrl_cli.config.architectures import ARCHITECTURES
+from seqrl_cli.config.typed import SHORT
 from seqrl_cli.errors import UsageError, nearest
 from seqrl_cli.files.yaml_text import parse_yaml
 
 _LISTING = "`seqrl presets show base --arch ARCH --explain` lists those of an architecture."
-
-_SHORT = reprlib.Repr()  # of values that may be huge
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
-_SHORT.maxlevel = 2
 
 
 def dotted_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -50,25 +44,37 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str 
         listing: a sentence that says where they are listed.
 
     Raises:
-        UsageError: no equals sign, an unknown key (the nearest is named), or a value that is not YAML.
+        UsageError: no equals sign, an unknown key (the nearest is named), a key with two values, or a value that is not
+            YAML.
     """
     known = list(keys)
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
             raise UsageError(
-                f"{_SHORT.repr(argument)} is not of the form key=value", "for example train.learning_rate=3e-4"
+                f"{SHORT.repr(argument)} is not of the form key=value", "for example train.learning_rate=3e-4"
             )
         if key not in known:
-            close = _nearest_key(key, known)
-            raise UsageError(f"unknown key {key!r}", (f"did you mean {close!r}? " if close else "") + listing)
+            raise UsageError(f"unknown key {SHORT.repr(key)}", _meant(key, known) + listing)
         try:
-            overrides[key] = parse_yaml(text)
+            value = parse_yaml(text)
         except ValueError as error:
-            shown = _SHORT.repr(text)
-            raise UsageError(f"the value of {key!r} cannot be read: {shown}", "quote it for the shell") from error
+            shown = SHORT.repr(text)
+            message = f"the value of {key!r} cannot be read: {shown} ({error})"
+            raise UsageError(message, "quote it for the shell") from error
+        if overrides.setdefault(key, value) != value:
+            twice = f"{key} is given twice: {SHORT.repr(overrides[key])} and {SHORT.repr(value)}"
+            raise UsageError(twice, "leave one of them out")
     return overrides
+
+
+def _meant(key: str, known: list[str]) -> str:
+    """A sentence about what an unknown key may be meant to be, with a space after it; empty if there is none."""
+    if inside := [one for one in known if one.startswith(f"{key}.")]:
+        return f"it is a section; name one of its keys, for example {inside[0]}. "
+    close = _nearest_key(key, known)
+    return f"did you mean {close!r}? " if close else ""
 
 
 def _nearest_key(key: str, known: list[str]) -> str | None:
@@ -95,69 +101,12 @@ def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
         overrides: by dotted key.
     """
     undone = {"plan.target_return": None} if "plan.target_multiple" in overrides else {}
-    return merge(values, _nested({**undone, **overrides}))
-
-
-def _nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"train.seed": 1}`` → ``{"train": {"seed": 1}}``."""
-    nested: dict[str, Any] = {}
-    for key, value in dotted.items():
-        *parents, leaf = key.split(".")
-        section = nested
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[leaf] = value
-    return nested
-
-
-def get_dotted(nested: Mapping[str, Any], dotted: str) -> Any:
-    """``get_dotted({"train": {"seed": 1}}, "train.seed")`` → ``1``."""
-    value: Any = nested
-    for part in dotted.split("."):
-        value = value[part]
-    return value
-
-
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries; later values win."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-            merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ between two nested dictionaries, among those that both have."""
-    found = []
-    for key in sorted(set(one) & set(other)):
-        left, right = one[key], other[key]
-        if isinstance(left, Mapping) and isinstance(right, Mapping):
-            found += differences(left, right, f"{prefix}{key}.")
-        elif left != right:
-            found.append(prefix + key)
-    return found
-
-
-def hint_of(error: ValidationError) -> str | None:
-    """The hint of the first fault of a pydantic error, if the check that found it gives one."""
-    context = error.errors()[0].get("ctx", {})
-    return getattr(context.get("error"), "hint", None)
-
-
-def sentence(error: ValidationError) -> str:
-    """The first fault of a pydantic error as half a sentence: key, value, reason."""
-    first = error.errors()[0]
-    tags = (*ARCHITECTURES, "float", "int", "str")  # of a section, or of one of several types
-    parts = (str(part) for part in first["loc"] if part not in tags)
-    key = ".".join(part for part in parts if part.isidentifier()) or "configuration"  # without the types of a union
-    reason = f"{first['msg'].removeprefix('Value error, '):.300}"
-    if first["type"] == "literal_error":
-        close = nearest(f"{_SHORT.repr(first['input'])}".strip("'"), re.findall("'([^']+)'", first["ctx"]["expected"]))
-        reason += f"; did you mean {close!r}?" if close else ""
-    if first["type"] == "missing":
-        return f"{key} is missing"
-    if first["type"] == "value_error":
-        return reason
-    return f"{key} = {_SHORT.repr(first['input'])}: {reason[0].lower()}{reason[1:]}"
+    changed = dict(values)
+    for key, value in {**undone, **overrides}.items():
+        *sections, leaf = key.split(".")
+        section = changed
+        for name in sections:
+            section[name] = dict(section.get(name) or {})
+            section = section[name]
+        section[leaf] = value  # a mapping, too, takes the place of what was there
+    return changed

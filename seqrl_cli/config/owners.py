@@ -71,7 +71,7 @@ def own_model_keys(model: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: there is no such architecture, or another's key is not at its default.
     """
     arch = model.get("arch", DEFAULT)
-    if arch not in ARCHITECTURES:
+    if not isinstance(arch, str) or arch not in ARCHITECTURES:
         raise ValueError(_no_such_architecture(arch))
     own = {"arch": arch}
     for key, value in model.items():
@@ -87,7 +87,7 @@ def _no_such_architecture(arch: object) -> str:
     *first, last = (repr(name) for name in ARCHITECTURES)
     close = nearest(str(arch), list(ARCHITECTURES))
     suggestion = f"; did you mean {close!r}?" if close else ""
-    return f"model.arch = {arch!r}: input should be {', '.join(first)} or {last}{suggestion}"
+    return f"model.arch = {arch!r:.120}: input should be {', '.join(first)} or {last}{suggestion}"
 
 
 def without_foreign_keys(values: Mapping[str, Any], arch: str) -> dict[str, Any]:

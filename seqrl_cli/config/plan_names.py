@@ -5,6 +5,7 @@ from __future__ import annotations
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.plan import PlanConfig
 from seqrl_cli.config.section import InName, NotInName, marks
+from seqrl_cli.config.typed import name_of_flag
 
 _MARKS = marks(PlanConfig, InName)
 _HARMLESS = marks(PlanConfig, NotInName)
@@ -36,12 +37,12 @@ def _required_parts(config: PlanConfig, arch: str) -> list[str]:
 
 def _shown(value: float) -> str:
     """All digits, so that different targets have different folders."""
-    return f"{value:,}".removesuffix(".0").replace(",", "")
+    return str(value).removesuffix(".0")
 
 
 def _short(value: object) -> str:
     if value is None or isinstance(value, bool):
-        return {None: "none", True: "on", False: "off"}[value]
+        return name_of_flag(value)
     return str(value)
 
 

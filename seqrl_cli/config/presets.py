@@ -20,13 +20,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from seqrl_cli.config.architectures import ARCHITECTURES, DEFAULT
-from seqrl_cli.config.overrides import hint_of, merge, overridden, sentence
+from seqrl_cli.config.faults import hint_of, sentence
+from seqrl_cli.config.nested import merge
+from seqrl_cli.config.overrides import overridden
 from seqrl_cli.config.owners import describe_foreign_key, without_foreign_keys
-from seqrl_cli.config.resources import presets_folder
+from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
-from seqrl_cli.files.regular import reason
-from seqrl_cli.files.yaml_text import dump_yaml, read_package_yaml, read_yaml_file
+from seqrl_cli.files.yaml_text import dump_yaml, read_package_yaml, read_yaml_mapping
 
 SIZES = ("paper", "laptop")
 
@@ -35,33 +36,6 @@ SIZES = ("paper", "laptop")
 def _files() -> dict[str, dict[str, Any]]:
     """Every preset file by stem; ``base`` is among them."""
     return {path.stem: read_package_yaml(path) for path in sorted(presets_folder().glob("*.yaml"))}
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping.
-
-    Raises:
-        SeqrlError: the file is missing, not YAML, or not a mapping.
-    """
-    try:
-        content = read_yaml_file(path)
-    except FileNotFoundError as error:
-        raise SeqrlError(f"there is no file {path}", "check that the folder is complete") from error
-    except (OSError, ValueError) as error:
-        message = f"{path} cannot be read as YAML: {reason(error)}"
-        raise SeqrlError(message, "correct that, restore the file, or delete it and start again") from error
-    if content is None:
-        raise SeqrlError(f"{path} is empty", "restore the file")
-    if not isinstance(content, dict):
-        raise SeqrlError(f"{path} contains a {type(content).__name__}, not keys with values", "restore the file")
-    return content
-
-
-@cache
-def _own_file(path: str) -> dict[str, Any]:
-    """The preset file of one architecture."""
-    content: dict[str, Any] = read_package_yaml(presets_folder() / path)
-    return content
 
 
 def preset_names(arch: str = DEFAULT) -> list[str]:
@@ -114,16 +88,18 @@ def preset_layers(name: str, size: str, arch: str = DEFAULT, recipe: str | None 
     if size == "laptop":
         layers = merge(entry, base[size], own.get(size, {}), family.get("laptop", {}), small)
     else:
-        layers = merge(base[size], entry)
+        layers = merge(base[size], own.get(size, {}), entry)
     recipe = recipe or layers.get("train", {}).get("recipe", "paper")
     return merge(layers, *(values.get("recipes", {}).get(recipe, {}) for values in (base, own)))
 
 
+@cache
 def _sources(arch: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The file with an architecture's base values, and those with its entries."""
     entry = ARCHITECTURES.get(arch)  # an unknown name is refused later, with the other values
     if entry and entry.presets:
-        return _own_file(entry.presets), [_own_file(entry.presets)]
+        own = read_package_mapping(presets_folder() / entry.presets)
+        return own, [own]
     return _files()["base"], [content for stem, content in _files().items() if stem != "base"]
 
 
@@ -147,7 +123,8 @@ def resolve_config(
         raise unknown("size", size, SIZES)
     preset = preset or preset_for(dataset, arch)
     recipe = (overrides or {}).get("train.recipe")
-    layers = overridden(preset_layers(preset, size, arch, recipe), overrides or {})
+    named = recipe if isinstance(recipe, str) else None  # anything else is refused with the other values
+    layers = overridden(preset_layers(preset, size, arch, named), overrides or {})
     refuse_foreign_keys(arch, overrides or {})
     return validate({"dataset": dataset, "size": size, "preset": preset, **layers})
 
@@ -182,7 +159,7 @@ def load_config(path: Path) -> Config:
         SeqrlError: the file is missing, damaged, or written by another version.
     """
     try:
-        return Config.model_validate(read_yaml(path))
+        return Config.model_validate(read_yaml_mapping(path))
     except ValidationError as error:
         hint = "correct the value; `seqrl presets show` prints every key"
         raise SeqrlError(f"{path} does not fit this version of seqrl: {sentence(error)}", hint) from error

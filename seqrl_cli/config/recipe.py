@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from seqrl_cli.config.overrides import get_dotted
+from seqrl_cli.config.nested import get_dotted
 from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 

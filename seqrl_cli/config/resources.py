@@ -15,7 +15,7 @@ def presets_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "presets"
 
 
-def read_facts(path: Path) -> dict[str, Any]:
+def read_package_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file of the package."""
     facts: dict[str, Any] = read_package_yaml(path)
     return facts

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from seqrl_cli.config.architectures import Trait
-from seqrl_cli.config.limits import MOST
+from seqrl_cli.config.limits import MAX_COUNT
 
 
 class Section(BaseModel):
@@ -45,8 +45,10 @@ class Section(BaseModel):
     @classmethod
     def _countable(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse whole numbers that nothing has, where a key states no limit of its own."""
-        if isinstance(value, int) and value > MOST and not _has_limit(cls.model_fields[str(info.field_name)]):
-            raise PydanticCustomError("less_than_equal", "Input should be less than or equal to {le}", {"le": MOST})
+        if isinstance(value, int) and value > MAX_COUNT and not _has_limit(cls.model_fields[str(info.field_name)]):
+            raise PydanticCustomError(
+                "less_than_equal", "Input should be less than or equal to {le}", {"le": MAX_COUNT}
+            )
         return value
 
 

@@ -24,6 +24,8 @@ Objective = Literal[
 ]
 """Supervised (actions) and self-supervised pre-training, and both at once."""
 
+_MIN_MEMORY = 2**20  # bytes; less is an amount whose unit was forgotten
+
 _PositiveFloat = Annotated[float, Field(gt=0.0)]
 
 _PLANNER, _RETURNS, _EXPLORES = Owned("planner"), Owned("return-conditioned"), Owned("explores")
@@ -77,7 +79,7 @@ class TrainConfig(Section):
     )
     updates: int | None = Field(None, ge=1, description="number of updates; null = from n_epochs_ref")
     batch_size: int = Field(256, ge=1, description="windows per update")
-    learning_rate: float = Field(6e-4, gt=0.0, description="highest learning rate; of muon, all but matrices")
+    learning_rate: float = Field(6e-4, gt=0.0, description="highest learning rate; with muon, of all but the matrices")
     recipe: Annotated[Recipe, _PLANNER] = Field(
         "paper", description="where other values of train and model come from: the papers, or what learns faster"
     )
@@ -105,8 +107,8 @@ class TrainConfig(Section):
         0.0,
         ge=0.0,
         le=100.0,
-        description="train more on good episodes: their windows count as the fraction of all steps that earned less, "
-        "to this power; 0 = all alike",
+        description="train more on good episodes: a window is drawn in proportion to the fraction of all steps in "
+        "episodes that earned less, to this power; 0 = all alike",
     )
     objective: Annotated[Objective, _TASKS] = Field(
         "actions", description="mddt: what the model learns to predict: actions, next states, returns-to-go"
@@ -237,12 +239,18 @@ class TasksConfig(Section):
     @field_validator("max_memory", mode="before")
     @classmethod
     def _memory_has_a_unit(cls, value: object) -> object:
-        return memory_bytes(value) if isinstance(value, str) else value
+        try:
+            size = memory_bytes(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"tasks.max_memory = {value!r:.120}: {error}") from error
+        if isinstance(size, int) and 0 < size < _MIN_MEMORY:
+            raise ValueError(f"tasks.max_memory = {value!r} is {size:,} bytes; write 2GiB or 500MB")
+        return size
 
     @field_validator("weights")
     @classmethod
     def _weights_are_positive(cls, weights: dict[str, float]) -> dict[str, float]:
         for name, weight in weights.items():
             if weight <= 0:
-                raise ValueError(f"the weight of {name} is {weight:g}, not above 0")
+                raise ValueError(f"tasks.weights: the weight of {name} is {weight:g}, not above 0")
         return weights

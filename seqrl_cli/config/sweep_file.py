@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from seqrl_cli.config.faults import sentence
 from seqrl_cli.config.grid import Grid, Texts, parse_axes, parse_seeds
-from seqrl_cli.config.overrides import sentence
-from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.config.section import Section
 from seqrl_cli.config.typed import value_text
-from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.files.yaml_text import read_yaml_mapping
 
 
 class SweepFile(Section):
@@ -52,11 +52,14 @@ def find_sweep_file(subject: str) -> Path | None:
     """The file that a user names, by its path or as a preset; None if the subject is no sweep's file.
 
     Raises:
-        UsageError: the path ends in .yaml, and there is no such file.
+        UsageError: the path ends in .yaml or .yml, and there is no such file.
     """
     if Path(subject).suffix in (".yaml", ".yml"):
         if not Path(subject).is_file():
-            raise unknown("sweep", subject, sweep_presets())
+            own = ", ".join(sweep_presets())
+            raise UsageError(
+                f"there is no file {subject}", f"check the path; seqrl's own are named without .yaml: {own}"
+            )
         return Path(subject)
     return sweep_presets().get(subject)
 
@@ -74,7 +77,7 @@ def read_sweep_file(path: Path, train_keys: Iterable[str], plan_keys: Iterable[s
         UsageError: it names unknown keys, or an axis is empty.
     """
     try:
-        content = SweepFile.model_validate(read_yaml(path))
+        content = SweepFile.model_validate(read_yaml_mapping(path))
     except ValidationError as error:
         raise SeqrlError(f"{path} is not a sweep: {sentence(error)}", "docs/sweeps.md shows one") from error
     seeds = parse_seeds(content.seeds)

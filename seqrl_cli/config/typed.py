@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
+import reprlib
 from typing import Any
 
 from seqrl_cli.files.yaml_text import parse_yaml
 
+SHORT = reprlib.Repr()
+"""Shows values that may be huge, in messages."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
+SHORT.maxlevel = 2
+
 _OPENING, _CLOSING = "[{(", "]})"
+_TOKENS = re.compile(
+    r"""
+    (?:(?<=^)|(?<=[,:\[{(]))\s*               # a quote opens a value only where one begins
+    (?:"(?:\\.|[^"\\])*" | '(?:''|[^'])*')   # JSON's or YAML's quoted text
+    | (?P<mark>[\[\]{}(),])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def value_text(value: Any) -> str:
     """A value as it is typed after ``key=``: read from there, it is the same value again."""
     if not isinstance(value, str):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False)
     try:
         is_plain = bool(value) and parse_yaml(value) == value and len(split_values(value)) == 1
     except ValueError:
         is_plain = False
-    return value if is_plain else json.dumps(value)
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
 
 
 def short_text(value: Any) -> str:
@@ -31,17 +46,16 @@ def split_values(text: str) -> tuple[str, ...]:
 
     An empty text, or one with nothing between two commas, has empty values, which the caller refuses.
     """
-    parts, depth, quote, start = [], 0, "", 0
-    for index, character in enumerate(text):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "\"'" and index == start:
-            quote = character
-        elif character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-        elif character == "," and depth <= 0:
-            parts.append(text[start:index].strip())
-            start = index + 1
-    return (*parts, text[start:].strip())
+    commas, depth = [], 0
+    for token in _TOKENS.finditer(text):
+        mark = token["mark"] or ""
+        depth += (mark in _OPENING) - (mark in _CLOSING) if mark else 0
+        if mark == "," and depth <= 0:
+            commas.append(token.start())
+    starts, ends = [0, *(comma + 1 for comma in commas)], [*commas, len(text)]
+    return tuple(text[start:end].strip() for start, end in zip(starts, ends, strict=True))
+
+
+def name_of_flag(value: bool | None) -> str:
+    """``on``, ``off``, or ``none`` for None: a flag as a part of a name."""
+    return {None: "none", True: "on", False: "off"}[value]

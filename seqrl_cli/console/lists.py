@@ -12,7 +12,7 @@ from rich.text import Text
 from seqrl_cli.console.text import printable
 
 _GAP = "  "
-_LEAST_NAME = 28  # characters that a name keeps before columns are left out for it
+_MIN_NAME = 28  # characters that a name keeps before columns are left out for it
 _ELLIPSIS = "…"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -31,7 +31,7 @@ def print_list(header: Sequence[str], rows: Sequence[dict[str, Any]], rich: Rich
 def _print(header: list[str], cells: list[list[str]], rich: RichConsole) -> None:
     space = rich.width - 2
     widths = [max(map(cell_len, column)) for column in zip(header, *cells, strict=True)]
-    name = min(widths[0], _LEAST_NAME)
+    name = min(widths[0], _MIN_NAME)
     kept = len(header)
     while kept > 2 and name + sum(len(_GAP) + width for width in widths[1:kept]) > space:
         kept -= 1

@@ -16,7 +16,7 @@ from torch.nn import functional
 FEWEST_ROWS = 10
 """Rows that a class needs; a variance of fewer would say little."""
 
-_LEAST_VARIANCE = 1e-4
+_MIN_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ActionStatistics:
         """Features (rows, width) and their ids (rows,); classes are drawn by their counts."""
         chosen = torch.multinomial(self.counts.float(), rows, replacement=True, generator=generator)
         noise = torch.randn(rows, self.means.shape[1], generator=generator)
-        spread = (self.variances[chosen] + _LEAST_VARIANCE).sqrt()
+        spread = (self.variances[chosen] + _MIN_VARIANCE).sqrt()
         return self.means[chosen] + spread * noise, self.ids[chosen]
 
     def tensors(self) -> dict[str, Tensor]:

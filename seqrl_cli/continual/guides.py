@@ -117,7 +117,7 @@ class Contrast:
         temperature: of its softmax.
     """
 
-    _MOST = 64  # features per update, since the loss compares all pairs
+    _MAX_FEATURES = 64  # per update, since the loss compares all pairs
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Contrast:
         """The weighted contrastive loss of some features of the latest windows."""
         if self._features is None or not len(self.means) or not self.weight:
             return None
-        features = functional.normalize(self._features.flatten(0, -2)[: self._MOST].float(), dim=-1)
+        features = functional.normalize(self._features.flatten(0, -2)[: self._MAX_FEATURES].float(), dim=-1)
         everything = torch.cat([self.means.to(features), features])
         similarities = everything @ everything.T / self.temperature
         targets = torch.arange(len(everything), device=features.device)

@@ -17,7 +17,7 @@ from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer, TaskWindows
 from seqrl_cli.training.task_losses import model_windows
 
-MOST_ROWS = 4000
+MAX_ROWS = 4000
 """States per task that statistics are fitted to."""
 
 
@@ -37,7 +37,7 @@ def draw_windows(
 def state_features(model: MultiDomainTransformer, task: TaskData, rng: np.random.Generator) -> Tensor:
     """What the frozen encoder makes of a task's states, (rows, width) on the CPU; of all episodes and times alike."""
     count = task.transitions
-    rows = np.sort(rng.choice(count, min(MOST_ROWS, count), replace=False))
+    rows = np.sort(rng.choice(count, min(MAX_ROWS, count), replace=False))
     observations = torch.from_numpy(np.ascontiguousarray(task.states(rows))).to(model.head.weight.device)
     bodies = model.body_numbers(task.facts.input, [task.facts.body]).expand(len(rows))
     parts = zip(observations.split(512), bodies.split(512), strict=True)
@@ -52,7 +52,7 @@ def action_features(model: MultiDomainTransformer, task: TaskData, rng: np.rando
     Returns:
         Features (rows, K, width) and ids (rows, K) of the last real step of each window, on the CPU.
     """
-    name, windows, real = draw_windows(model, task, min(MOST_ROWS, task.transitions), rng)
+    name, windows, real = draw_windows(model, task, min(MAX_ROWS, task.transitions), rng)
     last = real.sum(dim=1) - 1
     rows = torch.arange(len(last), device=last.device)
     with keeping_features(model) as kept:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.data.domains import domains, task_of
 from seqrl_cli.data.suites import suites
 from seqrl_cli.download.mirrors import RemoteFile
@@ -98,9 +98,12 @@ class DatasetSpec:
 def named_datasets() -> dict[str, DatasetSpec]:
     """Every dataset with a name, by id: the simulated ones, then D4RL's, Minari's and L2M's."""
     folder = presets_folder() / "datasets"
-    simulated = (*_simulated(read_facts(folder / "simulated.yaml")), *_simulated_tasks())
-    downloaded = (*_d4rl(read_facts(folder / "d4rl.yaml")), *_minari(read_facts(folder / "minari.yaml")))
-    downloaded = (*downloaded, *_l2m(read_facts(folder / "l2m.yaml")))
+    simulated = (*_simulated(read_package_mapping(folder / "simulated.yaml")), *_simulated_tasks())
+    downloaded = (
+        *_d4rl(read_package_mapping(folder / "d4rl.yaml")),
+        *_minari(read_package_mapping(folder / "minari.yaml")),
+    )
+    downloaded = (*downloaded, *_l2m(read_package_mapping(folder / "l2m.yaml")))
     return {spec.id: spec for spec in (*simulated, *downloaded)}
 
 
@@ -149,7 +152,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
 def published_elsewhere() -> dict[str, tuple[str, str]]:
     """Data that is published in forms which are not fetched, by name: where it is, and what makes it readable."""
     found = {}
-    for group in read_facts(presets_folder() / "datasets" / "elsewhere.yaml")["groups"]:
+    for group in read_package_mapping(presets_folder() / "datasets" / "elsewhere.yaml")["groups"]:
         names = group.get("tasks") or [name.rpartition("/")[2] for name in suites()[group["suite"]].datasets]
         for task in names:
             known = domains()["atari"].tasks.get(task)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.errors import unknown
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Domain:
 @cache
 def domains() -> dict[str, Domain]:
     """The domains by name."""
-    return {name: _domain(name, read_facts(presets_folder() / "domains" / f"{name}.yaml")) for name in NAMES}
+    return {name: _domain(name, read_package_mapping(presets_folder() / "domains" / f"{name}.yaml")) for name in NAMES}
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.download.mirrors import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path
@@ -48,7 +48,7 @@ class Pretrained:
 @cache
 def pretrained_checkpoints() -> dict[str, Pretrained]:
     """Every published checkpoint, by id."""
-    facts = read_facts(presets_folder() / "datasets" / "pretrained.yaml")
+    facts = read_package_mapping(presets_folder() / "datasets" / "pretrained.yaml")
     found: list[Pretrained] = []
     for project, about in facts["archives"].items():
         file = RemoteFile(about["url"], about["path"])

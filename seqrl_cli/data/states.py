@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.errors import SeqrlError
 
-MOST_STATES = 4096
+MAX_STATES = 4096
 """More states would make vectors of more numbers than a model can use."""
 
 
@@ -25,9 +25,9 @@ def state_vectors(states: NDArray[np.integer], count: int, source: str) -> NDArr
     Raises:
         SeqrlError: a state is not among them, or they are too many.
     """
-    if not 1 <= count <= MOST_STATES or (len(states) and not 0 <= states.min() <= states.max() < count):
+    if not 1 <= count <= MAX_STATES or (len(states) and not 0 <= states.min() <= states.max() < count):
         message = f"{source} has observations that are whole numbers from {states.min()} to {states.max()}"
-        hint = f"states are numbered from 0 and at most {MOST_STATES:,}; store other numbers as vectors"
+        hint = f"states are numbered from 0 and at most {MAX_STATES:,}; store other numbers as vectors"
         raise SeqrlError(message, hint)
     vectors = np.zeros((len(states), count), np.float32)
     vectors[np.arange(len(states)), states] = 1

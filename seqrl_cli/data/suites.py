@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.config.resources import presets_folder, read_package_mapping
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def suites() -> dict[str, Suite]:
     """All suites by name."""
     found = {}
     for path in sorted((presets_folder() / "suites").glob("*.yaml")):
-        facts = read_facts(path)
+        facts = read_package_mapping(path)
         found[path.stem] = Suite(path.stem, facts["about"], tuple(facts["datasets"]), facts.get("repeats", 1))
     return found
 

@@ -11,7 +11,7 @@ from seqrl_cli.errors import SeqrlError
 BYTES_PER_STEP = 11
 """What a task always holds in memory per step: reward and return-to-go, three flags."""
 
-LEAST_PAGES = 2**24
+MIN_PAGES = 2**24
 """Bytes for the pages of all mapped tasks, at least."""
 
 
@@ -81,7 +81,7 @@ def plan_memory(needs: Sequence[MemoryNeed], limit: int) -> MemoryPlan:
     if loaded <= limit:
         return MemoryPlan(limit, (False,) * len(needs), loaded, loaded, 0)
     held = sum(need.mapped for need in needs)
-    least = held + LEAST_PAGES
+    least = held + MIN_PAGES
     free = limit - least
     if free < 0:
         message = f"the data need {byte_size(least)} of memory even from the disk, but tasks.max_memory is"
@@ -95,4 +95,4 @@ def plan_memory(needs: Sequence[MemoryNeed], limit: int) -> MemoryPlan:
         is_mapped[index] = False
         free -= needs[index].wide_bytes
         held += needs[index].wide_bytes
-    return MemoryPlan(limit, tuple(is_mapped), held, loaded, LEAST_PAGES + free)
+    return MemoryPlan(limit, tuple(is_mapped), held, loaded, MIN_PAGES + free)

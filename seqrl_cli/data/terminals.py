@@ -26,8 +26,8 @@ _FALLING = re.compile(
     r"(d4rl/bullet-)?(hopper|walker2d|halfcheetah|ant|humanoid(standup)?|inverted(double)?pendulum)(bulletenv)?-v\d+",
     re.IGNORECASE,
 )
-_LEAST_OUTSTANDING = 0.01  # of the terminals; fewer are taken for errors of a recording
-_LEAST_BEST, _LEAST_OVER_CHANCE = 0.1, 3.0
+_MIN_OUTSTANDING = 0.01  # of the terminals; fewer are taken for errors of a recording
+_MIN_BEST, _MIN_OVER_CHANCE = 0.1, 3.0
 _ALL_BEST, _ENOUGH_TERMINALS = 0.95, 10  # share, and number, from which terminals of a robot that falls are goals
 
 
@@ -87,8 +87,8 @@ class TerminalRewards:
         Even of a robot that falls, they are then no falls.
         """
         nearly_all = self.compared >= _ENOUGH_TERMINALS and self.best >= _ALL_BEST * self.compared
-        earns_more_than_chance = self.best > _LEAST_OVER_CHANCE * self.best_by_chance
-        outstanding = self.outstanding > 0 and self.outstanding >= _LEAST_OUTSTANDING * self.count
+        earns_more_than_chance = self.best > _MIN_OVER_CHANCE * self.best_by_chance
+        outstanding = self.outstanding > 0 and self.outstanding >= _MIN_OUTSTANDING * self.count
         return outstanding or (nearly_all and earns_more_than_chance)
 
     @property
@@ -98,8 +98,8 @@ class TerminalRewards:
         The last step of a fall is often fast and earns much: in Humanoid, two of five falls are the best step of their
         episode. So for robots that fall only :attr:`stand_out` counts.
         """
-        chance = _LEAST_OVER_CHANCE * self.best_by_chance
-        return self.stand_out or (self.best >= _LEAST_BEST * max(1, self.compared) and self.best > chance)
+        chance = _MIN_OVER_CHANCE * self.best_by_chance
+        return self.stand_out or (self.best >= _MIN_BEST * max(1, self.compared) and self.best > chance)
 
 
 def _outstanding(at_terminal: np.ndarray, others: np.ndarray) -> int:
@@ -117,7 +117,7 @@ class TerminalRule:
         penalty: the reward that takes their place; None = they are kept.
         terminals: how many there are.
         reason: what is done and why, as half a sentence: ``kept: …``, ``replaced by -100: …``.
-        loses: what a penalty that was asked for replaces, if it should not; else None.
+        loses: which rewards a configured penalty replaces although they should be kept; else None.
     """
 
     penalty: float | None
@@ -143,7 +143,8 @@ def terminal_rule(episodes: Episodes, asked: float | Auto | None, env_id: str | 
         return _found_rule(found, env_id, falls)
     if asked is None:
         return TerminalRule(None, found.count, "kept: as configured")
-    loses = f"{found.mean:.4g} on average and the best of their episodes"
+    most = max(found.best, found.outstanding)
+    loses = f"{found.mean:.4g} on average, of which {most:,} are the best of their episodes"
     is_loss = found.count > 0 and (found.stand_out if falls else found.are_best)
     return TerminalRule(asked, found.count, f"replaced by {asked:g}: as configured", loses if is_loss else None)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.download.limits import CEILING, LEAST_SPEED, SPEED_SECONDS, DownloadError, Limits
+from seqrl_cli.download.limits import CEILING, MIN_SPEED, SPEED_SECONDS, DownloadError, Limits
 from seqrl_cli.download.partial import Partial
 from seqrl_cli.download.transfer import ByteProgress, Transfer
 from seqrl_cli.errors import SeqrlError
@@ -39,7 +39,7 @@ def fetch(
     total_timeout: float = 6 * 3600.0,
     attempts: int = 5,
     backoff: float = 1.0,
-    least_speed: float = LEAST_SPEED,
+    least_speed: float = MIN_SPEED,
     speed_seconds: float = SPEED_SECONDS,
     ceiling: int = CEILING,
     hint: str = "",

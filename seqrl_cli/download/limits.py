@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrl_cli.console.text import byte_size
 
-LEAST_SPEED = 1000.0
+MIN_SPEED = 1000.0
 """Bytes per second below which a connection is given up."""
 
 SPEED_SECONDS = 60.0
@@ -55,7 +55,7 @@ class Limits:
     deadline: float
     attempts: int
     backoff: float
-    least_speed: float = LEAST_SPEED
+    least_speed: float = MIN_SPEED
     speed_seconds: float = SPEED_SECONDS
     ceiling: int = CEILING
 

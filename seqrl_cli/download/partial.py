@@ -17,7 +17,7 @@ from typing import Any
 from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.json_text import read_json
 
-_MOST_NOTES = 1 << 16
+_MAX_NOTES = 1 << 16
 _SETTLED = timedelta(seconds=60)
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]+"')
 
@@ -93,7 +93,7 @@ class Partial:
         if not self.size():
             return None
         try:
-            remote = Remote(**read_json(self.notes, _MOST_NOTES))
+            remote = Remote(**read_json(self.notes, _MAX_NOTES))
         except (OSError, ValueError, TypeError):
             return None
         texts = (remote.etag, remote.modified, remote.date, remote.resource)

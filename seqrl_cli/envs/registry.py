@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium
 
 from seqrl_cli.config.extras import install_line, is_installed
-from seqrl_cli.config.resources import presets_folder, read_facts
+from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.data.domains import domains, task_of
 from seqrl_cli.errors import SeqrlError
 
@@ -24,7 +24,7 @@ _ROBOTICS = ("AntMaze_", "PointMaze_", "FrankaKitchen", "AdroitHand", "Fetch", "
 
 @cache
 def _environment_facts() -> dict[str, Any]:
-    return read_facts(presets_folder() / "datasets" / "environments.yaml")
+    return read_package_mapping(presets_folder() / "datasets" / "environments.yaml")
 
 
 def robotics_steps() -> dict[str, int]:

@@ -1,7 +1,8 @@
 """YAML that anyone may have written: plain values, without aliases, and bounded in size and nesting.
 
-It is read as YAML 1.2 reads it where PyYAML's YAML 1.1 surprises: ``1e3`` is a number, ``1:30`` is a text and not a
-number to the base 60, and so is a date. A key that occurs twice is an error.
+Numbers and dates are read as in YAML 1.2, because PyYAML's YAML 1.1 surprises: ``1e3`` is a number, ``010`` is ten, and
+``1:30`` and dates are texts. ``yes``, ``no``, ``on`` and ``off`` are flags, as in YAML 1.1. A key that occurs twice is
+an error.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from seqrl_cli.files.regular import read_text
+from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import read_text, reason
 
 MAX_YAML_BYTES = 2**16  # read in two seconds at most
 MAX_DEPTH = 50
@@ -21,7 +23,7 @@ _MAX_DIGITS = 300
 
 _INT, _FLOAT, _TIMESTAMP = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "timestamp"))
 _NUMBERS = {
-    _INT: re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$"),
+    _INT: re.compile(r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$"),
     _FLOAT: re.compile(
         r"([-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+|[-+]?[0-9][0-9_]*\.[0-9_]*|[-+]?\.[0-9][0-9_]*([eE][-+]?[0-9]+)?"
         r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
@@ -70,8 +72,7 @@ class _Loader(yaml.SafeLoader):
             return float(digits.replace(".inf", "inf").replace(".nan", "nan"))
         sign, digits = (-1 if digits[0] == "-" else 1), digits.lstrip("+-")
         bases = {"0b": 2, "0x": 16, "0o": 8}
-        base = bases.get(digits[:2], 8 if digits[0] == "0" else 10)
-        return sign * int(digits, base)
+        return sign * int(digits, bases.get(digits[:2], 10))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -120,6 +121,27 @@ def read_yaml_file(path: Path) -> Any:
         OSError: it is missing, not a regular file, too large, or cannot be read.
     """
     return parse_yaml(read_text(path, MAX_YAML_BYTES))
+
+
+def read_yaml_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        SeqrlError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        content = read_yaml_file(path)
+    except FileNotFoundError as error:
+        raise SeqrlError(f"there is no file {path}", "check the name and the folder") from error
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be read as YAML: {reason(error)}"
+        raise SeqrlError(message, "correct the file, or restore it") from error
+    if content is None:
+        raise SeqrlError(f"{path} is empty", "write keys with values into it, or restore it")
+    if not isinstance(content, dict):
+        message = f"{path} contains a {type(content).__name__}, not keys with values"
+        raise SeqrlError(message, "correct the file, or restore it")
+    return content
 
 
 def dump_yaml(value: Any, **options: Any) -> str:

@@ -13,10 +13,10 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.data.discretizer import Discretizer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.safe_pickle.vocabulary import PlainArray, PlainObject
+from seqrl_cli.files.yaml_text import read_yaml_mapping
 from seqrl_cli.interop.checkpoint import (
     MAX_LAYERS,
     Fields,
@@ -72,7 +72,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
         SeqrlError: a file is missing or damaged, or they do not fit together.
         RefusedFileError: a file contains anything but the data of such a checkpoint.
     """
-    config = Fields(str(folder / CONFIG), read_yaml(folder / CONFIG))
+    config = Fields(str(folder / CONFIG), read_yaml_mapping(folder / CONFIG))
     model, data = config.section("model"), config.section("dataset")
     observation_dim, action_dim = dimensions(model)
     transition_dim = observation_dim + action_dim + 2

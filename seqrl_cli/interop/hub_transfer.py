@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.config.extras import install_line, is_installed
+from seqrl_cli.config.extras import require_extra
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.interop.hub_folder import FILES
 
 SCHEME = "hf://"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_STATUS = re.compile(r"\d{3} (Client|Server) Error")
 _REVISION = re.compile(r"[\w./-]{1,200}", re.ASCII)
 
 
@@ -29,6 +30,18 @@ def parse_address(address: str) -> tuple[str, str | None]:
     return name, revision or None
 
 
+def repository_name(repository: str) -> str:
+    """The name of a repository to push to, without the scheme.
+
+    Raises:
+        UsageError: it is not the name of a repository, or it names a revision: pushes go to the main one.
+    """
+    name, revision = parse_address(repository)
+    if revision:
+        raise UsageError(f"--push takes no revision, but {repository} names {revision}", f"for example {SCHEME}{name}")
+    return name
+
+
 def push_folder(folder: Path, repository: str, message: str) -> str:
     """Upload a folder's files as one commit to a repository of models, which is made, private, if it does not exist.
 
@@ -36,10 +49,10 @@ def push_folder(folder: Path, repository: str, message: str) -> str:
         Address of the repository.
 
     Raises:
-        UsageError: the repository's name is none.
+        UsageError: it is not the name of a repository.
         SeqrlError: the extra is not installed, or the hub refuses.
     """
-    name, _ = parse_address(repository)
+    name = repository_name(repository)
     api = _api()
     with _naming_failures(f"cannot push to {SCHEME}{name}"):
         api.create_repo(name, private=True, exist_ok=True)
@@ -58,7 +71,7 @@ def pull_folder(address: str, folder: Path) -> str:
         The commit that was downloaded.
 
     Raises:
-        UsageError: the address is none.
+        UsageError: it is not such an address.
         SeqrlError: the extra is not installed, there is no such repository, or the network fails.
     """
     name, revision = parse_address(address)
@@ -75,11 +88,7 @@ def _api() -> Any:
     Raises:
         SeqrlError: huggingface_hub is not installed.
     """
-    if not is_installed("hub"):
-        raise SeqrlError("the hub needs the package huggingface_hub, which is not installed", install_line("hub"))
-    from huggingface_hub import HfApi
-
-    return HfApi(library_name="seqrl")
+    return require_extra("hub", "huggingface_hub", "the hub").HfApi(library_name="seqrl")
 
 
 @contextmanager
@@ -88,9 +97,15 @@ def _naming_failures(what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are OSErrors, its validators' ValueErrors
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[-1] if lines else type(error).__name__
+        reason = getattr(error, "server_message", None) or _first_reason(error)
         hint = "`hf auth login` signs in; check the name and the network"
         raise SeqrlError(f"{what}: {reason[:300]}", hint) from error
     except Exception as error:  # the HTTP library's, which is not ours to name
         raise SeqrlError(f"{what}: {type(error).__name__}: {error}"[:400], "check the network") from error
+
+
+def _first_reason(error: Exception) -> str:
+    """The line of the client's message that says why; before it is the status, after it what to read."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reasons = [line for line in lines if not _STATUS.match(line)]
+    return (reasons or lines or [type(error).__name__])[0]

@@ -15,7 +15,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -89,7 +89,7 @@ def write_onnx(folder: Path, policy: Policy, facts: OnnxFacts) -> None:
     graph = _graph(policy, facts.context)
     make_folder(folder)
     write_bytes_atomic(folder / GRAPH_FILE, graph)
-    write_json_atomic(folder / FACTS_FILE, facts.__dict__)
+    write_json_atomic(folder / FACTS_FILE, asdict(facts))
 
 
 def _graph(policy: Policy, context: int) -> bytes:
@@ -124,7 +124,7 @@ def _graph(policy: Policy, context: int) -> bytes:
 
 def _example(policy: Policy, context: int) -> tuple[Tensor, ...]:
     """Inputs of the right shapes and types."""
-    form, steps = policy.normalizer, (1, max(context, 1))
+    form, steps = policy.normalizer, (1, context)
     observations = torch.zeros(
         *steps, *form.observation_shape, dtype=torch.uint8 if form.reads_images else torch.float32
     )

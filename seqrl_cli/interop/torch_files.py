@@ -93,10 +93,13 @@ def _without_prefixes(state: dict[str, PlainTensor], path: Path) -> dict[str, Pl
     common = os.path.commonprefix(list(state)) if len(state) > 1 else ""
     start = common[: common.rfind(".") + 1]
     state = {name.removeprefix(start): tensor for name, tensor in state.items()}
-    plain = {name.replace(_COMPILED, ""): tensor for name, tensor in state.items()}
-    if len(plain) < len(state):
-        twice = next(name for name in state if _COMPILED in name and name.replace(_COMPILED, "") in state)
-        raise SeqrlError(f"{path} contains {twice!r:.80} also without {_COMPILED!r}", "save one model per file")
+    plain: dict[str, PlainTensor] = {}
+    for name, tensor in state.items():
+        short = name.replace(_COMPILED, "")
+        if short in plain:
+            message = f"{path} contains {short!r:.80} twice, once with {_COMPILED!r} in its name"
+            raise SeqrlError(message, "save one model per file")
+        plain[short] = tensor
     return plain
 
 

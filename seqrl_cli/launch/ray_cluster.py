@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seqrl_cli.config.extras import require_extra
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.launch.extras import require_extra
 from seqrl_cli.launch.task import Ended, Task, died, run_task
 
 LOCAL = "local"
 _STORE_BYTES = 80 * 2**20  # tasks hand over nothing but an exit code
 _CONNECT_SECONDS = 5.0
-_MOST_PER_NODE = 1024
+_MAX_PER_NODE = 1024
 
 
 class MemberDied(Exception):  # noqa: N818
@@ -152,4 +152,4 @@ def check_resources(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> int:
 def _slots(own: dict[str, float], cpus: int, gpus: float) -> int:
     """Tasks of this size that a node runs at once."""
     by_gpu = [own.get("GPU", 0) / gpus] if gpus else []
-    return int(min(own.get("CPU", 0) / cpus, *by_gpu, _MOST_PER_NODE))
+    return int(min(own.get("CPU", 0) / cpus, *by_gpu, _MAX_PER_NODE))

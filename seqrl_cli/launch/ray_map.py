@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.launch.extras import require_extra
+from seqrl_cli.config.extras import require_extra
 from seqrl_cli.launch.ordered_map import DeadWorkerError, Result, Task, outcome_of
 from seqrl_cli.launch.ray_cluster import check_resources, connect
 

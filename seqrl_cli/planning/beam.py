@@ -120,8 +120,8 @@ class Beams:
         self.tokens[:, :, self.length : self.length + count] = tokens.view(*self.tokens.shape[:2], count)
         self.length += count
 
-    def set_reward(self, step: int, predicted: Tensor) -> None:
-        """Set the reward predicted ``step`` steps ahead, (episodes * beams,)."""
+    def earn(self, step: int, predicted: Tensor) -> None:
+        """Set what is earned ``step`` steps ahead, (episodes * beams,): a reward, or the value of all that follows."""
         self.rewards[:, :, step] = predicted.view(len(self.rewards), -1)
 
     def keep_best(self, count: int, discount: float) -> None:
@@ -188,9 +188,9 @@ def best_plans(
         for uniforms in noise.actions[:, t].unbind(1):
             logits = beams.logits[:, :choices]
             beams.append(sample(logits, uniforms.flatten(), k=settings.k_act, cdf=settings.cdf_act))
-        beams.set_reward(t, readout(beams.logits, REWARD))
+        beams.earn(t, readout(beams.logits, REWARD))
         beams.append(greedy_token(beams.logits))
-        beams.set_reward(t + 1, readout(beams.logits, VALUE))
+        beams.earn(t + 1, readout(beams.logits, VALUE))
         beams.write(greedy_token(beams.logits))
         beams.keep_best(settings.beam_width, settings.discount)
         if t + 1 == settings.horizon:

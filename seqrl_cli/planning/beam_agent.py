@@ -47,9 +47,9 @@ class BeamAgent:
     Args:
         decoder: the model.
         discretizer: how transitions become tokens.
-        choices: number of discrete actions; None if actions are continuous.
         settings: the search.
         episodes: the most episodes that run side by side.
+        choices: number of discrete actions; None if actions are continuous.
         profile: adds up the time spent in each part.
         max_memory: bytes that one batch of plans may take; what does not fit is planned in several batches.
         make_graph_decoder: makes decoders for plans that are captured as CUDA graphs; None to plan without graphs.

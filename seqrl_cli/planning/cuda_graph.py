@@ -41,9 +41,6 @@ class GraphedPlanner:
         readout: turns predicted distributions over rewards and values into numbers.
         settings: the search.
         choices: number of discrete actions; None if actions are continuous.
-
-    Raises:
-        SeqrlError: a plan cannot be captured, or the graph gives another plan.
     """
 
     def __init__(
@@ -60,7 +57,11 @@ class GraphedPlanner:
         self._graphs: dict[torch.Size, _PlanGraph] = {}
 
     def __call__(self, context: Tensor, noise: UniformNoise) -> Tensor:
-        """See :func:`best_plans`."""
+        """See :func:`best_plans`.
+
+        Raises:
+            SeqrlError: a plan cannot be captured, or the graph gives another plan.
+        """
         graphed = self._graphs.pop(context.shape, None) or self._capture(context.clone(), noise)
         self._graphs[context.shape] = graphed
         if len(self._graphs) > MAX_GRAPHS:

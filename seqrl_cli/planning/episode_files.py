@@ -7,6 +7,7 @@ with the arrays of its :class:`EpisodeRecord`. The HDF5 file comes first, so an 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import fsync, write_json_atomic, writing
 from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_hdf5
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
+from seqrl_cli.files.walk import walk
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import RunFolder, stays_below
 from seqrl_cli.runs.record import refuse_newer_schema, versions
@@ -26,8 +28,10 @@ from seqrl_cli.runs.record import refuse_newer_schema, versions
 Value = TypeVar("Value")
 
 SCHEMA_VERSION = 2  # since 2, sampled plans draw from a random stream of their own
+_NAME = re.compile(r"episode-\d+\.json", re.ASCII)
 _STAGED = ".new-"  # prefix of a file that is about to replace another
 _REPLAN = "`seqrl plan --force` plans it again"
+_MAX_EARNED = 1e30
 _MISSING = "`seqrl plan` writes an episode-000.json and an episode-000.h5 for each episode"
 
 
@@ -127,8 +131,12 @@ def episode_path(folder: Path, episode: int) -> Path:
 
 
 def episode_paths(folder: Path, *, below: bool = False) -> list[Path]:
-    """The JSON files of the episodes in a plan folder, sorted; ``below`` includes those of its subfolders."""
-    return sorted(folder.rglob("episode-*.json") if below else folder.glob("episode-*.json"))
+    """The JSON files of the episodes in a plan folder, sorted; ``below`` includes those of its subfolders.
+
+    Other names, such as ``episode-000 (copy).json``, are not those of episodes.
+    """
+    found = walk(folder) if below else [(str(folder), [path.name for path in folder.glob("episode-*.json")])]
+    return sorted(Path(parent) / name for parent, names in found for name in names if _NAME.fullmatch(name))
 
 
 def episode_numbers(folder: Path) -> list[int]:
@@ -226,8 +234,8 @@ def _episode(path: Path, values: Mapping[str, Any]) -> EpisodeFile:
         path=path,
         plan=_plan_facts(values),
         episode=count_field(values, "episode"),
-        score=None if values.get("score", "") is None else number_field(values, "score"),
-        return_=number_field(values, "return"),
+        score=None if values.get("score", "") is None else _earned(values, "score"),
+        return_=_earned(values, "return"),
         steps=count_field(values, "step") + 1,
         terminated=flag_field(values, "term"),
         success=_if_known(values, "success", flag_field),
@@ -237,6 +245,14 @@ def _episode(path: Path, values: Mapping[str, Any]) -> EpisodeFile:
         versions=values.get("versions") or {},
         schema_version=count_field(values, "schema_version"),
     )
+
+
+def _earned(values: Mapping[str, Any], key: str) -> float:
+    """A return or a score, whose squares can be added up."""
+    number = number_field(values, key)
+    if abs(number) > _MAX_EARNED:
+        raise JsonFieldError(f"its {key} is {number:g}, which no episode earns")
+    return number
 
 
 def _plan_facts(values: Mapping[str, Any]) -> PlanFacts:

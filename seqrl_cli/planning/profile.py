@@ -15,6 +15,8 @@ from seqrl_cli.models.decoding.interface import Decoder, RecurrentDecoder
 class Profile:
     """Seconds spent in each part of a rollout.
 
+    On a GPU a part has the time that it takes to queue its work, and what waits for a result has the rest: sampling.
+
     Attributes:
         seconds: by part (``prefill``, ``decode``, ``sampling``, ``environment``, ``io``), each without the parts that
             are measured inside it.

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from seqrl_cli.config.overrides import sentence
+from seqrl_cli.config.faults import sentence
 from seqrl_cli.config.plan import PlanConfig, SearchConfig
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decoding.interface import Window

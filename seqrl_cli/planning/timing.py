@@ -19,7 +19,7 @@ class _EnoughError(Exception):
 
 
 def seconds_per_step(rollout: Rollout, context: int, plan_freq: int = 1, patience: float = 10.0) -> float:
-    """Median seconds to plan and execute one step in all environments of a rollout, which plays on for nobody.
+    """Median seconds to plan and execute one step in all environments of a rollout, whose episodes are discarded.
 
     An environment whose episode ends takes the next one, so all of them run in every step. The steps of the first
     search, which has costs of its own, do not count.

@@ -12,7 +12,7 @@ from seqrl_cli.config.recipe import NUMBERS
 from seqrl_cli.config.typed import short_text
 from seqrl_cli.reports.results import EpisodeResult
 
-_MOST = 4  # settings of a row
+_MAX_SETTINGS = 4  # of a row
 _LONGEST = 40  # characters of a value
 _SAID_ELSEWHERE = ("dataset", "model.arch", "finetune.parent_recipe")
 _ORDER = [*MATTER_MOST, *(key for key in NUMBERS if key not in MATTER_MOST)]
@@ -51,8 +51,8 @@ def _comparable(numbers: Mapping[str, Any], key: str) -> str:
 
 def _text(numbers: Mapping[str, Any], keys: Sequence[str]) -> str:
     own = [key for key in keys if key in numbers]
-    shown = ", ".join(f"{key}={_shortened(short_text(numbers[key]))}" for key in own[:_MOST])
-    return shown + (f" and {len(own) - _MOST} more" if len(own) > _MOST else "")
+    shown = ", ".join(f"{key}={_shortened(short_text(numbers[key]))}" for key in own[:_MAX_SETTINGS])
+    return shown + (f" and {len(own) - _MAX_SETTINGS} more" if len(own) > _MAX_SETTINGS else "")
 
 
 def _shortened(text: str) -> str:

@@ -24,6 +24,7 @@ class RunProvenance:
     """The run whose model played an episode.
 
     Attributes:
+        run: its name, which is that of its folder, also where that was copied by hand; None if its record is missing.
         seed: training seed; None if the run's record is missing.
         online_lines: its logged iterations of online fine-tuning; empty for a run that was trained from scratch.
         recipe: hash of its configuration; None if that is missing or cannot be read.
@@ -32,6 +33,7 @@ class RunProvenance:
         numbers: the values behind the recipe, by configuration key; empty without one.
     """
 
+    run: str | None = None
     seed: int | None = None
     online_lines: Sequence[OnlineLine] = ()
     recipe: str | None = None
@@ -77,7 +79,7 @@ def read_provenance(folder: Path | None) -> RunProvenance:
         return RunProvenance()
     newest_step = max(saved_steps(run.checkpoints), default=None)
     recipe, numbers = _recipe_and_numbers(run, record)
-    return RunProvenance(record.seed, online_lines, recipe, newest_step, record.dataset, numbers)
+    return RunProvenance(folder.name, record.seed, online_lines, recipe, newest_step, record.dataset, numbers)
 
 
 def recipe_of_run(run: RunFolder, record: RunRecord) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object
+from seqrl_cli.files.walk import walk
 from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
 from seqrl_cli.reports.provenance import RunProvenance, read_provenance, run_folder_of, step_limit_of
 
@@ -158,8 +159,8 @@ def _episode_files(folder: Path) -> list[Path]:
         raise SeqrlError(
             f"there is no folder {folder} to read results from", "`seqrl plan` writes results below ./runs"
         )
-    paths = [*episode_paths(folder, below=True), *folder.rglob(_ORIGINAL)]
-    return [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    originals = [Path(parent) / _ORIGINAL for parent, names in walk(folder) if _ORIGINAL in names]
+    return [*episode_paths(folder, below=True), *originals]
 
 
 def read_result(path: Path, provenance: RunProvenance | None = None) -> EpisodeResult:
@@ -187,7 +188,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
     return EpisodeResult(
         dataset=plan.dataset,
         arch=plan.arch,
-        run=plan.run,
+        run=provenance.run or plan.run,
         settings_label=_settings_label(plan.settings, plan.env_id, file.path),
         score=file.score,
         return_=file.return_,

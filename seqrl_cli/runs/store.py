@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError, nearest
+from seqrl_cli.files.walk import walk
 from seqrl_cli.runs.layout import CONTINUAL, RESERVED, DatasetFolder, RunFolder
 from seqrl_cli.runs.mirrors import NetworkAccess
 from seqrl_cli.runs.record import RunRecord, read_record
@@ -140,13 +140,8 @@ class RunStore:
         return runs[-1]
 
     def files_named(self, name: str) -> list[Path]:
-        """All files with a name below the root; reserved and hidden folders are skipped."""
-        found = []
-        for folder, folders, files in os.walk(self.root):
-            folders[:] = [f for f in sorted(folders) if f not in RESERVED and not f.startswith(".")]
-            if name in files:
-                found.append(Path(folder) / name)
-        return found
+        """All files with a name below the root, whose folders may be links; reserved and hidden ones are skipped."""
+        return [Path(folder) / name for folder, files in walk(self.root, RESERVED) if name in files]
 
 
 def _dataset_names(record: RunRecord) -> tuple[str, str]:

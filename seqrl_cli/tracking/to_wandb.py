@@ -10,7 +10,6 @@ from seqrl_cli.tracking.trackers import TrackedRun
 
 _VIDEOS = (".mp4", ".gif", ".webm")
 _EVALUATED = "updates_at_evaluation"
-_EXIT_CODES = {"finished": 0, "running": 0, "interrupted": 0}
 
 
 class WeightsAndBiases:
@@ -61,4 +60,4 @@ class WeightsAndBiases:
     def end(self, status: str) -> None:
         """Finish the run."""
         self._run.summary["status"] = status
-        self._run.finish(exit_code=_EXIT_CODES.get(status, 1))
+        self._run.finish(exit_code=int(status == "failed"))

@@ -18,7 +18,7 @@ class LearnedPartTrainer:
 
     Args:
         trainer: makes the updates.
-        model: that it trains.
+        model: the model that it trains.
     """
 
     def __init__(self, trainer: Trainer, model: nn.Module) -> None:
@@ -60,7 +60,7 @@ class LearnedPartTrainer:
 
 
 def learned_part(make: TrainerFactory) -> TrainerFactory:
-    """A factory of such trainers."""
+    """A factory of :class:`LearnedPartTrainer`, from one of trainers of whole models."""
 
     def make_of_part(model: Any, train: Any, validation: Any, settings: Any, world: World) -> Trainer:
         return LearnedPartTrainer(make(model, train, validation, settings, world), model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def fit(
                 save = job.step % settings.checkpoint_every == 0 or job.step == settings.updates
                 values: Values = {}
                 if save or job.step % settings.log_every == 0:
-                    values = job.measure(validate=save and world.leads)
+                    values = _with_known_loss(job.measure(validate=save and world.leads), job.step, on_warning)
                     send(sinks, job.step, values)
                 stop = _keep(evaluations, keeper, values, save=save, stop=stop)
                 if on_progress:
@@ -125,6 +126,16 @@ def _keep(evaluations: Evaluations, keeper: Keeper, values: Values, *, save: boo
     if save or stop:
         keeper.save(values)
     return stop or (due and evaluations.begin(step))
+
+
+def _with_known_loss(values: Values, step: int, on_warning: Callable[[str], None] | None) -> Values:
+    """What was measured; a loss on held-out data that is not finite is unknown, with a warning."""
+    loss = values.get("validation_loss")
+    if loss is None or math.isfinite(loss):
+        return values
+    if on_warning:
+        on_warning(f"the loss on held-out data is {loss} at update {step:,}: their numbers are far from all others")
+    return {**values, "validation_loss": None}
 
 
 def _require_windows(train: Sized) -> None:

@@ -15,7 +15,7 @@ Curve: TypeAlias = Literal["constant", "linear", "cosine", "restarts", "step", "
 _STEPS = (0.5, 0.75)  # fractions of a run at which the rate drops tenfold
 _RESTARTS = 4
 _DROP = 0.1
-_LEAST_IMPROVEMENT = 1e-4  # relative; all three constants of a plateau are those of PyTorch's ReduceLROnPlateau
+_MIN_IMPROVEMENT = 1e-4  # relative; all three constants of a plateau are those of PyTorch's ReduceLROnPlateau
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Plateau:
 
     def observe(self, loss: float) -> None:
         """Take the next measurement of the loss."""
-        if self._best is None or loss < self._best - abs(self._best) * _LEAST_IMPROVEMENT:
+        if self._best is None or loss < self._best - abs(self._best) * _MIN_IMPROVEMENT:
             self._best, self._worse = loss, 0
             return
         self._worse += 1

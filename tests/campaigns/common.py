@@ -19,7 +19,7 @@ from pathlib import Path
 SECONDS = 20.0
 """How long a command on a bad input may compute."""
 
-MOST_SECONDS = 120
+MAX_SECONDS = 120
 """After how many seconds of computing a process of a command is killed."""
 
 PATIENCE = 60 * SECONDS
@@ -62,7 +62,7 @@ def run_program(
 ) -> Outcome:
     """Run the real command line in a process group of its own, which is killed after ``seconds``.
 
-    It is also killed once it has computed for ``MOST_SECONDS``. ``environment`` is added to this process's own. The
+    It is also killed once it has computed for ``MAX_SECONDS``. ``environment`` is added to this process's own. The
     outcome of a killed command has code -9.
     """
     command = [sys.executable, "-m", "seqrl_cli", *words]
@@ -77,7 +77,7 @@ def run_program(
             stderr=stderr,
             start_new_session=True,
         )
-        resource.prlimit(process.pid, resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+        resource.prlimit(process.pid, resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
         timer = threading.Timer(seconds, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
         _, status, usage = os.wait4(process.pid, 0)

@@ -12,7 +12,7 @@ import random
 import subprocess
 from pathlib import Path
 
-from tests.campaigns.common import MOST_SECONDS, Outcome, Trial, main, run_program, verdict
+from tests.campaigns.common import MAX_SECONDS, Outcome, Trial, main, run_program, verdict
 from tests.campaigns.writers import (
     COMMANDS,
     LOCKS,
@@ -68,7 +68,7 @@ def fill(disk: Path, free: int, what: str) -> None:
 
 def misbehaviour(outcome: Outcome) -> str:
     """What is wrong with how a command ended: it must succeed or say that the disk is full."""
-    if problem := verdict(outcome, codes=(0, 1), seconds=MOST_SECONDS):
+    if problem := verdict(outcome, codes=(0, 1), seconds=MAX_SECONDS):
         return problem
     if outcome.code and "the disk is full" not in outcome.stderr:
         return f"another reason is given: {outcome.stderr.strip()[-300:]}"

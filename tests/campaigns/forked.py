@@ -20,7 +20,7 @@ import seqrl_cli
 from seqrl_cli.__main__ import main
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError
-from tests.campaigns.common import MOST_SECONDS, PATIENCE, Outcome, read_back
+from tests.campaigns.common import MAX_SECONDS, PATIENCE, Outcome, read_back
 
 ADDRESS_SPACE = 6 * 2**30
 """Bytes that a child may ask for; far above what is allowed, and below what would harm the machine."""
@@ -132,7 +132,7 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + ADDRESS_SPACE, used + ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
 
 
 def _exit_code(act: Callable[[], object]) -> int:

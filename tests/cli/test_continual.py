@@ -223,7 +223,7 @@ def test_suites_that_do_not_fit_the_model_are_refused(runs):
 def test_a_run_of_another_kind_is_refused(runs):
     tiny = ("model.width=16", "model.n_layer=1", "train.updates=1", "train.batch_size=8")
     succeed(runs, "train", "sim/hopper-medium", "--arch", "bc", *tiny)
-    assert_refused(invoke(runs, "continual", "bc-s42", SUITE, *TINY), 1, "only a mddt can learn on", "--arch mddt")
+    assert_refused(invoke(runs, "continual", "bc-s42", SUITE, *TINY), 1, "only an mddt can learn on", "--arch mddt")
 
 
 def test_a_run_that_was_changed_by_hand_is_refused(runs):

@@ -145,3 +145,13 @@ def test_a_bad_configuration_is_one_sentence(seqrl, tmp_path, content, words):
     result = seqrl("train", DATASET, "--config", tmp_path / "own.yaml", "--dry-run")
     assert_refused(result, result.exit_code, words, "")
     assert len(result.stderr) < 1500
+
+
+def test_a_log_that_cannot_be_read_hides_no_run(seqrl, runs):
+    log = runs / "sim/hopper-medium/gpt-s42/metrics.jsonl"
+    log.unlink()
+    log.mkdir()
+    told = seqrl("runs", "--json")
+    assert told.exit_code == 0 and "metrics.jsonl: it is a folder, not a file" in told.stderr
+    rows = {row["run"]: row for row in json.loads(told.stdout)["runs"]}
+    assert rows["sim/hopper-medium/gpt-s42"]["held_out_loss"] is None

@@ -33,6 +33,12 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path, words):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("words", ["info nosuch --json", "info nosuch", "train --jsn", "plan --json --nope"])
+def test_an_error_that_nobody_reads_keeps_its_exit_code(tmp_path, words):
+    done = shell(tmp_path, f"(seqrl {words}; echo $? >&2) | true")
+    assert done.stderr.splitlines()[-1] == "2" and "error: " in done.stderr
+
+
 @pytest.mark.parametrize("words", ["--version", "train --help", "--show-completion bash", "runs", "presets --json"])
 def test_a_full_stdout_is_told_in_a_sentence(tmp_path, words):
     done = shell(tmp_path, f"seqrl {words} > /dev/full")

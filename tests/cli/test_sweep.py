@@ -133,7 +133,7 @@ def test_axes_of_planning_make_more_plans_of_one_training(seqrl):
         ((DATASET, "--plan", "horizn=1"), 2, "unknown key 'plan.horizn'", "plan.horizon"),
         ((DATASET, "model.attention_dropout=[0.1],0.1"), 2, "model.attention_dropout", ""),
         ((), 2, "name a dataset", "seqrl sweep"),
-        (("nothing.yaml",), 2, "unknown sweep 'nothing.yaml'", "paper-tt"),
+        (("nothing.yaml",), 2, "there is no file nothing.yaml", "paper-tt"),
         ((DATASET, "--plan", ""), 2, "--plan is empty", "--plan default"),
         ((DATASET, "--track", ","), 2, "--track names no tracker", "tensorboard"),
         ((DATASET, "--on", "mars"), 2, "unknown place 'mars'", "slurm"),
@@ -371,7 +371,7 @@ def test_one_seed_or_several(seqrl):
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--seed", "1"), 2, "--seed is for one run", "leave")
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--force"), 2, "--force is for one run", "leave")
     assert_refused(seqrl("train", DATASET, "--seeds", "1-2", "--devices", "2"), 2, "--devices is for one run", "leave")
-    assert_refused(seqrl("train", DATASET, "--seeds", "none"), 2, "are no seeds", "1..4")
+    assert_refused(seqrl("train", DATASET, "--seeds", "none"), 2, "is not a list of seeds", "1..4")
 
 
 def test_a_sweep_of_other_members_needs_another_name(seqrl, runs):
@@ -419,7 +419,7 @@ def test_a_cluster_whose_nodes_are_too_small_is_not_waited_for():
 
 
 def test_without_ray_the_error_says_how_to_install_it(seqrl, monkeypatch):
-    monkeypatch.setattr("seqrl_cli.launch.extras.is_installed", lambda extra: False)
+    monkeypatch.setattr("seqrl_cli.config.extras.is_installed", lambda extra: False)
     refused = seqrl("sweep", DATASET, "--seeds", "1-2", *TINY_TRAIN, "--on", "ray")
     assert_refused(refused, 1, "--on ray needs the package ray", "pip install")
 

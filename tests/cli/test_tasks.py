@@ -186,7 +186,7 @@ def test_a_model_that_predicts_returns_infers_its_targets(runs):
 
 
 def test_data_on_the_disk_train_the_same_model_as_data_in_memory(runs, monkeypatch):
-    monkeypatch.setattr(task_memory, "LEAST_PAGES", 4096)  # a limit below 17 MB would be refused
+    monkeypatch.setattr(task_memory, "MIN_PAGES", 4096)  # a limit below 17 MB would be refused
     whole = train(runs, "--name", "whole")
     limit = ("--max-memory", "12KiB")  # less than the data of either task has
     planned = " ".join(train(runs, "--dry-run", "--name", "mapped", *limit).stdout.split())

@@ -131,6 +131,6 @@ def test_trials_that_lag_behind_are_stopped(seqrl, runs):
 
 
 def test_without_optuna_the_error_says_how_to_install_it(seqrl, monkeypatch):
-    monkeypatch.setattr("seqrl_cli.launch.extras.is_installed", lambda extra: False)
+    monkeypatch.setattr("seqrl_cli.config.extras.is_installed", lambda extra: False)
     refused = seqrl("tune", DATASET, *SPACE, *TINY)
     assert_refused(refused, 1, "seqrl tune needs the package optuna", "pip install")

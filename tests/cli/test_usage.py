@@ -134,3 +134,43 @@ def test_a_place_that_takes_no_folders(tmp_path):
 def test_options_of_other_projects_are_understood(tmp_path, option, meant):
     refused = invoke(tmp_path, "train", "sim/hopper-medium", option, "3")
     assert_refused(refused, 2, f"no such option: {option if option[1] == '-' else '-u'}", meant)
+
+
+TRAIN = ("train", "sim/hopper-medium", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (
+            (*TRAIN, "train.updates=5", "train.updates=6"),
+            "train.updates is given twice: 5 and 6",
+            "leave one of them out",
+        ),
+        ((*TRAIN, "train.updates=5", "--updates", 6), "train.updates is given twice: 5 and 6", "leave the option"),
+        (("plan", "x", "plan.horizon=5", "--horizon", 6), "plan.horizon is given twice: 5 and 6", "leave the option"),
+        (
+            (*TRAIN, "--seeds", "1-2", "seed=3"),
+            "--seed is for one run, and --seeds for several",
+            "leave one of them out",
+        ),
+        ((*TRAIN, "train.recipe=[1]"), "train.recipe = [1]: input should be 'paper' or 'modern'", "seqrl presets show"),
+        ((*TRAIN, "model.arch=[1]"), "model.arch = [1]: input should be 'gpt', ", "seqrl presets show"),
+        ((*TRAIN, "seed=[1"), "the value of 'seed' cannot be read: '[1' (line 1: ", "quote it for the shell"),
+        ((*TRAIN, "train=3"), "unknown key 'train'", "it is a section; name one of its keys, for example train."),
+        (
+            (*TRAIN, "--arch", "mddt", "tasks.max_memory=abc"),
+            "tasks.max_memory = 'abc': an amount of",
+            "seqrl",
+        ),
+        ((*TRAIN, "--arch", "mddt", "tasks.max_memory=2"), "tasks.max_memory = 2 is 2 bytes; write ", "seqrl"),
+        ((*TRAIN, "--max-memory", "9" * 400), "an amount of memory is written as 2GiB", "for example"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_values_that_contradict_or_mean_nothing(tmp_path, words, message, hint):
+    assert_refused(invoke(tmp_path, *words), 2, message, hint)
+
+
+def test_a_value_given_twice_alike_is_no_contradiction(tmp_path):
+    assert invoke(tmp_path, *TRAIN, "train.updates=5", "--updates", 5).exit_code == 0

@@ -20,10 +20,10 @@ def test_seeds(text, seeds):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "are no seeds"),
-        ("a", "are no seeds"),
-        ("1-", "are no seeds"),
-        ("-1", "are no seeds"),
+        ("", "is not a list of seeds"),
+        ("a", "is not a list of seeds"),
+        ("1-", "is not a list of seeds"),
+        ("-1", "is not a list of seeds"),
         ("3-1", "end before they begin"),
         ("1,1", "twice"),
         ("1-3,2", "twice"),
@@ -42,7 +42,7 @@ def test_what_are_no_seeds(text, message):
         (["train.learning_rat=1"], "unknown key"),
         (["train.learning_rate="], "empty value"),
         (["train.learning_rate=1,,2"], "empty value"),
-        (["train.learning_rate=1e-3,0.001"], "which are one value"),
+        (["train.learning_rate=1e-3,0.001"], "which are the same value"),
         (["train.learning_rate=1,1"], "twice"),
         (["train.beta1=0.9", "train.beta1=0.8"], "given twice"),
         (["train.beta1=[0.9,0.8"], "cannot be read"),

@@ -22,3 +22,10 @@ def test_a_multiple_takes_the_place_of_a_target_that_is_a_number(overrides, plan
     changed = overridden(VALUES, {**overrides, "seed": 2})
     assert changed == {"seed": 2, "plan": {"target_return": plan[0], "target_multiple": plan[1]}}
     assert VALUES["seed"] == 1
+
+
+def test_a_mapping_takes_the_place_of_another():
+    values = {"tasks": {"weights": {"dmc": 2}, "mixing": "sized"}}
+    for weights in ({"metaworld": 3}, {}):
+        assert overridden(values, {"tasks.weights": weights}) == {"tasks": {"weights": weights, "mixing": "sized"}}
+    assert values["tasks"]["weights"] == {"dmc": 2}

@@ -17,6 +17,12 @@ from seqrl_cli.config.typed import short_text, split_values, value_text
         ("", ("",)),
         ("1,", ("1", "")),
         ("it's,2", ("it's", "2")),
+        ('"a,b", "c,d"', ('"a,b"', '"c,d"')),
+        ('["a]",1],2', ('["a]",1]', "2")),
+        ("['a,]',1],2", ("['a,]',1]", "2")),
+        ('"x\\",y",z', ('"x\\",y"', "z")),
+        ('{a: "},"},1', ('{a: "},"}', "1")),
+        ('5", 7', ('5"', "7")),
     ],
 )
 def test_commas_outside_of_brackets_and_quotes_separate_values(text, values):
@@ -24,7 +30,27 @@ def test_commas_outside_of_brackets_and_quotes_separate_values(text, values):
 
 
 @pytest.mark.parametrize(
-    "value", [1, 1e-05, 0.1, None, True, "text", "1", "a,b", "", "null", [1, "x"], {"a": 1}, "it's"]
+    "value",
+    [
+        1,
+        1e-05,
+        0.1,
+        None,
+        True,
+        "text",
+        "1",
+        "a,b",
+        "",
+        "null",
+        [1, "x"],
+        {"a": 1},
+        "it's",
+        'x",y',
+        "😀,",
+        "a]",
+        "\n",
+        "é",
+    ],
 )
 def test_a_value_survives_being_typed(value):
     text = value_text(value)

@@ -12,7 +12,7 @@ import pytest
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_d4rl, stored_size, write_d4rl
 from seqrl_cli.data.task_data import TaskData, mean_and_deviation
-from seqrl_cli.data.task_memory import BYTES_PER_STEP, LEAST_PAGES, MemoryNeed, plan_memory
+from seqrl_cli.data.task_memory import BYTES_PER_STEP, MIN_PAGES, MemoryNeed, plan_memory
 from seqrl_cli.data.task_sampler import SamplingRules, TaskSampler
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.mapped import PageLimit, mapping_of
@@ -116,16 +116,16 @@ def test_the_size_is_known_before_the_data_are_read(tmp_path):
 
 
 def test_small_tasks_are_loaded_and_large_ones_stay_on_the_disk():
-    needs = [MemoryNeed(1000, size * LEAST_PAGES) for size in (9, 1, 5, 2)]
-    assert not any(plan_memory(needs, 100 * LEAST_PAGES).is_mapped)
-    plan = plan_memory(needs, 4 * 1000 * BYTES_PER_STEP + 5 * LEAST_PAGES)
+    needs = [MemoryNeed(1000, size * MIN_PAGES) for size in (9, 1, 5, 2)]
+    assert not any(plan_memory(needs, 100 * MIN_PAGES).is_mapped)
+    plan = plan_memory(needs, 4 * 1000 * BYTES_PER_STEP + 5 * MIN_PAGES)
     assert plan.is_mapped == (True, False, True, False)
     assert plan.held + plan.pages == plan.limit
     assert "2 of 4 tasks read from the disk" in plan.text
     with pytest.raises(
         SeqrlError, match=r"need 16\.8 MB of memory even from the disk, but tasks.max_memory is 16\.8 MB"
     ):
-        plan_memory(needs, LEAST_PAGES)
+        plan_memory(needs, MIN_PAGES)
 
 
 def test_a_value_that_is_not_finite_is_named_wherever_it_is(tmp_path):

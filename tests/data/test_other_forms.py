@@ -162,3 +162,39 @@ def test_from_the_command_line(tmp_path):
     told = invoke(tmp_path / "runs", "info", path, "--json")
     assert told.exit_code == 0 and json.loads(told.stdout)["episodes"] == E
     assert "took the axes (5, 12) for episodes and steps" in told.stderr
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_warned_of(tmp_path):
+    clock = 1.7e9 + 0.02 * np.arange(40.0)
+    columns = {"actions": np.zeros((40, 1)), "rewards": np.zeros(40), "terminals": np.arange(40) == 39}
+
+    def warnings(observations):
+        options = ReadOptions()
+        read_dataset(write_npz(tmp_path / "a.npz", {**columns, "observations": observations}), options)
+        return options.log.warnings
+
+    (warning,) = warnings(np.stack([np.arange(40.0), clock], axis=1))
+    assert "observations has numbers near 1.7e+09 in column 1, which are rounded to steps of 128" in warning
+    assert not warnings(np.stack([np.full(40, 1.7e9), clock - 1.7e9], axis=1))
+    assert not warnings(np.stack([np.linspace(1e8, 2e8, 40), np.full(40, 1e-9)], axis=1))
+
+
+def test_codes_are_not_taken_for_choices(tmp_path):
+    columns = {"observations": np.zeros((4, 2)), "rewards": np.zeros(4), "terminals": np.arange(4) == 3}
+    path = write_npz(tmp_path / "a.npz", {**columns, "actions": np.arange(4) * 1_000_000})
+    with pytest.raises(SeqrlError, match="whole numbers up to 3,000,000, of which 4 differ"):
+        read_dataset(path)
+
+
+def test_lengths_of_episodes_may_be_zero(tmp_path):
+    columns = {"observations": np.zeros((6, 2)), "actions": np.zeros((6, 1)), "rewards": np.zeros(6)}
+    path = write_npz(tmp_path / "a.npz", {**columns, "episode_lengths": [2, 0, 3, 0, 1]})
+    assert read_dataset(path).lengths.tolist() == [2, 3, 1]
+
+
+def test_vectors_of_one_number_are_told_how_to_be_saved(tmp_path):
+    columns = {"observations": np.zeros((6, 2)), "actions": np.linspace(0, 1, 6), "rewards": np.zeros(6)}
+    columns["terminals"] = np.arange(6) == 5
+    with pytest.raises(SeqrlError, match="not one vector per row") as caught:
+        read_dataset(write_npz(tmp_path / "a.npz", columns))
+    assert "save actions[:, None]" in caught.value.hint

@@ -219,3 +219,36 @@ def test_rows_that_are_shared_do_not_grow(tmp_path):
     (tmp_path / "a.pkl").write_bytes(b"\x80\x02" + levels + b"](}(" + columns + b"ue.")
     with pytest.raises(SeqrlError, match="nests lists more than"):
         read_dataset(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("of", [1, 2, len(EPISODES)])
+def test_dumps_in_a_row_are_joined(tmp_path, expected, protocol, of):
+    path = tmp_path / "a.pkl"
+    with path.open("wb") as file:
+        for start in range(0, len(EPISODES), of):
+            some = EPISODES[start : start + of]
+            pickle.dump(some[0] if of == 1 else some, file, protocol)
+    assert_equal(read_dataset(path), expected)
+
+
+@pytest.mark.parametrize("rest", [b"\n", b"\x80\x04}\x94.", b"\x80\x04K\x01.", b"\x80", b"garbage"])
+def test_what_follows_a_pickle_is_not_passed_over(tmp_path, rest):
+    path = write_pickle(tmp_path / "a.pkl", EPISODES)
+    path.write_bytes(path.read_bytes() + rest)
+    with pytest.raises(SeqrlError, match="more bytes after its 1 pickle|in a row, of which number 1|is not a whole"):
+        read_dataset(path)
+
+
+def test_dumps_in_a_row_share_the_limits_of_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqrl_cli.data.formats.pickled_episodes.MAX_INSTRUCTIONS", 1000)
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([]) * 1000)
+    with pytest.raises(RefusedFileError, match="instructions to read"):
+        read_dataset(tmp_path / "a.pkl")
+
+
+def test_episodes_without_a_step_are_left_out(tmp_path, expected):
+    none = {key: column[:0] for key, column in EPISODES[0].items()}
+    assert_equal(read_dataset(write_pickle(tmp_path / "a.pkl", [none, *EPISODES, none])), expected)
+    with pytest.raises(SeqrlError, match="no episode has a step"):
+        read_dataset(write_pickle(tmp_path / "b.pkl", [none, none]))

@@ -23,13 +23,17 @@ def main(names: list[str]) -> None:
     this_machine = json.dumps(machine(), indent=2) + "\n"
     if names and this_machine != MACHINE.read_text(encoding="utf-8"):
         sys.exit("the others were recorded on another machine: record all")
+    recorded = {name: computed(name) for name in names or (*CASES, OLD)}  # all of them, before the first is replaced
     MACHINE.write_text(this_machine, encoding="utf-8")
-    for name in names or (*CASES, OLD):
-        with tempfile.TemporaryDirectory() as folder:
-            empty = Path(folder)
-            found = go_on(copy_runs(empty)) if name == OLD else compute(CASES[name], empty)
+    for name, found in recorded.items():
         np.savez_compressed(FOLDER / f"{name}.npz", **found)
         print(f"{name}: {(FOLDER / f'{name}.npz').stat().st_size:,} bytes")
+
+
+def computed(name: str) -> dict[str, np.ndarray]:
+    """The arrays of a case, made in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        return go_on(copy_runs(Path(folder))) if name == OLD else compute(CASES[name], Path(folder))
 
 
 if __name__ == "__main__":

@@ -248,6 +248,11 @@ def test_addresses_are_checked(address):
         parse_address(address)
 
 
+def test_a_push_to_a_revision_is_refused(store, tmp_path):
+    with pytest.raises(UsageError, match="--push takes no revision, but user/x@dev names dev"):
+        export_hub.run(HubExportRequest(store, "bc-s42", tmp_path / "shared", push="user/x@dev"), Heard())
+
+
 @pytest.fixture
 def hub():
     server = Hub()
@@ -286,13 +291,13 @@ def test_a_run_is_pushed_to_the_hub_and_pulled_from_it(store, other, hub, tmp_pa
     assert np.array_equal(actions("gpt-s42", store), actions(report["run"], other))
 
     gone = seqrl(hub, tmp_path, "import", "hf://user/gone", "--runs-dir", str(other.root))
-    assert gone.returncode == 1 and "error: cannot fetch hf://user/gone: " in gone.stderr
+    assert gone.returncode == 1 and "error: cannot fetch hf://user/gone: Repository Not Found" in gone.stderr
     again = seqrl(hub, tmp_path, "import", "hf://user/swing@" + "0" * 40, "--runs-dir", str(other.root), "--name", "x")
     assert again.returncode == 1 and "Traceback" not in again.stderr
 
 
 def test_without_the_extra_the_line_that_installs_it_is_named(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("seqrl_cli.interop.hub_transfer.is_installed", lambda extra: False)
+    monkeypatch.setattr("seqrl_cli.config.extras.is_installed", lambda extra: False)
     with pytest.raises(SeqrlError, match="huggingface_hub, which is not installed") as raised:
         export_hub.run(HubExportRequest(store, "bc-s42", tmp_path / "shared", push="user/x"), Heard())
     assert "pip install" in raised.value.hint

@@ -118,10 +118,19 @@ def test_datasets_that_are_no_folders_names_are_named(path, name):
         read_episode(path)
 
 
-@pytest.mark.parametrize("change", [{"score": "high"}, {"seed": -1}, {"settings": []}, {"term": 1}, {"parent": 3}])
-def test_foreign_values_are_named(path, change):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": "high"}, "its score is"),
+        ({"seed": -1}, "its seed is"),
+        ({"settings": []}, "it has no settings"),
+        ({"term": 1}, "its term is"),
+        ({"parent": 3}, "its parent is"),
+    ],
+)
+def test_foreign_values_are_named(path, change, message):
     edit(path, **change)
-    with pytest.raises(DamagedEpisodeError, match=f"its {next(iter(change))} is|it has no settings"):
+    with pytest.raises(DamagedEpisodeError, match=message):
         read_episode(path)
 
 
@@ -180,7 +189,7 @@ def test_episodes_are_counted_by_their_json(tmp_path):
     (tmp_path / "plan/episode-three.json").write_text("{}")
     (tmp_path / "plan/episode-004.h5").write_text("")
     assert episode_numbers(tmp_path / "plan") == [0, 3, 12]
-    assert not episode_paths(tmp_path) and len(episode_paths(tmp_path, below=True)) == 4
+    assert not episode_paths(tmp_path) and len(episode_paths(tmp_path, below=True)) == 3
 
 
 def test_staged_episodes_are_unseen_until_they_take_the_place_of_all_others(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.reports.groups import group_episodes, kind_names
+from seqrl_cli.reports.groups import drop_repeats, group_episodes, kind_names
 from seqrl_cli.reports.results import read_result, read_results
 from tests.reports.episode_files import write_episode, write_run_record
 
@@ -204,3 +205,24 @@ def test_a_link_to_a_device_is_left_out_under_its_own_name(tmp_path):
     (tmp_path / "episode-001.json").symlink_to("/dev/zero")
     (warning,) = read_results(tmp_path).warnings
     assert str(tmp_path / "episode-001.json") in warning and "it is a device" in warning
+
+
+def test_a_run_that_was_copied_by_hand_counts_once_and_is_known_by_its_folder(tmp_path):
+    config = resolve_config("sim/hopper-medium", size="laptop", preset="base")
+    write_seed(tmp_path, 1, config, recipe_of(config), 5000)
+    plan = tmp_path / "gpt-s1/plans/H15-B128-ctx5-s0"
+    shutil.copy(plan / "episode-000.json", plan / "episode-000 (copy).json")
+    shutil.copytree(tmp_path / "gpt-s1", tmp_path / "backup")
+    episodes = read_results(tmp_path).episodes
+    assert sorted(episode.run for episode in episodes) == ["backup", "gpt-s1"]
+    (group,) = group_episodes(episodes).values()
+    kept, (sentence,) = drop_repeats(group)
+    assert len(kept) == 1 and "gpt-s1 repeats backup" in sentence
+    assert len(group_episodes(episodes, by="run")) == 2
+
+
+@pytest.mark.parametrize("key", ["return", "score"])
+def test_absurd_numbers_are_left_out(tmp_path, key):
+    write_episode(tmp_path / "plans/H15-B128-ctx5-s0", **{key: 1e306})
+    (warning,) = read_results(tmp_path).warnings
+    assert f"its {key} is 1e+306, which no episode earns" in warning

@@ -118,3 +118,16 @@ def test_a_folder_has_one_name_however_it_is_written(tmp_path, monkeypatch):
     assert store.name_of(run) == store.name_of(Path("runs/sim/hopper-medium/gpt-s42")) == "sim/hopper-medium/gpt-s42"
     assert store.known_as(run) == Path("runs/sim/hopper-medium/gpt-s42")
     assert store.name_of(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
+
+
+def test_links_are_followed_and_no_folder_counts_twice(tmp_path):
+    elsewhere = make_run(tmp_path / "disk", "sim/hopper-medium", "gpt-s42").parent
+    root = tmp_path / "runs"
+    (root / "sim").mkdir(parents=True)
+    (root / "sim/hopper-medium").symlink_to(elsewhere.parent)
+    (root / "sim/above").symlink_to(root)
+    (root / "again").symlink_to(elsewhere.parent)
+    (root / "broken").symlink_to(root / "nothing")
+    store = RunStore(root)
+    (found,) = store.runs()
+    assert store.find("gpt-s42", refuse_warnings) == found[0] and store.name_of(found[0].path) == "again/gpt-s42"

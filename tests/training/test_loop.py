@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, step_folder
 from seqrl_cli.training.loop import fit, seconds_per_update
+from seqrl_cli.training.token_trainer import TokenTrainer
 from tests.training.fixtures import Recorder, pattern_windows, tiny_gpt, tiny_settings
 from tests.training.resumable import UPDATES, train
 
@@ -218,3 +220,12 @@ def test_a_position_that_cannot_be_is_damage(tmp_path, position):
     path.write_text(json.dumps(state))
     with pytest.raises(SeqrlError, match="is damaged: its state.json cannot be used"):
         train(tmp_path)
+
+
+def test_a_loss_on_held_out_data_that_is_not_finite_is_unknown_with_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(TokenTrainer, "validation_loss", lambda self: math.nan)
+    recorder, warnings = Recorder(), list[str]()
+    settings = tiny_settings(2, log_every=1)
+    fit(tiny_gpt(), pattern_windows(), pattern_windows(2, 9), settings, sinks=[recorder], on_warning=warnings.append)
+    assert recorder.lines[-1].get("validation_loss") is None
+    assert warnings == ["the loss on held-out data is nan at update 2: their numbers are far from all others"]

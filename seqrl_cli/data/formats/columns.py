@@ -26,14 +26,20 @@ from seqrl_cli.files.regular import check_size as check_size
 
 DEFAULT_EPISODE_STEPS = 1000
 
-_MOST_PLANES = 12  # four frames of three colours
+_MAX_PLANES = 12  # four frames of three colours
 _JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows do
 
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
+NO_STEP = "episodes without a step were left out"
 _REPAIR_HINT = "remove or repair those rows in the file"
 _SCALE_HINT = "divide the column by a number, or remove those rows"
 _LARGEST = float(np.finfo(np.float32).max)
 _CHOICE_HINT = "discrete actions are numbered from 0"
+_CODE_HINT = "number the choices from 0, or store actions that are not choices as floating-point numbers"
+_MAX_CHOICES = 2**16
+
+# Numbers of at least _LARGE that differ by less than so many of float32's steps are taken for clocks or coordinates.
+_LARGE, _MIN_STEPS = 2.0**16, 256
 
 
 Column: TypeAlias = h5py.Dataset | NDArray[Any]
@@ -84,7 +90,7 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         SeqrlError: a column has the wrong shape or values, or there are no rows.
     """
     names = ColumnNames.of(columns)
-    table = _Table(columns, source, options.finite, options.mapper)
+    table = _Table(columns, source, options.finite, options.mapper, options.log)
     observations = table.observations(_chosen(names, "observations", options.log), options.observation_slice)
     if not len(observations):
         raise SeqrlError(f"{source} contains no transitions", FILE_HINT)
@@ -195,7 +201,7 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
         parts: at least one recording, with its name in errors.
 
     Raises:
-        SeqrlError: the sizes of a recording differ from those of the first.
+        SeqrlError: the sizes of a recording differ from those of the first, or there is none.
     """
     waiting: list[Episodes] = []
     joined: list[Episodes] = []
@@ -210,6 +216,8 @@ def join_episodes(parts: Iterable[tuple[str, Episodes]]) -> Episodes:
             joined.append(Episodes.concatenate(waiting))
             waiting = []
     joined += waiting
+    if not joined:
+        raise SeqrlError("no episode has a step", FILE_HINT)
     return joined[0] if len(joined) == 1 else Episodes.concatenate(joined)
 
 
@@ -220,7 +228,8 @@ class _Table:
     columns: Mapping[str, Column]
     source: str
     finite: bool
-    mapper: Mapper | None = None
+    mapper: Mapper | None
+    log: ReadingLog
 
     def observations(self, name: str, size: int | None) -> NDArray[Any]:
         """Vectors ``(n, size)``, or images ``(n, height, width[, channels])`` uint8.
@@ -241,11 +250,14 @@ class _Table:
         """An array ``(n, size)``, converted while it is read, so that float64 data is never entirely in memory."""
         column = self._numbers(name)
         if column.ndim != 2 or column.shape[1] == 0:
-            hint = IMAGE_HINT if column.ndim > 2 else LAYOUT_HINT
+            usual = {1: f"if each row has one number, save {name}[:, None]", 2: LAYOUT_HINT}
+            hint = usual.get(column.ndim, IMAGE_HINT)
             raise SeqrlError(f"{self.source}: {name} has shape {column.shape}, not one vector per row", hint)
         if size is not None and size > column.shape[1]:
             raise SeqrlError(f"{self.source}: {name} has {column.shape[1]} columns, not {size} or more", FILE_HINT)
-        return self._finite(self._read(column, np.float32, size), name)
+        values = self._finite(self._read(column, np.float32, size), name)
+        self._warn_of_lost_digits(values, name)
+        return values
 
     def actions(self, name: str) -> NDArray[Any]:
         """Vectors ``(n, size)``, or discrete choices ``(n,)``, possibly stored as ``(n, 1)``: whole numbers from 0."""
@@ -256,6 +268,10 @@ class _Table:
         if (choices < 0).any():
             row = int((choices < 0).argmax())
             raise SeqrlError(f"{self.source}: {name} contains the choice {choices[row]} at row {row}", _CHOICE_HINT)
+        if len(choices) and choices.max() >= _MAX_CHOICES:
+            known = len(np.unique(choices))
+            message = f"{self.source}: {name} has whole numbers up to {choices.max():,}, of which {known:,} differ"
+            raise SeqrlError(message, _CODE_HINT)
         return choices
 
     def scalars(self, name: str) -> NDArray[np.float32]:
@@ -295,10 +311,28 @@ class _Table:
             release(values)
         return values
 
+    def _warn_of_lost_digits(self, values: NDArray[np.float32], name: str) -> None:
+        """Warn of large numbers so close to each other that float32 has few steps between them, or none."""
+        stored = self.columns[name]
+        if not self.finite or not len(values) or stored.dtype.itemsize <= 4:  # no digit was lost
+            return
+        low, high = np.full(values.shape[1], np.inf), np.full(values.shape[1], -np.inf)
+        for start, stop in row_ranges(values):
+            low = np.minimum(low, values[start:stop].min(axis=0))
+            high = np.maximum(high, values[start:stop].max(axis=0))
+            release(values)
+        largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float32)
+        close = (largest >= _LARGE) & (high - low < _MIN_STEPS * np.spacing(largest))
+        for index in np.flatnonzero(close):
+            if np.ptp(stored[:, index]) > 0:
+                step = np.spacing(largest[index])
+                what = f"{name} has numbers near {largest[index]:.3g} in column {index}, which are rounded to steps of"
+                self.log.warn(f"{what} {step:.3g}; subtract the column's mean before")
+
 
 def _has_colours_first(shape: tuple[int, ...]) -> bool:
     """Whether images of a shape (n, …) have a few planes before rows and columns."""
-    return len(shape) == 4 and 1 < shape[1] <= _MOST_PLANES < min(shape[2:])
+    return len(shape) == 4 and 1 < shape[1] <= _MAX_PLANES < min(shape[2:])
 
 
 def _as_float32(column: Column) -> Any:

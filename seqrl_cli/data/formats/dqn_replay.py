@@ -31,7 +31,7 @@ COLUMNS = ("observation", "action", "reward", "terminal")
 
 _NAME = re.compile(r"\$store\$_(observation|action|reward|terminal)_ckpt\.(\d+)\.gz")
 _FOLDER = "replay_logs"
-_MOST_INFLATION = 1100  # deflate packs at most 1,032 bytes into one
+_MAX_INFLATION = 1100  # deflate packs at most 1,032 bytes into one
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _ERRORS = (OSError, EOFError, zlib.error, ValueError, SyntaxError, tokenize.TokenError, KeyError, OverflowError)
 
@@ -117,7 +117,7 @@ def _read_array(path: Path) -> NDArray[Any]:
             if dtype.hasobject:
                 raise ValueError("it has objects, which could only be read by running code")
             expected = math.prod(shape) * dtype.itemsize
-            if expected > _MOST_INFLATION * size:
+            if expected > _MAX_INFLATION * size:
                 raise ValueError(f"it states {expected:,} bytes, which its {size:,} bytes cannot contain")
             content = stream.read(expected)
             if len(content) != expected or stream.read(1):

@@ -116,12 +116,12 @@ def flags_from_bounds(values: NDArray[Any], rows: int, *, first: bool) -> Flags 
 
 
 def flags_from_lengths(values: NDArray[Any], rows: int) -> Flags | None:
-    """Last rows of episodes from the number of rows of each; None if they do not add up to ``rows``."""
+    """Last rows of episodes from the number of rows of each, of which some may have none; None if the sum is wrong."""
     lengths = values.astype(np.int64)
-    if (lengths != values).any() or (lengths <= 0).any() or lengths.sum() != rows:
+    if (lengths != values).any() or (lengths < 0).any() or lengths.sum() != rows:
         return None
     flags = np.zeros(rows, dtype=bool)
-    flags[np.cumsum(lengths) - 1] = True
+    flags[np.cumsum(lengths[lengths > 0]) - 1] = True
     return flags
 
 

@@ -27,7 +27,15 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, columns_to_read, plain_name
-from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.columns import (
+    FILE_HINT,
+    NO_STEP,
+    Column,
+    ReadOptions,
+    check_size,
+    join_episodes,
+    read_columns,
+)
 from seqrl_cli.data.formats.d4rl import read_attributes as flat_attributes
 from seqrl_cli.data.formats.d4rl import read_hdf5
 from seqrl_cli.data.formats.hdf5_parts import (
@@ -126,6 +134,9 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
         claimed += actions.nbytes + rewards.nbytes + observations.nbytes
         check_size(claimed, part.size, part.source)
         steps = len(actions)
+        if not steps and not len(rewards):
+            options.log.warn(NO_STEP)
+            continue
         if len(observations) not in (steps, steps + 1):
             message = f"{part.source} has {len(observations)} observations and {steps} actions"
             raise SeqrlError(message, "there must be as many, or one more")

@@ -16,14 +16,14 @@ from typing import Any
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import NAMES, REQUIRED, ColumnNames, plain_name
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, join_episodes, read_columns
+from seqrl_cli.data.formats.columns import FILE_HINT, NO_STEP, ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.plain_columns import LIST_HINT, Unpacker, kind_of, refuse_inert
 from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.data.formats.steps import by_column, is_step
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import open_regular
 from seqrl_cli.files.safe_pickle.machine import RefusedFileError
-from seqrl_cli.files.safe_pickle.read import BoundedFile, parse_pickle
+from seqrl_cli.files.safe_pickle.read import BoundedFile, parse_pickles
 from seqrl_cli.files.safe_pickle.tensors import RECORDINGS, PlainTensor
 from seqrl_cli.files.safe_pickle.torch_container import LEGACY_START, ZIP_START, read_torch_file
 from seqrl_cli.files.safe_pickle.views import mapping, sequence
@@ -61,8 +61,21 @@ def _read(path: Path, options: ReadOptions) -> Episodes:
         else:
             file.seek(0)
             stream = BoundedFile(file, size)
-            value = parse_pickle(stream, str(path), RECORDINGS, max_instructions=MAX_INSTRUCTIONS)
+            values = parse_pickles(stream, str(path), RECORDINGS, MAX_INSTRUCTIONS)
+            value = values[0] if len(values) == 1 else _joined(values, str(path))
     return to_episodes(value, str(path), size, options)
+
+
+def _joined(values: Sequence[Any], source: str) -> list[Any]:
+    """The episodes of several dumps, each of one episode or of a list of them."""
+    items: list[Any] = []
+    for index, value in enumerate(values):
+        several = sequence(value)
+        if several is None and not _is_episode(value):
+            what = f"{source} has {len(values)} pickles in a row, of which number {index} is {kind_of(value)}"
+            raise SeqrlError(f"{what}, not an episode or a list of them", LIST_HINT)
+        items += [value] if several is None else several
+    return items
 
 
 def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Episodes:
@@ -156,4 +169,8 @@ def _each(items: Sequence[Any], source: str, unpack: Unpacker, options: ReadOpti
         columns = unpack.columns(found, name)
         # Next observations are not needed to find the end of the episode.
         kept = {key: column for key, column in columns.items() if plain_name(key) not in NAMES["next_observations"]}
+        actions = ColumnNames.of(kept).first("actions")
+        if actions is not None and kept[actions].shape[:1] == (0,):
+            options.log.warn(NO_STEP)
+            continue
         yield name, read_columns(kept, name, options)

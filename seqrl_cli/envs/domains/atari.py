@@ -66,7 +66,10 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         return self._picture(), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Hold one action for four frames, or until the game is over."""
+        """Hold one action for four frames, or until the game is over; its last picture is then the one before.
+
+        So does the wrapper of gymnasium, with which others recorded their data.
+        """
         chosen = self._actions[int(action)]
         reward = 0.0
         for frame in range(FRAME_SKIP):
@@ -78,7 +81,7 @@ class AtariEnv(gymnasium.Env[np.ndarray, Any]):
         return self._picture(), reward, bool(self._ale.game_over()), False, {}
 
     def render(self) -> np.ndarray | None:
-        """The screen ``(210, 160, 3)`` uint8 in colour."""
+        """The screen (height, 160, 3) uint8 in colour; most games are 210 high."""
         return None if self.render_mode is None else np.asarray(self._ale.getScreenRGB())
 
     def _load(self, seed: int) -> None:

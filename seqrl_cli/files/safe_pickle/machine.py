@@ -51,6 +51,7 @@ class Machine:
         costs: roughly how many bytes the result of an instruction takes; of others, ``usual_cost``.
         max_memory: limit on their sum.
         memory: the sum so far.
+        executed: how many instructions it has executed, once it has ended.
     """
 
     instructions: ClassVar[Mapping[str, Instruction]] = {}
@@ -60,6 +61,7 @@ class Machine:
 
     def __init__(self, source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> None:
         self.memory = 0
+        self.executed = 0
         self._source = source
         self._vocabulary = vocabulary
         self._persistent_load = persistent_load

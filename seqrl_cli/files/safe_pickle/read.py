@@ -10,12 +10,14 @@ from __future__ import annotations
 import codecs
 import gc
 import io
+import os
 import pickletools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
+from seqrl_cli.console import counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files import regular
 from seqrl_cli.files.safe_pickle.machine import Instruction, Machine, PersistentLoad, RefusedFileError
@@ -24,6 +26,8 @@ from seqrl_cli.files.safe_pickle.vocabulary import Vocabulary
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
+MAX_PICKLES = 100_000
+_PROTOCOL = b"\x80"  # begins every pickle since Python 2.3's protocol 2
 
 _FEW = 4096
 _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
@@ -61,13 +65,21 @@ class BoundedFile:
 
     def read(self, count: int) -> bytes:
         """Read at most ``count`` bytes; allocates only for bytes that exist."""
-        return self._file.read(count if 0 <= count < _FEW else min(count, self._left()))
+        return self._file.read(count if 0 <= count < _FEW else min(count, self.left))
 
     def readline(self) -> bytes:
         """Read a line, which is a name, a number, or an array's bytes in protocol 0."""
-        return self._file.readline(self._left())
+        return self._file.readline(self.left)
 
-    def _left(self) -> int:
+    def peek(self) -> bytes:
+        """The next byte, which stays unread; empty at the end."""
+        found = self._file.read(1)
+        self._file.seek(-len(found), os.SEEK_CUR)
+        return found
+
+    @property
+    def left(self) -> int:
+        """How many bytes are unread."""
         return max(0, self._size - self._file.tell())
 
 
@@ -105,11 +117,39 @@ def parse_pickle(
         SeqrlError: the pickle is truncated or damaged.
         RefusedFileError: it contains anything but known data.
     """
-    kind = OpenMachine if vocabulary.is_open else Machine
-    machine = kind(source, vocabulary, persistent_load)
+    return _run(_machine(source, vocabulary, persistent_load), stream, source, max_instructions)
+
+
+def parse_pickles(stream: BoundedFile, source: str, vocabulary: Vocabulary, max_instructions: int) -> list[Any]:
+    """Read the plain data of pickles that follow each other up to the end of a file, as several dumps write them.
+
+    Arguments and errors are as for :func:`parse_pickle`; limits are those of all pickles together.
+
+    Raises:
+        SeqrlError: something else follows a pickle.
+    """
+    machine = _machine(source, vocabulary, None)
+    values = [_run(machine, stream, source, max_instructions)]
+    while stream.left:
+        if len(values) == MAX_PICKLES or stream.peek() != _PROTOCOL:
+            message = f"{source} has {stream.left:,} more bytes after its {counted(len(values), 'pickle')}"
+            raise SeqrlError(message, "save one list of all episodes, or copy the file again")
+        max_instructions -= machine.executed
+        used, machine = machine.memory, _machine(source, vocabulary, None)
+        machine.memory = used
+        values.append(_run(machine, stream, source, max_instructions))
+    return values
+
+
+def _machine(source: str, vocabulary: Vocabulary, persistent_load: PersistentLoad | None) -> Machine:
+    return (OpenMachine if vocabulary.is_open else Machine)(source, vocabulary, persistent_load)
+
+
+def _run(machine: Machine, stream: io.BytesIO | BoundedFile, source: str, max_instructions: int) -> Any:
+    """Run one pickle on a fresh machine."""
     try:
         with _without_collection():
-            _execute(machine, stream, max_instructions, source)
+            machine.executed = _execute(machine, stream, max_instructions, source)
         return machine.result()
     except (ValueError, IndexError) as error:
         raise SeqrlError(f"{source} is not a whole pickle: {_reason(error)}", "copy the file again") from error
@@ -127,8 +167,8 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instructions: int, source: str) -> None:
-    """Execute a pickle's instructions up to STOP; raises ValueError or IndexError for damage.
+def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instructions: int, source: str) -> int:
+    """Execute a pickle's instructions up to STOP, and count them; raises ValueError or IndexError for damage.
 
     Hostile programs have millions of them, so this looks up all that an instruction needs at once.
     """
@@ -136,10 +176,10 @@ def _execute(machine: Machine, stream: io.BytesIO | BoundedFile, max_instruction
     file = cast(IO[bytes], stream)
     max_memory = machine.max_memory
     next_code = stream.read_code if isinstance(stream, BoundedFile) else stream.read
-    for _ in range(max_instructions):
+    for executed in range(max_instructions):
         code = next_code(1)
         if code == b".":
-            return
+            return executed + 1
         instruction = known.get(code)
         if instruction is None:
             raise _unknown(machine, code, file)

@@ -22,7 +22,7 @@ from seqrl_cli.reports.table.comparison import D4RL_DATASETS, NINE_DATASETS
 from seqrl_cli.reports.table.published import PublishedMethod
 
 _THRESHOLDS = 200  # of a performance profile
-_MOST_PAIRS = 12
+_MAX_PAIRS = 12
 _NORMAL_QUANTILE = 1.96
 PUBLISHED_COLOUR = 6  # grey
 
@@ -65,7 +65,7 @@ def _improvements(across: Across) -> list[Panel]:
         return []
     rows.sort(key=lambda row: -row.mean)
     title = f"Probability of improvement over {_count(across)}, with 95 % intervals"
-    return [Panel("improvement", title, "P(A > B); 0.5 is chance", "", dots=tuple(rows[:_MOST_PAIRS]))]
+    return [Panel("improvement", title, "P(A > B); 0.5 is chance", "", dots=tuple(rows[:_MAX_PAIRS]))]
 
 
 def _profiles(across: Across) -> list[Panel]:

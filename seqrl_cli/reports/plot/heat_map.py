@@ -9,7 +9,7 @@ from seqrl_cli.reports.plot.curves import HeatMap
 from seqrl_cli.reports.plot.style import INK, number_text, plain
 
 ROW_HEIGHT = 0.36  # inches
-_MOST_TEXT = 12  # columns that have room for numbers
+_MAX_TEXT = 12  # columns that have room for numbers
 
 
 def draw_heat_map(axes: Axes, heat: HeatMap) -> None:
@@ -24,7 +24,7 @@ def draw_heat_map(axes: Axes, heat: HeatMap) -> None:
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if len(heat.columns) > _MOST_TEXT:
+    if len(heat.columns) > _MAX_TEXT:
         return
     for row, cells in enumerate(values):
         for column, value in enumerate(cells):

@@ -24,7 +24,7 @@ from seqrl_cli.reports.plot.style import (
 
 GRID_COLUMNS = 4  # panels per row
 _BAR_ROW_HEIGHT = 0.22  # inches, as all heights
-_LEAST_BARS_HEIGHT = 0.9
+_MIN_BARS_HEIGHT = 0.9
 _LINES_HEIGHT = 1.3
 _AROUND_HEIGHT = 0.75  # title and axis of a small panel
 
@@ -32,7 +32,7 @@ _AROUND_HEIGHT = 0.75  # title and axis of a small panel
 def grid_height(panel: Panel) -> float:
     """The height in inches that the small panels need, with title and legend."""
     rows = math.ceil(len(panel.small) / GRID_COLUMNS)
-    bars = max(_LEAST_BARS_HEIGHT, _BAR_ROW_HEIGHT * len(panel.labels))
+    bars = max(_MIN_BARS_HEIGHT, _BAR_ROW_HEIGHT * len(panel.labels))
     inside = bars if panel.small[0].dots else _LINES_HEIGHT
     return FRAME_HEIGHT + rows * (inside + _AROUND_HEIGHT) + LABEL_HEIGHT * math.ceil(len(panel.labels) / 2)
 

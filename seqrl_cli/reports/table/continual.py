@@ -18,7 +18,7 @@ from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
 from seqrl_cli.reports.table.layout import TextRow, fitting_columns, layout_lines, no_room
 from seqrl_cli.reports.table.text import MISSING, fixed, interval_text, measured
 
-_LEAST_COLUMNS = 3
+_MIN_COLUMNS = 3
 Value = Callable[[ContinualResult], float | None]
 
 
@@ -98,7 +98,7 @@ def print_continual_table(table: ContinualTable, console: Console) -> None:
     """Print as many columns as fit, and the notes."""
     header, cells = continual_cells(table)
     rows = [TextRow(tuple(row)) for row in cells]
-    kept = fitting_columns(header, rows, console.width - 2, 1 + _LEAST_COLUMNS)
+    kept = fitting_columns(header, rows, console.width - 2, 1 + _MIN_COLUMNS)
     console.print()
     for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in rows], console.width - 2):
         console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)

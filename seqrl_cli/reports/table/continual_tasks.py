@@ -34,7 +34,7 @@ TASK_NOTES = (
 )
 
 
-_LEAST_COLUMNS = 3  # the method, the task and one number
+_MIN_COLUMNS = 3  # the method, the task and one number
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def print_task_rows(rows: Sequence[TaskRow], console: Console) -> None:
     """Print a table and its notes."""
     header = [title.replace(" ", "\n") for title in _header(rows)]
     cells = [TextRow(_cells(row, rows)) for row in rows]
-    kept = fitting_columns(header, cells, console.width - 2, _LEAST_COLUMNS)
+    kept = fitting_columns(header, cells, console.width - 2, _MIN_COLUMNS)
     console.print()
     for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in cells], console.width - 2):
         console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)

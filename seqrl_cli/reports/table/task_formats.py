@@ -19,7 +19,7 @@ from seqrl_cli.reports.table.tasks import TaskRow, TaskTable
 from seqrl_cli.reports.table.text import MISSING, fixed, interval_text, measured
 
 _MEASURES = ("success", "success_at_end", "score", "return_")
-_LEAST_COLUMNS = 3  # columns that are always printed
+_MIN_COLUMNS = 3  # columns that are always printed
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _HEADLINE_NOTE = "95 % interval and IQM are those of success, or of the score or
 def print_task_table(table: TaskTable, console: Console) -> None:
     """Print as many columns as fit, and the notes."""
     columns = _used(table)
-    for kept in range(len(columns), _LEAST_COLUMNS - 1, -1):
+    for kept in range(len(columns), _MIN_COLUMNS - 1, -1):
         header = [table.by, *(column.title for column in columns[:kept])]
         rows = _text_rows(table, columns[:kept])
         if table_width(header, rows) <= console.width - 2:

@@ -74,7 +74,7 @@ _STATISTICS = (
 )
 _ESSENTIAL = 4  # columns that are always printed
 _TITLE_WIDTH = 15  # characters at which a method's name above its column wraps
-_LEAST_NAME_WIDTH = 12  # characters that a line of a method's name has at least
+_MIN_NAME_WIDTH = 12  # characters that a line of a method's name has at least
 
 
 def print_table(table: ResultsTable, console: Console) -> None:
@@ -103,7 +103,7 @@ def _print_results(table: ResultsTable, console: Console) -> list[str]:
             break
     else:
         longest = max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1)
-        name_width = max(longest - too_wide, _LEAST_NAME_WIDTH)
+        name_width = max(longest - too_wide, _MIN_NAME_WIDTH)
     _print_lines(layout_lines(header, rows, space, name_width), console)
     return [statistic.title for statistic in _STATISTICS[kept:]]
 

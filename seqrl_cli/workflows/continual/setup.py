@@ -19,7 +19,7 @@ from seqrl_cli.artifacts.task_loading import load_tasks
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
 from seqrl_cli.config.architectures import ARCHITECTURES, in_words, names_with
 from seqrl_cli.config.continual import ContinualConfig
-from seqrl_cli.config.overrides import hint_of, sentence
+from seqrl_cli.config.faults import hint_of, sentence
 from seqrl_cli.console import Console
 from seqrl_cli.continual.adapter_specs import check_pool
 from seqrl_cli.continual.learner import Learner

@@ -31,7 +31,7 @@ from seqrl_cli.interop.hub_folder import (
     tokens_facts,
     write_hub_folder,
 )
-from seqrl_cli.interop.hub_transfer import parse_address, push_folder
+from seqrl_cli.interop.hub_transfer import push_folder, repository_name
 from seqrl_cli.planning.episode_files import EpisodeFile, episode_paths, read_episode
 from seqrl_cli.reports.model_card import CardFacts, model_card
 from seqrl_cli.reports.results import read_result
@@ -130,7 +130,7 @@ def _load(request: HubExportRequest, console: Console) -> _Shared:
         SeqrlError: there is no such run, or the folder contains something else.
     """
     if request.push is not None:
-        parse_address(request.push)
+        repository_name(request.push)
     saved = SavedRun.read(request.store.find(request.run, console.warn))
     trained = load_merged(saved, torch.device("cpu"), request.checkpoint, console.warn)
     if request.checkpoint is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqrl_cli.config.overrides import merge
+from seqrl_cli.config.nested import merge
 from seqrl_cli.config.presets import dump_config, load_config, validate
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, write_base
 from seqrl_cli.continual.run_files import find_runs as find_continual_runs

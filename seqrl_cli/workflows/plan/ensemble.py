@@ -12,12 +12,12 @@ from seqrl_cli.artifacts.token_model import TrainedModel
 from seqrl_cli.artifacts.trained_run import SavedRun, warn_unfinished
 from seqrl_cli.config.schema import Config
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.planning.fit import check_plan
+from seqrl_cli.planning.plan_check import check_plan
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
 
 _DIGITS = 8  # of a hash; enough to notice that weights have changed
-_MOST_CHARACTERS = 150  # they become part of a folder's name
+_MAX_CHARACTERS = 150  # they become part of a folder's name
 _HINT = "name runs that lie side by side and read the same tokens: `seqrl runs` lists them"
 
 CheckRun = Callable[[SavedRun], None]
@@ -104,8 +104,8 @@ def _members(ensemble: str) -> list[tuple[str, str | None]]:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name} is named twice", "name each run once")
-    if sum(map(len, names)) > _MOST_CHARACTERS:
-        hint = f"`seqrl runs rename` gives shorter names, of {_MOST_CHARACTERS} characters in all"
+    if sum(map(len, names)) > _MAX_CHARACTERS:
+        hint = f"`seqrl runs rename` gives shorter names, of {_MAX_CHARACTERS} characters in all"
         raise UsageError("the names of the runs are too long to name the plan's folder", hint)
     return [(name, digits or None) for name, _, digits in found]
 

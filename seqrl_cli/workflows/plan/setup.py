@@ -27,7 +27,7 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.episode_files import PlanFacts
-from seqrl_cli.planning.fit import check_plan
+from seqrl_cli.planning.plan_check import check_plan
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
 from seqrl_cli.planning.target_return import check_return, warn_of_return

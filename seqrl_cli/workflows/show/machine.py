@@ -5,11 +5,11 @@ from __future__ import annotations
 from importlib import metadata
 
 from seqrl_cli import __version__
-from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.config.extras import MEGABYTES, PURPOSES, install_line, installed_version
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.data.d4rl_package import disagreements, installed_list
+from seqrl_cli.launch.cores import available_cores
 from seqrl_cli.native import library
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.runs.store import RunStore

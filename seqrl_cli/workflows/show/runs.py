@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, find_runs
 from seqrl_cli.continual.run_files import run_status as continual_status
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
-from seqrl_cli.files.yaml_text import dump_yaml
+from seqrl_cli.files.yaml_text import dump_yaml, read_yaml_mapping
 from seqrl_cli.planning.episode_files import plan_folders
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, TaskRecord, read_record
@@ -73,7 +73,7 @@ def show_runs(store: RunStore, console: Console, wanted: RunFilter | None = None
         raise unknown("order", wanted.sort, SORTS)
     runs, unreadable = store.read_runs()
     folders = store.dataset_folders()
-    everything = [_run_row(store, folder, record) for folder, record in runs]
+    everything = [_row_or_gap(store, folder, record, console) for folder, record in runs]
     rows = wanted.ordered(everything)
     continual, damaged = find_runs(store)
     learned = [row for row in (_continual_row(store, *one) for one in continual) if wanted.matches(row)]
@@ -135,7 +135,7 @@ def show_run(store: RunStore, spec: str | None, console: Console, *, full: bool 
 
 def _main_facts(store: RunStore, folder: RunFolder, record: RunRecord, plans: Sequence[str]) -> dict[str, Any]:
     """What one wants to know of a run, in a dozen lines."""
-    row = _run_row(store, folder, record)
+    row = _run_row(store, folder, record, _log(folder, record))
     source = record.git.get("revision")
     from_ = record.parent or (record.base.run if record.base else None)
     return {
@@ -165,9 +165,20 @@ def _held_out_text(folder: RunFolder) -> str:
     return text if step == end else f"{text}, the lowest; {last:.4g} at last"
 
 
-def _run_row(store: RunStore, folder: RunFolder, record: RunRecord) -> dict[str, Any]:
-    lines = _log(folder, record)
-    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
+def _row_or_gap(store: RunStore, folder: RunFolder, record: RunRecord, console: Console) -> dict[str, Any]:
+    """The run's row; one whose log cannot be read has gaps there, and a warning."""
+    try:
+        return _run_row(store, folder, record, _log(folder, record))
+    except SeqrlError as error:
+        console.warn(error.message)
+        return _run_row(store, folder, record, ())
+
+
+def _run_row(
+    store: RunStore, folder: RunFolder, record: RunRecord, lines: Sequence[TrainingLine] | Sequence[OnlineLine]
+) -> dict[str, Any]:
+    found = [line.get("validation_loss") for line in lines]
+    held_out = [loss for loss in found if loss is not None and math.isfinite(loss)]
     steps = [line.step for line in lines[-1:]] + saved_steps(folder.checkpoints)[-1:]
     return {
         "run": store.name_of(folder.path),
@@ -237,7 +248,7 @@ def _log(folder: RunFolder, record: RunRecord) -> Sequence[TrainingLine] | Seque
 def _config_as_written(folder: RunFolder, console: Console) -> dict[str, Any] | None:
     """The run's config.yaml, which another version of seqrl may have written."""
     try:
-        return read_yaml(folder.config)
+        return read_yaml_mapping(folder.config)
     except SeqrlError as error:
         console.warn(error.message)
         return None

@@ -14,7 +14,7 @@ from seqrl_cli.config.schema import Config
 from seqrl_cli.envs.trust import require_accepted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import device_of
-from seqrl_cli.planning.fit import check_plan
+from seqrl_cli.planning.plan_check import check_plan
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import new_record
 from seqrl_cli.workflows.plan.agents import AgentOptions, make_agent_spec

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from seqrl_cli.config.presets import read_yaml
 from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord
 from seqrl_cli.continual.run_files import read_record as read_continual_record
 from seqrl_cli.continual.run_files import run_status as status_of_continual
 from seqrl_cli.continual.run_log import ContinualLog
+from seqrl_cli.files.yaml_text import read_yaml_mapping
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import status_of
@@ -93,7 +93,7 @@ class TrainedSource:
 
     def described(self, name: str, project: str, own: Path) -> TrackedRun:
         """See :class:`Source`."""
-        config = dict(_dotted(read_yaml(self.folder.config))) if self.folder.config.exists() else {}
+        config = dict(_dotted(read_yaml_mapping(self.folder.config))) if self.folder.config.exists() else {}
         return TrackedRun(
             self.id, name, f"{self.record.dataset}/{self.record.arch}", project, own, config, _facts_of(self.record)
         )

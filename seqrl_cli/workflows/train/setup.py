@@ -15,7 +15,7 @@ from seqrl_cli.config.owners import has_key
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError
-from seqrl_cli.planning.fit import check_plan
+from seqrl_cli.planning.plan_check import check_plan
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.training.placement import Placement
 

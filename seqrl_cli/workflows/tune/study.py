@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from seqrl_cli.config.extras import require_extra
 from seqrl_cli.config.space import Dimension
-from seqrl_cli.launch.extras import require_extra
 
 EXTRA = "tune"
 PRUNERS = ("none", "median", "hyperband")

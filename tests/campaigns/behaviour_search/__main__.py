@@ -16,9 +16,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from seqrl_cli.behaviour.collect import available_cores
 from seqrl_cli.behaviour.library import save_behaviour
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.launch.cores import available_cores
 from tests.campaigns.behaviour_search.iterates import load_iterates, save_iterates
 from tests.campaigns.behaviour_search.recipes import RECIPES
 from tests.campaigns.behaviour_search.search import Iterate, search

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from seqrl_cli.config.presets import load_config, read_yaml
+from seqrl_cli.config.presets import load_config
 from seqrl_cli.data.formats.read import content_sha256, read_attributes, read_dataset
 from seqrl_cli.data.tokens_file import load_tokens
 from seqrl_cli.download.partial import Partial
+from seqrl_cli.files.yaml_text import read_yaml_mapping
 from seqrl_cli.interop.detect import read_checkpoint_folder
 from seqrl_cli.planning.episode_files import is_whole, read_episode, read_states
 from seqrl_cli.reports.results import read_result
@@ -87,7 +88,7 @@ RUN_FILES = [
     Kind(f"{RUNS}/gpt-s42/plans/*", "episode-000.json", _episode),
     Kind("runs/downloads.json", "", lambda path: recorded_hash(path.parent, URL)),
     Kind("unfinished", "hopper.hdf5.part.json", lambda folder: Partial.beside(folder / "hopper.hdf5").remote()),
-    Kind("presets/base.yaml", "", read_yaml),
+    Kind("presets/base.yaml", "", read_yaml_mapping),
 ]
 
 
