@@ -253,6 +253,7 @@ def train_settings(config: Config) -> TaskTrainSettings:
         learning_rate=train.learning_rate,
         weights=objective_weights(config),
         optimizer=tasks.optimizer,
+        matrix_rate=train.matrix_rate,
         betas=(train.beta1, train.beta2),
         weight_decay=train.weight_decay,
         grad_clip=train.grad_clip,

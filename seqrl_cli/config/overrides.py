@@ -38,14 +38,15 @@ def sections_of(annotation: Any) -> list[type[BaseModel]]:
 def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str = _LISTING) -> dict[str, Any]:
     """Read ``["train.learning_rate=3e-4", …]``; values are YAML, so ``null``, ``true`` and lists work.
 
+    Of several values of one key the last counts, so that a script's own come before its user's.
+
     Args:
         arguments: what was typed.
         keys: those that exist.
         listing: a sentence that says where they are listed.
 
     Raises:
-        UsageError: no equals sign, an unknown key (the nearest is named), a key with two values, or a value that is not
-            YAML.
+        UsageError: no equals sign, an unknown key (the nearest is named), or a value that is not YAML.
     """
     known = list(keys)
     overrides: dict[str, Any] = {}
@@ -58,14 +59,11 @@ def parse_overrides(arguments: Iterable[str], keys: Iterable[str], listing: str 
         if key not in known:
             raise UsageError(f"unknown key {SHORT.repr(key)}", _meant(key, known) + listing)
         try:
-            value = parse_yaml(text)
+            overrides[key] = parse_yaml(text)
         except ValueError as error:
             shown = SHORT.repr(text)
             message = f"the value of {key!r} cannot be read: {shown} ({error})"
             raise UsageError(message, "quote it for the shell") from error
-        if overrides.setdefault(key, value) != value:
-            twice = f"{key} is given twice: {SHORT.repr(overrides[key])} and {SHORT.repr(value)}"
-            raise UsageError(twice, "leave one of them out")
     return overrides
 
 

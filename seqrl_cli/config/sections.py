@@ -86,7 +86,7 @@ class TrainConfig(Section):
     optimizer: Annotated[Literal["adamw", "muon"], _PLANNER] = Field(
         "adamw", description="muon is for matrices of linear layers, with adamw for all else"
     )
-    matrix_rate: Annotated[float, _PLANNER] = Field(
+    matrix_rate: Annotated[float, Owned("planner", "multi-task")] = Field(
         0.03, gt=0.0, description="highest learning rate of muon's matrices"
     )
     schedule: Annotated[Literal["clamped", "tt-exact", "linear"], _PLANNER] = Field(
@@ -214,8 +214,8 @@ class TasksConfig(Section):
         0.0, ge=0.0, le=1.0, description="fraction of windows that start early in an episode, on a logarithmic scale"
     )
     top_share: float = Field(1.0, gt=0.0, le=1.0, description="fraction of each task's steps, best episodes first")
-    optimizer: Literal["adamw", "adam", "lamb", "lion"] = Field(
-        "adamw", description="lamb decays all parameters, the others only matrices"
+    optimizer: Literal["adamw", "adam", "lamb", "lion", "muon"] = Field(
+        "adamw", description="lamb decays all parameters, the others only matrices; muon = muon for linear layers"
     )
     curve: Literal["constant", "linear", "cosine", "restarts", "step", "exponential", "plateau"] = Field(
         "cosine", description="learning rate after the warm-up; plateau drops it when the validation loss stalls"

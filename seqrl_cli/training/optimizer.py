@@ -15,7 +15,7 @@ from seqrl_cli.training.lamb import Lamb
 from seqrl_cli.training.lion import Lion
 from seqrl_cli.training.muon import MuonWithAdamW
 
-OptimizerName: TypeAlias = Literal["adamw", "adam", "lamb", "lion"]
+OptimizerName: TypeAlias = Literal["adamw", "adam", "lamb", "lion", "muon"]
 """``lamb`` decays all parameters, the others matrices only; ``adam`` adds the decay to the gradients."""
 
 
@@ -44,9 +44,16 @@ def make_optimizer(
 
 
 def optimizer_by_name(
-    name: OptimizerName, model: nn.Module, learning_rate: float, betas: tuple[float, float], weight_decay: float
+    name: OptimizerName,
+    model: nn.Module,
+    learning_rate: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    matrix_rate: float = 0.03,
 ) -> torch.optim.Optimizer:
-    """An optimizer of a model's trainable parameters; arguments as for ``make_optimizer``."""
+    """An optimizer of a model's trainable parameters; arguments as for ``make_optimizer`` and ``make_muon``."""
+    if name == "muon":
+        return make_muon(model, matrix_rate, learning_rate, betas, weight_decay)
     if name == "lamb":
         parameters, joined = trainable_parameters(model).values(), joined_parameters(model)
         return Lamb(parameters, lr=learning_rate, betas=betas, weight_decay=weight_decay, joined=joined)

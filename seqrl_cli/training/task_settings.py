@@ -27,6 +27,7 @@ class TaskTrainSettings:
         weights: of what is predicted, in the loss: action tokens, next states and returns-to-go. The model needs a head
             for each; what is not named is not learned.
         optimizer: see ``optimizer_by_name``.
+        matrix_rate: Muon's learning rate before the schedule.
         betas: decays of the optimizer's moments.
         weight_decay: see ``optimizer``.
         grad_clip: largest norm of all gradients together.
@@ -51,6 +52,7 @@ class TaskTrainSettings:
     learning_rate: float = 3e-3
     weights: Mapping[Part, float] = field(default_factory=lambda: {"actions": 1.0})
     optimizer: OptimizerName = "adamw"
+    matrix_rate: float = 0.03
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
     grad_clip: float = 1.0

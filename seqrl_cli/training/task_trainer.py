@@ -80,7 +80,7 @@ class TaskTrainer:
         self.validation = validation
         self.trainable_parameters = trainable_parameters(model)
         rate, betas, decay = settings.learning_rate, settings.betas, settings.weight_decay
-        self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay)
+        self._optimizer = optimizer_by_name(settings.optimizer, model, rate, betas, decay, settings.matrix_rate)
         self._plateau = _plateau(settings, validation)
         self._metrics = MetricAccumulator(settings.learning_rate)
         self.world.prepare(model, uses_all=False)

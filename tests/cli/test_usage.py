@@ -142,11 +142,6 @@ TRAIN = ("train", "sim/hopper-medium", "--dry-run")
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (
-            (*TRAIN, "train.updates=5", "train.updates=6"),
-            "train.updates is given twice: 5 and 6",
-            "leave one of them out",
-        ),
         ((*TRAIN, "train.updates=5", "--updates", 6), "train.updates is given twice: 5 and 6", "leave the option"),
         (("plan", "x", "plan.horizon=5", "--horizon", 6), "plan.horizon is given twice: 5 and 6", "leave the option"),
         (
@@ -172,5 +167,6 @@ def test_values_that_contradict_or_mean_nothing(tmp_path, words, message, hint):
     assert_refused(invoke(tmp_path, *words), 2, message, hint)
 
 
-def test_a_value_given_twice_alike_is_no_contradiction(tmp_path):
+def test_a_value_given_twice_alike_is_no_contradiction_and_the_last_word_counts(tmp_path):
     assert invoke(tmp_path, *TRAIN, "train.updates=5", "--updates", 5).exit_code == 0
+    assert "updates: 5\n" in invoke(tmp_path, *TRAIN, "train.updates=6", "train.updates=5").output

@@ -104,9 +104,10 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
         {"parts": PARTS, "curve": "plateau", "plateau_every": 3, "patience": 0},
         {"parts": ("states",), "optimizer": "adam", "label_smoothing": 0.1},
         {"optimizer": "lion", "accumulate": 2},
+        {"optimizer": "muon", "matrix_rate": 0.02},
         {"optimizer": "lamb", "curve": "plateau", "plateau_every": 2},
     ],
-    ids=["plateau", "adam", "lion", "lamb"],
+    ids=["plateau", "adam", "lion", "muon", "lamb"],
 )
 def test_a_resumed_run_learns_the_same(changes):
     whole = run(trainer_for(**changes), 12)
