@@ -273,13 +273,14 @@ def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: 
 
 
 def _joined(typed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The keys of ``key=value`` arguments and those of options.
+    """The keys of ``key=value`` arguments and those of options, which take precedence where kinds of values differ.
 
     Raises:
-        UsageError: they give one key two values.
+        UsageError: they give one key two numbers or two words.
     """
     for key in typed.keys() & given.keys():
-        if typed[key] != given[key]:
+        alike = any(isinstance(typed[key], kind) and isinstance(given[key], kind) for kind in (str, int | float))
+        if alike and typed[key] != given[key]:
             message = f"{key} is given twice: {typed[key]!r:.80} and {given[key]!r:.80}"
             raise UsageError(message, "leave the option or key=value out")
     return {**typed, **given}

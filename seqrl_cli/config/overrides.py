@@ -104,7 +104,8 @@ def overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
         *sections, leaf = key.split(".")
         section = changed
         for name in sections:
-            section[name] = dict(section.get(name) or {})
+            known = section.get(name)
+            section[name] = dict(known) if isinstance(known, Mapping) else {}
             section = section[name]
         section[leaf] = value  # a mapping, too, takes the place of what was there
     return changed

@@ -24,7 +24,7 @@ Objective = Literal[
 ]
 """Supervised (actions) and self-supervised pre-training, and both at once."""
 
-_MIN_MEMORY = 2**20  # bytes; less is an amount whose unit was forgotten
+_MIN_MEMORY = 4096  # bytes; less is an amount whose unit was forgotten
 
 _PositiveFloat = Annotated[float, Field(gt=0.0)]
 

@@ -14,6 +14,7 @@ SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
 SHORT.maxlevel = 2
 
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 _OPENING, _CLOSING = "[{(", "]})"
 _TOKENS = re.compile(
     r"""
@@ -28,12 +29,17 @@ _TOKENS = re.compile(
 def value_text(value: Any) -> str:
     """A value as it is typed after ``key=``: read from there, it is the same value again."""
     if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return _quoted(value)
     try:
         is_plain = bool(value) and parse_yaml(value) == value and len(split_values(value)) == 1
     except ValueError:
         is_plain = False
-    return value if is_plain else json.dumps(value, ensure_ascii=False)
+    return value if is_plain else _quoted(value)
+
+
+def _quoted(value: Any) -> str:
+    """JSON that is YAML, too, which knows no halves of characters; so only what YAML would not print is escaped."""
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
 
 
 def short_text(value: Any) -> str:

@@ -144,7 +144,7 @@ def terminal_rule(episodes: Episodes, asked: float | Auto | None, env_id: str | 
     if asked is None:
         return TerminalRule(None, found.count, "kept: as configured")
     most = max(found.best, found.outstanding)
-    loses = f"{found.mean:.4g} on average, of which {most:,} are the best of their episodes"
+    loses = f"{most:,} of them the best of their episodes, {found.mean:.4g} on average"
     is_loss = found.count > 0 and (found.stand_out if falls else found.are_best)
     return TerminalRule(asked, found.count, f"replaced by {asked:g}: as configured", loses if is_loss else None)
 

@@ -10,18 +10,44 @@ from pathlib import Path
 def walk(root: Path, skipped: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
     """Each folder with the names of its files, in the order of names; hidden folders are left out.
 
-    Links to folders are followed, but no folder is visited twice, so that a link to a folder above it ends.
+    Links to folders are followed last, and no folder is visited twice: a folder is known by its own path where it has
+    one, and a link to a folder above it ends.
 
     Args:
         root: begins with it; if it is missing, there are none.
         skipped: names of folders to leave out, too.
     """
     visited: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in visited:
+    waiting = [str(root)]
+    while waiting:
+        links: list[str] = []
+        yield from _walk(waiting.pop(0), skipped, visited, links)
+        waiting += links
+
+
+def _walk(
+    root: str, skipped: Collection[str], visited: set[tuple[int, int]], links: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """As :func:`walk`, but adds links to folders to ``links``."""
+    for folder, folders, files in os.walk(root):
+        if not _is_new(folder, visited):
             folders[:] = []
             continue
-        visited.add((status.st_dev, status.st_ino))
-        folders[:] = [name for name in sorted(folders) if name not in skipped and not name.startswith(".")]
+        wanted = [name for name in sorted(folders) if name not in skipped and not name.startswith(".")]
+        paths = {name: os.path.join(folder, name) for name in wanted}
+        links += [path for path in paths.values() if os.path.islink(path)]
+        folders[:] = [name for name, path in paths.items() if not os.path.islink(path)]
         yield folder, files
+
+
+def _is_new(folder: str, visited: set[tuple[int, int]]) -> bool:
+    """Whether a folder is still there and was not visited; it is from now on."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return False
+    place = (status.st_dev, status.st_ino)
+    if place in visited:
+        return False
+    visited.add(place)
+    return True

@@ -132,7 +132,7 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     try:
         content = read_yaml_file(path)
     except FileNotFoundError as error:
-        raise SeqrlError(f"there is no file {path}", "check the name and the folder") from error
+        raise SeqrlError(f"there is no file {path}", "check the name, and that the folder is complete") from error
     except (OSError, ValueError) as error:
         message = f"{path} cannot be read as YAML: {reason(error)}"
         raise SeqrlError(message, "correct the file, or restore it") from error

@@ -24,7 +24,7 @@ class RunProvenance:
     """The run whose model played an episode.
 
     Attributes:
-        run: its name, which is that of its folder, also where that was copied by hand; None if its record is missing.
+        folder: its folder; None if its record is missing.
         seed: training seed; None if the run's record is missing.
         online_lines: its logged iterations of online fine-tuning; empty for a run that was trained from scratch.
         recipe: hash of its configuration; None if that is missing or cannot be read.
@@ -33,13 +33,18 @@ class RunProvenance:
         numbers: the values behind the recipe, by configuration key; empty without one.
     """
 
-    run: str | None = None
+    folder: Path | None = None
     seed: int | None = None
     online_lines: Sequence[OnlineLine] = ()
     recipe: str | None = None
     newest_step: int | None = None
     trained_on: str | None = None
     numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def run_name(self, stated: str) -> str:
+        """The run's name; that of its folder, if it is a copy of the run whose name its episodes state."""
+        is_copy = self.folder is not None and self.folder.name != stated and (self.folder.parent / stated).exists()
+        return self.folder.name if self.folder is not None and is_copy else stated
 
     def episode_recipe(self, stated: str | None, step: object) -> str | None:
         """The recipe of an episode whose file states ``stated`` and whose checkpoint has ``step`` updates.
@@ -79,7 +84,7 @@ def read_provenance(folder: Path | None) -> RunProvenance:
         return RunProvenance()
     newest_step = max(saved_steps(run.checkpoints), default=None)
     recipe, numbers = _recipe_and_numbers(run, record)
-    return RunProvenance(folder.name, record.seed, online_lines, recipe, newest_step, record.dataset, numbers)
+    return RunProvenance(folder, record.seed, online_lines, recipe, newest_step, record.dataset, numbers)
 
 
 def recipe_of_run(run: RunFolder, record: RunRecord) -> str | None:

@@ -188,7 +188,7 @@ def _own_episode(file: EpisodeFile, provenance: RunProvenance) -> EpisodeResult:
     return EpisodeResult(
         dataset=plan.dataset,
         arch=plan.arch,
-        run=provenance.run or plan.run,
+        run=provenance.run_name(plan.run),
         settings_label=_settings_label(plan.settings, plan.env_id, file.path),
         score=file.score,
         return_=file.return_,

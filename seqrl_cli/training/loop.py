@@ -85,6 +85,7 @@ def fit(
     with preserve_rng_state(device_of(model)), deferred_interrupt() as interrupted:
         job = trainer(model, train, validation, settings, world)
         first_step = _resume(job, checkpoints, settings.keep_checkpoints, on_warning, world)
+        warn_of_held_out = _warner(on_warning)
         with started(sinks, first_step):
             keeper = Keeper(job, checkpoints, settings.keep_checkpoints, evaluation is not None, first_step)
             evaluations = Evaluations(evaluation, model, sinks, keeper, interrupted, world)
@@ -95,7 +96,8 @@ def fit(
                 save = job.step % settings.checkpoint_every == 0 or job.step == settings.updates
                 values: Values = {}
                 if save or job.step % settings.log_every == 0:
-                    values = _with_known_loss(job.measure(validate=save and world.leads), job.step, on_warning)
+                    values = job.measure(validate=save and world.leads)
+                    warn_of_held_out(values)
                     send(sinks, job.step, values)
                 stop = _keep(evaluations, keeper, values, save=save, stop=stop)
                 if on_progress:
@@ -128,14 +130,18 @@ def _keep(evaluations: Evaluations, keeper: Keeper, values: Values, *, save: boo
     return stop or (due and evaluations.begin(step))
 
 
-def _with_known_loss(values: Values, step: int, on_warning: Callable[[str], None] | None) -> Values:
-    """What was measured; a loss on held-out data that is not finite is unknown, with a warning."""
-    loss = values.get("validation_loss")
-    if loss is None or math.isfinite(loss):
-        return values
-    if on_warning:
-        on_warning(f"the loss on held-out data is {loss} at update {step:,}: their numbers are far from all others")
-    return {**values, "validation_loss": None}
+def _warner(on_warning: Callable[[str], None] | None) -> Callable[[Values], None]:
+    """Warns once of a loss on held-out data that is not finite."""
+    warned = on_warning is None
+
+    def warn(values: Values) -> None:
+        nonlocal warned
+        loss = values.get("validation_loss")
+        if not warned and on_warning and loss is not None and not math.isfinite(loss):
+            on_warning(f"the loss on held-out data is {loss}; perhaps their numbers are far from all others")
+            warned = True
+
+    return warn
 
 
 def _require_windows(train: Sized) -> None:

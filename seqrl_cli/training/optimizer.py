@@ -69,6 +69,9 @@ def make_muon(
 ) -> torch.optim.Optimizer:
     """Muon for the matrices of linear layers, AdamW for the rest (for all if no matrix learns), each at its own rate.
 
+    The heads of a ``gpt`` and a ``retnet`` are of a kind of their own and belong to the rest. Those of an ``mddt``, and
+    the layers that read its observations, are linear.
+
     Args:
         model: on its device.
         matrix_rate: learning rate of Muon, before the schedule.

@@ -75,7 +75,7 @@ class Plateau:
 
     def observe(self, loss: float) -> None:
         """Take the next measurement of the loss."""
-        if self._best is None or loss < self._best - abs(self._best) * _MIN_IMPROVEMENT:
+        if math.isfinite(loss) and (self._best is None or loss < self._best - abs(self._best) * _MIN_IMPROVEMENT):
             self._best, self._worse = loss, 0
             return
         self._worse += 1

@@ -59,6 +59,13 @@ def test_deleting_asks_and_spares_parents(root):
     assert not (root / "sim/hopper-medium/odt-s1").exists()
 
 
+@pytest.mark.parametrize("words", [("delete", "best", "--yes"), ("archive", "best"), ("rename", "best", "other")])
+def test_links_are_left_to_who_made_them(root, words):
+    (root / "best").symlink_to("sim/walker2d-medium/gpt-s42")
+    assert_refused(invoke(root, "runs", *words), 1, "best is a link to ", "remove the link by hand")
+    assert (root / "best").is_symlink() and len(listed(root)) == 3
+
+
 def test_a_run_is_the_same_run_by_any_path(root, monkeypatch):
     monkeypatch.chdir(root.parent)
     absolute = root / "sim/hopper-medium/odt-s1"

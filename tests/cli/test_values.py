@@ -56,7 +56,7 @@ def test_a_goals_reward_is_learned_and_the_run_states_it(tmp_path, arch):
 def test_a_penalty_that_replaces_goals_is_obeyed_with_a_warning(tmp_path):
     runs = tmp_path / "runs"
     told = succeed(runs, "discretize", write_goals(tmp_path / "goal.hdf5"), "data.termination_penalty=-100")
-    assert "warning: the rewards at 10 terminals of local/goal, 100 on average" in told.stderr
+    assert "at 10 terminals of local/goal, 10 of them the best of their episodes, 100 on average, are" in told.stderr
     assert load_tokens(runs / "local/goal/tokens.h5").termination_penalty == -100.0
     # whatever the tokens have is taken if nothing is asked for
     succeed(runs, "train", "local/goal", *SMALL, "--updates", 1, "--name", "one")

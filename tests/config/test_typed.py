@@ -50,6 +50,8 @@ def test_commas_outside_of_brackets_and_quotes_separate_values(text, values):
         "a]",
         "\n",
         "é",
+        "a\x85b",
+        "\x80\u2028",
     ],
 )
 def test_a_value_survives_being_typed(value):

@@ -174,7 +174,9 @@ def test_numbers_that_float32_cannot_tell_apart_are_warned_of(tmp_path):
         return options.log.warnings
 
     (warning,) = warnings(np.stack([np.arange(40.0), clock], axis=1))
-    assert "observations has numbers near 1.7e+09 in column 1, which are rounded to steps of 128" in warning
+    assert "column 1 of observations has large numbers that differ by less than float32 can tell" in warning
+    assert len(warnings(np.stack([np.arange(40), 1_700_000_000 + np.arange(40)], axis=1).astype(np.int32))) == 1
+    assert not warnings(np.stack([np.arange(40), 100_000 + np.arange(40)], axis=1))
     assert not warnings(np.stack([np.full(40, 1.7e9), clock - 1.7e9], axis=1))
     assert not warnings(np.stack([np.linspace(1e8, 2e8, 40), np.full(40, 1e-9)], axis=1))
 

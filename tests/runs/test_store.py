@@ -131,3 +131,11 @@ def test_links_are_followed_and_no_folder_counts_twice(tmp_path):
     store = RunStore(root)
     (found,) = store.runs()
     assert store.find("gpt-s42", refuse_warnings) == found[0] and store.name_of(found[0].path) == "again/gpt-s42"
+
+
+def test_a_run_is_known_by_its_own_path_where_a_link_leads_to_it_too(tmp_path):
+    own = make_run(tmp_path, "sim/hopper-medium", "gpt-s42").parent
+    (tmp_path / "best").symlink_to(own)
+    store = RunStore(tmp_path)
+    assert [folder.path for folder, _ in store.runs()] == [own]
+    assert store.find("gpt-s42", refuse_warnings).path == own

@@ -314,7 +314,8 @@ class _Table:
     def _warn_of_lost_digits(self, values: NDArray[np.float32], name: str) -> None:
         """Warn of large numbers so close to each other that float32 has few steps between them, or none."""
         stored = self.columns[name]
-        if not self.finite or not len(values) or stored.dtype.itemsize <= 4:  # no digit was lost
+        exact = 4 if stored.dtype.kind == "f" else 2  # bytes of numbers of which float32 loses no digit
+        if not self.finite or not len(values) or stored.dtype.itemsize <= exact:
             return
         low, high = np.full(values.shape[1], np.inf), np.full(values.shape[1], -np.inf)
         for start, stop in row_ranges(values):
@@ -324,10 +325,9 @@ class _Table:
         largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float32)
         close = (largest >= _LARGE) & (high - low < _MIN_STEPS * np.spacing(largest))
         for index in np.flatnonzero(close):
-            if np.ptp(stored[:, index]) > 0:
-                step = np.spacing(largest[index])
-                what = f"{name} has numbers near {largest[index]:.3g} in column {index}, which are rounded to steps of"
-                self.log.warn(f"{what} {step:.3g}; subtract the column's mean before")
+            if (values[:, index].astype(np.float64) != stored[:, index]).any():
+                what = f"column {index} of {name} has large numbers that differ by less than float32 can tell"
+                self.log.warn(f"{what}; subtract its mean before")
 
 
 def _has_colours_first(shape: tuple[int, ...]) -> bool:

@@ -169,8 +169,8 @@ def _each(items: Sequence[Any], source: str, unpack: Unpacker, options: ReadOpti
         columns = unpack.columns(found, name)
         # Next observations are not needed to find the end of the episode.
         kept = {key: column for key, column in columns.items() if plain_name(key) not in NAMES["next_observations"]}
-        actions = ColumnNames.of(kept).first("actions")
-        if actions is not None and kept[actions].shape[:1] == (0,):
+        names = ColumnNames.of(kept)
+        if all(role and kept[role].shape[:1] == (0,) for role in (names.first("actions"), names.first("rewards"))):
             options.log.warn(NO_STEP)
             continue
         yield name, read_columns(kept, name, options)

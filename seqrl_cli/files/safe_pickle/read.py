@@ -26,8 +26,6 @@ from seqrl_cli.files.safe_pickle.vocabulary import Vocabulary
 
 MAX_PICKLE_BYTES = 64 * 2**20
 MAX_INSTRUCTIONS = 300_000
-MAX_PICKLES = 100_000
-_PROTOCOL = b"\x80"  # begins every pickle since Python 2.3's protocol 2
 
 _FEW = 4096
 _OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
@@ -71,11 +69,13 @@ class BoundedFile:
         """Read a line, which is a name, a number, or an array's bytes in protocol 0."""
         return self._file.readline(self.left)
 
-    def peek(self) -> bytes:
-        """The next byte, which stays unread; empty at the end."""
-        found = self._file.read(1)
-        self._file.seek(-len(found), os.SEEK_CUR)
-        return found
+    def skip_blanks(self) -> bool:
+        """Skip spaces, ends of lines and zeros; whether anything follows."""
+        while found := self._file.read(1):
+            if found not in b" \r\n\0":
+                self._file.seek(-1, os.SEEK_CUR)
+                return True
+        return False
 
     @property
     def left(self) -> int:
@@ -126,18 +126,22 @@ def parse_pickles(stream: BoundedFile, source: str, vocabulary: Vocabulary, max_
     Arguments and errors are as for :func:`parse_pickle`; limits are those of all pickles together.
 
     Raises:
-        SeqrlError: something else follows a pickle.
+        SeqrlError: something else than blanks follows a pickle.
     """
     machine = _machine(source, vocabulary, None)
     values = [_run(machine, stream, source, max_instructions)]
-    while stream.left:
-        if len(values) == MAX_PICKLES or stream.peek() != _PROTOCOL:
-            message = f"{source} has {stream.left:,} more bytes after its {counted(len(values), 'pickle')}"
-            raise SeqrlError(message, "save one list of all episodes, or copy the file again")
+    while stream.skip_blanks():
+        left, read = stream.left, counted(len(values), "pickle")
         max_instructions -= machine.executed
         used, machine = machine.memory, _machine(source, vocabulary, None)
         machine.memory = used
-        values.append(_run(machine, stream, source, max_instructions))
+        try:
+            values.append(_run(machine, stream, source, max_instructions))
+        except RefusedFileError:
+            raise
+        except SeqrlError as error:
+            message = f"{source} has {left:,} more bytes after its {read}, which are not another"
+            raise SeqrlError(message, "save one list of all episodes") from error
     return values
 
 

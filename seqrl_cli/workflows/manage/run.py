@@ -79,6 +79,8 @@ def run(request: ManageRequest, console: Console) -> ManageReport:
         return _restore(request)
     folder = _found(request, console)
     name = request.store.name_of(folder)
+    if folder.is_symlink():
+        raise SeqrlError(f"{name} is a link to {folder.resolve()}", "remove the link by hand, or name that run")
     dependents = dependents_of(request.store, folder)
     if request.action != "rename":
         _refuse_parent(request, name, dependents)

@@ -177,8 +177,7 @@ def _row_or_gap(store: RunStore, folder: RunFolder, record: RunRecord, console: 
 def _run_row(
     store: RunStore, folder: RunFolder, record: RunRecord, lines: Sequence[TrainingLine] | Sequence[OnlineLine]
 ) -> dict[str, Any]:
-    found = [line.get("validation_loss") for line in lines]
-    held_out = [loss for loss in found if loss is not None and math.isfinite(loss)]
+    held_out = [loss for line in lines if (loss := line.get("validation_loss")) is not None]
     steps = [line.step for line in lines[-1:]] + saved_steps(folder.checkpoints)[-1:]
     return {
         "run": store.name_of(folder.path),
@@ -188,7 +187,7 @@ def _run_row(
         "status": (status := run_status(folder, record)).word,
         **status.heard,
         "updates": max(steps, default=None),
-        "held_out_loss": round(held_out[-1], 4) if held_out else None,
+        "held_out_loss": round(held_out[-1], 4) if held_out and math.isfinite(held_out[-1]) else None,
         "plans": len(plan_folders(folder)),
         "updated": record.updated[:16].replace("T", " "),
     }
