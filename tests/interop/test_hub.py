@@ -291,7 +291,7 @@ def test_a_run_is_pushed_to_the_hub_and_pulled_from_it(store, other, hub, tmp_pa
     assert np.array_equal(actions("gpt-s42", store), actions(report["run"], other))
 
     gone = seqrl(hub, tmp_path, "import", "hf://user/gone", "--runs-dir", str(other.root))
-    assert gone.returncode == 1 and "error: cannot fetch hf://user/gone: Repository Not Found" in gone.stderr
+    assert gone.returncode == 1 and "error: cannot fetch hf://user/gone: Repository not found" in gone.stderr
     again = seqrl(hub, tmp_path, "import", "hf://user/swing@" + "0" * 40, "--runs-dir", str(other.root), "--name", "x")
     assert again.returncode == 1 and "Traceback" not in again.stderr
 
