@@ -240,7 +240,7 @@ def run_and_dataset(subjects: list[str]) -> tuple[str | None, str]:
 
 
 def settings_below(section: str, model: type[BaseModel], overrides: list[str], **options: Any) -> dict[str, Any]:
-    """Dotted keys below one section from ``key=value`` arguments and options.
+    """Dotted keys below one section from ``key=value`` arguments and options; options take precedence.
 
     Args:
         section: before the dot.
@@ -252,11 +252,11 @@ def settings_below(section: str, model: type[BaseModel], overrides: list[str], *
 
     given = {f"{section}.{key}": value for key, value in options.items() if value is not None}
     listing = f"`seqrl {section} … --dry-run` lists them."
-    return _joined(parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields], listing), given)
+    return {**parse_overrides(overrides, [f"{section}.{key}" for key in model.model_fields], listing), **given}
 
 
 def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: Any) -> dict[str, Any]:
-    """Dotted overrides from ``key=value`` arguments and options.
+    """Dotted overrides from ``key=value`` arguments and options; options take precedence.
 
     Args:
         overrides: ``key=value`` arguments.
@@ -269,21 +269,7 @@ def configuration(overrides: list[str], *, fine_tunes: bool = False, **options: 
     keys = [key for key in dotted_keys(Config) if key not in ("dataset", "size", "preset")]
     keys = [key for key in keys if fine_tunes or not key.startswith("finetune.")]
     given = {key.replace("__", "."): value for key, value in options.items() if value is not None}
-    return _joined(parse_overrides(overrides, keys), given)
-
-
-def _joined(typed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The keys of ``key=value`` arguments and those of options, which take precedence where kinds of values differ.
-
-    Raises:
-        UsageError: they give one key two numbers or two words.
-    """
-    for key in typed.keys() & given.keys():
-        alike = any(isinstance(typed[key], kind) and isinstance(given[key], kind) for kind in (str, int | float))
-        if alike and typed[key] != given[key]:
-            message = f"{key} is given twice: {typed[key]!r:.80} and {given[key]!r:.80}"
-            raise UsageError(message, "leave the option or key=value out")
-    return {**typed, **given}
+    return {**parse_overrides(overrides, keys), **given}
 
 
 def memory(text: str | None) -> int | None:

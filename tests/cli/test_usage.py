@@ -142,8 +142,6 @@ TRAIN = ("train", "sim/hopper-medium", "--dry-run")
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        ((*TRAIN, "train.updates=5", "--updates", 6), "train.updates is given twice: 5 and 6", "leave the option"),
-        (("plan", "x", "plan.horizon=5", "--horizon", 6), "plan.horizon is given twice: 5 and 6", "leave the option"),
         (
             (*TRAIN, "--seeds", "1-2", "seed=3"),
             "--seed is for one run, and --seeds for several",
