@@ -45,10 +45,7 @@ def test_greedy_takes_the_likeliest_token_each_time(gpt_decoder, slides):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("slides", "threads", "steps"), [(True, 1, 15), (False, 1, 15), (True, 2, 5)])
-def test_groups_are_independent(gpt_decoder, slides, threads, steps, request):
-    if threads > 1 and "AVX512" not in torch.backends.cpu.get_cpu_capability():
-        # Known fault: several threads round differently in groups of other sizes on such processors.
-        request.applymarker(pytest.mark.xfail(reason="not bit for bit without AVX-512", strict=False))
+def test_groups_are_independent(gpt_decoder, slides, threads, steps):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
