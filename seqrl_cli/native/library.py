@@ -23,7 +23,10 @@ from seqrl_cli.native.trust import UntrustedError, check_folder, trusted
 
 FOLDER = Path(__file__).parent
 
-FLAGS = ["-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-fopenmp", "-c"]
+FLAGS = [
+    *("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fPIC", "-fopenmp", "-c"),
+    "--param=avoid-fma-max-bits=0",  # else GCC fuses for AMD's processors in some loops, and not in equal ones
+]
 """No flag may allow reordering sums: a row must have the same result, bit for bit, in any block."""
 
 HINT = "install g++, or use plan.engine=torch"
