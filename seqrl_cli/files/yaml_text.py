@@ -41,6 +41,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Read a node and what it contains; refuses aliases, tags and depth."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             raise YamlError(f"{_line(event.start_mark)}: aliases are not allowed")
@@ -56,6 +57,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Make a mapping; refuses a key that occurs twice."""
         seen = set()
         for key, _ in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else None
@@ -65,6 +67,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Make a number as YAML 1.2 reads it; refuses hundreds of digits."""
         if len(node.value) > _MAX_DIGITS:
             raise YamlError(f"{_line(node.start_mark)}: a number with too many digits")
         digits = node.value.replace("_", "").lower()

@@ -71,7 +71,8 @@ def fit(
         checkpoints: folder of checkpoints; with None nothing is saved or resumed.
         sinks: receive each log step.
         on_progress: called with (updates made, all updates) after each update.
-        on_warning: called for damaged checkpoints and a changed number of threads.
+        on_warning: called for damaged checkpoints, a changed number of threads, and once for a held-out loss that is
+            not finite.
         should_stop: called after each update; true saves and returns.
         evaluation: plays the model from time to time, which changes nothing that is learned. An interrupted run resumes
             where the evaluation began that was underway, and repeats it.
@@ -131,10 +132,11 @@ def _keep(evaluations: Evaluations, keeper: Keeper, values: Values, *, save: boo
 
 
 def _warner(on_warning: Callable[[str], None] | None) -> Callable[[Values], None]:
-    """Warns once of a loss on held-out data that is not finite."""
+    """Returns a function that warns of the first loss on held-out data that is not finite."""
     warned = on_warning is None
 
     def warn(values: Values) -> None:
+        """Look at what was measured at one update."""
         nonlocal warned
         loss = values.get("validation_loss")
         if not warned and on_warning and loss is not None and not math.isfinite(loss):

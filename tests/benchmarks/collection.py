@@ -1,4 +1,4 @@
-"""Steps a second of collection: ``python -m tests.benchmarks.collection --help``.
+"""Steps per second of collection: ``python -m tests.benchmarks.collection --help``.
 
 One process, the shipped medium policies, whole path from simulator to float32 arrays. ``per_core`` divides by the
 processor time that this process got and so holds on a busy machine too; ``wall`` divides by the clock. ``bare`` is the
@@ -18,7 +18,7 @@ from seqrl_cli.behaviour.policies import linear_factory
 
 
 def measure(family: str, transitions: int, rounds: int) -> dict[str, float]:
-    """Steps a second of one family, the best of several rounds."""
+    """Steps per second of one family, the best of several rounds."""
     behaviour = load_behaviour(family)
     parts = [Part(linear_factory(behaviour.medium), 1.0)]
     episodes = collect(behaviour.env_id, parts, transitions, 0, workers=1)
@@ -55,10 +55,10 @@ def main() -> None:
     arguments = parser.parse_args()
     results = {family: measure(family, arguments.transitions, arguments.rounds) for family in list_families()}
     if arguments.json:
-        print(json.dumps({"unit": "steps a second", "transitions": arguments.transitions, **results}))
+        print(json.dumps({"unit": "steps per second", "transitions": arguments.transitions, **results}))
         return
     for family, rates in results.items():
-        print(f"{family:12}", *(f"{name} {rate:>7,}" for name, rate in rates.items()), "steps a second", sep="  ")
+        print(f"{family:12}", *(f"{name} {rate:>7,}" for name, rate in rates.items()), "steps per second", sep="  ")
 
 
 if __name__ == "__main__":

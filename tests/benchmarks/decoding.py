@@ -1,4 +1,4 @@
-"""Seconds a training step and a decoded token against the length of the context, GPT beside RetNet in each form.
+"""Seconds per training step and per decoded token against the length of the context, GPT beside RetNet in each form.
 
 All lengths and models take turns, so that a busy machine slows all of them; compare ratios. Hopper's sizes, the RetNet
 with as many parameters as the GPT::
@@ -71,7 +71,7 @@ def training_step(form: str, length: int, batch: int) -> Callable[[], dict[str, 
 
 
 def decoding_steps(form: str, length: int, rows: int, rounds: int) -> Callable[[], dict[str, float]]:
-    """Some tokens after a context that all rows share, seconds a token and bytes of the state."""
+    """Some tokens after a context that all rows share, seconds per token, and bytes of the state."""
     whole = length + (rounds + 2) * DECODED
     model = make(form, whole).eval()
     window = Window(whole // TRANSITION_DIM, slides=False) if form == "gpt" else None
@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="tokens of context")
     parser.add_argument("--rows", type=int, nargs="*", default=[1, 32], help="rows decoded at once")
-    parser.add_argument("--batch", type=int, nargs="*", default=[1, 8], help="sequences a training step")
+    parser.add_argument("--batch", type=int, nargs="*", default=[1, 8], help="sequences per training step")
     parser.add_argument("--rounds", type=int, default=15, help="of decoding")
     parser.add_argument("--train-rounds", type=int, default=3)
     parser.add_argument("--gigabytes", type=float, default=4.0, help="skip training steps that take more")

@@ -1,4 +1,4 @@
-"""Updates and environment steps a second of online fine-tuning: ``python -m tests.benchmarks.online --help``.
+"""Updates and environment steps per second of online fine-tuning: ``python -m tests.benchmarks.online --help``.
 
 Beside ours runs the official code's algorithm, written plainly (``plain_odt.py``), and the official code itself when
 the folder of a checkout is given. They take turns in one run, so that a busy machine slows all of them; the ratio is
@@ -60,7 +60,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--envs", type=int, nargs="+", default=[1, 4], help="environments at once, but for plain")
-    parser.add_argument("--steps", type=int, default=60, help="steps of an episode")
+    parser.add_argument("--steps", type=int, default=60, help="steps per episode")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--checkout", type=Path, help="a copy of facebookresearch/online-dt (needs its transformers)")
@@ -153,7 +153,7 @@ def our_rollout(size: Size, envs: int, steps: int, backend: Callable[[EnvSpec], 
 
 
 def measure(parts: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
-    """Units a second of wall time and of processor time, of each part's fastest round; a call returns its units."""
+    """Units per second of wall time and of processor time, of each part's fastest round; a call returns its units."""
     best: dict[str, tuple[float, float]] = dict.fromkeys(parts, (0.0, 0.0))
     for part in parts.values():
         part()  # the first call allocates
@@ -199,7 +199,7 @@ def main(arguments: list[str]) -> None:
     if args.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'size':8}{'unit':12}{'part':26}{'a second':>10}{'a CPU s':>10}{'x plain':>9}{'CPU':>7}")
+    print(f"{'size':8}{'unit':12}{'part':26}{'per s':>10}{'per CPU s':>10}{'x plain':>9}{'CPU':>7}")
     for row in rows:
         print(
             f"{row['size']:8}{row['unit']:12}{row['part']:26}{row['per_second']:10.2f}{row['per_cpu_second']:10.2f}"

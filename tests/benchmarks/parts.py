@@ -39,7 +39,7 @@ def seconds_by_part(plan: Callable[[], object], operations: float) -> dict[str, 
 
 
 def peak_rate(size: int = 1024) -> float:
-    """Operations a second of a product of two square matrices: the best of a few."""
+    """Operations per second of a product of two square matrices: the best of a few."""
     left, right = torch.randn(size, size), torch.randn(size, size)
     best = float("inf")
     for _ in range(5):

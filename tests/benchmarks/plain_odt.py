@@ -52,7 +52,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainODT(nn.Module):
-    """Three tokens a step; gives mean and log standard deviation of the action at each step."""
+    """Three tokens per step; gives mean and log standard deviation of the action at each step."""
 
     def __init__(self, observation_dim: int, action_dim: int, width: int, layers: int, heads: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Tokens a second of training at hopper's sizes: ``python -m tests.benchmarks.training --help``.
+"""Tokens per second of training at hopper's sizes: ``python -m tests.benchmarks.training --help``.
 
 Ours and a plain form of the original's step run alternately, so that a busy machine slows both; the ratio is what to
 compare between machines. Times are those of each part's fastest round.
@@ -162,7 +162,7 @@ def run(threads: int, batch_size: int, precision: str, seconds: float, compile_:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=64, help="windows an update")
+    parser.add_argument("--batch", type=int, default=64, help="windows per update")
     parser.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--compile", action="store_true", help="torch.compile ours")

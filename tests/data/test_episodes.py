@@ -11,7 +11,7 @@ from tests.data.conftest import ragged
 
 
 def as_lists(episodes: Episodes) -> list[np.ndarray]:
-    """One array of joined rows an episode."""
+    """One array of joined rows per episode."""
     rows = np.column_stack(
         [episodes.observations, episodes.actions, episodes.rewards, episodes.terminals, episodes.timeouts]
     )

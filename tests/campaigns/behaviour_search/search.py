@@ -7,7 +7,7 @@ Every direction draws from its own random stream, seeded by (seed, iteration, di
 combined in the order of the directions, so the outcome does not depend on how many processes run.
 
 sb3-contrib 2.9 has the same search with the same settings. Ours is here because it takes a third of the time: on
-Hopper-v4, with whitening, 14,700 steps a second of processor time against 4,800 with one process, and 9,300 steps a
+Hopper-v4, with whitening, 14,700 steps per second of processor time against 4,800 with one process, and 9,300 steps per
 second by the clock against 3,100 with two (both on a machine that was busy with other work).
 """
 

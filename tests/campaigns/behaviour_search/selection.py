@@ -36,7 +36,7 @@ class Evaluation:
 
     @property
     def steady_speed(self) -> float:
-        """Reward a step, one standard deviation below the mean."""
+        """Reward per step, one standard deviation below the mean."""
         return (self.mean_return - self.deviation) / self.mean_length
 
 
@@ -65,8 +65,8 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
     """Choose the policies of one family.
 
     The expert is the iterate with the highest mean return. Medium is, among the earlier ones that earn 35 to 48 % of
-    it, the one with the highest reward a step in its worse episodes: a policy which moves well and falls, not one that
-    stands still, nor one that either excels or fails. A recipe may name its medium iterate instead.
+    it, the one with the highest reward per step in its worse episodes: a policy which moves well and falls, not one
+    that stands still, nor one that either excels or fails. A recipe may name its medium iterate instead.
 
     Args:
         family: for example ``hopper``.
