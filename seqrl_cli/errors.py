@@ -25,6 +25,11 @@ class SeqrlError(Exception):
         if hint:
             self.add_note(f"hint: {hint}")  # tracebacks, in notebooks too, print notes
 
+    def append_hint(self, hint: str) -> None:
+        """Add what else can be done."""
+        self.hint = "; ".join(filter(None, (self.hint, hint)))
+        self.add_note(f"hint: {hint}")
+
     def __reduce__(self) -> tuple[type[SeqrlError], tuple[str, str]]:
         """Keep the hint when the error is pickled, for example between processes."""
         return type(self), (self.message, self.hint)

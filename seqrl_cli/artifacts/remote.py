@@ -331,10 +331,7 @@ def _is_conflict(error: BaseException | None) -> bool:
     """Whether a store refused a write because the file is another one by now."""
     while error is not None:
         text = f"{type(error).__name__} {error}"
-        if any(
-            word in text
-            for word in ("PreconditionFailed", "ConditionNotMet", "ResourceExistsError", "ResourceModified")
-        ):
+        if any(word in text for word in _CONFLICTS):
             return True
         error = error.__cause__
     return False

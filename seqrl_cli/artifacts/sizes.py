@@ -50,7 +50,7 @@ class Sizes:
     def text(self) -> str:
         """The number of transitions, for people."""
         if self.transitions is None:
-            return "unknown before it is here"
+            return "unknown until it is downloaded"
         return f"{self.transitions:,}" + ("" if self.counted else " (expected)")
 
     def dataset_bytes(self) -> int | None:
@@ -93,10 +93,11 @@ def estimate_sizes(dataset: DatasetRef, data: DataConfig, console: Console) -> S
 
 
 def _sum(parts: list[Sizes]) -> Sizes:
-    """The size of several datasets together, whose observations and actions are those of the first."""
+    """The size of several datasets together, whose observations and actions are alike."""
     transitions = [one.transitions for one in parts if one.transitions is not None]
     total = sum(transitions) if len(transitions) == len(parts) else None
-    return Sizes(total, parts[0].spaces, all(one.counted for one in parts))
+    spaces = next((one.spaces for one in parts if one.spaces), None)
+    return Sizes(total, spaces, all(one.counted for one in parts))
 
 
 def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
@@ -110,7 +111,7 @@ def _expected_transitions(dataset: DatasetRef, data: DataConfig) -> int | None:
     if not (spec.source == "d4rl" and spec.family and spec.id.endswith("-v2")):
         return None
     if spec.quality == "medium-replay":
-        return _D4RL_REPLAY.get(spec.family or "")
+        return _D4RL_REPLAY.get(spec.family)
     return _D4RL_USUAL.get(spec.quality or "", ASSUMED_TRANSITIONS)
 
 

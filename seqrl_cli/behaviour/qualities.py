@@ -18,14 +18,6 @@ from seqrl_cli.envs.limits import known_step_limit
 from seqrl_cli.envs.scores import normalized_score
 from seqrl_cli.errors import unknown
 
-DEFAULT_TRANSITIONS = {
-    "random": 100_000,
-    "medium": 100_000,
-    "medium-replay": 200_000,
-    "medium-expert": 200_000,
-    "expert": 100_000,
-}
-
 
 @dataclass(frozen=True)
 class Collected:

@@ -1,4 +1,4 @@
-"""What Python raises when the machine, not the program, is at fault, in words."""
+"""Error messages for exceptions that the machine causes: memory, paths, limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqrl_cli.console import byte_size
 from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 
 if sys.platform != "win32":
-    import resource  # which may not be possible any more once it is needed
+    import resource  # imported early: once memory is short, the import itself may fail
 
 MIN_ADDRESS_SPACE = 10**9
 """Bytes; PyTorch, MuJoCo and their like take most of it, whatever is done with them."""
@@ -47,14 +47,15 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error, and those from which it arose."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _lacks_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    if isinstance(error, ImportError | SystemError) and _is_limited():  # libraries that get too little to start
-        return True
+    is_missing = isinstance(error, ModuleNotFoundError)
+    if isinstance(error, ImportError | SystemError) and not is_missing and _is_limited():
+        return True  # a library got too little to start
     return isinstance(error, ImportError | OSError | RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 

@@ -42,7 +42,7 @@ To = Annotated[
     ),
 ]
 Project = Annotated[str, typer.Option("--project", help="track: the project's name in the tracker.")]
-Follow = Annotated[bool, typer.Option("--follow", hidden=True, metavar="", help="Go on until stdin closes.")]
+Follow = Annotated[bool, typer.Option("--follow", hidden=True, metavar="", help="Keep running until stdin closes.")]
 WithoutData = Annotated[
     bool, typer.Option("--without-data", metavar="", help="push, pull: leave datasets and tokens out.")
 ]
@@ -75,7 +75,7 @@ def runs(
     sort: Sort = "updated",
     status: Status = None,
     arch: Arch = None,
-    full: Annotated[bool, typer.Option("--full", metavar="", help="show: all of record and configuration.")] = False,
+    full: Annotated[bool, typer.Option("--full", metavar="", help="show: the whole record and configuration.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask before a run is deleted.")] = False,
     to: To = None,
     project: Project = "seqrl",
@@ -90,9 +90,9 @@ def runs(
     """List datasets and runs, newest run last; show, delete, rename or archive one; track it; push or pull runs.
 
     An archived run is moved to a hidden folder of the run directory, which lists and tables leave out; restore moves it
-    back. Runs in use are refused, and with delete and archive those that others learned on from, without --force.
-    A new name also goes into the run's plans and into the runs that learned on from it. A sweep does not follow: it
-    trains its member anew.
+    back. Runs in use are refused; delete and archive also refuse runs that others were trained from, unless --force is
+    given. A new name also goes into the run's plans and into the runs that were trained from it. A sweep does not
+    follow: it trains its member anew.
 
     URLs are those of fsspec: s3://bucket/path, abfs://container/path, gs://bucket/path, file:///path.
     """
@@ -103,7 +103,7 @@ def runs(
         if action not in ACTIONS:
             raise _unknown_action(action, store)
         if action in CHANGES:
-            _change(store, action, names, (force, yes, dry_run), console)
+            _change(store, action, names, console, force=force, yes=yes, dry_run=dry_run)
             return
         if action in ("push", "pull"):
             from seqrl_cli.workflows.exchange import pull as pulling
@@ -166,15 +166,14 @@ def _stdin_closes(seconds: float) -> bool:
 
 
 def _change(
-    store: RunStore, action: str, names: list[str], options_: tuple[bool, bool, bool], console: Console
+    store: RunStore, action: str, names: list[str], console: Console, *, force: bool, yes: bool, dry_run: bool
 ) -> None:
-    """Delete, rename, archive or restore a run; ``options_`` are --force, --yes and --dry-run."""
+    """Delete, rename, archive or restore a run."""
     from seqrl_cli.workflows.manage import run as manage
 
-    force, yes, dry_run = options_
-    allowed = 2 if action == "rename" else 1
-    if len(names) > allowed:
-        raise UsageError(f"`seqrl runs {action}` takes one run, not {' and '.join(names)}", f"seqrl runs {action} RUN")
+    usage = "RUN NAME" if action == "rename" else "RUN"
+    if len(names) > len(usage.split()):
+        raise UsageError(f"`seqrl runs {action}` takes {usage}, not {' '.join(names)}", f"seqrl runs {action} {usage}")
     run, new_name = [*names, "", ""][:2]
     confirm = _ask if action == "delete" and not yes else None
     request = manage.ManageRequest(store, action, run, new_name or None, force, confirm)

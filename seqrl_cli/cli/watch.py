@@ -18,8 +18,8 @@ Run = Annotated[
         show_default=False,
     ),
 ]
-Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between looks.")]
-Once = Annotated[bool, typer.Option("--once", metavar="", help="Look once, and print it.")]
+Every = Annotated[float, typer.Option("--every", metavar="SECONDS", min=0.1, help="Seconds between updates.")]
+Once = Annotated[bool, typer.Option("--once", metavar="", help="Print the current state once, then exit.")]
 
 
 def watch(
@@ -33,7 +33,7 @@ def watch(
     """Watch a run being trained: losses, evaluations, speed, memory, time left. Ctrl-C ends the watching only.
 
     A run that is not being trained is shown once. Where stdout is not a terminal, each log step is printed as a line;
-    --json looks once.
+    --json prints it once.
     """
     with command_session(quiet, as_json, writes=False) as console:
         from seqrl_cli.runs.store import RunStore

@@ -6,7 +6,6 @@ where this one stopped, even in another process or from a mirror.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
@@ -21,8 +20,8 @@ from seqrl_cli.download.partial import Partial
 from seqrl_cli.download.transfer import ByteProgress, Transfer
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import atomic_path, fsync, make_folder, writing
+from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.files.locks import FileLock
-from seqrl_cli.files.regular import open_regular
 
 
 class _WrongContentError(DownloadError):
@@ -86,12 +85,6 @@ def fetch(
             except DownloadError as error:
                 reasons.append(f"cannot fetch {place}: {error}")
     raise SeqrlError("; ".join(reasons), hint)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

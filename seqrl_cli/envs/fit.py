@@ -146,15 +146,19 @@ def describe_misfit(
         within_bounds: whether they are for a model that predicts no action outside the bounds.
     """
     low, high = bounds
+    if not actions.size:
+        return None
     beyond = np.maximum(low - actions, actions - high)
     outside = int((beyond > _TOLERANCE * (high - low)).sum())
     if outside:
         percent = 100 * outside / actions.size
-        count = f"{percent:.0f} % of the actions" if percent >= 1 else f"{outside:,} of {actions.size:,} action values"
+        share = f"{percent:.0f} % of the" if percent >= 1 else f"{outside:,} of {actions.size:,}"
         what = "a model that predicts actions within the bounds cannot reproduce them" if within_bounds else _CLIPPED
-        return f"{count} lie outside {env_id}'s bounds, by up to {beyond.max():.2g}; {what}"
-    largest = float((np.abs(actions) / np.maximum(np.abs(low), np.abs(high))).max())
-    if largest < _OTHER_SCALE:
+        return f"{share} action values lie outside {env_id}'s bounds, by up to {beyond.max():.2g}; {what}"
+    scale = np.maximum(np.abs(low), np.abs(high))
+    used = scale > 0  # a bound may be [0, 0]
+    largest = float((np.abs(actions[:, used]) / scale[used]).max(initial=0.0))
+    if used.any() and largest < _OTHER_SCALE:
         what = "if they are in other units, convert them and download the dataset again"
         return f"no action is larger than {100 * largest:.2g} % of {env_id}'s bounds; {what}"
     return None

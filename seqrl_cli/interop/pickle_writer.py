@@ -19,6 +19,9 @@ def dump_object(class_name: str, attributes: dict[str, Plain]) -> bytes:
     Args:
         class_name: its module and name.
         attributes: its ``__dict__``.
+
+    Raises:
+        struct.error: an integer does not fit into 32 bits.
     """
     return b"\x80\x02" + _spell(Global(class_name)) + b")\x81" + _spell(attributes) + b"b."
 

@@ -29,9 +29,9 @@ import numpy as np
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_d4rl, write_d4rl
 from seqrl_cli.data.policy_windows import Trajectory, trajectories_of
-from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import writing
+from seqrl_cli.files.hashes import file_sha256
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class TimedDecoder(Decoder):
         self.observation_dim = decoder.observation_dim
         self.action_dim = decoder.action_dim
         self.device = decoder.device
+        self.compiled = decoder.compiled
         self._decoder = decoder
         self._profile = profile
 

@@ -182,9 +182,9 @@ def main(arguments: list[str]) -> int:
             return 0
         prepare(studies, args)
         failed = learn_all(missing, speed, args)
-    for study in studies:
-        if any(run.is_finished(args.runs_dir) for run in runs if run.study is study):
-            print_tables(study, args)
+    for suite in dict.fromkeys(study.suite for study in studies):
+        if any(run.is_finished(args.runs_dir) for run in runs if run.study.suite == suite):
+            print_tables(suite, [study.updates for study in studies if study.suite == suite], args)
     for name in failed:
         say(f"failed: {name}")
     return 1 if failed else 0
@@ -242,13 +242,14 @@ def learn_all(missing: Sequence[Run], speed: Speed, args: argparse.Namespace) ->
     return failed
 
 
-def print_tables(study: Study, args: argparse.Namespace) -> None:
-    """Print a study's tables as Markdown."""
-    print(f"\n### {study.suite}, {study.updates} updates of {BATCH} windows per task\n")
+def print_tables(suite: str, updates: Sequence[int], args: argparse.Namespace) -> None:
+    """Print the tables of a suite's studies as Markdown."""
+    counts = " or ".join(map(str, dict.fromkeys(updates)))
+    print(f"\n### {suite}, {counts} updates of {BATCH} windows per task\n")
     sys.stdout.flush()
     for by in ("method", "task"):
-        words = ["table", study.suite, "--by", by, "-f", "markdown", "--runs-dir", str(args.runs_dir)]
-        subprocess.run([sys.executable, "-m", "seqrl_cli", *words], check=False)
+        words = ["table", suite, "--by", by, "-f", "markdown", "--runs-dir", str(args.runs_dir)]
+        subprocess.run([sys.executable, "-m", "seqrl_cli", *words], check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Seconds a plan: ours beside the originals' algorithms and, when given their folders, the originals themselves.
+"""Seconds per plan: ours beside the originals' algorithms and, when given their folders, the originals themselves.
 
 Planners take turns in one run, so that ratios hold on a machine that is busy with other work too; ``cpu s`` is the
 processor time of all threads, which tells work from waiting for the machine; ``--parts`` adds where our time goes::

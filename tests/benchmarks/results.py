@@ -25,6 +25,8 @@ ROBOTS = ("hopper", "halfcheetah", "walker2d")
 QUALITIES = ("medium", "medium-replay")
 SEEDS = (1, 2, 3)
 DATASETS = tuple(f"sim/{robot}-{quality}" for robot in ROBOTS for quality in QUALITIES)
+FURTHER_DATASETS = ("sim/ant-medium",)
+"""Made when they are named."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = campaign_parser(__doc__.splitlines()[0], SEEDS)
-    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS), metavar="DATASET")
+    parser.add_argument(
+        "--datasets", nargs="+", choices=(*DATASETS, *FURTHER_DATASETS), default=list(DATASETS), metavar="DATASET"
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--record", type=Path, default=RECORD, help="where results are kept")
     return parser.parse_args(arguments)

@@ -29,9 +29,10 @@ LARGEST_FILE = 2**30
 
 LATE = (
     *("gymnasium.envs", "mujoco", "h5py", "yaml", "matplotlib.figure", "matplotlib.backends.backend_agg", "PIL"),
-    "torch._dynamo",  # which an optimizer's first step imports: 800 modules, four seconds
+    *("torch._dynamo", "torch.fx.experimental.symbolic_shapes"),  # an optimizer's first step imports 800 modules
+    *("gymnasium.envs.mujoco.hopper_v5", "matplotlib.backends.backend_pdf", "PIL.GifImagePlugin"),
 )
-"""What commands import when they need it."""
+"""What takes seconds to import, and what commands import when they need it."""
 
 
 def import_everything() -> None:
@@ -97,7 +98,7 @@ def _resident_bytes() -> int:
 
 
 def _wait(child: int, seconds: float) -> None:
-    """Until the child ends; after ``seconds`` kill it and its own children."""
+    """Wait until the child ends; after ``seconds``, kill it and its own children."""
     descriptor = os.pidfd_open(child)
     try:
         poll = select.poll()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -72,16 +71,6 @@ VOLATILE = re.compile(
 """Keys whose values differ from run to run, or tell that a run was resumed."""
 
 
-LATE = (
-    "torch._dynamo",
-    "torch.fx.experimental.symbolic_shapes",
-    "gymnasium.envs.mujoco.hopper_v5",
-    "matplotlib.backends.backend_pdf",
-    "PIL.GifImagePlugin",
-)
-"""What takes seconds to import, and is imported when it is needed."""
-
-
 @dataclass(frozen=True)
 class Reference:
     """What a command leaves that is not disturbed.
@@ -103,8 +92,6 @@ class Reference:
 def workplace() -> Iterator[None]:
     """Import everything once, and remove at the end what is prepared; around a campaign."""
     import_everything()
-    for name in LATE:
-        importlib.import_module(name)
     try:
         yield
     finally:

@@ -110,6 +110,7 @@ def test_a_new_name_reaches_plans_and_children(root):
     text = succeed(root, "table", "--by", "run").stdout
     assert "best-s1" in text and "− offline" in text
     assert_refused(invoke(root, "runs", "rename", "best-s1", "odt-s1-online"), 2, "already exists", "another name")
+    assert_refused(invoke(root, "runs", "rename", "a", "b", "c"), 2, "takes RUN NAME, not a b c", "rename RUN NAME")
     assert_refused(invoke(root, "runs", "rename", "best-s1", "plans"), 2, "cannot be the name", "letters")
 
 
@@ -119,6 +120,9 @@ def test_an_archived_run_is_out_of_lists_and_tables_until_it_is_restored(root):
     assert "online" not in succeed(root, "table").stdout
     refused = invoke(root, "runs", "restore", "odt")
     assert_refused(refused, 1, "no archived run", "sim/hopper-medium/odt-s1-online")
+    assert_refused(invoke(root, "runs", "restore", "odt", "--dry-run"), 1, "no archived run", "odt-s1-online")
+    assert_refused(invoke(root, "runs", "restore", "--dry-run"), 2, "no run given to restore", "restore RUN")
+    assert "odt-s1-online" in succeed(root, "runs", "restore", "sim/hopper-medium/odt-s1-online", "--dry-run").stdout
     succeed(root, "runs", "restore", "sim/hopper-medium/odt-s1-online")
     assert len(listed(root)) == 3
 

@@ -64,6 +64,21 @@ def test_too_little_address_space_is_told_in_a_sentence(tmp_path, kilobytes, cod
         assert "of memory, less than the 1.0 GB that its libraries need" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("ModuleNotFoundError('no module')", None),
+        ("KeyError('a')", None),
+        ("ImportError('libx.so: failed to map segment')", "out of memory"),
+        ("ImportError('a library cannot start')", "out of memory"),
+    ],
+)
+def test_a_limit_of_memory_is_no_reason_to_call_every_error_a_lack_of_it(tmp_path, error, told):
+    code = f"from seqrl_cli.cli.machine import machine_fault; print(machine_fault({error}))"
+    done = shell(tmp_path, f'ulimit -v {64 * 2**20}; {sys.executable} -c "{code}"')
+    assert done.stdout.strip() == str(told), done.stderr
+
+
 def test_a_removed_current_folder_is_told_in_a_sentence(tmp_path):
     done = shell(tmp_path, "mkdir gone; cd gone; rmdir ../gone; seqrl runs")
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, "error: the current folder was removed")

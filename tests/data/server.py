@@ -130,7 +130,9 @@ def serving(content: bytes = CONTENT) -> Iterator[Server]:
         state.url = f"http://127.0.0.1:{http.server_port}/data.hdf5"
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield state
-        state.released.set()
-        http.shutdown()
-        thread.join()
+        try:
+            yield state
+        finally:
+            state.released.set()
+            http.shutdown()
+            thread.join()

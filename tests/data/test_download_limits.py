@@ -292,3 +292,4 @@ def test_the_systems_proxy_is_used(target, monkeypatch):
     with raw_server(endless) as proxy:
         monkeypatch.setenv("https_proxy", proxy.url.removesuffix("/data.hdf5"))
         assert "cannot fetch" in refusal("https://host.invalid/data.hdf5", target)
+        assert proxy.requests[0][""].startswith("CONNECT host.invalid")

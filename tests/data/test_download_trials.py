@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqrl_cli.download.fetch import fetch, file_sha256
+from seqrl_cli.download.fetch import fetch
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.hashes import file_sha256
 from tests.data.server import Manner, Server, serving
 
 pytestmark = pytest.mark.slow

@@ -118,7 +118,8 @@ def test_lengths_that_the_files_do_not_have(tmp_path):
         read_dataset(folder, LIMIT)
     options = ReadOptions(step_limit=4, skip_damaged=True)
     assert read_dataset(folder, options).lengths.tolist() == [4, 4]
-    assert "000000003, 000000001.npz" in options.log.warnings[0]
+    assert "lacks the episode 000000003" in options.log.warnings[0]
+    assert "left out 1 of 3 files, 000000001.npz" in options.log.warnings[1]
     (folder / "episode_lengths.json").write_text("[1, 2]")
     with pytest.raises(SeqrlError, match="does not state one length for each of the 3 files"):
         read_dataset(folder, LIMIT)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -60,9 +61,15 @@ def start(folder: Path, size: int, names: Sequence[str]) -> list[subprocess.Pope
 
 def run(folder: Path, size: int, names: Sequence[str]) -> list[str]:
     """Train the cases in some processes, and return the lines that the leader printed."""
-    done = [(one, *one.communicate(timeout=900)) for one in start(folder, size, names)]
-    assert not any(one.returncode for one, _, _ in done), [error[-2000:] for _, _, error in done]
-    return done[0][1].splitlines()
+    processes = start(folder, size, names)
+    try:
+        with ThreadPoolExecutor(size) as pool:  # at once, since one that cannot write stops all
+            texts = list(pool.map(lambda one: one.communicate(timeout=900), processes))
+    finally:
+        for one in processes:
+            one.kill()
+    assert not any(one.returncode for one in processes), [error[-2000:] for _, error in texts]
+    return texts[0][0].splitlines()
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from seqrl_cli.data.catalogue import resolve
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.d4rl import read_attributes, write_d4rl
 from seqrl_cli.data.formats.minari import MinariFacts, write_minari
-from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.data import download

@@ -39,8 +39,10 @@ def read_episode_files(
     lengths = _stated_lengths(folder, files, options)
     damaged: dict[str, str] = {}
     missing = sorted(set(lengths) - {file.stem for file in files})
+    if missing and not options.skip_damaged:
+        raise SeqrlError(_of_missing(folder, missing), _SKIP_HINT)
     if missing:
-        note_or_raise(damaged, missing[0], SeqrlError(_of_missing(folder, missing)), options)
+        options.log.warn(_of_missing(folder, missing))
     episodes = join_if_any(_each(files, lengths, options, read, damaged))
     if damaged:
         names = ", ".join(list(damaged)[:_NAMES_SHOWN]) + (" …" if len(damaged) > _NAMES_SHOWN else "")
@@ -87,7 +89,7 @@ def _each(
 def note_or_raise(damaged: dict[str, str], name: str, error: SeqrlError, options: ReadOptions) -> None:
     """Note under a name why a part cannot be read, if such parts are left out; else raise that."""
     if not options.skip_damaged:
-        error.hint = "; ".join(filter(None, (error.hint, _SKIP_HINT)))
+        error.append_hint(_SKIP_HINT)
         raise error
     damaged[name] = error.message
 

@@ -23,8 +23,8 @@ from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
 from seqrl_cli.data.formats.reset_rows import settle_reset_rows
 from seqrl_cli.data.states import with_state_vectors
-from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.files.hdf5 import Scalar
 from seqrl_cli.files.regular import open_regular
 

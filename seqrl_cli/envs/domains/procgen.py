@@ -16,24 +16,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-GAMES = (
-    "bigfish",
-    "bossfight",
-    "caveflyer",
-    "chaser",
-    "climber",
-    "coinrun",
-    "dodgeball",
-    "fruitbot",
-    "heist",
-    "jumper",
-    "leaper",
-    "maze",
-    "miner",
-    "ninja",
-    "plunder",
-    "starpilot",
-)
 SIDE = 64
 EPISODE_STEPS = 1000
 _NUM_ACTIONS = 15

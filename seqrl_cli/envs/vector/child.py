@@ -42,11 +42,11 @@ class Child:
             raise
 
     def start(self, index: int, seed: int) -> np.ndarray:
-        """Reset an environment; the rows of all."""
+        """Reset an environment; returns the rows (E,) of all; raises what a question raises."""
         return np.frombuffer(self._ask(START, pack_start(index, seed)), self._row)
 
     def step(self, actions: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """Step the chosen environments; the rows of all."""
+        """Step the chosen environments; returns the rows (E,) of all; raises what a question raises."""
         return np.frombuffer(self._ask(STEP, pack_step(actions, chosen)), self._row)
 
     def close(self) -> None:

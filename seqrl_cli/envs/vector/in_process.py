@@ -31,7 +31,7 @@ class InProcessBackend:
             for _ in range(spec.num_envs):
                 self._envs.append(self._make(spec))
             self.layout = _layout(self._envs[0], spec.env_id)
-        except BaseException:  # half a vector is of no use
+        except BaseException:  # close the environments made so far
             self.close()
             raise
         self.rows = np.zeros(spec.num_envs, self.layout.row)
@@ -65,8 +65,7 @@ class InProcessBackend:
                     terminated[index], truncated[index] = ended, stopped
                 if "success" in info:
                     successes[index] = info["success"]
-                if self.layout.nq:
-                    self._note_state(index)
+                self._note_state(index)
 
     def close(self) -> None:
         """Free the environments."""
@@ -85,8 +84,8 @@ class InProcessBackend:
             raise
 
     def _note_state(self, index: int) -> None:
-        env: Any = self._envs[index].unwrapped
         if self.layout.nq:
+            env: Any = self._envs[index].unwrapped
             self.rows[index]["qpos"], self.rows[index]["qvel"] = env.data.qpos, env.data.qvel
 
 

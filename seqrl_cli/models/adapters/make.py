@@ -13,7 +13,13 @@ from seqrl_cli.models.adapters.targets import Site
 
 
 def make_adapter(spec: LinearSpec, layer: nn.Linear, site: Site, pool: int) -> LowRank | Scaling | Bottleneck:
-    """All members at one place, not yet initialised.
+    """The adapters of all members of a pool at one linear layer, not yet initialised.
+
+    Args:
+        spec: their kind and size.
+        layer: the linear layer.
+        site: its place in the model, and the span of its outputs that the adapters concern.
+        pool: number of members.
 
     Raises:
         SeqrlError: the place is too small.

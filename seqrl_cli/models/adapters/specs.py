@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
@@ -123,6 +124,8 @@ TokenSpec = PromptSpec | PrefixSpec
 Spec = LinearSpec | TokenSpec
 
 
+_MAX_SIZE = 10**6  # no rank, length or reduction is larger
+
 SPECS: dict[str, type[Spec]] = {spec.kind: spec for spec in (LoRASpec, IA3Spec, HoulsbySpec, PromptSpec, PrefixSpec)}
 """By kind."""
 
@@ -144,7 +147,7 @@ def spec_from(settings: Mapping[str, Any], source: object) -> Spec:
     """
     rest = dict(settings)
     kind = rest.pop("kind", None)
-    if kind not in SPECS:
+    if not isinstance(kind, str) or kind not in SPECS:
         raise SeqrlError(f"{source} names the adapter {str(kind)[:40]!r}", f"known are {', '.join(SPECS)}")
     expected = {field.name: field.default for field in fields(SPECS[kind])}
     for name, value in rest.items():
@@ -160,8 +163,8 @@ def _fits(value: object, default: object) -> bool:
     if isinstance(default, tuple):
         return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
     if isinstance(default, float):
-        return type(value) in (int, float)
-    return type(value) is type(default)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    return type(value) is type(default) and (not isinstance(value, int) or value <= _MAX_SIZE)
 
 
 def _require_length(length: int) -> None:

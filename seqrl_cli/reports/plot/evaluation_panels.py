@@ -24,7 +24,7 @@ _MEASURES = (
 
 
 def evaluation_panels(runs: Sequence[PlottedRun]) -> list[Panel]:
-    """The evaluations of ``--eval-every`` over updates: success, else the score, else the return, as all runs have."""
+    """Evaluations of ``--eval-every`` over updates: success, score or return, the first of them that all runs have."""
     lines = {id(run): read_evaluation_lines(run.folder.metrics) for run in runs}
     evaluated = [run for run in runs if lines[id(run)]]
     found = [

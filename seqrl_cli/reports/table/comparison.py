@@ -73,11 +73,6 @@ class Column:
         """Whether any cell has a standard error."""
         return any(cell.error is not None for cell in self.cells.values())
 
-    @property
-    def has_returns(self) -> bool:
-        """Whether any cell is a return instead of a score."""
-        return any(cell.is_return for cell in self.cells.values())
-
     def average(self, datasets: Iterable[str]) -> float | None:
         """The mean over ``datasets``; None if one of them is missing."""
         cells = [self.cells.get(dataset) for dataset in datasets]

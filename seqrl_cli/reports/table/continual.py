@@ -49,7 +49,7 @@ _MEASURES = (
     _Measure("area", "area", lambda one: one.scores.area),
     _Measure("inference_first", "first step", lambda one: one.inference("inferred_first")),
     _Measure("inference_episodes", "last step", lambda one: one.inference("inferred_episodes")),
-    _Measure("trainable", "numbers", lambda one: one.record.trainable, in_percent=False),
+    _Measure("trainable", "parameters", lambda one: one.record.trainable, in_percent=False),
 )
 _ALWAYS_FRACTIONS = ("transfer", "retention", "retention_before", "inference", "inference_first", "inference_episodes")
 
@@ -84,7 +84,7 @@ def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
     rows = tuple(_row(group) for group in groups)
     notes = [
         "average, forgetting, learned, transfer: of success at any step, in percent; at end: at the last step",
-        "kept: success on the pretraining's tasks at the end, of that before learning; numbers: learned per task",
+        "kept: success on the pretraining's tasks at the end, of that before learning; parameters: trained per task",
         "inferred: steps with the right adapter in percent; intervals of 95 %: bootstrap over seeds",
     ]
     if any(row.values["transfer"] is not None for row in rows):

@@ -18,9 +18,9 @@ from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console
 from seqrl_cli.data.tokens_file import save_tokens
-from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.interop.peft_folder import CONFIG_FILE, WEIGHTS_FILE, attach_peft_folder, named_base
 from seqrl_cli.models.adapters import AdapterSet, LoRASpec
 from seqrl_cli.runs import record as records

@@ -18,10 +18,10 @@ from seqrl_cli.console import Console
 from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.tokens import TokenizedDataset
 from seqrl_cli.data.tokens_file import save_tokens
-from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.envs.fit import environment_spaces
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.atomic import write_text_atomic
+from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.interop.checkpoint import ForeignCheckpoint, check_shapes
 from seqrl_cli.interop.convert import convert_config, convert_tokens
 from seqrl_cli.interop.detect import read_checkpoint_folder

@@ -12,9 +12,9 @@ from seqrl_cli.artifacts.locate import locate
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console
 from seqrl_cli.data.pretrained import Pretrained, pretrained_checkpoints, unpack, unpacked_folder
-from seqrl_cli.download.fetch import file_sha256
 from seqrl_cli.download.mirrors import locations
 from seqrl_cli.errors import SeqrlError, unknown, when_interrupted
+from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.runs.download_hashes import DOWNLOADS_NAME, has_hash_below, record_hash, recorded_hash
 from seqrl_cli.runs.lock import FOREVER, locked
 from seqrl_cli.runs.record import read_record

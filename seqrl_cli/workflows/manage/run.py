@@ -110,7 +110,7 @@ def dry_run(request: ManageRequest, console: Console) -> None:
         SeqrlError: as :func:`run`.
     """
     if request.action == "restore":
-        facts: dict[str, object] = {"restore": request.run, "to": str(request.store.root / request.run)}
+        facts: dict[str, object] = {"restore": request.run, "to": str(_restorable(request)[1])}
     else:
         folder = _found(request, console)
         dependents = dependents_of(request.store, folder)
@@ -175,6 +175,17 @@ def _rename_in_its_files(run: RunFolder, name: str) -> None:
 
 
 def _restore(request: ManageRequest) -> ManageReport:
+    source, target = _restorable(request)
+    make_folder(target.parent)
+    with writing(target):
+        source.rename(target)
+    return ManageReport("restore", request.run, str(target))
+
+
+def _restorable(request: ManageRequest) -> tuple[Path, Path]:
+    """Where an archived run is, and where it goes."""
+    if not request.run:
+        raise UsageError("no run given to restore", "seqrl runs restore RUN")
     source, target = _archived(request.store, request.run), request.store.root / request.run
     if not any((source / record).is_file() for record in RECORDS):
         root = request.store.archive
@@ -182,10 +193,7 @@ def _restore(request: ManageRequest) -> ManageReport:
         names = ", ".join(path.relative_to(root).as_posix() for path in archived)
         raise SeqrlError(f"no archived run {request.run!r}", f"archived: {names}" if names else "nothing is archived")
     _require_free(target)
-    make_folder(target.parent)
-    with writing(target):
-        source.rename(target)
-    return ManageReport("restore", request.run, str(target))
+    return source, target
 
 
 def _archived(store: RunStore, name: str) -> Path:

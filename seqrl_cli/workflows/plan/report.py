@@ -10,7 +10,19 @@ from seqrl_cli.console import amount, counted, percent
 
 @dataclass(frozen=True)
 class PlanReport:
-    """Result of ``plan``; scores in percent, None without reference scores."""
+    """Result of ``plan``; scores in percent, None without reference scores.
+
+    Attributes:
+        folder: of the episodes.
+        episodes: their number.
+        fresh: how many of them this call played.
+        mean_return: mean over episodes.
+        standard_error: of the mean return.
+        mean_score: normalised return.
+        mean_steps: per episode.
+        seconds: wall time of this call's episodes.
+        profile: seconds by part.
+    """
 
     folder: str
     episodes: int
@@ -97,9 +109,9 @@ class TasksReport(PlanReport):
 
 
 def profile_lines(profile: Mapping[str, float]) -> list[str]:
-    """How the time per step was spent, in lines for a person."""
+    """How the time of steps was spent, in lines for a person."""
     total = sum(profile.values())
     if not total:
         return ["no episode was played, so there is nothing to profile; --force plays again"]
     shares = [f"  {part:<12} {percent(spent / total):>7}" for part, spent in profile.items()]
-    return ["time per step, by part:", *shares]
+    return ["share of the step time, by part:", *shares]

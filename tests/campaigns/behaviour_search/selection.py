@@ -10,7 +10,7 @@ import numpy as np
 from seqrl_cli.behaviour.collect import closed_worker_envs, play_episode, worker_env
 from seqrl_cli.behaviour.library import Behaviour
 from seqrl_cli.behaviour.policies import LinearPolicy
-from seqrl_cli.behaviour.qualities import DEFAULT_TRANSITIONS, collect_behaviour
+from seqrl_cli.behaviour.qualities import collect_behaviour
 from seqrl_cli.behaviour.workers import worker_map
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.launch.ordered_map import OrderedMap
@@ -23,6 +23,13 @@ _MEDIUM_SHARE = (0.35, 0.48)
 # Medium is a policy that was stopped early, as in D4RL, and not the expert made clumsy by noise.
 _MEDIUM_PROGRESS = 2 / 3
 _REPLAY_ITERATES = 16
+_TRANSITIONS = {
+    "random": 100_000,
+    "medium": 100_000,
+    "medium-replay": 200_000,
+    "medium-expert": 200_000,
+    "expert": 100_000,
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def choose(family: str, recipe: Recipe, iterates: Iterates, workers: int, report
 def measure(behaviour: Behaviour, workers: int, report: Report) -> Behaviour:
     """Collect every dataset at its default size and seed, and note what it is worth; arguments as for ``choose``."""
     datasets = {}
-    for quality, transitions in DEFAULT_TRANSITIONS.items():
+    for quality, transitions in _TRANSITIONS.items():
         facts = collect_behaviour(behaviour, quality, transitions, workers=workers).attributes
         datasets[quality] = {
             "transitions": transitions,
