@@ -23,7 +23,7 @@ from seqrl_cli.errors import UsageError
 TRACKERS = "trackers"
 """The folder of a run that has one folder per tracker that it is sent to."""
 
-RESERVED = ("buffer", "checkpoints", "plans", "plots", TRACKERS, "videos")
+RESERVED = ("buffer", "checkpoints", "dataset.h5", "plans", "plots", "tokens.h5", TRACKERS, "videos")
 
 CONTINUAL = "continual.json"
 """The record of a run that learned tasks one after the other."""

@@ -391,3 +391,64 @@ def test_any_marks_give_the_episodes_that_were_played(marked, as_matrix, limit):
     }:
         limit = None  # nothing tells that no other episode ends
     assert_read(read_columns(columns, "a file", ReadOptions(default_steps=limit)), recording)
+
+
+def numbered() -> dict[str, np.ndarray]:
+    """Columns in which each row has the number of its episode and its step."""
+    columns = {**PLAYED.arrays(), "terminals": PLAYED.terminals}
+    return {**columns, "episode_id": PLAYED.ids, "step": PLAYED.steps}
+
+
+ORDERS = {
+    "interleaved": ("episode_id 0 comes back at row 2", lambda rows: np.arange(rows).reshape(2, -1).T.reshape(-1)),
+    "shuffled": ("comes back|goes back", lambda rows: np.random.default_rng(0).permutation(rows)),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_rows_that_are_not_in_order_are_refused(tmp_path, order):
+    match, make = ORDERS[order]
+    columns = {name: column[:40] for name, column in numbered().items()}
+    columns["episode_id"] = np.repeat([0, 1], 20)
+    with pytest.raises(SeqrlError, match=match) as error:
+        read(tmp_path, {name: column[make(40)] for name, column in columns.items()})
+    assert "sort them by episode" in error.value.hint
+
+
+def test_steps_in_disorder_within_episodes_are_refused(tmp_path):
+    columns = numbered()
+    rows = len(columns["step"])
+    order = np.lexsort((np.random.default_rng(0).random(rows), columns["episode_id"]))
+    with pytest.raises(SeqrlError, match="step goes back from"):
+        read(tmp_path, {name: column[order] for name, column in columns.items()})
+
+
+def test_numbers_of_episodes_that_begin_again_in_the_next_recording(tmp_path):
+    columns = {name: np.concatenate([column, column]) for name, column in numbered().items()}
+    assert read(tmp_path, columns)[0].lengths.tolist() == [*PLAYED.lengths] * 2
+
+
+def counter(steps: np.ndarray) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    rows = len(steps)
+    columns = {"observations": rng.normal(size=(rows, 3)), "actions": rng.normal(size=(rows, 2))}
+    return {**columns, "rewards": rng.normal(size=rows), "terminals": np.zeros(rows, bool), "timestep": steps}
+
+
+def test_a_counter_whose_type_is_too_small_counts_on(tmp_path):
+    steps = np.concatenate([np.arange(600), np.arange(40), np.arange(600)])
+    for kind in (np.uint8, np.int8):
+        found, options = read(tmp_path, counter(steps.astype(kind)))
+        assert found.lengths.tolist() == [600, 40, 600]
+        assert any("none of these is taken for an end" in warning for warning in options.log.warnings)
+
+
+def test_a_counter_whose_every_restart_may_be_its_types_says_so(tmp_path):
+    found, options = read(tmp_path, counter(np.tile(np.arange(256), 3).astype(np.uint8)))
+    assert found.lengths.tolist() == [256] * 3
+    assert any("these are taken for ends" in warning for warning in options.log.warnings)
+
+
+def test_a_counter_that_is_rounded_starts_again_at_its_first_number_only(tmp_path):
+    steps = np.concatenate([np.arange(900), np.arange(300)]) / 900
+    assert read(tmp_path, counter(steps.astype(np.float16)))[0].lengths.tolist() == [900, 300]

@@ -74,6 +74,45 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path):
     assert len(recordings(tmp_path)) == 5
 
 
+def folder_of_three(folder: Path) -> Path:
+    folder.mkdir()
+    for index in range(3):
+        write_npz(folder / f"ep_{index}.npz", raw_arrays(4))
+    return folder
+
+
+def test_a_link_that_leads_nowhere_is_a_file_that_cannot_be_read(tmp_path):
+    folder = folder_of_three(tmp_path / "a")
+    (folder / "ep_1.npz").unlink()
+    (folder / "ep_1.npz").symlink_to("/nowhere/ep_1.npz")
+    with pytest.raises(SeqrlError, match=r"there is no file .*ep_1\.npz"):
+        read_dataset(folder)
+    options = ReadOptions(skip_damaged=True)
+    assert read_dataset(folder, options).transitions == 8 and "1 of 3 files, ep_1.npz" in options.log.warnings[0]
+    assert content_sha256(folder) and len(stamp(folder)) == 2
+
+
+def test_one_recording_in_two_formats_is_not_read_twice(tmp_path):
+    folder = folder_of_three(tmp_path / "a")
+    write_raw(folder / "ep_1.h5", raw_arrays(4))
+    with pytest.raises(SeqrlError, match=r"contains ep_1\.h5 and ep_1\.npz"):
+        read_dataset(folder)
+
+
+def test_what_else_might_be_recordings_is_warned_of(tmp_path):
+    folder = folder_of_three(tmp_path / "a")
+    folder_of_three(folder / "more")
+    (folder / "ep_3.npz.gz").touch()
+    (folder / "notes").mkdir()
+    (folder / "README.md").touch()
+    options = ReadOptions()
+    assert read_dataset(folder, options).transitions == 12
+    assert [warning.partition(";")[0] for warning in options.log.warnings] == [
+        "ep_3.npz.gz in a is not read",
+        "more in a is not read",
+    ]
+
+
 def test_content_and_stamp_tell_changes(tmp_path):
     folder = folder_of(tmp_path / "a", ragged(0))
     before, state = content_sha256(folder), stamp(folder)

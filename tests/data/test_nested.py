@@ -183,3 +183,81 @@ def test_formats_that_are_named(tmp_path, name, content, match):
     path.write_bytes(content)
     with pytest.raises(SeqrlError, match=match):
         read_dataset(path if name.startswith("a.") else tmp_path)
+
+
+def several(file: h5py.File, marks: dict[str, np.ndarray]) -> None:
+    for worker in range(3):
+        group = file.create_group(f"worker_{worker}")
+        for key, column in {**rows(worker), **marks}.items():
+            group[key] = column
+
+
+ENDED = np.isin(np.arange(STEPS), (4, 9, STEPS - 1))
+SEVERAL = {
+    "timeouts": {"terminals": np.zeros(STEPS, bool), "timeouts": ENDED},
+    "truncated": {"terminated": np.zeros(STEPS, bool), "truncated": ENDED},
+    "terminals": {"terminals": ENDED},
+    "dones": {"dones": ENDED},
+    "numbers of episodes": {"terminals": np.zeros(STEPS, bool), "episode_id": np.repeat([3, 4, 5], [5, 5, 10])},
+    "steps": {"terminals": np.zeros(STEPS, bool), "timestep": np.r_[np.arange(5), np.arange(5), np.arange(10)]},
+}
+
+
+@pytest.mark.parametrize("marks", SEVERAL)
+def test_groups_that_are_recordings_of_several_episodes(tmp_path, marks):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        several(file, SEVERAL[marks])
+    options = ReadOptions(dones="ends")
+    found = read_dataset(tmp_path / "a.h5", options)
+    assert found.lengths.tolist() == [5, 5, 10] * 3
+    np.testing.assert_array_equal(found.rewards, np.concatenate([rows(index)["rewards"] for index in range(3)]))
+    assert any("several episodes each, because of worker_0" in remark for remark in options.log.remarks)
+
+
+@pytest.mark.parametrize("layout", ["robomimic", "maniskill"])
+def test_success_that_comes_and_goes_ends_no_episode(tmp_path, layout):
+    path = write(tmp_path / "a.hdf5", layout, 3)
+    with h5py.File(path, "a") as file:
+        name = "data/demo_1/dones" if layout == "robomimic" else "traj_1/terminated"
+        file[name][...] = np.arange(STEPS) == 7
+    assert read_dataset(path).lengths.tolist() == [STEPS] * 3
+
+
+NAMES_OF_GROUPS = {
+    "variants": [f"demo_{index}{kind}" for index in range(3) for kind in ("", "_failed")],
+    "zeros": ["ep_0", "ep_00", "ep_1", "ep_01"],
+    "hexadecimal": ["0a3f", "7c2b", "b1de", "cafe"],
+}
+
+
+@pytest.mark.parametrize("names", NAMES_OF_GROUPS)
+def test_groups_of_any_names_are_all_read(tmp_path, names):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for index, name in enumerate(NAMES_OF_GROUPS[names]):
+            for key, column in rows(index).items():
+                file[f"data/{name}/{key}"] = column
+    found = read_dataset(tmp_path / "a.h5")
+    assert len(found) == len(NAMES_OF_GROUPS[names])
+    first = [float(rows(index)["rewards"][0]) for index in range(len(found))]
+    assert sorted(found.rewards[found.offsets[:-1]].tolist()) == sorted(first)
+
+
+@pytest.mark.parametrize("attributes", [{"scale_factor": 0.1}, {"add_offset": 1.0}, {"_FillValue": 7.0}])
+def test_packed_numbers_are_refused(tmp_path, attributes):
+    for layout in ("flat", "groups"):
+        with h5py.File(tmp_path / f"{layout}.h5", "w") as file:
+            group = file if layout == "flat" else file.create_group("episode_0")
+            for key, column in rows(0).items():
+                group[key] = np.append(column[:-1], 7.0) if key == "rewards" else column
+            group["terminals"] = np.zeros(STEPS, bool)
+            group["rewards"].attrs.update(attributes)
+        with pytest.raises(SeqrlError, match="rewards (is packed|contains 7)"):
+            read_dataset(tmp_path / f"{layout}.h5")
+
+
+def test_netcdfs_mark_of_missing_numbers_is_no_matter_where_none_is_missing(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for key, column in {**rows(0), "terminals": np.zeros(STEPS, bool)}.items():
+            file[key] = column
+            file[key].attrs["_FillValue"] = np.float32(np.nan) if key == "actions" else np.float32(-9999)
+    assert read_dataset(tmp_path / "a.h5").transitions == STEPS

@@ -200,3 +200,39 @@ def test_vectors_of_one_number_are_told_how_to_be_saved(tmp_path):
     with pytest.raises(SeqrlError, match="not one vector per row") as caught:
         read_dataset(write_npz(tmp_path / "a.npz", columns))
     assert "save actions[:, None]" in caught.value.hint
+
+
+LONG = np.array([9, 5, 12, 7, 10])
+
+
+def filled(**changed):
+    """Episodes that are filled up with their last observation, and with zeros for the rest."""
+    is_real = np.arange(T) < LONG[:, None]
+    last = OBS[np.arange(E), LONG - 1][:, None]
+    columns = {"observations": np.where(is_real[:, :, None], OBS[:, :T], last)}
+    columns |= {"actions": ACTS * is_real[:, :, None], "rewards": REWS * is_real}
+    return {**columns, **changed}
+
+
+STAYS = np.arange(T) >= LONG[:, None] - 1
+REAL = np.arange(T) < LONG[:, None]
+
+
+@pytest.mark.parametrize(
+    ("marks", "terminals"),
+    [
+        ({"terminals": STAYS}, (0, 1, 2, 3, 4)),
+        ({"dones": STAYS}, (0, 1, 2, 3, 4)),
+        ({"terminals": np.zeros((E, T), bool), "timeouts": STAYS}, ()),
+        ({"mask": REAL}, ()),
+        ({"masks": ~STAYS}, (0, 1, 2, 3, 4)),
+        ({"terminals": np.zeros((E, T), bool), "lengths": LONG.astype(np.float64)}, ()),
+        ({"terminals": np.zeros((E, T), bool), "seq_len": LONG}, ()),
+    ],
+    ids=["terminals", "dones", "timeouts", "mask of rows", "mask of ends", "lengths", "seq_len"],
+)
+def test_an_end_that_stays_marked_is_where_the_episode_ends(tmp_path, marks, terminals):
+    options = ReadOptions(dones="terminals")
+    episodes = read_dataset(write_npz(tmp_path / "a.npz", filled(**marks)), options)
+    assert_all_there(episodes, LONG.tolist(), terminals)
+    assert f"left out {E * T - LONG.sum():,} rows of padding" in options.log.remarks

@@ -84,8 +84,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     # How many rows each episode has.
     "lengths": (
         *("episode_lengths", "episode_length", "episode_lens", "ep_lengths", "ep_lens", "trajectory_lengths"),
-        *("traj_lengths", "traj_lens", "path_lengths", "lengths", "lens"),
+        *("traj_lengths", "traj_lens", "path_lengths", "lengths", "lens", "seq_lengths", "seq_length", "seq_lens"),
+        *("seq_len", "sequence_lengths", "sequence_length", "sequence_lens", "sequence_len"),
     ),
+    # One number: how many rows of a buffer were written to.
+    "used": ("size", "buffer_size", "ptr", "pos", "position", "pointer", "cursor", "num_transitions", "n_transitions"),
 }
 REQUIRED = ("observations", "actions", "rewards")
 MAX_NAMES = 1000
@@ -166,8 +169,8 @@ class ColumnNames:
 
     @property
     def possible(self) -> tuple[str, ...]:
-        """The columns that may tell of ends if they are arrays; a file may have something else under these names."""
-        roles = [role for role in END_ROLES if role not in FLAG_ROLES]
+        """The columns that may tell of ends or of unused rows; a file may have something else under these names."""
+        roles = [*(role for role in END_ROLES if role not in FLAG_ROLES), "used"]
         return (*(name for role in roles for name in self.by_role.get(role, ())), *self.doubtful)
 
 

@@ -20,6 +20,7 @@ from seqrl_cli.data.formats.column_names import IMAGE_HINT, LAYOUT_HINT, ColumnN
 from seqrl_cli.data.formats.end_columns import EndColumns
 from seqrl_cli.data.formats.episode_ends import DonesMeaning, FoundEnds, combine, jumps, overlong
 from seqrl_cli.data.formats.reading_log import ReadingLog
+from seqrl_cli.data.formats.used_rows import used_rows
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.mapped import Mapper, release, row_ranges
 from seqrl_cli.files.regular import check_size as check_size
@@ -103,6 +104,9 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         if len(column) != rows:
             name = names.first(role)
             raise SeqrlError(f"{source}: {name} has {len(column)} rows, but observations has {rows}", LAYOUT_HINT)
+    used = used_rows(columns, names, (observations, actions, rewards), options.log)
+    if used < rows:
+        return read_columns(_first_rows(columns, used, rows), source, options)
     marks = EndColumns(columns, names, rows, source, options.log).marks()
     found = combine(marks, rows)
     following = names.first("next_observations")
@@ -114,6 +118,10 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
     if options.finite:
         _refuse_huge_returns(episodes, source)
     return episodes
+
+
+def _first_rows(columns: Mapping[str, Column], used: int, rows: int) -> dict[str, Column]:
+    return {name: column[:used] if column.ndim and len(column) >= rows else column for name, column in columns.items()}
 
 
 def _refuse_huge_returns(episodes: Episodes, source: str) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size
+from seqrl_cli.data.formats.hdf5_parts import refuse_packed
 from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes, write_hdf5
@@ -53,6 +54,9 @@ def read_hdf5(path: Path, options: ReadOptions) -> Episodes:
     with open_hdf5(path, FILE_HINT) as file:
         columns = _columns(file, str(path))
         check_size(sum(column.nbytes for column in columns.values()), path.stat().st_size, str(path))
+        for name, column in columns.items():
+            if isinstance(column, h5py.Dataset):
+                refuse_packed(column, f"{path}: {name}")
         episodes = read_table(columns, str(path), options)
         return replace(episodes, successes=_successes(file, len(episodes.rewards)))
 

@@ -30,6 +30,7 @@ _MEANINGS = {
 }
 _LAST, _TIMEOUT = 2, 3
 _MOSTLY = 0.5
+_DISORDER = 0.25  # the fraction of rows after which a counter goes back; a counter of frames may go back now and then
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,10 @@ class EndColumns:
         values = self._plain(name, texts=role == "ids")
         if values is not None and values.ndim == 0:
             return None  # one number for the whole part, such as its episode's
+        if role in ("ids", "steps") and values is not None and values.shape == (self.rows,) and self.rows > 1:
+            self._refuse_disorder(role, name, values)
+        if role == "steps" and values is not None:
+            values = self._without_overflow(name, values)
         found = _LAST_ROWS[role](values, self.rows) if values is not None and values.ndim == 1 else None
         if found is None:
             self.log.warn(f"{name} is not read, because its values are not {_MEANINGS[role]}")
@@ -152,6 +157,35 @@ class EndColumns:
             return None
         self.log.take(name, _MEANINGS[role])
         return found
+
+    def _without_overflow(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        """A step counter that counts on where its type's largest number was too small."""
+        if values.shape != (self.rows,) or values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
+            return values
+        limits = np.iinfo(values.dtype)
+        falls = np.append(False, values[1:] < values[:-1])
+        overflows = falls & (values == limits.min) & np.append(False, values[:-1] == limits.max)
+        restarts = falls & ~overflows
+        if not overflows.any():
+            return values
+        taken = "none of these is taken for an end" if restarts.any() else "these are taken for ends"
+        self.log.warn(f"{name} starts again after {limits.max:,}, the largest {values.dtype}; {taken}")
+        if not restarts.any():
+            return values
+        rounds = np.cumsum(overflows)
+        rounds -= np.maximum.accumulate(np.where(restarts, rounds, 0))
+        return np.asarray(values.astype(np.int64) + (int(limits.max) - int(limits.min) + 1) * rounds)
+
+    def _refuse_disorder(self, role: str, name: str, values: NDArray[Any]) -> None:
+        """Stop at rows that are interleaved or shuffled, as far as numbers of episodes tell.
+
+        Raises:
+            SeqrlError: episodes come back again and again, or steps go back within episodes.
+        """
+        found = _back_to_earlier(values) if role == "ids" else _back_within(values) if self._of("ids") else ""
+        if found:
+            hint = "the rows must be in the order of recording: sort them by episode, then by step"
+            raise SeqrlError(f"{self.source}: {name} {found}", hint)
 
     def _plain(self, name: str, *, texts: bool) -> NDArray[Any] | None:
         """A column of finite numbers, or of texts if these will do; None if it is something else."""
@@ -198,6 +232,24 @@ class EndColumns:
         self.log.warn(f"{name} is not read; if it marks ends of episodes, rename it to terminals or timeouts")
 
 
+def _back_to_earlier(ids: NDArray[Any]) -> str:
+    """Where an episode comes back, if most rows are of another one than the row before; empty if none does."""
+    changes = ids[1:] != ids[:-1]
+    if changes.mean() <= _MOSTLY:
+        return ""
+    rows = np.setdiff1d(np.flatnonzero(changes) + 1, np.unique(ids, return_index=True)[1])
+    return f"{ids[rows[0]]!s:.40} comes back at row {rows[0]:,}" if len(rows) else ""
+
+
+def _back_within(steps: NDArray[Any]) -> str:
+    """Where a counter goes back to another number than its first, if it often does; empty if not."""
+    falls = (steps[1:] < steps[:-1]) & (steps[1:] != steps.min())
+    if steps.dtype.kind not in "iu" or falls.mean() <= _DISORDER:
+        return ""
+    row = int(falls.argmax()) + 1
+    return f"goes back from {steps[row - 1]} to {steps[row]} at row {row:,}"
+
+
 def _from_ends(values: NDArray[Any], rows: int) -> Flags | None:
     if len(values) == rows:
         return values.astype(bool) if np.isin(values, (0, 1)).all() else None
@@ -232,7 +284,9 @@ def _from_ids(values: NDArray[Any], rows: int) -> Flags | None:
 def _from_steps(values: NDArray[Any], rows: int) -> Flags | None:
     if len(values) != rows:
         return None
-    again = np.append(values[1:] <= values[:-1], False)
+    # Equal numbers are a restart at the first number only; elsewhere they are rounded, or steps without a frame.
+    again = (values[1:] < values[:-1]) | ((values[1:] == values[:-1]) & (values[1:] == values.min()))
+    again = np.append(again, False)
     return again if again.mean() < _MOSTLY else None
 
 

@@ -1,9 +1,13 @@
-"""Where HDF5 files keep their episodes, if not in flat columns: groups, numbered arrays, groups of observations."""
+"""Where HDF5 files keep their episodes, if not in flat columns: groups, numbered arrays, groups of observations.
+
+Groups that stand side by side and have actions are episodes, if the name of one has a digit: ``demo_3``,
+``demo_3_mirrored``, a UUID. A group may also contain a whole recording of several episodes, such as a worker's.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT
+from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.columns import FILE_HINT, check_size
+from seqrl_cli.data.formats.names import natural_order
 from seqrl_cli.errors import SeqrlError
 
 OBSERVATIONS = ("observations", "obs", "observation")
@@ -25,6 +30,8 @@ SUCCESS = ("success",)
 
 MAX_PARTS = 1000
 
+_SUCCESS_KINDS = ("demo", "traj")  # in which terminals and dones mark success, which may come and go
+
 _MISSING_HINTS = {
     "demo": "robomimic/scripts/dataset_states_to_obs.py adds observations, rewards and dones to simulator states",
     "traj": "python -m mani_skill.trajectory.replay_trajectory --traj-path FILE -o state --record-rewards --save-traj",
@@ -33,11 +40,11 @@ _MISSING_HINTS = {
 
 @dataclass(frozen=True)
 class Part:
-    """One episode's arrays and groups, or those of a whole file.
+    """One episode's arrays and groups, or those of a whole recording.
 
     Attributes:
         source: its name in errors.
-        kind: the word before its number.
+        kind: the word at the beginning of its name.
         nodes: arrays and groups by name.
         size: bytes of the file, which limit those of its arrays.
     """
@@ -46,6 +53,11 @@ class Part:
     kind: str
     nodes: Mapping[str, Any]
     size: int
+
+    @property
+    def name(self) -> str:
+        """Its name in its file."""
+        return self.source.rpartition(", ")[2]
 
     def find(self, names: tuple[str, ...]) -> Any:
         """The first of these that exists; None if there is none."""
@@ -64,12 +76,20 @@ class Part:
             raise SeqrlError(f"{self.source} has no {names[0]} (it has {listing})", hint)
         return found
 
+    def has_rows(self, name: str) -> bool:
+        """Whether there is an array with a number per row of this name."""
+        node = self.nodes.get(name)
+        if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "biu" or node.ndim not in (1, 2):
+            return False
+        return node.shape[1:] in ((), (1,)) and node.size > 1
+
     def array(self, names: tuple[str, ...]) -> NDArray[Any]:
         """The first of these, which must be an array; errors as for :meth:`require`."""
         node = self.require(names)
         if not isinstance(node, h5py.Dataset) or node.ndim == 0:
             raise SeqrlError(f"{self.source}: {names[0]} is not an array", LAYOUT_HINT)
         check_size(node.nbytes, self.size, self.source)
+        refuse_packed(node, f"{self.source}: {names[0]}")
         return np.asarray(node)
 
 
@@ -83,30 +103,50 @@ def find_flat_part(file: h5py.File, source: str, size: int) -> Part | None:
 
 
 def find_episode_parts(file: h5py.File, source: str, size: int) -> list[Part]:
-    """The file's episodes in the order of their numbers; none if it has another layout."""
+    """The file's episodes in the natural order of their names; none if it has another layout."""
     if any(isinstance(file.get(name), h5py.Dataset) for name in ACTIONS):
         return []
     for parent in (file, file.get("data")):
         if isinstance(parent, h5py.Group):
             found = _groups(parent, source, size) or _numbered_arrays(parent, source, size)
             if found:
-                return [part for _, part in sorted(found.items())]
+                return found
     return []
 
 
-def _groups(parent: h5py.Group, source: str, size: int) -> dict[tuple[str, int], Part]:
-    """The numbered groups, by word and number. Words without a group that has actions are left out."""
-    found = {}
-    for name in parent:
-        numbered = re.fullmatch(r"(.*?)_?(\d{1,9})", name)
-        group = parent.get(name) if numbered else None
-        if numbered and isinstance(group, h5py.Group):
-            found[numbered[1], int(numbered[2])] = Part(f"{source}, {name}", numbered[1], group, size)
-    words = {word for (word, _), part in found.items() if part.find(ACTIONS) is not None}
-    return {key: part for key, part in found.items() if key[0] in words}
+def holds_several_episodes(part: Part) -> bool:
+    """Whether a group is a recording of several episodes: a mark of an end is followed by a row without one.
+
+    An episode's number that changes and a step counter that starts again tell the same.
+    """
+    names = ColumnNames.of(part.nodes)
+    roles = ("timeouts", "ends") if part.kind in _SUCCESS_KINDS else ("timeouts", "ends", "terminals", "dones")
+    tests: dict[str, Callable[[NDArray[Any]], Any]] = {role: lambda flags: flags[:-1] & ~flags[1:] for role in roles}
+    tests |= {"ids": lambda ids: ids[1:] != ids[:-1], "steps": lambda steps: steps[1:] < steps[:-1]}
+    return any(
+        part.has_rows(name) and bool(np.any(test(part.array((name,)).reshape(-1).astype(np.int64))))
+        for role, test in tests.items()
+        for name in names.by_role.get(role, ())
+    )
 
 
-def _numbered_arrays(parent: h5py.Group, source: str, size: int) -> dict[tuple[str, int], Part]:
+def _groups(parent: h5py.Group, source: str, size: int) -> list[Part]:
+    """The groups with actions, and others of their kind, which lack them, if one of the names has a digit."""
+    found: dict[str, Part] = {}
+    for name in sorted(parent, key=natural_order):
+        group = parent.get(name)
+        if isinstance(group, h5py.Group):
+            kind = re.match(r"[^\W\d_]*", name)
+            found[name] = Part(f"{source}, {name}", kind[0] if kind else "", group, size)
+    numbered = {name for name in found if re.search(r"\d", name)}
+    whole = {name for name, part in found.items() if part.find(ACTIONS) is not None}
+    kinds = {found[name].kind for name in whole & numbered}
+    return [
+        part for name, part in found.items() if kinds and (name in whole or (name in numbered and part.kind in kinds))
+    ]
+
+
+def _numbered_arrays(parent: h5py.Group, source: str, size: int) -> list[Part]:
     """The arrays ``observations_N``, ``actions_N`` and so on of each N; ``observations_N_M`` are parts of one."""
     nodes: dict[int, dict[str, Any]] = {}
     for name in parent:
@@ -114,9 +154,30 @@ def _numbered_arrays(parent: h5py.Group, source: str, size: int) -> dict[tuple[s
         if match is not None:
             key = match[1] if match[3] is None else f"{match[1]}.{match[3]}"
             nodes.setdefault(int(match[2]), {})[key] = parent[name]
-    return {
-        ("", number): Part(f"{source}, episode {number}", "d3rlpy", episode, size) for number, episode in nodes.items()
-    }
+    return [Part(f"{source}, episode {number}", "d3rlpy", nodes[number], size) for number in sorted(nodes)]
+
+
+def refuse_packed(column: h5py.Dataset, source: str) -> None:
+    """Stop at numbers that netCDF's conventions change when they are read: scaled ones, and those that mean none.
+
+    Args:
+        column: of a file.
+        source: its name in errors.
+
+    Raises:
+        SeqrlError: it contains such numbers.
+    """
+    attributes = column.attrs
+    packed = [name for name in ("scale_factor", "add_offset") if name in attributes]
+    if packed:
+        message = f"{source} is packed: its attributes {' and '.join(packed)} change its numbers"
+        raise SeqrlError(message, "save the numbers themselves, for example as xarray.open_dataset reads them")
+    for name in ("_FillValue", "missing_value"):
+        fill = np.asarray(attributes.get(name, np.nan)).reshape(-1)
+        is_number = fill.size == 1 and fill.dtype.kind in "biuf" and not np.isnan(fill[0])
+        if is_number and column.dtype.kind in "iuf" and (np.asarray(column[()]) == fill[0]).any():
+            message = f"{source} contains {fill[0]:g}, which means none by its attribute {name}"
+            raise SeqrlError(message, "remove those rows, or fill them")
 
 
 def join_vectors(part: Part, vectors: tuple[dict[str, h5py.Dataset], list[str]]) -> NDArray[Any]:
@@ -130,6 +191,8 @@ def join_vectors(part: Part, vectors: tuple[dict[str, h5py.Dataset], list[str]])
         listing = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise SeqrlError(f"{part.source}: observations has parts of different lengths: {listing}", FILE_HINT)
     check_size(sum(array.nbytes for array in kept.values()), part.size, part.source)
+    for name, array in kept.items():
+        refuse_packed(array, f"{part.source}: {name}")
     return np.concatenate([np.asarray(array).reshape(len(array), -1) for array in kept.values()], axis=1)
 
 

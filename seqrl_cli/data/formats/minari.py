@@ -71,7 +71,7 @@ def read_minari(folder: Path, options: ReadOptions | None = None) -> Episodes:
     with open_hdf5(path, FILE_HINT) as file:
         names = sorted((name for name in file if re.fullmatch(r"episode_\d+", name)), key=lambda name: int(name[8:]))
         expected = metadata.get("total_episodes", len(names))
-        if expected != len(names):
+        if str(expected) != str(len(names)):
             raise SeqrlError(f"{path} contains {len(names)} episodes, but its metadata states {expected}", FILE_HINT)
         if not names:
             raise SeqrlError(f"{path} contains no episodes", FILE_HINT)
@@ -225,6 +225,9 @@ def _episodes(
             message = f"{source} has {len(seen)} observations and {steps} rewards, not the same number or one more"
             raise SeqrlError(message, FILE_HINT)
         columns["observations"] = seen[:steps]
+        stated = group.attrs.get("total_steps", steps)
+        if stated != steps:
+            options.log.warn(f"{name} has {steps} steps, but states {stated}; was it cut short?")
         yield source, read_columns(columns, source, whole)
 
 

@@ -8,10 +8,11 @@ d3rlpy 1        flat columns, in which ``episode_terminals`` ends episodes
 others          ``<word>_N/{observations, actions, rewards, …}``, or flat columns beside a group of observations
 ==============  ===========================================================================================
 
-A group is an episode: it ends at its last row, whatever its flags state before. The last row is a terminal if its own
-flag says so, and a timeout otherwise. ``dones`` may also mean that the recording stopped, so it makes a terminal only
-with a positive reward, which is success in such files. Several observations become one vector, in sorted order of their
-names; those that are not vectors, such as images, are left out, and the attributes state both.
+A group is an episode, unless its marks tell of several: then it is read as flat columns are. Else it ends at its last
+row, whatever its flags state before; robomimic's and ManiSkill's mark success, which may come and go. The last row is a
+terminal if its own flag says so, and a timeout otherwise. ``dones`` may also mean that the recording stopped, so it
+makes a terminal only with a positive reward, which is success in such files. Several observations become one vector, in
+sorted order of their names; those that are not vectors, such as images, are left out, and the attributes state both.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ from seqrl_cli.data.formats.hdf5_parts import (
     find_episode_parts,
     find_flat_part,
     find_vectors,
+    holds_several_episodes,
     join_vectors,
+    refuse_packed,
 )
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import MAIN, data_folder
@@ -73,6 +76,10 @@ def read_any_hdf5(path: Path, options: ReadOptions) -> Episodes:
             return read_columns(_flat_columns(flat, options), str(path), options)
         parts = find_episode_parts(file, str(path), size)
         if parts:
+            several = [part for part in parts if holds_several_episodes(part)]
+            if several:
+                options.log.remark(f"read groups as recordings of several episodes each, because of {several[0].name}")
+                return join_episodes(_read_recordings(parts, options))
             return join_episodes(_read_parts(parts, replace(options, default_steps=None)))
     return read_hdf5(path, options)
 
@@ -117,7 +124,18 @@ def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
         raise SeqrlError(f"{part.source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
     arrays = [column for column in columns.values() if isinstance(column, h5py.Dataset)]
     check_size(sum(column.nbytes for column in arrays), part.size, part.source)
+    for column in arrays:
+        refuse_packed(column, f"{part.source}: {column.name.rpartition('/')[2]}")
     return columns
+
+
+def _read_recordings(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
+    claimed = 0
+    for part in parts:
+        columns = _flat_columns(part, options)
+        claimed += sum(column.nbytes for column in columns.values())
+        check_size(claimed, part.size, part.source)
+        yield part.source, read_columns(columns, part.source, options)
 
 
 def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:

@@ -6,7 +6,8 @@ The suffix determines a file's format; for an unknown suffix, the first bytes do
 from __future__ import annotations
 
 import hashlib
-import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from seqrl_cli.data.formats.episode_files import read_episode_files
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import data_files, data_folder
 from seqrl_cli.data.formats.named import is_torch_archive, refuse_named_file, refuse_named_folder
+from seqrl_cli.data.formats.names import natural_order
 from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
@@ -38,7 +40,7 @@ _READERS = {
     ".pth": read_pickled_episodes,
 }
 FILE_SUFFIXES = tuple(_READERS)
-READING_RULES = 2
+READING_RULES = 3
 """Version of the rules by which files of users' own become episodes: what marks an end, and what is cut.
 
 It grows when the same file would become other episodes. Datasets of before it was stored state none.
@@ -110,13 +112,13 @@ def content_sha256(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of a folder's files, as hexadecimal digits."""
     if not path.is_dir():
         return file_sha256(path)
-    lines = (f"{file_sha256(file)} {file.name}\n" for file in _parts(path))
+    lines = (f"{file_sha256(file)} {file.name}\n" for file in _parts(path) if file.is_file())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def stamp(path: Path) -> list[tuple[str, int, int]]:
     """Names, sizes and modification times of a dataset's files; they change when the data changes."""
-    states = [(file.name, file.stat()) for file in _parts(path)]
+    states = [(file.name, file.stat()) for file in _parts(path) if file.exists()]
     return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
 
 
@@ -133,12 +135,7 @@ def _parts(path: Path) -> list[Path]:
 def recordings(folder: Path) -> list[Path]:
     """The dataset files in a folder, in natural order; hidden files are left out."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in _READERS and not path.name.startswith(".")]
-    return sorted((path for path in files if path.is_file()), key=_natural_order)
-
-
-def _natural_order(path: Path) -> list[tuple[int, str]]:
-    """Sort key that puts ``episode-10`` after ``episode-9``."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
+    return sorted((path for path in files if not path.is_dir()), key=lambda path: natural_order(path.name))
 
 
 def _suffix(path: Path) -> str:
@@ -163,5 +160,26 @@ def _read_folder(folder: Path, options: ReadOptions) -> Episodes:
     if not files:
         refuse_named_folder(folder)
         raise SeqrlError(f"{folder} contains no recordings", _FORMATS_HINT)
+    _note_unread(folder, files, options)
     whole = replace(options, default_steps=None)  # the end of a file is the end of an episode
     return read_episode_files(folder, files, whole, lambda file: _read(file, whole))
+
+
+def _note_unread(folder: Path, files: Sequence[Path], options: ReadOptions) -> None:
+    """Warn of what is in a folder beside its recordings and might be more of them.
+
+    Raises:
+        SeqrlError: two files have the same name but for the suffix, as copies in another format do.
+    """
+    stems = Counter(file.stem for file in files)
+    twin = next((file for file in files if stems[file.stem] > 1), None)
+    if twin is not None:
+        names = " and ".join(file.name for file in files if file.stem == twin.stem)
+        raise SeqrlError(f"{folder} contains {names}, which may be one recording", "keep one of them, or rename one")
+    others = [path for path in folder.iterdir() if path not in files and not path.name.startswith(".")]
+    packed = [path.name for path in others if Path(path.stem).suffix.lower() in _READERS and not path.is_dir()]
+    folders = [path.name for path in others if path.is_dir() and recordings(path)]
+    for unread, hint in ((packed, "unpack it"), (folders, "move its files up, or name it alone")):
+        if unread:
+            more = f" (and {len(unread) - 1} more like it)" if len(unread) > 1 else ""
+            options.log.warn(f"{unread[0]} in {folder.name} is not read{more}; {hint}")
