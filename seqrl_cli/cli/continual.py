@@ -16,7 +16,11 @@ Arguments = Annotated[
 ]
 MethodName = Annotated[
     str | None,
-    typer.Option("--method", help="How to learn (default: hide-lora).", autocompletion=complete.methods),
+    typer.Option(
+        "--method",
+        help="How to learn (default: hide-lora), for example full, single, lora or l2m; docs/continual.md lists all.",
+        autocompletion=complete.methods,
+    ),
 ]
 Updates = Annotated[int | None, typer.Option("--updates", metavar="N", min=1, help="Optimizer steps per task.")]
 Episodes = Annotated[

@@ -26,7 +26,7 @@ def download(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", metavar="N", min=1, max=MAX_PROCESSES, help="Datasets of a suite at once (default: cores)."
+            "--jobs", "-j", metavar="N", min=1, max=MAX_PROCESSES, help="Datasets of a suite at once (default: cores)."
         ),
     ] = None,
     reference: Annotated[

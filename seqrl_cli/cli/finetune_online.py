@@ -20,7 +20,7 @@ Iterations = Annotated[
         "--iterations",
         metavar="N",
         min=1,
-        help="Rounds of exploring and learning (default: 1500, at laptop 40).",
+        help="Rounds of exploring and learning (default: 1500 at size paper, 40 at laptop).",
     ),
 ]
 Envs = Annotated[
@@ -29,12 +29,14 @@ Envs = Annotated[
         "--envs",
         metavar="N",
         min=1,
-        help="Exploration episodes per iteration, played in parallel (default: 1, at laptop 4).",
+        help="Exploration episodes per iteration, played in parallel (default: 1 at size paper, 4 at laptop).",
     ),
 ]
 Updates = Annotated[
     int | None,
-    typer.Option("--updates", metavar="N", min=1, help="Gradient steps per iteration (default: 300, at laptop 40)."),
+    typer.Option(
+        "--updates", metavar="N", min=1, help="Gradient steps per iteration (default: 300 at size paper, 40 at laptop)."
+    ),
 ]
 TargetReturn = Annotated[
     float | None,
@@ -45,7 +47,7 @@ ExplorationReturn = Annotated[
     typer.Option(
         "--exploration-return",
         metavar="R",
-        help="Target return of exploration (default: 2.0 times --target-return, at laptop 1.1 times).",
+        help="Target return of exploration (default: 2.0 times --target-return at size paper, 1.1 times at laptop).",
     ),
 ]
 Seed = Annotated[

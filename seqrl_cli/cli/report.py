@@ -13,8 +13,8 @@ from seqrl_cli.cli.session import command_session, print_report
 Runs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="RUN | DATASET | FOLDER",
-        help="Runs, or datasets and folders for all runs below them (default: all runs).",
+        metavar="RUN | DATASET | FOLDER | SWEEP",
+        help="Runs, or datasets, folders and sweeps for all of their runs (default: all runs).",
         autocompletion=complete.runs_and_datasets,
         show_default=False,
     ),

@@ -142,11 +142,12 @@ def terminal_rule(episodes: Episodes, asked: float | Auto | None, env_id: str | 
     if asked == "auto":
         return _found_rule(found, env_id, falls)
     if asked is None:
-        return TerminalRule(None, found.count, "kept: as configured")
+        return TerminalRule(None, found.count, "kept, as the preset or your settings say")
     most = max(found.best, found.outstanding)
     loses = f"{most:,} of them the best of their episodes, {found.mean:.4g} on average"
     is_loss = found.count > 0 and (found.stand_out if falls else found.are_best)
-    return TerminalRule(asked, found.count, f"replaced by {asked:g}: as configured", loses if is_loss else None)
+    reason = f"replaced by {asked:g}, as the preset or your settings say"
+    return TerminalRule(asked, found.count, reason, loses if is_loss else None)
 
 
 def _found_rule(found: TerminalRewards, env_id: str | None, falls: bool) -> TerminalRule:

@@ -35,6 +35,7 @@ class RenderReport:
         backend: the name of the renderer.
         steps_shown: environment steps that the video covers, from the first.
         steps: environment steps of the episode.
+        has_short_plans: whether its plans have one step each, so that there is no future to draw.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class RenderReport:
     backend: str
     steps_shown: int
     steps: int
+    has_short_plans: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,10 @@ def _render_states(episode: EpisodeFile, states: EpisodeStates, options: _VideoO
     """A video drawn from the recorded states, beside the plans."""
     steps = len(states.rewards)
     body = load_body(episode.plan.env_id)
-    hides_plan = not body.readable and states.plan_observations is not None
-    if hides_plan:
+    plans = states.plan_observations
+    hides_plan = plans is not None and not body.readable
+    looks_ahead = plans is not None and plans.shape[1] > 1
+    if hides_plan or not looks_ahead:
         states = replace(states, plan_observations=None)
     check_states(body, states.qpos, states.plan_observations, str(episode.states_path))
     every = options.stride(body.dt)
@@ -156,7 +160,8 @@ def _render_states(episode: EpisodeFile, states: EpisodeStates, options: _VideoO
     finally:
         view.close()
     backend = f"{view.name}, without the plan" if hides_plan else view.name
-    return RenderReport(options.output, len(chosen), fps, backend, chosen[-1], steps)
+    has_short_plans = plans is not None and not looks_ahead
+    return RenderReport(options.output, len(chosen), fps, backend, chosen[-1], steps, has_short_plans)
 
 
 def _render_replay(episode: EpisodeFile, states: EpisodeStates, options: _VideoOptions) -> RenderReport:

@@ -54,10 +54,15 @@ DEFAULTS = [
     ("plan", "plan.envs", "gpt", "gpt and retnet {}; mddt"),
     ("plan", "plan.envs", "mddt", "mddt {})"),
     ("plan", "plan.episodes", "mddt", "mddt {} per task"),
-    ("finetune-online", "online.iterations", "odt", "default: {}, at laptop {}"),
-    ("finetune-online", "online.envs", "odt", "default: {}, at laptop {}"),
-    ("finetune-online", "online.updates", "odt", "default: {}, at laptop {}"),
-    ("finetune-online", "online.exploration_ratio", "odt", "default: {} times --target-return, at laptop {} times"),
+    ("finetune-online", "online.iterations", "odt", "default: {} at size paper, {} at laptop"),
+    ("finetune-online", "online.envs", "odt", "default: {} at size paper, {} at laptop"),
+    ("finetune-online", "online.updates", "odt", "default: {} at size paper, {} at laptop"),
+    (
+        "finetune-online",
+        "online.exploration_ratio",
+        "odt",
+        "default: {} times --target-return at size paper, {} times at laptop",
+    ),
     ("train", "train.eval_episodes", "gpt", "Episodes per evaluation and task (default: {})"),
 ]
 

@@ -63,7 +63,13 @@ def test_every_and_max_frames_bound_the_video_and_the_report_says_so(episode, tm
 def test_a_model_that_does_not_plan_has_one_panel(tmp_path):
     episode = read_episode(write_recorded(tmp_path / "plans", horizon=0))
     report = render_episode(episode, tmp_path / "out.gif", view="software", size=SIZE, max_frames=2)
-    assert Image.open(report.path).width == SIZE
+    assert Image.open(report.path).width == SIZE and not report.has_short_plans
+
+
+def test_plans_of_one_step_have_no_future_to_draw(tmp_path):
+    episode = read_episode(write_recorded(tmp_path / "plans", horizon=1))
+    report = render_episode(episode, tmp_path / "out.gif", view="software", size=SIZE, max_frames=2)
+    assert Image.open(report.path).width == SIZE and report.has_short_plans
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
 from seqrl_cli.reports.plot.draw import _draw_lines, _draw_points, plot_panels
+from seqrl_cli.reports.plot.style import TickLabels
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,20 @@ def test_ticks_never_read_alike(values):
     figure.canvas.draw()
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(set(labels)) == len(labels)
+
+
+def test_ticks_read_as_the_numbers_that_they_stand_at():
+    assert TickLabels().format_ticks([0.65, 0.6525, 0.655, 0.6575]) == ["0.65", "0.6525", "0.655", "0.6575"]
+    assert TickLabels().format_ticks([1000.0, 1000.5, 1001.0]) == ["1,000", "1,000.5", "1,001"]
+    assert TickLabels().format_ticks([0.0, 0.02, 0.04]) == ["0", "0.02", "0.04"]
+
+
+def test_nothing_is_drawn_between_names():
+    axes = Figure().subplots()
+    series = Series("all", (0.0, 1.0), (10.0, 20.0), (9.0, 18.0), (11.0, 22.0), count=2)
+    _draw_lines(axes, Panel("score", "Score", "", "score", (series,), x_names=("bc", "dt")), 0.1)
+    assert axes.lines[0].get_linestyle() == "None" and axes.lines[0].get_marker() == "o"
+    assert [path.vertices[:, 0].tolist() for path in axes.collections[0].get_paths()] == [[0.0, 0.0], [1.0, 1.0]]
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])

@@ -149,13 +149,21 @@ def _draw_lines(axes: Axes, panel: Panel, name_height: float) -> None:
     for each in series:
         colour, dash = line_style(each)
         marker = "o" if len(each.x) <= 12 and not each.faint else None
+        if panel.x_names:
+            dash = "none"  # nothing lies between names
         thin = {"linewidth": 1.0, "alpha": 0.45} if each.faint else {"linewidth": 1.8}
         axes.plot(each.x, each.y, color=colour, linestyle=dash, marker=marker, markersize=4, **thin)  # type: ignore[arg-type]
     axes.margins(x=0.02, y=0.12)
-    axes.set_ylim(_limits(axes, series))
+    if not panel.x_names or any(each.count < 3 for each in series):
+        axes.set_ylim(_limits(axes, series))
     for each in series:
-        if each.low is not None and each.high is not None and not each.faint:
-            axes.fill_between(each.x, each.low, each.high, color=line_style(each)[0], alpha=_shade(each), linewidth=0)
+        if each.low is None or each.high is None or each.faint:
+            continue
+        colour, _ = line_style(each)
+        if panel.x_names:
+            axes.vlines(each.x, each.low, each.high, color=colour, alpha=0.5, linewidth=2.4)
+        else:
+            axes.fill_between(each.x, each.low, each.high, color=colour, alpha=_shade(each), linewidth=0)
     if panel.logarithmic:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 2 else (1,)))
     elif panel.x_logarithmic or panel.x_names:

@@ -105,7 +105,7 @@ def legend_label(runs: Sequence[PlottedRun]) -> str:
 def band_note(series: Sequence[Series], over: str) -> str:
     """What a title says about the bands; empty without bands."""
     drawn = [each for each in series if each.low is not None and not each.faint and len(each.x) > 1]
-    return f"; 95 % bands over {over}" if drawn else ""
+    return f"; 95 % intervals over {over}" if drawn else ""
 
 
 def as_series(mean: Mean, label: str, group: Sequence[PlottedRun], **style: Any) -> Series:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.ticker import Formatter
@@ -31,7 +33,7 @@ def plain(name: str) -> str:
 
 
 class TickLabels(Formatter):
-    """Numbers as brief as possible, with more digits only if neighbouring ticks would read alike."""
+    """Numbers as brief as possible, with more digits only if a tick would read as another number."""
 
     def __call__(self, value: float, position: int | None = None) -> str:
         """One number."""
@@ -39,11 +41,15 @@ class TickLabels(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """The numbers of an axis."""
-        labels = [number_text(value) for value in values]
-        for digits in range(4, 10):
-            if len(set(labels)) == len(labels):
-                break
+        steps = [abs(second - first) for first, second in pairwise(values) if second != first]
+        tolerance = 0.01 * min(steps, default=math.inf)
+        for digits in range(3, 10):
             labels = [number_text(value, digits) for value in values]
+            if all(
+                abs(float(label.replace(",", "")) - value) <= tolerance
+                for label, value in zip(labels, values, strict=True)
+            ):
+                break
         return labels
 
 

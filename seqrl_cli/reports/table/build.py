@@ -26,7 +26,7 @@ OWN_SCORE_NOTE = "score: 0 and 100 are two returns of each dataset's own scale"
 MIXED_SCORE_NOTE = "score: 0 is a random policy, 100 D4RL's reference policy, where no other scale is stated here"
 SPREAD_NOTE = (
     "± is the standard error over seeds, and over episodes where there is one seed; 95 % interval: bootstrap of the "
-    "mean, over seeds and their episodes"
+    "mean, over seeds and their episodes, which is too narrow for two or three seeds"
 )
 RETURN_NOTE = (
     "without reference scores, ±, the 95 % interval and IQM are those of the return; "

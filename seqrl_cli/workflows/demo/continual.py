@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, duration
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.continual import run as continual
@@ -72,7 +72,7 @@ def run(request: DemoRequest, console: Console) -> ContinualDemoReport:
         output = folder / "plots" / "demo.png"
         drawn = plot.run(PlotRequest(store, [str(folder)], ["matrix"], output=output, force=force), console)
     seconds = time.perf_counter() - start
-    console.note(f"the demo took {seconds:.0f} s; to list what it made: seqrl runs")
+    console.note(f"the demo took {duration(seconds)}; to list what it made: seqrl runs")
     return ContinualDemoReport(datasets, trained, reports, summary, drawn.path, seconds)
 
 

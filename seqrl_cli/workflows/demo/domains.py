@@ -9,7 +9,7 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.config.schema import Config
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, duration
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.workflows.data import download
 from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
@@ -72,7 +72,7 @@ def run(request: DemoRequest, console: Console) -> DomainsDemoReport:
     with timed_step(console, 5, _STEPS, "table"):
         report = table.run(TableRequest(store, [training.run.path], by="task"), console)
     seconds = time.perf_counter() - start
-    console.note(f"the demo took {seconds:.0f} s; to list what it made: seqrl runs")
+    console.note(f"the demo took {duration(seconds)}; to list what it made: seqrl runs")
     return DomainsDemoReport(data, trained, planned, report, video.path, seconds)
 
 

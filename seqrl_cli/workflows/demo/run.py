@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, duration
 from seqrl_cli.errors import RunConflictError
 from seqrl_cli.workflows.data import discretize, download
 from seqrl_cli.workflows.data.discretize import DiscretizeRequest
@@ -63,7 +63,7 @@ def run(request: DemoRequest, console: Console) -> DemoReport:
         video = render.run(RenderRequest(store, planned.folder, force=force), console)
     report = table.run(TableRequest(store, [training.run.path]), console)
     seconds = time.perf_counter() - start
-    console.note(f"the demo took {seconds:.0f} s; to list what it made: seqrl runs")
+    console.note(f"the demo took {duration(seconds)}; to list what it made: seqrl runs")
     return DemoReport(data, trained, planned, report, video.path, seconds)
 
 

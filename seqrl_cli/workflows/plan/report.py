@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from seqrl_cli.console import amount, counted, percent
 
 
@@ -17,7 +20,7 @@ class PlanReport:
         episodes: their number.
         fresh: how many of them this call played.
         mean_return: mean over episodes.
-        standard_error: of the mean return.
+        standard_error: of the mean return; None for one episode.
         mean_score: normalised return.
         mean_steps: per episode.
         seconds: wall time of this call's episodes.
@@ -28,7 +31,7 @@ class PlanReport:
     episodes: int
     fresh: int
     mean_return: float
-    standard_error: float
+    standard_error: float | None
     mean_score: float | None
     mean_steps: float
     seconds: float
@@ -41,9 +44,19 @@ class PlanReport:
 
     def _summary(self) -> str:
         score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
-        error = f" ± {amount(self.standard_error)}" if self.episodes > 1 else ""
+        error = "" if self.standard_error is None else f" ± {_error_text(self.standard_error)}"
         played = counted(self.episodes, "episode")
         return f"{played}: return {amount(self.mean_return)}{error}{score}, {self.mean_steps:,.0f} steps"
+
+
+def error_of_mean(returns: NDArray[np.float64]) -> float | None:
+    """Standard error of the mean over episodes, ``std(ddof=0) / sqrt(n)`` as in the papers' tables; None for one."""
+    return float(returns.std() / np.sqrt(len(returns))) if len(returns) > 1 else None
+
+
+def _error_text(error: float) -> str:
+    """With one decimal, unless that would show nothing of it."""
+    return f"{error:,.1f}" if 0.05 <= error < 1 else amount(error)
 
 
 @dataclass(frozen=True)

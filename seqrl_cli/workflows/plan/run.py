@@ -27,7 +27,7 @@ from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks
 from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
-from seqrl_cli.workflows.plan.report import PlanReport
+from seqrl_cli.workflows.plan.report import PlanReport, error_of_mean
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
 from seqrl_cli.workflows.plan.timing import measure
@@ -214,7 +214,7 @@ def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile:
         episodes=len(episodes),
         fresh=fresh,
         mean_return=float(returns.mean()),
-        standard_error=float(returns.std() / np.sqrt(len(returns))),
+        standard_error=error_of_mean(returns),
         mean_score=percent_score(float(returns.mean()), session.references),
         mean_steps=float(np.mean([episode.steps for episode in episodes])),
         seconds=seconds,

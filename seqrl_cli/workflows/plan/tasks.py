@@ -29,7 +29,7 @@ from seqrl_cli.runs.task_choice import chosen_tasks
 from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.workflows.plan.agents import TaskAgentSpec
 from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
-from seqrl_cli.workflows.plan.report import TaskResult, TasksReport
+from seqrl_cli.workflows.plan.report import TaskResult, TasksReport, error_of_mean
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession
 from seqrl_cli.workflows.plan.targets import target_returns
 
@@ -171,7 +171,7 @@ def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile:
         episodes=len(everything),
         fresh=fresh,
         mean_return=float(returns.mean()),
-        standard_error=float(returns.std() / np.sqrt(len(returns))),
+        standard_error=error_of_mean(returns),
         mean_score=_mean([result.score for result in results]),
         mean_steps=float(np.mean([episode.steps for episode in everything])),
         seconds=seconds,

@@ -147,6 +147,8 @@ def _draw(request: RenderRequest, path: Path, console: Console) -> VideoReport:
             progress=update,
         )
     console.note(f"{video.frames} frames of {path.with_suffix('')}, drawn by {video.backend}")
+    if video.has_short_plans:
+        console.note("its plans have one step, so no future is drawn; `seqrl plan --horizon 5` makes longer ones")
     if video.steps_shown < video.steps:
         console.note(f"steps 0 to {video.steps_shown} of {video.steps}; --every 2 shows more, an .mp4 shows all")
     return VideoReport(str(output), True, str(path), video.frames, video.backend)

@@ -108,6 +108,8 @@ def _scores(row: dict[str, Any]) -> str:
 
 def _explain(console: Console, rows: list[dict[str, Any]]) -> None:
     """Print how to install the missing extras."""
-    missing = sorted({row["extra"] for row in rows if row["extra_installed"] is False})
-    for extra in missing:
-        console.note(f"planning (but not downloading) needs the extra {extra}: {install_line(extra)}")
+    missing = [row for row in rows if row["extra_installed"] is False]
+    simulated = {row["extra"] for row in missing if row["source"] == "sim"}
+    for extra in sorted({row["extra"] for row in missing}):
+        needs = "simulated data and planning need" if extra in simulated else "planning (but not downloading) needs"
+        console.note(f"{needs} the extra {extra}: {install_line(extra)}")

@@ -28,6 +28,7 @@ from seqrl_cli.tracking.metrics import LogLine, read_lines
 
 _CHART_WIDTH = 48
 _SHOWN = ("loss", "validation_loss", "nll", "learning_rate", "tokens_per_second", "entropy", "exploration_return")
+_LABELS = {"nll": "negative log-likelihood"}
 _LINE = ("loss", "validation_loss", "evaluation_return", "evaluation_score", "exploration_return")
 
 
@@ -173,7 +174,8 @@ def _picture(snapshot: Snapshot) -> RenderableType:
     evaluations = [name for line in snapshot.lines for name in line.values if _is_evaluation(name)]
     for name in dict.fromkeys((*_SHOWN, *evaluations)):
         if values := snapshot.column(name):
-            table.add_row(name.replace("_", " "), _number(values[-1][1]), spark([value for _, value in values]))
+            label = _LABELS.get(name, name.replace("_", " "))
+            table.add_row(label, _number(values[-1][1]), spark([value for _, value in values]))
     parts.append(table)
     if not snapshot.lines:
         parts.append(Text("nothing has been logged yet", "dim"))
