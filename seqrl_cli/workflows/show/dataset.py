@@ -16,6 +16,9 @@ from seqrl_cli.reports.dataset_summary import histogram_lines, summarize_dataset
 from seqrl_cli.reports.references import is_own_scale, scale_of_scores
 from seqrl_cli.runs.store import RunStore
 
+_REPEATED = ("dataset_id", "mean_length", "mean_return", "normalized_score", "spaces")
+"""Attributes that lines for a person state already; ``--json`` has them all."""
+
 
 def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     """Print a summary of a dataset in the run directory, or of a file.
@@ -36,7 +39,8 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     console.emit(facts)
     console.show(f"{ref.id}  ({ref.location})")
     scored = {} if score is None else {"score": _score(score, ref, stated)}
-    shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in stated.items()}
+    others = {name: value for name, value in stated.items() if name not in _REPEATED}
+    shown = {name: f"{value:.10g}" if isinstance(value, float) else value for name, value in others.items()}
     tokens = {} if at_terminals is None else {"rewards at terminals": at_terminals}
     console.show_facts({**dict(summary_rows(summary)), **tokens, **scored, **shown})
     console.show("returns")
