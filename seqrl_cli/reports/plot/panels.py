@@ -61,11 +61,13 @@ def _unit(run: PlottedRun) -> str:
 
 def _loss(runs: Sequence[PlottedRun], unit: str) -> Panel | None:
     """Validation loss, with training loss as a thin line; the training loss alone for runs without validation."""
-    series = []
+    series: list[Series] = []
+    drawn: list[PlottedRun] = []
     for group in group_by_method(runs):
         shown = [run for run in group if _training_loss(run)]
         if not shown:
             continue
+        drawn += shown
         name = legend_label(shown)
         training = mean_of_seeds(shown, _training_loss)
         held_out = mean_of_seeds(shown, _held_out_loss) if all(map(_held_out_loss, shown)) else None
@@ -77,7 +79,7 @@ def _loss(runs: Sequence[PlottedRun], unit: str) -> Panel | None:
             series.append(as_series(held_out, name, group))
     if not series:
         return None
-    archs = ", ".join(dict.fromkeys(run.arch for run in runs))
+    archs = ", ".join(dict.fromkeys(run.arch for run in drawn))
     both = any(each.faint for each in series)
     title = f"{archs}: loss on held-out data, and in training (thin)" if both else f"{archs}: training loss"
     return Panel("loss", title + band_note(series, "seeds"), "updates", unit, tuple(series))
