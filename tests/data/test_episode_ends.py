@@ -409,7 +409,7 @@ ORDERS = {
 def test_rows_that_are_not_in_order_are_refused(tmp_path, order):
     match, make = ORDERS[order]
     columns = {name: column[:40] for name, column in numbered().items()}
-    columns["episode_id"] = np.repeat([0, 1], 20)
+    columns |= {"episode_id": np.repeat([0, 1], 20), "step": np.tile(np.arange(20), 2)}
     with pytest.raises(SeqrlError, match=match) as error:
         read(tmp_path, {name: column[make(40)] for name, column in columns.items()})
     assert "sort them by episode" in error.value.hint

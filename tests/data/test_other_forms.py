@@ -235,4 +235,4 @@ def test_an_end_that_stays_marked_is_where_the_episode_ends(tmp_path, marks, ter
     options = ReadOptions(dones="terminals")
     episodes = read_dataset(write_npz(tmp_path / "a.npz", filled(**marks)), options)
     assert_all_there(episodes, LONG.tolist(), terminals)
-    assert f"left out {E * T - LONG.sum():,} rows of padding" in options.log.remarks
+    assert any("padding" in remark for remark in options.log.remarks)

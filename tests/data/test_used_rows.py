@@ -39,7 +39,7 @@ def test_zeros_that_no_number_explains_are_warned_of(tmp_path, stated):
     options = ReadOptions()
     found = read_dataset(write_npz(tmp_path / "a.npz", {**buffer(), **stated}), options)
     assert found.transitions == 60
-    assert any("the last 50 of 60 rows are all zeros" in warning for warning in options.log.warnings)
+    assert any("ends in rows that are all zeros" in warning for warning in options.log.warnings)
 
 
 def test_a_number_alone_leaves_nothing_out(tmp_path):

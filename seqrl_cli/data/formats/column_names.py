@@ -155,6 +155,10 @@ class ColumnNames:
         """The name of the column that has a role; None if there is none."""
         return next(iter(self.by_role.get(role, ())), None)
 
+    def is_possible(self, name: str, size: int | None) -> bool:
+        """Whether a column of so many numbers may tell what its name says: how many rows were used is one number."""
+        return size is not None and (size == 1 or name not in self.by_role.get("used", ()))
+
     @property
     def dones_name(self) -> str:
         """What to call the marks that have two meanings; empty if there are none."""

@@ -19,6 +19,7 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import IMAGE_HINT, LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.end_columns import EndColumns
 from seqrl_cli.data.formats.episode_ends import DonesMeaning, FoundEnds, combine, jumps, overlong
+from seqrl_cli.data.formats.padding import rows_before_padding
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.formats.used_rows import used_rows
 from seqrl_cli.errors import SeqrlError
@@ -32,6 +33,7 @@ _JOINED_AT_ONCE = 1000  # recordings; each takes more memory alone than its rows
 
 FILE_HINT = "download or collect the dataset again, or give the path of another file"
 NO_STEP = "episodes without a step were left out"
+PADDING = "left out padding at the ends of episodes"
 _REPAIR_HINT = "remove or repair those rows in the file"
 _SCALE_HINT = "divide the column by a number, or remove those rows"
 _LARGEST = float(np.finfo(np.float32).max)
@@ -104,9 +106,13 @@ def read_columns(columns: Mapping[str, Column], source: str, options: ReadOption
         if len(column) != rows:
             name = names.first(role)
             raise SeqrlError(f"{source}: {name} has {len(column)} rows, but observations has {rows}", LAYOUT_HINT)
-    used = used_rows(columns, names, (observations, actions, rewards), options.log)
-    if used < rows:
-        return read_columns(_first_rows(columns, used, rows), source, options)
+    data = (observations, actions, rewards)
+    is_episode = options.default_steps is None
+    kept = used_rows(columns, names, data, options.log)
+    if kept == rows and is_episode and (kept := rows_before_padding(columns, names, data)) < rows:
+        options.log.remark(PADDING)
+    if kept < rows:
+        return read_columns(_first_rows(columns, kept, rows), source, options)
     marks = EndColumns(columns, names, rows, source, options.log).marks()
     found = combine(marks, rows)
     following = names.first("next_observations")
@@ -153,7 +159,7 @@ def _note_open_question(
     log.open_dones = names.dones_name
     if (found.timeouts & ~found.terminals)[:-1].any():
         log.only_terminals = True
-    is_whole_episode = options.default_steps is None
+    is_whole_episode = options.default_steps is None and not found.terminals[:-1].any()
     if is_whole_episode and not found.terminals[-1]:
         log.unmarked_parts += 1
 

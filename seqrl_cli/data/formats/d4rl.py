@@ -120,11 +120,12 @@ def _columns(file: h5py.File, source: str) -> dict[str, Column]:
         f"{name}/{key}" for name in _INFOS for key in (file[name] if isinstance(file.get(name), h5py.Group) else ())
     ]
     possible = (*names.possible, *ColumnNames.of(nested).doubtful)
-    return {name: file[name] for name in (*names.needed, *(one for one in possible if _is_array(file, one)))}
+    return {name: file[name] for name in (*names.needed, *(one for one in possible if _is_array(file, one, names)))}
 
 
-def _is_array(file: h5py.File, name: str) -> bool:
-    return isinstance(file.get(name), h5py.Dataset)
+def _is_array(file: h5py.File, name: str, names: ColumnNames) -> bool:
+    node = file.get(name)
+    return isinstance(node, h5py.Dataset) and names.is_possible(name, node.size)
 
 
 def write_d4rl(path: Path, episodes: Episodes, attributes: Mapping[str, Scalar | None]) -> None:

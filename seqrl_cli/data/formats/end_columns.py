@@ -30,7 +30,7 @@ _MEANINGS = {
 }
 _LAST, _TIMEOUT = 2, 3
 _MOSTLY = 0.5
-_DISORDER = 0.25  # the fraction of rows after which a counter goes back; a counter of frames may go back now and then
+_DISORDER = 0.25  # the fraction of steps within episodes at which a counter goes back; a few may be repeated frames
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class EndColumns:
         terminals, timeouts, dones = (self._agreed(role) for role in FLAG_ROLES)
         if dones is not None and self._marks_first_rows(dones):
             dones = before(dones)
+        known_ends = [flags for flags in (terminals, timeouts, dones) if flags is not None]
+        self._refuse_disorder(np.logical_or.reduce(known_ends) if known_ends else None)
         ends = [self._ends(role, name) for role in _MEANINGS for name in self._of(role) if role not in FLAG_ROLES]
         known = [flags for flags in ends if flags is not None]
         marked = reduce(np.logical_or, known) if known else None
@@ -144,8 +146,6 @@ class EndColumns:
         values = self._plain(name, texts=role == "ids")
         if values is not None and values.ndim == 0:
             return None  # one number for the whole part, such as its episode's
-        if role in ("ids", "steps") and values is not None and values.shape == (self.rows,) and self.rows > 1:
-            self._refuse_disorder(role, name, values)
         if role == "steps" and values is not None:
             values = self._without_overflow(name, values)
         found = _LAST_ROWS[role](values, self.rows) if values is not None and values.ndim == 1 else None
@@ -176,16 +176,27 @@ class EndColumns:
         rounds -= np.maximum.accumulate(np.where(restarts, rounds, 0))
         return np.asarray(values.astype(np.int64) + (int(limits.max) - int(limits.min) + 1) * rounds)
 
-    def _refuse_disorder(self, role: str, name: str, values: NDArray[Any]) -> None:
+    def _refuse_disorder(self, ended: Flags | None) -> None:
         """Stop at rows that are interleaved or shuffled, as far as numbers of episodes tell.
+
+        Args:
+            ended: rows that other columns mark as ends.
 
         Raises:
             SeqrlError: episodes come back again and again, or steps go back within episodes.
         """
-        found = _back_to_earlier(values) if role == "ids" else _back_within(values) if self._of("ids") else ""
+        name = next(iter(self._of("ids")), None)
+        ids = self._plain(name, texts=True) if name else None
+        if ids is None or ids.shape != (self.rows,) or self.rows < 2 or (ended is not None and ended.mean() > _MOSTLY):
+            return
+        found = f"{name} {where}" if (where := _back_to_earlier(ids)) else ""
+        for counter in self._of("steps"):
+            steps = self._plain(counter, texts=False)
+            if not found and steps is not None and steps.shape == ids.shape and (where := _back_within(steps, ids)):
+                found = f"{counter} {where}"
         if found:
             hint = "the rows must be in the order of recording: sort them by episode, then by step"
-            raise SeqrlError(f"{self.source}: {name} {found}", hint)
+            raise SeqrlError(f"{self.source}: {found}", hint)
 
     def _plain(self, name: str, *, texts: bool) -> NDArray[Any] | None:
         """A column of finite numbers, or of texts if these will do; None if it is something else."""
@@ -241,11 +252,15 @@ def _back_to_earlier(ids: NDArray[Any]) -> str:
     return f"{ids[rows[0]]!s:.40} comes back at row {rows[0]:,}" if len(rows) else ""
 
 
-def _back_within(steps: NDArray[Any]) -> str:
-    """Where a counter goes back to another number than its first, if it often does; empty if not."""
-    falls = (steps[1:] < steps[:-1]) & (steps[1:] != steps.min())
-    if steps.dtype.kind not in "iu" or falls.mean() <= _DISORDER:
+def _back_within(steps: NDArray[Any], ids: NDArray[Any]) -> str:
+    """Where a counter goes back within an episode, if it often does; empty if not, or if it counts down."""
+    same = ids[1:] == ids[:-1]
+    falls = (steps[1:] < steps[:-1]) & same
+    rises = (steps[1:] > steps[:-1]) & same
+    if steps.dtype.kind not in "iu" or falls.sum() <= _DISORDER * same.sum() or not rises.any():
         return ""
+    if len(set(zip(ids.tolist(), steps.tolist(), strict=True))) < len(steps):
+        return ""  # a number comes twice in an episode, so it counts something else
     row = int(falls.argmax()) + 1
     return f"goes back from {steps[row - 1]} to {steps[row]} at row {row:,}"
 
@@ -284,10 +299,11 @@ def _from_ids(values: NDArray[Any], rows: int) -> Flags | None:
 def _from_steps(values: NDArray[Any], rows: int) -> Flags | None:
     if len(values) != rows:
         return None
+    if (values[1:] <= values[:-1]).mean() >= _MOSTLY:
+        return None  # rows of several episodes take turns, or it is no counter
     # Equal numbers are a restart at the first number only; elsewhere they are rounded, or steps without a frame.
     again = (values[1:] < values[:-1]) | ((values[1:] == values[:-1]) & (values[1:] == values.min()))
-    again = np.append(again, False)
-    return again if again.mean() < _MOSTLY else None
+    return np.append(again, False)
 
 
 _LAST_ROWS: dict[str, Callable[[NDArray[Any], int], Flags | None]] = {

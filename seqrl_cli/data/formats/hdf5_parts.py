@@ -1,6 +1,6 @@
 """Where HDF5 files keep their episodes, if not in flat columns: groups, numbered arrays, groups of observations.
 
-Groups that stand side by side and have actions are episodes, if the name of one has a digit: ``demo_3``,
+Groups that stand side by side and have actions are episodes, if their names have digits: ``demo_3``,
 ``demo_3_mirrored``, a UUID. A group may also contain a whole recording of several episodes, such as a worker's.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.columns import FILE_HINT, check_size
 from seqrl_cli.data.formats.names import natural_order
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 
 OBSERVATIONS = ("observations", "obs", "observation")
@@ -30,7 +31,8 @@ SUCCESS = ("success",)
 
 MAX_PARTS = 1000
 
-_SUCCESS_KINDS = ("demo", "traj")  # in which terminals and dones mark success, which may come and go
+SUCCESS_KINDS = ("demo", "traj")
+"""Groups of robomimic and ManiSkill, in which terminals and dones mark success, which may come and go."""
 
 _MISSING_HINTS = {
     "demo": "robomimic/scripts/dataset_states_to_obs.py adds observations, rewards and dones to simulator states",
@@ -54,10 +56,15 @@ class Part:
     nodes: Mapping[str, Any]
     size: int
 
+    def opened(self) -> Part:
+        """The same with a dictionary of its nodes, because looking for a name in a group takes long."""
+        return replace(self, nodes=dict(self.nodes.items()))
+
     @property
-    def name(self) -> str:
-        """Its name in its file."""
-        return self.source.rpartition(", ")[2]
+    def is_empty(self) -> bool:
+        """Whether there is neither an action nor a reward, though there are arrays of both."""
+        arrays = (self.find(ACTIONS), self.find(REWARDS))
+        return all(isinstance(array, h5py.Dataset) and array.shape[:1] == (0,) for array in arrays)
 
     def find(self, names: tuple[str, ...]) -> Any:
         """The first of these that exists; None if there is none."""
@@ -76,12 +83,17 @@ class Part:
             raise SeqrlError(f"{self.source} has no {names[0]} (it has {listing})", hint)
         return found
 
-    def has_rows(self, name: str) -> bool:
-        """Whether there is an array with a number per row of this name."""
+    def per_row(self, name: str) -> NDArray[Any] | None:
+        """A column with a number, or a text, per action; None if it is something else."""
         node = self.nodes.get(name)
-        if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "biu" or node.ndim not in (1, 2):
-            return False
-        return node.shape[1:] in ((), (1,)) and node.size > 1
+        actions = self.find(ACTIONS)
+        if not isinstance(node, h5py.Dataset) or not isinstance(actions, h5py.Dataset) or node.shape is None:
+            return None
+        is_column = node.dtype.kind in "biufSO" and node.shape in (actions.shape[:1], (*actions.shape[:1], 1))
+        if not is_column or not actions.shape or actions.shape[0] < 2:
+            return None
+        check_size(node.nbytes, self.size, self.source)
+        return np.asarray(node[()]).reshape(-1)
 
     def array(self, names: tuple[str, ...]) -> NDArray[Any]:
         """The first of these, which must be an array; errors as for :meth:`require`."""
@@ -102,48 +114,75 @@ def find_flat_part(file: h5py.File, source: str, size: int) -> Part | None:
     return found if has_rows and (is_grouped or is_d3rlpy) else None
 
 
-def find_episode_parts(file: h5py.File, source: str, size: int) -> list[Part]:
+def find_episode_parts(file: h5py.File, source: str, size: int, log: ReadingLog) -> list[Part]:
     """The file's episodes in the natural order of their names; none if it has another layout."""
     if any(isinstance(file.get(name), h5py.Dataset) for name in ACTIONS):
         return []
     for parent in (file, file.get("data")):
         if isinstance(parent, h5py.Group):
-            found = _groups(parent, source, size) or _numbered_arrays(parent, source, size)
+            found = _groups(parent, source, size, log) or _numbered_arrays(parent, source, size)
             if found:
                 return found
     return []
 
 
 def holds_several_episodes(part: Part) -> bool:
-    """Whether a group is a recording of several episodes: a mark of an end is followed by a row without one.
+    """Whether a group is a recording of several episodes, as marks within it tell.
 
-    An episode's number that changes and a step counter that starts again tell the same.
+    A mark of an end is followed by a row without one, a first row comes later, an episode's number changes, or a step
+    counter starts again.
     """
     names = ColumnNames.of(part.nodes)
-    roles = ("timeouts", "ends") if part.kind in _SUCCESS_KINDS else ("timeouts", "ends", "terminals", "dones")
-    tests: dict[str, Callable[[NDArray[Any]], Any]] = {role: lambda flags: flags[:-1] & ~flags[1:] for role in roles}
-    tests |= {"ids": lambda ids: ids[1:] != ids[:-1], "steps": lambda steps: steps[1:] < steps[:-1]}
+    is_success = part.kind in SUCCESS_KINDS
     return any(
-        part.has_rows(name) and bool(np.any(test(part.array((name,)).reshape(-1).astype(np.int64))))
-        for role, test in tests.items()
+        values is not None and bool(np.any(test(values)))
+        for role, test in _RETURNS.items()
+        if not (is_success and role in ("terminals", "dones", "continues"))
         for name in names.by_role.get(role, ())
+        if (values := part.per_row(name)) is not None
     )
 
 
-def _groups(parent: h5py.Group, source: str, size: int) -> list[Part]:
-    """The groups with actions, and others of their kind, which lack them, if one of the names has a digit."""
+def _falls(values: NDArray[Any]) -> Any:
+    """Where flags are taken back; another column has none."""
+    return np.isin(values, (0, 1)).all() and (values[:-1] > values[1:])
+
+
+def _restarts(steps: NDArray[Any]) -> Any:
+    """Where a counter starts again, other than after the largest number of its type."""
+    is_full = steps[:-1] == np.iinfo(steps.dtype).max if steps.dtype.kind in "iu" else False
+    return (steps[1:] < steps[:-1]) & ~np.asarray(is_full)
+
+
+_RETURNS: dict[str, Callable[[NDArray[Any]], Any]] = {
+    **dict.fromkeys(("timeouts", "ends", "terminals", "dones"), _falls),
+    "starts": lambda values: _falls(1 - values[::-1]) if np.isin(values, (0, 1)).all() else False,
+    "continues": lambda values: _falls(1 - values) if np.isin(values, (0, 1)).all() else False,
+    "step_types": lambda values: values[1:] == 0,
+    "ids": lambda values: values[1:] != values[:-1],
+    "steps": _restarts,
+}
+"""Whether a column tells that another episode follows, by its role."""
+
+
+def _groups(parent: h5py.Group, source: str, size: int, log: ReadingLog) -> list[Part]:
+    """The groups with numbers in their names and actions, and those without actions that are called alike."""
     found: dict[str, Part] = {}
     for name in sorted(parent, key=natural_order):
         group = parent.get(name)
         if isinstance(group, h5py.Group):
             kind = re.match(r"[^\W\d_]*", name)
             found[name] = Part(f"{source}, {name}", kind[0] if kind else "", group, size)
-    numbered = {name for name in found if re.search(r"\d", name)}
     whole = {name for name, part in found.items() if part.find(ACTIONS) is not None}
-    kinds = {found[name].kind for name in whole & numbered}
-    return [
-        part for name, part in found.items() if kinds and (name in whole or (name in numbered and part.kind in kinds))
-    ]
+    forms = {_form(name) for name in whole if re.search(r"\d", name)}
+    others = [name for name in whole if _form(name) not in forms and found[name].find(REWARDS) is not None]
+    if forms and others:
+        log.warn(f"the group {others[0]} is not read, because its name has no number")
+    return [part for name, part in found.items() if _form(name) in forms]
+
+
+def _form(name: str) -> str:
+    return re.sub(r"\d+", "0", name)
 
 
 def _numbered_arrays(parent: h5py.Group, source: str, size: int) -> list[Part]:
@@ -168,7 +207,8 @@ def refuse_packed(column: h5py.Dataset, source: str) -> None:
         SeqrlError: it contains such numbers.
     """
     attributes = column.attrs
-    packed = [name for name in ("scale_factor", "add_offset") if name in attributes]
+    neutral = {"scale_factor": 1, "add_offset": 0}
+    packed = [name for name, number in neutral.items() if name in attributes and np.any(attributes[name] != number)]
     if packed:
         message = f"{source} is packed: its attributes {' and '.join(packed)} change its numbers"
         raise SeqrlError(message, "save the numbers themselves, for example as xarray.open_dataset reads them")

@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, columns_to_read, plain_name
+from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, ColumnNames, columns_to_read, plain_name
 from seqrl_cli.data.formats.columns import (
     FILE_HINT,
     NO_STEP,
+    PADDING,
     Column,
     ReadOptions,
     check_size,
@@ -46,6 +47,7 @@ from seqrl_cli.data.formats.hdf5_parts import (
     REWARDS,
     STATES,
     SUCCESS,
+    SUCCESS_KINDS,
     TERMINALS,
     Part,
     find_episode_parts,
@@ -57,6 +59,8 @@ from seqrl_cli.data.formats.hdf5_parts import (
 )
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import MAIN, data_folder
+from seqrl_cli.data.formats.padding import rows_before_padding
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5
 
@@ -74,12 +78,8 @@ def read_any_hdf5(path: Path, options: ReadOptions) -> Episodes:
         flat = find_flat_part(file, str(path), size)
         if flat is not None:
             return read_columns(_flat_columns(flat, options), str(path), options)
-        parts = find_episode_parts(file, str(path), size)
+        parts = find_episode_parts(file, str(path), size, options.log)
         if parts:
-            several = [part for part in parts if holds_several_episodes(part)]
-            if several:
-                options.log.remark(f"read groups as recordings of several episodes each, because of {several[0].name}")
-                return join_episodes(_read_recordings(parts, options))
             return join_episodes(_read_parts(parts, replace(options, default_steps=None)))
     return read_hdf5(path, options)
 
@@ -96,7 +96,7 @@ def read_hdf5_attributes(path: Path) -> dict[str, Scalar]:
     with open_hdf5(path, FILE_HINT) as file:
         size = path.stat().st_size
         flat = find_flat_part(file, str(path), size)
-        part = flat or next(iter(find_episode_parts(file, str(path), size)), None)
+        part = flat or next(iter(find_episode_parts(file, str(path), size, ReadingLog())), None)
         node = part.find(OBSERVATIONS) if part is not None else None
         if part is None or not isinstance(node, h5py.Group):
             return stated
@@ -110,7 +110,10 @@ def read_hdf5_attributes(path: Path) -> dict[str, Scalar]:
 def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
     names = columns_to_read(part.nodes, part.source)
     columns: dict[str, Any] = {name: part.nodes[name] for name in names.needed}
-    columns |= {name: part.nodes[name] for name in names.possible if isinstance(part.nodes[name], h5py.Dataset)}
+    for name in names.possible:
+        node = part.nodes[name]
+        if isinstance(node, h5py.Dataset) and names.is_possible(name, node.size):
+            columns[name] = node
     observations = names.first("observations") or ""
     node = columns[observations]
     if isinstance(node, h5py.Group):
@@ -129,45 +132,51 @@ def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
     return columns
 
 
-def _read_recordings(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
-    claimed = 0
-    for part in parts:
-        columns = _flat_columns(part, options)
+def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
+    claimed, first = 0, None
+    for part in map(Part.opened, parts):
+        if part.is_empty:
+            options.log.warn(NO_STEP)
+            continue
+        if holds_several_episodes(part):
+            options.log.remark("read groups with ends of episodes in them as recordings of several episodes")
+            columns = _flat_columns(part, options)
+        else:
+            columns, names = _columns_of_episode(part, options)
+            first = (part.source, names) if first is None else first
+            if names != first[1]:
+                message = f"{part.source} has the observations {', '.join(names)}"
+                hint = "all episodes must have the same observations"
+                raise SeqrlError(f"{message}, but {first[0]} has {', '.join(first[1])}", hint)
         claimed += sum(column.nbytes for column in columns.values())
         check_size(claimed, part.size, part.source)
         yield part.source, read_columns(columns, part.source, options)
 
 
-def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
-    claimed, first = 0, None
-    for part in parts:
-        actions, rewards = part.array(ACTIONS), part.array(REWARDS)
-        observations, names = _observations(part, options)
-        first = names if first is None else first
-        if names != first:
-            message = (
-                f"{part.source} has the observations {', '.join(names)}, but {parts[0].source} has {', '.join(first)}"
-            )
-            raise SeqrlError(message, "all episodes must have the same observations")
-        claimed += actions.nbytes + rewards.nbytes + observations.nbytes
-        check_size(claimed, part.size, part.source)
-        steps = len(actions)
-        if not steps and not len(rewards):
-            options.log.warn(NO_STEP)
-            continue
-        if len(observations) not in (steps, steps + 1):
-            message = f"{part.source} has {len(observations)} observations and {steps} actions"
-            raise SeqrlError(message, "there must be as many, or one more")
-        is_last = np.arange(steps) == steps - 1
-        is_terminal = _ends_in_terminal(part, rewards, options)
-        columns: dict[str, Column] = {
-            "observations": observations[:steps],
-            "actions": actions,
-            "rewards": rewards,
-            "terminals": is_last & is_terminal,
-            "timeouts": is_last & (not is_terminal),
-        }
-        yield part.source, read_columns(columns, part.source, options)
+def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Column], list[str]]:
+    """The columns of a group that is one episode, and the names of its observations' parts."""
+    actions, rewards = part.array(ACTIONS), part.array(REWARDS)
+    observations, names = _observations(part, options)
+    steps = len(actions)
+    if len(observations) not in (steps, steps + 1):
+        message = f"{part.source} has {len(observations)} observations and {steps} actions"
+        raise SeqrlError(message, "there must be as many, or one more")
+    kept = steps
+    if len(rewards) == steps and part.kind not in SUCCESS_KINDS:
+        marks = {name: node for name, node in part.nodes.items() if isinstance(node, h5py.Dataset)}
+        kept = rows_before_padding(marks, ColumnNames.of(marks), (observations[:steps], actions, rewards))
+    if kept < steps:
+        options.log.remark(PADDING)
+    is_last = np.arange(kept) == kept - 1
+    is_terminal = _ends_in_terminal(part, rewards[:kept], options)
+    columns: dict[str, Column] = {
+        "observations": observations[:kept],
+        "actions": actions[:kept],
+        "rewards": rewards[:kept] if kept < steps else rewards,
+        "terminals": is_last & is_terminal,
+        "timeouts": is_last & (not is_terminal),
+    }
+    return columns, names
 
 
 def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -> bool:

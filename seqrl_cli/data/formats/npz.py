@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import columns_to_read
+from seqrl_cli.data.formats.column_names import ColumnNames, columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.formats.plain_columns import refuse_inert
@@ -63,7 +63,7 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
                     name: _member(archive, members[name], f"{path}, {name}") for name in (*names.needed, *indices)
                 }
                 is_by_episode = any(isinstance(column, list) for column in columns.values())
-                columns |= _possible(archive, {name: members[name] for name in names.possible}, path, is_by_episode)
+                columns |= _possible(archive, members, names, path, is_by_episode)
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
     except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
@@ -86,15 +86,20 @@ def _refuse_twins(names: list[str], path: Path) -> None:
 
 
 def _possible(
-    archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], path: Path, is_by_episode: bool
+    archive: zipfile.ZipFile,
+    members: Mapping[str, zipfile.ZipInfo],
+    names: ColumnNames,
+    path: Path,
+    is_by_episode: bool,
 ) -> dict[str, Any]:
     """The members that have the form of the other columns: one row per step, or one entry per episode."""
     found = {}
-    for name, info in members.items():
+    for name in names.possible:
+        info = members[name]
         with contextlib.suppress(SeqrlError, *_HEADER_ERRORS):
             with archive.open(info) as stream:
-                is_object = _read_header(stream)[2].hasobject
-            if is_object == is_by_episode:
+                shape, _, dtype = _read_header(stream)
+            if dtype.hasobject == is_by_episode and names.is_possible(name, math.prod(shape)):
                 found[name] = _member(archive, info, f"{path}, {name}")
     return found
 

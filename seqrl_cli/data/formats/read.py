@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,10 +177,18 @@ def _note_unread(folder: Path, files: Sequence[Path], options: ReadOptions) -> N
     if twin is not None:
         names = " and ".join(file.name for file in files if file.stem == twin.stem)
         raise SeqrlError(f"{folder} contains {names}, which may be one recording", "keep one of them, or rename one")
-    others = [path for path in folder.iterdir() if path not in files and not path.name.startswith(".")]
+    known = set(files)
+    others = [path for path in folder.iterdir() if path not in known and not path.name.startswith(".")]
     packed = [path.name for path in others if Path(path.stem).suffix.lower() in _READERS and not path.is_dir()]
-    folders = [path.name for path in others if path.is_dir() and recordings(path)]
+    folders = [path.name for path in others if path.is_dir() and _has_recordings(path)]
     for unread, hint in ((packed, "unpack it"), (folders, "move its files up, or name it alone")):
         if unread:
             more = f" (and {len(unread) - 1} more like it)" if len(unread) > 1 else ""
             options.log.warn(f"{unread[0]} in {folder.name} is not read{more}; {hint}")
+
+
+def _has_recordings(folder: Path) -> bool:
+    """Whether a folder contains files of datasets, as far as one may look."""
+    with suppress(OSError):
+        return bool(recordings(folder))
+    return False

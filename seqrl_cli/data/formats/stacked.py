@@ -123,10 +123,9 @@ def _as_rows(column: NDArray[Any], *, is_action: bool) -> NDArray[Any]:
 def _rows(
     columns: Mapping[str, NDArray[Any]], names: ColumnNames, shape: tuple[int, int], options: ReadOptions
 ) -> list[int]:
-    """How many rows of each episode are no padding.
+    """How many rows of each episode are no padding: as its length says, else up to the zeros after its last end.
 
-    As its length says; else up to the first end, if that stays marked to the last row; else as a mask of 0 and 1 says;
-    else up to the zeros after its last end.
+    What else tells of padding is looked at in each episode by itself.
     """
     stated = names.first("lengths")
     if stated and columns[stated].shape == shape[:1] and columns[stated].dtype.kind in "iuf":
@@ -135,46 +134,13 @@ def _rows(
             return [int(length) for length in lengths]
     flags = [columns[name] for role in FLAG_ROLES for name in names.by_role.get(role, ())]
     ended = _any([flag for flag in flags if flag.shape[:2] == shape], shape)
-    required = [columns[names.first(role) or ""] for role in REQUIRED]
-    used = _any(required, shape) | ended
+    used = _any([columns[names.first(role) or ""] for role in REQUIRED], shape) | ended
     last = np.where(used, np.arange(1, shape[1] + 1), 0).max(axis=1)
     is_marked = (last > 0) & ended[np.arange(shape[0]), last - 1]
-    trail = _trail(ended)
-    masked = _before_mask(columns, names, shape, required)
-    if doubtful := int(((last < shape[1]) & ~is_marked & (masked == shape[1])).sum()):
+    is_masked = any(columns[name].shape[:2] == shape for name in names.by_role.get("continues", ()))
+    if not is_masked and (doubtful := int(((last < shape[1]) & ~is_marked).sum())):
         options.log.warn(f"{doubtful:,} of {shape[0]:,} episodes have zeros at their end, but no mark before them")
-    counts = np.where(is_marked, last, masked)
-    return [int(count) for count in np.where(trail < shape[1], trail + 1, counts)]
-
-
-def _trail(marked: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The row from which marks ``(episodes, steps)`` stay to the end, two rows or more; all steps where they do not."""
-    steps = marked.shape[1]
-    first = np.where(marked.any(axis=1), marked.argmax(axis=1), steps)
-    stays = (marked.sum(axis=1) == steps - first) & (first < steps - 1)
-    found: NDArray[np.int64] = np.where(stays, first, steps)
-    return found if found.any() else np.full_like(found, steps)  # what marks every row is no mark of an end
-
-
-def _before_mask(
-    columns: Mapping[str, NDArray[Any]], names: ColumnNames, shape: tuple[int, int], required: list[NDArray[Any]]
-) -> NDArray[np.int64]:
-    """The rows of each episode before a mask that stays 0, with the first of these if it is unlike the next one.
-
-    A mask that is 0 in padding differs from one that is 0 from the last row on. In the latter that row is no padding,
-    and so differs from what follows.
-    """
-    steps = shape[1]
-    counts = np.full(shape[0], steps)
-    for name in names.by_role.get("continues", ())[:1]:
-        if columns[name].shape[:2] != shape:
-            continue
-        trail = _trail(columns[name].reshape(shape) == 0)
-        for index in np.flatnonzero(trail < steps):
-            row = int(trail[index])
-            is_padding = all(np.array_equal(column[index, row], column[index, row + 1]) for column in required)
-            counts[index] = max(row, 1) if is_padding else row + 1
-    return counts
+    return [int(count) for count in np.where(is_marked, last, shape[1])]
 
 
 def _any(arrays: list[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.bool_]:

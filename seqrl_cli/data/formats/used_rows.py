@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.data.formats.column_names import ColumnNames
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, ColumnNames
 from seqrl_cli.data.formats.reading_log import ReadingLog
 
 _BLOCK = 4096  # rows looked at together
@@ -35,7 +35,8 @@ def used_rows(
         log: receives what was left out, or a warning.
     """
     rows = len(written[0])
-    zeros = zero_rows_at_end(written)
+    marks = [columns[name] for role in FLAG_ROLES for name in names.by_role.get(role, ())]
+    zeros = zero_rows_at_end([*written, *(mark for mark in marks if mark.shape[:1] == (rows,))])
     if not zeros or zeros == rows:
         return rows
     for name in names.by_role.get("used", ()):
@@ -45,16 +46,16 @@ def used_rows(
             log.remark(f"left out {rows - int(value[0]):,} rows after {name} = {int(value[0]):,}, which are zeros")
             return int(value[0])
     if zeros >= _MIN_ZEROS:
-        log.warn(f"the last {zeros:,} of {rows:,} rows are all zeros; if nothing was recorded in them, remove them")
+        log.warn("a recording ends in rows that are all zeros; if nothing was recorded in them, remove them")
     return rows
 
 
-def zero_rows_at_end(columns: Sequence[NDArray[Any]]) -> int:
+def zero_rows_at_end(columns: Sequence[h5py.Dataset | NDArray[Any]]) -> int:
     """At how many rows ``(rows, …)`` at the end all columns are zero."""
     rows = stop = len(columns[0])
     while stop:
         start = max(0, stop - _BLOCK)
-        blocks = [column[start:stop].reshape(stop - start, -1) for column in columns]
+        blocks = [np.asarray(column[start:stop]).reshape(stop - start, -1) for column in columns]
         written = np.flatnonzero(np.any([block.any(axis=1) for block in blocks], axis=0))
         if len(written):
             return int(rows - start - written[-1] - 1)
