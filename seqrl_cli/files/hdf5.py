@@ -66,6 +66,8 @@ class _Inside:
         own: str | None = self.name  # type: ignore[attr-defined]
         if own is None:
             raise self._refused(name, "in a group that has no path")
+        if self._is_own(name):
+            return f"{own.rstrip('/')}/{name}"
         links = self.file.id.links  # type: ignore[attr-defined]
         done = [] if name.startswith("/") else _parts(own)
         waiting, hops = _parts(name), 0
@@ -88,6 +90,13 @@ class _Inside:
             done = [] if target.startswith("/") else done
             waiting[:1] = _parts(target)
         return f"/{'/'.join(done)}"
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a name leads to something in this group itself without a link, as nearly all names do."""
+        key, links = name.encode("utf-8", "surrogateescape"), self.id.links  # type: ignore[attr-defined]
+        if "/" in name or name in ("", ".") or not links.exists(key):
+            return False
+        return bool(links.get_info(key).type == h5py.h5l.TYPE_HARD)
 
     def _is_group(self, parts: list[str]) -> bool:
         """Whether a path without links, which exists, leads to a group."""
