@@ -16,6 +16,7 @@ from seqrl_cli.artifacts.sources import inspect_user_file, load_source, remove_d
 from seqrl_cli.config.sections import DataConfig
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import EPISODE_STEPS, DatasetSpec
+from seqrl_cli.data.domains import is_scaled_by_data
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.d4rl import StoredSize, read_d4rl, stored_size
@@ -111,6 +112,10 @@ class DatasetRef:
     def percent_score(self, return_: float) -> float | None:
         """A normalised score in percent, or None without reference scores."""
         return percent_score(return_, self.reference_scores)
+
+    def own_score(self, mean_return: float) -> float | None:
+        """The normalised score of the data in percent; None where they score 100 by definition, as in DMControl."""
+        return None if is_scaled_by_data(self.env_id) else self.percent_score(mean_return)
 
     @property
     def observation_size(self) -> int | None:

@@ -154,8 +154,10 @@ def _url_and_runs(action: str, words: list[str]) -> tuple[str, list[str]]:
     """
     urls = [word for word in words if "://" in word]
     if len(urls) != 1:
-        found = " and ".join(urls) if urls else "none"
-        raise UsageError(f"{action} takes one URL, not {found}", f"for example: seqrl runs {action} s3://bucket/runs")
+        found = " and ".join(urls or words) or "none"
+        example = "RUN s3://bucket/runs" if action == "push" else "s3://bucket/runs RUN"
+        hint = f"for example: seqrl runs {action} {example}; a folder is file:///PATH"
+        raise UsageError(f"{action} takes one URL, not {found}", hint)
     return urls[0], [word for word in words if word not in urls]
 
 

@@ -144,7 +144,7 @@ def _domain(name: str, facts: Mapping[str, Any]) -> Domain:
 def _task(domain: str, name: str, facts: Mapping[str, Any]) -> Task:
     camel_case = "".join(part.capitalize() for part in name.split("_"))
     scores = facts.get("scores")
-    random = scores[0] if scores else facts.get("random")
+    random = scores[0] if scores and facts.get("zero_is_random", True) else facts.get("random")
     target = facts.get("paper_targets", {}).get(name)
     return Task(
         domain,

@@ -22,7 +22,7 @@ from seqrl_cli.errors import SeqrlError, UsageError, shortened_path
 from seqrl_cli.files.regular import NotRegularError, check_regular
 
 _SPACE = "free some space, or write to another disk (--runs-dir, or -o for one file)"
-_WRITABLE = "choose a writable folder (--runs-dir, or -o for one file)"
+_WRITABLE = "make the folder writable, or choose another (--runs-dir, or -o for one file)"
 _ANOTHER = "choose another folder (--runs-dir, or -o for one file)"
 _REASONS = {
     errno.ENOSPC: ("the disk is full", _SPACE),

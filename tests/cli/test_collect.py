@@ -1,8 +1,10 @@
-"""``seqrl collect``: what it refuses, before it says or makes anything."""
+"""``seqrl collect``: what it refuses and says, before it makes anything."""
+
+import json
 
 import pytest
 
-from tests.cli.conftest import assert_refused, invoke
+from tests.cli.conftest import assert_refused, invoke, succeed
 from tests.envs.counted import UNSUITABLE
 
 pytestmark = pytest.mark.slow
@@ -36,3 +38,20 @@ def test_a_worker_that_fails_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("seqrl_cli.workflows.data.collect.collect", lambda *args, **kwargs: 1 / 0)
     assert invoke(tmp_path / "runs", "collect", "hopper", "-n", 60).exit_code == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_data_that_are_there_are_not_taken_for_others(tmp_path):
+    words = ("collect", "hopper", "--policy", "random", "--workers", "1", "--name", "mine")
+    succeed(tmp_path, *words, "-n", "60", "--seed", "3")
+    assert "already exists" in succeed(tmp_path, *words, "-n", "60", "--seed", "3").stderr
+    for others in (("-n", "80", "--seed", "3"), ("-n", "60", "--seed", "4")):
+        told = succeed(tmp_path, *words, *others).stderr
+        assert "mine has 60 transitions of seed 3, not" in told and "--force makes it again" in told
+
+
+def test_what_scores_zero_in_procgen_is_no_random_policy(tmp_path):
+    told = json.loads(succeed(tmp_path, "info", "procgen/coinrun", "--json").stdout)
+    assert told["return_of_a_random_policy"] is None
+    assert (told["return_that_scores_0"], told["return_that_scores_100"]) == (5, 10)
+    told = json.loads(succeed(tmp_path, "info", "dmc/walker-walk", "--json").stdout)
+    assert told["return_of_a_random_policy"] == told["return_that_scores_0"] and told["return_that_scores_100"] > 100

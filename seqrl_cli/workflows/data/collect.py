@@ -22,7 +22,7 @@ from seqrl_cli.behaviour.policies import uniform_factory
 from seqrl_cli.behaviour.qualities import describe as describe_collection
 from seqrl_cli.behaviour.qualities import named_policy
 from seqrl_cli.behaviour.scripted import has_scripted_policy, scripted_parts
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.envs.probe import layout_of
@@ -143,8 +143,16 @@ def play_policy(request: CollectRequest, console: Console) -> Episodes:
 
 
 def _existing(request: CollectRequest, console: Console) -> DatasetReport:
-    console.note(f"{request.dataset} already exists; --force makes it again")
-    return summarize(locate(request.store, request.dataset), fresh=False)
+    dataset = locate(request.store, request.dataset)
+    report = summarize(dataset, fresh=False)
+    seed = dataset.facts.attributes.get("seed", request.seed) if dataset.facts else request.seed
+    if (report.transitions, seed) == (request.transitions, request.seed):
+        console.note(f"{request.dataset} already exists; --force makes it again")
+    else:
+        found = f"{request.dataset} has {counted(report.transitions, 'transition')} of seed {seed}"
+        asked = f"{request.transitions:,} of seed {request.seed}"
+        console.warn(f"{found}, not {asked}; --force makes it again, --name makes another")
+    return report
 
 
 def dry_run(request: CollectRequest, console: Console) -> None:

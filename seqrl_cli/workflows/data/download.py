@@ -101,7 +101,7 @@ def summarize(dataset: DatasetRef, *, fresh: bool) -> DatasetReport:
         episodes=len(episodes),
         transitions=episodes.transitions,
         mean_return=mean_return,
-        score=dataset.percent_score(mean_return),
+        score=dataset.own_score(mean_return),
     )
 
 

@@ -30,7 +30,7 @@ def show_dataset(store: RunStore, dataset: str, console: Console) -> None:
     episodes, stated = ref.inspect(console)
     summary = summarize_dataset(episodes)
     mean_return = summary.returns.mean
-    score = None if mean_return is None else ref.percent_score(mean_return)
+    score = None if mean_return is None else ref.own_score(mean_return)
     at_terminals = stated_terminal_rewards(ref.folder.tokens)
     facts = {
         **{"dataset": ref.id, "path": ref.location, **asdict(summary), "score": score},

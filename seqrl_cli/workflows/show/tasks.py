@@ -40,14 +40,16 @@ def _show_task(store: RunStore, task: Task, console: Console) -> None:
         "steps per episode": task.episode_steps,
         "scores": domain.scale or _SUCCESS_SCALE,
         "return of a random policy": task.random_return,
-        "return that scores 100": _hundred(domain, task),
+        "return that scores 0": None if task.references is None else task.references[0],
+        "return that scores 100": None if task.references is None else task.references[1],
         "target return of a paper": task.paper_target,
         "dataset": dataset,
         "dataset here": store.dataset(dataset).dataset.exists(),
         "suites": [suite.name for suite in suites().values() if dataset in suite.datasets],
     }
-    known = {key: value for key, value in facts.items() if value is not None}
     console.emit({**facts, "package": installed_version(domain.extra)})
+    facts["return that scores 100"] = _hundred(domain, task)
+    known = {key: value for key, value in facts.items() if value is not None}
     console.show_facts({**known, "suites": ", ".join(facts["suites"]) or "none"})
     _name_missing([domain.extra], console)
 
