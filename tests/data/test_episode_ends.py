@@ -452,3 +452,18 @@ def test_a_counter_whose_every_restart_may_be_its_types_says_so(tmp_path):
 def test_a_counter_that_is_rounded_starts_again_at_its_first_number_only(tmp_path):
     steps = np.concatenate([np.arange(900), np.arange(300)]) / 900
     assert read(tmp_path, counter(steps.astype(np.float16)))[0].lengths.tolist() == [900, 300]
+
+
+def test_numbers_of_one_step_episodes_may_come_again(tmp_path):
+    columns = {**counter(np.zeros(40, int)), "terminals": np.ones(40, bool), "trial": np.tile(np.arange(20), 2)}
+    assert read(tmp_path, columns)[0].lengths.tolist() == [1] * 40
+
+
+def test_counters_of_rows_that_take_turns_are_not_read(tmp_path):
+    found, options = read(tmp_path, counter(np.repeat(np.arange(100), 4)))
+    assert len(found) == 1 and any("timestep is not read" in warning for warning in options.log.warnings)
+
+
+def test_a_counter_that_counts_down_is_no_disorder(tmp_path):
+    columns = {**counter(np.tile(np.arange(20)[::-1], 4)), "episode_id": np.repeat(np.arange(4), 20)}
+    assert read(tmp_path, columns)[0].lengths.tolist() == [20] * 4

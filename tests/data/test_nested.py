@@ -199,6 +199,9 @@ SEVERAL = {
     "terminals": {"terminals": ENDED},
     "dones": {"dones": ENDED},
     "numbers of episodes": {"terminals": np.zeros(STEPS, bool), "episode_id": np.repeat([3, 4, 5], [5, 5, 10])},
+    "first rows": {"terminals": np.zeros(STEPS, bool), "is_first": np.isin(np.arange(STEPS), (0, 5, 10))},
+    "floats": {"terminals": np.zeros(STEPS), "timeouts": ENDED.astype(np.float32)},
+    "masks": {"masks": 1 - ENDED.astype(np.float32)},
     "steps": {"terminals": np.zeros(STEPS, bool), "timestep": np.r_[np.arange(5), np.arange(5), np.arange(10)]},
 }
 
@@ -212,6 +215,25 @@ def test_groups_that_are_recordings_of_several_episodes(tmp_path, marks):
     assert found.lengths.tolist() == [5, 5, 10] * 3
     np.testing.assert_array_equal(found.rewards, np.concatenate([rows(index)["rewards"] for index in range(3)]))
     assert any("recordings of several episodes" in remark for remark in options.log.remarks)
+
+
+def test_marks_of_one_episode_are_no_sign_of_several(tmp_path):
+    first, last = np.arange(STEPS) == 0, np.arange(STEPS) == STEPS - 1
+    marks = {
+        "dones": last,
+        "is_first": first,
+        "masks": ~last,
+        "timestep": np.arange(STEPS),
+        "episode_id": np.full(STEPS, 7),
+    }
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        several(
+            file, {**marks, "step_type": np.where(first, 0, np.where(last, 2, 1)), "is_last": last.astype(np.float32)}
+        )
+    options = ReadOptions()
+    found = read_dataset(tmp_path / "a.h5", options)
+    assert found.lengths.tolist() == [STEPS] * 3
+    assert not any("several episodes" in remark for remark in options.log.remarks)
 
 
 @pytest.mark.parametrize("layout", ["robomimic", "maniskill"])
@@ -261,3 +283,30 @@ def test_netcdfs_mark_of_missing_numbers_is_no_matter_where_none_is_missing(tmp_
             file[key] = column
             file[key].attrs["_FillValue"] = np.float32(np.nan) if key == "actions" else np.float32(-9999)
     assert read_dataset(tmp_path / "a.h5").transitions == STEPS
+
+
+def test_groups_beside_the_episodes_are_no_episodes(tmp_path):
+    with h5py.File(write(tmp_path / "a.h5", "plain groups", 3), "a") as file:
+        for key, column in rows(0).items():
+            file[f"statistics/{key}"] = np.stack([column.mean(axis=0), column.std(axis=0)])
+        file["episode_000_images/front"] = np.zeros((2, 4, 4, 3), np.uint8)
+    options = ReadOptions()
+    assert read_dataset(tmp_path / "a.h5", options).lengths.tolist() == [STEPS] * 3
+    assert options.log.warnings == ["the group statistics is not read, because its name has no number"]
+
+
+def test_a_group_of_several_episodes_changes_no_other(tmp_path):
+    with h5py.File(write(tmp_path / "a.h5", "plain groups", 3), "a") as file:
+        file["episode_001/terminals"][...] = ENDED
+        for key, column in rows(0).items():
+            file[f"episode_003/{key}"] = column[:0]
+    assert read_dataset(tmp_path / "a.h5").lengths.tolist() == [STEPS, 5, 5, 10, STEPS]
+
+
+def test_padding_at_the_end_of_a_group_is_left_out(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for index in range(2):
+            for key, column in rows(index).items():
+                file[f"episode_{index}/{key}"] = np.concatenate([column[:15], np.zeros_like(column[15:])])
+            file[f"episode_{index}/dones"] = np.arange(STEPS) >= 14
+    assert read_dataset(tmp_path / "a.h5").lengths.tolist() == [15, 15]

@@ -236,3 +236,19 @@ def test_an_end_that_stays_marked_is_where_the_episode_ends(tmp_path, marks, ter
     episodes = read_dataset(write_npz(tmp_path / "a.npz", filled(**marks)), options)
     assert_all_there(episodes, LONG.tolist(), terminals)
     assert any("padding" in remark for remark in options.log.remarks)
+
+
+@pytest.mark.parametrize("marks", [{"dones": STAYS}, {"terminals": STAYS}, {"mask": REAL}, {"length": LONG}])
+def test_padding_in_a_list_of_episodes_is_left_out(tmp_path, marks):
+    columns = filled(**({"terminals": np.zeros((E, T), bool), "episode_length": LONG} if "length" in marks else marks))
+    episodes = [{name: column[index] for name, column in columns.items()} for index in range(E)]
+    found = read_dataset(write_pickle(tmp_path / "a.pkl", episodes), ReadOptions(dones="terminals"))
+    assert found.lengths.tolist() == LONG.tolist()
+
+
+@pytest.mark.parametrize("shape", [(E, T), (E, T, 4)])
+def test_a_mask_of_something_else_cuts_nothing(tmp_path, shape):
+    """Steps of an expert, or actions that are allowed."""
+    mask = np.arange(T) < 5 if len(shape) == 2 else np.ones(4)
+    columns = stacked(mask=np.broadcast_to(mask, shape).astype(np.float32))
+    assert_all_there(read_dataset(write_npz(tmp_path / "a.npz", columns)))

@@ -53,3 +53,14 @@ def test_data_of_zeros_alone_are_data(tmp_path):
     zeros = {name: np.zeros_like(column) for name, column in raw_arrays(50).items()}
     assert read_dataset(write_npz(tmp_path / "a.npz", zeros), options).transitions == 50
     assert not any("zeros" in warning for warning in options.log.warnings)
+
+
+def test_marks_are_no_unused_rows(tmp_path):
+    columns = {**buffer(), "timeouts": np.arange(60) == 59, "size": np.array(10)}
+    assert read_dataset(write_npz(tmp_path / "a.npz", columns)).transitions == 60
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_columns_of_these_names_may_be_something_else(tmp_path, name):
+    columns = {**raw_arrays(10), "position": np.zeros((10, 3)), "size": np.full(10, 3.0)}
+    assert read_dataset(WRITERS[name](tmp_path / name, columns)).transitions == 10

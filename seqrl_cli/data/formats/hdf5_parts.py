@@ -156,7 +156,7 @@ def _restarts(steps: NDArray[Any]) -> Any:
 
 _RETURNS: dict[str, Callable[[NDArray[Any]], Any]] = {
     **dict.fromkeys(("timeouts", "ends", "terminals", "dones"), _falls),
-    "starts": lambda values: _falls(1 - values[::-1]) if np.isin(values, (0, 1)).all() else False,
+    "starts": lambda values: _falls(values[::-1]),
     "continues": lambda values: _falls(1 - values) if np.isin(values, (0, 1)).all() else False,
     "step_types": lambda values: values[1:] == 0,
     "ids": lambda values: values[1:] != values[:-1],
