@@ -467,3 +467,7 @@ def test_counters_of_rows_that_take_turns_are_not_read(tmp_path):
 def test_a_counter_that_counts_down_is_no_disorder(tmp_path):
     columns = {**counter(np.tile(np.arange(20)[::-1], 4)), "episode_id": np.repeat(np.arange(4), 20)}
     assert read(tmp_path, columns)[0].lengths.tolist() == [20] * 4
+
+
+def test_an_episode_of_one_step_has_a_counter_too(tmp_path, recwarn):
+    assert read(tmp_path, counter(np.zeros(1, int)))[0].lengths.tolist() == [1] and not recwarn.list

@@ -224,7 +224,9 @@ def test_marks_of_one_episode_are_no_sign_of_several(tmp_path):
         "is_first": first,
         "masks": ~last,
         "timestep": np.arange(STEPS),
+        "t": np.random.default_rng(0).normal(size=STEPS),
         "episode_id": np.full(STEPS, 7),
+        "seq_id": np.arange(STEPS),
     }
     with h5py.File(tmp_path / "a.h5", "w") as file:
         several(

@@ -299,7 +299,7 @@ def _from_ids(values: NDArray[Any], rows: int) -> Flags | None:
 def _from_steps(values: NDArray[Any], rows: int) -> Flags | None:
     if len(values) != rows:
         return None
-    if (values[1:] <= values[:-1]).mean() >= _MOSTLY:
+    if rows > 1 and (values[1:] <= values[:-1]).mean() >= _MOSTLY:
         return None  # rows of several episodes take turns, or it is no counter
     # Equal numbers are a restart at the first number only; elsewhere they are rounded, or steps without a frame.
     again = (values[1:] < values[:-1]) | ((values[1:] == values[:-1]) & (values[1:] == values.min()))

@@ -31,6 +31,8 @@ SUCCESS = ("success",)
 
 MAX_PARTS = 1000
 
+_MOSTLY = 0.5
+
 SUCCESS_KINDS = ("demo", "traj")
 """Groups of robomimic and ManiSkill, in which terminals and dones mark success, which may come and go."""
 
@@ -148,10 +150,18 @@ def _falls(values: NDArray[Any]) -> Any:
     return np.isin(values, (0, 1)).all() and (values[:-1] > values[1:])
 
 
+def _changes(ids: NDArray[Any]) -> Any:
+    """Where an episode's number changes; a number of most rows' own has no such place."""
+    changes = ids[1:] != ids[:-1]
+    return changes & (changes.mean() < _MOSTLY)
+
+
 def _restarts(steps: NDArray[Any]) -> Any:
-    """Where a counter starts again, other than after the largest number of its type."""
+    """Where a counter starts again at its first number, other than after its type's largest."""
+    if steps.dtype.kind not in "iuf":
+        return False
     is_full = steps[:-1] == np.iinfo(steps.dtype).max if steps.dtype.kind in "iu" else False
-    return (steps[1:] < steps[:-1]) & ~np.asarray(is_full)
+    return (steps[1:] < steps[:-1]) & (steps[1:] == steps[0]) & ~np.asarray(is_full)
 
 
 _RETURNS: dict[str, Callable[[NDArray[Any]], Any]] = {
@@ -159,7 +169,7 @@ _RETURNS: dict[str, Callable[[NDArray[Any]], Any]] = {
     "starts": lambda values: _falls(values[::-1]),
     "continues": lambda values: _falls(1 - values) if np.isin(values, (0, 1)).all() else False,
     "step_types": lambda values: values[1:] == 0,
-    "ids": lambda values: values[1:] != values[:-1],
+    "ids": _changes,
     "steps": _restarts,
 }
 """Whether a column tells that another episode follows, by its role."""
