@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.read import read_dataset
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.safe_pickle.machine import RefusedFileError
@@ -253,3 +254,21 @@ def test_episodes_without_a_step_are_left_out(tmp_path, expected):
     assert_equal(read_dataset(write_pickle(tmp_path / "a.pkl", [none, *EPISODES, none])), expected)
     with pytest.raises(SeqrlError, match="no episode has a step"):
         read_dataset(write_pickle(tmp_path / "b.pkl", [none, none]))
+
+
+def test_a_second_recording_in_a_dictionary_is_warned_of(tmp_path):
+    def episode(seed: int) -> dict:
+        rng = np.random.default_rng(seed)
+        columns = {"observations": rng.normal(size=(5, 3)), "actions": rng.normal(size=(5, 2))}
+        return {**columns, "rewards": rng.normal(size=5), "terminals": np.arange(5) == 4}
+
+    for content, count in (
+        ({"train": [episode(0), episode(1)], "val": {"a": episode(2)}}, 2),
+        ({**episode(0), "val": episode(1)}, 1),
+        ({**episode(0), "val": [episode(1)]}, 1),
+    ):
+        path = tmp_path / "a.pkl"
+        path.write_bytes(pickle.dumps(content))
+        options = ReadOptions()
+        assert len(read_dataset(path, options)) == count
+        assert any("'val' contains episodes that are not read" in warning for warning in options.log.warnings)

@@ -102,6 +102,8 @@ def to_episodes(value: Any, source: str, size: int, options: ReadOptions) -> Epi
             raise SeqrlError(message, "seqrl import FOLDER reads a model")
         if items is None:
             refuse_inert(value, source, "episodes")
+    if columns and (unread := _unread(columns, has_list=items is not None)):
+        options.log.warn(f"{unread[0]!r:.60} contains episodes that are not read; save them in a file of their own")
     if items is None and columns is not None:
         return read_table(unpack.columns(columns, source), source, options)
     if items is None:
@@ -131,6 +133,25 @@ def _episodes_in(columns: dict[str, Any]) -> Sequence[Any] | None:
         if _is_long(rewards)
         else None
     )
+
+
+def _unread(columns: dict[str, Any], *, has_list: bool) -> list[str]:
+    """Names of what a dictionary holds besides the columns, or the one list, that is read, and which is episodes."""
+    if not _is_episode(columns) and _is_episode(next(iter(columns.values()), None)):
+        return []  # all of its values are read
+    found = []
+    for name, part in columns.items():
+        items = sequence(part) or ()
+        is_list = len(items) > 0 and _is_whole(items[0])
+        is_named = _is_whole(next(iter((mapping(part) or {}).values()), None))
+        if is_named or _is_whole(part) or (is_list and not has_list):
+            found.append(name)
+    return found
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a dictionary has all columns of an episode."""
+    return ColumnNames.of(mapping(value) or ()).by_role.keys() >= set(REQUIRED)
 
 
 def _is_weights(columns: dict[str, Any] | None) -> bool:
