@@ -54,7 +54,7 @@ def parse_space(arguments: Iterable[str], keys: Iterable[str]) -> tuple[list[Dim
         if found := _RANGE.fullmatch(text.strip()):
             parse_overrides([f"{key}="], known)
             dimensions.append(_numbers(key, found))
-        elif text.startswith("log:"):
+        elif text.startswith("log:") or (".." in text and not set(text) & set(",/\\[{")):
             raise UsageError(f"{argument!r} is no range", _HINT)
         else:
             rest.append(argument)

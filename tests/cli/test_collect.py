@@ -55,3 +55,9 @@ def test_what_scores_zero_in_procgen_is_no_random_policy(tmp_path):
     assert (told["return_that_scores_0"], told["return_that_scores_100"]) == (5, 10)
     told = json.loads(succeed(tmp_path, "info", "dmc/walker-walk", "--json").stdout)
     assert told["return_of_a_random_policy"] == told["return_that_scores_0"] and told["return_that_scores_100"] > 100
+
+
+def test_a_task_that_is_misspelt_is_named(tmp_path):
+    assert_refused(
+        invoke(tmp_path, "info", "metaworld/hamer-v3"), 2, "unknown task", "did you mean 'metaworld/hammer-v3'"
+    )

@@ -201,6 +201,7 @@ SEVERAL = {
     "numbers of episodes": {"terminals": np.zeros(STEPS, bool), "episode_id": np.repeat([3, 4, 5], [5, 5, 10])},
     "first rows": {"terminals": np.zeros(STEPS, bool), "is_first": np.isin(np.arange(STEPS), (0, 5, 10))},
     "floats": {"terminals": np.zeros(STEPS), "timeouts": ENDED.astype(np.float32)},
+    "lengths": {"terminals": np.zeros(STEPS, bool), "episode_lengths": np.array([5, 5, 10])},
     "masks": {"masks": 1 - ENDED.astype(np.float32)},
     "steps": {"terminals": np.zeros(STEPS, bool), "timestep": np.r_[np.arange(5), np.arange(5), np.arange(10)]},
 }

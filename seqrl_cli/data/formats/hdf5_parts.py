@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.columns import FILE_HINT, check_size
+from seqrl_cli.data.formats.episode_ends import flags_from_lengths
 from seqrl_cli.data.formats.names import natural_order
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
@@ -97,6 +98,16 @@ class Part:
         check_size(node.nbytes, self.size, self.source)
         return np.asarray(node[()]).reshape(-1)
 
+    def has_lengths(self, name: str) -> bool:
+        """Whether a column has the lengths of several episodes, which add up to the actions."""
+        node, actions = self.nodes.get(name), self.find(ACTIONS)
+        if not isinstance(node, h5py.Dataset) or not isinstance(actions, h5py.Dataset):
+            return False
+        if node.dtype.kind not in "iuf" or node.ndim != 1 or node.size < 2 or not actions.shape:
+            return False
+        check_size(node.nbytes, self.size, self.source)
+        return flags_from_lengths(np.asarray(node[()]), actions.shape[0]) is not None
+
     def array(self, names: tuple[str, ...]) -> NDArray[Any]:
         """The first of these, which must be an array; errors as for :meth:`require`."""
         node = self.require(names)
@@ -136,7 +147,7 @@ def holds_several_episodes(part: Part) -> bool:
     """
     names = ColumnNames.of(part.nodes)
     is_success = part.kind in SUCCESS_KINDS
-    return any(
+    return any(map(part.has_lengths, names.by_role.get("lengths", ()))) or any(
         values is not None and bool(np.any(test(values)))
         for role, test in _RETURNS.items()
         if not (is_success and role in ("terminals", "dones", "continues"))

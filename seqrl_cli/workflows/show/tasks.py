@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from seqrl_cli.config.extras import install_line, installed_version, is_installed
@@ -11,19 +12,27 @@ from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import named_datasets
 from seqrl_cli.data.domains import Domain, Task, domains, task_of
 from seqrl_cli.data.suites import Suite, suites
+from seqrl_cli.errors import unknown
 from seqrl_cli.runs.store import RunStore
 
 _SUCCESS_SCALE = "none: successes are counted"
 
 
 def show_named(store: RunStore, name: str, console: Console) -> bool:
-    """Print what a task's environment, a domain or a suite is; returns whether the name is one of these."""
+    """Print what a task's environment, a domain or a suite is; returns whether the name is one of these.
+
+    Raises:
+        UsageError: the name is below that of a domain, which has no such task, and nothing else is called so.
+    """
+    domain = domains().get(name.partition("/")[0])
     if (task := task_of(name)) is not None:
         _show_task(store, task, console)
     elif name in domains():
         _show_domain(store, domains()[name], console)
     elif name in suites():
         _show_suite(store, suites()[name], console)
+    elif domain is not None and not store.dataset(name).path.exists() and not Path(name).exists():
+        raise unknown("task", name, [each.env_id for each in domain.tasks.values()], f"seqrl info {domain.name}")
     else:
         return False
     return True
