@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order
+from seqrl_cli.files.natural_order import natural_order
+from seqrl_cli.reports.groups import drop_repeats, group_episodes
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import RESAMPLES, interquartile_mean, named_generator
 

@@ -8,17 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from seqrl_cli.data.domains import NAMES, domain_of
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
 
 _SEED_IN_NAME = re.compile(r"-s\d+(?=-|$)")
 _OTHER_DOMAIN = "gymnasium"
 _MAX_LISTED = 3  # seeds that a label lists one by one
-
-
-def natural_order(text: str) -> list[tuple[bool, int, str]]:
-    """A sort key that puts H5 before H15."""
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", text)]
 
 
 def domain_name(task: str) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console
 from seqrl_cli.config.presets import dump_config, resolve_config
 from seqrl_cli.config.recipe import recipe_of
 from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.reports.groups import natural_order
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.plot.panels import build_panels
 from seqrl_cli.reports.plot.run_curves import PlottedRun
 from seqrl_cli.reports.results import read_results

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.columns import FILE_HINT, check_size
 from seqrl_cli.data.formats.episode_ends import flags_from_lengths
-from seqrl_cli.data.formats.names import natural_order
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.natural_order import natural_order
 
 OBSERVATIONS = ("observations", "obs", "observation")
 STATES = ("states", "state")  # of the simulator, in robomimic's files

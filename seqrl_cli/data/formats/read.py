@@ -20,7 +20,6 @@ from seqrl_cli.data.formats.episode_files import read_episode_files
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import data_files, data_folder
 from seqrl_cli.data.formats.named import is_torch_archive, refuse_named_file, refuse_named_folder
-from seqrl_cli.data.formats.names import natural_order
 from seqrl_cli.data.formats.nested import read_any_hdf5, read_hdf5_attributes
 from seqrl_cli.data.formats.npz import read_npz
 from seqrl_cli.data.formats.pickled_episodes import read_pickled_episodes
@@ -29,6 +28,7 @@ from seqrl_cli.data.states import with_state_vectors
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hashes import file_sha256
 from seqrl_cli.files.hdf5 import Scalar
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.files.regular import open_regular
 
 _READERS = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from seqrl_cli.reports.groups import natural_order
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.plot.curves import Panel, Series
 from seqrl_cli.reports.plot.run_curves import PlottedRun, band_note
 from seqrl_cli.reports.statistics import t_half_width

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.planning.episode_files import read_array
-from seqrl_cli.reports.groups import drop_repeats, natural_order, summarize_episodes, task_order
+from seqrl_cli.reports.groups import drop_repeats, summarize_episodes, task_order
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, mean_of_running_sums
 from seqrl_cli.reports.plot.run_curves import PlottedRun, as_series, band_note, group_by_method
 from seqrl_cli.reports.results import EpisodeResult

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.differing import differing_settings
-from seqrl_cli.reports.groups import drop_repeats, group_episodes, natural_order, summarize_episodes
+from seqrl_cli.reports.groups import drop_repeats, group_episodes, summarize_episodes
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary
 from seqrl_cli.reports.table.comparison import D4RL_DATASETS, Comparison, dataset_order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from seqrl_cli.reports.groups import natural_order
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.table.comparison import D4RL_DATASETS, Cell, Column, Comparison, grouped
 from seqrl_cli.reports.table.published import PublishedMethod
 from seqrl_cli.reports.table.rows import ResultRow, count_text, remarks

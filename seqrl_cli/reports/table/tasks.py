@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from seqrl_cli.data.domains import domain_of
-from seqrl_cli.reports.groups import domain_name, drop_repeats, group_episodes, natural_order, task_order
+from seqrl_cli.files.natural_order import natural_order
+from seqrl_cli.reports.groups import domain_name, drop_repeats, group_episodes, task_order
 from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize, summarize_tasks
 

@@ -11,10 +11,10 @@ from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.across_datasets import methods_across
 from seqrl_cli.reports.continual_results import group_continual
 from seqrl_cli.reports.continual_sources import continual_folders, read_continual_runs
-from seqrl_cli.reports.groups import natural_order
 from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
 from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
 from seqrl_cli.reports.plot.curves import Panel
