@@ -9,6 +9,7 @@ import gymnasium
 from gymnasium.error import DependencyNotInstalled, DeprecatedEnv, UnregisteredEnv
 from gymnasium.error import Error as GymnasiumError
 
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.guard import EnvironmentFailedError, naming_failures
 from seqrl_cli.errors import SeqrlError, nearest
 
@@ -46,12 +47,20 @@ def explained(env_id: str, failure: EnvironmentFailedError) -> SeqrlError:
         hint = f"did you mean {other!r}?" if other else "install what it needs, or choose another environment"
         return SeqrlError(f"environment {env_id!r} cannot be made here: {reason}", hint)
     if isinstance(error, UnregisteredEnv | DeprecatedEnv) or type(error) is GymnasiumError:
-        return SeqrlError(f"there is no environment {env_id!r} here: {reason}", _suggestion(env_id))
+        return SeqrlError(f"there is no environment {env_id!r} here: {reason}", suggestion(env_id))
     return failure
 
 
-def _suggestion(env_id: str) -> str:
-    """The same environment in another version; else the nearest name, first among those of the id's module."""
+def may_exist(env_id: str) -> bool:
+    """Whether an environment is registered, or may be once the module that its id names is imported."""
+    return ":" in env_id or env_id in gymnasium.registry or task_of(env_id) is not None
+
+
+def suggestion(env_id: str) -> str:
+    """What an environment that does not exist may have been meant to be.
+
+    That is the same environment in another version; else the nearest name, first among those of the id's module.
+    """
     module, _, name = env_id.rpartition(":")
     own = [known for known in gymnasium.registry if module and _module_of(known) == module.partition(".")[0]]
     other = _other_version(name)

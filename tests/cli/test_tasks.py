@@ -196,3 +196,11 @@ def test_data_on_the_disk_train_the_same_model_as_data_in_memory(runs, monkeypat
     folder = runs / "sim/hopper-medium+walker2d-medium"
     one, two = ((folder / name / "checkpoints/00000004/model.safetensors").read_bytes() for name in ("mapped", "whole"))
     assert one == two
+
+
+def test_suites_joined_are_listed_before_they_are_here(runs):
+    listed = invoke(runs, "info", "cw3+mt8+sim/hopper-medium", "--json")
+    named = json.loads(listed.stdout)["names"]
+    assert len(named) == len(set(named)) and named[-1] == "sim/hopper-medium" and len(named) > 8
+    unknown = invoke(runs, "info", "mt8+nosuch")
+    assert unknown.exit_code == 2 and "unknown dataset 'nosuch'" in unknown.stderr

@@ -25,6 +25,7 @@ from seqrl_cli.behaviour.scripted import has_scripted_policy, scripted_parts
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import EPISODE_STEPS, list_datasets, scores_of_environment
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.envs.missing import may_exist, suggestion
 from seqrl_cli.envs.probe import layout_of
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
@@ -93,9 +94,13 @@ class CollectRequest:
         if self.family is None and self.policy in (None, *SHIPPED):
             missing = f"{self.policy} policy" if self.policy else "policy"
             close = nearest(self.env, [*list_families(), *(load_behaviour(name).env_id for name in list_families())])
-            hint = f"did you mean {close!r}? " if close else ""
-            hint += f"for a random policy: seqrl collect {self.env} --policy random; --policy also takes a trained run"
-            raise UsageError(f"no {missing} ships for {self.env}", hint)
+            hints = [f"did you mean {close!r}?"] if close else []
+            if may_exist(self.env):
+                hints.append(f"for a random policy: seqrl collect {self.env} --policy random;")
+                hints.append("--policy also takes a trained run")
+            elif close is None:
+                raise UsageError(f"there is no environment {self.env!r} here", suggestion(self.env))
+            raise UsageError(f"no {missing} ships for {self.env}", " ".join(hints))
         return self.policy or "medium"
 
     @property

@@ -11,7 +11,7 @@ from seqrl_cli.config.extras import install_line, installed_version, is_installe
 from seqrl_cli.console import Console, counted
 from seqrl_cli.data.catalogue import named_datasets
 from seqrl_cli.data.domains import Domain, Task, domains, task_of
-from seqrl_cli.data.suites import Suite, suites
+from seqrl_cli.data.suites import Suite, expand, has_suite, suites
 from seqrl_cli.errors import unknown
 from seqrl_cli.runs.store import RunStore
 
@@ -31,6 +31,8 @@ def show_named(store: RunStore, name: str, console: Console) -> bool:
         _show_domain(store, domains()[name], console)
     elif name in suites():
         _show_suite(store, suites()[name], console)
+    elif (joined := _joined_suites(store, name)) is not None:
+        _show_suite(store, joined, console)
     elif domain is not None and not store.dataset(name).path.exists() and not Path(name).exists():
         raise unknown("task", name, [each.env_id for each in domain.tasks.values()], f"seqrl info {domain.name}")
     else:
@@ -117,6 +119,16 @@ def _show_suite(store: RunStore, suite: Suite, console: Console) -> None:
         missing = counted(len(specs) - len(here), "dataset")
         console.note(f"{missing} not here yet: seqrl download {suite.name}")
     _name_missing([spec.extra for spec in specs if spec.extra], console)
+
+
+def _joined_suites(store: RunStore, name: str) -> Suite | None:
+    """Suites and known datasets joined by ``+`` of which some are not here yet; None for everything else."""
+    names = name.split("+")
+    datasets = expand(names)
+    missing = [each for each in datasets if not store.dataset(each).dataset.exists()]
+    if not has_suite(names) or not missing or not set(datasets) <= set(named_datasets()):
+        return None
+    return Suite(name, "suites and datasets joined", tuple(datasets))
 
 
 def _yes(here: bool) -> str:
