@@ -9,7 +9,7 @@ import pytest
 from seqrl_cli.console import Console
 from seqrl_cli.errors import RunConflictError, SeqrlError
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.workflows.demo import domains
+from seqrl_cli.workflows.demo import domains, steps
 from seqrl_cli.workflows.demo import run as demo
 from seqrl_cli.workflows.demo.setup import DemoRequest
 
@@ -24,7 +24,7 @@ def demo_fails_with(tmp_path, monkeypatch):
         def train_model(*_: Any, **__: Any) -> None:
             raise error
 
-        monkeypatch.setattr(demo.train, "run", train_model)
+        monkeypatch.setattr(steps.train, "run", train_model)
         with pytest.raises(SeqrlError) as caught:
             demo.run(DemoRequest(RunStore(tmp_path), seed=0), Console(quiet=True))
         return caught.value

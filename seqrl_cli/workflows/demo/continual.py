@@ -9,18 +9,16 @@ from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
-from seqrl_cli.errors import RunConflictError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.continual import run as continual
 from seqrl_cli.workflows.continual.run import ContinualReport, ContinualRequest
 from seqrl_cli.workflows.data import download
 from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
 from seqrl_cli.workflows.demo.setup import DemoRequest
-from seqrl_cli.workflows.demo.steps import timed_step
+from seqrl_cli.workflows.demo.steps import timed_step, train_model
 from seqrl_cli.workflows.report import plot, table
 from seqrl_cli.workflows.report.plot import PlotRequest
 from seqrl_cli.workflows.report.table import TableReport, TableRequest
-from seqrl_cli.workflows.train import run as train
 from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
 
 NAME = "continual"
@@ -61,7 +59,7 @@ def run(request: DemoRequest, console: Console) -> ContinualDemoReport:
             for name in (PRETRAINING, TASKS)
         )
     with timed_step(console, 2, 4, f"a backbone of {PRETRAINING}"):
-        trained = _train(request, console)
+        trained = train_model(backbone(request), f"seqrl demo {NAME}", console)
     reports = {}
     with timed_step(console, 3, 4, f"{TASKS} by {', '.join(METHODS)}"):
         for method in METHODS:
@@ -86,15 +84,6 @@ def backbone(request: DemoRequest) -> TrainRequest:
     """How the backbone is trained."""
     dataset, config = suite(request.store, PRETRAINING, request.seed)
     return TrainRequest(dataset, config, threads=request.threads, force=request.force, argv=request.argv)
-
-
-def _train(request: DemoRequest, console: Console) -> TrainReport:
-    """Train the backbone; if a run with other settings exists, the hint names the demo's own options."""
-    try:
-        return train.run(backbone(request), console)
-    except RunConflictError as error:
-        hint = "seqrl demo continual --runs-dir FOLDER uses another folder, --force starts over in this one"
-        raise RunConflictError(error.message, hint) from error
 
 
 def _learning(request: DemoRequest, run: str, method: str) -> ContinualRequest:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.locate import dataset_config
 from seqrl_cli.config.extras import install_line, is_installed
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
-from seqrl_cli.errors import RunConflictError, SeqrlError
+from seqrl_cli.errors import SeqrlError
 from seqrl_cli.workflows.data import download
-from seqrl_cli.workflows.data.download import DatasetReport, DownloadRequest
+from seqrl_cli.workflows.data.download import DownloadRequest
 from seqrl_cli.workflows.demo.setup import PLAN_SEED, DemoRequest
-from seqrl_cli.workflows.demo.steps import timed_step
+from seqrl_cli.workflows.demo.steps import DemoReport, timed_step, train_model
 from seqrl_cli.workflows.plan import run as plan
-from seqrl_cli.workflows.plan.run import PlanReport, PlanRequest
+from seqrl_cli.workflows.plan.run import PlanRequest
 from seqrl_cli.workflows.report import render, table
 from seqrl_cli.workflows.report.render import RenderRequest
-from seqrl_cli.workflows.report.table import TableReport, TableRequest
-from seqrl_cli.workflows.train import run as train
-from seqrl_cli.workflows.train.run import TrainReport, TrainRequest
+from seqrl_cli.workflows.report.table import TableRequest
+from seqrl_cli.workflows.train.run import TrainRequest
 
 NAME = "domains"
 """What stands in a dataset's place on the command line."""
@@ -34,23 +32,7 @@ _DRAWN = "metaworld/d*,metaworld/window-open-v3,dmc/*"  # without a graphics car
 _STEPS = 5
 
 
-@dataclass(frozen=True)
-class DomainsDemoReport:
-    """Results of the steps, the video's path, and the total time in seconds."""
-
-    dataset: DatasetReport
-    train: TrainReport
-    plan: PlanReport
-    table: TableReport
-    video: str
-    seconds: float
-
-    def text(self) -> str:
-        """One line for a person."""
-        return f"video: {self.video}"
-
-
-def run(request: DemoRequest, console: Console) -> DomainsDemoReport:
+def run(request: DemoRequest, console: Console) -> DemoReport:
     """Make the data of a suite, train, plan, tabulate and draw a grid; finished steps are skipped.
 
     Raises:
@@ -63,7 +45,7 @@ def run(request: DemoRequest, console: Console) -> DomainsDemoReport:
         data = download.run(DownloadRequest(suite, config, force=force), console)
     with timed_step(console, 2, _STEPS, "model"):
         training = TrainRequest(suite, config, threads=request.threads, force=force, argv=request.argv)
-        trained = _train(training, console)
+        trained = train_model(training, f"seqrl demo {NAME}", console)
     with timed_step(console, 3, _STEPS, "episodes"):
         planning = PlanRequest(store, trained.run, seed=PLAN_SEED, threads=request.threads, force=force)
         planned = plan.run(planning, console)
@@ -73,16 +55,7 @@ def run(request: DemoRequest, console: Console) -> DomainsDemoReport:
         report = table.run(TableRequest(store, [training.run.path], by="task"), console)
     seconds = time.perf_counter() - start
     console.note(f"the demo took {duration(seconds)}; to list what it made: seqrl runs")
-    return DomainsDemoReport(data, trained, planned, report, video.path, seconds)
-
-
-def _train(request: TrainRequest, console: Console) -> TrainReport:
-    """Train the demo's model; if a run with other settings exists, the hint names the demo's own options."""
-    try:
-        return train.run(request, console)
-    except RunConflictError as error:
-        hint = f"seqrl demo {NAME} --runs-dir FOLDER uses another folder, seqrl demo {NAME} --force starts over"
-        raise RunConflictError(error.message, hint) from error
+    return DemoReport(data, trained, planned, report, video.path, seconds)
 
 
 def dry_run(request: DemoRequest, console: Console) -> None:
