@@ -23,7 +23,7 @@ def fit_rows(rows: NDArray[np.floating], bins: int, strategy: Strategy = "quanti
 def expectation(discretizer: Discretizer, probabilities: NDArray[np.floating], dim: int) -> NDArray[np.float64]:
     """Mean value ``(...)`` of distributions ``(..., bins)`` or ``(..., bins + 1)`` over one dimension's bins.
 
-    The column for the stop token is dropped and the rest is not renormalised, as in the Trajectory Transformer.
+    The column for the stop token is dropped and the rest is not renormalized, as in the Trajectory Transformer.
     """
     return np.asarray(probabilities[..., : discretizer.bins] @ discretizer.midpoints[:, dim])
 

@@ -110,11 +110,11 @@ class DatasetRef:
         return references_of(self.spec, self.facts)
 
     def percent_score(self, return_: float) -> float | None:
-        """A normalised score in percent, or None without reference scores."""
+        """A normalized score in percent, or None without reference scores."""
         return percent_score(return_, self.reference_scores)
 
     def own_score(self, mean_return: float) -> float | None:
-        """The normalised score of the data in percent; None where they score 100 by definition, as in DMControl."""
+        """The normalized score of the data in percent; None where they score 100 by definition, as in DMControl."""
         return None if is_scaled_by_data(self.env_id) else self.percent_score(mean_return)
 
     @property

@@ -227,7 +227,7 @@ def make_model(
 
 
 def fit_encoders(model: MultiDomainTransformer, tasks: list[TaskData]) -> None:
-    """Set the statistics with which vectors are standardised: those of each body's training data."""
+    """Set the statistics with which vectors are standardized: those of each body's training data."""
     for encoder in [one for one in model.encoders.values() if isinstance(one, VectorEncoder)]:
         for body in encoder.bodies:
             mean, deviation = mean_and_deviation([task for task in tasks if task.facts.body == body])

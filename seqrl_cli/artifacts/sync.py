@@ -44,7 +44,7 @@ class Pushed:
 def push_folder(remote: Remote, state: Pushed, folder: Path, files: Callable[[Path], list[str]]) -> int:
     """Push what is new in a folder; returns the number of files sent.
 
-    Contents go first, the manifest last. Checkpoints that are removed meanwhile are left out.
+    Contents go first, the manifest last. What is removed or changed meanwhile is left out, to go with the next push.
 
     Args:
         remote: where to.
@@ -73,6 +73,9 @@ def push_folder(remote: Remote, state: Pushed, folder: Path, files: Callable[[Pa
                 if (folder / path).exists():
                     raise
                 continue  # removed while it was sent
+            if isinstance(source, Path) and not _is_still(state, source, one):
+                remote.remove(state.name, {one.sha256})  # what was sent has another hash
+                continue
             there[one.sha256] = one.size
             sent += 1
             state.sent += one.size
@@ -137,6 +140,14 @@ def _read(state: Pushed, path: Path) -> tuple[Path | bytes, Stored]:
     if key not in state.hashes:
         state.hashes[key] = _hash_of(path)
     return path, Stored(state.hashes[key], facts.st_size)
+
+
+def _is_still(state: Pushed, path: Path, one: Stored) -> bool:
+    """Whether a large file is the one whose hash is known, and was not written or replaced meanwhile."""
+    with suppress(FileNotFoundError):
+        facts = path.stat()
+        return state.hashes.get((str(path), facts.st_size, facts.st_mtime_ns)) == one.sha256
+    return False
 
 
 def _hash_of(path: Path) -> str:

@@ -133,7 +133,7 @@ def current_tokens(
         return None
     tokens = load_tokens(path, dataset.id)
     _check_settings(dataset, tokens, data)
-    # Times alone prove nothing: a file that was copied, unpacked or synchronised keeps its own.
+    # Times alone prove nothing: a file that was copied, unpacked or synchronized keeps its own.
     same = dataset.facts is not None and dataset.facts.episodes_sha256 == tokens.episodes_sha256
     if same and dataset.modified_ns <= path.stat().st_mtime_ns:
         return tokens

@@ -101,7 +101,7 @@ def rounded(policy: LinearPolicy) -> LinearPolicy:
 
 _HEADER = """\
 # Linear policies, action = clip(weight @ observation + bias + noise_std * N(0, 1), -1, 1), and the datasets they make.
-# Written by `python -m tests.campaigns.behaviour_search select`; scores are D4RL's normalised score times 100.
+# Written by `python -m tests.campaigns.behaviour_search select`; scores are D4RL's normalized score times 100.
 """
 
 

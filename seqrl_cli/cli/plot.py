@@ -56,7 +56,7 @@ def plot(
     """Draw curves of one or several runs: losses, rewards and scores of plans, seconds per planned step.
 
     Runs that differ only in their seed are drawn as their mean with a 95 % band. Plots over datasets compare methods by
-    normalised scores, and by default those of all runs. --json prints the drawn values.
+    normalized scores, and by default those of all runs. --json prints the drawn values.
     """
     with command_session(quiet, as_json, writes=not dry_run) as console:
         if output is not None:

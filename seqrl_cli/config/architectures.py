@@ -52,7 +52,7 @@ class Architecture:
         summary: what it is, in a few words, for help.
         loss: what its training loss is, with its unit.
         section: its class of the configuration's section ``model``, as ``module:class``.
-        model: its implementation, which makes, decodes and recognises models, as ``module:name``.
+        model: its implementation, which makes, decodes and recognizes models, as ``module:name``.
         presets: its file below ``presets/``; None = ``base.yaml`` and the files of the dataset families.
         return_conditioned: whether its actions are conditioned on a target return.
         recurrent: whether it can carry its state from step to step of an episode instead of seeing a window.

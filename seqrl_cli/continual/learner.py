@@ -141,7 +141,7 @@ class Learner:
         prefix = "" if self.method.learns == "all" else "head."
         return {name: one for name, one in self.model.named_parameters() if name.startswith(prefix)}
 
-    def recognise(self, data: TaskData, member: int, stage: int) -> None:
+    def recognize(self, data: TaskData, member: int, stage: int) -> None:
         """Keep statistics of a task's features, by which play infers it."""
         features = state_features(self.model, data, self._generator(stage, _STATISTICS, len(self.known)))
         self.known.append(Known(data.facts.input, member, TaskStatistics.of(features)))
@@ -176,13 +176,13 @@ class Learner:
         return {task.dataset: member for task, member in zip(self.tasks, members, strict=False)}
 
     def know_pretraining(self, data: TaskData, member: int) -> None:
-        """Protect and recognise a task that the backbone was trained on; before the first task.
+        """Protect and recognize a task that the backbone was trained on; before the first task.
 
-        A task that is also to be learned is not recognised, since its own adapter should act in it.
+        A task that is also to be learned is not recognized, since its own adapter should act in it.
         """
         self.protect(data, stage=0)
         if self.infers and all(task.dataset != data.facts.dataset for task in self.tasks):
-            self.recognise(data, member, stage=0)
+            self.recognize(data, member, stage=0)
         self.remember(data, stage=0)
 
     def remember(self, data: TaskData, stage: int) -> None:
@@ -218,10 +218,10 @@ class Learner:
         self.model.eval()
         self.protect(data, stage)
         if self.method.choice == "inferred":
-            self.recognise(data, task, stage)
+            self.recognize(data, task, stage)
             self._replay_actions(task, data, stage)
         elif self.infers:
-            self.recognise(data, self.chosen, stage)
+            self.recognize(data, self.chosen, stage)
         self.remember(data, stage)
 
     def _most_wanted(self, task: int, data: TaskData) -> int:

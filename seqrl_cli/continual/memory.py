@@ -17,7 +17,7 @@ class ContinualMemory:
     Attributes:
         model: the backbone and all adapters.
         training: gradients and the optimizer's two moments.
-        kept: what protects or recognises a task once it is learned, for all tasks.
+        kept: what protects or recognizes a task once it is learned, for all tasks.
     """
 
     model: int

@@ -1,4 +1,4 @@
-"""What a learner measures of a task once it is learned, to protect it or to recognise it later."""
+"""What a learner measures of a task once it is learned, to protect it or to recognize it later."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -120,6 +121,12 @@ class ContinualRecord(BaseModel):
     heard: str | None = None
     created: str
     updated: str
+
+
+def short_names(datasets: Sequence[str]) -> list[str]:
+    """The last parts of datasets' ids, or the whole ids where two would be alike."""
+    short = [name.rpartition("/")[2] for name in datasets]
+    return short if len(set(short)) == len(set(datasets)) else list(datasets)
 
 
 @dataclass(frozen=True)

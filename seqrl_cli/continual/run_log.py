@@ -11,6 +11,7 @@ from seqrl_cli.continual.run_files import (
     Evaluation,
     StageFolder,
     read_evaluation,
+    short_names,
     success_matrix,
 )
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
@@ -23,8 +24,8 @@ class ContinualLog:
 
     Every line has the ``stage`` that it is of, 0 before learning. The last line of a stage is its evaluation, once
     there is one, whose names are:
-        average: mean success over the suite's tasks; of the return of tasks that report no success.
-        retention: mean success on the pretraining's tasks; None where they were not played.
+        average: mean over the suite's tasks of success, or of the return where a task reports none.
+        retention: mean success on the pretraining tasks; None where they were not played.
         success/TASK, success_at_end/TASK, return/TASK, inferred/TASK: of each task, see
             :class:`~seqrl_cli.continual.run_files.TaskScore`.
     """
@@ -48,7 +49,7 @@ class ContinualLog:
             before = max(0, number - 1) * self._updates
             own = [LogLine(before + line.step, line.values) for line in read_lines(stage.metrics)]
             if stage.evaluation.exists():
-                own.append(LogLine(number * self._updates, self._played(read_evaluation(stage))))
+                own.append(LogLine(number * self._updates, self._measured(read_evaluation(stage))))
             found += [LogLine(line.step, {**line.values, "stage": number}) for line in own]
         return found
 
@@ -69,16 +70,17 @@ class ContinualLog:
 
     @property
     def _updates(self) -> int:
-        """Of one stage."""
+        """Updates per stage."""
         settings = self.record.settings
         return settings.updates * (len(self.record.tasks) if settings.method == "joint" else 1)
 
-    def _played(self, evaluation: Evaluation) -> Values:
+    def _measured(self, evaluation: Evaluation) -> Values:
         values: dict[str, float | None] = {
             "average": float(success_matrix([evaluation]).mean()),
             "retention": mean_of_known([score.success for score in evaluation.pretraining]),
         }
-        for name, score in zip(self._names, evaluation.tasks, strict=True):
+        names = short_names([task.dataset for task in self.record.tasks])
+        for name, score in zip(names, evaluation.tasks, strict=True):
             values |= {
                 f"success/{name}": score.success,
                 f"success_at_end/{name}": score.success_at_end,
@@ -86,10 +88,3 @@ class ContinualLog:
                 f"inferred/{name}": score.inferred,
             }
         return values
-
-    @property
-    def _names(self) -> list[str]:
-        """The last parts of the datasets' names, or the whole names where two would be alike."""
-        whole = [task.dataset for task in self.record.tasks]
-        short = [name.rpartition("/")[2] for name in whole]
-        return short if len(set(short)) == len(short) else whole

@@ -54,7 +54,7 @@ class Task:
 
     @property
     def body(self) -> str:
-        """What its observations are standardised with: tasks of one body observe the same numbers in the same places.
+        """What its observations are standardized with: tasks of one body observe the same numbers in the same places.
 
         All tasks of Meta-World have one arm and table; those of the Control Suite have the robot of their name.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 from seqrl_cli.config.resources import presets_folder, read_package_mapping
 from seqrl_cli.download.mirrors import RemoteFile, is_remote, local_folder
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.archives import ARCHIVE_ERRORS
 from seqrl_cli.files.atomic import atomic_path
 from seqrl_cli.files.regular import open_regular
 from seqrl_cli.runs.mirrors import NetworkAccess
@@ -19,6 +21,7 @@ from seqrl_cli.runs.mirrors import NetworkAccess
 PREFIX = "pretrained/"
 
 _LARGEST_FILE = 500_000_000
+_BLOCK = 1 << 20  # bytes
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -100,9 +103,13 @@ def unpack(archive: Path, folder: str, destination: Path) -> None:
                         f"{member.filename} in {archive} has {member.file_size:,} bytes, too many for a checkpoint",
                         hint,
                     )
-                with atomic_path(destination / name) as temporary:
-                    temporary.write_bytes(content.read(member))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                with (
+                    atomic_path(destination / name) as temporary,
+                    content.open(member) as source,
+                    temporary.open("wb") as target,
+                ):
+                    shutil.copyfileobj(source, target, _BLOCK)
+    except ARCHIVE_ERRORS as error:
         raise SeqrlError(f"cannot unpack {archive}: {error}", hint) from error
 
 

@@ -107,7 +107,7 @@ class TaskData:
     @cached_property
     def returns_to_go(self) -> NDArray[np.float32]:
         """The sum of rewards from each row to the end of its episode, scaled, (transitions,)."""
-        rewards = self.stored.rewards[self._stored_rows(0, self.transitions)].astype(np.float64)
+        rewards = self.stored.rewards[self._stored_rows(np.arange(self.transitions))].astype(np.float64)
         sums = np.concatenate([[0.0], np.cumsum(rewards)])
         ends = sums[np.repeat(self.offsets[1:], self.lengths)]
         scaled: NDArray[np.float32] = ((ends - sums[:-1]) / self.facts.reward_scale).astype(np.float32)
@@ -125,7 +125,7 @@ class TaskData:
     def observation_blocks(self) -> Iterator[NDArray[Any]]:
         """The observations (rows, *shape) in order, a few megabytes at a time."""
         for start, stop in row_ranges(self.stored.observations):
-            rows = self._stored_rows(start, min(stop, self.transitions))
+            rows = self._stored_rows(np.arange(start, min(stop, self.transitions)))
             if len(rows):
                 yield self.stored.observations[rows]
                 release(self.stored.observations)
@@ -134,27 +134,24 @@ class TaskData:
         """Values of the stored episodes, for those of this part."""
         return values if self.chosen is None else values[self.chosen]
 
-    def _stored_rows(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Where the rows from ``start`` to before ``stop`` lie in the stored data."""
-        rows = np.arange(start, stop)
+    def _stored_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where some rows of this part, which increase, lie in the stored data."""
         return rows + self.shifts[np.searchsorted(self.offsets, rows, side="right") - 1]
 
     def states(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """The observations (rows, *shape) at some rows of this part, which increase."""
-        found: NDArray[Any] = self.stored.observations[
-            rows + self.shifts[np.searchsorted(self.offsets, rows, side="right") - 1]
-        ]
+        found: NDArray[Any] = self.stored.observations[self._stored_rows(rows)]
         release(self.stored.observations)
         return found
 
     def some_episodes(self, transitions: int, rng: np.random.Generator) -> TaskData:
-        """The task with random whole episodes, the fewest with at least ``transitions`` together, or all of them."""
+        """The task with random whole episodes, added until they have at least ``transitions`` steps, or all of them."""
         order = rng.permutation(len(self.lengths))
         enough = int(np.searchsorted(np.cumsum(self.lengths[order]), transitions)) + 1
         return self.select(np.sort(order[:enough]))
 
 
-class TaskMixture(Sequence[TaskData]):
+class TaskMixture:
     """The tasks of a run; its length is the number of its windows.
 
     Args:
@@ -167,10 +164,6 @@ class TaskMixture(Sequence[TaskData]):
     def __len__(self) -> int:
         """Number of windows: one starts at each transition."""
         return sum(task.transitions for task in self.tasks)
-
-    def __getitem__(self, index: Any) -> Any:
-        """A task."""
-        return self.tasks[index]
 
 
 def mean_and_deviation(tasks: Sequence[TaskData]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

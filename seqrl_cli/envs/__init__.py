@@ -1,1 +1,1 @@
-"""Environments for a dataset, stepped many at a time, and normalised scores."""
+"""Environments for a dataset, stepped many at a time, and normalized scores."""

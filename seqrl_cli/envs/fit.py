@@ -56,7 +56,7 @@ def fit_environment(episodes: Episodes, env_id: str, name: str) -> LoadedDataset
 
 
 def laid_out(episodes: Episodes, env_id: str, theirs: Spaces) -> Episodes:
-    """The episodes with their observations in the environment's layout, where another form of it is recognised.
+    """The episodes with their observations in the environment's layout, where another form of it is recognized.
 
     Images of one channel are published as ``(1, height, width)``, and the Control Suite's observations without the
     places of those that a task does not have.

@@ -1,4 +1,4 @@
-"""Normalised scores: D4RL's, and those of the domains of many tasks."""
+"""Normalized scores: D4RL's, and those of the domains of many tasks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def normalized_score(return_: Returns, minimum: float, maximum: float) -> Return
 
 
 def percent_score(return_: float, references: tuple[float, float] | None) -> float | None:
-    """A normalised score in percent, or None without reference scores."""
+    """A normalized score in percent, or None without reference scores."""
     return None if references is None else 100 * normalized_score(return_, *references)
 
 
 def references_of_data(env_id: str | None, mean_return: float | None) -> tuple[float, float] | None:
     """The returns that score 0 and 1 for models trained on some data; None if unknown, or if successes count instead.
 
-    The data-normalised score is ``(x - random) / (mean of the data - random)`` (L2M, arXiv 2306.14884, section 4). Data
+    The data-normalized score is ``(x - random) / (mean of the data - random)`` (L2M, arXiv 2306.14884, section 4). Data
     that are no better than random make no such score.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -44,7 +45,16 @@ def outcome_of(function: Callable[[Any], Any], task: Any) -> Callable[[], Any]:
     try:
         return partial(_give, function(task))
     except Exception as error:  # any error is raised again where the result is wanted
-        return partial(_throw, error, traceback.format_exc())
+        return partial(_throw, _able_to_travel(error), traceback.format_exc())
+
+
+def _able_to_travel(error: Exception) -> Exception:
+    """The same error, or its text if it cannot be pickled and read again."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class does then
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _give(result: Any) -> Any:

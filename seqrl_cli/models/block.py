@@ -2,7 +2,7 @@
 
 What is unusual about it:
 
-- query, key and value are three layers, but initialisation and optimizers treat them as one matrix, as in the
+- query, key and value are three layers, but initialization and optimizers treat them as one matrix, as in the
   originals (:func:`initialize_layers`, :func:`joined_parameters`);
 - on a CPU, attention with dropout is computed operation by operation, which is faster than PyTorch's fused kernel
   (:func:`masked_attention`);

@@ -1,4 +1,4 @@
-"""How an architecture's models are made, recognised and decoded; found through the registry."""
+"""How an architecture's models are made, recognized and decoded; found through the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Implementation:
-    """How models of an architecture are made and recognised.
+    """How models of an architecture are made and recognized.
 
     Attributes:
         model: the class of its models.

@@ -58,7 +58,7 @@ class FinetuneContext:
         learner: the pretrained policy, its optimizer and its temperature; trained in place.
         explore: plays exploration episodes.
         evaluate: plays evaluation episodes.
-        score: summarises evaluation episodes.
+        score: summarizes evaluation episodes.
         buffer: empty; the loop fills it from ``offline`` or from disk.
         offline: trajectories that the buffer starts with, in the order in which they will be evicted.
         buffer_files: the buffer on disk.

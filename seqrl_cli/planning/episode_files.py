@@ -20,6 +20,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import fsync, write_json_atomic, writing
 from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_hdf5
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
+from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.files.walk import walk
 from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import RunFolder, stays_below
@@ -28,7 +29,7 @@ from seqrl_cli.runs.record import refuse_newer_schema, versions
 Value = TypeVar("Value")
 
 SCHEMA_VERSION = 2  # since 2, sampled plans draw from a random stream of their own
-_NAME = re.compile(r"episode-\d+\.json", re.ASCII)
+_NAME = re.compile(r"episode-\d+\.(json|h5)", re.ASCII)
 _STAGED = ".new-"  # prefix of a file that is about to replace another
 _REPLAN = "`seqrl plan --force` plans it again"
 _MAX_EARNED = 1e30
@@ -131,18 +132,20 @@ def episode_path(folder: Path, episode: int) -> Path:
 
 
 def episode_paths(folder: Path, *, below: bool = False) -> list[Path]:
-    """The JSON files of the episodes in a plan folder, sorted; ``below`` includes those of its subfolders.
-
-    Other names, such as ``episode-000 (copy).json``, are not those of episodes.
-    """
+    """The JSON files of the episodes in a plan folder, in order; ``below`` includes those of its subfolders."""
     found = walk(folder) if below else [(str(folder), [path.name for path in folder.glob("episode-*.json")])]
-    return sorted(Path(parent) / name for parent, names in found for name in names if _NAME.fullmatch(name))
+    paths = (Path(parent) / name for parent, names in found for name in names if _is_episodes(name, ".json"))
+    return sorted(paths, key=lambda path: (path.parent, natural_order(path.name)))
+
+
+def _is_episodes(name: str, suffix: str) -> bool:
+    """Whether a file's name is that of an episode; ``episode-000 (copy).json`` is not."""
+    return name.endswith(suffix) and _NAME.fullmatch(name) is not None
 
 
 def episode_numbers(folder: Path) -> list[int]:
     """The numbers of the episodes in a plan folder, sorted."""
-    numbers = (path.stem.removeprefix("episode-") for path in episode_paths(folder))
-    return sorted(int(number) for number in numbers if number.isdecimal())
+    return sorted(int(path.stem.removeprefix("episode-")) for path in episode_paths(folder))
 
 
 def rename_run_in_episode(path: Path, **names: str) -> None:
@@ -306,10 +309,14 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
         axes = 1 if getattr(file.get("actions"), "ndim", 2) == 1 else 2  # choices have one
         actions = read_numbers(file, "actions", axes, _MISSING).astype(np.float32) if "actions" in file else None
     steps = len(rewards)
-    if not steps or len(qpos) != steps + 1 or (plans is not None and len(plans) != steps):
-        raise SeqrlError(f"{path} has {steps} rewards but {len(qpos)} states; it is not complete", _MISSING)
+    if not steps:
+        raise SeqrlError(f"{path} is damaged: it has no rewards", _REPLAN)
+    for name, array, count in (("states", qpos, steps + 1), ("plans", plans, steps), ("actions", actions, steps)):
+        if array is not None and len(array) != count:
+            message = f"{path} is damaged: it has {len(array)} {name} in place of {count} for its {steps} rewards"
+            raise SeqrlError(message, _REPLAN)
     if not (np.isfinite(rewards).all() and np.isfinite(qpos).all()):
-        raise SeqrlError(f"rewards or states in {path} are not finite", _MISSING)
+        raise SeqrlError(f"rewards or states in {path} are not finite", _REPLAN)
     return EpisodeStates(rewards, qpos, plans, actions)
 
 
@@ -321,8 +328,10 @@ def replace_episodes(folder: Path) -> None:
     """
     with writing(folder):
         # A JSON file stands for a complete episode, so it is removed first and renamed last.
-        for path in (*folder.glob("episode-*.json"), *folder.glob("episode-*.h5")):
-            path.unlink()
+        for suffix in (".json", ".h5"):
+            for path in folder.glob(f"episode-*{suffix}"):
+                if _is_episodes(path.name, suffix):  # and not somebody's copy
+                    path.unlink()
         for path in (*folder.glob(f"{_STAGED}episode-*.h5"), *folder.glob(f"{_STAGED}episode-*.json")):
             path.rename(path.with_name(path.name.removeprefix(_STAGED)))
         fsync(folder)

@@ -27,7 +27,7 @@ class ValueReadout:
     def __call__(self, logits: Tensor, dim: int) -> Tensor:
         """Read each row's value; probability on the stop token counts as a value of 0.
 
-        For the mean this is the original's rule, which drops this probability without renormalising the rest. The
+        For the mean this is the original's rule, which drops this probability without renormalizing the rest. The
         original's percentile drops it too, and then reads the highest bin whenever the rest does not reach the
         percentile. Here the percentile is that of the same distribution as the mean.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from seqrl_cli.reports.results import EpisodeResult
 from seqrl_cli.reports.statistics import RESAMPLES, interquartile_mean, named_generator
 
 Scores = Sequence[np.ndarray]
-"""Per dataset, one normalised score in percent per run: (runs,), or of resamples (resamples, runs)."""
+"""Per dataset, one normalized score in percent per run: (runs,), or of resamples (resamples, runs)."""
 
 TARGET = 100.0
 """The score that the optimality gap is measured from."""
@@ -75,7 +76,7 @@ class Across:
 
 
 def methods_across(episodes: Sequence[EpisodeResult]) -> Across:
-    """The methods that have normalised scores on the same datasets, as many datasets as possible.
+    """The methods that have normalized scores on the same datasets, as many datasets as possible.
 
     A method's plan settings may differ from dataset to dataset; if one dataset has several settings of it, each of them
     is a method.
@@ -201,6 +202,16 @@ def improvement(better: MethodScores, worse: MethodScores) -> Estimate:
     value = float(probability_of_improvement(better.by_dataset, worse.by_dataset))
     ends = _interval([better, worse], lambda drawn: probability_of_improvement(*drawn), RESAMPLES, "improvement")
     return Estimate(value, None if ends is None else (float(ends[0]), float(ends[1])))
+
+
+def ordered_improvements(across: Across) -> list[tuple[MethodScores, MethodScores, Estimate]]:
+    """Each pair of methods, first the one that is likelier to score above the other, with :func:`improvement`."""
+    pairs = []
+    for one, other in combinations(across.methods, 2):
+        ahead = float(probability_of_improvement(one.by_dataset, other.by_dataset)) >= 0.5
+        better, worse = (one, other) if ahead else (other, one)
+        pairs.append((better, worse, improvement(better, worse)))
+    return pairs
 
 
 def profile(method: MethodScores, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -12,7 +12,14 @@ from seqrl_cli.config.continual import ContinualConfig
 from seqrl_cli.config.typed import short_text
 from seqrl_cli.continual.methods import METHODS, settled
 from seqrl_cli.continual.metrics import ContinualScores, area_under, relative_transfer
-from seqrl_cli.continual.run_files import ContinualRecord, Evaluation, StageFolder, find_runs, read_evaluation
+from seqrl_cli.continual.run_files import (
+    ContinualRecord,
+    Evaluation,
+    StageFolder,
+    find_runs,
+    read_evaluation,
+    short_names,
+)
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import read_evaluation_lines
@@ -44,7 +51,7 @@ class ContinualResult:
     @property
     def task_names(self) -> list[str]:
         """Short names of the tasks, in order."""
-        return [task.dataset.rpartition("/")[2] for task in self.record.tasks]
+        return short_names([task.dataset for task in self.record.tasks])
 
     @property
     def reports_success(self) -> bool:
@@ -104,12 +111,12 @@ def _areas(
     return tuple(areas)
 
 
-def _with_transfer(result: ContinualResult, everyone: Sequence[ContinualResult]) -> ContinualResult:
+def _with_transfer(result: ContinualResult, results: Sequence[ContinualResult]) -> ContinualResult:
     """The result with its forward transfer, if there is a reference."""
     own = (_learning(result), result.record.settings.seed)
     references = [
         one
-        for one in everyone
+        for one in results
         if METHODS[one.record.settings.method].restarts and (_learning(one), one.record.settings.seed) == own
     ]
     if result.areas is None or not references or references[-1].areas is None:
@@ -124,37 +131,55 @@ def _learning(result: ContinualResult) -> tuple[object, ...]:
     return (record.suite, record.base_sha256, *sizes)
 
 
+@dataclass(frozen=True)
+class _GroupKey:
+    """What the runs of a group have in common.
+
+    Attributes:
+        method: see :data:`~seqrl_cli.continual.methods.METHODS`.
+        suite: the name of the tasks.
+        base: path of the pretrained run.
+        base_sha256: hash of its weights, because a run of the same name may have been trained again.
+        settings: all but the seed and the method, by key.
+    """
+
+    method: str
+    suite: str
+    base: str
+    base_sha256: str
+    settings: tuple[tuple[str, Any], ...]
+
+    @classmethod
+    def of(cls, record: ContinualRecord) -> _GroupKey:
+        """The key of a run."""
+        settings = record.settings.model_dump(exclude={"seed", "method"})
+        if METHODS[record.settings.method].choice not in ("inferred", "keys"):
+            settings["none_of_these"] = None  # has no effect
+        return cls(record.settings.method, record.suite, record.base, record.base_sha256, tuple(settings.items()))
+
+
 def group_continual(results: Sequence[ContinualResult]) -> list[ContinualGroup]:
     """Groups in the order of :data:`~seqrl_cli.continual.methods.METHODS`; of runs with one seed, the newest counts."""
-    groups: dict[tuple[Any, ...], dict[int, ContinualResult]] = defaultdict(dict)
+    groups: dict[_GroupKey, dict[int, ContinualResult]] = defaultdict(dict)
     for result in results:
-        groups[_identity(result)][result.record.settings.seed] = result
+        groups[_GroupKey.of(result.record)][result.record.settings.seed] = result
     places = {name: place for place, name in enumerate(METHODS)}
-    ordered = sorted(groups.items(), key=lambda item: places.get(item[0][0], len(places)))
-    keys = [key for key, _ in ordered]
-    return [ContinualGroup(_label(key, keys), tuple(seeds[seed] for seed in sorted(seeds))) for key, seeds in ordered]
+    keys = sorted(groups, key=lambda key: places.get(key.method, len(places)))
+    return [ContinualGroup(_label(key, keys), tuple(groups[key][seed] for seed in sorted(groups[key]))) for key in keys]
 
 
-def _identity(result: ContinualResult) -> tuple[Any, ...]:
-    """What runs of one group have in common: the method, the suite, the base, and all settings but the seed."""
-    record = result.record
-    unused = {"none_of_these"} if METHODS[record.settings.method].choice not in ("inferred", "keys") else set()
-    settings = {**record.settings.model_dump(exclude={"seed", "method"}), **dict.fromkeys(unused)}
-    return (record.settings.method, ("suite", record.suite), ("base", record.base), *settings.items())
-
-
-def _label(own: tuple[Any, ...], everyone: Sequence[tuple[Any, ...]]) -> str:
+def _label(own: _GroupKey, keys: Sequence[_GroupKey]) -> str:
     """The method, and what sets it apart from other groups of the method, or of all where suite and base differ.
 
     A setting is named where groups differ in it, and this one's is not the default.
     """
-    suites = {other[1] for other in everyone}
-    bases = {other[2] for other in everyone}
-    alike = [other for other in everyone if other[0] == own[0]]
-    parts = [f"of {own[1][1]}"] if len(suites) > 1 else []
-    parts += [f"from {own[2][1]}"] if len(bases) > 1 else []
-    usual = settled(ContinualConfig(method=own[0]), METHODS[own[0]]).model_dump()
-    for place, (key, value) in enumerate(own[3:], start=3):
-        if value != usual[key] and len({str(other[place]) for other in alike}) > 1:
-            parts.append(f"{key}={short_text(value)}")
-    return " ".join([own[0], *parts])
+    weights = {key.base_sha256 for key in keys if key.base == own.base}
+    parts = [f"of {own.suite}"] if len({key.suite for key in keys}) > 1 else []
+    parts += [f"from {own.base}"] if len({(key.base, key.base_sha256) for key in keys}) > 1 else []
+    parts += [f"({own.base_sha256[:8]})"] if len(weights) > 1 else []
+    usual = settled(ContinualConfig(method=own.method), METHODS[own.method]).model_dump()
+    others = [dict(key.settings) for key in keys if key.method == own.method]
+    for name, value in own.settings:
+        if value != usual[name] and len({str(other[name]) for other in others}) > 1:
+            parts.append(f"{name}={short_text(value)}")
+    return " ".join([own.method, *parts])

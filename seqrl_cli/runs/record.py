@@ -34,7 +34,7 @@ class TaskRecord(BaseModel):
         dataset: id of its dataset, which is also its name.
         env_id: gymnasium id of its environment.
         input: which of the model's encoders reads its observations; tasks of one domain share one.
-        body: what is standardised alike: tasks of one body observe the same numbers in the same places.
+        body: what is standardized alike: tasks of one body observe the same numbers in the same places.
         shape: of an observation.
         action_dim: numbers per action; 1 for a discrete choice.
         choices: number of discrete choices; None if actions are continuous.

@@ -1,6 +1,6 @@
 """Gradient steps on a policy, offline and online.
 
-Deterministic policies minimise a squared error, or the cross-entropy of choices; stochastic ones maximise the
+Deterministic policies minimize a squared error, or the cross-entropy of choices; stochastic ones maximize the
 likelihood under an entropy constraint, whose multiplier is the temperature.
 """
 
@@ -291,7 +291,7 @@ def usual_target_entropy(model: Policy) -> float:
 
 
 class DualTemperature:
-    """The multiplier of the constraint that the entropy stays above its target; its logarithm is optimised.
+    """The multiplier of the constraint that the entropy stays above its target; its logarithm is optimized.
 
     It rises while the entropy is below the target and falls while it is above (Zheng et al. 2022, equation 8).
     """

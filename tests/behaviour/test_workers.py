@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -21,6 +22,21 @@ def square(number):
 
 def fail(number):
     raise SeqrlError(f"task {number} is bad", "do better")
+
+
+class EngineError(Exception):
+    def __init__(self, engine, code):
+        super().__init__(f"{engine} stopped with {code}")
+
+
+class LockedError(Exception):
+    def __init__(self, message):
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+def fail_strangely(error):
+    raise EngineError("the engine", 7) if error == "engine" else LockedError("the lock is held")
 
 
 def die(number):
@@ -50,6 +66,16 @@ def test_a_tasks_error_keeps_its_hint_and_tells_where_it_arose():
     with pytest.raises(SeqrlError, match="task 0 is bad") as caught, worker_map(2) as ordered_map:
         list(ordered_map(fail, range(3)))
     assert caught.value.hint == "do better" and "in fail" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [("engine", "EngineError: the engine stopped with 7"), ("lock", "LockedError: the lock is held")],
+)
+def test_errors_that_cannot_be_pickled_are_told_in_words(error, message):
+    with pytest.raises(RuntimeError, match=message) as caught, worker_map(2) as ordered_map:
+        list(ordered_map(fail_strangely, [error, error]))
+    assert "in fail_strangely" in str(caught.value.__cause__)
 
 
 def test_who_waits_for_a_result_can_give_up():

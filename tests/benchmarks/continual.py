@@ -84,7 +84,7 @@ def learner(size: Size, method: str, data: list[TaskData]) -> Learner:
     made = Learner(model, METHODS[method], settings, [task.facts for task in data], TasksConfig())
     if method == "hide-lora":
         for number, task in enumerate(data):
-            made.recognise(task, number, number + 1)
+            made.recognize(task, number, number + 1)
     return made
 
 

@@ -169,6 +169,22 @@ def test_a_damaged_archive_is_named(runs, original):
     assert not (runs / "hopper-medium-v2" / "trajectory-transformer").exists()
 
 
+def test_an_archive_whose_compressed_contents_are_damaged_is_named(runs, original):
+    archive = original / "trajectory-transformer" / "models.zip"
+    with zipfile.ZipFile(archive) as content:
+        members = {name: content.read(name) for name in content.namelist()}
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as content:
+        for name, data in members.items():
+            content.writestr(name, data)
+        first = next(info for info in content.infolist() if len(members[info.filename]) > 1000)
+    damaged = bytearray(archive.read_bytes())
+    start = first.header_offset + 30 + len(first.filename)
+    damaged[start : start + first.compress_size] = b"\xff" * first.compress_size
+    archive.write_bytes(damaged)
+    done = invoke(runs, "download", ORIGINAL, "--mirrors", str(original), "--offline")
+    assert_refused(done, 1, "cannot unpack", "download it again")
+
+
 def test_bad_names_and_no_network(runs):
     wrong = invoke(runs, "download", "pretrained/trajectory-transformer/hoper-medium-v2")
     assert_refused(wrong, 2, "unknown checkpoint", "hopper-medium-v2")

@@ -46,7 +46,7 @@ def test_foreign_attributes_are_read_or_left_out(tmp_path):
     assert read_attributes(path) == {"bytes": "abc", "number": 0.5}
 
 
-def test_other_types_and_shapes_are_normalised(tmp_path):
+def test_other_types_and_shapes_are_normalized(tmp_path):
     plain = raw_arrays()
     odd = {name: array.astype(np.float64) for name, array in plain.items()}
     for name in ("rewards", "terminals", "timeouts"):

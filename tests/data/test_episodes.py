@@ -44,7 +44,7 @@ def test_tail_without_flag_is_a_timeout():
     assert not none.any(), "the caller's array is not written to"
 
 
-def test_types_are_normalised():
+def test_types_are_normalized():
     episodes = Episodes.from_flags(np.zeros((3, 2), np.float64), np.zeros((3, 1), int), [1, 2, 3], [0, 0, 1], [0, 0, 0])
     assert episodes.observations.dtype == episodes.actions.dtype == episodes.rewards.dtype == np.float32
     assert episodes.terminals.dtype == bool

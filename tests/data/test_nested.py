@@ -295,7 +295,7 @@ def test_groups_beside_the_episodes_are_no_episodes(tmp_path):
         file["episode_000_images/front"] = np.zeros((2, 4, 4, 3), np.uint8)
     options = ReadOptions()
     assert read_dataset(tmp_path / "a.h5", options).lengths.tolist() == [STEPS] * 3
-    assert options.log.warnings == ["the group statistics is not read, because its name has no number"]
+    assert options.log.warnings == ["1 group is not read, because its name has no number: statistics"]
 
 
 def test_a_group_of_several_episodes_changes_no_other(tmp_path):

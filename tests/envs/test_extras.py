@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import textwrap
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -188,3 +191,18 @@ def test_bullet_episodes_are_recorded_without_states():
     vector.step(np.zeros((2, 3)))
     assert [state.qpos.shape for state in vector.states()] == [(0,), (0,)]
     vector.close()
+
+
+def test_what_c_code_prints_does_not_reach_stdout(tmp_path):
+    code = """
+        import ctypes, json
+        from seqrl_cli.envs.domains.bullet import _quiet
+        print("{", end="")
+        with _quiet():
+            ctypes.CDLL(None).printf(b"build time: May 20\\n")
+        print("}")
+    """
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    words = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "{}\n" and not done.stderr

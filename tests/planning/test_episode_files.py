@@ -167,11 +167,12 @@ def test_a_missing_half_is_named(path):
     [
         ("qpos", None, "has no qpos"),
         ("rewards", None, "has no rewards"),
-        ("qpos", np.zeros((5, 6)), "not complete"),
+        ("qpos", np.zeros((5, 6)), "5 states in place of 13 for its 12 rewards"),
         ("rewards", np.zeros((12, 2)), r"shape \(12, 2\)"),
-        ("rewards", np.zeros(0), "not complete"),
+        ("rewards", np.zeros(0), "it has no rewards"),
         ("qpos", np.full((13, 6), np.nan), "not finite"),
-        ("plan_observations", np.zeros((3, 4, 11)), "not complete"),
+        ("plan_observations", np.zeros((3, 4, 11)), "3 plans in place of 12"),
+        ("actions", np.zeros((2, 3)), "2 actions in place of 12"),
     ],
 )
 def test_foreign_contents_are_named(path, name, replacement, message):
@@ -190,6 +191,23 @@ def test_episodes_are_counted_by_their_json(tmp_path):
     (tmp_path / "plan/episode-004.h5").write_text("")
     assert episode_numbers(tmp_path / "plan") == [0, 3, 12]
     assert not episode_paths(tmp_path) and len(episode_paths(tmp_path, below=True)) == 3
+
+
+def test_episodes_are_in_the_order_of_their_numbers(tmp_path):
+    for number in (1000, 999, 1001, 7):
+        write_episode(tmp_path, FACTS, played(number), None)
+    assert [read_episode(path).episode for path in episode_paths(tmp_path)] == [7, 999, 1000, 1001]
+
+
+def test_files_that_are_no_episodes_stay_when_episodes_are_replaced(tmp_path):
+    write_episode(tmp_path, FACTS, played(0), 0.5)
+    kept = [tmp_path / name for name in ("episode-000 (copy).json", "episode-backup.h5", "episode-notes.txt")]
+    for path in kept:
+        path.write_text("mine")
+    write_episode(tmp_path, FACTS, played(0), 0.25, staged=True)
+    replace_episodes(tmp_path)
+    assert all(path.read_text() == "mine" for path in kept)
+    assert [read_episode(path).score for path in episode_paths(tmp_path)] == [0.25]
 
 
 def test_staged_episodes_are_unseen_until_they_take_the_place_of_all_others(tmp_path):

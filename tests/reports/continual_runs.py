@@ -34,15 +34,29 @@ def score(task: TaskRecord, success: float, member: int = 0) -> TaskScore:
     )
 
 
-def add_run(runs: Path, method: str, seed: int, matrix: list[list[float]], finished: bool = True, **settings) -> None:
-    """A run of two tasks, with the success on each before learning and after each stage."""
+def add_run(
+    runs: Path,
+    method: str,
+    seed: int,
+    matrix: list[list[float]],
+    finished: bool = True,
+    weights: str = "0",
+    datasets: tuple[str, str] | None = None,
+    **settings,
+) -> None:
+    """A run of two tasks, with the success on each before learning and after each stage.
+
+    ``weights`` are the hash of the base's, ``datasets`` other names of the tasks' data.
+    """
     tasks = [task.facts for task in tiny_tasks()]
+    if datasets is not None:
+        tasks = [task.model_copy(update={"dataset": name}) for task, name in zip(tasks, datasets, strict=True)]
     config = ContinualConfig.model_validate({"method": method, "seed": seed, **settings})
     record = ContinualRecord(
         suite="two",
         tasks=tuple(tasks),
         base="mt/mddt-s42",
-        base_sha256="0",
+        base_sha256=weights,
         base_tasks=(),
         settings=config,
         status="finished",

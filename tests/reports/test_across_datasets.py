@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports import across_datasets as across
-from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
+from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, PUBLISHED_COLOUR, build_across_panels
 from seqrl_cli.reports.plot.draw import plot_panels
 from seqrl_cli.reports.results import read_results
 from seqrl_cli.reports.table.aggregate import build_aggregate_table
@@ -116,6 +117,9 @@ def test_the_table_has_all_formats(episodes):
     assert len(list(csv.DictReader(io.StringIO(aggregate_csv(table))))) == len(records)
     assert "| dt | 3 | 50.5 [" in aggregate_markdown(table)
     assert r"\label{mine}" in aggregate_latex(table, label="mine") and r"\toprule" in aggregate_latex(table)
+    noted = aggregate_latex(replace(table, notes=(*table.notes, "left out: gpt has no results on local/b")))
+    assert "Left out: gpt has no results on local/b." in noted and "P(A" not in noted
+    assert {(row["runs_min"], row["runs_max"]) for row in records if row["kind"] == "aggregate"} == {(3, 3)}
     for width in (80, 120):
         console = Console(width=width, file=io.StringIO(), force_terminal=False)
         print_aggregate_table(table, console)
@@ -125,7 +129,7 @@ def test_the_table_has_all_formats(episodes):
 
 def test_without_scores_there_is_nothing_to_aggregate(tmp_path):
     write_episode(tmp_path, score=None)
-    with pytest.raises(SeqrlError, match="no results with normalised scores"):
+    with pytest.raises(SeqrlError, match="no results with normalized scores"):
         build_aggregate_table(read_results(tmp_path).episodes)
 
 
@@ -144,3 +148,16 @@ def test_bars_of_published_averages_stand_beside_ours_on_the_same_settings(tmp_p
     (panel,) = build_across_panels("average", read_results(tmp_path).episodes, [paper])
     assert [(row.label, row.mean) for row in panel.bars] == [("CQL", 50.0), ("gpt (ours)", 60.0)]
     assert panel.bars[0].interval == pytest.approx((50 - 1.96 * 2, 50 + 1.96 * 2))
+
+
+def test_only_published_bars_are_grey(tmp_path):
+    for number in range(8):
+        write_episode(
+            tmp_path / str(number),
+            dataset="hopper-medium-v2",
+            arch=f"a{number}",
+            run=f"a{number}-s1",
+            score=number / 10,
+        )
+    (panel,) = build_across_panels("average", read_results(tmp_path).episodes)
+    assert len(panel.bars) == 8 and PUBLISHED_COLOUR not in {row.colour for row in panel.bars}

@@ -38,6 +38,23 @@ def test_rows_are_methods_and_seeds_are_joined(runs):
     assert (inferred["inference"], inferred["inference_first"], inferred["inference_episodes"]) == (75.0, 100.0, 50.0)
 
 
+def test_a_base_that_was_trained_again_under_its_name_is_another(tmp_path):
+    add_run(tmp_path, "full", 1, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], weights="a" * 64)
+    add_run(tmp_path, "full", 2, [[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]], weights="b" * 64)
+    rows = json.loads(succeed(tmp_path, "table", "two", "--json").stdout)["rows"]
+    assert [(row["method"], row["seeds"]) for row in rows] == [
+        ("full from mt/mddt-s42 (aaaaaaaa)", 1),
+        ("full from mt/mddt-s42 (bbbbbbbb)", 1),
+    ]
+
+
+def test_tasks_whose_names_end_alike_keep_their_whole_names(tmp_path):
+    names = ("sim/metaworld/hammer", "l2m/metaworld/hammer")
+    add_run(tmp_path, "full", 1, [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], datasets=names)
+    (row,) = json.loads(succeed(tmp_path, "table", "two", "--by", "task", "--json").stdout)["rows"]
+    assert [task["task"] for task in row["tasks"]] == list(names)
+
+
 def test_runs_need_no_name_and_have_one(runs, tmp_path):
     assert len(json.loads(succeed(runs, "table", "--json").stdout)["rows"]) == 3
     assert len(json.loads(succeed(runs, "table", "--by", "task", "--json").stdout)["rows"][0]["tasks"]) == 2

@@ -100,7 +100,7 @@ def test_every_format_has_all_rows(root):
 
 def test_notes_say_what_scores_mean(root):
     notes = " ".join(table(root, "task").notes)
-    assert "dmc are data-normalised" in notes and "atari are human-normalised" in notes
+    assert "dmc are data-normalized" in notes and "atari are human-normalized" in notes
 
 
 def test_means_over_tasks_equal_naive_ones():

@@ -12,6 +12,7 @@ import pytest
 
 from seqrl_cli.artifacts.remote import FencedError, Remote
 from seqrl_cli.artifacts.remote_faults import UnreachableError
+from seqrl_cli.artifacts.sync import SMALL
 from seqrl_cli.console import Console, public_words, shown_url, typed_command
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
@@ -44,6 +45,26 @@ def test_a_change_of_equal_size_is_noticed(store, url, tmp_path):
     pushed(store, url)
     pulled(tmp_path / "again", url)
     assert (tmp_path / "again" / RUN / "config.yaml").read_text() == "seed: 2\n"
+
+
+def test_a_large_file_that_changes_while_it_is_sent_goes_with_the_next_push(store, url, tmp_path, monkeypatch):
+    large = store.root / "d/dataset.h5"
+    large.write_bytes(b"old" * SMALL)
+    put = Remote.put
+
+    def put_slowly(self, name, digest, source):
+        if source == large:
+            replacement = large.with_suffix(".new")
+            replacement.write_bytes(b"new" * SMALL)
+            replacement.rename(large)
+        put(self, name, digest, source)
+
+    monkeypatch.setattr(Remote, "put", put_slowly)
+    pushed(store, url)
+    monkeypatch.undo()
+    pushed(store, url)
+    pulled(tmp_path / "again", url)
+    assert (tmp_path / "again/d/dataset.h5").read_bytes() == b"new" * SMALL
 
 
 class CutError(Exception):

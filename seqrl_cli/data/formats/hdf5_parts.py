@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from seqrl_cli.console import counted
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
 from seqrl_cli.data.formats.columns import FILE_HINT, check_size
 from seqrl_cli.data.formats.episode_ends import flags_from_lengths
@@ -157,12 +158,12 @@ def holds_several_episodes(part: Part) -> bool:
 
 
 def _falls(values: NDArray[Any]) -> Any:
-    """Where flags are taken back; another column has none."""
+    """Where a flag is followed by none; False if the column does not contain flags."""
     return np.isin(values, (0, 1)).all() and (values[:-1] > values[1:])
 
 
 def _changes(ids: NDArray[Any]) -> Any:
-    """Where an episode's number changes; a number of most rows' own has no such place."""
+    """Where the number of the episode changes; nowhere if most rows have a number of their own."""
     changes = ids[1:] != ids[:-1]
     return changes & (changes.mean() < _MOSTLY)
 
@@ -187,18 +188,20 @@ _RETURNS: dict[str, Callable[[NDArray[Any]], Any]] = {
 
 
 def _groups(parent: h5py.Group, source: str, size: int, log: ReadingLog) -> list[Part]:
-    """The groups with numbers in their names and actions, and those without actions that are called alike."""
+    """The groups with actions and a number in the name, and groups without actions whose names differ only in it."""
     found: dict[str, Part] = {}
     for name in sorted(parent, key=natural_order):
         group = parent.get(name)
         if isinstance(group, h5py.Group):
             kind = re.match(r"[^\W\d_]*", name)
             found[name] = Part(f"{source}, {name}", kind[0] if kind else "", group, size)
-    whole = {name for name, part in found.items() if part.find(ACTIONS) is not None}
+    whole = [name for name, part in found.items() if part.find(ACTIONS) is not None]
     forms = {_form(name) for name in whole if re.search(r"\d", name)}
     others = [name for name in whole if _form(name) not in forms and found[name].find(REWARDS) is not None]
     if forms and others:
-        log.warn(f"the group {others[0]} is not read, because its name has no number")
+        shown = ", ".join([*others[:3], *(["…"] if len(others) > 3 else [])])
+        are = "is not read, because its name has" if len(others) == 1 else "are not read, because their names have"
+        log.warn(f"{counted(len(others), 'group')} {are} no number: {shown}")
     return [part for name, part in found.items() if _form(name) in forms]
 
 
@@ -237,7 +240,7 @@ def refuse_packed(column: h5py.Dataset, source: str) -> None:
         fill = np.asarray(attributes.get(name, np.nan)).reshape(-1)
         is_number = fill.size == 1 and fill.dtype.kind in "biuf" and not np.isnan(fill[0])
         if is_number and column.dtype.kind in "iuf" and (np.asarray(column[()]) == fill[0]).any():
-            message = f"{source} contains {fill[0]:g}, which means none by its attribute {name}"
+            message = f"{source} contains {fill[0]:g}, which its attribute {name} marks as missing"
             raise SeqrlError(message, "remove those rows, or fill them")
 
 
@@ -280,6 +283,10 @@ def find_vectors(node: h5py.Group | Mapping[str, Any], source: str) -> tuple[dic
 
 
 def _sorted(names: Iterable[str]) -> list[str]:
-    """Names in order, and those that end in a number behind a point in the order of the numbers."""
-    first = sorted(names)[: MAX_PARTS + 1]
-    return sorted(first, key=lambda name: int(name.rpartition(".")[2]) if re.search(r"\.\d+$", name) else -1)
+    """Names in order; those that differ only in a number behind the last point are in the order of the numbers."""
+
+    def key(name: str) -> tuple[str, int]:
+        match = re.fullmatch(r"(.*)\.(\d+)", name, re.ASCII | re.DOTALL)
+        return (match[1], int(match[2])) if match else (name, -1)
+
+    return sorted(sorted(names)[: MAX_PARTS + 1], key=key)

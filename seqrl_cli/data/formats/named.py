@@ -1,4 +1,4 @@
-"""Formats of recordings that are recognised and not read: each is named, with the line that converts it."""
+"""Formats of recordings that are recognized and not read: each is named, with the line that converts it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.archives import ARCHIVE_ERRORS
 from seqrl_cli.files.regular import open_regular
 
 _START_BYTES = 512
@@ -110,7 +111,7 @@ def _members(path: Path) -> list[str]:
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except (*ARCHIVE_ERRORS, OSError, ValueError):
         return []
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import lzma
 import math
 import os
 import tokenize
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,14 +27,14 @@ from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episode
 from seqrl_cli.data.formats.plain_columns import refuse_inert
 from seqrl_cli.data.formats.stacked import is_of_imitation, read_table
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.archives import ARCHIVE_ERRORS
 from seqrl_cli.files.regular import NotRegularError, open_regular
 from seqrl_cli.files.safe_pickle.read import parse_pickle
 from seqrl_cli.files.safe_pickle.vocabulary import ARRAYS, PlainArray
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
-# What zipfile, the decompressors and NumPy's header parser raise for damaged files.
-_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, NotImplementedError)
+# What NumPy's header parser raises for damaged files.
 _HEADER_ERRORS = (ValueError, SyntaxError, tokenize.TokenError, TypeError, KeyError, OverflowError)
 
 
@@ -66,7 +64,7 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
                 columns |= _possible(archive, members, names, path, is_by_episode)
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
-    except (*_ARCHIVE_ERRORS, *_HEADER_ERRORS) as error:
+    except (*ARCHIVE_ERRORS, OSError, *_HEADER_ERRORS) as error:
         raise SeqrlError(f"cannot read {path}: {_reason(size, error)}", FILE_HINT) from error
     objects = [name for name, column in columns.items() if isinstance(column, list)]
     if not objects:

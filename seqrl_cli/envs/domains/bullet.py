@@ -7,6 +7,7 @@ comparison of versions. If these are not installed, stubs replace them during th
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import os
 import sys
@@ -129,13 +130,22 @@ def _version(text: str) -> tuple[int, ...]:
 def _quiet() -> Iterator[None]:
     """Suppress what pybullet's C code prints; only results belong on stdout."""
     saved = [(number, os.dup(number)) for number in (1, 2)]
-    sys.stdout.flush()
+    _flush()
     with open(os.devnull, "w") as nowhere:
         for number, _ in saved:
             os.dup2(nowhere.fileno(), number)
     try:
         yield
     finally:
+        _flush()
         for number, copy in saved:
             os.dup2(copy, number)
             os.close(copy)
+
+
+def _flush() -> None:
+    """Write out what Python and C have buffered for stdout and stderr."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(OSError, TypeError):  # on Windows, None names no library
+        ctypes.CDLL(None).fflush(None)

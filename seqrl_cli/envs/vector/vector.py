@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True)
 class SimulatorState:
-    """MuJoCo's generalised positions ``(nq,)`` and velocities ``(nv,)`` of one environment, float64."""
+    """MuJoCo's generalized positions ``(nq,)`` and velocities ``(nv,)`` of one environment, float64."""
 
     qpos: np.ndarray
     qvel: np.ndarray

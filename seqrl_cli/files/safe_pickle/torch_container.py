@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.archives import ARCHIVE_ERRORS
 from seqrl_cli.files.safe_pickle.machine import PersistentLoad, RefusedFileError
 from seqrl_cli.files.safe_pickle.read import MAX_INSTRUCTIONS, parse_pickle, read_bytes
 from seqrl_cli.files.safe_pickle.tensors import STORAGES, PlainStorage
@@ -75,7 +76,7 @@ def _read_zip(data: bytes, source: str, vocabulary: Vocabulary, limit: int) -> T
             return TorchFile(value, contents)
     except KeyError as error:
         raise SeqrlError(f"{source} is not a file of torch.save: it has no {error.args[0]}", "copy it again") from error
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (*ARCHIVE_ERRORS, OSError, ValueError) as error:
         raise SeqrlError(f"{source} is cut short or damaged: {error}", "copy the file again") from error
 
 

@@ -71,7 +71,7 @@ class KeyedPool(nn.Module):
         return (functional.normalize(queries.float(), dim=1).unsqueeze(1) * keys).sum(dim=2)
 
     def pull(self, queries: Tensor, choice: Tensor) -> Tensor:
-        """The mean cosine of queries and the keys that they chose, to be maximised; queries get no gradient.
+        """The mean cosine of queries and the keys that they chose, to be maximized; queries get no gradient.
 
         Args:
             queries: (batch, width).

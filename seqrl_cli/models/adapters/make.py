@@ -13,7 +13,7 @@ from seqrl_cli.models.adapters.targets import Site
 
 
 def make_adapter(spec: LinearSpec, layer: nn.Linear, site: Site, pool: int) -> LowRank | Scaling | Bottleneck:
-    """The adapters of all members of a pool at one linear layer, not yet initialised.
+    """The adapters of all members of a pool at one linear layer, not yet initialized.
 
     Args:
         spec: their kind and size.

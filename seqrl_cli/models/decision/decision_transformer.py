@@ -7,7 +7,7 @@ What is unusual about it:
 - an action is predicted at its observation's token, so the last block computes only these tokens;
 - the normalizer's statistics and bounds are buffers, saved with the weights;
 - without a time embedding, only the causal mask conveys positions;
-- embeddings are normalised before the first block.
+- embeddings are normalized before the first block.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The registry's entries for policies: their constructors, their decoders, and how their weights are recognised."""
+"""The registry's entries for policies: their constructors, their decoders, and how their weights are recognized."""
 
 from __future__ import annotations
 

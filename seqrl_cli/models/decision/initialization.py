@@ -23,7 +23,7 @@ def initialize(model: MultiDomainTransformer, generator: torch.Generator | None 
     =====================================  ==========================================
 
     The embeddings of numbers keep random biases. Without a bias, the norm after the embedding would make a return's
-    embedding independent of the return's size. The deviation is 0.02 at the width of GPT-2, whose initialisation this
+    embedding independent of the return's size. The deviation is 0.02 at the width of GPT-2, whose initialization this
     is; with 0.02, narrow networks learn the controllers of continuous tasks several times as slowly.
 
     Args:

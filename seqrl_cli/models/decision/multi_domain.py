@@ -61,7 +61,7 @@ class Input:
 
     Attributes:
         shape: of an observation.
-        bodies: names of the bodies whose vectors are standardised apart; images have one.
+        bodies: names of the bodies whose vectors are standardized apart; images have one.
         returns: lowest and highest return-to-go, divided by the domain's reward scale.
     """
 
@@ -256,7 +256,7 @@ class MultiDomainTransformer(nn.Module):
         return self.place(tokens, self.kinds(windows.actions.shape[-1]), windows.timesteps.unsqueeze(2))
 
     def place(self, tokens: Tensor, kinds: Tensor, timesteps: Tensor) -> Tensor:
-        """Add to embedded tokens (..., tokens, width) what kinds they are and when they are, and normalise them.
+        """Add to embedded tokens (..., tokens, width) what kinds they are and when they are, and normalize them.
 
         Args:
             tokens: embedded.

@@ -1,4 +1,4 @@
-"""Normalization for policies: standardised observations, and actions as numbers in [-1, 1] or as choices."""
+"""Normalization for policies: standardized observations, and actions as numbers in [-1, 1] or as choices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SMALLEST_STD = 1e-6  # a dimension that varies less is only centred
 class Normalizer(nn.Module):
     """Converts between an environment's numbers and a network's; its buffers are saved with the weights.
 
-    Vectors are standardised; images stay bytes, which their encoder scales. Continuous actions are scaled to [-1, 1].
+    Vectors are standardized; images stay bytes, which their encoder scales. Continuous actions are scaled to [-1, 1].
     A discrete action becomes a vector that is 1 at the choice and 0 elsewhere.
 
     The buffers show what the network was made for, so that weights alone suffice to make it again.

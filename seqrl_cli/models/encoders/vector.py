@@ -1,4 +1,4 @@
-"""Encoder of vectors: standardised for each body, also on a logarithmic scale, and read by a small network."""
+"""Encoder of vectors: standardized for each body, also on a logarithmic scale, and read by a small network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOGARITHM_SCALE = 3.0  # the logarithm of a number of 0.2
 
 
 class VectorEncoder(nn.Module):
-    """A network of one hidden layer that reads vectors, standardised by the data of their body.
+    """A network of one hidden layer that reads vectors, standardized by the data of their body.
 
     A body is a robot or a simulator whose tasks observe the same numbers in the same places. Bodies of one domain share
     the network but not the statistics: with common statistics, the differences between bodies would be so large that
@@ -63,7 +63,7 @@ class VectorEncoder(nn.Module):
         self._forget_columns()
 
     def features(self, observations: Tensor, bodies: Tensor) -> Tensor:
-        """What the network reads: standardised numbers, their signed logarithms, and which of them are used, and more.
+        """What the network reads: standardized numbers, their signed logarithms, and which of them are used, and more.
 
         Only places that some body uses are read, since the others are 0.
 
@@ -75,10 +75,10 @@ class VectorEncoder(nn.Module):
             ``(batch, ..., 3 * places)``, with sines and cosines ``(batch, ..., 5 * places)``.
         """
         places = self._places()
-        standardised, used = self._standardised(observations, bodies)
-        observations, standardised, used = observations[..., places], standardised[..., places], used[..., places]
+        standardized, used = self._standardized(observations, bodies)
+        observations, standardized, used = observations[..., places], standardized[..., places], used[..., places]
         logarithms = observations.sign() * (observations.abs() / NEAR_ZERO).log1p() / LOGARITHM_SCALE * used
-        features = [standardised, logarithms, used.expand_as(standardised)]
+        features = [standardized, logarithms, used.expand_as(standardized)]
         if self.periodic:
             features += [observations.sin() * used, observations.cos() * used]
         return torch.cat(features, dim=-1)
@@ -114,19 +114,19 @@ class VectorEncoder(nn.Module):
         """Mean squared errors of predicted vectors over the places that their bodies use.
 
         Args:
-            predicted: ``(batch, ..., target_size)``, standardised numbers.
+            predicted: ``(batch, ..., target_size)``, standardized numbers.
             observations: ``(batch, ..., size)``, what is predicted.
             bodies: ``(batch,)`` int64, the body of each.
 
         Returns:
             ``(batch, ...)``.
         """
-        standardised, used = self._standardised(observations, bodies)
-        squares = (predicted - standardised).square() * used
+        standardized, used = self._standardized(observations, bodies)
+        squares = (predicted - standardized).square() * used
         return squares.sum(dim=-1) / used.sum(dim=-1).clamp(min=1)
 
-    def _standardised(self, observations: Tensor, bodies: Tensor) -> tuple[Tensor, Tensor]:
-        """Standardised numbers ``(batch, ..., size)``, and which of them are used, ``(batch, 1 ..., size)``."""
+    def _standardized(self, observations: Tensor, bodies: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardized numbers ``(batch, ..., size)``, and which of them are used, ``(batch, 1 ..., size)``."""
         shape = (len(bodies), *[1] * (observations.ndim - 2), -1)
         mean, std, used = (table[bodies].view(shape) for table in (self.mean, self.std, self.used))
         return ((observations - mean) / std).clamp(-LARGEST, LARGEST) * used, used

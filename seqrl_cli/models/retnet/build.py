@@ -1,4 +1,4 @@
-"""The registry's entry for the RetNet: its constructor, its decoders, and how its weights are recognised."""
+"""The registry's entry for the RetNet: its constructor, its decoders, and how its weights are recognized."""
 
 from __future__ import annotations
 

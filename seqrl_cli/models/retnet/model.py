@@ -211,6 +211,6 @@ def initialize(model: RetNet, generator: torch.Generator | None = None, embeddin
 
 
 def _uniform(weight: Tensor, generator: torch.Generator | None) -> None:
-    """Set a weight (..., outputs, inputs) as PyTorch initialises linear layers."""
+    """Set a weight (..., outputs, inputs) as PyTorch initializes linear layers."""
     bound = 1 / math.sqrt(weight.shape[-1])
     nn.init.uniform_(weight, -bound, bound, generator=generator)

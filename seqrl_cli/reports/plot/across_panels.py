@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from seqrl_cli.console import counted
 from seqrl_cli.reports.across_datasets import (
     STATISTICS,
     Across,
     Estimate,
     MethodScores,
     estimate,
-    improvement,
     methods_across,
+    ordered_improvements,
     profile,
 )
 from seqrl_cli.reports.plot.curves import Panel, PointsRow, Series
@@ -30,7 +31,7 @@ PUBLISHED_COLOUR = 6  # grey
 def build_across_panels(
     kind: str, episodes: Sequence[EpisodeResult], published: Sequence[PublishedMethod] = ()
 ) -> list[Panel]:
-    """The panels of a kind (one of ``ACROSS_KINDS``); none if no method has normalised scores.
+    """The panels of a kind (one of ``ACROSS_KINDS``); none if no method has normalized scores.
 
     Args:
         kind: ``aggregate``, ``improvement``, ``profile`` or ``average``.
@@ -54,17 +55,16 @@ def _aggregates(across: Across) -> list[Panel]:
 
 
 def _improvements(across: Across) -> list[Panel]:
-    rows = []
-    for first, one in enumerate(across.methods):
-        for second, other in enumerate(across.methods[first + 1 :], start=first + 1):
-            better, worse, colour = one, other, first
-            if improvement(one, other).value < 0.5:
-                better, worse, colour = other, one, second
-            rows.append(_row(f"{better.name} > {worse.name}", improvement(better, worse), colour))
+    rows = [
+        _row(f"{better.name} > {worse.name}", probability, across.methods.index(better))
+        for better, worse, probability in ordered_improvements(across)
+    ]
     if not rows:
         return []
     rows.sort(key=lambda row: -row.mean)
     title = f"Probability of improvement over {_count(across)}, with 95 % intervals"
+    if len(rows) > _MAX_PAIRS:
+        title += f"; the {_MAX_PAIRS} clearest of {len(rows)} pairs"
     return [Panel("improvement", title, "P(A > B); 0.5 is chance", "", dots=tuple(rows[:_MAX_PAIRS]))]
 
 
@@ -105,7 +105,8 @@ def _d4rl_bars(own: Across, published: Sequence[PublishedMethod]) -> Panel:
     whole = [method for method in published if all(dataset in method.scores for dataset in datasets)]
     rows = [_row(method.name, _published_mean(method, datasets), PUBLISHED_COLOUR) for method in whole]
     rows += [
-        _row(f"{method.name} (ours)", estimate(method, "mean"), colour) for colour, method in enumerate(own.methods)
+        _row(f"{method.name} (ours)", estimate(method, "mean"), colour % PUBLISHED_COLOUR)
+        for colour, method in enumerate(own.methods)
     ]
     rows.sort(key=lambda row: row.mean)
     some = "" if set(datasets) == set(NINE_DATASETS) else f" of D4RL: {', '.join(datasets)}"
@@ -129,7 +130,7 @@ def _row(label: str, found: Estimate, colour: int) -> PointsRow:
 
 
 def _count(across: Across) -> str:
-    return f"{len(across.datasets)} dataset" + ("s" if len(across.datasets) > 1 else "")
+    return counted(len(across.datasets), "dataset")
 
 
 _BUILDERS: dict[str, Callable[[Across], list[Panel]]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from seqrl_cli.continual.run_files import success_matrix
+from seqrl_cli.continual.run_files import short_names, success_matrix
 from seqrl_cli.reports.continual_results import ContinualGroup
 from seqrl_cli.reports.plot.curves import HeatMap, Panel, PointsRow, Series, mean_curve
 
@@ -64,7 +64,7 @@ def _keys(groups: Sequence[ContinualGroup]) -> list[Panel]:
         if members == [-1]:
             continue
         values = tuple(tuple(score.used.get(member, 0.0) for member in members) for score in played)
-        rows = tuple(score.dataset.rpartition("/")[2] for score in played)
+        rows = tuple(short_names([score.dataset for score in played]))
         columns = tuple("none" if member < 0 else str(member) for member in members)
         seed = group.results[0].record.settings.seed
         title = f"{group.label}: share of steps by adapter, seed {seed}"

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.across_datasets import (
     STATISTICS,
     Across,
     Estimate,
-    MethodScores,
     estimate,
-    improvement,
     methods_across,
+    ordered_improvements,
 )
 from seqrl_cli.reports.results import EpisodeResult
 
 AGGREGATE_NOTES = (
-    "scores are normalised, in percent; a run's score is the mean of its episodes",
+    "scores are normalized, in percent; a run's score is the mean of its episodes",
     "IQM: mean of the middle half of all runs on all datasets; mean and median: over the datasets' means; optimality "
     "gap: how far runs fall short of 100, less is better",
     "95 % intervals: stratified bootstrap over the runs of each dataset (arXiv 2108.13264)",
@@ -60,13 +58,13 @@ def require_across(episodes: Sequence[EpisodeResult]) -> Across:
     """The methods that compare across datasets.
 
     Raises:
-        SeqrlError: nothing has a normalised score.
+        SeqrlError: nothing has a normalized score.
     """
     across = methods_across(episodes)
     if not across.methods:
         unscored = ", ".join(sorted({episode.dataset for episode in episodes}))
         hint = "give the data references: seqrl download DATASET --reference random,expert"
-        raise SeqrlError(f"no results with normalised scores: {unscored} has no reference scores", hint)
+        raise SeqrlError(f"no results with normalized scores: {unscored} has no reference scores", hint)
     return across
 
 
@@ -78,19 +76,16 @@ def build_aggregate_table(episodes: Sequence[EpisodeResult], scales: Sequence[st
         scales: notes on what scores stand for.
 
     Raises:
-        SeqrlError: nothing has a normalised score.
+        SeqrlError: nothing has a normalized score.
     """
     across = require_across(episodes)
     rows = tuple(
         AggregateRow(method.name, method.runs, method.episodes, {name: estimate(method, name) for name in STATISTICS})
         for method in across.methods
     )
-    pairs = [_ordered(*pair) for pair in combinations(across.methods, 2)]
-    improvements = tuple(ImprovementRow(one.name, other.name, improvement(one, other)) for one, other in pairs)
-    told = (*AGGREGATE_NOTES, *([IMPROVEMENT_NOTE] if improvements else []), *scales, *across.notes)
-    return AggregateTable(across.datasets, rows, improvements, told)
-
-
-def _ordered(one: MethodScores, other: MethodScores) -> tuple[MethodScores, MethodScores]:
-    """A pair with the method first that is likelier to score above the other."""
-    return (one, other) if improvement(one, other).value >= 0.5 else (other, one)
+    improvements = tuple(
+        ImprovementRow(better.name, worse.name, probability)
+        for better, worse, probability in ordered_improvements(across)
+    )
+    notes = (*AGGREGATE_NOTES, *([IMPROVEMENT_NOTE] if improvements else []), *scales, *across.notes)
+    return AggregateTable(across.datasets, rows, improvements, notes)

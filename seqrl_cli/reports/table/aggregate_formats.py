@@ -11,7 +11,7 @@ from rich.text import Text
 
 from seqrl_cli.console import counted, printable
 from seqrl_cli.reports.across_datasets import STATISTICS, Estimate
-from seqrl_cli.reports.table.aggregate import AGGREGATE_NOTES, AggregateRow, AggregateTable
+from seqrl_cli.reports.table.aggregate import IMPROVEMENT_NOTE, AggregateRow, AggregateTable
 from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
 from seqrl_cli.reports.table.layout import TextRow, layout_lines
 from seqrl_cli.reports.table.text import fixed, interval_text
@@ -99,13 +99,15 @@ def aggregate_records(table: AggregateTable) -> list[dict[str, Any]]:
             "statistic": name.replace(" ", "_"),
             **_fields(row.statistics[name]),
         }
-        | {"datasets": len(table.datasets), "runs": row.runs[0], "episodes": row.episodes, "over": None}
+        | {"datasets": len(table.datasets), "runs_min": row.runs[0], "runs_max": row.runs[1]}
+        | {"episodes": row.episodes, "over": None}
         for row in table.rows
         for name in STATISTICS
     ]
     return records + [
         {"kind": "improvement", "method": row.better, "statistic": "probability", **_fields(row.probability)}
-        | {"datasets": len(table.datasets), "runs": None, "episodes": None, "over": row.worse}
+        | {"datasets": len(table.datasets), "runs_min": None, "runs_max": None}
+        | {"episodes": None, "over": row.worse}
         for row in table.improvements
     ]
 
@@ -128,15 +130,15 @@ def aggregate_csv(table: AggregateTable) -> str:
 
 def aggregate_latex(table: AggregateTable, label: str | None = None, caption: str | None = None) -> str:
     """The aggregates, with the interval of each; ``label`` and ``caption`` replace the usual ones."""
-    told = caption
-    if told is None:
-        told = f"Aggregates over {latex(_over(table))}. "
-        told += " ".join(f"{latex(note[0].upper() + note[1:])}." for note in AGGREGATE_NOTES)
+    if caption is None:
+        notes = [note for note in table.notes if note != IMPROVEMENT_NOTE]  # of a table that is not here
+        caption = f"Aggregates over {latex(_over(table))}. "
+        caption += " ".join(f"{latex(note[0].upper() + note[1:])}." for note in notes)
     lines = [
         r"\begin{table}[t]",
         r"\centering",
         r"\small",
-        rf"\caption{{{told}}}",
+        rf"\caption{{{caption}}}",
         rf"\label{{{label or _LABEL}}}",
         rf"\begin{{tabular}}{{lr{'r' * len(STATISTICS)}}}",
         r"\toprule",

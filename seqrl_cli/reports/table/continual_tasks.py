@@ -43,7 +43,7 @@ class TaskRow:
 
     Attributes:
         method: with the settings that set it apart.
-        task: its dataset's last part.
+        task: the last part of its data's id, or all of it where two would be alike.
         seeds: runs behind the row.
         values: means over seeds by the keys of the columns; percent where success is reported. None where unknown.
         in_percent: whether the task reports success.

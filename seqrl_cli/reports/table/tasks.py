@@ -35,7 +35,7 @@ class TaskRow:
         return_: statistics of the return.
         success: of episodes solved at any step, in percent; None if no task reports success.
         success_at_end: of episodes solved at their last step, in percent.
-        score: of the normalised score, in percent; None if no task has one.
+        score: of the normalized score, in percent; None if no task has one.
     """
 
     kind: str

@@ -186,7 +186,7 @@ def _evaluate(learner: Learner, stage: StageFolder, arena: Arena, console: Conso
 
 
 def _know_pretraining(job: ContinualJob, learner: Learner, console: Console) -> None:
-    """Measure what protects and recognises the tasks of the pretraining, if their data are here."""
+    """Measure what protects and recognizes the tasks of the pretraining, if their data are here."""
     if not (learner.infers or job.method.penalty or job.method.replays):
         return
     if job.base_data is None:

@@ -44,7 +44,7 @@ class DatasetReport:
         episodes: None for several datasets.
         transitions: of all datasets.
         mean_return: None for several datasets.
-        score: normalised, in percent; None if unknown.
+        score: normalized, in percent; None if unknown.
         datasets: transitions by id, for several datasets.
         new: which of these were made now.
     """

@@ -21,7 +21,7 @@ class PlanReport:
         fresh: how many of them this call played.
         mean_return: mean over episodes.
         standard_error: of the mean return; None for one episode.
-        mean_score: normalised return.
+        mean_score: normalized return.
         mean_steps: per episode.
         seconds: wall time of this call's episodes.
         profile: seconds by part.
@@ -70,7 +70,7 @@ class TaskResult:
         episodes: their number.
         target_return: what the model was asked for; None if it inferred that itself.
         mean_return: mean over episodes.
-        score: normalised return.
+        score: normalized return.
         success: fraction of episodes that were solved at any step.
         success_at_end: fraction of episodes that were solved at the last step.
     """

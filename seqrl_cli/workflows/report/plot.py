@@ -146,7 +146,7 @@ def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Pan
     """What :func:`_prepared` returns, for methods over several datasets.
 
     Raises:
-        SeqrlError: nothing has a normalised score.
+        SeqrlError: nothing has a normalized score.
     """
     store = request.store
     folders = find_runs(store, request.runs, console.warn) if request.runs else [run for run, _ in store.runs()]
@@ -156,7 +156,7 @@ def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Pan
     panels = [panel for kind in request.kinds for panel in build_across_panels(kind, episodes, published)]
     if not panels:
         hint = "plan first: seqrl plan; own data need references: seqrl download DATASET --reference random,expert"
-        raise SeqrlError(f"no planned episode with a normalised score in {store.root}", hint)
+        raise SeqrlError(f"no planned episode with a normalized score in {store.root}", hint)
     for note in methods_across(episodes).notes:
         console.note(note)
     names = [store.name_of(run.folder.path) for run in runs if run.episodes]

@@ -46,7 +46,7 @@ class MemberState:
         validation_loss: the last one.
         episodes: planned so far.
         wanted: episodes to plan.
-        score: mean normalised score of the planned episodes, in percent; None without reference scores.
+        score: mean normalized score of the planned episodes, in percent; None without reference scores.
         mean_return: of the planned episodes.
         own: whether the run was trained by the member's own command line.
     """

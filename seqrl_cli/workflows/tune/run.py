@@ -30,7 +30,7 @@ class TuneReport:
 
     Attributes:
         study: its name.
-        metric: what was optimised.
+        metric: what was optimized.
         best: the best trial; None if none is complete.
         run: the best trial's run.
         trials: all of them.
