@@ -27,7 +27,7 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.build import load_weights
 from seqrl_cli.models.decision.multi_domain import Input, MultiDomainTransformer
 from seqrl_cli.models.encoders.vector import VectorEncoder
-from seqrl_cli.models.size import made_if_it_fits
+from seqrl_cli.models.size import build_if_it_fits
 from seqrl_cli.runs.record import RunRecord, TaskRecord
 from seqrl_cli.training.rates import RateSchedule
 from seqrl_cli.training.task_losses import Part
@@ -223,7 +223,7 @@ def make_model(
         generator=generator,
         **section.arguments(),
     )
-    return made_if_it_fits(make)
+    return build_if_it_fits(make)
 
 
 def fit_encoders(model: MultiDomainTransformer, tasks: list[TaskData]) -> None:

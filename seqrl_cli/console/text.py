@@ -120,7 +120,7 @@ def fact_text(value: Any, grouped: bool = True) -> str:
 
 
 def joined(key: Any) -> Any:
-    """A fact's name as a key of JSON: ``there already`` becomes ``there_already``."""
+    """A fact's name as a key of JSON: ``already exists`` becomes ``already_exists``."""
     return re.sub("[ -]", "_", key) if isinstance(key, str) else key
 
 

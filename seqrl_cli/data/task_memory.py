@@ -12,7 +12,7 @@ BYTES_PER_STEP = 11
 """What a task always holds in memory per step: reward and return-to-go, three flags."""
 
 MIN_PAGES = 2**24
-"""Bytes for the pages of all mapped tasks, at least."""
+"""Least memory for the pages of all mapped tasks, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class MemoryPlan:
         """One line for people."""
         mapped = sum(self.is_mapped)
         if not mapped:
-            return f"{byte_size(self.held)} for the data, which are all in memory"
-        pages = f"{byte_size(self.held)}, and up to {byte_size(self.pages)} of pages"
+            return f"all data in memory: {byte_size(self.held)}"
+        pages = f"{byte_size(self.held)} in memory plus up to {byte_size(self.pages)} of mapped pages"
         tasks = counted(len(self.is_mapped), "task")
-        return f"{pages}, of {byte_size(self.total)} of data; {mapped} of {tasks} read from the disk"
+        return f"{pages}, for {byte_size(self.total)} of data; {mapped} of {tasks} read from the disk"
 
 
 def plan_memory(needs: Sequence[MemoryNeed], limit: int) -> MemoryPlan:

@@ -52,7 +52,7 @@ def open_url(url: str, headers: dict[str, str], pace: Pace) -> http.client.HTTPR
         opener.add_handler(handler)
     try:
         request = urllib.request.Request(url, headers=headers)
-        response: http.client.HTTPResponse = opener.open(request, timeout=pace.silence())
+        response: http.client.HTTPResponse = opener.open(request, timeout=pace.read_timeout())
     except DownloadError:
         raise
     except urllib.error.HTTPError as error:
@@ -97,7 +97,7 @@ class _PacedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._connection.settimeout(self._pace.silence())
+        self._connection.settimeout(self._pace.read_timeout())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

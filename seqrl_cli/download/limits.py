@@ -19,7 +19,7 @@ CEILING = 4_000_000_000
 """Most bytes of a file whose length nobody states."""
 
 _RESERVE = 1_000_000_000
-_LONGEST_WORDS = 200
+_MAX_CHARACTERS = 200
 _TOO_LONG = "it takes longer than allowed; the same command resumes where it stopped"
 
 
@@ -34,7 +34,7 @@ class TransientDownloadError(DownloadError):
 def brief(text: str) -> str:
     """A server's words on one line, and not too many of them."""
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS]}…"
+    return line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]}…"
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class Limits:
         """
         free = shutil.disk_usage(folder).free
         if needed > free:
-            available = f"only {byte_size(free)} are free on the disk"
-            raise DownloadError(f"{byte_size(needed)} of it are missing, but {available}")
+            message = f"the rest of the file needs {byte_size(needed)}, but only {byte_size(free)} is free on the disk"
+            raise DownloadError(message)
 
-    def most_without_length(self, have: int, folder: Path) -> int:
+    def size_limit(self, have: int, folder: Path) -> int:
         """Bytes at which a file of unknown length is given up: the ceiling, or less on a disk that is nearly full."""
         disk = shutil.disk_usage(folder)
         reserve = min(_RESERVE, disk.total // 10)
@@ -118,10 +118,10 @@ class Pace:
         self._begun, self._bytes, self._in_headers = time.monotonic(), 0, False
 
     def received(self, count: int) -> None:
-        """So many bytes of the body have come."""
+        """Count bytes of the body."""
         self._bytes += count
 
-    def silence(self) -> float:
+    def read_timeout(self) -> float:
         """Seconds that the next byte may take.
 
         Raises:
@@ -136,6 +136,6 @@ class Pace:
             return min(left, self.limits.timeout - passed)
         if passed >= self.limits.speed_seconds:
             if self._bytes < self.limits.least_speed * passed:
-                raise TransientDownloadError(f"it came at only {self._bytes / passed:,.0f} bytes per second")
+                raise TransientDownloadError(f"it arrived at only {self._bytes / passed:,.0f} bytes per second")
             self.expect_body()
         return left

@@ -26,7 +26,8 @@ class Transfer:
         url: ``http://…`` or ``https://…``.
         partial: the bytes received so far, which the transfer extends.
         size: expected bytes, if known.
-        pinned: the file's hash is known, so that any bytes may be continued: it will tell whether they are of one file.
+        pinned: whether the file's hash is known; then bytes from any source may be continued, because the hash reveals
+            a mixture.
         limits: when to give up.
         progress: called with (bytes so far, total bytes or None).
     """
@@ -112,7 +113,7 @@ class Transfer:
         """Check that an answer is about the expected file, and continues the bytes received so far if it is a part.
 
         Raises:
-            DownloadError: it is not, or does not.
+            DownloadError: the answer is about another file, or continues from another position.
         """
         size = self._size(answer)
         if self.size is not None and size != self.size:
@@ -139,7 +140,7 @@ class Transfer:
         end = answer.stop or size
         if size is not None:
             self.limits.check_room(size - self.partial.size(), folder)
-        most = self.limits.most_without_length(answer.start, folder) if end is None else end
+        most = self.limits.size_limit(answer.start, folder) if end is None else end
         with self.partial.open(answer.start) as file:
             for block in _blocks(response):
                 room = most - file.tell()

@@ -16,7 +16,7 @@ from seqrl_cli.data.spaces import Spaces
 from seqrl_cli.data.states import with_all_states
 from seqrl_cli.envs.limits import ActionBounds
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.probe import layout_of, require_survivable
+from seqrl_cli.envs.probe import check_in_subprocess, layout_of
 from seqrl_cli.errors import SeqrlError
 
 LoadedDataset = tuple[Episodes, dict[str, Any]]
@@ -99,7 +99,7 @@ def with_all_actions(episodes: Episodes, env_id: str, name: str) -> Episodes:
     task = task_of(env_id)
     if task is None or task.domain != "atari":
         return episodes
-    require_survivable(env_id)
+    check_in_subprocess(env_id)
     from seqrl_cli.envs.domains.atari import effective_actions
 
     numbers = effective_actions(task.arguments["rom"])
@@ -115,7 +115,7 @@ def has_states(env_id: str) -> bool:
     Raises:
         SeqrlError: there is no such environment, or it is not installed.
     """
-    require_survivable(env_id)
+    check_in_subprocess(env_id)
     with closing(make_env(env_id)) as env:
         return isinstance(env.unwrapped.observation_space, gymnasium.spaces.Discrete)
 

@@ -1,7 +1,7 @@
 """What an environment takes and returns, found out without risking this process.
 
-Making an environment runs its code, which may crash as native code does, or never return. So a stranger's is first made
-in a process of its own.
+Making an environment runs its code, which may crash as native code does, or never return. So third-party
+environments are first made in a separate process.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PROBE_SECONDS = 120.0  # to make an environment
 _WAIT_HINT = "its module may wait for something: python -X faulthandler -c 'import MODULE' shows what"
 _KNOWN = ("gymnasium.envs.", "seqrl_cli.envs.domains.")
 
-_strangers: dict[str, EnvLayout] = {}
+_third_party_layouts: dict[str, EnvLayout] = {}
 
 
-def is_stranger(env_id: str) -> bool:
+def is_third_party(env_id: str) -> bool:
     """Whether the code of an environment is neither gymnasium's nor of an extra, and has not run here before."""
     if needed_extra(env_id) is not None or has_run_here(env_id):
         return False
@@ -41,42 +41,44 @@ def has_run_here(env_id: str) -> bool:
 
 
 def layout_of(env_id: str) -> EnvLayout:
-    """What an environment takes and returns; a stranger's is made once per command, in a process of its own.
+    """What an environment takes and returns.
+
+    A third-party environment is made once per command, in a separate process.
 
     Raises:
         EnvironmentDiedError: its process died, or gave no answer in time.
         UnsupportedSpacesError: its observations or actions are neither boxes nor choices.
         SeqrlError: there is no such environment, or it cannot be made.
     """
-    if env_id in _strangers:
-        return _strangers[env_id]
+    if env_id in _third_party_layouts:
+        return _third_party_layouts[env_id]
     spec = EnvSpec(env_id, 1)
-    if not is_stranger(env_id):
+    if not is_third_party(env_id):
         with closing(InProcessBackend(spec)) as backend:
             return backend.layout
     with closing(SubprocessBackend(spec, timeout=PROBE_SECONDS, wait_hint=_WAIT_HINT)) as backend:
-        return _strangers.setdefault(env_id, backend.layout)
+        return _third_party_layouts.setdefault(env_id, backend.layout)
 
 
-def forget() -> None:
-    """Forget all strangers, which may have changed."""
-    _strangers.clear()
+def clear_cache() -> None:
+    """Forget what third-party environments take and return, because their code may have changed."""
+    _third_party_layouts.clear()
 
 
 def seen_step_limit(env_id: str) -> int | None:
-    """The registered step limit of a stranger that was made before in another process; else None."""
-    return _strangers[env_id].registered_steps if env_id in _strangers else None
+    """The registered step limit of a third-party environment that was made before in another process; else None."""
+    return _third_party_layouts[env_id].registered_steps if env_id in _third_party_layouts else None
 
 
-def require_survivable(env_id: str, render_mode: str | None = None) -> None:
-    """Check that making a stranger's environment does not end its process, before it is made in this one.
+def check_in_subprocess(env_id: str, render_mode: str | None = None) -> None:
+    """Check that making a third-party environment does not end its process, before it is made in this one.
 
     Any other failure is left to whoever makes it.
 
     Raises:
         EnvironmentDiedError: its process died, or gave no answer in time.
     """
-    if not is_stranger(env_id):
+    if not is_third_party(env_id):
         return
     spec = EnvSpec(env_id, 1, render_mode=render_mode)
     try:

@@ -31,7 +31,7 @@ class ForeignCheckpoint:
     Attributes:
         project: the project's name, as in its repository.
         weights: the file of the weights.
-        step: the epoch in that file's name; 0 if it has none.
+        epoch: in that file's name; 0 if it has none.
         model: our configuration of the model, with keys that lack ``model.``.
         bins: tokens per dimension.
         observation_dim: size of an observation.
@@ -47,7 +47,7 @@ class ForeignCheckpoint:
 
     project: str
     weights: Path
-    step: int
+    epoch: int
     model: dict[str, Any]
     bins: int
     observation_dim: int

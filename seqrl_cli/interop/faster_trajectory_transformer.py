@@ -92,7 +92,7 @@ def read_folder(folder: Path, epoch: int | None = None) -> ForeignCheckpoint:
     return ForeignCheckpoint(
         project="faster-trajectory-transformer",
         weights=weights,
-        step=epoch or 0,
+        epoch=epoch or 0,
         model={
             **_model_settings(model),
             "sequence_length": length,

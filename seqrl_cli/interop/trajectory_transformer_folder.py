@@ -113,7 +113,7 @@ def _gpt(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCheck
     return ForeignCheckpoint(
         project="trajectory-transformer",
         weights=weights,
-        step=epoch,
+        epoch=epoch,
         model={
             "arch": "gpt",
             "n_layer": model.size("n_layer", MAX_LAYERS),
@@ -148,7 +148,7 @@ def _retnet(weights: Path, epoch: int, model: Fields, data: Fields) -> ForeignCh
     return ForeignCheckpoint(
         project="trajectory-retnet",
         weights=weights,
-        step=epoch,
+        epoch=epoch,
         model={
             "arch": "retnet",
             "n_layer": model.size("decoder_layers", MAX_LAYERS),

@@ -10,7 +10,7 @@ from seqrl_cli.launch.job_arrays import JobArray, require_scheduler, write_scrip
 from seqrl_cli.launch.task import INTERRUPTED, Ended, Task
 
 _SINGLE = "dependency=singleton"
-"""A job starts after those of its name: what a killed driver left running is never run twice at a time."""
+"""A job waits for earlier jobs of the same name, so what a killed driver left running never runs twice at once."""
 
 
 class SlurmLauncher:

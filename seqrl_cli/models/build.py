@@ -20,7 +20,7 @@ from seqrl_cli.models.implementation import (
     implementation,
 )
 from seqrl_cli.models.retnet.model import RetNet
-from seqrl_cli.models.size import made_if_it_fits
+from seqrl_cli.models.size import build_if_it_fits
 from seqrl_cli.native.library import CompilationError, UnsupportedSystemError, cache_warning
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -39,7 +39,7 @@ def build_model(arch: str, **arguments: Any) -> TokenModel:
     Raises:
         SeqrlError: the architecture does not exist, or the arguments make no model, or one that does not fit in memory.
     """
-    return cast(TokenModel, made_if_it_fits(partial(_implementation(arch).make, **arguments)))
+    return cast(TokenModel, build_if_it_fits(partial(_implementation(arch).make, **arguments)))
 
 
 def _implementation(arch: str) -> TokenImplementation:

@@ -19,13 +19,13 @@ Model = TypeVar("Model", bound=nn.Module)
 SIZES_HINT = "lower model.width, model.n_layer or model.sequence_length"
 
 
-def made_if_it_fits(make: Callable[[], Model]) -> Model:
-    """Make a model in RAM, unless its numbers need more of it than is free.
+def build_if_it_fits(make: Callable[[], Model]) -> Model:
+    """Build a model in memory, unless it needs more than is free.
 
     Raises:
-        SeqrlError: they do.
+        SeqrlError: it does.
     """
-    require_memory(numbers_bytes(make), torch.device("cpu"), "the model", SIZES_HINT)
+    require_memory(model_bytes(make), torch.device("cpu"), "the model", SIZES_HINT)
     return make()
 
 
@@ -41,8 +41,8 @@ def require_memory(needed: int, device: torch.device, what: str, hint: str) -> N
         raise SeqrlError(f"{what} needs {_amount(needed)}, but only {byte_size(free)} of {where} are free", hint)
 
 
-def numbers_bytes(make: Callable[[], nn.Module]) -> int:
-    """Bytes of the parameters and buffers of a model, which is made on PyTorch's device without memory."""
+def model_bytes(make: Callable[[], nn.Module]) -> int:
+    """Bytes of a model's parameters and buffers, counted on PyTorch's meta device."""
     try:
         with torch.device("meta"):
             model = make()

@@ -15,7 +15,7 @@ from PIL import Image
 from seqrl_cli.data.domains import task_of
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.envs.make import Environment, make_env
-from seqrl_cli.envs.probe import require_survivable
+from seqrl_cli.envs.probe import check_in_subprocess
 from seqrl_cli.envs.registry import needed_extra
 from seqrl_cli.envs.simulator import MujocoEnv
 from seqrl_cli.errors import SeqrlError
@@ -106,7 +106,7 @@ def _make_drawable(env_id: str, goals: str | None) -> Environment:
     Raises:
         SeqrlError: it draws none, cannot draw on this machine, or cannot be made.
     """
-    require_survivable(env_id, "rgb_array")
+    check_in_subprocess(env_id, "rgb_array")
     try:
         env = make_env(env_id, render_mode="rgb_array", goals=goals)
     except EnvironmentFailedError as error:

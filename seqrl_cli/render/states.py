@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqrl_cli.envs.make import make_env
-from seqrl_cli.envs.probe import require_survivable
+from seqrl_cli.envs.probe import check_in_subprocess
 from seqrl_cli.envs.simulator import mujoco
 from seqrl_cli.errors import SeqrlError
 
@@ -41,7 +41,7 @@ def load_body(env_id: str) -> Body:
     Raises:
         SeqrlError: there is no such environment, or it is not simulated by MuJoCo.
     """
-    require_survivable(env_id)
+    check_in_subprocess(env_id)
     env = make_env(env_id)
     simulation: Any = env.unwrapped
     try:

@@ -199,7 +199,7 @@ class Dataset:
         return file
 
     def store(self, name: str | None = None, *, runs_dir: PathLike | None = None, force: bool = False) -> str:
-        """Put it into the run directory, where it stays as it is if it is there already.
+        """Put it into the run directory, where it stays as it is if it exists already.
 
         Args:
             name: None = its own.

@@ -74,8 +74,8 @@ def fit(
         on_warning: called for damaged checkpoints, a changed number of threads, and once for a held-out loss that is
             not finite.
         should_stop: called after each update; true saves and returns.
-        evaluation: plays the model from time to time, which changes nothing that is learned. An interrupted run resumes
-            where the evaluation began that was underway, and repeats it.
+        evaluation: plays the model from time to time, which changes nothing that is learned. A run interrupted
+            during one resumes from the step at which it began, and repeats it.
         world: the processes that train together. All of them call this; those that do not lead have no checkpoints and
             no sinks, and an evaluation that does nothing.
 
@@ -140,7 +140,9 @@ def _warner(on_warning: Callable[[str], None] | None) -> Callable[[Values], None
         nonlocal warned
         loss = values.get("validation_loss")
         if not warned and on_warning and loss is not None and not math.isfinite(loss):
-            on_warning(f"the loss on held-out data is {loss}; perhaps their numbers are far from all others")
+            on_warning(
+                f"the validation loss is {loss}; perhaps held-out values are far outside those of the training data"
+            )
             warned = True
 
     return warn

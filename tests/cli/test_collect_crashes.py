@@ -110,7 +110,7 @@ def test_an_environment_that_cannot_be_made_ends_no_command(runs, dataset, comma
 def test_one_that_hangs_when_it_is_made_is_ended(runs, dataset, monkeypatch, command):
     monkeypatch.setattr(probe, "PROBE_SECONDS", 3)
     monkeypatch.setattr(probe, "has_run_here", lambda env_id: False)
-    probe.forget()
+    probe.clear_cache()
     plot_mischief("hang", step=0, reset=0, once=False)
     words = [dataset if word == "b.npz" else word for word in MADE[command]]
     told = invoke(runs, *words)

@@ -207,7 +207,7 @@ def test_dry_run_writes_nothing(runs):
     before = sorted(runs.rglob("*"))
     result = succeed(runs, "finetune-online", "odt-s42", "--name", "other", "--dry-run", "--json")
     facts = json.loads(result.stdout)
-    assert facts["there_already"] is False and facts["online.updates"] > 0
+    assert facts["already_exists"] is False and facts["online.updates"] > 0
     assert facts["exploration_aims_at"] == pytest.approx(1.1 * facts["evaluations_aim_at"])
     kept = yaml.safe_load((tuned(runs, "odt-s42") / "config.yaml").read_text())["train"]["keep_checkpoints"]
     since = kept * facts["online.checkpoint_every"] * facts["online.envs"]
@@ -252,7 +252,7 @@ def test_a_dry_run_knows_force_and_the_lock(runs):
     words = ("finetune-online", "odt-s42", "--updates", 9, "--dry-run", "--json")
     assert invoke(runs, *words).exit_code == 1
     facts = json.loads(succeed(runs, *words, "--force").stdout)
-    assert facts["there_already"] is True and facts["iterations"].startswith("0 of ")
+    assert facts["already_exists"] is True and facts["iterations"].startswith("0 of ")
     with locked(tuned(runs)):
         result = invoke(runs, *words, "--force")
     assert result.exit_code == 1 and "in use" in result.stderr

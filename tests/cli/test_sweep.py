@@ -460,13 +460,13 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("words", FOREIGN, ids=" ".join)
-def test_a_strangers_sweep_runs_nothing_but_trainings_and_plans(seqrl, runs, words):
+def test_a_third_party_layouts_sweep_runs_nothing_but_trainings_and_plans(seqrl, runs, words):
     write_strange_sweep(runs, words)
     for command in (("run", "sw", "--index", "0"), ("status", "sw")):
         assert_refused(seqrl("sweep", *command), 1, "which no sweep has", "--force")
 
 
-def test_a_strangers_sweep_names_no_module(seqrl, runs, tmp_path, monkeypatch):
+def test_a_third_party_layouts_sweep_names_no_module(seqrl, runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('ran', 'w').close()")
     write_strange_sweep(runs, ("train", DATASET, "--name", "x", "data.env_id='evil:Env-v0'"))
@@ -482,7 +482,7 @@ def write_strange_sweep(runs, words) -> None:
     (folder / "sweep.json").write_text(json.dumps(record))
 
 
-def test_a_strangers_grid_names_no_module_but_the_user_may(seqrl, tmp_path):
+def test_a_third_party_layouts_grid_names_no_module_but_the_user_may(seqrl, tmp_path):
     file = tmp_path / "grid.yaml"
     file.write_text(f"datasets: {DATASET}\ntrain:\n  data.env_id: evil:Env-v0\n")
     assert_refused(seqrl("sweep", file, "--dry-run"), 1, "would run the code of module 'evil'", "name it yourself")

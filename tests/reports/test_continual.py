@@ -124,7 +124,7 @@ def test_figures_of_each_kind(runs):
         assert Path(drawn["path"]) == runs / "two/plots" / f"{kind}.png" and Path(drawn["path"]).exists()
         assert {panel["kind"] for panel in drawn["panels"]} == {kind}
     matrix = json.loads(succeed(runs, "plot", "two", "-k", "matrix", "--json").stdout)
-    assert not matrix["fresh"]  # it is there already
+    assert not matrix["fresh"]  # it exists already
     assert matrix["panels"][0]["heat"]["values"] == [[0.0, 0.0], [1.0, 0.0], [0.25, 1.0]]
     assert json.loads(succeed(runs, "plot", "two", "--json").stdout)["path"].endswith("continual.png")
 

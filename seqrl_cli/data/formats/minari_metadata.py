@@ -21,7 +21,7 @@ def data_folder(folder: Path) -> Path | None:
 
 
 def _is_old(place: Path) -> bool:
-    """Whether a folder has the one file of a dataset before Minari 0.5, or one that cannot be opened."""
+    """Whether a folder has the single file of a dataset from before Minari 0.5; also if it cannot be opened."""
     try:
         return (place / MAIN).is_file() and "total_episodes" in _stated(place)
     except SeqrlError:

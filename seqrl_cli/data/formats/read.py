@@ -44,7 +44,7 @@ FILE_SUFFIXES = tuple(_READERS)
 READING_RULES = 3
 """Version of the rules by which files of users' own become episodes: what marks an end, and what is cut.
 
-It grows when the same file would become other episodes. Datasets of before it was stored state none.
+Increment it when the same file would yield different episodes. Datasets stored before it was introduced have none.
 """
 _SIGNATURES = {b"\x89HDF": ".hdf5", b"PK\x03\x04": ".npz", b"\x80": ".pkl"}
 _FORMATS_HINT = f"seqrl reads files that end in {', '.join(_READERS)}, and folders of them"

@@ -14,7 +14,7 @@ from seqrl_cli.models.build import foreign_weights
 from seqrl_cli.models.decision.decoder import Policy, PolicyDecoder
 from seqrl_cli.models.decision.implementations import PolicyImplementation
 from seqrl_cli.models.implementation import architecture_of_model, implementation
-from seqrl_cli.models.size import made_if_it_fits
+from seqrl_cli.models.size import build_if_it_fits
 
 
 def build_policy(arch: str, **arguments: Any) -> Policy:
@@ -29,7 +29,7 @@ def build_policy(arch: str, **arguments: Any) -> Policy:
     """
     if arch not in names_with("policy"):
         raise unknown("policy", arch, names_with("policy"))
-    return cast(Policy, made_if_it_fits(partial(implementation(arch).make, **arguments)))
+    return cast(Policy, build_if_it_fits(partial(implementation(arch).make, **arguments)))
 
 
 def build_policy_decoder(policy: Policy, context: int) -> PolicyDecoder:

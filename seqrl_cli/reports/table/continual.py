@@ -84,7 +84,7 @@ def build_continual_table(groups: Sequence[ContinualGroup]) -> ContinualTable:
     rows = tuple(_row(group) for group in groups)
     notes = [
         "average, forgetting, learned, transfer: of success at any step, in percent; at end: at the last step",
-        "kept: success on the pretraining's tasks at the end, of that before learning; parameters: trained per task",
+        "kept: success on the pretraining tasks at the end, of that before learning; parameters: trained per task",
         "inferred: steps with the right adapter in percent; intervals of 95 %: bootstrap over seeds",
     ]
     if any(row.values["transfer"] is not None for row in rows):

@@ -177,7 +177,7 @@ def dry_run(request: CollectRequest, console: Console) -> None:
         "transitions": request.transitions,
         "seed": request.seed,
         "to": str(folder.dataset),
-        "there already": folder.dataset.exists(),
+        "already exists": folder.dataset.exists(),
         "disk": disk_text(folder.path, sizes.dataset_bytes()),
     }
     console.emit({**facts, "disk_bytes": sizes.dataset_bytes()})

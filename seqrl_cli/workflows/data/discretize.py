@@ -85,7 +85,7 @@ def dry_run(request: DiscretizeRequest, console: Console) -> None:
     facts = {
         "dataset": dataset.id,
         "dataset file": dataset.target,
-        "dataset is there": dataset.exists,
+        "dataset exists": dataset.exists,
         "tokens file": str(dataset.folder.tokens),
         "tokens are there": exist,
         "transitions": sizes.text,

@@ -125,7 +125,7 @@ def dry_run(request: DownloadRequest, console: Console) -> None:
         "source": spec.source,
         "from": _origin(dataset),
         "to": dataset.target,
-        "there already": exists,
+        "already exists": exists,
         "environment": data.env_id or spec.env_id or "unknown",
         "transitions": sizes.text,
         "disk": disk_text(dataset.folder.path, needed) + temporary,

@@ -112,7 +112,7 @@ def dry_run(request: AdapterImportRequest, console: Console) -> None:
         SeqrlError: as :func:`run` before it writes.
     """
     adapted = _adapted(request, console)
-    facts = {**asdict(adapted.report(fresh=False)), "there already": adapted.folder.record.exists()}
+    facts = {**asdict(adapted.report(fresh=False)), "already exists": adapted.folder.record.exists()}
     del facts["fresh"]
     console.emit(facts)
     console.show_facts(facts)

@@ -134,7 +134,7 @@ def dry_run(request: ImportRequest, console: Console) -> None:
         SeqrlError: as :func:`run` before it writes.
     """
     converted = _convert(request, console)
-    facts = {**asdict(converted.report(fresh=False)), "there already": converted.folder.record.exists()}
+    facts = {**asdict(converted.report(fresh=False)), "already exists": converted.folder.record.exists()}
     del facts["fresh"]
     console.emit({**facts, "config": converted.config.model_dump()})
     console.show_facts(facts)
@@ -223,7 +223,7 @@ def _write(converted: ConvertedRun, request: ImportRequest, folder: RunFolder) -
     save_tokens(folder.own_tokens, converted.tokens)
     write_text_atomic(folder.config, dump_config(converted.config))
     state = {"imported": converted.origin}
-    write_checkpoint(folder.checkpoints, Checkpoint(checkpoint.step, checkpoint.state, {}, state), keep=1)
+    write_checkpoint(folder.checkpoints, Checkpoint(checkpoint.epoch, checkpoint.state, {}, state), keep=1)
     record = records.new_record(
         datasets=converted.dataset.datasets,
         env_id=converted.tokens.env_id,

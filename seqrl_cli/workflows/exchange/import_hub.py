@@ -107,7 +107,7 @@ def dry_run(request: HubImportRequest, console: Console) -> None:
     with _folder_of(request, console) as (source, origin):
         model = read_hub_folder(source)
         folder, config = _place(request, model)
-    facts = {**asdict(_report(folder, model, origin, fresh=False)), "there already": folder.record.exists()}
+    facts = {**asdict(_report(folder, model, origin, fresh=False)), "already exists": folder.record.exists()}
     del facts["fresh"]
     console.emit({**facts, "config": config.model_dump()})
     console.show_facts(facts)

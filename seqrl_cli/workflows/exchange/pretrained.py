@@ -99,7 +99,7 @@ def dry_run(request: PretrainedRequest, console: Console) -> None:
         "from": next(iter(sources), "nowhere: it is on the network") if unpacked is None else str(unpacked),
         "dataset first": "no, it has bins" if checkpoint.has_bins else checkpoint.dataset,
         "to": str(folder.path),
-        "there already": folder.record.exists(),
+        "already exists": folder.record.exists(),
     }
     console.emit(facts)
     console.show_facts(facts)

@@ -106,11 +106,11 @@ def dry_run(request: FinetuneRequest, console: Console) -> None:
     refuse_locked(train.run.path)
     facts: dict[str, Any] = {
         "run": str(train.run.path),
-        "there already": train.run.record.exists(),
+        "already exists": train.run.record.exists(),
         "parent": job.base.run,
         "update of the parent": job.base.step,
         "dataset": train.dataset.target,
-        "dataset is there": train.dataset.exists,
+        "dataset exists": train.dataset.exists,
         "learns": train.config.finetune.label,
         "trainable": str(job.share),
         "updates": train.config.train.updates,

@@ -34,7 +34,7 @@ def dry_run(request: FinetuneOnlineRequest, console: Console) -> None:
     done = iterations_done(job.run) if job.resumes else 0
     facts: dict[str, Any] = {
         "run": str(job.run.path),
-        "there already": job.run.record.exists(),
+        "already exists": job.run.record.exists(),
         "parent": str(job.parent.path),
         "environment": job.env_id,
         "iterations": f"{done:,} of {job.config.online.iterations:,} done",

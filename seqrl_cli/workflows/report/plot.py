@@ -96,7 +96,7 @@ def dry_run(request: PlotRequest, console: Console) -> None:
         "shows": [panel.kind for panel in panels],
         "lines": list(dict.fromkeys(label for panel in panels for label in panel.labels)),
         "to": str(output),
-        "there already": is_drawn(panels, output),
+        "already exists": is_drawn(panels, output),
     }
     console.emit(facts)
     console.show_facts(facts)

@@ -184,7 +184,7 @@ def dry_run(request: RenderRequest, console: Console) -> None:
         return
     path = _find_episode(request, console.warn)
     output = request.output or _default_output(path)
-    facts = {"episode": str(path), "to": str(output), "there already": output.exists(), "view": request.view}
+    facts = {"episode": str(path), "to": str(output), "already exists": output.exists(), "view": request.view}
     console.emit(facts)
     console.show_facts(facts)
 

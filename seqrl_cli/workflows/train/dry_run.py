@@ -44,9 +44,9 @@ def dry_run(request: TrainRequest, console: Console) -> None:
         check_resumable(run, config, data)
     facts: dict[str, Any] = {
         "run": str(run.path),
-        "there already": run.record.exists(),
+        "already exists": run.record.exists(),
         "dataset": dataset.target,
-        "dataset is there": dataset.exists,
+        "dataset exists": dataset.exists,
         **family.facts(data),
         "transitions": sizes.text,
         "device": str(device),
@@ -57,7 +57,7 @@ def dry_run(request: TrainRequest, console: Console) -> None:
     usable = data or placeholder_data(dataset, config, sizes)
     needed = None
     if usable is None:
-        facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown before the data is here")
+        facts |= dict.fromkeys(("parameters", "updates", "estimated time"), "unknown until the data are available")
     else:
         job = family.prepare(config, usable, dataset.step_limit, device)
         check_before_training(request, job, console, has_data=data is not None)

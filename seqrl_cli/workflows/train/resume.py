@@ -35,12 +35,12 @@ def with_own_penalty(run: RunFolder, requested: Config) -> Config:
 
 
 def say_old_penalty(run: RunFolder, data: TrainingData, console: Console) -> None:
-    """Say that a run goes on with a penalty that an earlier version chose for all terminals, also for goals."""
+    """Say that a run keeps a penalty that an earlier version applied at every terminal, goals included."""
     if not isinstance(data, TokenizedDataset) or data.terminal_rewards is not None or is_locomotion(data.env_id):
         return
     if data.termination_penalty is not None:
         console.note(
-            f"{run.path} goes on with its old tokens, in which {data.termination_penalty:g} replaces the reward at "
+            f"{run.path} resumes with its old tokens, in which {data.termination_penalty:g} replaces the reward at "
             f"every terminal; `seqrl discretize {data.dataset_id} --force` keeps the rewards, for new runs"
         )
 

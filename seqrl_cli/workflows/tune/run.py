@@ -94,7 +94,7 @@ def dry_run(request: TuneRequest, console: Console) -> None:
         "trials": request.trials,
         "metric": f"{request.metric} ({'higher' if request.maximize else 'lower'} is better)",
         "pruner": request.pruner,
-        "there already": folder.record.exists(),
+        "already exists": folder.record.exists(),
     }
     space = {dimension.key: _dimension_text(asdict(dimension)) for dimension in request.space}
     commands = [" ".join(("seqrl", *words)) for words in first.member.steps]
