@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from seqrl_cli.errors import SeqrlError
-from seqrl_cli.files.atomic import fsync, write_json_atomic, writing
+from seqrl_cli.files.atomic import write_json_atomic
 from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_hdf5
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.files.natural_order import natural_order
@@ -28,9 +27,11 @@ from seqrl_cli.runs.record import refuse_newer_schema, versions
 
 Value = TypeVar("Value")
 
+STAGED = ".new-"
+"""Prefix of a file that is about to replace another."""
+
 SCHEMA_VERSION = 2  # since 2, sampled plans draw from a random stream of their own
 _NAME = re.compile(r"episode-\d+\.(json|h5)", re.ASCII)
-_STAGED = ".new-"  # prefix of a file that is about to replace another
 _REPLAN = "`seqrl plan --force` plans it again"
 _MAX_EARNED = 1e30
 _MISSING = "`seqrl plan` writes an episode-000.json and an episode-000.h5 for each episode"
@@ -134,11 +135,11 @@ def episode_path(folder: Path, episode: int) -> Path:
 def episode_paths(folder: Path, *, below: bool = False) -> list[Path]:
     """The JSON files of the episodes in a plan folder, in order; ``below`` includes those of its subfolders."""
     found = walk(folder) if below else [(str(folder), [path.name for path in folder.glob("episode-*.json")])]
-    paths = (Path(parent) / name for parent, names in found for name in names if _is_episodes(name, ".json"))
+    paths = (Path(parent) / name for parent, names in found for name in names if is_episode_file(name, ".json"))
     return sorted(paths, key=lambda path: (path.parent, natural_order(path.name)))
 
 
-def _is_episodes(name: str, suffix: str) -> bool:
+def is_episode_file(name: str, suffix: str) -> bool:
     """Whether a file's name is that of an episode; ``episode-000 (copy).json`` is not."""
     return name.endswith(suffix) and _NAME.fullmatch(name) is not None
 
@@ -184,13 +185,13 @@ def write_episode(
         plan: what the episode shares with the others.
         record: the episode.
         score: normalized score as a fraction; None if the environment has no reference scores.
-        staged: hide the files from readers until :func:`replace_episodes`.
+        staged: hide the files from readers until :func:`~seqrl_cli.planning.staged_episodes.replace_episodes`.
 
     Raises:
         SeqrlError: the folder cannot be written, or the disk is full.
     """
     path = episode_path(folder, record.episode)
-    path = path.with_name(_STAGED + path.name) if staged else path
+    path = path.with_name(STAGED + path.name) if staged else path
     with write_hdf5(path.with_suffix(".h5"), track_order=True) as file:
         file.attrs.update(env_id=plan.env_id, dataset=plan.dataset, schema_version=SCHEMA_VERSION)
         for name, array in asdict(record).items():
@@ -318,50 +319,3 @@ def read_states(episode: EpisodeFile) -> EpisodeStates:
     if not (np.isfinite(rewards).all() and np.isfinite(qpos).all()):
         raise SeqrlError(f"rewards or states in {path} are not finite", _REPLAN)
     return EpisodeStates(rewards, qpos, plans, actions)
-
-
-def replace_episodes(folder: Path) -> None:
-    """Replace all episodes of a plan folder by the staged ones; old and new never exist side by side.
-
-    Raises:
-        SeqrlError: the folder cannot be written.
-    """
-    with writing(folder):
-        # A JSON file stands for a complete episode, so it is removed first and renamed last.
-        for suffix in (".json", ".h5"):
-            for path in folder.glob(f"episode-*{suffix}"):
-                if _is_episodes(path.name, suffix):  # and not somebody's copy
-                    path.unlink()
-        for path in (*folder.glob(f"{_STAGED}episode-*.h5"), *folder.glob(f"{_STAGED}episode-*.json")):
-            path.rename(path.with_name(path.name.removeprefix(_STAGED)))
-        fsync(folder)
-
-
-@contextmanager
-def replacing_episodes(folders: Sequence[Path], *, staged: bool) -> Iterator[None]:
-    """Around a block that writes episodes: staged ones take the places of all others when it ends, or are removed.
-
-    Args:
-        folders: of the plans.
-        staged: whether the block stages what it writes; otherwise only what an earlier one left is removed.
-
-    Raises:
-        SeqrlError: a folder cannot be written.
-    """
-    for folder in folders:
-        discard_staged(folder)
-    try:
-        yield
-    except BaseException:
-        for folder in folders if staged else ():
-            discard_staged(folder)
-        raise
-    for folder in folders if staged else ():
-        replace_episodes(folder)
-
-
-def discard_staged(folder: Path) -> None:
-    """Remove the staged episodes of a plan folder; raises as :func:`replace_episodes`."""
-    with writing(folder):
-        for path in folder.glob(f"{_STAGED}episode-*"):
-            path.unlink()

@@ -17,7 +17,6 @@ from seqrl_cli.planning.episode_files import (
     DamagedEpisodeError,
     EpisodeFile,
     PlanFacts,
-    discard_staged,
     episode_numbers,
     episode_path,
     episode_paths,
@@ -26,10 +25,10 @@ from seqrl_cli.planning.episode_files import (
     read_array,
     read_episode,
     read_states,
-    replace_episodes,
     write_episode,
 )
 from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.staged_episodes import discard_staged, replace_episodes
 from seqrl_cli.runs.layout import RunFolder
 
 FACTS = PlanFacts(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from rich.console import Console
@@ -12,8 +10,9 @@ from rich.text import Text
 from seqrl_cli.console import counted, printable
 from seqrl_cli.reports.across_datasets import STATISTICS, Estimate
 from seqrl_cli.reports.table.aggregate import IMPROVEMENT_NOTE, AggregateRow, AggregateTable
-from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
+from seqrl_cli.reports.table.escape import latex, markdown
 from seqrl_cli.reports.table.layout import TextRow, layout_lines
+from seqrl_cli.reports.table.output import print_lines, print_notes, records_csv
 from seqrl_cli.reports.table.text import fixed, interval_text
 
 _LABEL = "table:aggregate"
@@ -28,21 +27,14 @@ def print_aggregate_table(table: AggregateTable, console: Console) -> None:
     header = ["method", "runs", *STATISTICS]
     rows = [TextRow((row.method, _runs(row), *_estimates(row, narrow))) for row in table.rows]
     rows = [each for row, text in zip(table.rows, rows, strict=True) for each in _with_intervals(row, text, narrow)]
-    _print(layout_lines(header, rows, width), console)
+    print_lines(layout_lines(header, rows, width), console)
     if table.improvements:
         rows = [
             TextRow((f"{row.better} > {row.worse}", fixed(row.probability.value, 2), _probable(row.probability)))
             for row in table.improvements
         ]
-        _print(layout_lines(["improvement", "P(A > B)", "95 % interval"], rows, width), console)
-    for note in table.notes:
-        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
-
-
-def _print(lines: list[TextRow], console: Console) -> None:
-    for line in lines:
-        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
-    console.print()
+        print_lines(layout_lines(["improvement", "P(A > B)", "95 % interval"], rows, width), console)
+    print_notes(table.notes, console)
 
 
 def _with_intervals(row: AggregateRow, text: TextRow, narrow: bool) -> list[TextRow]:
@@ -119,13 +111,7 @@ def _fields(found: Estimate) -> dict[str, float | None]:
 
 def aggregate_csv(table: AggregateTable) -> str:
     """The records below a header line."""
-    records = aggregate_records(table)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in records:
-        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in row.items()})
-    return text.getvalue()
+    return records_csv(aggregate_records(table))
 
 
 def aggregate_latex(table: AggregateTable, label: str | None = None, caption: str | None = None) -> str:

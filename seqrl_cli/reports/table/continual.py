@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from seqrl_cli.console import printable
 from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize
-from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
+from seqrl_cli.reports.table.escape import latex, markdown
 from seqrl_cli.reports.table.layout import TextRow, fitting_columns, layout_lines, no_room
+from seqrl_cli.reports.table.output import print_lines, print_notes, records_csv
 from seqrl_cli.reports.table.text import MISSING, fixed, interval_text, measured
 
 _MIN_COLUMNS = 3
@@ -100,11 +97,8 @@ def print_continual_table(table: ContinualTable, console: Console) -> None:
     rows = [TextRow(tuple(row)) for row in cells]
     kept = fitting_columns(header, rows, console.width - 2, 1 + _MIN_COLUMNS)
     console.print()
-    for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in rows], console.width - 2):
-        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
-    console.print()
-    for note in [*no_room(header[kept:]), *table.notes]:
-        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
+    print_lines(layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in rows], console.width - 2), console)
+    print_notes([*no_room(header[kept:]), *table.notes], console)
 
 
 def continual_markdown(table: ContinualTable) -> str:
@@ -148,13 +142,7 @@ def continual_records(table: ContinualTable) -> list[dict[str, Any]]:
 
 def continual_csv(table: ContinualTable) -> str:
     """The rows of :func:`continual_records` below a header line; unknown values are empty."""
-    text = io.StringIO()
-    records = continual_records(table)
-    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in record.items()})
-    return text.getvalue()
+    return records_csv(continual_records(table))
 
 
 def _record(row: ContinualRow) -> dict[str, Any]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.text import Text
 
-from seqrl_cli.console import printable
 from seqrl_cli.continual.run_files import TaskScore, success_matrix
 from seqrl_cli.reports.continual_results import ContinualGroup, ContinualResult
-from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
+from seqrl_cli.reports.table.escape import latex, markdown
 from seqrl_cli.reports.table.layout import TextRow, fitting_columns, layout_lines, no_room
+from seqrl_cli.reports.table.output import print_lines, print_notes, records_csv
 from seqrl_cli.reports.table.text import MISSING, fixed, measured
 
 _TITLES = {
@@ -74,11 +71,8 @@ def print_task_rows(rows: Sequence[TaskRow], console: Console) -> None:
     cells = [TextRow(_cells(row, rows)) for row in rows]
     kept = fitting_columns(header, cells, console.width - 2, _MIN_COLUMNS)
     console.print()
-    for line in layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in cells], console.width - 2):
-        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
-    console.print()
-    for note in (*no_room(header[kept:]), *_notes(rows)):
-        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
+    print_lines(layout_lines(header[:kept], [TextRow(row.cells[:kept]) for row in cells], console.width - 2), console)
+    print_notes((*no_room(header[kept:]), *_notes(rows)), console)
 
 
 def task_rows_markdown(rows: Sequence[TaskRow]) -> str:
@@ -110,13 +104,7 @@ def task_rows_records(rows: Sequence[TaskRow]) -> list[dict[str, Any]]:
 
 def task_rows_csv(rows: Sequence[TaskRow]) -> str:
     """The rows of :func:`task_rows_records` below a header line; unknown values are empty."""
-    text = io.StringIO()
-    records = task_rows_records(rows)
-    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in record.items()})
-    return text.getvalue()
+    return records_csv(task_rows_records(rows))
 
 
 def _values(result: ContinualResult, number: int) -> dict[str, float | None]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from seqrl_cli.console import counted, printable
+from seqrl_cli.console import counted
 from seqrl_cli.reports.statistics import Summary
-from seqrl_cli.reports.table.escape import latex, markdown, spreadsheet
+from seqrl_cli.reports.table.escape import latex, markdown
 from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width
+from seqrl_cli.reports.table.output import print_lines, print_notes, records_csv
 from seqrl_cli.reports.table.tasks import TaskRow, TaskTable
 from seqrl_cli.reports.table.text import MISSING, fixed, interval_text, measured
 
@@ -53,13 +51,10 @@ def print_task_table(table: TaskTable, console: Console) -> None:
         if table_width(header, rows) <= console.width - 2:
             break
     console.print()
-    for line in layout_lines(header, rows, console.width - 2):
-        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
-    console.print()
+    print_lines(layout_lines(header, rows, console.width - 2), console)
     left_out = [column.title for column in columns[kept:]]
     room = f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json show them"
-    for note in ([room] if left_out else []) + _all_notes(table):
-        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
+    print_notes(([room] if left_out else []) + _all_notes(table), console)
 
 
 def task_markdown(table: TaskTable) -> str:
@@ -106,13 +101,7 @@ def task_records(table: TaskTable) -> list[dict[str, Any]]:
 
 def task_csv(table: TaskTable) -> str:
     """The rows of :func:`task_records` below a header line; unknown values are empty."""
-    text = io.StringIO()
-    records = task_records(table)
-    writer = csv.DictWriter(text, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in record.items()})
-    return text.getvalue()
+    return records_csv(task_records(table))
 
 
 def _record(row: TaskRow) -> Iterator[tuple[str, Any]]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.text import Text
 
-from seqrl_cli.console import counted, percent, printable
+from seqrl_cli.console import counted, percent
 from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
 from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width, wrap_name
+from seqrl_cli.reports.table.output import print_lines, print_notes
 from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, remarks
 from seqrl_cli.reports.table.text import (
     MISSING,
@@ -87,8 +87,7 @@ def print_table(table: ResultsTable, console: Console) -> None:
     notes = list(table.notes)
     if left_out:
         notes.insert(0, f"no room here for {', '.join(left_out)}: a wider terminal, -f csv and --json show them")
-    for note in notes:
-        console.print(f"note: {printable(note)}", style="dim", highlight=False, markup=False)
+    print_notes(notes, console)
 
 
 def _print_results(table: ResultsTable, console: Console) -> list[str]:
@@ -192,6 +191,4 @@ def _space(console: Console) -> int:
 def _print_lines(lines: Sequence[TextRow], console: Console) -> None:
     """Print lines with a margin, and an empty line above and below."""
     console.print()
-    for line in lines:
-        console.print(Text(printable(f" {''.join(line.cells)}".rstrip()), line.style), soft_wrap=True)
-    console.print()
+    print_lines(lines, console)

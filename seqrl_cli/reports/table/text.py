@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +10,8 @@ from seqrl_cli.reports.statistics import Summary
 from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, Comparison
 from seqrl_cli.reports.table.deltas import DeltaRow
-from seqrl_cli.reports.table.escape import markdown, spreadsheet
+from seqrl_cli.reports.table.escape import markdown
+from seqrl_cli.reports.table.output import records_csv
 from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, remarks
 
 MISSING = "–"
@@ -41,12 +40,7 @@ def to_rows(table: ResultsTable) -> list[dict[str, Any]]:
 
 def to_csv(table: ResultsTable) -> str:
     """The rows of :func:`to_rows` below a header line; unknown values are empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=_FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for row in to_rows(table):
-        writer.writerow({key: spreadsheet(value) if isinstance(value, str) else value for key, value in row.items()})
-    return text.getvalue()
+    return records_csv(to_rows(table), _FIELDS)
 
 
 def to_markdown(table: ResultsTable) -> str:

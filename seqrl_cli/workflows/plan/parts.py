@@ -21,8 +21,8 @@ from seqrl_cli.launch.launcher import Launcher
 from seqrl_cli.launch.task import Task
 from seqrl_cli.models.build import device_of
 from seqrl_cli.models.device import available_memory, use_threads
-from seqrl_cli.planning.episode_files import replacing_episodes
 from seqrl_cli.planning.profile import Profile
+from seqrl_cli.planning.staged_episodes import replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.workflows.plan import run as whole
 from seqrl_cli.workflows.plan import tasks as many

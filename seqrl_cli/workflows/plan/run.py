@@ -19,11 +19,11 @@ from seqrl_cli.planning.episode_files import (
     episode_path,
     episode_paths,
     read_episode,
-    replacing_episodes,
     write_episode,
 )
 from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.staged_episodes import replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks
 from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
