@@ -54,6 +54,7 @@ OFFERS = {
     "seqrl table -f ": list(FORMATS),
     "seqrl table sim/hopper-medium": [RUN, "sim/hopper-medium"],
     "seqrl render --view s": ["software"],
+    "seqrl render --view ": list(VIEWS),
     "seqrl collect hopper --policy ": ["random", "medium", "expert", RUN],
     "seqrl presets show faster-tt/wal": ["faster-tt/walker2d-medium-v2"],
     "seqrl runs show sim": [RUN],
@@ -61,7 +62,6 @@ OFFERS = {
 }
 
 
-@pytest.mark.slow
 def test_offers_and_imports_nothing_heavy(made_runs):
     answers, heavy = ask(made_runs, *OFFERS)
     assert answers == OFFERS and heavy == []
@@ -74,4 +74,3 @@ def test_the_run_directory_on_the_line_comes_first(made_runs, tmp_path):
 
 def test_options_offer_what_the_commands_take():
     assert set(ARCHITECTURES) == set(complete.architectures())
-    assert set(VIEWS) == {"auto", "mujoco", "software"}

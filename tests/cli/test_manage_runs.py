@@ -81,12 +81,17 @@ def test_a_question_without_an_answer_deletes_nothing(root):
     words = [sys.executable, "-m", "seqrl_cli", "runs", "delete", "gpt-s42", "--runs-dir", str(root)]
     process = subprocess.Popen(words, stdin=theirs, stderr=theirs, env=os.environ | {"COLUMNS": "120"})
     os.close(theirs)
-    told = os.read(terminal, 1000)
-    while b"[y/N]" not in told:
-        told += os.read(terminal, 1000)
-    os.write(terminal, b"\x04")
-    assert process.wait(60) == 130
-    assert b"\r\nerror: interrupted\r\nhint: the question was not answered" in os.read(terminal, 1000)
+    try:
+        told = os.read(terminal, 1000)
+        while b"[y/N]" not in told:
+            told += os.read(terminal, 1000)
+        os.write(terminal, b"\x04")
+        assert process.wait(60) == 130
+        assert b"\r\nerror: interrupted\r\nhint: the question was not answered" in os.read(terminal, 1000)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
     assert "sim/walker2d-medium/gpt-s42" in listed(root)
 
 

@@ -123,7 +123,7 @@ def test_behaviour_cloning_looks_at_the_observation_alone():
     torch.testing.assert_close(policy(observations[:, 2:3], actions, returns_to_go, timesteps).mode, before[:, 2:3])
 
 
-def test_units_stand_still_where_the_data_do():
+def test_the_normalizer_leaves_constant_dimensions_unscaled():
     policy = make_policy("dt")
     observations = np.random.default_rng(0).normal(size=(100, OBSERVATION_DIM))
     observations[:, 1] = 3.0
