@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -21,34 +21,41 @@ Value = Callable[[ContinualResult], float | None]
 
 @dataclass(frozen=True)
 class _Measure:
-    """One number of a run: its key in JSON, its title (none: no column), and whether it is in the unit of success."""
+    """One number of a run.
+
+    Attributes:
+        key: in JSON.
+        title: of its column; none for no column.
+        value: reads it.
+        unit: ``success`` is in percent, or a return where tasks report no success; ``fraction`` is always in percent.
+        has_interval: whether a column with its interval follows.
+    """
 
     key: str
     title: str
     value: Value
-    in_percent: bool = True
+    unit: Literal["success", "fraction", "count"] = "success"
     has_interval: bool = False
 
 
 _MEASURES = (
     _Measure("average", "average", lambda one: one.scores.average, has_interval=True),
     _Measure("forgetting", "forgetting", lambda one: one.scores.forgetting, has_interval=True),
-    _Measure("retention_before", "", lambda one: one.scores.retention_before),
-    _Measure("retention", "kept", lambda one: one.scores.retention),
-    _Measure("inference", "inferred", lambda one: one.inference("inferred")),
+    _Measure("retention_before", "", lambda one: one.scores.retention_before, unit="fraction"),
+    _Measure("retention", "kept", lambda one: one.scores.retention, unit="fraction"),
+    _Measure("inference", "inferred", lambda one: one.inference("inferred"), unit="fraction"),
     _Measure("learned", "learned", lambda one: one.scores.learned),
     _Measure("forgetting_at_end", "forgetting at end", lambda one: one.scores_at_end.forgetting),
     _Measure("average_at_end", "average at end", lambda one: one.scores_at_end.average),
     _Measure("largest_forgetting", "largest forgetting", lambda one: one.scores.largest_forgetting),
     _Measure("backward_transfer", "backward", lambda one: one.scores.backward_transfer),
     _Measure("forward_transfer", "forward", lambda one: one.scores.forward_transfer),
-    _Measure("transfer", "transfer", lambda one: one.transfer),
+    _Measure("transfer", "transfer", lambda one: one.transfer, unit="fraction"),
     _Measure("area", "area", lambda one: one.scores.area),
-    _Measure("inference_first", "first step", lambda one: one.inference("inferred_first")),
-    _Measure("inference_episodes", "last step", lambda one: one.inference("inferred_episodes")),
-    _Measure("trainable", "parameters", lambda one: one.record.trainable, in_percent=False),
+    _Measure("inference_first", "first step", lambda one: one.inference("inferred_first"), unit="fraction"),
+    _Measure("inference_episodes", "last step", lambda one: one.inference("inferred_episodes"), unit="fraction"),
+    _Measure("trainable", "parameters", lambda one: one.record.trainable, unit="count"),
 )
-_ALWAYS_FRACTIONS = ("transfer", "retention", "retention_before", "inference", "inference_first", "inference_episodes")
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ def _summary(group: ContinualGroup, measure: _Measure, in_percent: bool) -> Summ
     known = [value for result in group.results if (value := measure.value(result)) is not None]
     if len(known) < len(group.results):
         return None
-    if measure.in_percent and (in_percent or measure.key in _ALWAYS_FRACTIONS):
+    if measure.unit == "fraction" or (measure.unit == "success" and in_percent):
         known = [100.0 * value for value in known]
     seeds = [str(result.record.settings.seed) for result in group.results]
     return summarize(known, seeds, named_generator("continual", group.label, measure.key))
@@ -184,7 +191,7 @@ def _mean(row: ContinualRow, measure: _Measure) -> str:
     summary = row.values[measure.key]
     if summary is None:
         return MISSING
-    text = f"{summary.mean:.0f}" if not measure.in_percent else _shown(row)(summary.mean)
+    text = f"{summary.mean:.0f}" if measure.unit == "count" else _shown(row)(summary.mean)
     before = row.values["retention_before"] if measure.key == "retention" else None
     return text if before is None else f"{text} of {_shown(row)(before.mean)}"
 
