@@ -30,18 +30,18 @@ def check_meaning_of_columns(spec: DatasetSpec, data: DataConfig, stated: Mappin
         UsageError: it is a dataset of the catalogue.
         SeqrlError: it was read with other settings.
     """
-    for key, told in told_about_file(data).items():
+    for key, given in given_for_file(data).items():
         if spec.source != "file":
             raise UsageError(f"data.{key} is for files of your own, which {spec.id} is not", f"leave data.{key} out")
-        if stated is not None and stated.get(key) != told:
-            hint = f"make it again from its file: seqrl download FILE data.{key}={str(told).lower()} --force"
-            raise SeqrlError(f"{spec.id} was made with data.{key}={stated.get(key, 'null')}, not {told}", hint)
+        if stated is not None and stated.get(key) != given:
+            hint = f"make it again from its file: seqrl download FILE data.{key}={str(given).lower()} --force"
+            raise SeqrlError(f"{spec.id} was made with data.{key}={stated.get(key, 'null')}, not {given}", hint)
 
 
-def told_about_file(data: DataConfig) -> dict[str, str | bool]:
+def given_for_file(data: DataConfig) -> dict[str, str | bool]:
     """What the user says about the columns of a file, by the key of ``data.``; stored with the dataset."""
-    told = {"dones": data.dones, "reset_rows": data.reset_rows, "skip_damaged": data.skip_damaged}
-    return {key: value for key, value in told.items() if value is not None}
+    given = {"dones": data.dones, "reset_rows": data.reset_rows, "skip_damaged": data.skip_damaged}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def made_with(spec: DatasetSpec, stated: Mapping[str, Scalar]) -> dict[str, Scalar]:

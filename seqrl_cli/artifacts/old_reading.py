@@ -76,6 +76,6 @@ def _read_source(path: Path, facts: DatasetFacts, console: Console) -> tuple[Epi
         raise SeqrlError(f"its file {path} is gone" if path.name else "the path of its file is unknown")
     if content_sha256(path) != facts.attributes.get("sha256"):
         raise SeqrlError(f"{path} has changed since")
-    told = {key: facts.attributes[key] for key in ("dones", "reset_rows") if key in facts.attributes}
-    data = DataConfig.model_validate({"env_id": facts.env_id, **told})
+    settings = {key: facts.attributes[key] for key in ("dones", "reset_rows") if key in facts.attributes}
+    data = DataConfig.model_validate({"env_id": facts.env_id, **settings})
     return read_user_file(resolve(str(path)), data, console)

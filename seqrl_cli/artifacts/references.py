@@ -34,10 +34,10 @@ def references_of(spec: DatasetSpec, facts: DatasetFacts | None) -> tuple[float,
     return stated or (scores_of_environment(facts.env_id) if facts is not None else None)
 
 
-def told_references(
+def given_references(
     spec: DatasetSpec, data: DataConfig, stated: Mapping[str, object] | None = None
 ) -> dict[str, float]:
-    """The returns that score 0 and 100 as the user tells them, by the name of their attribute; empty if not told.
+    """The returns that score 0 and 100 as the user gives them, by the name of their attribute; empty if not given.
 
     Args:
         spec: the dataset.
@@ -47,13 +47,13 @@ def told_references(
     Raises:
         UsageError: it is a dataset of the catalogue, one of the two is missing, or they are in the wrong order.
     """
-    told = {"reference_min": data.reference_min, "reference_max": data.reference_max}
-    if all(value is None for value in told.values()):
+    given = {"reference_min": data.reference_min, "reference_max": data.reference_max}
+    if all(value is None for value in given.values()):
         return {}
     if spec.source != "file":
         raise UsageError(f"data.reference_min is for files of your own, which {spec.id} is not", "leave it out")
     known = {"reference_min": spec.reference_min, "reference_max": spec.reference_max, **(stated or {})}
-    low, high = (told[name] if told[name] is not None else known.get(name) for name in told)
+    low, high = (given[name] if given[name] is not None else known.get(name) for name in given)
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         missing = "reference_max" if isinstance(low, int | float) else "reference_min"
         raise UsageError(f"data.{missing} is missing: scores need both", f"add data.{missing}=RETURN")
@@ -88,10 +88,10 @@ def take_references(
         console: gets one line.
 
     Raises:
-        UsageError: as :func:`told_references`.
+        UsageError: as :func:`given_references`.
     """
     facts = file.read()
-    told = told_references(spec, data, facts.attributes)
-    if told and (told["reference_min"], told["reference_max"]) != facts.reference_scores:
-        state_also(file, load(), **told, **dict.fromkeys(_measured_in(facts.attributes), ""))
-        console.note(f"{spec.id}: a return of {told['reference_min']:g} now scores 0, {told['reference_max']:g} 100")
+    given = given_references(spec, data, facts.attributes)
+    if given and (given["reference_min"], given["reference_max"]) != facts.reference_scores:
+        state_also(file, load(), **given, **dict.fromkeys(_measured_in(facts.attributes), ""))
+        console.note(f"{spec.id}: a return of {given['reference_min']:g} now scores 0, {given['reference_max']:g} 100")

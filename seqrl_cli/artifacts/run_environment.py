@@ -17,21 +17,21 @@ from seqrl_cli.runs.store import RunStore
 
 
 def environment_of_run(
-    store: RunStore, record: RunRecord, told: DataConfig | None = None
+    store: RunStore, record: RunRecord, data: DataConfig | None = None
 ) -> tuple[str, tuple[float, float] | None]:
     """Environment and reference scores from the dataset, or from the run itself if the dataset no longer exists.
 
     Args:
         store: the run directory.
         record: the run's.
-        told: of the run's configuration, which may state the returns that score 0 and 100.
+        data: of the run's configuration, which may state the returns that score 0 and 100.
 
     Raises:
         SeqrlError: neither names an environment.
     """
     dataset = find_stored(store, record.dataset)
     if dataset is None and record.env_id is not None:
-        low, high = (told.reference_min, told.reference_max) if told else (None, None)
+        low, high = (data.reference_min, data.reference_max) if data else (None, None)
         own = None if low is None or high is None else (low, high)
         return record.env_id, own or scores_of_environment(record.env_id)
     dataset = dataset or locate(store, record.dataset)

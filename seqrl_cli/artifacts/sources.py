@@ -12,11 +12,11 @@ from typing import Any
 
 from seqrl_cli.artifacts.dataset_settings import (
     check_meaning_of_columns,
+    given_for_file,
     refuse_other_environment,
-    told_about_file,
 )
 from seqrl_cli.artifacts.fetch import fetch_file, without_network
-from seqrl_cli.artifacts.references import own_references, told_references
+from seqrl_cli.artifacts.references import given_references, own_references
 from seqrl_cli.behaviour.qualities import collect_quality
 from seqrl_cli.behaviour.scripted import collect_task
 from seqrl_cli.config.extras import is_installed
@@ -60,7 +60,7 @@ def load_source(
         return read_user_file(spec, data, console)
     refuse_other_environment(spec, data.env_id)
     check_meaning_of_columns(spec, data)
-    told_references(spec, data)
+    given_references(spec, data)
     if spec.source == "sim":
         episodes, facts = _simulate(spec, data, console)
     else:
@@ -171,7 +171,7 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
     if path is None:
         raise SeqrlError(f"{spec.id} cannot be made again from its name", "collect it again, or give the file's path")
     env_id = data.env_id or spec.env_id
-    references = told_references(spec, data)
+    references = given_references(spec, data)
     options = file_options(spec, data)
     with _unchanged(path):
         facts: dict[str, Any] = {**read_attributes(path), "source": "file", "reading_rules": READING_RULES}
@@ -184,7 +184,7 @@ def read_user_file(spec: DatasetSpec, data: DataConfig, console: Console) -> Loa
         facts |= {**about, **own_references(facts, spec.env_id)}
     facts |= references
     say_how_it_was_read(episodes, options, str(path), env_id, console)
-    return episodes, {**facts, **options.log.facts, **told_about_file(data)}
+    return episodes, {**facts, **options.log.facts, **given_for_file(data)}
 
 
 def inspect_user_file(

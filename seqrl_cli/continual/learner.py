@@ -255,15 +255,15 @@ class Learner:
     def chooser(self) -> Chooser:
         """How play chooses adapters now."""
         choice = self.method.choice
-        told = self.settings.task_id == "oracle"
-        if choice == "task" or (choice == "inferred" and told):
+        is_oracle = self.settings.task_id == "oracle"
+        if choice == "task" or (choice == "inferred" and is_oracle):
             return TrueTask({task.dataset: number for number, task in enumerate(self.tasks)})
         if choice == "inferred":
             return self._inferring()
         if choice == "keys":
             assert self.keys is not None
             own = {task.dataset: self._own_members(number) for number, task in enumerate(self.tasks)}
-            nearest = NearestKey(self.keys, own if told else None)
+            nearest = NearestKey(self.keys, own if is_oracle else None)
             if not self.infers:
                 return nearest
             return self._inferring() if self.settings.keys == "tasks" else Gate(self._inferring(), nearest)

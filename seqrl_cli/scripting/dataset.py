@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from seqrl_cli.artifacts.dataset import DatasetRef
 from seqrl_cli.artifacts.facts import DatasetFile, carried_attributes, write_dataset
 from seqrl_cli.artifacts.locate import dataset_config, locate
-from seqrl_cli.artifacts.references import told_references
+from seqrl_cli.artifacts.references import given_references
 from seqrl_cli.artifacts.sources import say_how_it_was_read
 from seqrl_cli.cli.options import default_store
 from seqrl_cli.config.sections import DataConfig
@@ -311,7 +311,7 @@ def _described(
     if env_id is not None:
         episodes, about = fit_environment(episodes, env_id, name or "the dataset")
         facts |= about
-    told = DataConfig(reference_min=reference_min, reference_max=reference_max)
-    facts |= told_references(DatasetSpec("the dataset", "file"), told, facts)
+    given = DataConfig(reference_min=reference_min, reference_max=reference_max)
+    facts |= given_references(DatasetSpec("the dataset", "file"), given, facts)
     say_how_it_was_read(episodes, options, name or "the dataset", env_id, Console(quiet=True))
     return Dataset(episodes, name, facts)

@@ -236,6 +236,6 @@ def _settings(columns: Sequence[Column]) -> list[str]:
             settings = [f"{latex(setting)} on {latex(dataset)}" for dataset, setting in column.settings.items()]
         else:
             settings = list(map(latex, different))
-        if told := [*settings, *map(latex, filter(None, (column.differs, *column.remarks)))]:
-            parts.append(f"{latex(column.title)}: {', '.join(told)}")
+        if details := [*settings, *map(latex, filter(None, (column.differs, *column.remarks)))]:
+            parts.append(f"{latex(column.title)}: {', '.join(details)}")
     return [f"Settings: {'; '.join(parts)}."] if parts else []

@@ -89,8 +89,8 @@ def run(request: ReferenceRequest, console: Console) -> DatasetReport:
         raise SeqrlError(message, "name the worse policy first, or play more --reference-episodes")
     with locked(dataset.folder.path, console):
         facts = {"reference_min": low.mean_return, "reference_max": high.mean_return}
-        told = {LOWER_POLICY: low.described, UPPER_POLICY: high.described}
-        state_also(dataset.file, dataset.load_whole(), **facts, **told)
+        policies = {LOWER_POLICY: low.described, UPPER_POLICY: high.described}
+        state_also(dataset.file, dataset.load_whole(), **facts, **policies)
     console.note(f"{dataset.id}: 0 is {low.described}, 100 {high.described}")
     return download.summarize(dataset, fresh=report.fresh)
 

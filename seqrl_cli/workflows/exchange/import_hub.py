@@ -135,8 +135,8 @@ def _place(request: HubImportRequest, model: HubModel) -> tuple[RunFolder, Confi
         SeqrlError: the configuration is none, or the dataset of that name here is of another environment.
     """
     stated = model.run
-    told = {"data.reference_min": stated.reference_min, "data.reference_max": stated.reference_max}
-    known = {key: value for key, value in told.items() if value is not None}
+    references = {"data.reference_min": stated.reference_min, "data.reference_max": stated.reference_max}
+    known = {key: value for key, value in references.items() if value is not None}
     config = validate(overridden(stated.config, known))
     if config.model.arch != stated.arch:
         raise SeqrlError(

@@ -98,10 +98,10 @@ def _answer(player: Player, weights: dict[str, Tensor]) -> Answer:
     try:
         values = player.play(weights)
     except SeqrlError as error:
-        return Answer(failure=pack_failure(error), warnings=player.told())
+        return Answer(failure=pack_failure(error), warnings=player.take_warnings())
     except Exception:  # the parent reports it, as it would its own
-        return Answer(fault=traceback.format_exc(), warnings=player.told())
-    return Answer(values, warnings=player.told())
+        return Answer(fault=traceback.format_exc(), warnings=player.take_warnings())
+    return Answer(values, warnings=player.take_warnings())
 
 
 @dataclass
@@ -113,11 +113,11 @@ class Player:
     vectors: list[SeededVectorEnv] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def told(self) -> tuple[str, ...]:
-        """The warnings since the last call."""
-        told = tuple(self.warnings)
+    def take_warnings(self) -> tuple[str, ...]:
+        """The warnings since the last call, which are then forgotten."""
+        warnings = tuple(self.warnings)
         self.warnings.clear()
-        return told
+        return warnings
 
     def play(self, weights: dict[str, Tensor], on_step: Callable[[int, int], None] | None = None) -> Values:
         """The numbers of the model with these weights.
