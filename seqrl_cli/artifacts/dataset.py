@@ -174,12 +174,21 @@ class DatasetRef:
             mapped: leave observations and actions on the disk, and read them as they are indexed.
 
         Raises:
-            SeqrlError: the file is damaged or not in D4RL's layout.
+            SeqrlError: the file is damaged or not in D4RL's layout, or its arrays are not those that were written.
         """
         limit = self.spec.max_episode_steps if self.spec.source == "d4rl" else None
         size = None if whole else self.spec.observation_size
         episodes = read_d4rl(self.folder.dataset, size, limit, mapped=mapped)
+        if size is None and not mapped:
+            self._require_unchanged(episodes)
         return replace(episodes, declared=self.file.read().spaces_of(episodes.spaces, size))
+
+    def _require_unchanged(self, episodes: Episodes) -> None:
+        """Stop at arrays other than those whose hash was stored with them; what is mapped is never read as a whole."""
+        stated = self.file.read().episodes_sha256
+        if stated is not None and episodes.fingerprint() != stated:
+            hint = f"make it again: seqrl download {self.id} --force"
+            raise SeqrlError(f"{self.folder.dataset} is damaged: its arrays are not those that were written", hint)
 
     def stored_size(self) -> StoredSize:
         """How large an existing dataset is, without reading its episodes.

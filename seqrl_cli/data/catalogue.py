@@ -19,6 +19,7 @@ from seqrl_cli.data.domains import domains, task_of
 from seqrl_cli.data.suites import suites
 from seqrl_cli.download.mirrors import RemoteFile
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
+from seqrl_cli.files.regular import user_path
 
 Source = Literal["d4rl", "minari", "l2m", "sim", "file", "mixture"]
 
@@ -135,7 +136,7 @@ def resolve(dataset_id: str) -> DatasetSpec:
     named = named_datasets()
     if dataset_id in named:
         return named[dataset_id]
-    path = Path(dataset_id).expanduser()
+    path = user_path(dataset_id)
     # Shell completion lists names through this module and must not wait for h5py.
     from seqrl_cli.data.formats.read import FILE_SUFFIXES, read_attributes
 

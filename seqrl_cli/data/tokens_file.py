@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from seqrl_cli.files.hdf5 import (
     write_attributes,
     write_hdf5,
 )
-from seqrl_cli.files.mapped import Mapper
+from seqrl_cli.files.mapped import Mapper, release, row_ranges
 
 SCHEMA_VERSION = 1
 
@@ -63,6 +64,7 @@ def save_tokens(path: Path, dataset: TokenizedDataset) -> None:
         "episodes_sha256": dataset.episodes_sha256,
         "terminal_rewards": dataset.terminal_rewards,
         "choices": dataset.choices,
+        "arrays_sha256": _arrays_sha256(dataset.tokens, dataset.offsets, dataset.returns, dataset.discretizer.edges),
     }
     with write_hdf5(path) as file:
         write_array(file, "tokens", dataset.tokens)
@@ -98,6 +100,8 @@ def _load(path: Path) -> TokenizedDataset:
         _check_schema(path, attributes)
         arrays = {name: _read_array(file, path, name) for name in _ARRAYS}
     _check_edges(path, arrays["edges"])
+    if "arrays_sha256" in attributes and attributes["arrays_sha256"] != _arrays_sha256(*arrays.values()):
+        raise SeqrlError(f"{path} is damaged: its arrays are not those that were written", _REMAKE_HINT)
 
     def required(name: str, kind: type[_Value]) -> _Value:
         return _attribute(path, attributes, name, kind)
@@ -124,6 +128,17 @@ def _load(path: Path) -> TokenizedDataset:
     )
     _check_consistency(path, dataset)
     return dataset
+
+
+def _arrays_sha256(*arrays: NDArray[Any]) -> str:
+    """The hash of arrays, in the order of ``_ARRAYS``; what is mapped does not stay in memory."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        for start, stop in row_ranges(array):
+            digest.update(np.ascontiguousarray(array[start:stop]).data)
+            release(array)
+    return digest.hexdigest()
 
 
 def _read_array(file: h5py.File, path: Path, name: str) -> NDArray[Any]:

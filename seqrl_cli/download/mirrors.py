@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from seqrl_cli.errors import UsageError
+from seqrl_cli.files.regular import user_path
 from seqrl_cli.runs.mirrors import Mirror, NetworkAccess
 
 _HINT = "separate mirrors by commas: SEQRL_MIRRORS='d4rl=https://host/offline_rl, /folder/with/files'"
@@ -75,7 +76,7 @@ def is_remote(place: str) -> bool:
 def local_folder(root: str) -> Path:
     """The folder of a local mirror's root, given as a path or as ``file://…``."""
     place = url2pathname(urlsplit(root).path) if root.startswith("file://") else root
-    return Path(place).expanduser()
+    return user_path(place)
 
 
 def _in_folder(file: RemoteFile, source: str, root: str) -> list[str]:

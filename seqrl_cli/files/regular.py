@@ -44,6 +44,12 @@ class TextError(ValueError):
     """The file is not text in UTF-8."""
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """A path as a user types it: ``~/`` is the home folder, and ``~copy.npz`` the name of a file."""
+    file = Path(path)
+    return file.expanduser() if file.parts[:1] == ("~",) else file
+
+
 def check_regular(path: Path) -> None:
     """Before a library opens a file by its path: refuse what is not a regular file; links to files are followed.
 

@@ -30,6 +30,7 @@ from seqrl_cli.envs.limits import own_step_limit
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.files.hdf5 import Scalar
+from seqrl_cli.files.regular import user_path
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.scripting.keys import PathLike, below
@@ -267,7 +268,7 @@ def check_file(path: PathLike) -> Path:
     Raises:
         UsageError: its name does not end as one of HDF5 does.
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     if file.suffix.lower() not in FILE_SUFFIXES:
         raise UsageError(f"{file} is not the name of an HDF5 file", f"choose {file.with_suffix('.h5')}")
     return file

@@ -50,7 +50,7 @@ def runs(made, tmp_path):
 def test_an_old_run_goes_on_with_its_own_tokens_and_says_so(runs, made):
     told = succeed(runs, *TRAIN).stderr
     assert "resuming from update 2" in told
-    assert told.count("goes on with its old tokens, in which -100 replaces the reward at every terminal") == 1
+    assert told.count("resumes with its old tokens, in which -100 replaces the reward at every terminal") == 1
     assert same_weights(runs / "local/a/gpt-s42", made / "local/a/gpt-s42")
     assert "termination_penalty: -100.0" in (runs / "local/a/gpt-s42/config.yaml").read_text()
 

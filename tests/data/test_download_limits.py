@@ -72,7 +72,7 @@ def test_a_body_of_unknown_length_leaves_room_on_the_disk(target, monkeypatch):
     with raw_server(repeat(ENDLESS["in chunks"], CHUNK)) as server:
         assert "more than 250,000 bytes" in refusal(server.url, target)
     with raw_server(reply("Content-Length: 400000", body=bytes(400_000))) as server:
-        assert "only 350.0 kB are free" in refusal(server.url, target)
+        assert "only 350.0 kB is free" in refusal(server.url, target)
 
 
 @pytest.mark.parametrize("pause", [0.01, 0.1])

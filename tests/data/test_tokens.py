@@ -163,10 +163,21 @@ def test_files_that_do_not_fit_are_refused(tmp_path, name):
     path = tmp_path / "tokens.h5"
     save_tokens(path, make())
     with h5py.File(path, "a") as file:
+        del file.attrs["arrays_sha256"]  # as in files of older versions
         change(file)
     with pytest.raises(SeqrlError, match=match) as error:
         load_tokens(path)
     assert str(path) in error.value.message
+    assert "seqrl discretize" in error.value.hint
+
+
+def test_changed_arrays_are_refused(tmp_path):
+    path = tmp_path / "tokens.h5"
+    save_tokens(path, make())
+    with h5py.File(path, "a") as file:
+        file["tokens"][0, 0] = 1 - min(1, file["tokens"][0, 0])
+    with pytest.raises(SeqrlError, match="its arrays are not those that were written") as error:
+        load_tokens(path)
     assert "seqrl discretize" in error.value.hint
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import FLAG_ROLES, NAMES, columns_to_read, plain_name
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, NAMES, columns_to_read, plain_name, role_of
 from seqrl_cli.data.formats.columns import ReadOptions, join_episodes, read_columns
+from seqrl_cli.data.formats.plain_columns import plain_objects
 from seqrl_cli.data.formats.read import settled
 from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.errors import SeqrlError
 
 _SOURCE = "the arrays"
+_JOIN_HINT = "join its arrays to one vector per row: np.concatenate([…], axis=1)"
 _EPISODE_HINT = "an episode is a dictionary of arrays: observations, actions, rewards, and terminated if it ended"
 
 
@@ -87,13 +90,28 @@ def _arrays(columns: Mapping[str, Any], source: str) -> dict[str, NDArray[Any]]:
     for key, value in columns.items():
         if value is None:
             continue
+        if isinstance(value, Mapping) and role_of(str(key)) == "observations":
+            raise SeqrlError(f"{source}: {key} is a dictionary ({', '.join(map(str, value))})", _JOIN_HINT)
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise SeqrlError(f"{source}: {key} has masked values", "remove those rows, or fill them")
         try:
             array = np.asarray(value)
-        except (ValueError, TypeError) as error:  # ragged lists
+        except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need gradients
             raise SeqrlError(f"{source}: {key} is no array: {error}", _EPISODE_HINT) from error
-        if array.dtype.kind in "biuf":
+        role = role_of(str(key))
+        if array.dtype.kind == "O" and role is not None:
+            array = plain_objects(array)
+        if array.dtype.kind in "biuf" or (array.dtype.kind in "SU" and role == "ids"):
             found[str(key)] = array
+        elif role is not None:
+            raise SeqrlError(f"{source}: {key} contains {_kind(array)}, not numbers", _EPISODE_HINT)
     return found
+
+
+def _kind(array: NDArray[Any]) -> str:
+    """What an array without numbers contains."""
+    others = (type(entry).__name__ for entry in array.flat if not isinstance(entry, bool | np.bool_ | Real))
+    return f"values of type {next(others, 'object')}" if array.dtype.kind == "O" else str(array.dtype)
 
 
 def _as_columns(columns: Mapping[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:

@@ -86,7 +86,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("episode_lengths", "episode_length", "episode_lens", "ep_lengths", "ep_lens", "trajectory_lengths"),
         *("traj_lengths", "traj_lens", "path_lengths", "lengths", "lens", "seq_lengths", "seq_length", "seq_lens"),
         *("seq_len", "sequence_lengths", "sequence_length", "sequence_lens", "sequence_len"),
+        *("episode_len", "ep_len", "ep_length", "trajectory_len", "trajectory_length", "traj_len", "traj_length"),
     ),
+    # One in rows that fill up an episode.
+    "padding": ("is_pad", "is_padding", "is_padded", "action_is_pad", "padded"),
     # One number: how many rows of a buffer were written to.
     "used": ("size", "buffer_size", "ptr", "pos", "position", "pointer", "cursor", "num_transitions", "n_transitions"),
 }
@@ -116,7 +119,7 @@ _ROLES = {name: role for role, names in NAMES.items() for name in names}
 # Parts of names that suggest that a column tells of ends, or that rows do not count.
 _HINTS = re.compile(
     r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
-    r"|final|absorb|discount|continu|boundar|step_?type"
+    r"|final|absorb|discount|continu|boundar|step_?type|(^|_)pad"
 )
 # More such parts, for files without a column that is known to tell of ends: other columns have these names, too.
 _WEAK_HINTS = re.compile(r"(^|_)eo[eft]($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)")
@@ -174,7 +177,7 @@ class ColumnNames:
     @property
     def possible(self) -> tuple[str, ...]:
         """The columns that may tell of ends or of unused rows; a file may have something else under these names."""
-        roles = [*(role for role in END_ROLES if role not in FLAG_ROLES), "used"]
+        roles = [*(role for role in END_ROLES if role not in FLAG_ROLES), "padding", "used"]
         return (*(name for role in roles for name in self.by_role.get(role, ())), *self.doubtful)
 
 
@@ -204,6 +207,11 @@ def columns_to_read(found: Iterable[str], source: str) -> ColumnNames:
 def _listing(names: list[str]) -> str:
     shown = [name if name.isprintable() and len(name) < 40 else f"{name!r:.40}" for name in sorted(names)[:8]]
     return f" (it has {', '.join(shown)}{' …' if len(names) > 8 else ''})" if names else ""
+
+
+def role_of(name: str) -> str | None:
+    """What a column tells by its name; None if no role has it."""
+    return _ROLES.get(plain_name(name))
 
 
 def plain_name(name: str) -> str:

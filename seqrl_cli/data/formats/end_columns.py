@@ -203,6 +203,8 @@ class EndColumns:
         column = self.columns[name]
         if texts and column.dtype.kind in "SU":
             return np.asarray(column[()])
+        if texts and h5py.check_string_dtype(column.dtype) is not None:
+            return np.asarray(column[()]).astype(np.bytes_)  # as h5py stores texts of any length
         if column.dtype.kind not in "biuf":
             return None
         values = self._per_row(name)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.console import counted
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames
+from seqrl_cli.data.formats.column_names import END_ROLES, LAYOUT_HINT, NAMES, REQUIRED, ColumnNames
 from seqrl_cli.data.formats.columns import FILE_HINT, check_size
 from seqrl_cli.data.formats.episode_ends import flags_from_lengths
 from seqrl_cli.data.formats.reading_log import ReadingLog
@@ -27,9 +27,12 @@ OBSERVATIONS = ("observations", "obs", "observation")
 STATES = ("states", "state")  # of the simulator, in robomimic's files
 ACTIONS = ("actions", "action")
 REWARDS = ("rewards", "reward")
-TERMINALS = ("terminated", "terminations", "terminals", "terminal")
-DONES = ("dones", "done")
+TERMINALS = NAMES["terminals"]
+DONES = NAMES["dones"]
 SUCCESS = ("success",)
+
+MARKS = ("terminals", "timeouts", "dones", "continues", "ends", "starts", "resets", "step_types", "lengths", "padding")
+"""The roles of columns that tell how the one episode of a group ended, and which of its rows are padding."""
 
 MAX_PARTS = 1000
 
@@ -123,7 +126,8 @@ def find_flat_part(file: h5py.File, source: str, size: int) -> Part | None:
     """The whole file, if it has flat columns with d3rlpy's own flags or with a group of observations."""
     found = Part(source, "flat", file, size)
     has_rows = isinstance(found.find(ACTIONS), h5py.Dataset)
-    is_grouped = isinstance(found.find(OBSERVATIONS), h5py.Group) and "terminals" in file
+    tells_ends = not ColumnNames.of(file).by_role.keys().isdisjoint(END_ROLES)
+    is_grouped = isinstance(found.find(OBSERVATIONS), h5py.Group) and tells_ends
     is_d3rlpy = "episode_terminals" in file and "observations" in file
     return found if has_rows and (is_grouped or is_d3rlpy) else None
 
@@ -209,14 +213,18 @@ def _form(name: str) -> str:
     return re.sub(r"\d+", "0", name)
 
 
+_NUMBERED = {*REQUIRED, *(name for role in MARKS for name in NAMES[role])}
+
+
 def _numbered_arrays(parent: h5py.Group, source: str, size: int) -> list[Part]:
     """The arrays ``observations_N``, ``actions_N`` and so on of each N; ``observations_N_M`` are parts of one."""
     nodes: dict[int, dict[str, Any]] = {}
     for name in parent:
-        match = re.fullmatch(r"(observations|actions|rewards|terminated)_(\d{1,9})(?:_(\d{1,9}))?", name)
-        if match is not None:
+        match = re.fullmatch(r"([a-z_]+)_(\d{1,9})(?:_(\d{1,9}))?", name)
+        if match is not None and match[1] in _NUMBERED:
             key = match[1] if match[3] is None else f"{match[1]}.{match[3]}"
             nodes.setdefault(int(match[2]), {})[key] = parent[name]
+    nodes = {number: node for number, node in nodes.items() if not node.keys().isdisjoint(REQUIRED)}
     return [Part(f"{source}, episode {number}", "d3rlpy", nodes[number], size) for number in sorted(nodes)]
 
 

@@ -8,11 +8,11 @@ d3rlpy 1        flat columns, in which ``episode_terminals`` ends episodes
 others          ``<word>_N/{observations, actions, rewards, …}``, or flat columns beside a group of observations
 ==============  ===========================================================================================
 
-A group is an episode, unless its marks tell of several: then it is read as flat columns are. Else it ends at its last
-row, whatever its flags state before; robomimic's and ManiSkill's mark success, which may come and go. The last row is a
-terminal if its own flag says so, and a timeout otherwise. ``dones`` may also mean that the recording stopped, so it
-makes a terminal only with a positive reward, which is success in such files. Several observations become one vector, in
-sorted order of their names; those that are not vectors, such as images, are left out, and the attributes state both.
+A group is an episode, unless its marks tell of several: then it is read as flat columns are. Else its marks mean what
+they mean in a list of episodes, except in robomimic's and ManiSkill's groups. Those mark success, which may come and
+go: they end at their last row, which is a terminal if its own flag says so. ``dones`` may also mean that the recording
+stopped, so there it makes a terminal only with a positive reward. Several observations become one vector, in sorted
+order of their names; those that are not vectors, such as images, are left out, and the attributes state both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, ColumnNames,
 from seqrl_cli.data.formats.columns import (
     FILE_HINT,
     NO_STEP,
-    PADDING,
     Column,
     ReadOptions,
     check_size,
@@ -43,6 +42,7 @@ from seqrl_cli.data.formats.d4rl import read_hdf5
 from seqrl_cli.data.formats.hdf5_parts import (
     ACTIONS,
     DONES,
+    MARKS,
     OBSERVATIONS,
     REWARDS,
     STATES,
@@ -59,7 +59,6 @@ from seqrl_cli.data.formats.hdf5_parts import (
 )
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import MAIN, data_folder
-from seqrl_cli.data.formats.padding import rows_before_padding
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5
@@ -80,7 +79,7 @@ def read_any_hdf5(path: Path, options: ReadOptions) -> Episodes:
             return read_columns(_flat_columns(flat, options), str(path), options)
         parts = find_episode_parts(file, str(path), size, options.log)
         if parts:
-            return join_episodes(_read_parts(parts, replace(options, default_steps=None)))
+            return join_episodes(_read_parts(parts, options))
     return read_hdf5(path, options)
 
 
@@ -134,11 +133,13 @@ def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
 
 def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, Episodes]]:
     claimed, first = 0, None
+    whole = replace(options, default_steps=None)
     for part in map(Part.opened, parts):
         if part.is_empty:
             options.log.warn(NO_STEP)
             continue
-        if holds_several_episodes(part):
+        is_recording = holds_several_episodes(part)
+        if is_recording:
             options.log.remark("read groups with ends of episodes in them as recordings of several episodes")
             columns = _flat_columns(part, options)
         else:
@@ -150,7 +151,7 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
                 raise SeqrlError(f"{message}, but {first[0]} has {', '.join(first[1])}", hint)
         claimed += sum(column.nbytes for column in columns.values())
         check_size(claimed, part.size, part.source)
-        yield part.source, read_columns(columns, part.source, options)
+        yield part.source, read_columns(columns, part.source, options if is_recording else whole)
 
 
 def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Column], list[str]]:
@@ -161,22 +162,36 @@ def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Col
     if len(observations) not in (steps, steps + 1):
         message = f"{part.source} has {len(observations)} observations and {steps} actions"
         raise SeqrlError(message, "there must be as many, or one more")
-    kept = steps
-    if len(rewards) == steps and part.kind not in SUCCESS_KINDS:
-        marks = {name: node for name, node in part.nodes.items() if isinstance(node, h5py.Dataset)}
-        kept = rows_before_padding(marks, ColumnNames.of(marks), (observations[:steps], actions, rewards))
-    if kept < steps:
-        options.log.remark(PADDING)
-    is_last = np.arange(kept) == kept - 1
-    is_terminal = _ends_in_terminal(part, rewards[:kept], options)
-    columns: dict[str, Column] = {
-        "observations": observations[:kept],
-        "actions": actions[:kept],
-        "rewards": rewards[:kept] if kept < steps else rewards,
-        "terminals": is_last & is_terminal,
-        "timeouts": is_last & (not is_terminal),
-    }
-    return columns, names
+    data: dict[str, Column] = {"observations": observations[:steps], "actions": actions, "rewards": rewards}
+    if part.kind not in SUCCESS_KINDS:
+        return {**data, **_marks(part, steps)}, names
+    is_last = np.arange(steps) == steps - 1
+    is_terminal = _ends_in_terminal(part, rewards, options)
+    return {**data, "terminals": is_last & is_terminal, "timeouts": is_last & (not is_terminal)}, names
+
+
+def _marks(part: Part, steps: int) -> dict[str, Column]:
+    """The columns of an episode that tell how it ended and which rows are padding, with one row per action.
+
+    A column may have a row more, as observations have: then a mark of an end is that of the observation that follows,
+    and anything else that of the observation before.
+    """
+    names = ColumnNames.of(part.nodes)
+    found: dict[str, Column] = {}
+    for role in MARKS:
+        for name in names.by_role.get(role, ()):
+            node = part.nodes[name]
+            if not isinstance(node, h5py.Dataset) or node.size is None:
+                continue
+            check_size(node.nbytes, part.size, part.source)
+            values = np.asarray(node[()])
+            if values.shape[:1] == (steps + 1,):
+                values = values[:-1] if role in ("starts", "resets") else values[1:]
+            found[name] = values
+    success = part.find(SUCCESS)
+    if success is not None and not found:
+        found["terminals"] = (np.arange(steps) == steps - 1) & _last(success)
+    return found
 
 
 def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -> bool:

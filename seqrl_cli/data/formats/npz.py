@@ -24,7 +24,8 @@ from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats.column_names import ColumnNames, columns_to_read
 from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
-from seqrl_cli.data.formats.plain_columns import refuse_inert
+from seqrl_cli.data.formats.plain_columns import plain_objects, refuse_inert
+from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.formats.stacked import is_of_imitation, read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.archives import ARCHIVE_ERRORS
@@ -61,7 +62,7 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
                     name: _member(archive, members[name], f"{path}, {name}") for name in (*names.needed, *indices)
                 }
                 is_by_episode = any(isinstance(column, list) for column in columns.values())
-                columns |= _possible(archive, members, names, path, is_by_episode)
+                columns |= _possible(archive, members, names, path, is_by_episode, options.log)
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
     except (*ARCHIVE_ERRORS, OSError, *_HEADER_ERRORS) as error:
@@ -89,16 +90,30 @@ def _possible(
     names: ColumnNames,
     path: Path,
     is_by_episode: bool,
+    log: ReadingLog,
 ) -> dict[str, Any]:
-    """The members that have the form of the other columns: one row per step, or one entry per episode."""
+    """The members that have the form of the other columns: one row per step, or one entry per episode.
+
+    Objects are read as numbers or texts where rows are steps, and numbers as entries where they are episodes.
+    """
     found = {}
     for name in names.possible:
         info = members[name]
         with contextlib.suppress(SeqrlError, *_HEADER_ERRORS):
             with archive.open(info) as stream:
                 shape, _, dtype = _read_header(stream)
-            if dtype.hasobject == is_by_episode and names.is_possible(name, math.prod(shape)):
-                found[name] = _member(archive, info, f"{path}, {name}")
+            if not names.is_possible(name, math.prod(shape)):
+                continue
+            member = _member(archive, info, f"{path}, {name}")
+            if is_by_episode and len(shape) == 1 and not isinstance(member, list):
+                member = member.tolist()
+            elif not is_by_episode and isinstance(member, list):
+                member = plain_objects(np.array(member, dtype=object))
+                if member.dtype.hasobject:
+                    log.warn(f"{name} is not read, because it contains neither numbers nor texts")
+                    continue
+            if isinstance(member, list) == is_by_episode:
+                found[name] = member
     return found
 
 

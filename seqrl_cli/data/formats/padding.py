@@ -1,6 +1,7 @@
 """Rows of padding at the end of an episode: all alike, after its last step.
 
-Its length tells where they begin, or a mark of its end that stays set, or a mask of 0 and 1 that stays 0.
+Its length tells where they begin, or a mark of its end that stays set, or a mask of 0 and 1 that stays 0. A column that
+marks padding by its name is believed, whatever the rows contain.
 """
 
 from __future__ import annotations
@@ -26,12 +27,16 @@ def rows_before_padding(
         data: its observations, actions and rewards, of equally many rows.
     """
     rows = len(data[0])
-    for role in ("lengths", *FLAG_ROLES, "continues"):
+    for role in ("lengths", "padding", *FLAG_ROLES, "continues"):
         for name in names.by_role.get(role, ()):
             values = _numbers(columns[name])
             if role == "lengths":
                 kept = int(values[0]) if len(values) == 1 and values[0] in range(1, rows) else rows
             elif len(values) != rows:
+                continue
+            elif role == "padding":
+                if (kept := _trail(values != 0)) < rows:
+                    return kept
                 continue
             elif role == "continues":
                 kept = _before_zeros(values, data)

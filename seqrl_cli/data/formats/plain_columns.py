@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,16 @@ from seqrl_cli.files.safe_pickle.vocabulary import MAX_DIMENSIONS, Global, Inert
 
 LIST_HINT = "a pickled dataset is a list of episodes, each a dictionary of arrays; " + LAYOUT_HINT
 _NUMBERS = {int, float, bool}
+
+
+def plain_objects(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of objects that are all numbers, or all texts, as an array of these; any other as it is."""
+    entries = array.reshape(-1).tolist()
+    if entries and all(isinstance(entry, bool | np.bool_ | Real) for entry in entries):
+        return np.array(entries).reshape(array.shape)
+    if entries and all(isinstance(entry, str) for entry in entries):
+        return np.array(entries, dtype=np.str_).reshape(array.shape)
+    return array
 
 
 class Unpacker:

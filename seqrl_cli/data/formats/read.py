@@ -41,7 +41,7 @@ _READERS = {
     ".pth": read_pickled_episodes,
 }
 FILE_SUFFIXES = tuple(_READERS)
-READING_RULES = 3
+READING_RULES = 4
 """Version of the rules by which files of users' own become episodes: what marks an end, and what is cut.
 
 Increment it when the same file would yield different episodes. Datasets stored before it was introduced have none.

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import FLAG_ROLES, NAMES, REQUIRED, ColumnNames, plain_name
-from seqrl_cli.data.formats.columns import Column, ReadOptions, join_episodes, read_columns
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, NAMES, REQUIRED, ColumnNames, plain_name, role_of
+from seqrl_cli.data.formats.columns import NO_STEP, Column, ReadOptions, join_episodes, read_columns
 from seqrl_cli.errors import SeqrlError
 
 _IMITATION = ("obs", "acts", "terminal", "indices")
@@ -106,13 +106,38 @@ def _unstacked(
         if column.shape[:2] == shape and plain_name(name) not in NAMES["next_observations"]
     }
     by_step[observations] = columns[observations]
+    endings = {
+        name: column.reshape(-1)
+        for name, column in columns.items()
+        if name not in by_step and column.shape in (shape[:1], (shape[0], 1)) and role_of(name) in FLAG_ROLES
+    }
+    _warn_of_others(columns, {*by_step, *endings}, names, shape, options)
     rows = _rows(columns, names, shape, options)
     if dropped := sum(shape[1] - count for count in rows):
         options.log.remark(f"left out {dropped:,} rows of padding")
+    if 0 in rows:
+        options.log.warn(NO_STEP)
     return [
         {name: column[index, : count + (extra if name == observations else 0)] for name, column in by_step.items()}
+        | {name: np.asarray(column[index]) for name, column in endings.items()}
         for index, count in enumerate(rows)
+        if count
     ]
+
+
+def _warn_of_others(
+    columns: Mapping[str, NDArray[Any]],
+    used: Collection[str],
+    names: ColumnNames,
+    shape: tuple[int, int],
+    options: ReadOptions,
+) -> None:
+    """Warn of columns that may tell of ends and have neither a number per step nor one per episode."""
+    for name in (*names.possible, *(name for role in FLAG_ROLES for name in names.by_role.get(role, ()))):
+        column = columns.get(name)
+        if column is None or name in used or column.size < 2 or role_of(name) == "lengths":
+            continue
+        options.log.warn(f"{name} is not read, because it has the shape {column.shape}, not {shape} or {shape[:1]}")
 
 
 def _as_rows(column: NDArray[Any], *, is_action: bool) -> NDArray[Any]:
@@ -128,16 +153,19 @@ def _rows(
     What else tells of padding is looked at in each episode by itself.
     """
     stated = names.first("lengths")
-    if stated and columns[stated].shape == shape[:1] and columns[stated].dtype.kind in "iuf":
-        lengths = columns[stated]
-        if (lengths >= 1).all() and (lengths <= shape[1]).all() and (lengths == np.round(lengths)).all():
+    if stated and columns[stated].shape in (shape[:1], (shape[0], 1)) and columns[stated].dtype.kind in "iuf":
+        lengths = columns[stated].reshape(-1)
+        if ((lengths >= 0) & (lengths <= shape[1]) & (lengths == np.round(lengths))).all():
             return [int(length) for length in lengths]
+    if stated:
+        options.log.warn(f"{stated} is not read, because its values are not lengths of {shape[0]:,} episodes")
     flags = [columns[name] for role in FLAG_ROLES for name in names.by_role.get(role, ())]
     ended = _any([flag for flag in flags if flag.shape[:2] == shape], shape)
     used = _any([columns[names.first(role) or ""] for role in REQUIRED], shape) | ended
     last = np.where(used, np.arange(1, shape[1] + 1), 0).max(axis=1)
     is_marked = (last > 0) & ended[np.arange(shape[0]), last - 1]
-    is_masked = any(columns[name].shape[:2] == shape for name in names.by_role.get("continues", ()))
+    masks = (*names.by_role.get("continues", ()), *names.by_role.get("padding", ()))
+    is_masked = any(columns[name].shape[:2] == shape for name in masks)
     if not is_masked and (doubtful := int(((last < shape[1]) & ~is_marked).sum())):
         options.log.warn(f"{doubtful:,} of {shape[0]:,} episodes have zeros at their end, but no mark before them")
     return [int(count) for count in np.where(is_marked, last, shape[1])]

@@ -13,10 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.data.formats.column_names import FLAG_ROLES, ColumnNames
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, ColumnNames, plain_name
 from seqrl_cli.data.formats.reading_log import ReadingLog
 
 _BLOCK = 4096  # rows looked at together
+_COUNTS = ("size", "buffer_size", "num_transitions", "n_transitions")  # not where a ring goes on
 _MIN_ZEROS = 10  # rows of zeros that are worth a warning
 
 
@@ -37,7 +38,7 @@ def used_rows(
     rows = len(written[0])
     marks = [columns[name] for role in FLAG_ROLES for name in names.by_role.get(role, ())]
     zeros = zero_rows_at_end([*written, *(mark for mark in marks if mark.shape[:1] == (rows,))])
-    if not zeros or zeros == rows:
+    if zeros == rows:
         return rows
     for name in names.by_role.get("used", ()):
         column = columns[name]
@@ -45,6 +46,10 @@ def used_rows(
         if len(value) and rows - zeros <= value[0] < rows and value[0] == int(value[0]):
             log.remark(f"left out {rows - int(value[0]):,} rows after {name} = {int(value[0]):,}, which are zeros")
             return int(value[0])
+        if len(value) and rows / 2 < value[0] < rows and plain_name(name) in _COUNTS:
+            beyond = f"{name} is {value[0]:g}, but the rows after it are not zeros, and are read"
+            log.warn(f"{beyond}; if they are left from before, remove them")
+            return rows
     if zeros >= _MIN_ZEROS:
         log.warn("a recording ends in rows that are all zeros; if nothing was recorded in them, remove them")
     return rows
