@@ -96,7 +96,8 @@ class SearchConfig(Section):
     @model_validator(mode="after")
     def _replan_within_the_plan(self) -> SearchConfig:
         if self.plan_freq > self.horizon:
-            raise ValueError(f"plan_freq {self.plan_freq} exceeds the horizon {self.horizon}")
+            hint = f"--horizon {self.plan_freq} looks as far"
+            raise ValueError(f"plan_freq {self.plan_freq} exceeds the horizon {self.horizon}; {hint}")
         return self
 
     @model_validator(mode="after")

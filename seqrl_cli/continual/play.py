@@ -16,7 +16,8 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.adapters.selection import NONE
 from seqrl_cli.models.decision.multi_domain import MultiDomainTransformer
 from seqrl_cli.models.decision.multi_domain_decoder import Decode, MultiDomainDecoder
-from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout, play_together
+from seqrl_cli.planning.episode_record import EpisodeRecord
+from seqrl_cli.planning.rollout import LiveEpisode, Rollout, play_together
 from seqrl_cli.planning.task_agent import TaskAgent
 from seqrl_cli.runs.record import TaskRecord
 

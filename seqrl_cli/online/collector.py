@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from seqrl_cli.data.policy_windows import Trajectory
 from seqrl_cli.online.players import EpisodePlayer, MakeAgent
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 
 
 class EpisodeCollector:

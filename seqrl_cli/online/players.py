@@ -20,7 +20,8 @@ from seqrl_cli.envs.vector.choice import open_backend
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.launch.ordered_map import DeadWorkerError, OrderedMap
 from seqrl_cli.models.device import use_threads
-from seqrl_cli.planning.rollout import Agent, EpisodeRecord, Rollout
+from seqrl_cli.planning.episode_record import EpisodeRecord
+from seqrl_cli.planning.rollout import Agent, Rollout
 
 MakeAgent = Callable[[], Agent]
 

@@ -15,9 +15,10 @@ from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.planning.beam import TimeLimit, best_plans, draw_noise
 from seqrl_cli.planning.cuda_graph import GraphedPlanner
 from seqrl_cli.planning.memory_budget import episodes_that_fit
-from seqrl_cli.planning.profile import Profile, TimedDecoder
+from seqrl_cli.planning.profile import Profile
 from seqrl_cli.planning.rollout import LiveEpisode
 from seqrl_cli.planning.settings import PlanSettings
+from seqrl_cli.planning.timed_decoder import TimedDecoder
 from seqrl_cli.planning.value_readout import ValueReadout
 
 

@@ -21,7 +21,7 @@ from seqrl_cli.files.hdf5 import open_hdf5, read_all, read_numbers, write_hdf5
 from seqrl_cli.files.json_fields import JsonFieldError, count_field, flag_field, number_field, read_object, text_field
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.files.walk import walk
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.runs.layout import RunFolder, stays_below
 from seqrl_cli.runs.record import refuse_newer_schema, versions
 
@@ -170,9 +170,12 @@ def plan_folders(run: RunFolder) -> list[Path]:
     """The run's plan folders that contain an episode; the one written last comes last."""
     if not run.plans.is_dir():
         return []
-    paths = {folder: episode_paths(folder) for folder in run.plans.iterdir()}
-    planned = [folder for folder in paths if paths[folder]]
-    return sorted(planned, key=lambda folder: max(path.stat().st_mtime for path in paths[folder]))
+    return sorted((folder for folder in run.plans.iterdir() if episode_paths(folder)), key=planned_at)
+
+
+def planned_at(folder: Path) -> float:
+    """When the last episode of a plan folder was written, in seconds since 1970."""
+    return max(path.stat().st_mtime for path in episode_paths(folder))
 
 
 def write_episode(

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning import episode_files
 from seqrl_cli.planning.episode_files import PlanFacts
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from tests.cli.conftest import TINY_PLAN, TINY_TRAIN, succeed
 
 pytestmark = pytest.mark.slow

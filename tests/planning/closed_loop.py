@@ -13,8 +13,9 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.decoding.interface import Decoder
 from seqrl_cli.models.gpt.model import GPT
 from seqrl_cli.planning.beam_agent import BeamAgent
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.settings import PlanSettings
 
 OBSERVATION_DIM, ACTION_DIM, TRANSITION_DIM = 11, 3, 16

@@ -27,7 +27,7 @@ from seqrl_cli.planning.episode_files import (
     read_states,
     write_episode,
 )
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.staged_episodes import discard_staged, replace_episodes
 from seqrl_cli.runs.layout import RunFolder
 

@@ -11,8 +11,9 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.decision import decoder as policy_decoder
 from seqrl_cli.models.decoding.invariant_linear import BatchInvariantLinear
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.policy_agent import PolicyAgent
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.rollout import Rollout
 from tests.models.policies import make_policy
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.retnet.decoder import RetNetDecoder
 from seqrl_cli.models.retnet.model import RetNet
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.settings import PlanSettings
 from tests.planning.closed_loop import ACTION_DIM, OBSERVATION_DIM, SETTINGS, assert_same, beam_rollout
 

@@ -12,8 +12,9 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.models.build import build_decoder
 from seqrl_cli.planning.beam import best_plans, draw_noise
 from seqrl_cli.planning.beam_agent import BeamAgent
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.memory_budget import plan_bytes
-from seqrl_cli.planning.rollout import EpisodeRecord, LiveEpisode, Rollout
+from seqrl_cli.planning.rollout import LiveEpisode, Rollout
 from seqrl_cli.planning.settings import PlanSettings
 from seqrl_cli.training.rng import SeedStream
 from tests.planning.closed_loop import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.planning.episode_files import PlanFacts, write_episode
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 
 FAMILIES = ("Hopper-v4", "HalfCheetah-v4", "Walker2d-v4", "Ant-v4")
 

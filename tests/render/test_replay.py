@@ -13,7 +13,7 @@ from seqrl_cli.config.extras import is_installed
 from seqrl_cli.envs.make import make_env
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.planning.episode_files import read_episode, read_states, write_episode
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.render.mujoco_view import find_backend
 from seqrl_cli.render.replay import must_be_replayed, replay
 from seqrl_cli.render.video import render_episode

@@ -10,7 +10,7 @@ import numpy as np
 
 from seqrl_cli.planning import episode_files
 from seqrl_cli.planning.episode_files import PlanFacts
-from seqrl_cli.planning.rollout import EpisodeRecord
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import new_record, write_record
 

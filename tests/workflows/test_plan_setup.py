@@ -15,8 +15,8 @@ import pytest
 from seqrl_cli.console import Console
 from seqrl_cli.data.spaces import SizeMismatchError
 from seqrl_cli.errors import SeqrlError, UsageError
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.workflows.plan.agents import BeamSearchSpec, PolicyAgentSpec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ def draw_bars(axes: Axes, rows: Sequence[PointsRow]) -> None:
             axes.plot([x, x], row.interval, color=INK, linewidth=1.4)
         axes.annotate(f"{row.mean:.1f}", (x, top), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
     width = _NAME_WIDTH if len(rows) <= 6 else 9
-    names = [textwrap.fill(plain(row.label), width, break_long_words=False) for row in rows]
+    names = [_below(plain(row.label), width) for row in rows]
     axes.set_xticks(range(len(rows)), names, fontsize=9)
     axes.tick_params(axis="x", length=0, labelcolor=INK)
     axes.set_xlim(-0.6, max(len(rows), 3) - 0.4)
@@ -32,3 +32,16 @@ def draw_bars(axes: Axes, rows: Sequence[PointsRow]) -> None:
     axes.margins(y=0.1)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(TickLabels())
+
+
+def _below(name: str, width: int) -> str:
+    """A name in lines that end at spaces or, where these are too far apart, behind hyphens."""
+    pieces = re.findall(r"[^-\s]+-?|-", name)
+    lines = [""]
+    for place, piece in enumerate(pieces):
+        gap = " " if place and not pieces[place - 1].endswith("-") else ""
+        if lines[-1] and len(lines[-1] + gap + piece) > width:
+            lines.append(piece)
+        else:
+            lines[-1] += gap + piece
+    return "\n".join(lines)

@@ -10,6 +10,8 @@ from itertools import zip_longest
 from rich.cells import cell_len
 
 GAP = "  "  # between columns
+MIN_NAME_WIDTH = 12
+"""Characters that names have at least."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,14 @@ class TextRow:
 def table_width(header: Sequence[str], rows: Sequence[TextRow], name_width: int | None = None) -> int:
     """Characters of the widest line, headings aside; ``name_width`` as in :func:`layout_lines`."""
     return sum(_widths(header, rows, name_width)) + len(GAP) * (len(header) - 1)
+
+
+def fitting_name(header: Sequence[str], rows: Sequence[TextRow], width: int) -> int | None:
+    """Characters at which names must wrap for the table to fit a width; None if it fits as it is."""
+    too_wide = table_width(header, rows) - width
+    if too_wide <= 0:
+        return None
+    return max(max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1) - too_wide, MIN_NAME_WIDTH)
 
 
 def fitting_columns(header: Sequence[str], rows: Sequence[TextRow], width: int, least: int) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rich.cells import cell_len
 from rich.console import Console
 
 from seqrl_cli.console import counted, percent
 from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
-from seqrl_cli.reports.table.layout import TextRow, layout_lines, table_width, wrap_name
+from seqrl_cli.reports.table.layout import TextRow, fitting_name, layout_lines, table_width, wrap_name
 from seqrl_cli.reports.table.output import print_lines, print_notes
 from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, remarks
 from seqrl_cli.reports.table.text import (
@@ -74,7 +73,6 @@ _STATISTICS = (
 )
 _ESSENTIAL = 4  # columns that are always printed
 _TITLE_WIDTH = 15  # characters at which a method's name above its column wraps
-_MIN_NAME_WIDTH = 12  # characters that a line of a method's name has at least
 
 
 def print_table(table: ResultsTable, console: Console) -> None:
@@ -97,12 +95,10 @@ def _print_results(table: ResultsTable, console: Console) -> list[str]:
     for kept in range(len(_STATISTICS), _ESSENTIAL - 1, -1):
         header = ["method", *(statistic.title for statistic in _STATISTICS[:kept])]
         rows = _result_rows(table, _STATISTICS[:kept])
-        too_wide = table_width(header, rows) - space
-        if too_wide <= 0:
+        if table_width(header, rows) <= space:
             break
     else:
-        longest = max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1)
-        name_width = max(longest - too_wide, _MIN_NAME_WIDTH)
+        name_width = fitting_name(header, rows, space)
     _print_lines(layout_lines(header, rows, space, name_width), console)
     return [statistic.title for statistic in _STATISTICS[kept:]]
 

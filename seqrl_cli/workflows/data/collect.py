@@ -30,8 +30,8 @@ from seqrl_cli.envs.probe import layout_of
 from seqrl_cli.envs.trust import accept
 from seqrl_cli.envs.vector.subprocess import ANSWER_SECONDS
 from seqrl_cli.errors import SeqrlError, UsageError, nearest, when_interrupted
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.runs.layout import check_name
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.store import RunStore

@@ -21,8 +21,8 @@ from seqrl_cli.planning.episode_files import (
     read_episode,
     write_episode,
 )
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord
 from seqrl_cli.planning.staged_episodes import replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks

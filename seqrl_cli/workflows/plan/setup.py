@@ -27,9 +27,10 @@ from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.models.device import choose_device
 from seqrl_cli.planning.episode_files import PlanFacts
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.plan_check import check_plan
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout
+from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.target_return import check_return, warn_of_return
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import TaskRecord

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seqrl_cli.artifacts.locate import find_stored
 from seqrl_cli.config.resources import presets_folder
-from seqrl_cli.console import Console
+from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.across_datasets import methods_across
@@ -126,6 +126,11 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         return None
     searched = named if request.runs else [store.root]
     if not request.kinds and (not searched or any(RunStore(folder).files_named("run.json") for folder in searched)):
+        if named and (others := read_continual_runs(named, lambda _: None)):
+            names = " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in others))
+            console.note(
+                f"left out: {counted(len(others), 'continual run')}, in plots of their own: seqrl plot {names}"
+            )
         return None
     if len(named) < len(request.runs):
         lost = next(name for name in request.runs if not continual_folders(store, name))
@@ -182,8 +187,10 @@ def _prepare(request: PlotRequest, console: Console) -> tuple[list[PlottedRun], 
     runs = _scored(store, members)
     found = {kind: panels for kind in request.kinds or KINDS if (panels := build_panels(kind, runs))}
     missing = [kind for kind in dict.fromkeys(request.kinds) if kind not in found]
-    if missing or not found:
+    if not found:
         raise _nothing_to_plot(store, runs, missing)
+    if missing:
+        console.warn(_nothing_to_plot(store, runs, missing).message)
     for run in runs if found.keys() & _OF_TRAINING else ():
         if status := unfinished(run.folder, run.record):
             console.note(f"{store.name_of(run.folder.path)} {status}: the plot shows it up to now")

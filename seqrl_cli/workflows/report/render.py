@@ -18,6 +18,7 @@ from seqrl_cli.planning.episode_files import (
     episode_path,
     episode_paths,
     plan_folders,
+    planned_at,
     read_episode,
 )
 from seqrl_cli.render.grid import TILE_SIZE, render_grid
@@ -265,12 +266,12 @@ def _list_episodes(folder: Path) -> str:
 
 
 def _latest_plan(store: RunStore, spec: str | None, on_warning: Callable[[str], None]) -> Path:
-    """The latest plan of a run, or of the latest run that has one: the latest run may still be training."""
+    """The latest plan of a run, or of all runs."""
     run = store.find(spec, on_warning)
-    candidates = [run] if spec is not None else [folder for folder, _ in reversed(store.runs())]
-    for candidate in candidates:
-        if folders := plan_folders(candidate):
-            return folders[-1]
+    candidates = [run] if spec is not None else [folder for folder, _ in store.runs()]
+    latest = [folders[-1] for candidate in candidates if (folders := plan_folders(candidate))]
+    if latest:
+        return max(latest, key=planned_at)
     raise SeqrlError(f"{run.path} has no planned episode", f"plan some first: seqrl plan {run.path}")
 
 

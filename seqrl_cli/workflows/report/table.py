@@ -215,8 +215,8 @@ def _continual_groups(request: TableRequest, console: Console) -> list[Continual
     if not found or (not by_task and read_results(*folders).episodes):
         if found:
             number = counted(len(found), "continual run")
-            tables = ", ".join(dict.fromkeys(f"seqrl table {one.record.suite}" for one in found))
-            console.note(f"left out: {number}, in tables of their own: {tables}")
+            names = " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in found))
+            console.note(f"left out: {number}, in tables of their own: seqrl table {names}")
         return []
     for sentence in sentences:
         console.warn(sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from seqrl_cli.console import Console, amount
+from seqrl_cli.console import Console, amount, counted
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.launch.batch import failures_text, run_tasks
 from seqrl_cli.launch.launcher import Launcher
@@ -43,7 +43,7 @@ class PlanGroupReport:
 
     def text(self) -> str:
         """A line per run, and how to compare them."""
-        lines = [f"{state.run}: {_reached(state)} in {state.episodes} episodes" for state in self.runs]
+        lines = [f"{state.run}: {_reached(state)} in {counted(state.episodes, 'episode')}" for state in self.runs]
         return "\n".join([*lines, f"to compare them: seqrl table {self.sweep}"])
 
 

@@ -24,8 +24,9 @@ from seqrl_cli.envs.vector.messages import pack_failure
 from seqrl_cli.envs.vector.streams import serve_parent
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.planning.episode_record import EpisodeRecord
 from seqrl_cli.planning.profile import Profile
-from seqrl_cli.planning.rollout import EpisodeRecord, Rollout, play_together
+from seqrl_cli.planning.rollout import Rollout, play_together
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.store import RunStore
