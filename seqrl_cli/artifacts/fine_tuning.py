@@ -18,7 +18,7 @@ from seqrl_cli.models.adapters import AdapterSet, HoulsbySpec, IA3Spec, LoRASpec
 from seqrl_cli.models.adapters.partial import train_only
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import BaseRecord, RunRecord
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.optimizer import trainable_parameters
 
 _AGAIN = "copy it back, or fine-tune again with --force"

@@ -16,7 +16,8 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.runs.status import unfinished
 from seqrl_cli.training.best import read_best
-from seqrl_cli.training.checkpoints import newest_model, read_model, saved_states, saved_steps, step_folder
+from seqrl_cli.training.checkpoint_folders import saved_steps, step_folder
+from seqrl_cli.training.checkpoints import newest_model, read_model, saved_states
 
 
 @dataclass(frozen=True)

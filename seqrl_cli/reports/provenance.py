@@ -16,7 +16,7 @@ from seqrl_cli.errors import SeqrlError
 from seqrl_cli.runs.layout import DatasetFolder, RunFolder
 from seqrl_cli.runs.record import RunRecord, read_record
 from seqrl_cli.tracking.metrics import OnlineLine, read_online_lines
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from seqrl_cli.files.json_text import read_json
 from seqrl_cli.files.regular import contains, read_bytes
 from seqrl_cli.models.old_names import current_names
 from seqrl_cli.training.best import Best, best_from, offer, read_best
+from seqrl_cli.training.checkpoint_folders import saved_steps, step_folder
 
 T = TypeVar("T")
 
@@ -71,18 +72,6 @@ def copy_of(checkpoint: Checkpoint) -> Checkpoint:
         for part in (checkpoint.model, checkpoint.optimizer)
     )
     return Checkpoint(checkpoint.step, model, optimizer, copy.deepcopy(checkpoint.state))
-
-
-def step_folder(checkpoints: Path, step: int) -> Path:
-    """The folder of a step's checkpoint."""
-    return checkpoints / f"{step:08d}"
-
-
-def saved_steps(checkpoints: Path) -> list[int]:
-    """Steps that have a folder, in ascending order; their files may be damaged."""
-    if not checkpoints.is_dir():
-        return []
-    return sorted(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdecimal() and folder.is_dir())
 
 
 def write_checkpoint(checkpoints: Path, checkpoint: Checkpoint, keep: int, judgement: Best | None = None) -> Path:

@@ -28,7 +28,8 @@ from seqrl_cli.envs.trust import accept
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.reports.provenance import step_limit_of
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import read_model, saved_steps, step_folder
+from seqrl_cli.training.checkpoint_folders import saved_steps, step_folder
+from seqrl_cli.training.checkpoints import read_model
 from seqrl_cli.workflows.train.run import TrainRequest
 from seqrl_cli.workflows.train.run import run as train_model
 

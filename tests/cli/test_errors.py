@@ -328,6 +328,12 @@ def test_a_run_that_is_not_finished(runs, seqrl):
     record = json.loads((later / "run.json").read_text())
     (later / "run.json").write_text(json.dumps({**record, "status": "interrupted", "updated": "9999"}))
     assert "gpt-s42" in seqrl("render", "--dry-run", "--json").stdout  # the latest that has a plan
+    other = shutil.copytree(runs / RUN, runs / "sim/hopper-medium/other")
+    (other / "run.json").write_text(json.dumps({**record, "name": "other", "updated": "9998"}))
+    for path in (runs / RUN / "plans").rglob("episode-*.json"):
+        path.touch()
+    assert "gpt-s42" in seqrl("render", "--dry-run", "--json").stdout  # the plan that was made last
+    shutil.rmtree(other)
     assert_refused(seqrl("render", "later"), 1, "later has no planned episode", "seqrl plan " + str(later))
     told = seqrl("plan", "--dry-run")
     assert "later was interrupted while training: its newest checkpoint, of update 4, is used" in told.stderr

@@ -202,6 +202,12 @@ def test_a_run_that_has_logged_nothing_yet(runs):
         assert f"there is nothing of the kind loss to plot for {GPT}, which is still training" in result.stderr
 
 
+def test_kinds_that_a_run_does_not_have_yet_are_left_out(runs):
+    told = json.loads(succeed(runs, "plot", "-k", "loss", "-k", "online", "--dry-run", "--json").stdout)
+    assert told["shows"] == ["loss"]
+    assert "there is nothing of the kind online to plot" in succeed(runs, "plot", "-k", "loss", "-k", "online").stderr
+
+
 def test_the_same_command_twice_draws_once(runs):
     path = Path(succeed(runs, "plot").stdout.strip())
     before = path.stat().st_mtime_ns

@@ -18,7 +18,8 @@ from seqrl_cli.data.formats.d4rl import read_d4rl
 from seqrl_cli.envs.guard import EnvironmentFailedError
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import read_online_lines
-from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint, saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
+from seqrl_cli.training.checkpoints import DamagedCheckpointError, newest_checkpoint
 from tests.online.fixtures import finetune_context, small_settings, tune
 from tests.online.resumable import run
 

@@ -161,3 +161,13 @@ def test_only_published_bars_are_grey(tmp_path):
         )
     (panel,) = build_across_panels("average", read_results(tmp_path).episodes)
     assert len(panel.bars) == 8 and PUBLISHED_COLOUR not in {row.colour for row in panel.bars}
+
+
+def test_long_names_of_methods_fit_the_width(tmp_path):
+    for number in range(3):
+        arch = f"a transformer of a long name {number}"
+        write_episode(tmp_path / str(number), dataset="local/a", run=f"gpt-s{number}", arch=arch)
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    print_aggregate_table(build_aggregate_table(read_results(tmp_path).episodes), console)
+    table = console.file.getvalue().partition("note:")[0]
+    assert "transformer" in table and max(map(len, table.splitlines())) <= 80

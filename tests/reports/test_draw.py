@@ -96,3 +96,11 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path, suffix):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.read_bytes() == b"before" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_names_below_bars_break_at_hyphens(tmp_path):
+    figure = tmp_path / "a.svg"
+    rows = tuple(PointsRow(f"gpt H1-B16-ctx5-elites{n}-within0.0{n}", (), 50.0 + n, None, n) for n in range(6))
+    plot_panels([Panel("average", "Average", "", "score", bars=rows)], figure)
+    lines = [line for comment in comments(figure) for line in comment.text.strip().splitlines()]
+    assert any("elites" in line for line in lines) and not any(len(line) > 14 for line in lines if "-" in line)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.training.checkpoint_folders import saved_steps, step_folder
 from seqrl_cli.training.checkpoints import (
     Checkpoint,
     DamagedCheckpointError,
@@ -17,8 +18,6 @@ from seqrl_cli.training.checkpoints import (
     newest_model,
     read_checkpoint,
     read_model,
-    saved_steps,
-    step_folder,
     tidy,
     write_checkpoint,
 )

@@ -14,7 +14,8 @@ from torch import nn
 from seqrl_cli.tracking.metrics import read_evaluation_lines, read_lines, read_training_lines
 from seqrl_cli.tracking.sinks import JsonlSink
 from seqrl_cli.training.best import Best, judged, read_best
-from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, tidy
+from seqrl_cli.training.checkpoint_folders import saved_steps
+from seqrl_cli.training.checkpoints import newest_checkpoint, tidy
 from seqrl_cli.training.evaluation import Evaluation, Pending, in_place
 from seqrl_cli.training.loop import FitOutcome, fit
 from tests.contracts.trainer import same_tensors

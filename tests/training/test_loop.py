@@ -20,7 +20,8 @@ from seqrl_cli.artifacts.train_job import parameters_text
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.tracking.metrics import read_training_lines
 from seqrl_cli.tracking.sinks import JsonlSink
-from seqrl_cli.training.checkpoints import newest_checkpoint, saved_steps, step_folder
+from seqrl_cli.training.checkpoint_folders import saved_steps, step_folder
+from seqrl_cli.training.checkpoints import newest_checkpoint
 from seqrl_cli.training.loop import fit, seconds_per_update
 from seqrl_cli.training.token_trainer import TokenTrainer
 from tests.training.fixtures import Recorder, pattern_windows, tiny_gpt, tiny_settings

@@ -20,7 +20,7 @@ from seqrl_cli.reports.table.build import build_table
 from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import step_folder
+from seqrl_cli.training.checkpoint_folders import step_folder
 from seqrl_cli.workflows.exchange.export_model import ExportRequest
 from seqrl_cli.workflows.exchange.export_model import run as export
 from seqrl_cli.workflows.exchange.import_adapter import AdapterImportRequest

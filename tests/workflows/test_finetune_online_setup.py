@@ -20,7 +20,7 @@ from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import append_line, read_online_lines
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.workflows.finetune_online import players, setup
 from seqrl_cli.workflows.finetune_online.players import Players, make_vector
 from seqrl_cli.workflows.finetune_online.resolve import FinetuneOnlineJob, resolve

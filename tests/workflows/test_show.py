@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,10 @@ def test_presets_tell_what_the_sizes_are():
     assert "seqrl presets --size laptop" in said and "seqrl presets show sim/hopper-medium" in said
     with pytest.raises(SeqrlError, match="unknown size 'huge'"):
         look(show_presets, "gpt", "huge")
+
+
+def test_lists_and_tables_load_no_torch():
+    code = (
+        "import sys, seqrl_cli.workflows.show.runs, seqrl_cli.workflows.report.table; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0

@@ -25,7 +25,7 @@ from seqrl_cli.errors import RunConflictError, SeqrlError, UsageError
 from seqrl_cli.runs.record import read_record, write_record
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.tracking.metrics import read_training_lines
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.workflows.train.resume import check_resumable
 from seqrl_cli.workflows.train.run import run as train
 from seqrl_cli.workflows.train.setup import TrainRequest, check_before_training, complete_config

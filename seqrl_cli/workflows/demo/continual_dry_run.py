@@ -19,7 +19,7 @@ from seqrl_cli.data.task_data import TaskData
 from seqrl_cli.data.task_memory import MemoryPlan
 from seqrl_cli.envs.vector.vector import SeededVectorEnv
 from seqrl_cli.models.device import choose_device, use_threads
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.workflows.demo.continual import (
     BACKBONE_UPDATES,
     EPISODES,

@@ -22,7 +22,7 @@ from seqrl_cli.planning.rollout import Rollout
 from seqrl_cli.planning.settings import plan_settings
 from seqrl_cli.planning.timing import seconds_per_step
 from seqrl_cli.runs.layout import RunFolder
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.workflows.demo.setup import PLAN_SEED, DemoRequest, configure
 from seqrl_cli.workflows.train.dry_run import placeholder_data
 from seqrl_cli.workflows.train.setup import TrainRequest

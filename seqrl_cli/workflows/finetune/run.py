@@ -16,7 +16,7 @@ from seqrl_cli.runs.lock import locked, refuse_locked
 from seqrl_cli.runs.record import RunRecord
 from seqrl_cli.runs.replace import finish_replacement
 from seqrl_cli.tracking.metrics import read_training_lines
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.learned_part import learned_part
 from seqrl_cli.workflows.finetune.setup import FinetuneJob, FinetuneRequest, resolve
 from seqrl_cli.workflows.train.evaluation import check_evaluations

@@ -26,7 +26,7 @@ from seqrl_cli.planning.target_return import check_return
 from seqrl_cli.runs import record as records
 from seqrl_cli.runs.layout import RunFolder, check_name
 from seqrl_cli.runs.store import RunStore
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 
 OTHER_KEYS = ("plan.target_return", "plan.target_multiple", "plan.max_context_transitions")
 """Keys outside ``online.`` that fine-tuning accepts."""

@@ -24,7 +24,7 @@ from seqrl_cli.runs.replace import attached_results, finish_replacement, holds_r
 from seqrl_cli.tracking.metrics import OnlineLine, Values, read_online_lines
 from seqrl_cli.tracking.process import followed
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink, Sink
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.rng import preserve_rng_state
 from seqrl_cli.workflows.finetune_online.dry_run import dry_run as dry_run
 from seqrl_cli.workflows.finetune_online.lines import announce, evaluation_line, live_line

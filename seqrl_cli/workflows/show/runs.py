@@ -25,7 +25,7 @@ from seqrl_cli.tracking.metrics import (
     read_training_lines,
     validation_losses,
 )
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.workflows.show.continual import show_continual
 
 SORTS = ("updated", "name", "updates", "loss", "status")

@@ -17,7 +17,8 @@ from seqrl_cli.console import Console, duration
 from seqrl_cli.data.catalogue import EPISODE_STEPS
 from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.lock import refuse_locked
-from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES, saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
+from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
 from seqrl_cli.workflows.train.evaluation import check_evaluations
 from seqrl_cli.workflows.train.resume import check_resumable, with_own_penalty
 from seqrl_cli.workflows.train.setup import TrainRequest, check_before_training, complete_config

@@ -22,7 +22,7 @@ from seqrl_cli.runs.replace import attached_results, holds_run, replacing
 from seqrl_cli.tracking.metrics import TrainingLine, Values
 from seqrl_cli.tracking.process import followed
 from seqrl_cli.tracking.sinks import CallbackSink, JsonlSink
-from seqrl_cli.training.checkpoints import saved_steps
+from seqrl_cli.training.checkpoint_folders import saved_steps
 from seqrl_cli.training.loop import FitOutcome, fit
 from seqrl_cli.training.world import ALONE, World, world_text
 from seqrl_cli.workflows.train.evaluation import evaluations
