@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import numpy as np
 from torch import nn
@@ -20,6 +20,9 @@ from seqrl_cli.training.rng import SeedStream
 from seqrl_cli.training.trainer import LoopSettings, TrainerFactory
 
 _NUMBER, _HALF = 4, 2  # bytes of a gradient, and at least of an activation
+
+_TIMED_BATCH = 16  # windows; a larger batch takes as many times as long
+_BRIEF = 5.0  # seconds that an update may take for a few to be timed as they are
 
 OTHER_SIZES_HINT = "fine-tune on data of the same kind of environment, or train a new model"
 
@@ -69,7 +72,18 @@ def held_out_generator(config: Config) -> np.random.Generator:
 def estimate_seconds(job: TrainJob, done: int = 0) -> float:
     """Seconds that the updates after the first ``done`` take here, from a few updates of a copy of the model."""
     left = max(0, job.settings.updates - done)
-    return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer) * left
+    return time_of_update(job) * left if left else 0.0
+
+
+def time_of_update(job: TrainJob) -> float:
+    """Seconds that an update takes here, timed on a copy of the model; where it takes long, with a smaller batch."""
+    batch = getattr(job.settings, "batch_size", 0)
+    if batch > _TIMED_BATCH and not job.tasks:
+        small = replace(cast(Any, job.settings), batch_size=_TIMED_BATCH)
+        seconds = seconds_per_update(job.model, job.train, small, updates=1, trainer=job.trainer) * batch / _TIMED_BATCH
+        if seconds > _BRIEF:
+            return seconds
+    return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer)
 
 
 def require_training_memory(job: TrainJob, config: Config, processes: int = 1) -> None:

@@ -273,3 +273,12 @@ def _settings_label(settings: Mapping[str, Any], env_id: str, path: Path) -> str
         return _ONLY_MODE.sub("", name)
     context = settings.get("max_context_transitions")
     return f"H{settings['horizon']}-B{settings['beam_width']}" + (f"-ctx{context}" if context is not None else "")
+
+
+def cut_notes(episodes: Sequence[EpisodeResult]) -> list[str]:
+    """A note on episodes that ``plan.max_steps`` cut, if there are any, for tables that do not mark them by row."""
+    cut = sum(episode.cut_at is not None for episode in episodes)
+    if not cut:
+        return []
+    ended = f"plan.max_steps ended {cut:,} of {len(episodes):,} episodes early"
+    return [f"{ended}: their returns and scores do not compare with those of complete episodes"]

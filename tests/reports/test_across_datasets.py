@@ -25,6 +25,7 @@ from seqrl_cli.reports.table.aggregate_formats import (
     print_aggregate_table,
 )
 from seqrl_cli.reports.table.published import PublishedMethod
+from seqrl_cli.reports.table.tasks import build_task_table
 from tests.reports.episode_files import write_episode, write_run_record
 
 RNG = np.random.default_rng(5)
@@ -171,3 +172,12 @@ def test_long_names_of_methods_fit_the_width(tmp_path):
     print_aggregate_table(build_aggregate_table(read_results(tmp_path).episodes), console)
     table = console.file.getvalue().partition("note:")[0]
     assert "transformer" in table and max(map(len, table.splitlines())) <= 80
+
+
+def test_episodes_that_were_cut_are_noted(tmp_path):
+    settings = {"horizon": 15, "beam_width": 128, "max_context_transitions": 5, "max_steps": 10}
+    for number in range(2):
+        write_episode(tmp_path / str(number), dataset="local/a", seed=number, settings=settings, step=9, term=False)
+    episodes = read_results(tmp_path).episodes
+    assert any("plan.max_steps ended 2 of 2 episodes early" in note for note in build_aggregate_table(episodes).notes)
+    assert any("plan.max_steps ended 2 of 2" in note for note in build_task_table(episodes, "task").notes)

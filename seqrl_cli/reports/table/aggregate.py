@@ -14,7 +14,7 @@ from seqrl_cli.reports.across_datasets import (
     methods_across,
     ordered_improvements,
 )
-from seqrl_cli.reports.results import EpisodeResult
+from seqrl_cli.reports.results import EpisodeResult, cut_notes
 
 AGGREGATE_NOTES = (
     "scores are normalized, in percent; a run's score is the mean of its episodes",
@@ -87,5 +87,11 @@ def build_aggregate_table(episodes: Sequence[EpisodeResult], scales: Sequence[st
         ImprovementRow(better.name, worse.name, probability)
         for better, worse, probability in ordered_improvements(across)
     )
-    notes = (*AGGREGATE_NOTES, *([IMPROVEMENT_NOTE] if improvements else []), *scales, *across.notes)
+    notes = (
+        *AGGREGATE_NOTES,
+        *([IMPROVEMENT_NOTE] if improvements else []),
+        *scales,
+        *across.notes,
+        *cut_notes(episodes),
+    )
     return AggregateTable(across.datasets, rows, improvements, notes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from seqrl_cli.data.domains import domain_of
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.groups import domain_name, drop_repeats, group_episodes, task_order
-from seqrl_cli.reports.results import EpisodeResult
+from seqrl_cli.reports.results import EpisodeResult, cut_notes
 from seqrl_cli.reports.statistics import Summary, named_generator, summarize, summarize_tasks
 
 _SUCCESS_NOTE = "success: episodes solved at any step; at end: those solved at their last step"
@@ -186,4 +186,4 @@ def _notes(episodes: Sequence[EpisodeResult], rows: Sequence[TaskRow]) -> list[s
     for name in sorted({domain_name(task) for task in scored}, key=task_order):
         domain = next((domain_of(task) for task in scored if domain_name(task) == name), None)
         notes.append(f"scores of {name} are {domain.scale if domain and domain.scale else _D4RL_SCALE}")
-    return [*notes, _INTERVAL_NOTE]
+    return [*notes, *cut_notes(episodes), _INTERVAL_NOTE]

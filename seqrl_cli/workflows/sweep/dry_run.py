@@ -9,21 +9,19 @@ from typing import Any
 from seqrl_cli.artifacts.disk import disk_text, missing_dataset_bytes, total_bytes
 from seqrl_cli.artifacts.families import family_of
 from seqrl_cli.artifacts.sizes import estimate_sizes
-from seqrl_cli.artifacts.train_job import count_parameters, count_trainable
+from seqrl_cli.artifacts.train_job import count_parameters, count_trainable, time_of_update
 from seqrl_cli.config.architectures import ARCHITECTURES
 from seqrl_cli.config.schema import Config
 from seqrl_cli.console import Console, duration
 from seqrl_cli.models.device import choose_device, use_threads
 from seqrl_cli.runs.sweeps import sweep_folder
 from seqrl_cli.training.checkpoints import OPTIMIZER_STATE_BYTES
-from seqrl_cli.training.loop import seconds_per_update
 from seqrl_cli.workflows.sweep.play_time import PlayEffort, PlayTimes, why_unknown
 from seqrl_cli.workflows.sweep.report import show_states, state_row
 from seqrl_cli.workflows.sweep.setup import Member, SweepRequest, set_up
 from seqrl_cli.workflows.sweep.states import states_of, states_text
 from seqrl_cli.workflows.train.dry_run import placeholder_data
 
-_TIMED_BATCH = 16  # windows; a larger batch takes as many times as long
 _SHOWN = 40
 
 
@@ -129,16 +127,12 @@ def _effort(member: Member, request: SweepRequest, console: Console, play_times:
     data = family.current(dataset, config, console) or placeholder_data(dataset, config, sizes)
     if data is None:
         return _Effort()
-    timed = min(_TIMED_BATCH, config.train.batch_size)
-    small = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": timed})})
     job = family.prepare(config, data, dataset.step_limit, choose_device(request.device))
-    timing = family.prepare(small, data, dataset.step_limit, choose_device(request.device))
-    seconds = seconds_per_update(timing.model, timing.train, timing.settings, trainer=timing.trainer)
     weights = 4 * count_parameters(job.model) + OPTIMIZER_STATE_BYTES * count_trainable(job.model)
     updates = job.settings.updates
     return _Effort(
         updates,
-        seconds * updates * config.train.batch_size / timed,
+        time_of_update(job) * updates,
         weights * (config.train.keep_checkpoints + 1),
         play_times.effort(member, job),
     )
