@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -320,6 +321,17 @@ def test_no_run_yet(fresh):
     assert_refused(fresh("plan"), 1, "no run in", "seqrl train")
     assert_refused(fresh("render"), 1, "no run in", "seqrl train")
     assert_refused(fresh("table"), 1, "no planned episodes", "seqrl plan")
+
+
+def test_changed_arrays_of_a_dataset_are_refused(runs, seqrl):
+    with h5py.File(runs / "sim/hopper-medium/dataset.h5", "a") as file:
+        file["observations"][0, 0] += 1
+    tokens = (runs / "sim/hopper-medium/tokens.h5").read_bytes()
+    refused = seqrl("discretize", "sim/hopper-medium", "--force")
+    assert_refused(
+        refused, 1, "is damaged: its arrays are not those that were written", "seqrl download sim/hopper-medium"
+    )
+    assert (runs / "sim/hopper-medium/tokens.h5").read_bytes() == tokens
 
 
 def test_a_run_that_is_not_finished(runs, seqrl):
