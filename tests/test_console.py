@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from seqrl_cli.console import Console, byte_size
+from seqrl_cli.console import Console, byte_size, with_error
 from seqrl_cli.console.text import wrapped
 
 PROGRAM = """
@@ -170,3 +170,22 @@ def test_long_lines_are_broken_between_words_but_commands_stay_whole():
     assert wrapped(f"{text}; seqrl runs", 40) == f"{text}; seqrl runs"
     forged = wrapped("no file is named 'a very long name with error: gone'", 40).splitlines()
     assert len(forged) == 2 and forged[1].startswith("  ")
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "text"),
+    [
+        (2125.13, 3.24, "2,125.1 ± 3.2"),
+        (4.78123, 0.009828, "4.7812 ± 0.0098"),
+        (22.0, 0.7071, "22.0 ± 0.7"),
+        (0.025, 0.00559, "0.0250 ± 0.0056"),
+        (-0.01, 0.1, "0.0 ± 0.1"),
+        (0.0123, 0.0, "0.0123 ± 0.0"),
+        (5.0, 0.0, "5.0 ± 0.0"),
+        (1e15, 2.0, "1e+15 ± 2.0"),
+        (1.5, 1e-12, "1.5 ± 1e-12"),
+        (0.5, None, "0.5"),
+    ],
+)
+def test_means_and_errors_have_equally_many_decimals(mean, error, text):
+    assert with_error(mean, error) == text

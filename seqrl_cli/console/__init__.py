@@ -19,6 +19,7 @@ from seqrl_cli.console.text import (
     public_words,
     shown_url,
     typed_command,
+    with_error,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "public_words",
     "shown_url",
     "typed_command",
+    "with_error",
 ]

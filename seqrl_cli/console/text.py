@@ -97,15 +97,32 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+_MAX_PLAIN = 1e12  # numbers from here on are written with an exponent
+_MAX_DECIMALS = 8
+
+
 def amount(value: float, digits: int = 1) -> str:
     """A measured number with some decimals, or with four significant digits if these would show nothing of it.
 
     ``2,125.1``, ``0.5``, ``0.0484``, ``1e-09``, ``1.234e+15``.
     """
     magnitude = abs(value)
-    if 0 < magnitude < 1 or magnitude >= 1e12:
+    if 0 < magnitude < 1 or magnitude >= _MAX_PLAIN:
         return f"{value:.4g}"
     return f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
+def with_error(mean: float, error: float | None) -> str:
+    """A mean and its standard error with equally many decimals: ``2,125.1 ± 3.2``, ``4.7812 ± 0.0098``; None for none.
+
+    An error below 0.1 has two significant digits.
+    """
+    if error is None:
+        return amount(mean)
+    digits = 1 - math.floor(math.log10(error)) if 0 < error < 0.1 else 1
+    if digits > _MAX_DECIMALS or not max(abs(mean), error) < _MAX_PLAIN or (not error and 0 < abs(mean) < 1):
+        return f"{amount(mean)} ± {amount(error)}"
+    return f"{round(mean, digits) + 0.0:,.{digits}f} ± {error:,.{digits}f}"
 
 
 def fact_text(value: Any, grouped: bool = True) -> str:

@@ -399,8 +399,8 @@ def test_without_reference_scores_the_statistics_are_those_of_the_return(tmp_pat
         write_episode(folder, episode, run="dt-s42", dataset="local/mine", score=None, **{"return": return_})
     table = build_table(read_results(tmp_path).episodes)
     text = shown(table, 150)
-    assert "0.025 ± 0.00559" in text and "[0.01" in text and "are those of the return" in text
-    assert "0.025 ± 0.00559" in to_markdown(table)
+    assert "0.0250 ± 0.0056" in text and "[0.01" in text and "are those of the return" in text
+    assert "0.0250 ± 0.0056" in to_markdown(table)
     assert r"$0.025^\dagger$" in to_latex(table.comparison)
     assert r"\caption{Returns of episodes, of data without reference scores" in to_latex(table.comparison)
     (row,) = csv.DictReader(io.StringIO(to_csv(table)))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqrl_cli.console import amount
+from seqrl_cli.console import amount, with_error
 from seqrl_cli.reports.html.page import HtmlTable
 from seqrl_cli.runs.record import RunRecord
 
@@ -112,8 +112,8 @@ def _count(value: float | None) -> str:
 
 
 def _with_error(row: Mapping[str, Any], name: str) -> str:
-    mean, error = row[f"mean_{name}"], row[f"{name}_standard_error"]
-    return _number(mean) + (f" ± {_number(error)}" if error is not None else "")
+    mean = row[f"mean_{name}"]
+    return _MISSING if mean is None else with_error(mean, row[f"{name}_standard_error"])
 
 
 def _interval(row: Mapping[str, Any], name: str) -> str:

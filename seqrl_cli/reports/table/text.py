@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from seqrl_cli.console import amount, counted
+from seqrl_cli.console import amount, counted, with_error
 from seqrl_cli.reports.statistics import Summary
 from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import OTHER_DATA, Cell, Column, Comparison
@@ -68,8 +68,9 @@ def fixed(value: float, digits: int = 1) -> str:
 def return_text(row: ResultRow, digits: int = 0) -> str:
     """The mean return; with its standard error where there is no score that has one."""
     error = row.return_.standard_error if row.score is None else None
-    mean = measured(row.return_.mean, digits if error is None else 1)
-    return mean + (f" ± {measured(error)}" if error is not None else "")
+    if error is None:
+        return measured(row.return_.mean, digits)
+    return with_error(row.return_.mean, error).replace(",", "")
 
 
 def measured(value: float, digits: int = 1) -> str:
@@ -82,7 +83,7 @@ def cell_text(cell: Cell | None) -> str:
     if cell is None:
         return MISSING
     if cell.is_return:
-        return f"return {measured(cell.mean)}" + (f" ± {measured(cell.error)}" if cell.error is not None else "")
+        return "return " + with_error(cell.mean, cell.error).replace(",", "")
     return fixed(cell.mean) + (f" ± {cell.error:.1f}" if cell.error is not None else "")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seqrl_cli.console import amount, counted, percent
+from seqrl_cli.console import amount, counted, percent, with_error
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,15 @@ class PlanReport:
 
     def _summary(self) -> str:
         score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
-        error = "" if self.standard_error is None else f" ± {_error_text(self.standard_error)}"
         played = counted(self.episodes, "episode")
-        return f"{played}: return {amount(self.mean_return)}{error}{score}, {self.mean_steps:,.0f} steps"
+        return (
+            f"{played}: return {with_error(self.mean_return, self.standard_error)}{score}, {self.mean_steps:,.0f} steps"
+        )
 
 
 def error_of_mean(returns: NDArray[np.float64]) -> float | None:
     """Standard error of the mean over episodes, ``std(ddof=0) / sqrt(n)`` as in the papers' tables; None for one."""
     return float(returns.std() / np.sqrt(len(returns))) if len(returns) > 1 else None
-
-
-def _error_text(error: float) -> str:
-    """With one decimal, unless that would show nothing of it."""
-    return f"{error:,.1f}" if 0.05 <= error < 1 else amount(error)
 
 
 @dataclass(frozen=True)
