@@ -233,3 +233,12 @@ def test_the_step_limit_behind_an_episode_is_its_datasets(store, monkeypatch):
     uninstall(monkeypatch)
     assert step_limit_of(ENVIRONMENT, episode) == LIMIT
     assert step_limit_of("Another-v0", episode) is None
+
+
+def test_images_with_colours_first_are_those_that_were_written(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (20, 4, 36, 36)).astype(np.uint8)
+    ends = np.arange(20) % 10 == 9
+    episodes = Episodes.from_flags(images, np.zeros(20, np.int64), np.ones(20), np.zeros(20, bool), ends)
+    store = RunStore(tmp_path)
+    write_dataset(store.dataset(NAME).dataset, episodes, {"source": "collected"})
+    assert locate(store, NAME).load_episodes().observations.shape == (20, 36, 36, 4)

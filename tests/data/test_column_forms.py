@@ -35,7 +35,7 @@ def test_flags_of_objects_count(form):
     [
         ({"truncated": np.where(TRUNCATED, None, False)}, "truncated contains values of type NoneType"),
         ({"terminated": TERMINATED.astype(str)}, "terminated contains <U5"),
-        ({"observations": {"position": np.zeros((ROWS, 3))}}, r"observations is a dictionary \(position\)"),
+        ({"observations": {"position": np.zeros((ROWS, 3))}}, r"observations contains a dictionary \(position\)"),
         ({"rewards": np.ma.masked_array(np.ones(ROWS), np.arange(ROWS) == 3)}, "rewards has masked values"),
     ],
 )
@@ -125,7 +125,59 @@ def test_lengths_beside_arrays_of_objects(tmp_path):
 
 
 def test_stale_rows_behind_the_size_of_a_buffer_are_warned_of(tmp_path):
-    np.savez(tmp_path / "a.npz", **FLAT, terminals=np.zeros(ROWS), timeouts=np.arange(ROWS) % 10 == 9, size=30)
+    np.savez(tmp_path / "a.npz", **FLAT, terminals=np.zeros(ROWS), timeouts=np.arange(ROWS) % 10 == 9, size=30, ptr=30)
     options = ReadOptions()
     assert read_dataset(tmp_path / "a.npz", options).transitions == ROWS
     assert any("size is 30, but the rows after it are not zeros" in text for text in options.log.warnings)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"state": {"qpos": 1}},
+        {"episode": {"r": 1.0, "l": 5}},
+        {"truncation": [None] * ROWS},
+        {"termination": "fell"},
+        {"done": "yes"},
+        {"t": np.arange(ROWS).astype("datetime64[s]")},
+        {"episode_id": [None] * ROWS},
+        {"image": np.array(["a.png"] * ROWS)},
+        {"temperature": np.ma.masked_array(np.ones(ROWS), np.arange(ROWS) == 3)},
+    ],
+    ids=lambda extra: next(iter(extra)),
+)
+def test_what_nobody_needs_is_left_out(extra):
+    found = read_arrays({**FLAT, "terminated": TERMINATED, "truncated": TRUNCATED, **extra}, ReadOptions())
+    assert found.lengths.tolist() == [10] * 4 and found.terminals.sum() == 2
+
+
+def test_texts_of_rows_are_no_episodes(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, column in {**FLAT, "terminals": TERMINATED, "timeouts": TRUNCATED}.items():
+            file[name] = column
+        file["trajectory_id"] = [f"row {row}" for row in range(ROWS)]
+        file["episode"] = ["walk", "run"] * (ROWS // 2)
+    options = ReadOptions()
+    assert read_dataset(tmp_path / "a.h5", options).lengths.tolist() == [10] * 4
+    assert any("trajectory_id is not read" in text for text in options.log.warnings)
+
+
+@pytest.mark.parametrize(
+    "extra", [{"episode_starts": np.arange(5)}, {"first_joints": np.arange(3)}, {"timesteps": np.arange(72)}]
+)
+def test_columns_of_other_lengths_beside_arrays_of_objects_change_nothing(tmp_path, extra):
+    columns = {name: np.empty(EPISODES, dtype=object) for name in (*STACKED, "terminals")}
+    for index in range(EPISODES):
+        for name, array in STACKED.items():
+            columns[name][index] = array[index]
+        columns["terminals"][index] = np.arange(STEPS) == STEPS - 1
+    np.savez(tmp_path / "a.npz", **columns, **extra)
+    assert read_dataset(tmp_path / "a.npz").lengths.tolist() == [STEPS] * EPISODES
+
+
+def test_lengths_beside_dones_make_no_terminal_a_time_limit(tmp_path):
+    lengths = np.array([8, 8, 8, 3, 5, 8])
+    columns = {**FLAT, "done": np.isin(np.arange(ROWS), np.cumsum(lengths) - 1), "ep_len": lengths}
+    np.savez(tmp_path / "a.npz", **columns)
+    found = read_dataset(tmp_path / "a.npz", ReadOptions(step_limit=8))
+    assert found.terminals[np.cumsum(lengths) - 1].tolist() == [False, False, False, True, True, False]

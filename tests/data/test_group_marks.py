@@ -114,3 +114,59 @@ def test_recordings_in_groups_are_cut_at_the_step_limit(tmp_path):
             group["observations"], group["actions"] = rng.normal(size=(300, 3)), rng.normal(size=(300, 2))
             group["rewards"], group["terminals"] = np.ones(300), np.isin(np.arange(300), (50, 280))
     assert read(tmp_path / "a.h5", step_limit=100)[0].lengths.max() == 100
+
+
+def test_a_group_ends_at_its_last_row_whatever_is_marked_before(tmp_path):
+    path = write(tmp_path / "a.h5", terminated=lambda steps, _: np.arange(steps) >= steps - 3)
+    found, _ = read(path)
+    assert found.lengths.tolist() == list(LENGTHS) and all(ends(found))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"start": lambda *_: np.array([0, 3])},
+        {"last": lambda steps, _: np.array([2, steps])},
+        {"final": lambda *_: np.array([0.1, 0.2, 0.3])},
+        {"time_limit": lambda *_: 200},
+        {"termination": lambda *_: "fell"},
+        {"truncated": lambda steps, _: np.full(steps, 0.5)},
+        {"timeouts": lambda steps, _: np.full(steps, np.nan)},
+        {"mask": lambda steps, _: np.zeros((steps, 40, 40), np.uint8)},
+        {"ep_len": lambda steps, _: steps - 1},
+        {"is_first": lambda steps, _: np.zeros(steps, bool)},
+    ],
+    ids=lambda extra: next(iter(extra)),
+)
+def test_other_things_under_names_of_marks_change_nothing(tmp_path, extra):
+    found, warnings = read(write(tmp_path / "a.h5", terminated=last, **extra))
+    assert found.lengths.tolist() == list(LENGTHS) and ends(found) == list(ENDED) and not warnings
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"truncated": lambda steps, _: np.zeros(steps, bool)},
+        {"is_first": lambda steps, _: np.arange(steps) == 0},
+        {"episode_length": lambda steps, _: steps},
+        {"termination": lambda *_: "success"},
+    ],
+    ids=lambda beside: next(iter(beside), "alone"),
+)
+def test_success_is_a_terminal_where_nothing_else_tells(tmp_path, beside):
+    assert ends(read(write(tmp_path / "a.h5", success=last, **beside))[0]) == list(ENDED)
+
+
+@pytest.mark.parametrize("values", [lambda flags: 255 * flags, lambda flags: np.stack([flags] * 3, axis=1)])
+def test_odd_forms_of_the_only_flag(tmp_path, values):
+    path = write(tmp_path / "a.h5", terminated=lambda steps, ended: values(last(steps, ended).astype(np.uint8)))
+    assert ends(read(path)[0]) == list(ENDED)
+
+
+def test_recordings_in_groups_without_a_known_step_limit_are_not_cut(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("worker_0")
+        group["observations"], group["actions"] = rng.normal(size=(2600, 3)), rng.normal(size=(2600, 2))
+        group["rewards"], group["terminals"] = np.ones(2600), np.isin(np.arange(2600), (1299, 2599))
+    assert read(tmp_path / "a.h5")[0].lengths.tolist() == [1300, 1300]

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import FLAG_ROLES, NAMES, columns_to_read, plain_name, role_of
+from seqrl_cli.data.formats.column_names import (
+    FLAG_ROLES,
+    NAMES,
+    REQUIRED,
+    ColumnNames,
+    columns_to_read,
+    plain_name,
+    role_of,
+)
 from seqrl_cli.data.formats.columns import ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.plain_columns import plain_objects
 from seqrl_cli.data.formats.read import settled
@@ -86,32 +94,58 @@ def _arrays(columns: Mapping[str, Any], source: str) -> dict[str, NDArray[Any]]:
     Raises:
         SeqrlError: a needed column is no array of numbers.
     """
-    found = {}
+    found: dict[str, NDArray[Any]] = {}
+    lost: dict[str, str] = {}
     for key, value in columns.items():
         if value is None:
             continue
-        if isinstance(value, Mapping) and role_of(str(key)) == "observations":
-            raise SeqrlError(f"{source}: {key} is a dictionary ({', '.join(map(str, value))})", _JOIN_HINT)
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise SeqrlError(f"{source}: {key} has masked values", "remove those rows, or fill them")
+        role = role_of(str(key))
         try:
             array = np.asarray(value)
         except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need gradients
             raise SeqrlError(f"{source}: {key} is no array: {error}", _EPISODE_HINT) from error
-        role = role_of(str(key))
-        if array.dtype.kind == "O" and role is not None:
+        if array.dtype.kind in "OT" and role is not None:
             array = plain_objects(array)
         if array.dtype.kind in "biuf" or (array.dtype.kind in "SU" and role == "ids"):
+            if role is not None and np.ma.is_masked(value):
+                raise SeqrlError(f"{source}: {key} has masked values", "remove those rows, or fill them")
             found[str(key)] = array
         elif role is not None:
-            raise SeqrlError(f"{source}: {key} contains {_kind(array)}, not numbers", _EPISODE_HINT)
+            lost[str(key)] = _kind(value, array)
+    _refuse_loss(lost, ColumnNames.of(found), source)
     return found
 
 
-def _kind(array: NDArray[Any]) -> str:
-    """What an array without numbers contains."""
-    others = (type(entry).__name__ for entry in array.flat if not isinstance(entry, bool | np.bool_ | Real))
-    return f"values of type {next(others, 'object')}" if array.dtype.kind == "O" else str(array.dtype)
+def _refuse_loss(lost: Mapping[str, str], names: ColumnNames, source: str) -> None:
+    """Stop at columns without numbers that no other column of numbers stands for.
+
+    Args:
+        lost: what they contain, by name.
+        names: of the columns of numbers.
+        source: name of the arrays in errors.
+
+    Raises:
+        SeqrlError: there is one.
+    """
+    for key, kind in lost.items():
+        role = role_of(key) or ""
+        is_flag = role in FLAG_ROLES and kind != "None"
+        replaced = role in names.by_role or (role == "dones" and "terminals" in names.by_role)
+        if not replaced and (role in REQUIRED or is_flag):
+            hint = _JOIN_HINT if kind.startswith("a dictionary") else _EPISODE_HINT
+            raise SeqrlError(f"{source}: {key} contains {kind}, not numbers", hint)
+
+
+def _kind(value: Any, array: NDArray[Any]) -> str:
+    """What a column without numbers contains."""
+    if isinstance(value, Mapping):
+        return f"a dictionary ({', '.join(map(str, value))})"
+    if array.dtype.kind != "O":
+        return str(array.dtype)
+    if all(entry is None for entry in array.flat):
+        return "None"
+    others = {type(entry).__name__ for entry in array.flat if not isinstance(entry, bool | np.bool_ | Real)}
+    return f"values of type {', '.join(sorted(others))}"
 
 
 def _as_columns(columns: Mapping[str, NDArray[Any]], rows: int) -> dict[str, NDArray[Any]]:

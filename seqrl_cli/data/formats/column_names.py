@@ -119,7 +119,7 @@ _ROLES = {name: role for role, names in NAMES.items() for name in names}
 # Parts of names that suggest that a column tells of ends, or that rows do not count.
 _HINTS = re.compile(
     r"done|term|trunc|time_?out|time_?limit|reset|episode|(^|_)ep(s|_)|traj|first|last|(^|_)ends?($|_)|start|mask|valid"
-    r"|final|absorb|discount|continu|boundar|step_?type|(^|_)pad"
+    r"|final|absorb|discount|continu|boundar|step_?type|(^|_)pad(s|ded|ding)?($|_)"
 )
 # More such parts, for files without a column that is known to tell of ends: other columns have these names, too.
 _WEAK_HINTS = re.compile(r"(^|_)eo[eft]($|_)|rollout|trial|seq|step|frame|chunk|segment|time|index|idx|(^|_)ids?($|_)")

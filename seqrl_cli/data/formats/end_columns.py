@@ -146,6 +146,8 @@ class EndColumns:
         values = self._plain(name, texts=role == "ids")
         if values is not None and values.ndim == 0:
             return None  # one number for the whole part, such as its episode's
+        if values is not None and values.dtype.kind in "SU" and not _are_contiguous(values):
+            values = None  # words of rows, and no names of episodes
         if role == "steps" and values is not None:
             values = self._without_overflow(name, values)
         found = _LAST_ROWS[role](values, self.rows) if values is not None and values.ndim == 1 else None
@@ -189,6 +191,8 @@ class EndColumns:
         ids = self._plain(name, texts=True) if name else None
         if ids is None or ids.shape != (self.rows,) or self.rows < 2 or (ended is not None and ended.mean() > _MOSTLY):
             return
+        if ids.dtype.kind in "SU" and ended is not None and ended.any():
+            return  # texts may be words of rows, and something else tells of ends
         found = f"{name} {where}" if (where := _back_to_earlier(ids)) else ""
         for counter in self._of("steps"):
             steps = self._plain(counter, texts=False)
@@ -243,6 +247,12 @@ class EndColumns:
             if (values == values[0]).all() or (values != np.round(values)).any():
                 return
         self.log.warn(f"{name} is not read; if it marks ends of episodes, rename it to terminals or timeouts")
+
+
+def _are_contiguous(ids: NDArray[Any]) -> bool:
+    """Whether each text stands in rows one after the other, and most episodes have several."""
+    changes = ids[1:] != ids[:-1] if ids.ndim == 1 else np.ones(1, bool)
+    return bool(changes.sum() + 1 == len(np.unique(ids))) and (len(ids) < 2 or bool(changes.mean() <= _MOSTLY))
 
 
 def _back_to_earlier(ids: NDArray[Any]) -> str:

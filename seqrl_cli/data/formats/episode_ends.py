@@ -83,7 +83,7 @@ def combine(marks: EndMarks, rows: int) -> FoundEnds:
     if timeouts.any():
         every_end = not (timeouts & ~marks.dones).any()
         return FoundEnds(marks.dones & ~timeouts if every_end else marks.dones, timeouts | ends, complete)
-    return FoundEnds(marks.dones, ends, complete or _equally_long(marks.dones), open_dones=True)
+    return FoundEnds(marks.dones, ends & ~marks.dones, complete or _equally_long(marks.dones), open_dones=True)
 
 
 def _equally_long(ended: Flags) -> bool:

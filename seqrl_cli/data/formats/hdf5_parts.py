@@ -31,7 +31,7 @@ TERMINALS = NAMES["terminals"]
 DONES = NAMES["dones"]
 SUCCESS = ("success",)
 
-MARKS = ("terminals", "timeouts", "dones", "continues", "ends", "starts", "resets", "step_types", "lengths", "padding")
+MARKS = ("terminals", "timeouts", "dones", "continues", "starts", "step_types", "lengths", "padding")
 """The roles of columns that tell how the one episode of a group ended, and which of its rows are padding."""
 
 MAX_PARTS = 1000

@@ -9,10 +9,10 @@ others          ``<word>_N/{observations, actions, rewards, …}``, or flat colu
 ==============  ===========================================================================================
 
 A group is an episode, unless its marks tell of several: then it is read as flat columns are. Else its marks mean what
-they mean in a list of episodes, except in robomimic's and ManiSkill's groups. Those mark success, which may come and
-go: they end at their last row, which is a terminal if its own flag says so. ``dones`` may also mean that the recording
-stopped, so there it makes a terminal only with a positive reward. Several observations become one vector, in sorted
-order of their names; those that are not vectors, such as images, are left out, and the attributes state both.
+they mean in a list of episodes, but in its last row alone. In robomimic's and ManiSkill's groups ``dones`` may also
+mean that the recording stopped, so there it makes a terminal only with a positive reward. Several observations become
+one vector, in sorted order of their names; those that are not vectors, such as images, are left out, and the attributes
+state both.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.column_names import LAYOUT_HINT, NAMES, ColumnNames, columns_to_read, plain_name
+from seqrl_cli.data.formats.column_names import FLAG_ROLES, LAYOUT_HINT, NAMES, ColumnNames, columns_to_read, plain_name
 from seqrl_cli.data.formats.columns import (
     FILE_HINT,
     NO_STEP,
+    PADDING,
     Column,
     ReadOptions,
     check_size,
@@ -59,6 +60,7 @@ from seqrl_cli.data.formats.hdf5_parts import (
 )
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
 from seqrl_cli.data.formats.minari_metadata import MAIN, data_folder
+from seqrl_cli.data.formats.padding import rows_before_padding
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5
@@ -151,7 +153,7 @@ def _read_parts(parts: list[Part], options: ReadOptions) -> Iterator[tuple[str, 
                 raise SeqrlError(f"{message}, but {first[0]} has {', '.join(first[1])}", hint)
         claimed += sum(column.nbytes for column in columns.values())
         check_size(claimed, part.size, part.source)
-        yield part.source, read_columns(columns, part.source, options if is_recording else whole)
+        yield part.source, read_columns(columns, part.source, options if is_recording and options.step_limit else whole)
 
 
 def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Column], list[str]]:
@@ -163,15 +165,21 @@ def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Col
         message = f"{part.source} has {len(observations)} observations and {steps} actions"
         raise SeqrlError(message, "there must be as many, or one more")
     data: dict[str, Column] = {"observations": observations[:steps], "actions": actions, "rewards": rewards}
-    if part.kind not in SUCCESS_KINDS:
-        return {**data, **_marks(part, steps)}, names
-    is_last = np.arange(steps) == steps - 1
-    is_terminal = _ends_in_terminal(part, rewards, options)
-    return {**data, "terminals": is_last & is_terminal, "timeouts": is_last & (not is_terminal)}, names
+    if part.kind in SUCCESS_KINDS:
+        is_last = np.arange(steps) == steps - 1
+        is_terminal = _ends_in_terminal(part, rewards, options)
+        return {**data, "terminals": is_last & is_terminal, "timeouts": is_last & (not is_terminal)}, names
+    marks, kept = _marks(part, steps), steps
+    if len(rewards) == steps:
+        kept = rows_before_padding(marks, ColumnNames.of(marks), (observations[:steps], actions, rewards))
+    if kept < steps:
+        options.log.remark(PADDING)
+        data = {name: column[:kept] for name, column in data.items()}
+    return data | _ending(part, marks, kept), names
 
 
 def _marks(part: Part, steps: int) -> dict[str, Column]:
-    """The columns of an episode that tell how it ended and which rows are padding, with one row per action.
+    """What tells how an episode ended and which rows are padding: a number per action ``(steps,)``, or in all ``()``.
 
     A column may have a row more, as observations have: then a mark of an end is that of the observation that follows,
     and anything else that of the observation before.
@@ -181,16 +189,45 @@ def _marks(part: Part, steps: int) -> dict[str, Column]:
     for role in MARKS:
         for name in names.by_role.get(role, ()):
             node = part.nodes[name]
-            if not isinstance(node, h5py.Dataset) or node.size is None:
+            if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "biuf":
                 continue
-            check_size(node.nbytes, part.size, part.source)
-            values = np.asarray(node[()])
-            if values.shape[:1] == (steps + 1,):
-                values = values[:-1] if role in ("starts", "resets") else values[1:]
-            found[name] = values
-    success = part.find(SUCCESS)
-    if success is not None and not found:
-        found["terminals"] = (np.arange(steps) == steps - 1) & _last(success)
+            if node.shape in ((), (1,)):
+                found[name] = np.asarray(node[()]).reshape(())
+            elif node.shape in ((steps,), (steps, 1)):
+                found[name] = np.asarray(node[()]).reshape(-1)
+            elif node.shape in ((steps + 1,), (steps + 1, 1)):
+                rows = np.asarray(node[()]).reshape(-1)
+                found[name] = rows[:-1] if role == "starts" else rows[1:]
+    return found
+
+
+def _ending(part: Part, marks: dict[str, Column], kept: int) -> dict[str, Column]:
+    """Marks of the last row alone, because a group ends there whatever it marks before, and of the first row."""
+    is_last = np.arange(kept) == kept - 1
+    names = ColumnNames.of(marks)
+    found: dict[str, Column] = {}
+    for role in (*FLAG_ROLES, "continues"):
+        for name in names.by_role.get(role, ()):
+            values = np.atleast_1d(np.asarray(marks[name]))
+            mark = values[min(kept, len(values)) - 1]
+            if role == "continues" and (len(values) == 1 or values.any()):
+                found[name] = 1.0 - (is_last & (mark == 0))
+            elif role != "continues" and np.isin(values, (0, 1)).all():
+                found[name] = is_last & bool(mark)
+    for others in (TERMINALS, DONES):  # such as 0 and 255, or a flag per agent
+        nodes = [part.nodes[name] for name in others if name in part.nodes and _has_last(part.nodes[name])]
+        if nodes and not any(name in found for name in others):
+            found[others[0]] = is_last & _last(nodes[0])
+    for name in names.by_role.get("starts", ()):
+        if np.array_equal(np.asarray(marks[name])[()], np.arange(np.size(marks[name])) == 0) and np.ndim(marks[name]):
+            found[name] = np.arange(kept) == 0
+    for name in names.by_role.get("step_types", ()):
+        kinds = np.asarray(marks[name])
+        if kinds.ndim and kinds[0] == 0 and (kinds[1 : kept - 1] == 1).all() and kinds[kept - 1] in range(4):
+            found[name] = kinds[:kept]
+    tells = ColumnNames.of(found).by_role.keys() & {"terminals", "dones", "continues", "step_types"}
+    if not tells and (success := part.find(SUCCESS)) is not None:
+        found["terminals"] = is_last & _last(success)
     return found
 
 
@@ -202,9 +239,14 @@ def _ends_in_terminal(part: Part, rewards: NDArray[Any], options: ReadOptions) -
     return _last(terminals if terminals is not None else part.find(SUCCESS))
 
 
+def _has_last(flags: Any) -> bool:
+    """Whether an array of numbers has a last one."""
+    return isinstance(flags, h5py.Dataset) and bool(flags.size) and flags.dtype.kind in "biuf"
+
+
 def _last(flags: Any) -> bool:
     """The last flag, or the only one; False without any."""
-    if not isinstance(flags, h5py.Dataset) or flags.size == 0 or flags.dtype.kind not in "biuf":
+    if not _has_last(flags):
         return False
     return bool(np.asarray(flags).reshape(-1)[-1])
 

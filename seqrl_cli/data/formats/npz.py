@@ -61,8 +61,8 @@ def read_npz(path: Path, options: ReadOptions) -> Episodes:
                 columns = {
                     name: _member(archive, members[name], f"{path}, {name}") for name in (*names.needed, *indices)
                 }
-                is_by_episode = any(isinstance(column, list) for column in columns.values())
-                columns |= _possible(archive, members, names, path, is_by_episode, options.log)
+                episodes = next((len(column) for column in columns.values() if isinstance(column, list)), None)
+                columns |= _possible(archive, members, names, path, episodes, options.log)
     except FileNotFoundError as error:
         raise SeqrlError(f"there is no file {path}", FILE_HINT) from error
     except (*ARCHIVE_ERRORS, OSError, *_HEADER_ERRORS) as error:
@@ -89,14 +89,16 @@ def _possible(
     members: Mapping[str, zipfile.ZipInfo],
     names: ColumnNames,
     path: Path,
-    is_by_episode: bool,
+    episodes: int | None,
     log: ReadingLog,
 ) -> dict[str, Any]:
     """The members that have the form of the other columns: one row per step, or one entry per episode.
 
-    Objects are read as numbers or texts where rows are steps, and numbers as entries where they are episodes.
+    Objects are read as numbers or texts where rows are steps (``episodes`` is None), and as many numbers as there are
+    episodes as entries where they are episodes.
     """
     found = {}
+    is_by_episode = episodes is not None
     for name in names.possible:
         info = members[name]
         with contextlib.suppress(SeqrlError, *_HEADER_ERRORS):
@@ -105,12 +107,13 @@ def _possible(
             if not names.is_possible(name, math.prod(shape)):
                 continue
             member = _member(archive, info, f"{path}, {name}")
-            if is_by_episode and len(shape) == 1 and not isinstance(member, list):
+            if is_by_episode and shape == (episodes,) and not isinstance(member, list):
                 member = member.tolist()
             elif not is_by_episode and isinstance(member, list):
                 member = plain_objects(np.array(member, dtype=object))
-                if member.dtype.hasobject:
-                    log.warn(f"{name} is not read, because it contains neither numbers nor texts")
+                if member.dtype.hasobject or name in names.doubtful:
+                    if len(member) > 1 and name not in names.doubtful and member.any():
+                        log.warn(f"{name} is not read, because it contains neither numbers nor texts")
                     continue
             if isinstance(member, list) == is_by_episode:
                 found[name] = member

@@ -30,6 +30,8 @@ def plain_objects(array: NDArray[Any]) -> NDArray[Any]:
         return np.array(entries).reshape(array.shape)
     if entries and all(isinstance(entry, str) for entry in entries):
         return np.array(entries, dtype=np.str_).reshape(array.shape)
+    if entries and all(isinstance(entry, bytes) for entry in entries):
+        return np.array(entries, dtype=np.bytes_).reshape(array.shape)
     return array
 
 

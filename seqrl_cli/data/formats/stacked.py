@@ -109,7 +109,7 @@ def _unstacked(
     endings = {
         name: column.reshape(-1)
         for name, column in columns.items()
-        if name not in by_step and column.shape in (shape[:1], (shape[0], 1)) and role_of(name) in FLAG_ROLES
+        if role_of(name) in FLAG_ROLES and column.shape in (shape[:1], (shape[0], 1)) and np.isin(column, (0, 1)).all()
     }
     _warn_of_others(columns, {*by_step, *endings}, names, shape, options)
     rows = _rows(columns, names, shape, options)
@@ -132,12 +132,12 @@ def _warn_of_others(
     shape: tuple[int, int],
     options: ReadOptions,
 ) -> None:
-    """Warn of columns that may tell of ends and have neither a number per step nor one per episode."""
-    for name in (*names.possible, *(name for role in FLAG_ROLES for name in names.by_role.get(role, ()))):
+    """Warn of flags that are neither one per step nor one per episode."""
+    for name in (name for role in (*FLAG_ROLES, "ends") for name in names.by_role.get(role, ())):
         column = columns.get(name)
-        if column is None or name in used or column.size < 2 or role_of(name) == "lengths":
-            continue
-        options.log.warn(f"{name} is not read, because it has the shape {column.shape}, not {shape} or {shape[:1]}")
+        if column is not None and name not in used and column.size > 1:
+            form = f"has the shape {column.shape}, and is no flag for {shape} or {shape[:1]}"
+            options.log.warn(f"{name} is not read, because it {form}")
 
 
 def _as_rows(column: NDArray[Any], *, is_action: bool) -> NDArray[Any]:
@@ -157,7 +157,7 @@ def _rows(
         lengths = columns[stated].reshape(-1)
         if ((lengths >= 0) & (lengths <= shape[1]) & (lengths == np.round(lengths))).all():
             return [int(length) for length in lengths]
-    if stated:
+    if stated and columns[stated].shape in (shape[:1], (shape[0], 1)):
         options.log.warn(f"{stated} is not read, because its values are not lengths of {shape[0]:,} episodes")
     flags = [columns[name] for role in FLAG_ROLES for name in names.by_role.get(role, ())]
     ended = _any([flag for flag in flags if flag.shape[:2] == shape], shape)

@@ -40,13 +40,14 @@ def used_rows(
     zeros = zero_rows_at_end([*written, *(mark for mark in marks if mark.shape[:1] == (rows,))])
     if zeros == rows:
         return rows
+    is_buffer = len(names.by_role.get("used", ())) > 1  # with its size and where it goes on
     for name in names.by_role.get("used", ()):
         column = columns[name]
         value = np.asarray(column[()]).reshape(-1) if column.size == 1 and column.dtype.kind in "iuf" else np.empty(0)
         if len(value) and rows - zeros <= value[0] < rows and value[0] == int(value[0]):
             log.remark(f"left out {rows - int(value[0]):,} rows after {name} = {int(value[0]):,}, which are zeros")
             return int(value[0])
-        if len(value) and rows / 2 < value[0] < rows and plain_name(name) in _COUNTS:
+        if len(value) and rows / 2 < value[0] < rows and plain_name(name) in _COUNTS and is_buffer:
             beyond = f"{name} is {value[0]:g}, but the rows after it are not zeros, and are read"
             log.warn(f"{beyond}; if they are left from before, remove them")
             return rows

@@ -36,12 +36,10 @@ def draw_bars(axes: Axes, rows: Sequence[PointsRow]) -> None:
 
 def _below(name: str, width: int) -> str:
     """A name in lines that end at spaces or, where these are too far apart, behind hyphens."""
-    pieces = re.findall(r"[^-\s]+-?|-", name)
     lines = [""]
-    for place, piece in enumerate(pieces):
-        gap = " " if place and not pieces[place - 1].endswith("-") else ""
-        if lines[-1] and len(lines[-1] + gap + piece) > width:
-            lines.append(piece)
+    for piece in re.findall(r"\s*(?:[^-\s]+-?|-)", name):
+        if lines[-1] and len(lines[-1] + piece) > width:
+            lines.append(piece.lstrip())
         else:
-            lines[-1] += gap + piece
+            lines[-1] += piece
     return "\n".join(lines)
