@@ -75,6 +75,9 @@ def push_folder(remote: Remote, state: Pushed, folder: Path, files: Callable[[Pa
                 continue  # removed while it was sent
             if isinstance(source, Path) and not _is_still(state, source, one):
                 remote.remove(state.name, {one.sha256})  # what was sent has another hash
+                before = state.seen.files.get(path) if state.seen else None
+                if before is not None and there.get(before.sha256) == before.size:
+                    stored[path] = before  # what was whole stays until the next push
                 continue
             there[one.sha256] = one.size
             sent += 1

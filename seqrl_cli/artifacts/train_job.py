@@ -22,7 +22,7 @@ from seqrl_cli.training.trainer import LoopSettings, TrainerFactory
 _NUMBER, _HALF = 4, 2  # bytes of a gradient, and at least of an activation
 
 _TIMED_BATCH = 16  # windows; a larger batch takes as many times as long
-_BRIEF = 5.0  # seconds that an update may take for a few to be timed as they are
+_BRIEF = 0.2  # seconds that such a batch may take for whole ones to be timed; what is fixed counts little beyond
 
 OTHER_SIZES_HINT = "fine-tune on data of the same kind of environment, or train a new model"
 
@@ -78,11 +78,12 @@ def estimate_seconds(job: TrainJob, done: int = 0) -> float:
 def time_of_update(job: TrainJob) -> float:
     """Seconds that an update takes here, timed on a copy of the model; where it takes long, with a smaller batch."""
     batch = getattr(job.settings, "batch_size", 0)
-    if batch > _TIMED_BATCH and not job.tasks:
+    batch = batch if job.tasks else min(batch, len(job.train))
+    if batch > _TIMED_BATCH:
         small = replace(cast(Any, job.settings), batch_size=_TIMED_BATCH)
-        seconds = seconds_per_update(job.model, job.train, small, updates=1, trainer=job.trainer) * batch / _TIMED_BATCH
+        seconds = seconds_per_update(job.model, job.train, small, updates=1, trainer=job.trainer)
         if seconds > _BRIEF:
-            return seconds
+            return seconds * batch / _TIMED_BATCH
     return seconds_per_update(job.model, job.train, job.settings, trainer=job.trainer)
 
 

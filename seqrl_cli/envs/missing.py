@@ -53,7 +53,8 @@ def explained(env_id: str, failure: EnvironmentFailedError) -> SeqrlError:
 
 def may_exist(env_id: str) -> bool:
     """Whether an environment is registered, or may be once the module that its id names is imported."""
-    return ":" in env_id or env_id in gymnasium.registry or task_of(env_id) is not None
+    names = {name for known in gymnasium.registry for name in (known, known.rpartition("-v")[0])}
+    return ":" in env_id or env_id in names or task_of(env_id) is not None
 
 
 def suggestion(env_id: str) -> str:

@@ -45,9 +45,9 @@ class TextError(ValueError):
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """A path as a user types it: ``~/`` is the home folder, and ``~copy.npz`` the name of a file."""
+    """A path as a user types it: ``~/a.npz`` and ``~bob/a.npz`` are in home folders, ``~a.npz`` is a file here."""
     file = Path(path)
-    return file.expanduser() if file.parts[:1] == ("~",) else file
+    return Path(os.path.expanduser(file)) if len(file.parts) > 1 or file == Path("~") else file
 
 
 def check_regular(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -175,7 +176,11 @@ def plan_folders(run: RunFolder) -> list[Path]:
 
 def planned_at(folder: Path) -> float:
     """When the last episode of a plan folder was written, in seconds since 1970."""
-    return max(path.stat().st_mtime for path in episode_paths(folder))
+    times = [0.0]
+    for path in episode_paths(folder):
+        with suppress(FileNotFoundError):  # it is being replaced
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def write_episode(

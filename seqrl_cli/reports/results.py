@@ -280,5 +280,5 @@ def cut_notes(episodes: Sequence[EpisodeResult]) -> list[str]:
     cut = sum(episode.cut_at is not None for episode in episodes)
     if not cut:
         return []
-    ended = f"plan.max_steps ended {cut:,} of {len(episodes):,} episodes early"
+    ended = f"{cut:,} of {len(episodes):,} episodes were ended early by plan.max_steps"
     return [f"{ended}: their returns and scores do not compare with those of complete episodes"]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
         (("Swimmer-v4",), 2, "no policy ships for Swimmer-v4", "seqrl collect Swimmer-v4 --policy random"),
         (("Swimmer-v4", "--policy", "expert"), 2, "no expert policy ships for Swimmer-v4", "--policy random"),
         (("hoper",), 2, "no policy ships for hoper", "did you mean 'hopper'?"),
+        (("CartPole",), 2, "no policy ships for CartPole", "seqrl collect CartPole --policy random"),
         (("NoSuch-v1",), 2, "there is no environment 'NoSuch-v1' here", "ids look like 'Hopper-v4'"),
         (("Swimmer-v9",), 2, "there is no environment 'Swimmer-v9' here", "did you mean 'Swimmer-v4'?"),
         (("Hoper-v4", "--policy", "random"), 1, "no environment 'Hoper-v4'", "Hopper-v4"),

@@ -1,5 +1,6 @@
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from seqrl_cli.files.regular import (
     open_regular,
     read_bytes,
     read_text,
+    user_path,
 )
 
 
@@ -100,3 +102,12 @@ def test_other_encodings_are_named(tmp_path, content, words):
     (tmp_path / "text").write_bytes(content)
     with pytest.raises(TextError, match=words):
         read_text(tmp_path / "text")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("~/a.npz", "/home/me/a.npz"), ("~", "/home/me"), ("~a.npz", "~a.npz"), ("./~a.npz", "~a.npz"), ("b/~a", "b/~a")],
+)
+def test_paths_as_users_type_them(monkeypatch, typed, meant):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert user_path(typed) == Path(meant)

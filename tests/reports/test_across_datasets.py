@@ -179,5 +179,7 @@ def test_episodes_that_were_cut_are_noted(tmp_path):
     for number in range(2):
         write_episode(tmp_path / str(number), dataset="local/a", seed=number, settings=settings, step=9, term=False)
     episodes = read_results(tmp_path).episodes
-    assert any("plan.max_steps ended 2 of 2 episodes early" in note for note in build_aggregate_table(episodes).notes)
-    assert any("plan.max_steps ended 2 of 2" in note for note in build_task_table(episodes, "task").notes)
+    assert any(
+        "2 of 2 episodes were ended early by plan.max_steps" in note for note in build_aggregate_table(episodes).notes
+    )
+    assert any("2 of 2 episodes were ended early" in note for note in build_task_table(episodes, "task").notes)

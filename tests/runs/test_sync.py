@@ -50,6 +50,8 @@ def test_a_change_of_equal_size_is_noticed(store, url, tmp_path):
 def test_a_large_file_that_changes_while_it_is_sent_goes_with_the_next_push(store, url, tmp_path, monkeypatch):
     large = store.root / "d/dataset.h5"
     large.write_bytes(b"old" * SMALL)
+    pushed(store, url)
+    large.write_bytes(b"mid" * SMALL)
     put = Remote.put
 
     def put_slowly(self, name, digest, source):
@@ -62,6 +64,8 @@ def test_a_large_file_that_changes_while_it_is_sent_goes_with_the_next_push(stor
     monkeypatch.setattr(Remote, "put", put_slowly)
     pushed(store, url)
     monkeypatch.undo()
+    pulled(tmp_path / "whole", url)
+    assert (tmp_path / "whole/d/dataset.h5").read_bytes() == b"old" * SMALL
     pushed(store, url)
     pulled(tmp_path / "again", url)
     assert (tmp_path / "again/d/dataset.h5").read_bytes() == b"new" * SMALL

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from seqrl_cli.console import byte_size, percent
 from seqrl_cli.continual.metrics import ContinualScores
-from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_evaluation, success_matrix
+from seqrl_cli.continual.run_files import ContinualFolder, ContinualRecord, read_evaluation, short_names, success_matrix
 from seqrl_cli.continual.run_scores import mean_of_known, scores_of
 
 
@@ -46,7 +46,7 @@ class ContinualReport:
 
     def text(self) -> str:
         """The matrix and the scores, for a person."""
-        names = [task.rpartition("/")[2] for task in self.tasks]
+        names = short_names(self.tasks)
         learned = names if len(self.matrix) > len(names) else ["all"]
         rows = ["before", *(f"after {name}" for name in learned)]
         width = max(map(len, rows))

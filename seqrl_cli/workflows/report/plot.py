@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,11 +127,8 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         return None
     searched = named if request.runs else [store.root]
     if not request.kinds and (not searched or any(RunStore(folder).files_named("run.json") for folder in searched)):
-        if named and (others := read_continual_runs(named, lambda _: None)):
-            names = " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in others))
-            console.note(
-                f"left out: {counted(len(others), 'continual run')}, in plots of their own: seqrl plot {names}"
-            )
+        if named:
+            _name_left_out(named, console)
         return None
     if len(named) < len(request.runs):
         lost = next(name for name in request.runs if not continual_folders(store, name))
@@ -145,6 +143,16 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
         raise SeqrlError(f"no continual run in {places} has data of the kind {kinds[0]}", "learn: seqrl continual")
     output = request.output or _common(searched) / "plots" / f"{'-'.join(request.kinds) or 'continual'}.png"
     return [result.name for result in results], panels, output
+
+
+def _name_left_out(folders: Sequence[Path], console: Console) -> None:
+    """Print how to draw the continual runs of some folders, if they have any that can be read."""
+    with suppress(SeqrlError):
+        others = read_continual_runs(folders, lambda _: None)
+        names = " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in others))
+        if others:
+            number = counted(len(others), "continual run")
+            console.note(f"left out: {number}, in plots of their own: seqrl plot {names}")
 
 
 def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Panel], Path]:

@@ -164,7 +164,7 @@ def _check(request: TableRequest) -> None:
 def _aggregated(
     episodes: Sequence[EpisodeResult], scales: Mapping[str, str], request: TableRequest, console: Console
 ) -> TableReport:
-    table = build_aggregate_table(episodes, [f"{dataset}: {scale}" for dataset, scale in scales.items()])
+    table = build_aggregate_table(episodes, [f"scores of {dataset}: {scale}" for dataset, scale in scales.items()])
     options = request.latex
     writers = {
         "markdown": aggregate_markdown,
