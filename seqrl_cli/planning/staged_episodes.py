@@ -19,11 +19,11 @@ def replace_episodes(folder: Path) -> None:
     with writing(folder):
         # A JSON file stands for a complete episode, so it is removed first and renamed last.
         for suffix in (".json", ".h5"):
-            for path in folder.glob(f"episode-*{suffix}"):
-                if is_episode_file(path.name, suffix):  # and not somebody's copy
-                    path.unlink()
-        for path in (*folder.glob(f"{STAGED}episode-*.h5"), *folder.glob(f"{STAGED}episode-*.json")):
-            path.rename(path.with_name(path.name.removeprefix(STAGED)))
+            for path in [path for path in folder.iterdir() if is_episode_file(path.name, suffix)]:
+                path.unlink()
+        for suffix in (".h5", ".json"):
+            for path in [path for path in _staged(folder) if path.suffix == suffix]:
+                path.rename(path.with_name(path.name.removeprefix(STAGED)))
         fsync(folder)
 
 
@@ -53,5 +53,9 @@ def replacing_episodes(folders: Sequence[Path], *, staged: bool) -> Iterator[Non
 def discard_staged(folder: Path) -> None:
     """Remove the staged episodes of a plan folder; raises as :func:`replace_episodes`."""
     with writing(folder):
-        for path in folder.glob(f"{STAGED}episode-*"):
+        for path in _staged(folder):
             path.unlink()
+
+
+def _staged(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{STAGED}*"))

@@ -93,6 +93,11 @@ def read_continual(folder: Path) -> tuple[list[ContinualResult], list[str]]:
     return [_with_transfer(one, found) for one in found], left_out
 
 
+def names_of(results: Sequence[ContinualResult]) -> str:
+    """The runs as words of a command, each once."""
+    return " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in results))
+
+
 def _areas(
     stages: Sequence[StageFolder], evaluations: Sequence[Evaluation], record: ContinualRecord
 ) -> tuple[float, ...] | None:

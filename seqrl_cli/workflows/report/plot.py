@@ -14,7 +14,7 @@ from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.natural_order import natural_order
 from seqrl_cli.reports.across_datasets import methods_across
-from seqrl_cli.reports.continual_results import group_continual
+from seqrl_cli.reports.continual_results import group_continual, names_of
 from seqrl_cli.reports.continual_sources import continual_folders, read_continual_runs
 from seqrl_cli.reports.plot.across_panels import ACROSS_KINDS, build_across_panels
 from seqrl_cli.reports.plot.continual_panels import CONTINUAL_KINDS, build_continual_panels
@@ -147,12 +147,11 @@ def _continual(request: PlotRequest, console: Console) -> tuple[list[str], list[
 
 def _name_left_out(folders: Sequence[Path], console: Console) -> None:
     """Print how to draw the continual runs of some folders, if they have any that can be read."""
-    with suppress(SeqrlError):
+    with suppress(SeqrlError):  # a damaged one is no matter to the plot of other runs
         others = read_continual_runs(folders, lambda _: None)
-        names = " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in others))
         if others:
             number = counted(len(others), "continual run")
-            console.note(f"left out: {number}, in plots of their own: seqrl plot {names}")
+            console.note(f"left out: {number}, in plots of their own: seqrl plot {names_of(others)}")
 
 
 def _across(request: PlotRequest, console: Console) -> tuple[list[str], list[Panel], Path]:

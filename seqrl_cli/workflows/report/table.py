@@ -15,7 +15,7 @@ from seqrl_cli.config.resources import presets_folder
 from seqrl_cli.console import Console, counted
 from seqrl_cli.errors import SeqrlError, UsageError, unknown
 from seqrl_cli.files.atomic import write_text_atomic
-from seqrl_cli.reports.continual_results import ContinualGroup, group_continual
+from seqrl_cli.reports.continual_results import ContinualGroup, group_continual, names_of
 from seqrl_cli.reports.continual_sources import read_continual_runs
 from seqrl_cli.reports.references import (
     is_own_scale,
@@ -215,8 +215,7 @@ def _continual_groups(request: TableRequest, console: Console) -> list[Continual
     if not found or (not by_task and read_results(*folders).episodes):
         if found:
             number = counted(len(found), "continual run")
-            names = " ".join(dict.fromkeys(f"{one.record.suite}/{one.name}" for one in found))
-            console.note(f"left out: {number}, in tables of their own: seqrl table {names}")
+            console.note(f"left out: {number}, in tables of their own: seqrl table {names_of(found)}")
         return []
     for sentence in sentences:
         console.warn(sentence)
