@@ -86,6 +86,7 @@ class EpisodeFile:
         terminated: whether the environment ended it rather than the step limit.
         environment_seed: seed of its environment; None when unknown.
         seconds_per_step: mean wall time per step; None when unknown.
+        plan_length: mean number of transitions of its plans; None when it has none, or unknown.
         versions: of the packages that affect the numbers.
         schema_version: of the file.
         success, success_at_end: whether the task was solved at any step, and at the last; None if not reported.
@@ -100,6 +101,7 @@ class EpisodeFile:
     terminated: bool
     environment_seed: int | None = None
     seconds_per_step: float | None = None
+    plan_length: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     success: bool | None = None
@@ -218,6 +220,7 @@ def write_episode(
         "environment_seed": record.seed,
         **asdict(plan),
         "seconds_per_step": record.seconds_per_step,
+        "plan_length": record.plan_length,
         "versions": versions(),
     }
     write_json_atomic(path, content)
@@ -254,6 +257,7 @@ def _episode(path: Path, values: Mapping[str, Any]) -> EpisodeFile:
         success_at_end=_if_known(values, "success_at_end", flag_field),
         environment_seed=_if_known(values, "environment_seed", count_field),
         seconds_per_step=_if_known(values, "seconds_per_step", number_field),
+        plan_length=_if_known(values, "plan_length", number_field),
         versions=values.get("versions") or {},
         schema_version=count_field(values, "schema_version"),
     )

@@ -56,6 +56,14 @@ class EpisodeRecord:
         return f"{kind} of step {found[kind]:,}" if found else None
 
     @property
+    def plan_length(self) -> float | None:
+        """Mean number of transitions of the plans that were made; None if the agent does not plan."""
+        if self.plan_values is None:
+            return None
+        lengths = np.isfinite(self.plan_values).sum(axis=1)
+        return float(lengths[lengths > 0].mean())
+
+    @property
     def total_reward(self) -> float:
         """The episode's return."""
         return float(self.rewards.sum(dtype=np.float64))

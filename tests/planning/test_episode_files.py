@@ -58,6 +58,7 @@ def played(episode: int = 0) -> EpisodeRecord:
         qpos=rng.normal(size=(STEPS + 1, 6)),
         qvel=rng.normal(size=(STEPS + 1, 6)),
         plan_observations=rng.normal(size=(STEPS, 4, 11)).astype(np.float32),
+        plan_values=np.repeat([[1, 1, 1, np.nan], [1, 2, np.nan, np.nan], [np.nan] * 4], STEPS // 3, axis=0),
     )
 
 
@@ -75,7 +76,7 @@ def edit(path: Path, **changes: object) -> None:
 def test_either_file_names_the_episode_and_all_is_read_again(tmp_path, suffix, score):
     path = write_episode(tmp_path, FACTS, played(), score)
     episode, record = read_episode(path.with_suffix(suffix)), played()
-    assert episode == EpisodeFile(path, FACTS, 0, score, 12.0, STEPS, True, 11, 0.25, episode.versions)
+    assert episode == EpisodeFile(path, FACTS, 0, score, 12.0, STEPS, True, 11, 0.25, 2.5, episode.versions)
     assert episode.schema_version == SCHEMA_VERSION and "numpy" in episode.versions and is_whole(episode)
     states = read_states(episode)
     for name in ("rewards", "qpos", "plan_observations", "actions"):
@@ -84,7 +85,7 @@ def test_either_file_names_the_episode_and_all_is_read_again(tmp_path, suffix, s
 
 
 def test_models_that_do_not_plan_have_no_plans(tmp_path):
-    path = write_episode(tmp_path, FACTS, replace(played(), plan_observations=None), None)
+    path = write_episode(tmp_path, FACTS, replace(played(), plan_observations=None, plan_values=None), None)
     assert read_states(read_episode(path)).plan_observations is None
 
 
@@ -94,10 +95,10 @@ def test_keys_of_other_versions_are_passed_over(path):
 
 
 def test_keys_that_older_versions_did_not_write_are_unknown(path):
-    old = {"parent", "recipe", "engine", "seconds_per_step", "environment_seed"}
+    old = {"parent", "recipe", "engine", "seconds_per_step", "plan_length", "environment_seed"}
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key not in old}))
     episode = read_episode(path)
-    assert episode.seconds_per_step is None and episode.environment_seed is None
+    assert episode.seconds_per_step is None and episode.plan_length is None and episode.environment_seed is None
     assert episode.plan == replace(FACTS, parent=None, recipe=None, engine=None)
 
 

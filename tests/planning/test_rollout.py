@@ -123,6 +123,7 @@ def test_a_plan_cut_short_has_no_numbers_after_its_end():
     (record,) = play(1, [1], plan_freq=2, seconds_per_step=1e-9)
     missing = np.isnan(record.plan_actions[::2]).any(axis=2)
     np.testing.assert_array_equal(missing, np.broadcast_to(np.arange(3) >= 2, missing.shape))
+    assert record.plan_length == 2
     np.testing.assert_array_equal(record.actions[1], record.plan_actions[0, 1].clip(-1, 1))
 
 

@@ -172,3 +172,14 @@ def test_a_plan_of_a_run_by_its_name_reads_every_record_to_find_it(store):
         plan(request, Console(quiet=True))
     others = {str(store.dataset(NAME).run(f"{arch}-s42").record): 1 for arch in TINY if arch != "dt"}
     assert counts == {**others, str(run.record): 2, str(run.config): 1}
+
+
+@pytest.mark.parametrize("limit", [1e-9, 60.0])
+def test_how_far_a_search_with_little_time_looked_is_told(store, gpt, limit):
+    heard = Heard()
+    keys = {"plan.seconds_per_step": limit, "plan.episodes": 1, "plan.max_steps": 2}
+    report = plan(PlanRequest(store, str(gpt.path), keys), heard)
+    looked = 1 if limit < 1 else 2
+    assert (report.horizon, report.mean_plan_length) == (2, looked)
+    cut = ", plans of 1.0 in place of 2 transitions"
+    assert (cut in heard.notes[-1]) == (cut in report.text()) == (looked < 2)

@@ -25,6 +25,8 @@ class PlanReport:
         mean_steps: per episode.
         seconds: wall time of this call's episodes.
         profile: seconds by part.
+        horizon: transitions that a search looks ahead if it has time; None if the model does not plan.
+        mean_plan_length: transitions per plan, which a limit of time makes fewer; None if none is known.
     """
 
     folder: str
@@ -36,6 +38,8 @@ class PlanReport:
     mean_steps: float
     seconds: float
     profile: dict[str, float]
+    horizon: int | None = None
+    mean_plan_length: float | None = None
 
     def text(self, profile: bool = False) -> str:
         """A few lines for a person."""
@@ -45,9 +49,15 @@ class PlanReport:
     def _summary(self) -> str:
         score = f", score {self.mean_score:.1f}" if self.mean_score is not None else ""
         played = counted(self.episodes, "episode")
-        return (
-            f"{played}: return {with_error(self.mean_return, self.standard_error)}{score}, {self.mean_steps:,.0f} steps"
-        )
+        earned = f"return {with_error(self.mean_return, self.standard_error)}{score}, {self.mean_steps:,.0f} steps"
+        return f"{played}: {earned}{shortened(self.mean_plan_length, self.horizon)}"
+
+
+def shortened(length: float | None, horizon: int | None) -> str:
+    """How far plans that a limit of time cut short look ahead, for the end of a line; empty if none was cut."""
+    if length is None or horizon is None or length >= horizon:
+        return ""
+    return f", plans of {length:.1f} in place of {horizon} transitions"
 
 
 def error_of_mean(returns: NDArray[np.float64]) -> float | None:

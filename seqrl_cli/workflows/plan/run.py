@@ -27,7 +27,7 @@ from seqrl_cli.planning.staged_episodes import replacing_episodes
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.task_choice import require_tasks
 from seqrl_cli.workflows.plan.episodes import missing_episodes, processes_of, what_is_kept
-from seqrl_cli.workflows.plan.report import PlanReport, error_of_mean
+from seqrl_cli.workflows.plan.report import PlanReport, error_of_mean, shortened
 from seqrl_cli.workflows.plan.setup import PlanRequest, PlanSession, open_session
 from seqrl_cli.workflows.plan.tasks import dry_run_tasks, run_tasks
 from seqrl_cli.workflows.plan.timing import measure
@@ -189,7 +189,8 @@ def _episode_line(session: PlanSession, record: EpisodeRecord) -> str:
     score = f", score {percent:.1f}" if percent is not None else ""
     end = "terminated" if record.terminated else "to the limit"
     steps = f"{len(record.actions)} steps ({end})"
-    return f"episode {record.episode}: return {amount(record.total_reward)}{score}, {steps}"
+    cut = shortened(record.plan_length, session.settings.get("horizon"))
+    return f"episode {record.episode}: return {amount(record.total_reward)}{score}, {steps}{cut}"
 
 
 def _score(session: PlanSession, record: EpisodeRecord) -> float | None:
@@ -209,6 +210,7 @@ def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile:
     (session,) = sessions
     episodes = [read_episode(episode_path(session.folder, i)) for i in range(session.config.episodes)]
     returns = np.array([episode.return_ for episode in episodes])
+    lengths = [episode.plan_length for episode in episodes if episode.plan_length is not None]
     return PlanReport(
         folder=str(session.folder),
         episodes=len(episodes),
@@ -219,4 +221,6 @@ def report(sessions: Sequence[PlanSession], fresh: int, seconds: float, profile:
         mean_steps=float(np.mean([episode.steps for episode in episodes])),
         seconds=seconds,
         profile=profile.seconds,
+        horizon=session.settings.get("horizon"),
+        mean_plan_length=float(np.mean(lengths)) if lengths else None,
     )
