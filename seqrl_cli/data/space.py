@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_MAX_PLANES = 12  # four frames of three colours
+
 
 @dataclass(frozen=True)
 class BoxSpace:
@@ -151,6 +153,16 @@ def space_of_rows(rows: NDArray[Any]) -> Space:
     if rows.ndim == 1 and rows.dtype.kind in "iu":
         return DiscreteSpace(int(rows.max()) + 1)
     return BoxSpace(rows.shape[1:], rows.dtype.name)
+
+
+def has_colours_first(shape: Sequence[int]) -> bool:
+    """Whether images of a shape have a few planes before rows and columns, as PyTorch wants them.
+
+    Small images must be square for that; one plane that stands there alone may as well be a row.
+    """
+    if len(shape) != 3 or not 1 < shape[0] <= _MAX_PLANES:
+        return False
+    return min(shape[1:]) > _MAX_PLANES or shape[0] < shape[1] == shape[2]
 
 
 def bounded_by(space: Space, other: Space) -> Space:

@@ -7,10 +7,11 @@ import warnings
 from typing import Any
 
 import gymnasium
-from gymnasium.wrappers import FlattenObservation, TimeLimit
+import numpy as np
+from gymnasium.wrappers import FlattenObservation, TimeLimit, TransformObservation
 
 from seqrl_cli.data.catalogue import EPISODE_STEPS
-from seqrl_cli.data.space import BoxSpace, DiscreteSpace, Space
+from seqrl_cli.data.space import BoxSpace, DiscreteSpace, Space, has_colours_first
 from seqrl_cli.data.spaces import Spaces, UnsupportedSpacesError
 from seqrl_cli.envs.guard import Environment as Environment
 from seqrl_cli.envs.guard import EnvironmentFailedError, GuardedEnv, check_spaces, naming_failures
@@ -45,7 +46,7 @@ def make_env(
     D4RL's data was recorded in MuJoCo environments that no longer exist. ``Hopper-v4`` and the like have the same
     robots, observations and rewards, so gymnasium's warning that they are out of date is silenced. Observations in
     dictionaries, as in gymnasium-robotics, become one vector in the order of their keys. One of a number of states, as
-    in Taxi, becomes a vector that is 1 at the state and 0 elsewhere.
+    in Taxi, becomes a vector that is 1 at the state and 0 elsewhere. Images have their colours last, as in datasets.
 
     Args:
         env_id: gymnasium id, for example ``Hopper-v4``.
@@ -76,9 +77,18 @@ def make_env(
                 env = TimeLimit(env, EPISODE_STEPS)
             if isinstance(env.observation_space, FLATTENED):
                 env = FlattenObservation(env)
-            return GuardedEnv(env, env_id)
+            return GuardedEnv(_with_colours_last(env), env_id)
     except EnvironmentFailedError as failure:
         raise explained(env_id, failure) from failure.__cause__
+
+
+def _with_colours_last(env: Environment) -> Environment:
+    space = env.observation_space
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or not has_colours_first(space.shape):
+        return env
+    low, high = (np.moveaxis(bound, 0, 2) for bound in (space.low, space.high))
+    moved = gymnasium.spaces.Box(low, high, dtype=np.uint8)
+    return TransformObservation(env, lambda image: np.ascontiguousarray(np.moveaxis(image, 0, 2)), moved)
 
 
 def episode_limit(env_id: str) -> int | None:

@@ -25,6 +25,9 @@ _IMAGES = ("image", "images", "pixels")
 NAMES: dict[str, tuple[str, ...]] = {
     # Images count where nothing else is observed, as in Dreamer's episodes.
     "observations": ("observations", "observation", "obs", "states", "state", "observation_state", *_IMAGES),
+    # What Gymnasium's goal environments observe besides, each under a name of its own.
+    "achieved_goals": ("achieved_goals", "achieved_goal"),
+    "desired_goals": ("desired_goals", "desired_goal"),
     "actions": ("actions", "action", "acts", "act"),
     "rewards": ("rewards", "reward", "rews", "rew", "next_reward"),
     "next_observations": (
@@ -169,10 +172,16 @@ class ColumnNames:
         return self.first("dones") or (f"{inverted} = 0" if inverted else "")
 
     @property
+    def goals(self) -> tuple[str, ...]:
+        """The goals that belong to the observations, in Gymnasium's order; none unless one is to be reached."""
+        found = (self.first("achieved_goals"), self.first("desired_goals"))
+        return tuple(name for name in found if name is not None) if found[1] is not None else ()
+
+    @property
     def needed(self) -> tuple[str, ...]:
         """The columns that must be arrays of numbers."""
         chosen = [self.by_role[role][0] for role in (*REQUIRED, "next_observations") if role in self.by_role]
-        return (*chosen, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
+        return (*chosen, *self.goals, *(name for role in FLAG_ROLES for name in self.by_role.get(role, ())))
 
     @property
     def possible(self) -> tuple[str, ...]:

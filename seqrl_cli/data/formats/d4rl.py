@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.checked_columns import FILE_HINT, Column
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, ColumnNames, columns_to_read
-from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.hdf5_parts import refuse_packed
 from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, native_attributes, open_hdf5, write_array, write_attributes, write_hdf5
 from seqrl_cli.files.mapped import Mapper
+from seqrl_cli.files.regular import check_size
 
 _INFOS = ("infos", "info", "env_infos")
 

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions
+from seqrl_cli.data.formats.checked_columns import FILE_HINT
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.episode_files import join_if_any, note_or_raise
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import open_regular

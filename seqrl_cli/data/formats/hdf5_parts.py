@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.console import counted
+from seqrl_cli.data.formats.checked_columns import FILE_HINT
 from seqrl_cli.data.formats.column_names import END_ROLES, LAYOUT_HINT, NAMES, REQUIRED, ColumnNames
-from seqrl_cli.data.formats.columns import FILE_HINT, check_size
 from seqrl_cli.data.formats.episode_ends import flags_from_lengths
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.natural_order import natural_order
+from seqrl_cli.files.regular import check_size
 
 OBSERVATIONS = ("observations", "obs", "observation")
 STATES = ("states", "state")  # of the simulator, in robomimic's files

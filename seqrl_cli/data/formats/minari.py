@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
-from seqrl_cli.data.formats.columns import FILE_HINT, Column, ReadOptions, check_size, join_episodes, read_columns
+from seqrl_cli.data.formats.checked_columns import FILE_HINT, Column
+from seqrl_cli.data.formats.columns import ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.minari_metadata import (
     MAIN,
     METADATA,
@@ -40,6 +41,7 @@ from seqrl_cli.data.states import state_vectors
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.atomic import write_text_atomic
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5, write_hdf5
+from seqrl_cli.files.regular import check_size
 
 ID_PATTERN = r"([-_\w]+/)*[-_\w]+-v\d+"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqrl_cli.data.formats.columns import FILE_HINT
+from seqrl_cli.data.formats.checked_columns import FILE_HINT
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import native_attributes, open_hdf5
 from seqrl_cli.files.json_text import parse_json

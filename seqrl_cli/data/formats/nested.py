@@ -27,17 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.checked_columns import FILE_HINT, Column
 from seqrl_cli.data.formats.column_names import FLAG_ROLES, LAYOUT_HINT, NAMES, ColumnNames, columns_to_read, plain_name
-from seqrl_cli.data.formats.columns import (
-    FILE_HINT,
-    NO_STEP,
-    PADDING,
-    Column,
-    ReadOptions,
-    check_size,
-    join_episodes,
-    read_columns,
-)
+from seqrl_cli.data.formats.columns import NO_STEP, PADDING, ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.d4rl import read_attributes as flat_attributes
 from seqrl_cli.data.formats.d4rl import read_hdf5
 from seqrl_cli.data.formats.hdf5_parts import (
@@ -64,6 +56,7 @@ from seqrl_cli.data.formats.padding import rows_before_padding
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.hdf5 import Scalar, open_hdf5
+from seqrl_cli.files.regular import check_size
 
 
 def read_any_hdf5(path: Path, options: ReadOptions) -> Episodes:
@@ -123,6 +116,8 @@ def _flat_columns(part: Part, options: ReadOptions) -> dict[str, Column]:
         vectors = find_vectors(node, part.source)
         _remark_left_out(vectors[1], options)
         columns[observations] = join_vectors(part, vectors)
+        for goal in names.goals:
+            columns.pop(goal)
     groups = [name for name, column in columns.items() if isinstance(column, h5py.Group)]
     if groups:
         raise SeqrlError(f"{part.source}: {', '.join(groups)} is a group, not an array", LAYOUT_HINT)
@@ -164,7 +159,8 @@ def _columns_of_episode(part: Part, options: ReadOptions) -> tuple[dict[str, Col
     if len(observations) not in (steps, steps + 1):
         message = f"{part.source} has {len(observations)} observations and {steps} actions"
         raise SeqrlError(message, "there must be as many, or one more")
-    data: dict[str, Column] = {"observations": observations[:steps], "actions": actions, "rewards": rewards}
+    goals = {} if names else {name: part.array((name,))[:steps] for name in ColumnNames.of(part.nodes).goals}
+    data: dict[str, Column] = {"observations": observations[:steps], "actions": actions, "rewards": rewards, **goals}
     if part.kind in SUCCESS_KINDS:
         is_last = np.arange(steps) == steps - 1
         is_terminal = _ends_in_terminal(part, rewards, options)

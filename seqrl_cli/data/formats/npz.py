@@ -21,15 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.checked_columns import FILE_HINT
 from seqrl_cli.data.formats.column_names import ColumnNames, columns_to_read
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions, check_size
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.pickled_episodes import MAX_INSTRUCTIONS, to_episodes
 from seqrl_cli.data.formats.plain_columns import plain_objects, refuse_inert
 from seqrl_cli.data.formats.reading_log import ReadingLog
 from seqrl_cli.data.formats.stacked import is_of_imitation, read_table
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.archives import ARCHIVE_ERRORS
-from seqrl_cli.files.regular import NotRegularError, open_regular
+from seqrl_cli.files.regular import NotRegularError, check_size, open_regular
 from seqrl_cli.files.safe_pickle.read import parse_pickle
 from seqrl_cli.files.safe_pickle.vocabulary import ARRAYS, PlainArray
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.checked_columns import FILE_HINT
 from seqrl_cli.data.formats.column_names import NAMES, REQUIRED, ColumnNames, plain_name
-from seqrl_cli.data.formats.columns import FILE_HINT, NO_STEP, ReadOptions, join_episodes, read_columns
+from seqrl_cli.data.formats.columns import NO_STEP, ReadOptions, join_episodes, read_columns
 from seqrl_cli.data.formats.plain_columns import LIST_HINT, Unpacker, kind_of, refuse_inert
 from seqrl_cli.data.formats.stacked import read_table
 from seqrl_cli.data.formats.steps import by_column, is_step

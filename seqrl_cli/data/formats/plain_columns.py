@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.formats.column_names import LAYOUT_HINT, columns_to_read
-from seqrl_cli.data.formats.columns import check_size
 from seqrl_cli.errors import SeqrlError
+from seqrl_cli.files.regular import check_size
 from seqrl_cli.files.safe_pickle.machine import RefusedFileError
 from seqrl_cli.files.safe_pickle.tensors import STORAGE_ONLY, PlainStorage, PlainTensor
 from seqrl_cli.files.safe_pickle.torch_container import parse_torch_file

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from seqrl_cli.data.episodes import Episodes
 from seqrl_cli.data.formats import dqn_replay
-from seqrl_cli.data.formats.columns import FILE_HINT, ReadOptions
+from seqrl_cli.data.formats.checked_columns import FILE_HINT
+from seqrl_cli.data.formats.columns import ReadOptions
 from seqrl_cli.data.formats.episode_ends import settle_dones
 from seqrl_cli.data.formats.episode_files import read_episode_files
 from seqrl_cli.data.formats.minari import read_minari, read_minari_attributes
@@ -41,7 +42,7 @@ _READERS = {
     ".pth": read_pickled_episodes,
 }
 FILE_SUFFIXES = tuple(_READERS)
-READING_RULES = 4
+READING_RULES = 5
 """Version of the rules by which files of users' own become episodes: what marks an end, and what is cut.
 
 Increment it when the same file would yield different episodes. Datasets stored before it was introduced have none.

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqrl_cli.data.episodes import Episodes
+from seqrl_cli.data.formats.checked_columns import Column
 from seqrl_cli.data.formats.column_names import FLAG_ROLES, NAMES, REQUIRED, ColumnNames, plain_name, role_of
-from seqrl_cli.data.formats.columns import NO_STEP, Column, ReadOptions, join_episodes, read_columns
+from seqrl_cli.data.formats.columns import NO_STEP, ReadOptions, join_episodes, read_columns
 from seqrl_cli.errors import SeqrlError
 
 _IMITATION = ("obs", "acts", "terminal", "indices")
