@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,99 +19,80 @@ from seqrl_cli.files.json_text import parse_json
 
 CONSTRAINTS = "constraints.txt"
 
-MODULES = {
-    "bullet": "pybullet_envs",
-    "robotics": "gymnasium_robotics",
-    "metaworld": "metaworld",
-    "dmc": "dm_control",
-    "atari": "ale_py",
-    "procgen": "procgen",
-    "minari": "minari",
-    "d4rl": "d4rl",
-    "fla": "fla",
-    "tensorboard": "tensorboardX",
-    "wandb": "wandb",
-    "trackio": "trackio",
-    "cloud": "s3fs",
-    "ray": "ray",
-    "tune": "optuna",
-    "hub": "huggingface_hub",
-    "onnx": "onnxruntime",
-    "report": "plotly",
-}
-PURPOSES = {
-    "bullet": "environments of the bullet-… datasets",
-    "robotics": "environments of antmaze, maze2d, kitchen and adroit datasets",
-    "metaworld": "environments of metaworld/… tasks",
-    "dmc": "environments of dmc/… tasks",
-    "atari": "environments of atari/… games",
-    "procgen": "environments of procgen/… games",
-    "minari": "Minari's own reader and writer; seqrl reads minari/… without it",
-    "d4rl": "D4RL's package, with which `seqrl info` compares seqrl's list; nothing else needs it",
-    "ray": "sweeps on the machines of a Ray cluster",
-    "tune": "searches for hyperparameters with Optuna",
-    "fla": "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
-    "tensorboard": "event files for TensorBoard: --track tensorboard",
-    "wandb": "Weights & Biases, offline too: --track wandb",
-    "trackio": "Trackio, a tracker on this machine: --track trackio",
-    "cloud": "runs push and pull to abfs://, s3:// and gs://",
-    "hub": "export --push and import hf://…",
-    "onnx": "export --format onnx",
-    "report": "interactive plots in seqrl report",
-}
-MEGABYTES = {
-    "bullet": 300,
-    "robotics": 55,
-    "metaworld": 42,
-    "dmc": 160,
-    "atari": 11,
-    "procgen": 87,
-    "minari": 1,
-    "d4rl": 45,
-    "ray": 250,
-    "tune": 36,
-    "fla": 13,
-    "tensorboard": 1,
-    "wandb": 78,
-    "trackio": 60,
-    "cloud": 60,
-    "hub": 25,
-    "onnx": 150,
-    "report": 45,
-}
-"""What each extra adds to an installation without extras, with all that it needs; measured with Python 3.11."""
 
-_DISTRIBUTIONS = {
-    "bullet": "pybullet",
-    "robotics": "gymnasium-robotics",
-    "metaworld": "metaworld",
-    "dmc": "dm_control",
-    "atari": "ale-py",
-    "procgen": "procgen-mirror",
-    "minari": "minari",
-    "d4rl": "d4rl",
-    "fla": "fla-core",
-    "tensorboard": "tensorboardX",
-    "wandb": "wandb",
-    "trackio": "trackio",
-    "cloud": "s3fs",
-    "ray": "ray",
-    "tune": "optuna",
-    "hub": "huggingface-hub",
-    "onnx": "onnxruntime",
-    "report": "plotly",
+@dataclass(frozen=True)
+class Extra:
+    """Optional packages that are installed together.
+
+    Attributes:
+        module: the module whose presence tells that they are installed.
+        distribution: the package's name on the index.
+        megabytes: what they add to an installation without extras, with all that they need; measured with Python 3.11.
+        purpose: what they are for.
+        packages: what pip is told to install where pyproject.toml cannot name it.
+        has_dependencies: whether pip may install what the packages ask for.
+    """
+
+    module: str
+    distribution: str
+    megabytes: int
+    purpose: str
+    packages: Sequence[str] = ()
+    has_dependencies: bool = True
+
+
+EXTRAS = {
+    "bullet": Extra("pybullet_envs", "pybullet", 300, "environments of the bullet-… datasets"),
+    "robotics": Extra(
+        "gymnasium_robotics",
+        "gymnasium-robotics",
+        55,
+        "environments of antmaze, maze2d, kitchen and adroit datasets",
+    ),
+    "metaworld": Extra("metaworld", "metaworld", 42, "environments of metaworld/… tasks"),
+    "dmc": Extra("dm_control", "dm_control", 160, "environments of dmc/… tasks"),
+    "atari": Extra("ale_py", "ale-py", 11, "environments of atari/… games"),
+    "procgen": Extra(
+        "procgen",
+        "procgen-mirror",
+        87,
+        "environments of procgen/… games",
+        # procgen-mirror and gym3 ask for NumPy 1 and work with NumPy 2.
+        packages=("procgen-mirror==0.10.7", "gym3==0.3.3", "cffi", "pycparser"),
+        has_dependencies=False,
+    ),
+    "minari": Extra("minari", "minari", 1, "Minari's own reader and writer; seqrl reads minari/… without it"),
+    "d4rl": Extra(
+        "d4rl",
+        "d4rl",
+        45,
+        "D4RL's package, with which `seqrl info` compares seqrl's list; nothing else needs it",
+        # It asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
+        has_dependencies=False,
+    ),
+    "ray": Extra("ray", "ray", 250, "sweeps on the machines of a Ray cluster"),
+    "tune": Extra("optuna", "optuna", 36, "searches for hyperparameters with Optuna"),
+    "fla": Extra(
+        "fla",
+        "fla-core",
+        13,
+        "a faster chunkwise form of the RetNet on CUDA, used where it equals seqrl's",
+    ),
+    "tensorboard": Extra("tensorboardX", "tensorboardX", 1, "event files for TensorBoard: --track tensorboard"),
+    "wandb": Extra("wandb", "wandb", 78, "Weights & Biases, offline too: --track wandb"),
+    "trackio": Extra("trackio", "trackio", 60, "Trackio, a tracker on this machine: --track trackio"),
+    "cloud": Extra("s3fs", "s3fs", 60, "runs push and pull to abfs://, s3:// and gs://"),
+    "hub": Extra("huggingface_hub", "huggingface-hub", 25, "export --push and import hf://…"),
+    "onnx": Extra("onnxruntime", "onnxruntime", 150, "export --format onnx"),
+    "report": Extra("plotly", "plotly", 45, "interactive plots in seqrl report"),
 }
-
-# d4rl asks for gym and mujoco-py, which need compilers of 2021; its list of datasets needs neither.
-_WITHOUT_DEPENDENCIES = ("d4rl", "procgen")
-
-# What pyproject.toml cannot name as an extra: procgen-mirror and gym3 ask for NumPy 1 and work with NumPy 2.
-_PACKAGES = {"procgen": ["procgen-mirror==0.10.7", "gym3==0.3.3", "cffi", "pycparser"]}
 
 
 def is_installed(extra: str) -> bool:
     """Whether an extra's package can be found; it is not imported."""
-    return find_spec(MODULES[extra]) is not None
+    found = find_spec(EXTRAS[extra].module)
+    # A mere folder of that name, which a tracker makes for its files, looks like a namespace package, without origin.
+    return found is not None and (found.origin is not None or _version(EXTRAS[extra].distribution) is not None)
 
 
 def require_extra(extra: str, module: str, what: str) -> Any:
@@ -116,8 +100,8 @@ def require_extra(extra: str, module: str, what: str) -> Any:
 
     Args:
         extra: its name.
-        module: to import.
-        what: needs it, for the error: an option, a command, a service.
+        module: the module to import.
+        what: what needs the module, for the error: an option, a command or a service.
 
     Raises:
         SeqrlError: it is not installed; the hint is the command that installs it.
@@ -130,8 +114,12 @@ def require_extra(extra: str, module: str, what: str) -> Any:
 
 def installed_version(extra: str) -> str | None:
     """Version of an extra's package; None if it is not installed."""
+    return _version(EXTRAS[extra].distribution) if is_installed(extra) else None
+
+
+def _version(distribution: str) -> str | None:
     try:
-        return metadata.version(_DISTRIBUTIONS[extra]) if is_installed(extra) else None
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 
@@ -141,13 +129,14 @@ def install_line(extra: str) -> str:
 
     If seqrl came from elsewhere, for example a wheel, the command names the packages themselves.
     """
+    wanted = EXTRAS[extra]
     checkout, is_editable = _checkout()
-    constraints = f"-c {checkout / CONSTRAINTS} " if checkout else ""
-    if checkout and extra not in _WITHOUT_DEPENDENCIES:
+    constraints = f"-c {shlex.quote(str(checkout / CONSTRAINTS))} " if checkout else ""
+    if checkout and wanted.has_dependencies:
         editable = "-e " if is_editable else ""
-        return f"pip install {constraints}{editable}'{checkout}[{extra}]'"
-    requirements = _PACKAGES.get(extra) or _requirements(extra) or [_DISTRIBUTIONS[extra]]
-    bare = "--no-deps " if extra in _WITHOUT_DEPENDENCIES else ""
+        return f"pip install {constraints}{editable}{shlex.quote(f'{checkout}[{extra}]')}"
+    requirements = wanted.packages or _requirements(extra) or [wanted.distribution]
+    bare = "" if wanted.has_dependencies else "--no-deps "
     return f"pip install {constraints}{bare}" + " ".join(f"'{requirement}'" for requirement in requirements)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqrl_cli.data.domains import task_of
 from seqrl_cli.data.space import BoxSpace
 from seqrl_cli.data.spaces import Spaces, UnsupportedSpacesError
 from seqrl_cli.envs.make import episode_limit
@@ -36,7 +37,7 @@ class EnvironmentLimits:
 def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
     """The limits of an environment; if it is not installed, those known without it.
 
-    All environments that extras install take actions between -1 and 1.
+    All continuous environments that extras install take actions between -1 and 1.
 
     Args:
         env_id: gymnasium id.
@@ -50,11 +51,16 @@ def environment_limits(env_id: str, action_dim: int) -> EnvironmentLimits:
     except UnsupportedSpacesError:
         raise
     except SeqrlError:
+        steps = known_step_limit(env_id)
+        if task := task_of(env_id):
+            return EnvironmentLimits(steps, _bounds(task.spaces), task.spaces)
         unit = np.ones(action_dim)
-        return EnvironmentLimits(known_step_limit(env_id), (-unit, unit) if needed_extra(env_id) else None)
-    action = layout.spaces.action
-    bounds = action.bounds if isinstance(action, BoxSpace) else None
-    return EnvironmentLimits(layout.max_episode_steps, bounds, layout.spaces)
+        return EnvironmentLimits(steps, (-unit, unit) if needed_extra(env_id) else None)
+    return EnvironmentLimits(layout.max_episode_steps, _bounds(layout.spaces), layout.spaces)
+
+
+def _bounds(spaces: Spaces) -> ActionBounds | None:
+    return spaces.action.bounds if isinstance(spaces.action, BoxSpace) else None
 
 
 def known_step_limit(env_id: str) -> int | None:

@@ -128,7 +128,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         descriptor, temporary = _locked_temporary(path)
         try:
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_UMASK)
             fsync(temporary)
             temporary.replace(path)
             fsync(path.parent)
@@ -213,6 +213,9 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+_UMASK = _umask()  # read once: it belongs to the whole process, whose threads may write at the same time
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -87,8 +87,7 @@ def _copy_on_disk(stored: h5py.Dataset, dtype: np.dtype[Any], width: int | None)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             for start, stop in row_ranges(stored):
-                with np.errstate(over="ignore"):
-                    block = stored[start:stop].astype(dtype)
+                block = _read_rows(stored, start, stop, dtype)
                 file.write(np.ascontiguousarray(block if width is None else block[:, :width]).data)
             file.flush()
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -97,6 +96,16 @@ def _copy_on_disk(stored: h5py.Dataset, dtype: np.dtype[Any], width: int | None)
         raise SeqrlError(message, "free some disk space, or allow more memory: tasks.max_memory") from error
     found: NDArray[Any] = np.frombuffer(content, dtype).reshape(shape)
     return found
+
+
+def _read_rows(stored: h5py.Dataset, start: int, stop: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    try:
+        with np.errstate(over="ignore"):
+            rows: NDArray[Any] = stored[start:stop].astype(dtype)
+            return rows
+    except OSError as error:
+        message = f"cannot read {stored.name} of {stored.file.filename}: the file is damaged ({error})"
+        raise SeqrlError(message, "get or make the file again") from error
 
 
 class PageLimit:

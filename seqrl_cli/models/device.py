@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -27,9 +28,10 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"unknown device {name!r}", "use auto, cpu, cuda or cuda:1") from error
-    available = {"cpu": True, "cuda": torch.cuda.is_available()}
-    if not available.get(device.type, False):
-        raise SeqrlError(f"there is no {device.type} device on this machine", "use --device cpu, or auto")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"seqrl does not compute on {device.type} devices", "use auto, cpu, cuda or cuda:1")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SeqrlError("there is no cuda device on this machine", "use --device cpu, or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise SeqrlError(f"there is no {name}; this machine has {torch.cuda.device_count()}", "use --device cuda")
     return device
@@ -79,12 +81,55 @@ def one_thread() -> Iterator[None]:
 
 
 def available_memory(device: torch.device) -> int:
-    """Bytes that are free on a device."""
+    """Bytes that are free on a device, and within the memory limits of a container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    return min([_free_memory(), *free_in_control_groups()])
+
+
+def _free_memory() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:  # not Linux
         return FALLBACK_MEMORY
     kibibytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
     return int(kibibytes) * 1024 if kibibytes else FALLBACK_MEMORY
+
+
+def free_in_control_groups(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """Bytes that are free in each control group of this process that has a limit, on Linux.
+
+    Memory that only caches files counts as free.
+
+    Args:
+        root: folder of all control groups.
+        own: the file that names this process's: ``0::/path`` in version 2, ``4:memory:/path`` in version 1.
+    """
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:  # not Linux
+        return []
+    found = []
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if not kinds:
+            found += _free_above(root, path, ("memory.max", "memory.current", "inactive_file"))
+        elif "memory" in kinds.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            found += _free_above(root / "memory", path, names)
+    return found
+
+
+def _free_above(root: Path, path: str, names: tuple[str, str, str]) -> list[int]:
+    """Bytes that are free in a control group and in those above it, the root's included, where there is a limit."""
+    most, used, cached = names
+    found = []
+    for folder in (root / path[1:], *(root / path[1:]).parents):
+        with suppress(OSError, ValueError):  # no limit is "max"
+            limit = int((folder / most).read_text())
+            match = re.search(rf"^{cached} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+            taken = int((folder / used).read_text()) - (int(match[1]) if match else 0)
+            found.append(max(limit - taken, 0))
+        if folder == root:
+            break
+    return found

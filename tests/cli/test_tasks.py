@@ -99,7 +99,11 @@ def test_tasks_are_compared_drawn_and_plotted(runs):
     drawn = json.loads(invoke(runs, "render", "--task", "*", "--json", *look).stdout)
     assert len(drawn["videos"]) == 2
     grid = json.loads(invoke(runs, "render", "--grid", "--json", *look).stdout)
-    assert grid["path"].endswith("grid-of-2.gif") and grid["frames"] == 60
+    assert "grid-of-2-" in grid["path"] and grid["frames"] == 60
+    same = json.loads(invoke(runs, "render", "--grid", "--dry-run", "--json").stdout)
+    assert same["to"] == [grid["path"]]
+    others = json.loads(invoke(runs, "render", "--grid", "--episode", "1", "--dry-run", "--json").stdout)
+    assert others["to"] != [grid["path"]]
 
 
 def test_wrong_tasks_targets_and_groupings_are_named(runs):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -14,7 +17,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from seqrl_cli.config.extras import MEGABYTES, MODULES, PURPOSES, install_line, is_installed
+from seqrl_cli.config.extras import EXTRAS, install_line, is_installed
 from seqrl_cli.data.catalogue import list_datasets, resolve
 from seqrl_cli.envs import registry
 from seqrl_cli.envs.make import make_env, space_sizes
@@ -95,8 +98,27 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(env_id, monkeyp
 
 
 def test_install_lines():
-    assert MODULES.keys() == PURPOSES.keys() == MEGABYTES.keys()
-    assert all(install_line(extra).startswith("pip install ") for extra in MODULES)
+    assert all(install_line(extra).startswith("pip install ") for extra in EXTRAS)
+
+
+def test_a_folder_with_the_name_of_a_package_is_no_package(monkeypatch, tmp_path):
+    (tmp_path / "a_tracker").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(EXTRAS, "wandb", replace(EXTRAS["wandb"], module="a_tracker", distribution="a-tracker"))
+    assert not is_installed("wandb")
+    (tmp_path / "a_tracker" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert is_installed("wandb")
+
+
+def test_install_lines_of_a_checkout_with_a_space_in_its_path(monkeypatch, tmp_path):
+    checkout = tmp_path / "my code"
+    checkout.mkdir()
+    (checkout / "constraints.txt").touch()
+    note = json.dumps({"url": checkout.as_uri(), "dir_info": {"editable": True}})
+    monkeypatch.setattr(metadata, "distribution", lambda name: SimpleNamespace(read_text=lambda name: note))
+    words = shlex.split(install_line("dmc"))
+    assert words == ["pip", "install", "-c", f"{checkout}/constraints.txt", "-e", f"{checkout}[dmc]"]
 
 
 @pytest.mark.parametrize(("editable", "option"), [(False, ""), (True, "-e ")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -296,5 +297,7 @@ def _default_output(path: Path) -> Path:
 
 
 def _grid_output(paths: Sequence[Path]) -> Path:
-    """``videos/grid-of-4.gif`` of the run."""
-    return paths[0].parent.parent.parent / "videos" / f"grid-of-{len(paths)}.gif"
+    """``videos/grid-of-4-<hash>.gif`` of the run; the hash tells grids of other episodes apart."""
+    shown = "\n".join(f"{path.parent.name}/{path.stem}" for path in paths)
+    key = hashlib.sha256(shown.encode()).hexdigest()[:8]
+    return paths[0].parent.parent.parent / "videos" / f"grid-of-{len(paths)}-{key}.gif"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 
 from seqrl_cli import __version__
-from seqrl_cli.config.extras import MEGABYTES, PURPOSES, install_line, installed_version
+from seqrl_cli.config.extras import EXTRAS, install_line, installed_version
 from seqrl_cli.console import Console
 from seqrl_cli.data.catalogue import list_datasets
 from seqrl_cli.data.d4rl_package import disagreements, installed_list
@@ -32,15 +32,16 @@ def show_machine(store: RunStore, console: Console) -> None:
         "runs directory": str(store.root.resolve()),
         **{package: metadata.version(package) for package in CORE},
     }
-    extras = {extra: installed_version(extra) for extra in PURPOSES}
+    extras = {extra: installed_version(extra) for extra in EXTRAS}
     missing = {extra: install_line(extra) for extra, version in extras.items() if version is None}
-    console.emit({**facts, "extras": extras, "megabytes": MEGABYTES, "missing": missing})
-    there = {f"extra {extra}": f"{version} ({MEGABYTES[extra]} MB)" for extra, version in extras.items() if version}
+    megabytes = {name: extra.megabytes for name, extra in EXTRAS.items()}
+    console.emit({**facts, "extras": extras, "megabytes": megabytes, "missing": missing})
+    there = {f"extra {extra}": f"{version} ({megabytes[extra]} MB)" for extra, version in extras.items() if version}
     console.show_facts({**facts, **there})
     if missing:
         console.show("optional extras that are not installed, and the line that installs each:")
     for extra, line in missing.items():
-        console.show(f"  {PURPOSES[extra]} ({MEGABYTES[extra]} MB)\n    {line}")
+        console.show(f"  {EXTRAS[extra].purpose} ({megabytes[extra]} MB)\n    {line}")
     _compare_with_d4rl(console)
     if backend is None:
         console.note("MuJoCo cannot draw here without EGL or OSMesa: apt install libegl1, or libosmesa6")
