@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 import typing
@@ -107,6 +108,14 @@ def test_sub_packages_of_a_room_import_one_way(package):
         for module in imported_modules(path):
             found |= {"/".join(module.split(".")[1:3])} & set(sub_packages(room))
     assert found - {package} <= NESTED.get(package, set())
+
+
+def test_tables_of_contents_name_every_module():
+    for path in PACKAGE.rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        if "====" in text:
+            here = {module.name for module in pkgutil.iter_modules([str(path.parent)])}
+            assert here - set(re.findall(r"``(\w+)/?``", text)) == set(), path
 
 
 def test_no_circle_of_imports():

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqrl_cli.artifacts.remote_faults import reached
+from seqrl_cli.artifacts.remote_faults import PULL_HINT, reached
 from seqrl_cli.config.extras import install_line
 from seqrl_cli.console import shown_url
 from seqrl_cli.errors import SeqrlError, UsageError
@@ -37,7 +37,6 @@ _BLOCK = 8 * 2**20
 _MAX_FILES = 1_000_000
 _MAX_LEVELS = 20  # of folders that a run has, and more
 _SHOWN = 120  # characters of a name
-_PULL_HINT = "do not pull from there"
 _CONFLICTS = ("PreconditionFailed", "ConditionNotMet", "ResourceExistsError", "ResourceModified")
 
 
@@ -214,7 +213,7 @@ class Remote:
         if self._is_local:
             content = read_bytes(Path(path), MAX_TEXT_BYTES)
         elif int(self._fs.info(path).get("size") or 0) > MAX_TEXT_BYTES:
-            raise SeqrlError(f"the manifest of {where} is too large", "do not pull from there")
+            raise SeqrlError(f"the manifest of {where} is too large", PULL_HINT)
         else:
             content = self._fs.cat_file(path)
         return content
@@ -293,14 +292,14 @@ def parse_manifest(content: bytes, where: str, tag: str = "") -> Manifest:
 
 def _check(manifest: Manifest, where: str) -> None:
     if len(manifest.files) > _MAX_FILES:
-        raise SeqrlError(f"the manifest of {where} names {len(manifest.files):,} files, too many for a run", _PULL_HINT)
+        raise SeqrlError(f"the manifest of {where} names {len(manifest.files):,} files, too many for a run", PULL_HINT)
     digests = [*(one.sha256 for one in manifest.files.values()), *manifest.before]
     wrong = [one for one in digests if not re.fullmatch("[0-9a-f]{64}", one)]
     folders = {folder for path in manifest.files for folder in _folders_above(path)}
     paths = [path for path in manifest.files if not is_plain(path) or path in folders]
     if wrong or paths or any(one.size < 0 for one in manifest.files.values()):
         what = repr((paths or wrong or ["a negative size"])[0][:_SHOWN])
-        raise SeqrlError(f"the manifest of {where} names {what}, which no run has", _PULL_HINT)
+        raise SeqrlError(f"the manifest of {where} names {what}, which no run has", PULL_HINT)
 
 
 def _folders_above(path: str) -> list[str]:
@@ -338,6 +337,6 @@ def _is_conflict(error: BaseException | None) -> bool:
 
 
 def _fenced(shown: str, name: str, newest: Manifest | None) -> FencedError:
-    by = f"{newest.host} at {newest.written[:19]}" if newest else "someone who removed it"
-    message = f"{shown}/{name} was pushed by {by}, since this machine has read or written it"
+    change = f"pushed by {newest.host} at {newest.written[:19]}," if newest else "removed"
+    message = f"{shown}/{name} was {change} after this machine last read or wrote it"
     return FencedError(message, f"pull it first: seqrl runs pull {shown} {name} --force, or push to another URL")

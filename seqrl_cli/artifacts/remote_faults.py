@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from seqrl_cli.errors import SeqrlError
 from seqrl_cli.files.regular import NotRegularError, TooLargeError
 
+PULL_HINT = "do not pull from there"
 _NO_RIGHTS = {"NoCredentialsError", "ClientAuthenticationError", "DefaultCredentialsError"}
 """Errors of the stores' packages that are no :class:`PermissionError`: of S3, Azure and Google."""
 
@@ -33,7 +34,7 @@ def reached(shown: str) -> Iterator[None]:
         raise
     except (NotRegularError, TooLargeError) as error:
         message = f"{shown} holds what no push writes: {error.filename}: {error.strerror}"
-        raise SeqrlError(message, "do not pull from there") from error
+        raise SeqrlError(message, PULL_HINT) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         message = f"{shown} has no such place: {_reason(error)}"
         raise SeqrlError(message, "check the URL; the bucket or container must exist") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,8 +31,21 @@ def pushed(store: RunStore, url: str, *runs: str) -> push.PushReport:
     return push.run(request, Console(quiet=True))
 
 
-def pulled(root: Path, url: str, *runs: str, force: bool = False) -> pull.PullReport:
-    return pull.run(pull.PullRequest(RunStore(root), runs, url, force=force), Console(quiet=True))
+def pulled(root: Path, url: str, *runs: str, force: bool = False, data: bool = True) -> pull.PullReport:
+    return pull.run(pull.PullRequest(RunStore(root), runs, url, data, force), Console(quiet=True))
+
+
+class Emitted(Console):
+    """A console that remembers what ``--json`` would print."""
+
+    def emit(self, value: Any) -> None:
+        self.payload = value
+
+
+def would_pull(root: Path, url: str, **options: bool) -> list[str]:
+    console = Emitted(quiet=True)
+    pull.dry_run(pull.PullRequest(RunStore(root), (), url, **options), console)
+    return list(console.payload["folders"])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

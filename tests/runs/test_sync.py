@@ -18,7 +18,7 @@ from seqrl_cli.errors import SeqrlError, UsageError
 from seqrl_cli.runs.store import RunStore
 from seqrl_cli.training.checkpoints import newest_checkpoint
 from seqrl_cli.workflows.exchange import push
-from tests.runs.syncing import RUN, contents, pulled, pushed, train
+from tests.runs.syncing import RUN, contents, pulled, pushed, train, would_pull
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -167,6 +167,23 @@ def test_a_run_that_is_newer_here_is_kept(store, url):
     assert pulled(store.root, url).kept == ["d", RUN]
     assert contents(store.root) == before
     assert pulled(store.root, url, force=True).pulled == [RUN]
+
+
+@pytest.mark.parametrize("options", [{}, {"force": True}, {"data": False}])
+@pytest.mark.parametrize("here", ["nothing", "data", "all", "newer"])
+def test_a_dry_run_lists_what_is_pulled(store, url, tmp_path, here, options):
+    pushed(store, url)
+    root = tmp_path / "mine"
+    if here in ("all", "newer"):
+        pulled(root, url)
+    elif here == "data":
+        shutil.copytree(store.root / "d", root / "d", ignore=shutil.ignore_patterns("r"))
+    if here == "newer":
+        record = root / RUN / "run.json"
+        record.write_text(record.read_text().replace('"updated": "2', '"updated": "9'))
+    listed = would_pull(root, url, **options)
+    assert listed == pulled(root, url, **options).pulled
+    assert ("d" in listed) == (here == "nothing" and options.get("data", True))
 
 
 def test_old_contents_go_after_the_next_push_but_one(store, url, tmp_path):

@@ -8,7 +8,8 @@
 ``published``     reads the published results
 ``aggregate``     methods over several datasets; ``aggregate_formats`` prints and writes them
 ``tasks``         results by task or domain; ``task_formats`` prints and writes them
-``continual``     results of learning one task after another
+``continual``     results of learning one task after another; ``continual_tasks`` has them task by task
+``output``        what all tables share: lines and notes on the terminal, records as CSV
 ``terminal``      prints the table as wide as the console
 ``layout``        lays out columns as lines of text, for ``terminal``
 ``text``          writes the table as Markdown, CSV or rows for JSON

@@ -11,7 +11,7 @@ from seqrl_cli.console import counted, printable
 from seqrl_cli.reports.across_datasets import STATISTICS, Estimate
 from seqrl_cli.reports.table.aggregate import IMPROVEMENT_NOTE, AggregateRow, AggregateTable
 from seqrl_cli.reports.table.escape import latex, markdown
-from seqrl_cli.reports.table.layout import TextRow, fitting_name, layout_lines
+from seqrl_cli.reports.table.layout import TextRow, fitting_name_width, layout_lines
 from seqrl_cli.reports.table.output import print_lines, print_notes, records_csv
 from seqrl_cli.reports.table.text import fixed, interval_text
 
@@ -27,14 +27,14 @@ def print_aggregate_table(table: AggregateTable, console: Console) -> None:
     header = ["method", "runs", *STATISTICS]
     rows = [TextRow((row.method, _runs(row), *_estimates(row, narrow))) for row in table.rows]
     rows = [each for row, text in zip(table.rows, rows, strict=True) for each in _with_intervals(row, text, narrow)]
-    print_lines(layout_lines(header, rows, width, fitting_name(header, rows, width)), console)
+    print_lines(layout_lines(header, rows, width, fitting_name_width(header, rows, width)), console)
     if table.improvements:
         rows = [
             TextRow((f"{row.better} > {row.worse}", fixed(row.probability.value, 2), _probable(row.probability)))
             for row in table.improvements
         ]
         header = ["improvement", "P(A > B)", "95 % interval"]
-        print_lines(layout_lines(header, rows, width, fitting_name(header, rows, width)), console)
+        print_lines(layout_lines(header, rows, width, fitting_name_width(header, rows, width)), console)
     print_notes(table.notes, console)
 
 

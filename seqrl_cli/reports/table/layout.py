@@ -32,12 +32,13 @@ def table_width(header: Sequence[str], rows: Sequence[TextRow], name_width: int 
     return sum(_widths(header, rows, name_width)) + len(GAP) * (len(header) - 1)
 
 
-def fitting_name(header: Sequence[str], rows: Sequence[TextRow], width: int) -> int | None:
+def fitting_name_width(header: Sequence[str], rows: Sequence[TextRow], width: int) -> int | None:
     """Characters at which names must wrap for the table to fit a width; None if it fits as it is."""
     too_wide = table_width(header, rows) - width
     if too_wide <= 0:
         return None
-    return max(max(cell_len(row.cells[0]) for row in rows if len(row.cells) > 1) - too_wide, MIN_NAME_WIDTH)
+    widest = max((cell_len(row.cells[0]) for row in rows if len(row.cells) > 1), default=0)
+    return max(widest - too_wide, MIN_NAME_WIDTH)
 
 
 def fitting_columns(header: Sequence[str], rows: Sequence[TextRow], width: int, least: int) -> int:

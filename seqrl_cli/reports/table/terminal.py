@@ -11,7 +11,7 @@ from seqrl_cli.console import counted, percent
 from seqrl_cli.reports.table.build import ResultsTable
 from seqrl_cli.reports.table.comparison import NINE_DATASETS, Cell, Column, Comparison, dataset_order, dataset_titles
 from seqrl_cli.reports.table.deltas import DeltaRow
-from seqrl_cli.reports.table.layout import TextRow, fitting_name, layout_lines, table_width, wrap_name
+from seqrl_cli.reports.table.layout import TextRow, fitting_name_width, layout_lines, table_width, wrap_name
 from seqrl_cli.reports.table.output import print_lines, print_notes
 from seqrl_cli.reports.table.rows import ReferenceRow, ResultRow, count_text, remarks
 from seqrl_cli.reports.table.text import (
@@ -98,7 +98,7 @@ def _print_results(table: ResultsTable, console: Console) -> list[str]:
         if table_width(header, rows) <= space:
             break
     else:
-        name_width = fitting_name(header, rows, space)
+        name_width = fitting_name_width(header, rows, space)
     _print_lines(layout_lines(header, rows, space, name_width), console)
     return [statistic.title for statistic in _STATISTICS[kept:]]
 

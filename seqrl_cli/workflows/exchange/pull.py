@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-from seqrl_cli.artifacts.remote import Manifest, Remote
+from seqrl_cli.artifacts.remote import Manifest, Remote, Stored, is_plain
+from seqrl_cli.artifacts.remote_faults import PULL_HINT
 from seqrl_cli.artifacts.sync import pull_files
 from seqrl_cli.console import Console, byte_size, counted
 from seqrl_cli.errors import SeqrlError, unknown
 from seqrl_cli.files.atomic import make_folder, writing
-from seqrl_cli.runs.layout import RunFolder, stays_below
+from seqrl_cli.runs.layout import RunFolder
 from seqrl_cli.runs.lock import locked
 from seqrl_cli.runs.record import read_record
 from seqrl_cli.runs.replace import replacing
@@ -66,12 +67,10 @@ def run(request: PullRequest, console: Console) -> PullReport:
     pulled, kept, received = [], [], 0
     for name, manifest in _wanted(request, remote).items():
         is_run = "run.json" in manifest.files
-        if not is_run and not request.data:
-            continue
         got = (
             _pull_run(request, remote, name, manifest, console)
             if is_run
-            else _pull_data(request, remote, name, manifest)
+            else _pull_data(request, remote, name, manifest, console)
         )
         if got is None:
             kept.append(name)
@@ -82,22 +81,34 @@ def run(request: PullRequest, console: Console) -> PullReport:
 
 
 def dry_run(request: PullRequest, console: Console) -> None:
-    """Print what would be pulled, and how large it is."""
+    """Print what would be pulled, and how large it is.
+
+    Raises:
+        SeqrlError: as :func:`run` before it copies anything.
+    """
     remote = Remote(request.url)
-    wanted = _wanted(request, remote)
-    sizes = {name: byte_size(sum(one.size for one in found.files.values())) for name, found in wanted.items()}
+    sizes = {}
+    for name, manifest in _wanted(request, remote).items():
+        if "run.json" in manifest.files:
+            folder = RunFolder(request.store.root / name)
+            kept = folder.record.exists() and not request.force and _is_newer_here(folder, manifest)
+            files = {} if kept else manifest.files
+        else:
+            files = _missing_files(request, name, manifest)
+        if files:
+            sizes[name] = byte_size(sum(one.size for one in files.values()))
     console.emit({"url": remote.shown, "folders": sizes})
     console.show_facts({"from": remote.shown, **sizes})
 
 
 def _wanted(request: PullRequest, remote: Remote) -> dict[str, Manifest]:
-    """The chosen folders with their manifests: datasets first."""
+    """The chosen folders with their manifests: datasets first, if they are wanted."""
     there = remote.folders()
     if not there:
         raise SeqrlError(f"no run was pushed to {remote.shown}", f"push one: seqrl runs push {remote.shown}")
     for name in there:
-        if not stays_below(name) or any(part.startswith(".") for part in name.split("/")):
-            raise SeqrlError(f"{remote.shown} has a folder {name!r}, which no run has", "do not pull from there")
+        if not is_plain(name):
+            raise SeqrlError(f"{remote.shown} has a folder {name!r}, which no run has", PULL_HINT)
     for name in request.runs:
         if name not in there:
             raise unknown("run at the URL", name, there)
@@ -107,7 +118,8 @@ def _wanted(request: PullRequest, remote: Remote) -> dict[str, Manifest]:
         manifest = remote.manifest(name)
         if manifest is not None:
             _check_parts(remote, name, manifest)
-            found[name] = manifest
+            if request.data or "run.json" in manifest.files:
+                found[name] = manifest
     return dict(sorted(found.items(), key=lambda item: "run.json" in item[1].files))
 
 
@@ -146,13 +158,19 @@ def _is_newer_here(folder: RunFolder, manifest: Manifest) -> bool:
         return False
 
 
-def _pull_data(request: PullRequest, remote: Remote, name: str, manifest: Manifest) -> int | None:
+def _missing_files(request: PullRequest, name: str, manifest: Manifest) -> dict[str, Stored]:
+    """The files of a dataset that are not here."""
+    folder = request.store.root / name
+    return {path: stored for path, stored in manifest.files.items() if not (folder / path).exists()}
+
+
+def _pull_data(request: PullRequest, remote: Remote, name: str, manifest: Manifest, console: Console) -> int | None:
     """Write a dataset and its tokens where they are missing; returns the bytes received, or None if all are here."""
     folder = request.store.root / name
-    missing = {path: one for path, one in manifest.files.items() if not (folder / path).exists()}
+    missing = _missing_files(request, name, manifest)
     if not missing:
         return None
-    with locked(folder):
+    with locked(folder, console):
         part = Manifest(missing, manifest.written, manifest.host)
         new = make_folder(folder / ".pulled.tmp")
         try:
